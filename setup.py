@@ -1,0 +1,47 @@
+"""Installs slowfast_jax, data_pipelines and convert; `pip install -e .[test]` in a checkout."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+VERSION = "0.1.0"
+
+setup(
+    name="slowfast_jax",
+    version=VERSION,
+    description="Video models of PySlowFast in JAX: same numbers, faster, on TPU, GPU and CPU",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["slowfast_jax*", "data_pipelines*", "convert*"]),
+    package_data={"data_pipelines": ["labels/*.txt"]},
+    install_requires=[
+        "jax>=0.10",
+        "flax>=0.12",
+        "optax>=0.2.5",
+        "orbax-checkpoint>=0.11",
+        "grain>=0.2.10",
+        "tensorflow-datasets>=4.9.8",
+        "numpy>=2.0",
+        "ml-collections>=1.0",
+        "clu>=0.0.12",
+        "absl-py>=2.1",
+        "av>=14.0",
+        "rich>=13.0",
+        "pyyaml>=6.0",
+    ],
+    extras_require={
+        "cuda": ["jax[cuda13]>=0.10"],
+        "tpu": ["jax[tpu]>=0.10"],
+        "test": ["pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.9"],
+        "benchmark": ["torch>=2.5"],
+    },
+    entry_points={
+        "console_scripts": [
+            "slowfast-jax=slowfast_jax.main:cli",
+            "slowfast-jax-predict=slowfast_jax.predict:cli",
+            "slowfast-jax-convert=convert.__main__:cli",
+        ]
+    },
+)
