@@ -1,0 +1,216 @@
+"""Convolution + norm, residual blocks and the non-local block of the convolutional networks."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from slowfast_jax.models.norm import BatchNorm
+from slowfast_jax.ops.conv import conv3d
+from slowfast_jax.ops.pool import max_pool
+
+Triple = tuple[int, int, int]
+Endpoints = dict[str, jax.Array]
+
+# Residual blocks per stage. 34 is left out: nobody published a video network of that depth.
+DEPTHS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+
+# He initialisation over the output fan, as the published recipes start every convolution.
+he_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+class Conv3D(nn.Module):
+    """A 3-D convolution with symmetric padding `dilation * (k // 2)`."""
+
+    features: int
+    kernel_size: Triple = (1, 1, 1)
+    strides: Triple = (1, 1, 1)
+    dilation: Triple = (1, 1, 1)
+    groups: int = 1
+    use_bias: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """`(N, T, H, W, Cin)` -> `(N, T', H', W', features)`."""
+        shape = (*self.kernel_size, x.shape[-1] // self.groups, self.features)
+        kernel = self.param("kernel", he_fan_out, shape).astype(x.dtype)
+        y = conv3d(
+            x, kernel, strides=self.strides, dilation=self.dilation, groups=self.groups
+        )
+        if self.use_bias:
+            y = y + self.param("bias", nn.initializers.zeros, (self.features,)).astype(x.dtype)
+        return y
+
+
+class ConvNorm:
+    """Makes a convolution `name` and its batch norm `name_bn` in the calling module.
+
+    With `folded` there is no norm: it lives in the convolution's kernel and bias
+    (see `models/fold.py`).
+    """
+
+    def __init__(self, *, train: bool, group_size: int | None = None, folded: bool = False):
+        self.train = train
+        self.group_size = group_size
+        self.folded = folded
+
+    def __call__(
+        self,
+        x: jax.Array,
+        name: str,
+        features: int,
+        *,
+        zero_scale: bool = False,
+        use_bias: bool = False,
+        norm: bool = True,
+        **conv: Any,
+    ) -> jax.Array:
+        use_bias = use_bias or (norm and self.folded)
+        x = Conv3D(features, use_bias=use_bias, name=name, **conv)(x)
+        if self.folded or not norm:
+            return x
+        init = nn.initializers.zeros if zero_scale else nn.initializers.ones
+        return BatchNorm(self.group_size, scale_init=init, name=f"{name}_bn")(x, self.train)
+
+
+def bottleneck(
+    x: jax.Array,
+    conv_norm: ConvNorm,
+    *,
+    features: int,
+    inner: int,
+    temporal_kernel: int = 1,
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+    stride_1x1: bool = False,
+    zero_init_final_bn: bool = True,
+) -> jax.Array:
+    """a (T x 1 x 1), b (1 x 3 x 3), c (1 x 1 x 1), each with batch norm; ReLU after a and b.
+
+    The residual branch of ResNet (https://arxiv.org/abs/1512.03385) with the temporal kernel in
+    its first convolution. The stride is in b, or in a with `stride_1x1`; the dilation is in b.
+    """
+    stride_a, stride_b = (stride, 1) if stride_1x1 else (1, stride)
+    x = nn.relu(conv_norm(
+        x, "a", inner,
+        kernel_size=(temporal_kernel, 1, 1), strides=(1, stride_a, stride_a),
+    ))
+    x = nn.relu(conv_norm(
+        x, "b", inner,
+        kernel_size=(1, 3, 3), strides=(1, stride_b, stride_b),
+        dilation=(1, dilation, dilation), groups=groups,
+    ))
+    return conv_norm(x, "c", features, zero_scale=zero_init_final_bn)
+
+
+def basic(
+    x: jax.Array,
+    conv_norm: ConvNorm,
+    *,
+    features: int,
+    temporal_kernel: int = 1,
+    stride: int = 1,
+    dilation: int = 1,
+    zero_init_final_bn: bool = True,
+) -> jax.Array:
+    """a (T x 3 x 3, strided) and b (1 x 3 x 3, dilated), each with batch norm; ReLU between."""
+    x = nn.relu(conv_norm(
+        x, "a", features, kernel_size=(temporal_kernel, 3, 3), strides=(1, stride, stride)
+    ))
+    return conv_norm(
+        x, "b", features, kernel_size=(1, 3, 3),
+        dilation=(1, dilation, dilation), zero_scale=zero_init_final_bn,
+    )
+
+
+class NonLocal(nn.Module):
+    """Every position looks at every other one (https://arxiv.org/abs/1711.07971, figure 2).
+
+    theta reads the full map, phi and g the max-pooled one. "softmax" scales the affinities by
+    `inner ** -0.5` and normalises over the keys; "dot_product" divides by the number of keys.
+    `group` > 1 folds time into the batch first.
+    """
+
+    conv_norm: ConvNorm
+    mode: str = "dot_product"
+    pool: Triple = (1, 2, 2)
+    group: int = 1
+    zero_init_final_bn: bool = True
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape, inner = x.shape, x.shape[-1] // 2
+        x = x.reshape(shape[0] * self.group, shape[1] // self.group, *shape[2:])
+        pooled = x if self.pool == (1, 1, 1) else max_pool(x, self.pool, self.pool)
+        theta, phi, g = (
+            Conv3D(inner, use_bias=True, name=name)(source).reshape(x.shape[0], -1, inner)
+            for name, source in (("theta", x), ("phi", pooled), ("g", pooled))
+        )
+        affinity = jnp.einsum("nqc,nkc->nqk", theta, phi)  # (N, T*H*W, pooled positions)
+        if self.mode == "softmax":
+            affinity = nn.softmax(affinity * inner**-0.5)
+        elif self.mode == "dot_product":
+            affinity = affinity / affinity.shape[-1]
+        else:
+            raise ValueError(f"mode is 'softmax' or 'dot_product', not {self.mode!r}")
+        y = jnp.einsum("nqk,nkc->nqc", affinity, g).reshape(*x.shape[:-1], inner)
+        y = self.conv_norm(
+            y, "out", shape[-1], use_bias=True, zero_scale=self.zero_init_final_bn
+        )
+        return (x + y).reshape(shape)
+
+
+class ResBlock(nn.Module):
+    """`relu(shortcut(x) + branch(x))`.
+
+    The shortcut is the identity, or a strided 1 x 1 x 1 convolution with batch norm where the
+    width changes or the block has a stride. `branch` is `bottleneck`, `basic` or X3D's.
+    """
+
+    branch: Callable
+    features: int
+    conv_norm: ConvNorm
+    stride: int = 1
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, Endpoints]:
+        out = {}
+        y = self.branch(x, self.conv_norm, features=self.features, stride=self.stride)
+        y, extra = y if isinstance(y, tuple) else (y, {})
+        out.update(extra, branch=y)
+        if x.shape[-1] != self.features or self.stride != 1:
+            strides = (1, self.stride, self.stride)
+            x = self.conv_norm(x, "shortcut", self.features, strides=strides)
+        return nn.relu(x + y), out
+
+
+class ResStage(nn.Module):
+    """Residual blocks at one resolution, the first with the stride, and their non-local blocks.
+
+    `branches` has one residual branch per block; a non-local block follows each block whose
+    index is in `nonlocal_blocks`.
+    """
+
+    branches: Sequence[Callable]
+    features: int
+    conv_norm: ConvNorm
+    stride: int = 1
+    nonlocal_blocks: Sequence[int] = ()
+    make_nonlocal: Callable = NonLocal
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, Endpoints]:
+        out = {}
+        for i, branch in enumerate(self.branches):
+            stride = self.stride if i == 0 else 1
+            block = ResBlock(branch, self.features, self.conv_norm, stride, name=f"block{i}")
+            x, inside = block(x)
+            out |= {f"block{i}": x} | {f"block{i}/{k}": v for k, v in inside.items()}
+            if i in self.nonlocal_blocks:
+                x = out[f"nonlocal{i}"] = self.make_nonlocal(
+                    conv_norm=self.conv_norm, name=f"nonlocal{i}"
+                )(x)
+        return x, out

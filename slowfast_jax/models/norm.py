@@ -1,0 +1,62 @@
+"""Batch normalisation over `(N, T, H, W)` with PyTorch's running statistics."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation with statistics per group of examples.
+
+    `group_size` contiguous examples share their batch statistics: 8 is what the published
+    recipes had on one GPU; None is the whole batch (sync BN: under `jax.jit` over a sharded
+    batch that is the global batch). It gives the same result on 1 or 256 devices.
+
+    The running mean and variance move by `1 - momentum` a step towards the mean over the groups
+    of their means and their unbiased variances. (Flax's momentum 0.9 is PyTorch's 0.1, and
+    PyTorch keeps the unbiased variance while it normalises with the biased one.)
+    """
+
+    group_size: int | None = None
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+    scale_init: Any = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """`(N, T, H, W, C)` -> the same shape and dtype; statistics in float32."""
+        channels = x.shape[-1]
+        scale = self.param("scale", self.scale_init, (channels,))
+        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
+        running_var = self.variable("batch_stats", "var", jnp.ones, (channels,))
+        if not train:
+            factor = scale * jax.lax.rsqrt(running_var.value + self.epsilon)
+            shift = bias - running_mean.value * factor
+            return (x * factor + shift).astype(x.dtype)
+
+        groups = self._groups(x.shape[0])
+        grouped = x.astype(jnp.float32).reshape(groups, x.shape[0] // groups, *x.shape[1:])
+        axes = (1, 2, 3, 4)
+        mean = grouped.mean(axes, keepdims=True)  # (G, 1, 1, 1, 1, C)
+        var = jnp.square(grouped - mean).mean(axes, keepdims=True)
+        if not self.is_initializing():
+            count = grouped.size // (groups * channels)
+            unbiased = var * (count / max(count - 1, 1))
+            for running, new in ((running_mean, mean), (running_var, unbiased)):
+                new = new.reshape(groups, channels).mean(0)
+                running.value = self.momentum * running.value + (1 - self.momentum) * new
+        y = (grouped - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias
+        return y.reshape(x.shape).astype(x.dtype)
+
+    def _groups(self, batch: int) -> int:
+        if self.group_size is None or self.group_size >= batch:
+            return 1
+        if batch % self.group_size:
+            raise ValueError(
+                f"a batch of {batch} clips does not split into batch-norm groups of "
+                f"{self.group_size}; use a multiple of {self.group_size} or another group_size"
+            )
+        return batch // self.group_size

@@ -1,0 +1,222 @@
+"""The published models: name -> constructor, keywords, test protocol, class names.
+
+An entry holds what belongs to the weights. A recipe in configs/ names an entry and adds data and
+schedule. `ZOO[name]` is a dict of
+
+  make        the network class
+  model       its keywords, beside those that follow from the protocol
+  protocol    clip and test: see PROTOCOL
+  class_names a set that ships with `data_pipelines.labels`
+
+Numbers of every entry (accuracy, source): docs/model_zoo.md.
+"""
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+
+from slowfast_jax.models.resnet3d import ResNet3D
+from slowfast_jax.models.slowfast import SlowFast
+from slowfast_jax.models.x3d import X3D
+
+PROTOCOL = dict(
+    num_frames=8,  # frames a clip has
+    sampling_rate=8,  # source frames between two of them, at target_fps
+    target_fps=30,
+    train_crop=224,  # pixels; the head's window follows from it
+    test_crop=256,
+    clips=10,  # views of a test video: clips x crops
+    crops=3,
+    ensemble="sum",  # of a video's views: "sum" or "max"
+    offset_sampling=False,  # test clips reach the end of the video
+    mean=(0.45, 0.45, 0.45),  # on the 0..1 scale
+    std=(0.225, 0.225, 0.225),
+)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+NO_BLOCKS = ((), (), (), ())
+R50_NONLOCAL = ((), (1, 3), (1, 3, 5), ())
+R101_NONLOCAL = ((), (), (6, 13, 20), ())
+
+
+def entry(
+    make: Callable[..., nn.Module], model: dict, class_names: str = "kinetics400", **protocol: Any
+) -> dict[str, Any]:
+    unknown = set(protocol) - set(PROTOCOL)
+    if unknown:
+        raise ValueError(f"no such protocol keys: {sorted(unknown)}")
+    return dict(make=make, model=model, protocol=PROTOCOL | protocol, class_names=class_names)
+
+
+def kinetics_resnet(arch: str, frames: int, rate: int, **model: Any) -> dict[str, Any]:
+    model = dict(num_classes=400, arch=arch) | model
+    if model.get("depth") == 101:
+        model.setdefault("num_block_temp_kernel", (3, 4, 23, 3))
+    return entry(ResNet3D, model, num_frames=frames, sampling_rate=rate)
+
+
+def slowfast(
+    alpha: int, kernel: int, depth: Any = 50, res4_temporal: tuple[int, int] = (6, 6), **model: Any
+) -> dict[str, Any]:
+    """Keywords of a SlowFast network; `res4_temporal`: blocks of stage 4 with a temporal kernel."""
+    temporal = tuple((3, blocks3, blocks, 3) for blocks3, blocks in
+                     zip((4, 4), res4_temporal, strict=True))
+    return dict(
+        num_classes=400, depth=depth, alpha=alpha, fusion_kernel=kernel,
+        num_block_temp_kernel=temporal,
+    ) | model
+
+
+def kinetics_slowfast(frames: int = 32, **model: Any) -> dict[str, Any]:
+    return entry(SlowFast, slowfast(**model), num_frames=frames, sampling_rate=2)
+
+
+def mmaction_slowfast(depth: tuple[int, int], alpha: int, kernel: int) -> dict[str, Any]:
+    """MMAction2's networks: strided slow frames, no norm in the laterals, global pooling."""
+    all_blocks = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+    model = dict(
+        num_classes=400, depth=depth, alpha=alpha, fusion_kernel=kernel, slow_frames="stride",
+        lateral_norm=False, head_pool="global",
+        num_block_temp_kernel=tuple(all_blocks[d] for d in depth),
+    )
+    return entry(
+        SlowFast, model, num_frames=32, sampling_rate=2, mean=IMAGENET_MEAN, std=IMAGENET_STD
+    )
+
+
+def x3d(frames: int, rate: int, train_crop: int, test_crop: int, **model: Any) -> dict[str, Any]:
+    return entry(
+        X3D, dict(num_classes=400) | model,
+        num_frames=frames, sampling_rate=rate, train_crop=train_crop, test_crop=test_crop,
+    )
+
+
+AVA = dict(
+    num_classes=80, detection=True, activation="sigmoid",
+    strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2),
+)
+
+
+def ava_slow(**model: Any) -> dict[str, Any]:
+    return entry(
+        ResNet3D, AVA | dict(arch="slow") | model, "ava", num_frames=4, sampling_rate=16
+    )
+
+
+def ava_slowfast(
+    frames: int = 32, test_crop: int = 256, nonlocal_res4: bool = False, **model: Any
+) -> dict[str, Any]:
+    if nonlocal_res4:
+        model["nonlocal_blocks"] = (R101_NONLOCAL, NO_BLOCKS)
+        model["nonlocal_pool"] = (((2, 2, 2),) * 4,) * 2
+    return entry(
+        SlowFast, slowfast(**(AVA | model)), "ava",
+        num_frames=frames, sampling_rate=2, test_crop=test_crop,
+    )
+
+
+SLOWFAST_NONLOCAL = dict(nonlocal_blocks=(R50_NONLOCAL, NO_BLOCKS))
+
+ZOO: dict[str, dict[str, Any]] = {
+    # Kinetics-400, PySlowFast
+    "kinetics/c2d_8x8_r50": kinetics_resnet("c2d", 8, 8),
+    "kinetics/c2d_nopool_8x8_r50": kinetics_resnet("slow_c2d", 8, 8),
+    "kinetics/c2d_nln_8x8_r50": kinetics_resnet(
+        "c2d", 8, 8, nonlocal_blocks=R50_NONLOCAL, nonlocal_mode="softmax"
+    ),
+    "kinetics/i3d_8x8_r50": kinetics_resnet("i3d", 8, 8),
+    "kinetics/i3d_8x8_r101": kinetics_resnet("i3d", 8, 8, depth=101),
+    "kinetics/i3d_nln_8x8_r50": kinetics_resnet(
+        "i3d", 8, 8, nonlocal_blocks=R50_NONLOCAL, nonlocal_mode="softmax"
+    ),
+    "kinetics/i3d_nln_8x8_r101": kinetics_resnet(
+        "i3d", 8, 8, depth=101, nonlocal_blocks=R50_NONLOCAL, nonlocal_mode="softmax"
+    ),
+    "kinetics/slow_4x16_r50": kinetics_resnet("slow", 4, 16),
+    "kinetics/slow_8x8_r50": kinetics_resnet("slow", 8, 8),
+    "kinetics/slow_nln_4x16_r50": kinetics_resnet("slow", 4, 16, nonlocal_blocks=R50_NONLOCAL),
+    "kinetics/slow_nln_8x8_r50": kinetics_resnet("slow", 8, 8, nonlocal_blocks=R50_NONLOCAL),
+    "kinetics/slowfast_4x16_r50": kinetics_slowfast(alpha=8, kernel=5),
+    "kinetics/slowfast_8x8_r50": kinetics_slowfast(alpha=4, kernel=7),
+    "kinetics/slowfast_nln_4x16_r50": kinetics_slowfast(alpha=8, kernel=5, **SLOWFAST_NONLOCAL),
+    "kinetics/slowfast_nln_8x8_r50": kinetics_slowfast(alpha=4, kernel=5, **SLOWFAST_NONLOCAL),
+    "kinetics/slowfast_8x8_r101_50_50": kinetics_slowfast(alpha=4, kernel=5, depth=101),
+    "kinetics/slowfast_8x8_r101_50_101": kinetics_slowfast(
+        alpha=4, kernel=5, depth=101, res4_temporal=(6, 23)
+    ),
+    "kinetics/slowfast_8x8_r101_101_101": kinetics_slowfast(
+        alpha=4, kernel=5, depth=101, res4_temporal=(23, 23)
+    ),
+    "kinetics/slowfast_16x8_r101_50_50": kinetics_slowfast(64, alpha=4, kernel=5, depth=101),
+    "kinetics/slowfast_nln_16x8_r101_50_50": kinetics_slowfast(
+        64, alpha=4, kernel=5, depth=101, nonlocal_blocks=(R101_NONLOCAL, NO_BLOCKS)
+    ),
+    "kinetics/x3d_xs": x3d(4, 12, 160, 182),
+    "kinetics/x3d_s": x3d(13, 6, 160, 182),
+    "kinetics/x3d_m": x3d(16, 5, 224, 256),
+    "kinetics/x3d_l": x3d(16, 5, 312, 356, depth_factor=5.0),
+    # Kinetics-400, MMAction2's table
+    "kinetics/slowfast_4x16_r101": mmaction_slowfast((101, 50), alpha=8, kernel=5),
+    "kinetics/slowfast_8x8_r101": mmaction_slowfast((101, 101), alpha=4, kernel=7),
+    "kinetics/slowfast_8x8_r152": mmaction_slowfast((152, 50), alpha=4, kernel=7),
+    # AVA: the "short" ones are trained by their recipes, the others are the Caffe2 weights
+    "ava/slow_8x8_r50_short": ava_slow(),
+    "ava/slowfast_32x2_r50_short": ava_slowfast(alpha=4, kernel=7, test_crop=224),
+    "ava/slow_8x8_r50": ava_slow(roi_aligned=False),
+    "ava/slowfast_32x2_r50": ava_slowfast(alpha=4, kernel=7, roi_aligned=False),
+    "ava/slowfast_32x2_r101_50_50": ava_slowfast(
+        alpha=4, kernel=5, depth=101, nonlocal_res4=True, roi_aligned=False
+    ),
+    "ava/slowfast_64x2_r101_50_50": ava_slowfast(
+        64, alpha=4, kernel=5, depth=101, nonlocal_res4=True, roi_aligned=False
+    ),
+    # Something-Something v2, Charades, ImageNet
+    "ssv2/slowfast_16x8_r50": entry(
+        SlowFast, slowfast(4, 7, num_classes=174), "ssv2",
+        num_frames=64, sampling_rate=2, clips=1, crops=1,
+    ),
+    "charades/slowfast_16x8_r50": entry(
+        SlowFast, slowfast(4, 7, num_classes=157, activation="sigmoid"), "charades",
+        num_frames=64, sampling_rate=2, ensemble="max",
+    ),
+    "imagenet/res_r50": entry(
+        ResNet3D, dict(num_classes=1000, arch="2d"), "",
+        num_frames=1, mean=IMAGENET_MEAN, std=IMAGENET_STD,
+    ),
+    # A SlowFast network for tests and demonstrations; nobody published weights
+    "kinetics/mini": entry(
+        SlowFast,
+        dict(num_classes=4, depth=18, width=8, alpha=4, beta=4, fusion_kernel=5,
+             num_block_temp_kernel=((2, 2, 2, 2),) * 2),
+        "", num_frames=8, sampling_rate=4, train_crop=64, test_crop=64, clips=2, crops=1,
+    ),
+}
+
+
+def find(name: str) -> dict[str, Any]:
+    """The entry of that name, or an error that lists close ones."""
+    if name not in ZOO:
+        close = difflib.get_close_matches(name, ZOO, n=5, cutoff=0.4)
+        hint = f"; close: {', '.join(close)}" if close else ""
+        raise ValueError(f"no model {name!r} in the zoo{hint} (slowfast_jax.list_models() has all)")
+    return ZOO[name]
+
+
+def create(name: str, **overrides: Any) -> nn.Module:
+    """The network of that name, with keywords overridden."""
+    found = find(name)
+    protocol = found["protocol"]
+    keywords = dict(
+        num_frames=protocol["num_frames"], crop_size=protocol["train_crop"],
+        mean=protocol["mean"], std=protocol["std"],
+    )
+    keywords |= found["model"] | overrides
+    allowed = set(found["make"].__dataclass_fields__) - {"parent", "name"}
+    unknown = set(keywords) - allowed
+    if unknown:
+        raise ValueError(
+            f"{name} ({found['make'].__name__}) takes no {', '.join(sorted(unknown))}; "
+            f"it takes {', '.join(sorted(allowed))}"
+        )
+    return found["make"](**keywords)

@@ -1,0 +1,186 @@
+"""3-D convolution on `(N, T, H, W, C)`, written as what each backend runs fast.
+
+XLA's own rank-5 convolution is 2 to 150 times slower on CPU than the same sum written with rank-4
+convolutions, matmuls or shifted multiply-adds. `conv3d` chooses such a lowering by kernel shape
+and backend; every lowering computes the same numbers and can be asked for by name.
+The choice rests on `benchmarks/conv_lowerings.py`; its figures are in docs/performance.md.
+
+Kernels are `(kT, kH, kW, Cin / groups, Cout)`.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+Triple = tuple[int, int, int]
+
+
+def conv3d(
+    x: jax.Array,
+    kernel: jax.Array,
+    *,
+    strides: Triple = (1, 1, 1),
+    padding: Triple | None = None,
+    dilation: Triple = (1, 1, 1),
+    groups: int = 1,
+    lowering: str | None = None,
+) -> jax.Array:
+    """Cross-correlation of `x` with `kernel`, as `torch.nn.Conv3d` without bias.
+
+    Args:
+      x: `(N, T, H, W, Cin)`.
+      kernel: `(kT, kH, kW, Cin / groups, Cout)`.
+      strides, dilation: one number per time, height, width.
+      padding: zeros on both sides of time, height, width; None: `dilation * (k // 2)`.
+      groups: channel groups; `groups == Cin` is a depthwise convolution.
+      lowering: a name of `LOWERINGS`; None chooses by shape and backend.
+
+    Returns:
+      `(N, T', H', W', Cout)`.
+    """
+    size = kernel.shape[:3]
+    if x.ndim != 5 or kernel.ndim != 5 or x.shape[-1] != kernel.shape[3] * groups:
+        raise ValueError(
+            f"conv3d takes (N, T, H, W, C) and (kT, kH, kW, C / groups, O); "
+            f"got {x.shape}, {kernel.shape} and groups={groups}"
+        )
+    if padding is None:
+        padding = tuple(d * (k // 2) for d, k in zip(dilation, size, strict=True))
+    if lowering is None:
+        lowering = choose_lowering(
+            x.shape, kernel.shape, strides, dilation, groups, jax.default_backend()
+        )
+    elif lowering not in LOWERINGS:
+        raise ValueError(f"unknown lowering {lowering!r}; there are {', '.join(LOWERINGS)}")
+    return LOWERINGS[lowering](x, kernel, strides, padding, dilation, groups)
+
+
+def choose_lowering(
+    shape: tuple[int, ...],
+    kernel: tuple[int, ...],
+    strides: Triple,
+    dilation: Triple,
+    groups: int,
+    backend: str,
+) -> str:
+    """The name of the lowering that `conv3d` takes for these shapes on this backend."""
+    (kt, kh, kw, _, out), channels = kernel, shape[-1]
+    if groups == 1 and (kt, kh, kw) == (1, 1, 1):
+        return "pointwise"
+    if backend != "cpu":
+        return "direct"
+    if groups == channels == out:
+        return "shifts"
+    if kt == 1:
+        return "fold_time"
+    if groups == 1 and kh == kw == 1:
+        return "temporal_2d"
+    return "taps"
+
+
+def direct(x, kernel, strides, padding, dilation, groups):
+    """XLA's own rank-5 convolution."""
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        strides,
+        [(p, p) for p in padding],
+        rhs_dilation=dilation,
+        dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
+        feature_group_count=groups,
+    )
+
+
+def pointwise(x, kernel, strides, padding, dilation, groups):
+    """A 1x1x1 kernel: a matmul over channels on the positions that the stride keeps."""
+    _require(kernel.shape[:3] == (1, 1, 1) and groups == 1, "pointwise", "a dense 1x1x1 kernel")
+    _require(not any(padding), "pointwise", "no padding")
+    x = x[:, :: strides[0], :: strides[1], :: strides[2]]
+    return x @ kernel[0, 0, 0]
+
+
+def fold_time(x, kernel, strides, padding, dilation, groups):
+    """A 1 x kH x kW kernel: frames join the batch of a rank-4 convolution."""
+    _require(kernel.shape[0] == 1, "fold_time", "kernel size 1 in time")
+    _require(not padding[0], "fold_time", "no padding in time")
+    x = x[:, :: strides[0]]
+    n, t = x.shape[:2]
+    y = _conv2d(
+        x.reshape(n * t, *x.shape[2:]), kernel[0], strides[1:], padding[1:], dilation[1:], groups
+    )
+    return y.reshape(n, t, *y.shape[1:])
+
+
+def temporal_2d(x, kernel, strides, padding, dilation, groups):
+    """A kT x 1 x 1 kernel: a rank-4 convolution over (T, H * W)."""
+    _require(kernel.shape[1:3] == (1, 1), "temporal_2d", "kernel size 1 in space")
+    _require(not any(padding[1:]), "temporal_2d", "no padding in space")
+    x = x[:, :, :: strides[1], :: strides[2]]
+    n, t, h, w, c = x.shape
+    y = _conv2d(
+        x.reshape(n, t, h * w, c), kernel[:, 0], (strides[0], 1), (padding[0], 0),
+        (dilation[0], 1), groups,
+    )
+    return y.reshape(n, y.shape[1], h, w, y.shape[-1])
+
+
+def taps(x, kernel, strides, padding, dilation, groups):
+    """The sum over temporal taps of rank-4 convolutions, time folded into the batch."""
+    x = jnp.pad(x, ((0, 0), (padding[0],) * 2, (0, 0), (0, 0), (0, 0)))
+    kt = kernel.shape[0]
+    frames = (x.shape[1] - dilation[0] * (kt - 1) - 1) // strides[0] + 1
+    total = 0
+    for i in range(kt):
+        start = i * dilation[0]
+        part = x[:, start : start + strides[0] * (frames - 1) + 1 : strides[0]]
+        total += fold_time(part, kernel[i : i + 1], (1, *strides[1:]), (0, *padding[1:]), dilation,
+                           groups)
+    return total
+
+
+def shifts(x, kernel, strides, padding, dilation, groups):
+    """A depthwise kernel: the sum of shifted copies, each times one weight per channel."""
+    _require(groups == x.shape[-1] == kernel.shape[-1], "shifts", "a depthwise kernel")
+    x = jnp.pad(x, ((0, 0), *((p, p) for p in padding), (0, 0)))
+    size = [
+        (n - d * (k - 1) - 1) // s + 1
+        for n, d, k, s in zip(x.shape[1:4], dilation, kernel.shape, strides, strict=False)
+    ]
+    total = 0
+    for index in np.ndindex(*kernel.shape[:3]):
+        start = [i * d for i, d in zip(index, dilation, strict=True)]
+        stop = [b + s * (n - 1) + 1 for b, s, n in zip(start, strides, size, strict=True)]
+        part = lax.slice(
+            x, (0, *start, 0), (x.shape[0], *stop, x.shape[-1]), (1, *strides, 1)
+        )
+        total += part * kernel[index][0]
+    return total
+
+
+LOWERINGS = {
+    "direct": direct,
+    "pointwise": pointwise,
+    "fold_time": fold_time,
+    "temporal_2d": temporal_2d,
+    "taps": taps,
+    "shifts": shifts,
+}
+
+
+def _conv2d(x, kernel, strides, padding, dilation, groups):
+    """Rank-4 convolution of `(N, H, W, C)` with `(kH, kW, C / groups, O)`."""
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        strides,
+        [(p, p) for p in padding],
+        rhs_dilation=dilation,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
+
+
+def _require(condition: bool, lowering: str, what: str) -> None:
+    if not condition:
+        raise ValueError(f"the lowering {lowering!r} takes {what}")

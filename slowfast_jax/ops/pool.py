@@ -1,0 +1,65 @@
+"""Pooling with PyTorch's padding semantics, on `(N, T, H, W, C)`."""
+
+from collections.abc import Sequence
+from functools import reduce
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+Triple = tuple[int, int, int]
+
+
+def max_pool(
+    x: jax.Array, window: Triple, strides: Triple, padding: Triple = (0, 0, 0)
+) -> jax.Array:
+    """Maximum over windows; the padding never wins (it is minus infinity), as `torch.nn.MaxPool3d`.
+
+    Written as a maximum over shifted slices: XLA's own gradient of a window reduction
+    (select-and-scatter) is several times slower on CPU, and the slices fuse into one loop.
+
+    Args:
+      x: `(N, T, H, W, C)`, floating point.
+      window, strides, padding: one number per time, height, width; padding on both sides.
+
+    Returns:
+      `(N, T', H', W', C)` with `T' = (T + 2p - k) // s + 1`.
+    """
+    size = _output_size(x.shape[1:4], window, strides, padding)
+    low = jnp.finfo(x.dtype).min
+    for axis in (1, 2, 3):
+        k, s, p, n = (v[axis - 1] for v in (window, strides, padding, size))
+        if (k, s, p) == (1, 1, 0):
+            continue
+        pads = [(0, 0, 0)] * x.ndim
+        pads[axis] = (p, p, 0)
+        x = lax.pad(x, jnp.asarray(low, x.dtype), pads)
+        taps = [lax.slice_in_dim(x, i, i + s * (n - 1) + 1, s, axis) for i in range(k)]
+        x = reduce(jnp.maximum, taps)
+    return x
+
+
+def avg_pool(x: jax.Array, window: Triple) -> jax.Array:
+    """Mean over windows at stride 1 without padding, as `torch.nn.AvgPool3d(window, stride=1)`."""
+    size = _output_size(x.shape[1:4], window, (1, 1, 1), (0, 0, 0))
+    if size == (1, 1, 1):
+        return x.mean((1, 2, 3), keepdims=True)
+    total = lax.reduce_window(
+        x, jnp.zeros((), x.dtype), lax.add, (1, *window, 1), (1, 1, 1, 1, 1), "VALID"
+    )
+    return total / (window[0] * window[1] * window[2])
+
+
+def _output_size(
+    size: Sequence[int], window: Triple, strides: Triple, padding: Triple
+) -> tuple[int, ...]:
+    out = tuple(
+        (n + 2 * p - k) // s + 1
+        for n, k, s, p in zip(size, window, strides, padding, strict=True)
+    )
+    if min(out) < 1:
+        raise ValueError(
+            f"a {tuple(window)} pooling window does not fit into (T, H, W) = {tuple(size)}; "
+            "use a longer or larger clip, or head_pool='global'"
+        )
+    return out

@@ -1,0 +1,67 @@
+"""ROIAlign as two matmuls (Mask R-CNN, https://arxiv.org/abs/1703.06870, section 3).
+
+Bilinear sampling, its rules at the border and the averaging over samples are separable, so each
+box takes `Wy (R x H) . features (H x W x C) . Wx^T (W x R)`. Equal to detectron2's kernel with
+`sampling_ratio=0` (adaptive: `ceil(box side / R)` samples per bin and axis).
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+
+def roi_align(
+    features: jax.Array,
+    boxes: jax.Array,
+    *,
+    resolution: int = 7,
+    scale: float = 1 / 16,
+    aligned: bool = True,
+) -> jax.Array:
+    """Samples every box of every image on a `resolution x resolution` grid.
+
+    Args:
+      features: `(N, H, W, C)`.
+      boxes: `(N, B, 4)`, x1, y1, x2, y2 in pixels of the network's input.
+      resolution: bins per axis, R.
+      scale: feature positions per pixel.
+      aligned: shift by half a feature position (detectron2's default). False: no shift, and
+        boxes are widened to at least one feature position (the Caffe2 weights).
+
+    Returns:
+      `(N, B, R, R, C)`.
+    """
+    _, height, width, _ = features.shape
+    boxes = boxes.astype(jnp.float32) * scale - (0.5 if aligned else 0.0)
+    x1, y1, x2, y2 = jnp.moveaxis(boxes, -1, 0)  # each (N, B)
+    rows = _weights(y1, y2, height, resolution, aligned).astype(features.dtype)  # (N, B, R, H)
+    cols = _weights(x1, x2, width, resolution, aligned).astype(features.dtype)  # (N, B, R, W)
+    out = jnp.einsum("nbrh,nhwc->nbrwc", rows, features)
+    return jnp.einsum("nbsw,nbrwc->nbrsc", cols, out)
+
+
+def _weights(
+    start: jax.Array, stop: jax.Array, size: int, resolution: int, aligned: bool
+) -> jax.Array:
+    """Weights of the `size` positions in each bin along one axis: `(N, B)` -> `(N, B, R, size)`."""
+    length = stop - start
+    if not aligned:
+        length = jnp.maximum(length, 1.0)
+    count = jnp.maximum(jnp.ceil(length / resolution), 1.0)  # samples per bin, adaptive
+    # A box may hang over both edges: three times the map bounds what a clipped frame can ask for.
+    most = math.ceil(3 * size / resolution) + 1
+    sample = jnp.arange(most, dtype=jnp.float32)
+    bins = jnp.arange(resolution, dtype=jnp.float32)
+    step = (length / resolution)[..., None, None]
+    at = (
+        start[..., None, None]
+        + bins[:, None] * step
+        + (sample + 0.5) * step / count[..., None, None]
+    )  # (N, B, R, most)
+    valid = (sample < count[..., None, None]) & (at >= -1.0) & (at <= size)
+    at = jnp.clip(at, 0.0, size - 1.0)
+    position = jnp.arange(size, dtype=jnp.float32)
+    hat = jnp.maximum(0.0, 1.0 - jnp.abs(at[..., None] - position))  # bilinear weights
+    hat = jnp.where(valid[..., None], hat, 0.0)
+    return hat.sum(-2) / count[..., None, None]
