@@ -1,0 +1,82 @@
+"""Charades: 157 classes of activities at home, several of them in one video.
+
+    python -m slowfast_jax.main --config configs/charades.py:slowfast_16x8_r50 --workdir DIR \\
+        --mode eval --config.data.root=LISTS --config.data.path_prefix=FRAMES \\
+        --config.test.checkpoint=WEIGHTS
+    python -m slowfast_jax.main --config configs/charades.py:mini --workdir DIR --mode summary
+    python -m configs.charades      lists the variants
+
+LISTS holds the frame lists train.csv and val.csv. Both recipes start from the Kinetics-400 weights
+SLOWFAST_8x8_R50.pkl of PySlowFast's MODEL_ZOO.md (kinetics400/).
+
+Results printed by others, all of *released weights* (mAP in percent, validation set, maximum over
+10 clips x 3 crops; MODEL_ZOO.md writes SSv2's config names beside them):
+
+    variant                      mAP   source
+    slowfast_16x8_r50            38.9  PySlowFast MODEL_ZOO.md
+    slowfast_16x8_r50_multigrid  38.6  "
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+from configs.common import Part, Variants
+
+DEFAULT = "slowfast_16x8_r50"
+WEIGHTS = (
+    "https://dl.fbaipublicfiles.com/pyslowfast/pyslowfast/model_zoo/multigrid/model_zoo/Charades/"
+)
+
+DATA = {
+    "format": "charades",
+    "test_list": "val.csv",
+    "multi_label": True,
+    "jitter": (256, 340),
+    "inverse_uniform_jitter": True,
+}
+SHARED = (
+    common.steps(
+        0.0375, epochs=57, at=(0, 41, 49), warmup_epochs=4.0, warmup_start_lr=0.0001
+    ),
+    common.pretrained("SLOWFAST_8x8_R50.pkl", "head/.*"),
+    {
+        "test": {"batch_size": 16},
+        "train": {"batch_size": 16, "eval_period": 6, "checkpoint_period": 6},
+        "norm": {"group_size": 8, "sync_devices": 4},  # 2 clips a GPU
+    },
+)
+
+
+def _printed(mean_ap: float, file: str) -> Part:
+    return common.published(
+        "PySlowFast MODEL_ZOO.md", "10x3", mean_ap=mean_ap, weights=WEIGHTS + file
+    )
+
+
+VARIANTS: Variants = {
+    "slowfast_16x8_r50": (
+        common.network("charades/slowfast_16x8_r50"), *SHARED,
+        _printed(38.9, "SLOWFAST_16x8_R50.pkl"),
+    ),
+    "slowfast_16x8_r50_multigrid": (
+        common.network("charades/slowfast_16x8_r50"), *SHARED, common.MULTIGRID,
+        _printed(38.6, "SLOWFAST_16x8_R50_multigrid.pkl"),
+    ),
+    "mini": (
+        common.network("kinetics/mini"), *SHARED, {"schedule": {"steps": (0, 1)}},
+        {"protocol": {"ensemble": "max"}},
+        common.mini("charades_mini", activation="sigmoid"),
+    ),
+}
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The recipe of a variant; ValueError naming close ones if there is none."""
+    variant = variant or DEFAULT
+    parts = common.lookup(VARIANTS, variant, "charades")
+    base = common.base(data=DATA, class_names="charades", loss="bce_logits")
+    return common.recipe(f"charades/{variant}", base, *parts)
+
+
+if __name__ == "__main__":
+    common.print_variants(VARIANTS)

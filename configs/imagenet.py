@@ -1,0 +1,70 @@
+"""ImageNet-1k: the 2-D ResNet-50 whose weights start the `_in1k` recipes of kinetics.py.
+
+    python -m slowfast_jax.main --config configs/imagenet.py:res_r50 --workdir DIR --mode eval \\
+        --config.data.root=IMAGENET --config.test.checkpoint=R50_IN1K.pyth
+    python -m slowfast_jax.main --config configs/imagenet.py:mini --workdir DIR --mode summary
+    python -m configs.imagenet      lists the variants
+
+IMAGENET holds train/ and val/ with one folder of images per class.
+
+Result printed by others, of *released weights* (validation set, centre crop):
+
+    variant  top-1  top-5  source
+    res_r50   76.4   93.2  PySlowFast MODEL_ZOO.md
+
+Testing is the usual one, short side 256 (data.jitter[0]) and centre crop 224. The original's file
+says crop 256, and its reader then scales to 224 and crops 256 from that, which leaves no picture.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+from configs.common import Variants
+
+DEFAULT = "res_r50"
+
+DATA = {
+    "format": "imagenet",
+    "train_list": "train",  # folders
+    "val_list": "val",
+    "test_list": "val",
+    "jitter_scales_relative": (0.08, 1.0),
+    "jitter_aspect_relative": (0.75, 4 / 3),
+    "pca_jitter": 0.1,  # standard deviation of the training images' lighting noise (AlexNet)
+}
+SHARED = (
+    common.network("imagenet/res_r50"),
+    common.steps(0.1, epochs=100, at=(0, 30, 60, 90), relative=(1.0, 0.1, 0.01, 0.001)),
+    {
+        "protocol": {"test_crop": 224, "clips": 1, "crops": 1},
+        "test": {"batch_size": 256},
+        "train": {"batch_size": 256},
+        "norm": {"group_size": 32},
+    },
+)
+
+VARIANTS: Variants = {
+    "res_r50": (
+        *SHARED,
+        common.published(
+            "PySlowFast MODEL_ZOO.md", "1x1", top1=76.4, top5=93.2,
+            weights="https://dl.fbaipublicfiles.com/pyslowfast/model_zoo/kinetics400/R50_IN1K.pyth",
+        ),
+    ),
+    "mini": (
+        *SHARED, {"schedule": {"steps": (0, 1)}},
+        {"protocol": {"train_crop": 64, "test_crop": 64}},
+        common.mini("imagenet_mini", num_classes=4, head_pool="global"),
+    ),
+}
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The recipe of a variant; ValueError naming close ones if there is none."""
+    variant = variant or DEFAULT
+    parts = common.lookup(VARIANTS, variant, "imagenet")
+    return common.recipe(f"imagenet/{variant}", common.base(data=DATA), *parts)
+
+
+if __name__ == "__main__":
+    common.print_variants(VARIANTS)

@@ -1,0 +1,207 @@
+"""Kinetics-400: C2D, I3D, Slow, SlowFast, their non-local versions, and X3D.
+
+    python -m slowfast_jax.main --config configs/kinetics.py:slowfast_8x8_r50 --workdir DIR \\
+        --mode eval --config.data.root=LISTS --config.test.checkpoint=SLOWFAST_8x8_R50.pkl
+    python -m slowfast_jax.main --config configs/kinetics.py:mini --workdir DIR --mode eval
+    python -m configs.kinetics      lists the variants
+
+LISTS holds train.csv, val.csv and test.csv with one `path label` a line. `c2_` variants only test
+weights trained with Caffe2; `_in1k` ones start from an ImageNet ResNet-50 (R50_IN1K.pyth).
+
+Results printed by others, all of *released weights* and none of training with this program; percent
+on their copies of the validation set, 10 clips x 3 crops of protocol.test_crop:
+
+    variant                              top-1  top-5   source
+    c2_c2d_nopool_8x8_r50                 67.2   87.8   PySlowFast MODEL_ZOO.md
+    c2_i3d_8x8_r50                        73.5   90.8   "
+    c2_i3d_nln_8x8_r50                    74.0   91.1   "
+    c2_slow_4x16_r50                      72.7   90.3   "
+    c2_slow_8x8_r50                       74.8   91.6   "
+    c2_slowfast_4x16_r50                  75.6   92.0   "
+    c2_slowfast_8x8_r50                   77.0   92.6   "
+    slowfast_8x8_r50_stepwise             76.8   92.7   "
+    slowfast_8x8_r50_stepwise_multigrid   76.6   92.7   " (crops of 224)
+    x3d_xs                                69.5          " (68.7 with one crop: 10 x 1)
+    x3d_s                                 73.5          " (73.1)
+    x3d_m                                 76.2          " (75.1)
+    x3d_l                                 77.5          " (76.9)
+    slowfast_4x16_r101                    76.69  93.07  MMAction2 v0.12, its slowfast/README.md
+    slowfast_8x8_r101                     77.90  93.51  "
+
+Nobody printed a number for the other variants. slowfast_4x16_r101, slowfast_8x8_r101 and
+slowfast_8x8_r152 follow MMAction2's recipe: 256 epochs, random resized crops, gradients clipped at
+40, weight decay on every parameter.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+from configs.common import Part, Variants
+
+DEFAULT = "slowfast_8x8_r50"
+ZOO_URL = "https://dl.fbaipublicfiles.com/pyslowfast/"
+MULTIGRID_URL = ZOO_URL + "pyslowfast/model_zoo/multigrid/model_zoo/Kinetics/"
+MMACTION_URL = "https://download.openmmlab.com/mmaction/recognition/slowfast/"
+
+
+def _net(name: str, **keywords) -> Part:
+    return common.network(f"kinetics/{name}", **keywords)
+
+
+def _printed(top1: float, top5: float | None, weights: str, **note: str) -> Part:
+    values = {"top1": top1, "weights": weights, **note} | ({"top5": top5} if top5 else {})
+    return common.published("PySlowFast MODEL_ZOO.md", "10x3", **values)
+
+
+def _zoo(top1: float, top5: float, file: str) -> Part:
+    return _printed(top1, top5, f"{ZOO_URL}model_zoo/kinetics400/{file}.pkl")
+
+
+COSINE = common.cosine(0.1, epochs=196, warmup_epochs=34.0)
+STEPWISE = common.steps(0.1, epochs=239, at=(0, 94, 154, 196), warmup_epochs=34.0)
+# The file holds imagenet/res_r50: 2-D kernels, repeated over time and divided by its length.
+INFLATED = (
+    common.steps(0.01, epochs=118, at=(0, 44, 88, 118), relative=(1.0, 0.1, 0.01, 0.001)),
+    common.pretrained("R50_IN1K.pyth", "head/.*", inflate=True),
+)
+INFLATED_NLN = (
+    *INFLATED, common.pretrained("R50_IN1K.pyth", "head/.*", "res./nonlocal.*", inflate=True)
+)
+CAFFE2 = (COSINE, common.TEST_ONLY)
+
+
+def _x3d(name: str, jitter: tuple[int, int], printed: Part, *, large: bool = False) -> tuple:
+    """16 clips a GPU, 8 for the large one; rates are for one machine of 8 GPUs."""
+    batch = 64 if large else 128
+    return (
+        _net(name),
+        common.cosine(
+            0.05 if large else 0.1,
+            epochs=256 if large else 300,
+            warmup_epochs=35.0,
+            scale_lr_by_hosts=True,
+        ),
+        {
+            "data": {"jitter": jitter},
+            "test": {"batch_size": batch // 2},
+            "train": {"batch_size": batch, "checkpoint_period": 10},
+            "optimizer": {"weight_decay": 5e-5},
+            "norm": {"group_size": batch // 8},
+        },
+        printed,
+    )
+
+
+def _x3d_printed(file: str, top1: float, one_crop: float) -> Part:
+    return _printed(top1, None, f"{ZOO_URL}x3d_models/{file}.pyth", note=f"{one_crop} at 10x1")
+
+
+# MMAction2's warm-up multiplies the cosine by 0.1..1; here it is the line from 0.01 to the cosine.
+MMACTION = (
+    common.cosine(0.1, epochs=256, warmup_epochs=34.0),
+    {
+        "data": {
+            "jitter_scales_relative": (0.08, 1.0),
+            "jitter_aspect_relative": (0.75, 4 / 3),
+        },
+        "train": {"eval_period": 5, "checkpoint_period": 4},
+        "optimizer": {"nesterov": False, "norm_weight_decay": 1e-4, "clip_norm": 40.0},
+        "norm": {"precise": False},
+    },
+)
+
+
+def _mmaction(top1: float, top5: float, file: str, note: str) -> Part:
+    return common.published(
+        "MMAction2 v0.12 configs/recognition/slowfast/README.md", "10x3",
+        top1=top1, top5=top5, weights=MMACTION_URL + file, note=note,
+    )
+
+
+VARIANTS: Variants = {
+    "c2d_8x8_r50": (_net("c2d_8x8_r50"), COSINE),
+    "c2d_8x8_r50_in1k": (_net("c2d_8x8_r50"), *INFLATED),
+    "c2d_nln_8x8_r50": (_net("c2d_nln_8x8_r50"), COSINE),
+    "c2d_nln_8x8_r50_in1k": (_net("c2d_nln_8x8_r50"), *INFLATED_NLN),
+    "i3d_8x8_r50": (_net("i3d_8x8_r50"), COSINE),
+    "i3d_8x8_r50_in1k": (_net("i3d_8x8_r50"), *INFLATED),
+    "i3d_8x8_r101": (_net("i3d_8x8_r101"), COSINE),
+    "i3d_nln_8x8_r50": (_net("i3d_nln_8x8_r50"), COSINE),
+    "i3d_nln_8x8_r50_in1k": (_net("i3d_nln_8x8_r50"), *INFLATED_NLN),
+    "i3d_nln_8x8_r101": (_net("i3d_nln_8x8_r101"), COSINE),
+    "slow_4x16_r50": (_net("slow_4x16_r50"), COSINE),
+    "slow_8x8_r50": (_net("slow_8x8_r50"), COSINE),
+    "slow_nln_4x16_r50": (_net("slow_nln_4x16_r50"), COSINE),
+    "slow_nln_8x8_r50": (_net("slow_nln_8x8_r50"), COSINE),
+    "slowfast_4x16_r50": (_net("slowfast_4x16_r50"), COSINE),
+    "slowfast_8x8_r50": (_net("slowfast_8x8_r50"), COSINE),
+    "slowfast_nln_4x16_r50": (_net("slowfast_nln_4x16_r50"), COSINE),
+    "slowfast_nln_8x8_r50": (_net("slowfast_nln_8x8_r50"), COSINE),
+    "slowfast_8x8_r50_stepwise": (
+        _net("slowfast_8x8_r50"), STEPWISE,
+        _printed(76.8, 92.7, MULTIGRID_URL + "SLOWFAST_8x8_R50_stepwise.pkl"),
+    ),
+    "slowfast_8x8_r50_stepwise_multigrid": (
+        _net("slowfast_8x8_r50"), STEPWISE, common.MULTIGRID, {"protocol": {"test_crop": 224}},
+        _printed(76.6, 92.7, MULTIGRID_URL + "SLOWFAST_8x8_R50_stepwise_multigrid.pkl"),
+    ),
+    # The original's file names a network it does not have; the weights are a C2D without the
+    # pooling over time.
+    "c2_c2d_nopool_8x8_r50": (
+        _net("c2d_nopool_8x8_r50"), *CAFFE2, _zoo(67.2, 87.8, "C2D_NOPOOL_8x8_R50")
+    ),
+    "c2_i3d_8x8_r50": (_net("i3d_8x8_r50"), *CAFFE2, _zoo(73.5, 90.8, "I3D_8x8_R50")),
+    "c2_i3d_nln_8x8_r50": (
+        _net("i3d_nln_8x8_r50"), *CAFFE2, _zoo(74.0, 91.1, "I3D_NLN_8x8_R50")
+    ),
+    "c2_slow_4x16_r50": (_net("slow_4x16_r50"), *CAFFE2, _zoo(72.7, 90.3, "SLOWONLY_4x16_R50")),
+    "c2_slow_8x8_r50": (_net("slow_8x8_r50"), *CAFFE2, _zoo(74.8, 91.6, "SLOWONLY_8x8_R50")),
+    "c2_slowfast_4x16_r50": (
+        _net("slowfast_4x16_r50"), *CAFFE2, _zoo(75.6, 92.0, "SLOWFAST_4x16_R50")
+    ),
+    "c2_slowfast_8x8_r50": (
+        _net("slowfast_8x8_r50"), *CAFFE2, _zoo(77.0, 92.6, "SLOWFAST_8x8_R50")
+    ),
+    "c2_slowfast_8x8_r101_50_50": (_net("slowfast_8x8_r101_50_50"), *CAFFE2),
+    "c2_slowfast_8x8_r101_50_101": (_net("slowfast_8x8_r101_50_101"), *CAFFE2),
+    "c2_slowfast_8x8_r101_101_101": (_net("slowfast_8x8_r101_101_101"), *CAFFE2),
+    "c2_slowfast_16x8_r101_50_50": (_net("slowfast_16x8_r101_50_50"), *CAFFE2),
+    "c2_slowfast_nln_16x8_r101_50_50": (_net("slowfast_nln_16x8_r101_50_50"), *CAFFE2),
+    "x3d_xs": _x3d("x3d_xs", (182, 228), _x3d_printed("x3d_xs", 69.5, 68.7)),
+    "x3d_s": _x3d("x3d_s", (182, 228), _x3d_printed("x3d_s", 73.5, 73.1)),
+    "x3d_m": _x3d("x3d_m", (256, 320), _x3d_printed("x3d_m", 76.2, 75.1)),
+    "x3d_l": _x3d("x3d_l", (356, 446), _x3d_printed("x3d_l", 77.5, 76.9), large=True),
+    "slowfast_4x16_r101": (
+        _net("slowfast_4x16_r101"), *MMACTION,
+        _mmaction(
+            76.69, 93.07,
+            "slowfast_r101_4x16x1_256e_kinetics400_rgb/"
+            "slowfast_r101_4x16x1_256e_kinetics400_rgb_20210218-d8b58813.pth",
+            "v1.x, 32 GPUs: 77.03 / 92.99",
+        ),
+    ),
+    "slowfast_8x8_r101": (
+        _net("slowfast_8x8_r101"), *MMACTION,
+        _mmaction(
+            77.90, 93.51,
+            "slowfast_r101_8x8x1_256e_kinetics400_rgb/"
+            "slowfast_r101_8x8x1_256e_kinetics400_rgb_20210218-0dd54025.pth",
+            "trained on 32 GPUs; v1.x: 78.65 / 93.88",
+        ),
+    ),
+    # No weights were released for 8x8; at 4x16 MMAction2 prints 77.13 / 93.20.
+    "slowfast_8x8_r152": (_net("slowfast_8x8_r152"), *MMACTION),
+    "mini": (_net("mini"), COSINE, common.mini("kinetics_mini")),
+}
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The recipe of a variant; ValueError naming close ones if there is none."""
+    variant = variant or DEFAULT
+    parts = common.lookup(VARIANTS, variant, "kinetics")
+    base = common.base(data={"format": "kinetics"}, class_names="kinetics400")
+    return common.recipe(f"kinetics/{variant}", base, *parts)
+
+
+if __name__ == "__main__":
+    common.print_variants(VARIANTS)

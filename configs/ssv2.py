@@ -1,0 +1,85 @@
+"""Something-Something V2: 174 classes of what is done to things. Left and right matter: no flips.
+
+    python -m slowfast_jax.main --config configs/ssv2.py:slowfast_16x8_r50 --workdir DIR \\
+        --mode eval --config.data.root=LISTS --config.data.path_prefix=FRAMES \\
+        --config.test.checkpoint=WEIGHTS
+    python -m slowfast_jax.main --config configs/ssv2.py:mini --workdir DIR --mode summary
+    python -m configs.ssv2      lists the variants
+
+LISTS holds the frame lists train.csv and val.csv and the three json files of the data set. Both
+recipes start from the Kinetics-400 weights SLOWFAST_8x8_R50.pkl of PySlowFast's MODEL_ZOO.md
+(kinetics400/).
+
+Results printed by others, all of *released weights* (validation set, one clip, one crop):
+
+    variant                      top-1  top-5  source
+    slowfast_16x8_r50             63.0   88.5  PySlowFast MODEL_ZOO.md
+    slowfast_16x8_r50_multigrid   63.5   88.7  " (crop of 224)
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+from configs.common import Part, Variants
+
+DEFAULT = "slowfast_16x8_r50"
+WEIGHTS = (
+    "https://dl.fbaipublicfiles.com/pyslowfast/pyslowfast/model_zoo/multigrid/model_zoo/SSv2/"
+)
+
+DATA = {
+    "format": "ssv2",
+    "test_list": "val.csv",  # the test set's labels are not public
+    "class_list": "something-something-v2-labels.json",
+    "train_labels": "something-something-v2-train.json",
+    "val_labels": "something-something-v2-validation.json",
+    "inverse_uniform_jitter": True,
+    "random_flip": False,
+}
+SHARED = (
+    common.steps(
+        0.03, epochs=22, at=(0, 14, 18), warmup_epochs=0.19, warmup_start_lr=0.0001
+    ),
+    common.pretrained("SLOWFAST_8x8_R50.pkl", "head/.*"),
+    {
+        "test": {"batch_size": 16},
+        "train": {"batch_size": 16, "eval_period": 2, "checkpoint_period": 2},
+        "optimizer": {"weight_decay": 1e-6},
+        "norm": {"group_size": 8, "sync_devices": 4},  # 2 clips a GPU
+    },
+)
+
+
+def _printed(top1: float, top5: float, file: str) -> Part:
+    return common.published(
+        "PySlowFast MODEL_ZOO.md", "1x1", top1=top1, top5=top5, weights=WEIGHTS + file
+    )
+
+
+VARIANTS: Variants = {
+    "slowfast_16x8_r50": (
+        common.network("ssv2/slowfast_16x8_r50"), *SHARED,
+        _printed(63.0, 88.5, "SLOWFAST_16x8_R50.pkl"),
+    ),
+    "slowfast_16x8_r50_multigrid": (
+        common.network("ssv2/slowfast_16x8_r50"), *SHARED, common.MULTIGRID,
+        {"protocol": {"test_crop": 224}},
+        _printed(63.5, 88.7, "SLOWFAST_16x8_R50_multigrid.pkl"),
+    ),
+    "mini": (
+        common.network("kinetics/mini"), *SHARED, {"schedule": {"steps": (0, 1)}},
+        {"protocol": {"clips": 1, "crops": 1}}, common.mini("ssv2_mini"),
+    ),
+}
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The recipe of a variant; ValueError naming close ones if there is none."""
+    variant = variant or DEFAULT
+    parts = common.lookup(VARIANTS, variant, "ssv2")
+    base = common.base(data=DATA, class_names="ssv2")
+    return common.recipe(f"ssv2/{variant}", base, *parts)
+
+
+if __name__ == "__main__":
+    common.print_variants(VARIANTS)

@@ -1,0 +1,138 @@
+"""Every published convolutional recipe is a variant, builds, and names a network that exists."""
+
+import importlib
+
+import pytest
+from ml_collections import ConfigDict
+
+# The stems of PySlowFast's YAML files (c2/ ones under "c2"), without the transformers, PyTorchVideo
+# and self-supervised ones.
+STEMS = {
+    "kinetics": (
+        "C2D_8x8_R50 C2D_8x8_R50_IN1K C2D_NLN_8x8_R50 C2D_NLN_8x8_R50_IN1K I3D_8x8_R101 I3D_8x8_R50"
+        " I3D_8x8_R50_IN1K I3D_NLN_8x8_R101 I3D_NLN_8x8_R50 I3D_NLN_8x8_R50_IN1K SLOWFAST_4x16_R50"
+        " SLOWFAST_8x8_R50 SLOWFAST_8x8_R50_stepwise SLOWFAST_8x8_R50_stepwise_multigrid"
+        " SLOWFAST_NLN_4x16_R50 SLOWFAST_NLN_8x8_R50 SLOW_4x16_R50 SLOW_8x8_R50 SLOW_NLN_4x16_R50"
+        " SLOW_NLN_8x8_R50 X3D_L X3D_M X3D_S X3D_XS"
+    ),
+    "ava": "SLOWFAST_32x2_R50_SHORT SLOW_8x8_R50_SHORT",
+    "ssv2": "SLOWFAST_16x8_R50 SLOWFAST_16x8_R50_multigrid",
+    "charades": "SLOWFAST_16x8_R50 SLOWFAST_16x8_R50_multigrid",
+    "imagenet": "RES_R50",
+}
+C2_STEMS = {
+    "kinetics": (
+        "C2D_NOPOOL_8x8_R50 I3D_8x8_R50 I3D_NLN_8x8_R50 SLOWFAST_16x8_R101_50_50 SLOWFAST_4x16_R50"
+        " SLOWFAST_8x8_R101_101_101 SLOWFAST_8x8_R101_50_101 SLOWFAST_8x8_R101_50_50"
+        " SLOWFAST_8x8_R50 SLOWFAST_NLN_16x8_R101_50_50 SLOW_4x16_R50 SLOW_8x8_R50"
+    ),
+    "ava": (
+        "SLOWFAST_32x2_R101_50_50 SLOWFAST_32x2_R101_50_50_v2.1 SLOWFAST_32x2_R50"
+        " SLOWFAST_64x2_R101_50_50 SLOW_8x8_R50"
+    ),
+}
+OTHERS = {"kinetics": "slowfast_4x16_r101 slowfast_8x8_r101 slowfast_8x8_r152"}  # MMAction2
+DEFAULTS = {
+    "kinetics": "slowfast_8x8_r50",
+    "ava": "slowfast_32x2_r50_short",
+    "ssv2": "slowfast_16x8_r50",
+    "charades": "slowfast_16x8_r50",
+    "imagenet": "res_r50",
+}
+
+
+def module(stem):
+    return importlib.import_module(f"configs.{stem}")
+
+
+ALL = [(stem, variant) for stem in STEMS for variant in module(stem).VARIANTS]
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_names(stem):
+    expected = {name.lower() for name in STEMS[stem].split()}
+    expected |= {f"c2_{name.lower()}" for name in C2_STEMS.get(stem, "").split()}
+    expected |= set(OTHERS.get(stem, "").split()) | {"mini"}
+    assert set(module(stem).VARIANTS) == expected
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_default(stem):
+    assert module(stem).get_config().name == f"{stem}/{DEFAULTS[stem]}"
+
+
+@pytest.mark.parametrize("stem, variant", ALL)
+def test_builds(stem, variant):
+    config = module(stem).get_config(variant)
+    assert config.name == f"{stem}/{variant}"
+    assert config.is_locked
+    assert config.to_dict() == module(stem).get_config(variant).to_dict()
+    config.train.epochs = 1
+    config.model.name = "other"
+    assert module(stem).get_config(variant).train.epochs > 1, "a recipe shares state with its copy"
+    steps, rates = config.schedule.steps, config.schedule.relative_lrs
+    assert config.schedule.name in ("cosine", "steps")
+    assert bool(steps) == (config.schedule.name == "steps")
+    assert len(rates) >= len(steps) and list(steps) == sorted(steps)
+    assert config.train.batch_size % (config.norm.group_size // config.norm.sync_devices) == 0
+
+
+@pytest.mark.parametrize("stem, variant", ALL)
+def test_network_exists(stem, variant):
+    zoo = importlib.import_module("slowfast_jax.models.zoo")
+    config = module(stem).get_config(variant)
+    keywords = config.model.to_dict()
+    assert keywords["name"] in zoo.ZOO
+    zoo.create(keywords.pop("name"), **keywords)
+    assert set(config.protocol) <= set(zoo.PROTOCOL)
+
+
+@pytest.mark.parametrize("stem, variant", ALL)
+def test_printed_numbers_name_their_weights(stem, variant):
+    printed = module(stem).get_config(variant).published
+    has_number = printed.top1 is not None or printed.mean_ap is not None
+    assert has_number == bool(printed.source) == bool(printed.weights) == bool(printed.views)
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_unknown_variant(stem):
+    wrong = DEFAULTS[stem] + "1"
+    with pytest.raises(ValueError) as error:
+        module(stem).get_config(wrong)
+    for part in (f"configs/{stem}.py", repr(wrong), DEFAULTS[stem], f"python -m configs.{stem}"):
+        assert part in str(error.value)
+
+
+def test_unknown_variant_in_capitals():
+    with pytest.raises(ValueError, match="Close ones: slowfast_8x8_r50,"):
+        module("kinetics").get_config("SLOWFAST_8x8_R50")
+
+
+def test_misspelt_part_raises():
+    from configs import common
+
+    base = common.base(data={"format": "kinetics"})
+    with pytest.raises(KeyError, match="base_rate"):
+        common.recipe("x", base, {"schedule": {"base_rate": 0.1}})
+    with pytest.raises(TypeError):
+        common.recipe("x", base, {"train": {"epochs": "many"}})
+
+
+def test_lists_variants(capsys):
+    from configs import common
+
+    common.print_variants(module("ssv2").VARIANTS)
+    assert capsys.readouterr().out.split() == list(module("ssv2").VARIANTS)
+
+
+def test_overrides():
+    """Every leaf of the schema can be set, also where the recipe leaves it empty."""
+    config = module("ava").get_config()
+    assert isinstance(config, ConfigDict)
+    config.update_from_flattened_dict({
+        "schedule.steps": (0, 5), "schedule.base_lr": 1, "data.jitter_scales_relative": (0.5, 1.0),
+        "train.init_from.skip": ("head/.*",), "published.top1": 50.0, "optimizer.clip_norm": 40.0,
+    })
+    assert config.schedule.base_lr == 1.0 and config.schedule.steps == (0, 5)
+    with pytest.raises(AttributeError, match='Did you mean "batch_size"'):
+        config.train.batchsize = 3
