@@ -76,6 +76,8 @@ def choose_lowering(
         return "fold_time"
     if groups == 1 and kh == kw == 1:
         return "temporal_2d"
+    if groups == 1 and strides[0] == dilation[0] == 1 and channels < 8:
+        return "frame_blocks"
     return "taps"
 
 
@@ -139,6 +141,35 @@ def taps(x, kernel, strides, padding, dilation, groups):
     return total
 
 
+def frame_blocks(x, kernel, strides, padding, dilation, groups, block=4):
+    """Blocks of output frames at once: their input frames become channels of one convolution.
+
+    `block` output frames read `block + kT - 1` input frames, so the rank-4 kernel is
+    `(kH, kW, (block + kT - 1) * C, block * O)` with zeros where a frame is out of reach. It
+    multiplies more, but few channels (a stem's 3) would leave the matrix units idle.
+    """
+    _require(groups == 1 and strides[0] == dilation[0] == 1, "frame_blocks",
+             "a dense kernel without stride or dilation in time")
+    kt, kh, kw, c, out = kernel.shape
+    n, t = x.shape[:2]
+    frames = t + 2 * padding[0] - kt + 1
+    blocks = -(-frames // block)
+    reach = block + kt - 1
+    x = jnp.pad(
+        x, ((0, 0), (padding[0], padding[0] + blocks * block - frames), (0, 0), (0, 0), (0, 0))
+    )
+    x = jnp.concatenate(
+        [x[:, i : i + block * (blocks - 1) + 1 : block] for i in range(reach)], -1
+    )
+    wide = jnp.stack(
+        [jnp.pad(kernel, ((i, block - 1 - i), *((0, 0),) * 4)) for i in range(block)], -2
+    )  # (reach, kH, kW, C, block, O)
+    wide = wide.transpose(1, 2, 0, 3, 4, 5).reshape(1, kh, kw, reach * c, block * out)
+    y = fold_time(x, wide, (1, *strides[1:]), (0, *padding[1:]), dilation, 1)
+    y = y.reshape(n, blocks, *y.shape[2:4], block, out).transpose(0, 1, 4, 2, 3, 5)
+    return y.reshape(n, blocks * block, *y.shape[3:])[:, :frames]
+
+
 def shifts(x, kernel, strides, padding, dilation, groups):
     """A depthwise kernel: the sum of shifted copies, each times one weight per channel."""
     _require(groups == x.shape[-1] == kernel.shape[-1], "shifts", "a depthwise kernel")
@@ -164,6 +195,7 @@ LOWERINGS = {
     "fold_time": fold_time,
     "temporal_2d": temporal_2d,
     "taps": taps,
+    "frame_blocks": frame_blocks,
     "shifts": shifts,
 }
 

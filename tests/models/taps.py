@@ -1,0 +1,65 @@
+"""The original's module names -> our endpoints, and arrays between the two layouts."""
+
+import re
+
+import numpy as np
+
+# Whole tap names. {P} is the pathway's prefix.
+PYSLOWFAST = (
+    (r"s1\.pathway(?P<p>\d)(_stem)?", "{P}stem"),
+    (r"s(?P<s>\d)\.pathway(?P<p>\d)", "{P}res{s}"),
+    (r"s(?P<s>\d)\.pathway(?P<p>\d)_res(?P<i>\d+)", "{P}res{s}/block{i}"),
+    (r"s(?P<s>\d)\.pathway(?P<p>\d)_res(?P<i>\d+)\.branch2", "{P}res{s}/block{i}/branch"),
+    (r"s(?P<s>\d)\.pathway(?P<p>\d)_res(?P<i>\d+)\.branch2\.se", "{P}res{s}/block{i}/se"),
+    (r"s(?P<s>\d)\.pathway(?P<p>\d)_nonlocal(?P<i>\d+)", "{P}res{s}/nonlocal{i}"),
+    (r"s(?P<s>\d)_fuse\.pathway0", "lateral{s}"),
+    (r"s1_fuse\.pathway1", "fast_stem"),
+    (r"s(?P<s>\d)_fuse\.pathway1", "fast_res{s}"),
+    (r"head\.pathway(?P<p>\d)_avgpool", "head/pool{p}"),
+    (r"head\.s(?P<p>\d)_tpool", "head/time_pool{p}"),
+    (r"head\.s(?P<p>\d)_roi", "head/roi{p}"),
+    (r"head\.s(?P<p>\d)_spool", "head/roi_pool{p}"),
+    (r"head\.conv_5_relu", "head/conv_5"),
+    (r"head\.avg_pool", "head/pool"),
+    (r"head\.lin_5_relu", "head/lin_5"),
+    (r"head\.projection\.input", "features"),
+)
+# Pools of size one that the original keeps between stages 2 and 3 of two-pathway networks.
+TWO_PATHWAY_POOLS = {"pathway0_pool": "lateral2", "pathway1_pool": "fast_res2"}
+
+
+def endpoint_of(tap: str, endpoints: dict) -> str:
+    """Our endpoint that holds what the original calls `tap`."""
+    two_pathways = "slow_stem" in endpoints
+    if re.fullmatch(r"pathway\d_pool", tap):
+        return TWO_PATHWAY_POOLS[tap] if two_pathways else "pool2"
+    for pattern, name in PYSLOWFAST:
+        match = re.fullmatch(pattern, tap)
+        if match:
+            pieces = match.groupdict()
+            prefix = ("slow_", "fast_")[int(pieces.get("p", 0))] if two_pathways else ""
+            return name.format(P=prefix, **pieces)
+    raise KeyError(f"no endpoint for the tap {tap!r}")
+
+
+def in_their_layout(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Channels last -> channels first, unless the original keeps channels last there too.
+
+    Time may be folded into their batch (non-local groups) or be a dimension of one.
+    """
+    if array.shape == shape:
+        return array
+    return np.moveaxis(array.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
+
+
+def compare(recorded: dict[str, np.ndarray], tap: str, ours: np.ndarray) -> float:
+    """Largest difference from the recorded values of a tap, relative to its spread."""
+    shape = tuple(recorded[f"tap/{tap}/shape"])
+    values = in_their_layout(ours, shape).ravel()[recorded[f"tap/{tap}/idx"]]
+    difference = np.abs(values - recorded[f"tap/{tap}/val"]).max()
+    mean = abs(ours.mean(dtype=np.float64) - recorded[f"tap/{tap}/mean"])
+    return float(max(difference, mean) / recorded[f"tap/{tap}/std"])
+
+
+def names(recorded: dict[str, np.ndarray]) -> list[str]:
+    return sorted({key[4:].rsplit("/", 1)[0] for key in recorded if key.startswith("tap/")})
