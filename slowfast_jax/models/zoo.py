@@ -159,6 +159,7 @@ ZOO: dict[str, dict[str, Any]] = {
     # Kinetics-400, MMAction2's table
     "kinetics/slowfast_4x16_r101": mmaction_slowfast((101, 50), alpha=8, kernel=5),
     "kinetics/slowfast_8x8_r101": mmaction_slowfast((101, 101), alpha=4, kernel=7),
+    "kinetics/slowfast_4x16_r152": mmaction_slowfast((152, 50), alpha=8, kernel=5),
     "kinetics/slowfast_8x8_r152": mmaction_slowfast((152, 50), alpha=4, kernel=7),
     # AVA: the "short" ones are trained by their recipes, the others are the Caffe2 weights
     "ava/slow_8x8_r50_short": ava_slow(),
@@ -182,7 +183,7 @@ ZOO: dict[str, dict[str, Any]] = {
     ),
     "imagenet/res_r50": entry(
         ResNet3D, dict(num_classes=1000, arch="2d"), "",
-        num_frames=1, mean=IMAGENET_MEAN, std=IMAGENET_STD,
+        num_frames=1, test_crop=224, clips=1, crops=1, mean=IMAGENET_MEAN, std=IMAGENET_STD,
     ),
     # A SlowFast network for tests and demonstrations; nobody published weights
     "kinetics/mini": entry(

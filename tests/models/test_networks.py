@@ -1,0 +1,146 @@
+"""What the networks do beside giving the recorded numbers: training mode, initialisation, errors."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from slowfast_jax.models import zoo
+from slowfast_jax.models.resnet3d import ResNet3D
+from slowfast_jax.models.slowfast import slow_frame_indices
+
+FAMILIES = {
+    "SlowFast": dict(name="kinetics/mini"),
+    "I3D with non-local blocks": dict(
+        name="kinetics/i3d_nln_8x8_r50", depth=18, width=8, num_classes=4, crop_size=64,
+        num_block_temp_kernel=(2, 2, 2, 2), nonlocal_blocks=((), (1,), (), ()),
+    ),
+    "X3D": dict(
+        name="kinetics/x3d_xs", depth_factor=1.0, width_factor=1.0, head_width=32, num_classes=4,
+        crop_size=64,
+    ),
+}
+
+
+def clip_of(model, n=4):
+    rng = np.random.default_rng(0)
+    return jnp.asarray(rng.integers(0, 256, (n, model.num_frames, 64, 64, 3)), jnp.uint8)
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def network(request):
+    options = dict(FAMILIES[request.param])
+    model = zoo.create(options.pop("name"), **options)
+    variables = jax.jit(lambda: model.init(jax.random.key(0), clip_of(model)))()
+    return model, variables
+
+
+def test_a_training_step_reaches_every_parameter(network):
+    model, variables = network
+    model = model.clone(zero_init_final_bn=False)
+    variables = jax.jit(lambda: model.init(jax.random.key(1), clip_of(model)))()
+
+    def loss(params):
+        (logits, _), new = model.apply(
+            {**variables, "params": params}, clip_of(model), train=True,
+            rngs={"dropout": jax.random.key(2)}, mutable=["batch_stats"],
+        )
+        return jnp.square(logits - jnp.arange(4)).mean(), new
+
+    (value, new), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(variables["params"])
+    assert np.isfinite(value)
+    for path, grad in jax.tree_util.tree_leaves_with_path(grads):
+        # softmax over keys ignores what is added to every key: phi's bias has no effect
+        if "['phi']['bias']" not in jax.tree_util.keystr(path):
+            assert float(jnp.abs(grad).max()) > 0, jax.tree_util.keystr(path)
+    for before, after in zip(
+        jax.tree.leaves(variables["batch_stats"]), jax.tree.leaves(new["batch_stats"]),
+        strict=True,
+    ):
+        assert not np.array_equal(before, after)
+
+
+def test_initialisation_is_the_published_one(network):
+    model, variables = network
+    flat = {
+        "/".join(p.key for p in path): np.asarray(leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(variables["params"])
+    }
+    for name, value in flat.items():
+        module, leaf = name.rpartition("/")[::2]
+        if name == "head/projection/kernel":
+            assert value.std() == pytest.approx(0.01, rel=0.15)
+        elif leaf == "kernel" and value.size > 2000:
+            fan_out = np.prod(value.shape[:3]) * value.shape[-1]
+            assert value.std() == pytest.approx(np.sqrt(2 / fan_out), rel=0.15), name
+        elif leaf == "bias":
+            assert not value.any()
+        elif leaf == "scale":
+            final = module.endswith(("/c_bn", "/out_bn"))
+            assert (value == (0 if final else 1)).all(), name
+
+
+def test_dropout_follows_its_key():
+    model = zoo.create("kinetics/mini", group_size=1)
+    variables = jax.jit(lambda: model.init(jax.random.key(0), clip_of(model)))()
+
+    @jax.jit
+    def logits(key):
+        out, _ = model.apply(
+            variables, clip_of(model), train=True, rngs={"dropout": key}, mutable=["batch_stats"]
+        )
+        return out[0]
+
+    first = logits(jax.random.key(1))
+    assert np.array_equal(first, logits(jax.random.key(1)))
+    assert not np.array_equal(first, logits(jax.random.key(2)))
+
+
+def test_float_input_is_taken_as_normalised(network):
+    model, variables = network
+    clip = clip_of(model, 1)
+    apply = jax.jit(lambda c: model.apply(variables, c)[0])
+    normalised = (clip.astype(jnp.float32) / 255 - 0.45) / 0.225
+    np.testing.assert_allclose(apply(clip), apply(normalised), atol=1e-5)
+
+
+def test_bfloat16_stays_close(network):
+    model, variables = network
+    exact = jax.jit(lambda c: model.apply(variables, c)[1])(clip_of(model, 1))
+    half = model.clone(dtype=jnp.bfloat16)
+    rough = jax.jit(lambda c: half.apply(variables, c)[1])(clip_of(model, 1))
+    assert rough["features"].dtype == jnp.bfloat16
+    assert rough["probs"].dtype == jnp.float32
+    np.testing.assert_allclose(rough["probs"], exact["probs"], atol=0.02)
+
+
+def test_slow_frames():
+    assert slow_frame_indices(32, 8).tolist() == [0, 10, 20, 31]
+    assert slow_frame_indices(32, 4).tolist() == [0, 4, 8, 13, 17, 22, 26, 31]
+    assert slow_frame_indices(32, 8, "stride").tolist() == [0, 8, 16, 24]
+
+
+def init(model, clip, boxes=None):
+    return jax.eval_shape(lambda c, b: model.init(jax.random.key(0), c, b), clip, boxes)
+
+
+def test_errors_say_what_was_expected():
+    mini = zoo.create("kinetics/mini")
+    with pytest.raises(ValueError, match=r"a clip is \(N, T, H, W, 3\), not"):
+        init(mini, jnp.zeros((8, 64, 64, 3)))
+    with pytest.raises(ValueError, match="uint8, or float .* not int32"):
+        init(mini, jnp.zeros((1, 8, 64, 64, 3), jnp.int32))
+    with pytest.raises(ValueError, match="3 frames has no slow frame at alpha = 4"):
+        init(mini, jnp.zeros((1, 3, 64, 64, 3)))
+    with pytest.raises(ValueError, match="needs a multiple of alpha = 4 frames, not 10"):
+        init(mini, jnp.zeros((1, 10, 64, 64, 3)))
+    with pytest.raises(ValueError, match="pooling window does not fit"):
+        init(mini, jnp.zeros((1, 8, 32, 32, 3)))
+    with pytest.raises(ValueError, match="it takes no boxes"):
+        init(mini, jnp.zeros((1, 8, 64, 64, 3)), jnp.zeros((1, 2, 4)))
+    with pytest.raises(ValueError, match="pass boxes"):
+        init(zoo.create("ava/slow_8x8_r50"), jnp.zeros((1, 4, 64, 64, 3)))
+    with pytest.raises(ValueError, match="arch is one of 2d, c2d, .* not 'fast'"):
+        init(ResNet3D(4, arch="fast"), jnp.zeros((1, 8, 64, 64, 3)))
+    with pytest.raises(ValueError, match="depth is one of 18, 50, 101, 152, not 34"):
+        init(ResNet3D(4, depth=34), jnp.zeros((1, 8, 64, 64, 3)))
