@@ -1,0 +1,115 @@
+"""Names of classes: the sets that ship with the package, and files in the formats people have."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+_FOLDER = Path(__file__).with_name("labels")
+
+
+def shipped_sets() -> list[str]:
+    """Names of the sets that ship with the package."""
+    return sorted(path.stem for path in _FOLDER.glob("*.txt"))
+
+
+def class_names(name_or_path: str | os.PathLike, *, count: int | None = None) -> list[str]:
+    """Names in class order, row k being the name of class k.
+
+    Args:
+        name_or_path: a shipped set ("kinetics400"), or a file: `.txt` with one name per line or
+            `id: name` on each line, `.json` {name: id} (names may be quoted once more, as in
+            PySlowFast's kinetics_classnames.json) or [name, ...], `.pbtxt` of items with name and
+            id. Ids of a `.json` count from 0; those of `.pbtxt` and `id: name` count from 1 as in
+            AVA, where row k is action id k + 1 and an id left out gets the name "action <id>".
+        count: how many names there must be.
+
+    Raises:
+        ValueError: no such set or file; a name or id twice, an id missing, another count.
+    """
+    shipped = _FOLDER / f"{name_or_path}.txt"
+    path = shipped if str(name_or_path) in shipped_sets() else Path(name_or_path)
+    if not path.is_file():
+        raise ValueError(
+            f"class names {str(name_or_path)!r}: neither a file nor a set that ships with the "
+            f"package ({', '.join(shipped_sets())})"
+        )
+    text = path.read_text(encoding="utf-8-sig")
+    if path.suffix == ".json":
+        names = _from_json(path, text)
+    elif path.suffix == ".pbtxt":
+        names = _from_ids(path, _pbtxt_items(path, text), first=1, fill=True)
+    else:
+        names = _from_text(path, text)
+    if count is not None and len(names) != count:
+        raise ValueError(f"{path}: {len(names)} class names; the model has {count} classes")
+    return names
+
+
+def _from_text(path: Path, text: str) -> list[str]:
+    names = [line.strip() for line in text.strip().splitlines()]
+    if not names:
+        raise ValueError(f"{path}: no class names; expected one per line")
+    if "" in names:
+        raise ValueError(
+            f"{path}:{names.index('') + 1}: a blank line among the class names; remove it"
+        )
+    numbered = [re.fullmatch(r"(\d+): *(.+)", name) for name in names]
+    if all(numbered):
+        return _from_ids(path, [(int(m[1]), m[2]) for m in numbered], first=1, fill=True)
+    _refuse_repeated(path, names, "name")
+    return names
+
+
+def _from_json(path: Path, text: str) -> list[str]:
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}:{error.lineno}: not JSON ({error.msg})") from error
+    if isinstance(content, list) and all(isinstance(name, str) for name in content):
+        _refuse_repeated(path, content, "name")
+        return content
+    if not isinstance(content, dict) or not all(type(i) is int for i in content.values()):
+        raise ValueError(f"{path}: expected {{name: id, ...}} or [name, ...]")
+    items = [(number, name.strip('"')) for name, number in content.items()]
+    return _from_ids(path, items, first=0, fill=False)
+
+
+def _pbtxt_items(path: Path, text: str) -> list[tuple[int, str]]:
+    """(id, name) of each `item { name: "..." id: ... }` (also `label { ... label_id: ... }`)."""
+    items = []
+    for block in re.findall(r"\{(.*?)\}", text, re.DOTALL):
+        name = re.search(r'\bname:\s*"((?:[^"\\]|\\.)*)"', block)
+        number = re.search(r"\b(?:label_)?id:\s*(\d+)", block)
+        if not name or not number:
+            raise ValueError(
+                f"{path}: found {{{' '.join(block.split())}}}; expected a name and an id"
+            )
+        items.append((int(number[1]), re.sub(r"\\(.)", r"\1", name[1])))
+    return items
+
+
+def _from_ids(path: Path, items: list[tuple[int, str]], *, first: int, fill: bool) -> list[str]:
+    """Names by id from `first` on; missing ids get a name of their own if `fill`."""
+    if not items:
+        raise ValueError(f"{path}: no class names in it")
+    _refuse_repeated(path, [number for number, _ in items], "id")
+    _refuse_repeated(path, [name for _, name in items], "name")
+    names = dict(items)
+    if min(names) < first:
+        raise ValueError(f"{path}: id {min(names)}; ids count from {first} here")
+    missing = sorted(set(range(first, max(names))) - set(names))
+    if missing and not fill:
+        raise ValueError(
+            f"{path}: no name for id {', '.join(map(str, missing[:5]))}"
+            f"{' and others' if len(missing) > 5 else ''}; expected all of 0..{max(names)}"
+        )
+    return [names.get(number, f"action {number}") for number in range(first, max(names) + 1)]
+
+
+def _refuse_repeated(path: Path, values: list, what: str) -> None:
+    seen = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"{path}: the {what} {value!r} is there twice; each class has its own")
+        seen.add(value)

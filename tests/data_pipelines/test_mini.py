@@ -1,0 +1,51 @@
+"""The generated data set: quick, the same each time, and readable by the parts that use it."""
+
+import time
+
+import numpy as np
+
+from data_pipelines.labels import class_names
+from data_pipelines.mini import CLASS_NAMES, moving_shape, write_videos
+from data_pipelines.sources import read_list
+from data_pipelines.video import probe, read_frames
+
+
+def test_lists_and_videos(tmp_path):
+    start = time.perf_counter()
+    test_list = write_videos(tmp_path, count=8, seed=0)
+    assert time.perf_counter() - start < 4  # half a second where nothing else runs
+    samples = read_list(test_list, path_prefix=tmp_path, num_classes=4)
+    assert [sample.label for sample in samples] == [0, 1, 2, 3] * 2
+    assert class_names(tmp_path / "classes.txt", count=4) == list(CLASS_NAMES)
+    for sample in samples:
+        info = probe(sample.path)
+        assert (info.frames, info.fps, info.width, info.height) == (64, 30.0, 128, 96)
+    # Encoding keeps the pictures.
+    original = list(moving_shape(
+        2, np.random.default_rng([0, 2]), frames=64, height=96, width=128
+    ))
+    decoded = read_frames(samples[2].path, [0, 63])
+    assert np.abs(decoded.astype(int) - np.stack([original[0], original[63]])).mean() < 8
+
+
+def test_same_arguments_give_the_same_videos(tmp_path):
+    for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
+        write_videos(tmp_path / folder, count=2, seed=seed, frames=8)
+    content = {f: (tmp_path / f / "videos" / "001.mp4").read_bytes() for f in "abc"}
+    assert content["a"] == content["b"] != content["c"]
+
+
+def test_shapes_move_as_their_class_says():
+    def bright_center(frame):
+        """(row, column) of what differs most from the rest."""
+        away = np.abs(frame.astype(int) - np.median(frame, axis=(0, 1))).sum(-1)
+        inside = np.argwhere(away > np.percentile(away, 97))
+        return inside.mean(0)
+
+    for label, (rows_move, columns_move) in {0: (False, True), 1: (True, False)}.items():
+        random = np.random.default_rng(3)
+        centers = np.stack([
+            bright_center(f) for f in moving_shape(label, random, frames=48, height=96, width=128)
+        ])
+        spread = centers.max(0) - centers.min(0)
+        assert (spread[0] > 20) == rows_move and (spread[1] > 20) == columns_move

@@ -1,0 +1,151 @@
+"""Frame indices against what the original printed, for every recorded video and setting."""
+
+import json
+
+import numpy as np
+import pytest
+
+from data_pipelines import sampling
+from tests.shared import PARITY, needs_parity
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return json.loads((PARITY / "data" / "temporal.json").read_text(encoding="utf-8"))
+
+
+@needs_parity
+def test_clip_starts(recorded):
+    rows = recorded["get_start_end_idx"]["rows"]
+    assert len(rows) > 1000
+    for video_frames, size, clips, use_offset, index, start, end, _ in rows:
+        found = sampling.clip_start(video_frames, size, index, clips, bool(use_offset))
+        assert found == start, (video_frames, size, clips, use_offset, index)
+        assert found + size - 1 == end
+
+
+@needs_parity
+def test_random_clip_start_uses_the_whole_range(recorded):
+    for record in recorded["get_start_end_idx_random(250,64)"]:
+        (_, (low, high), value), = record["draws"]
+        start = sampling.random_clip_start(250, 64, (value - low) / (high - low))
+        np.testing.assert_allclose(start, record["out"][0], rtol=1e-15)
+
+
+@needs_parity
+def test_linspace_truncates_float32(recorded):
+    for r in recorded["temporal_sampling"]:
+        found = sampling.linspace_indices(r["start"], r["end"], r["num_samples"], r["n"])
+        assert found.tolist() == r["idx"], r
+
+
+def torchvision_route(video_frames, fps, timebase, num_frames, rate, start, size):
+    """Frames as the original's default backend takes them: long videos cut by time stamps."""
+    assert timebase[0] == 1
+    if fps * (video_frames / fps) > num_frames * rate:
+        return sampling.trimmed_clip_indices(
+            video_frames, fps, start, size, num_frames, timebase[1]
+        )
+    return sampling.clip_indices(video_frames, start, size, num_frames)
+
+
+@needs_parity
+def test_test_clips_of_the_torchvision_route(recorded):
+    rows = recorded["decode_torchvision_backend_test"]["rows"]
+    assert len(rows) == 2560
+    whole_video_differs = 0
+    for n, fps, timebase, num_frames, rate, clips, use_offset, index, _, expected, starts in rows:
+        size = sampling.clip_size(num_frames, rate, fps)
+        start = sampling.clip_start(n, size, index, clips, bool(use_offset))
+        np.testing.assert_allclose((start, start + size - 1), starts[0][:2], rtol=1e-12)
+        found = torchvision_route(n, fps, timebase, num_frames, rate, start, size)
+        assert found.tolist() == expected, (n, fps, num_frames, rate, clips, use_offset, index)
+        whole = sampling.clip_indices(n, start, size, num_frames)
+        assert np.abs(whole - expected).max() <= 1
+        whole_video_differs += not np.array_equal(whole, expected)
+    assert whole_video_differs > 0  # the two ways of reading are really different
+
+
+@needs_parity
+def test_random_clips_of_the_torchvision_route(recorded):
+    single = [r for r in recorded["decode_torchvision_backend_random"] if "two_clips" not in r]
+    assert len(single) == 24
+    for r in single:
+        size = sampling.clip_size(r["num_frames"], r["sampling_rate"], r["fps"])
+        start = r["draws"][0][2]
+        found = torchvision_route(
+            r["n"], r["fps"], r["tb"], r["num_frames"], r["sampling_rate"], start, size
+        )
+        assert found.tolist() == r["frame_ids"]
+
+
+@needs_parity
+def test_view_table(recorded):
+    rows = recorded["kinetics_test_views"]["rows"]
+    for clips, crops in {(r[0], r[1]) for r in rows}:
+        expected = [(r[3], r[4]) for r in rows if (r[0], r[1]) == (clips, crops)]
+        assert sampling.view_table(clips, crops) == expected
+
+
+@needs_parity
+def test_slow_pathway(recorded):
+    for num_frames, alpha, expected in recorded["pack_pathway_slow_indices"]:
+        assert sampling.slow_indices(num_frames, alpha).tolist() == expected
+
+
+@needs_parity
+def test_ava_keyframes(recorded):
+    for center, num_frames, rate, video_frames, expected in recorded["ava_get_sequence"]["rows"]:
+        found = sampling.keyframe_indices(center, num_frames, rate, video_frames)
+        assert found.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "count", "expected"),
+    [
+        (0, 63, 8, [0, 9, 18, 27, 36, 45, 54, 63]),
+        (25.0, 72.0, 4, [25, 40, 56, 72]),
+        (-2.5, 30.0, 8, [0, 2, 6, 11, 16, 20, 25, 30]),
+        (5.7, 5.7, 1, [5]),
+    ],
+)
+def test_linspace_small(start, end, count, expected):
+    assert sampling.linspace_indices(start, end, count, 100).tolist() == expected
+
+
+def test_linspace_equals_torch():
+    torch = pytest.importorskip("torch")
+    if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
+        pytest.skip("torch without fused multiply-add rounds differently")
+    random = np.random.default_rng(0)
+    float64_differs = 0
+    for _ in range(3000):
+        count = int(random.choice([4, 8, 13, 16, 32, 64]))
+        n = int(random.integers(1, 400))
+        size = random.choice([32.0, 64.0, 78.0, 80.0, 128.0, 48 * 29.97002997 / 30])
+        start = max(n - size, 0) * int(random.integers(0, 10)) / 10
+        end = start + size - 1
+        expected = torch.linspace(start, end, count).clamp(0, n - 1).long().numpy()
+        found = sampling.linspace_indices(start, end, count, n)
+        np.testing.assert_array_equal(found, expected, err_msg=f"{start} {end} {count} {n}")
+        plain = np.clip(np.linspace(start, end, count), 0, n - 1).astype(np.int64)
+        float64_differs += not np.array_equal(plain, expected)
+    assert float64_differs > 0  # float64 would not do
+
+
+def test_clip_size_is_at_least_one_frame():
+    assert sampling.clip_size(4, 12, fps=30.0) == 48
+    assert sampling.clip_size(4, 12, fps=28.0) == pytest.approx(44.8)
+    assert sampling.clip_size(4, 1, fps=1.0) == 1.0
+
+
+def test_short_video_repeats_its_last_frame():
+    assert sampling.clip_start(5, 64, 3, 10) == 0
+    assert sampling.clip_indices(5, 0, 64, 8).tolist() == [0, 4, 4, 4, 4, 4, 4, 4]
+
+
+def test_bad_numbers_are_refused():
+    with pytest.raises(ValueError, match="clip index 10 is outside 0..9"):
+        sampling.clip_start(100, 64, 10, 10)
+    with pytest.raises(ValueError, match="crops is 4"):
+        sampling.view_table(10, 4)

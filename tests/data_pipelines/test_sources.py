@@ -1,0 +1,143 @@
+"""Lists of videos: every form that is read, and every mistake that is told."""
+
+import json
+import time
+
+import pytest
+
+from data_pipelines.sources import Sample, read_frame_list, read_list
+
+
+@pytest.fixture
+def make_list(tmp_path):
+    def write(content, name="test.csv"):
+        path = tmp_path / name
+        path.write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
+        return path
+
+    return write
+
+
+def test_two_columns(make_list):
+    path = make_list("a.mp4 3\nfolder/b.avi 0\n")
+    assert read_list(path) == [Sample("a.mp4", 3), Sample("folder/b.avi", 0)]
+
+
+def test_one_column_has_label_0(make_list):
+    assert read_list(make_list("a.mp4\nb.mp4")) == [Sample("a.mp4", 0), Sample("b.mp4", 0)]
+
+
+def test_three_columns_ignore_the_second(make_list):
+    assert read_list(make_list("a.mp4 300 7\nb.mp4 x 8\n")) == [
+        Sample("a.mp4", 7), Sample("b.mp4", 8)
+    ]
+
+
+def test_columns_may_be_mixed_and_blank_lines_are_skipped(make_list):
+    path = make_list("\ufeffa.mp4 1\r\n\r\n  \nb.mp4\r\nc.mp4 9 2 \r\n\n")
+    assert [s.label for s in read_list(path)] == [1, 0, 2]
+
+
+def test_separator_and_prefix(make_list, tmp_path):
+    path = make_list(f"my videos/a b.mp4,3\n{tmp_path}/c.mp4,4\n")
+    assert read_list(path, separator=",", path_prefix="/data") == [
+        Sample("/data/my videos/a b.mp4", 3), Sample(f"{tmp_path}/c.mp4", 4)
+    ]
+
+
+def test_multi_label(make_list):
+    path = make_list("a.mp4 3 1 5\nb.mp4 2\n")
+    assert [s.label for s in read_list(path, multi_label=True)] == [(3, 1, 5), (2,)]
+    with pytest.raises(ValueError, match=r"test.csv:1: 0 labels; expected at least one"):
+        read_list(make_list("a.mp4\n"), multi_label=True)
+
+
+def test_json(make_list):
+    path = make_list([{"filename": "a.mp4", "label": [3]}, {"filename": "b.mp4", "label": 4}],
+                     "list.json")
+    assert read_list(path, path_prefix="v") == [Sample("v/a.mp4", 3), Sample("v/b.mp4", 4)]
+    path = make_list([{"filename": "a.mp4", "label": [3, 4]}], "list.json")
+    assert read_list(path, multi_label=True) == [Sample("a.mp4", (3, 4))]
+    with pytest.raises(ValueError, match="list.json, entry 1: 2 labels; expected one"):
+        read_list(path)
+
+
+def test_frame_lists(make_list):
+    path = make_list("dir/1 163 1\ndir/2 122 0\n", "frames.txt")
+    assert read_frame_list(path, path_prefix="r") == [
+        Sample("r/dir/1", 1, 163), Sample("r/dir/2", 0, 122)
+    ]
+    path = make_list("dir/1 163 1 3\n", "frames.txt")
+    assert read_frame_list(path, multi_label=True) == [Sample("dir/1", (1, 3), 163)]
+    with pytest.raises(ValueError, match="frames.txt:1: 4 columns"):
+        read_frame_list(path)
+    path = make_list([{"frame_dir": "d", "total_frames": 5, "label": [2]}], "frames.json")
+    assert read_frame_list(path) == [Sample("d", 2, 5)]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a.mp4 0\nb.mp4 dancing\n", r"test.csv:2: label 'dancing'; expected an integer"),
+        ("a.mp4 0\n\nb.mp4 1.5\n", r"test.csv:3: label '1.5'; expected an integer"),
+        ("a.mp4 5\n", r"test.csv:1: label 5; expected a class within 0..4"),
+        ("a.mp4 -1\n", r"test.csv:1: label -1; expected a class within 0..4"),
+        ("my video 1.mp4 3\n", r"test.csv:1: 4 columns"),
+        ("a b c d.mp4 3\n", r"test.csv:1: 5 columns in 'a b c d.mp4 3'.*data.separator"),
+        ("a.mp4,3\n", r"test.csv:1: one column in 'a.mp4,3'; .* by ',', not ' '"),
+        ("a.mp4\t3\n", r"test.csv:1: one column in .* by '\\t', not ' '"),
+        ("", r"test.csv: the list is empty"),
+        ("\n \n", r"test.csv: the list is empty"),
+    ],
+)
+def test_mistakes_in_rows(make_list, content, message):
+    with pytest.raises(ValueError, match=message):
+        read_list(make_list(content), num_classes=5)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", r"list.json:1: not JSON"),
+        ({}, r"list.json: expected a list of"),
+        ([], r"list.json: expected a list of"),
+        (["a.mp4"], r"list.json, entry 1: found a.mp4; expected the keys filename, label"),
+        ([{"filename": "a.mp4"}], r"list.json, entry 1: found no label in"),
+        ([{"filename": "a.mp4", "label": []}], r"entry 1: 0 labels"),
+        ([{"filename": "a.mp4", "label": True}], r"entry 1: label True; expected an integer"),
+        ([{"filename": "a.mp4", "label": 5}], r"entry 1: label 5; expected a class within 0..4"),
+    ],
+)
+def test_mistakes_in_json(make_list, content, message):
+    with pytest.raises(ValueError, match=message):
+        read_list(make_list(content, "list.json"), num_classes=5)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("dir/1 163\n", r"frames.txt:1: 2 columns"),
+        ("dir/1 many 1\n", r"frames.txt:1: total_frames 'many'; expected an integer"),
+        ("dir/1 0 1\n", r"frames.txt:1: total_frames is 0"),
+    ],
+)
+def test_mistakes_in_frame_lists(make_list, content, message):
+    with pytest.raises(ValueError, match=message):
+        read_frame_list(make_list(content, "frames.txt"))
+
+
+def test_missing_list(tmp_path):
+    with pytest.raises(FileNotFoundError, match="val.csv: no such list .* data.root"):
+        read_list(tmp_path / "val.csv")
+
+
+def test_a_video_given_for_a_list(videos):
+    with pytest.raises(ValueError, match="numbered.mp4: is not UTF-8 text"):
+        read_list(videos["numbered"])
+
+
+def test_large_lists_are_quick(make_list):
+    path = make_list("".join(f"class_{i % 700}/video_{i}.mp4 {i % 700}\n" for i in range(100_000)))
+    start = time.perf_counter()
+    assert len(read_list(path, num_classes=700)) == 100_000
+    assert time.perf_counter() - start < 3
