@@ -1,0 +1,142 @@
+"""The message about a checkpoint that does not fit: a table, and what to do about it."""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from convert import names
+from convert.trees import flatten
+
+TABLE_ROWS = 20
+# Blocks of stages 2 to 5 -> what such a network is called.
+DEPTHS = {
+    (3, 4, 6, 3): "R50", (3, 4, 23, 3): "R101", (3, 8, 36, 3): "R152",
+    (3, 5, 11, 7): "X3D-XS, -S or -M", (5, 10, 25, 15): "X3D-L",
+}
+
+
+class Mismatch(NamedTuple):
+    """What differs between a file and a model.
+
+    missing: our paths. unexpected: name in the file -> shape there.
+    reshaped: our path -> (our shape, theirs in our layout, name in the file).
+    """
+
+    missing: list[str]
+    unexpected: dict[str, tuple[int, ...]]
+    reshaped: dict[str, tuple[tuple[int, ...], tuple[int, ...], str]]
+
+
+def describe(source: str, checkpoint, report, shapes: Mapping, mismatch: Mismatch) -> str:
+    """The message: what the file is, the table (`-` missing, `+` unexpected, `~` shape), advice."""
+    targets = {path: tuple(target.shape) for (_, path), target in flatten(shapes).items()}
+    family = names.family_of(targets)
+    missing, unexpected, reshaped = mismatch
+    note = "" if report.scheme == "slowfast_jax" else "PySlowFast: "
+    rows = {
+        "~": [
+            (path, f"model {ours}, file {theirs}", name if name != path else "")
+            for path, (ours, theirs, name) in reshaped.items()
+        ],
+        "-": [
+            (path, str(targets[path]), note and note + str(names.to_pyslowfast(path, family)))
+            for path in missing
+        ],
+        "+": [(name, str(shape), "") for name, shape in unexpected.items()],
+    }
+    rows = {sign: some for sign, some in rows.items() if some}
+    total = sum(map(len, rows.values()))
+    table = _table(rows, TABLE_ROWS // len(rows) if total > TABLE_ROWS else None)
+    head = (
+        f"{source} ({checkpoint.kind}, {report.scheme} names, {len(checkpoint.tensors)} tensors) "
+        f"does not fit the model: {len(report.mapped)} of {len(targets)} parameters match, "
+        f"{len(missing)} missing in the file (-), {len(unexpected)} unexpected (+), "
+        f"{len(reshaped)} of another shape (~)"
+    )
+    return "\n".join([head, *table, _advice(checkpoint, report, targets, mismatch)])
+
+
+def _table(rows: Mapping[str, list[tuple[str, str, str]]], most: int | None) -> list[str]:
+    """Lines of the table, at most `most` a sign."""
+    width = max(len(path) for some in rows.values() for path, _, _ in some[:most])
+    lines = []
+    for sign, some in rows.items():
+        for path, shape, note in some[:most]:
+            lines.append(f"  {sign} {path:<{width}}  {shape}{f'  ({note})' if note else ''}")
+        if len(some) > len(some[:most]):
+            lines.append(f"  {sign} ... and {len(some) - most} more")
+    return lines
+
+
+def _advice(checkpoint, report, targets: Mapping, mismatch: Mismatch) -> str:
+    classes = class_counts(mismatch)
+    if classes:
+        model, file = classes
+        return (
+            f"Only the number of classes differs: the file has {file} classes, the model has "
+            f'{model}. Pass num_classes={file}, or skip=("head/.*",) to start with a new head'
+        )
+    theirs = describe_network(_our_shapes(checkpoint, report))
+    ours = describe_network(targets)
+    if theirs != ours or len(report.mapped) < len(targets) / 2:
+        return (
+            f"The file looks like {theirs}; the model is {ours}. Choose the model that belongs to "
+            "the file (slowfast_jax.list_models() names them)"
+        )
+    return (
+        "Change the model's keywords to those the file was trained with, or pass in skip= regular "
+        'expressions that match whole paths of what may differ (skip=("head/.*",))'
+    )
+
+
+def class_counts(mismatch: Mismatch) -> tuple[int, int] | None:
+    """(model's, file's) class counts where nothing differs but the last axis of the classifier."""
+    missing, unexpected, reshaped = mismatch
+    if missing or unexpected or not reshaped:
+        return None
+    if not set(reshaped) <= {"head/projection/kernel", "head/projection/bias"}:
+        return None
+    counts = set()
+    for ours, theirs, _ in reshaped.values():
+        if len(ours) != len(theirs) or ours[:-1] != theirs[:-1]:
+            return None
+        counts.add((ours[-1], theirs[-1]))
+    return counts.pop() if len(counts) == 1 else None
+
+
+def describe_network(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """A network in words, from our paths: "X3D, stages of 5-10-25-15 blocks (X3D-L), ..."."""
+    blocks: dict[str, dict[int, int]] = {}
+    for path in shapes:
+        match = re.match(r"(|slow_|fast_)res(\d+)/block(\d+)/", path)
+        if match:
+            stages = blocks.setdefault(match[1], {})
+            stages[int(match[2])] = max(stages.get(int(match[2]), 0), int(match[3]) + 1)
+    if not blocks:
+        return "a network of an unknown kind"
+    parts = [names.family_of(shapes) if "" not in blocks else ""]
+    if "" in blocks:
+        parts = ["X3D" if "stem/conv_xy/kernel" in shapes else "a network with one pathway"]
+    for pathway, stages in sorted(blocks.items(), reverse=True):
+        depth = tuple(count for _, count in sorted(stages.items()))
+        name = f" ({DEPTHS[depth]})" if depth in DEPTHS else ""
+        stages_of = f"{pathway.replace('_', ' ')}stages of {'-'.join(map(str, depth))} blocks"
+        parts.append(stages_of + name)
+    if any("/nonlocal" in path for path in shapes):
+        parts.append("with non-local blocks")
+    if "head/projection/bias" in shapes:
+        parts.append(f"{shapes['head/projection/bias'][0]} classes")
+    return ", ".join(parts)
+
+
+def _our_shapes(checkpoint, report) -> dict[str, tuple[int, ...]]:
+    """Paths of ours, by the file's own family, of what a file holds; shapes in the file's
+    layout."""
+    if report.scheme == "slowfast_jax":
+        return {path: tuple(array.shape) for path, array in checkpoint.tensors.items()}
+    canonical = names.canonical_names(checkpoint.tensors, report.scheme)
+    family = names.foreign_family(canonical.values())
+    return {
+        names.from_pyslowfast(name, family) or name: tuple(checkpoint.tensors[file_name].shape)
+        for file_name, name in canonical.items()
+    }

@@ -1,0 +1,285 @@
+"""Checkpoint files of other programs as {name: NumPy array}, whatever wrote them.
+
+The format is found from the content, not from the file's name: PyTorch's zip (1.6 and later) and
+its older stream of pickles, the Caffe2 model zoo's pickles, and the Orbax directories of this
+project. PyTorch is not needed, and no code in a file runs (see unpickle.py).
+"""
+
+import io
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from convert.trees import flatten
+from convert.unpickle import CheckpointError, LazyTensor, Storage, StorageType, load_pickle
+
+# First object of a PyTorch file before 1.6, then its format's version (torch/serialization.py).
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+LEGACY_VERSION = 1001
+# Entries that hold the weights, in the order tried: PySlowFast's and PyTorchVideo's, the usual one.
+CONTAINERS = ("model_state", "state_dict")
+KEPT_METADATA = ("epoch", "cfg")
+EXPECTED = (
+    "expected a PyTorch checkpoint (.pyth, .pth), a Caffe2 model zoo file (.pkl) or a checkpoint "
+    "directory of this project"
+)
+# What the zipfile module raises for damaged files.
+ZIP_ERRORS = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError
+)
+# How files begin that are often mistaken for checkpoints.
+MISTAKEN = (
+    (b"<", "a web page or XML: the download link probably led to a login or an error page"),
+    (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull` to get the file itself"),
+    (b"\x1f\x8b", "a gzip archive: unpack it first"),
+    (b"\x89HDF", "an HDF5 file"),
+)
+
+
+class ForeignCheckpoint(NamedTuple):
+    """What a file holds.
+
+    kind: "torch zip", "torch legacy", "caffe2", "pickle" or "orbax".
+    tensors: name in the file -> array in the file's own layout (bfloat16 widened to float32).
+    metadata: "epoch" and "cfg" where the file has them, "container" (the entry that held the
+        weights, "" for none) and "other" (top-level entries that were left alone); for "orbax" the
+        metadata saved with the arrays.
+    """
+
+    kind: str
+    tensors: dict[str, np.ndarray]
+    metadata: dict
+
+
+def read_checkpoint(path: str | Path) -> ForeignCheckpoint:
+    """Reads a checkpoint file or directory.
+
+    Raises FileNotFoundError where there is nothing at `path` and CheckpointError, with the file,
+    what was found, what was expected and what to do, for everything that cannot be read.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"checkpoint {path} does not exist; {EXPECTED}")
+    try:
+        if path.is_dir():
+            return _read_directory(path)
+        with open(path, "rb") as file:
+            return _read_file(file, path.stat().st_size)
+    except CheckpointError as error:
+        raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
+
+
+def _read_directory(path: Path) -> ForeignCheckpoint:
+    from slowfast_jax.training.checkpoint import load_checkpoint  # Orbax takes seconds to import
+
+    try:
+        variables, metadata = load_checkpoint(path)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+    tensors = {path: leaf for (_, path), leaf in flatten(variables).items()}
+    return ForeignCheckpoint("orbax", tensors, metadata)
+
+
+def _read_file(file: BinaryIO, size: int) -> ForeignCheckpoint:
+    head = file.read(64)
+    file.seek(0)
+    if size == 0:
+        raise CheckpointError(f"the file is empty (0 bytes); {EXPECTED}. Fetch it again")
+    if head.startswith(b"PK\x03\x04"):
+        return _read_zip(file, size)
+    if head[:1] == b"\x80" or head.startswith(b"(dp"):  # pickle protocol 2 and later; 0
+        return _read_pickles(file, size)
+    for start, what in MISTAKEN:
+        if head.lstrip().startswith(start):
+            raise CheckpointError(f"the file is {what}; {EXPECTED}")
+    raise CheckpointError(f"the file begins with {head[:16]!r}; {EXPECTED}")
+
+
+# PyTorch 1.6 and later: a zip of NAME/data.pkl and NAME/data/KEY, one entry a storage.
+
+
+def _read_zip(file: BinaryIO, size: int) -> ForeignCheckpoint:
+    try:
+        archive = zipfile.ZipFile(file)
+    except ZIP_ERRORS as error:
+        raise CheckpointError(
+            f"a zip file of {size:,} bytes whose table of contents cannot be read ({error}): it "
+            "was cut short or damaged on its way. Fetch it again"
+        ) from error
+    with archive:
+        names = set(archive.namelist())
+        roots = [name[: -len("data.pkl")] for name in names if name.endswith("/data.pkl")]
+        if len(roots) != 1:
+            raise CheckpointError(
+                f"a zip file without NAME/data.pkl (it has {', '.join(sorted(names)[:4])}, ...); "
+                f"{EXPECTED}"
+            )
+        root = roots[0]
+        if f"{root}constants.pkl" in names:
+            raise CheckpointError(
+                "a TorchScript program; save the original model's state_dict() and convert that"
+            )
+        order = "<"
+        if f"{root}byteorder" in names:
+            text = _zip_entry(archive, f"{root}byteorder").strip()
+            if text not in (b"little", b"big"):
+                raise CheckpointError(f"its byte order is {text!r}; expected little or big")
+            order = "<" if text == b"little" else ">"
+        storages = _ZipStorages(archive, root, order)
+        content = load_pickle(io.BytesIO(_zip_entry(archive, f"{root}data.pkl")), storages.resolve)
+        return _checkpoint("torch zip", content)
+
+
+def _zip_entry(archive: zipfile.ZipFile, name: str) -> bytes:
+    try:
+        return archive.read(name)
+    except KeyError as error:
+        raise CheckpointError(f"its entry {name} is missing; the file is damaged") from error
+    except ZIP_ERRORS as error:
+        raise CheckpointError(
+            f"its entry {name} is damaged ({error}). Fetch the file again"
+        ) from error
+
+
+class _ZipStorages:
+    """Storages of an open archive, each read once, when a tensor first needs it."""
+
+    def __init__(self, archive: zipfile.ZipFile, root: str, order: str):
+        self.archive, self.root, self.order = archive, root, order
+        self.loaded: dict[str, np.ndarray] = {}
+
+    def resolve(self, pid) -> Storage:
+        kind, key, _, numel = _storage_id(pid)
+        return Storage(key, kind, lambda: self.load(key, kind, numel))
+
+    def load(self, key: str, kind: StorageType, numel: int) -> np.ndarray:
+        if key not in self.loaded:
+            data = _zip_entry(self.archive, f"{self.root}data/{key}")
+            self.loaded[key] = _elements(data, kind, self.order, numel, key)
+        return self.loaded[key]
+
+
+def _storage_id(pid) -> tuple[StorageType, str, str, int]:
+    """(type, key, place, element count) of PyTorch's persistent id of a storage."""
+    if (
+        not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage"
+        or not isinstance(pid[1], StorageType) or not isinstance(pid[4], int)
+    ):
+        raise CheckpointError(
+            f"its pickle refers to {str(pid)[:80]}, which is no storage. A whole model object? "
+            "Save model.state_dict() instead and convert that"
+        )
+    return pid[1], str(pid[2]), str(pid[3]), pid[4]
+
+
+def _elements(data: bytes, kind: StorageType, order: str, numel: int, key: str) -> np.ndarray:
+    """A storage's bytes as a flat array in this machine's byte order."""
+    dtype = np.dtype(kind.dtype).newbyteorder(order)
+    if len(data) < numel * dtype.itemsize:
+        raise CheckpointError(
+            f"its storage {key} has {len(data):,} bytes, {numel} elements need "
+            f"{numel * dtype.itemsize:,}: the file is cut short or damaged. Fetch it again"
+        )
+    flat = np.frombuffer(data, dtype, count=numel).astype(dtype.newbyteorder("="), copy=False)
+    if kind.bfloat16:
+        return (flat.astype(np.uint32) << 16).view(np.float32)
+    return flat
+
+
+# Streams of pickles: PyTorch before 1.6 (magic number, version, system, object, keys, then the
+# storages' bytes) and single pickles (Caffe2).
+
+
+def _read_pickles(file: BinaryIO, size: int) -> ForeignCheckpoint:
+    first = load_pickle(file)
+    if isinstance(first, int) and first == LEGACY_MAGIC:
+        return _read_legacy_torch(file, size)
+    if isinstance(first, dict) and isinstance(first.get("blobs"), dict):
+        return _checkpoint("caffe2", first["blobs"], whole=first, container="blobs")
+    return _checkpoint("pickle", first)
+
+
+def _read_legacy_torch(file: BinaryIO, size: int) -> ForeignCheckpoint:
+    version = load_pickle(file)
+    if version != LEGACY_VERSION:
+        raise CheckpointError(
+            f"an old PyTorch file of format {version}; only {LEGACY_VERSION} is known"
+        )
+    system = load_pickle(file)
+    little = system.get("little_endian", True) if isinstance(system, dict) else True
+    kinds: dict[str, StorageType] = {}
+    loaded: dict[str, np.ndarray] = {}
+
+    def load(key: str, view) -> np.ndarray:
+        if key not in loaded:
+            raise CheckpointError(f"its storage {key} is missing; the file is damaged")
+        if view is None:
+            return loaded[key]
+        _, start, count = view
+        return loaded[key][start : start + count]
+
+    def resolve(pid) -> Storage:
+        kind, key, _, _ = _storage_id(pid)
+        kinds[key] = kind
+        view = pid[5] if len(pid) > 5 else None
+        return Storage(key, kind, lambda: load(key, view))
+
+    content = load_pickle(file, resolve)
+    keys = load_pickle(file)
+    if not isinstance(keys, list) or not set(map(str, keys)) <= set(kinds):
+        raise CheckpointError("its list of storages does not fit its tensors; the file is damaged")
+    order = "<" if little else ">"
+    for key in map(str, keys):
+        count = file.read(8)
+        if len(count) < 8:
+            raise CheckpointError(f"it ends at storage {key}: cut short. Fetch the file again")
+        numel = struct.unpack(f"{order}q", count)[0]
+        nbytes = numel * np.dtype(kinds[key].dtype).itemsize
+        if not 0 <= nbytes <= size - file.tell():
+            raise CheckpointError(
+                f"its storage {key} needs {nbytes:,} bytes, {size - file.tell():,} are left: the "
+                "file is cut short or damaged. Fetch it again"
+            )
+        loaded[key] = _elements(file.read(nbytes), kinds[key], order, numel, key)
+    return _checkpoint("torch legacy", content)
+
+
+def _checkpoint(kind: str, content, *, whole=None, container: str = "") -> ForeignCheckpoint:
+    """Finds the weights inside what a file held and reads them."""
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"it holds a {type(content).__name__}, expected a dict of tensors ({EXPECTED})"
+        )
+    whole = content if whole is None else whole
+    for name in CONTAINERS:
+        if not container and isinstance(content.get(name), dict):
+            content, container = content[name], name
+    tensors, other = {}, []
+    for name, value in content.items():
+        if isinstance(value, LazyTensor | np.ndarray | np.generic) and isinstance(name, str):
+            tensors[name] = _array(value, name)
+        else:
+            other.append(str(name))
+    if not tensors:
+        raise CheckpointError(
+            f"it holds no tensors by name. Found {', '.join(map(str, whole)) or 'no entries'}; "
+            f"expected the weights at the top level or in {' or '.join(map(repr, CONTAINERS))}"
+        )
+    if container:
+        other += [str(n) for n in whole if n != container and n not in KEPT_METADATA]
+    metadata = {n: whole[n] for n in KEPT_METADATA if container and n in whole}
+    return ForeignCheckpoint(kind, tensors, metadata | {"container": container, "other": other})
+
+
+def _array(value, name: str) -> np.ndarray:
+    try:
+        array = value.array() if isinstance(value, LazyTensor) else np.asarray(value)
+    except CheckpointError as error:
+        raise CheckpointError(f"tensor {name}: {error}") from error
+    if array.dtype.kind not in "fiubc":
+        raise CheckpointError(f"tensor {name} holds {array.dtype} values; expected numbers")
+    return array

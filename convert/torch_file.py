@@ -1,0 +1,167 @@
+"""Writes checkpoints that PySlowFast and torch.load(weights_only=True) read, without PyTorch.
+
+The file is PyTorch's zip (1.6 and later): NAME/data.pkl, a pickle in which each tensor is a call of
+torch._utils._rebuild_tensor_v2 on a storage named by a persistent id, and NAME/data/KEY, that
+storage's bytes (torch/serialization.py).
+"""
+
+import os
+import pickle
+import struct
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from convert import names
+from convert.layouts import to_torch
+from convert.trees import flatten
+
+STORAGE_NAMES = {
+    "float32": "FloatStorage", "float64": "DoubleStorage", "float16": "HalfStorage",
+    "bfloat16": "BFloat16Storage", "int64": "LongStorage", "int32": "IntStorage",
+    "int16": "ShortStorage", "int8": "CharStorage", "uint8": "ByteStorage", "bool": "BoolStorage",
+}
+FORMAT_VERSION = b"3\n"  # of the zip's records, as PyTorch 1.6 to 2.x write it
+
+
+def write_pyth(
+    path: str | Path, tensors: Mapping[str, np.ndarray], *, cfg: str = "", epoch: int = 0
+) -> None:
+    """Writes {epoch, model_state: tensors, optimizer_state: {}, cfg} to `path`, all of it or
+    nothing.
+
+    tensors: name -> array in PyTorch's layout. cfg: a YAML text, as PySlowFast stores its config.
+    The bytes of every array are kept. Raises ValueError for an element type PyTorch has no storage
+    for.
+    """
+    path = Path(path)
+    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    for name, array in arrays.items():
+        if array.dtype.name not in STORAGE_NAMES:
+            raise ValueError(
+                f"tensor {name} has element type {array.dtype}; a .pyth file holds "
+                f"{', '.join(STORAGE_NAMES)}"
+            )
+    state = b"".join(
+        _text(name) + _tensor(array, str(key)) for key, (name, array) in enumerate(arrays.items())
+    )
+    content = _dict(
+        _text("epoch") + _integer(epoch)
+        + _text("model_state") + _ordered_dict(state)
+        + _text("optimizer_state") + _dict(b"")
+        + _text("cfg") + _text(cfg)
+    )
+    records = {
+        "data.pkl": pickle.PROTO + b"\x02" + content + pickle.STOP,
+        "byteorder": sys.byteorder.encode(),
+        "version": FORMAT_VERSION,
+    }
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with zipfile.ZipFile(temporary, "w") as archive:
+            for name, data in records.items():
+                archive.writestr(zipfile.ZipInfo(f"archive/{name}"), data)
+            for key, array in enumerate(arrays.values()):
+                archive.writestr(zipfile.ZipInfo(f"archive/data/{key}"), array.tobytes())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def export_pyth(
+    path: str | Path, variables: Mapping, *, cfg: str = "", epoch: int = 0
+) -> dict[str, np.ndarray]:
+    """Writes variables of ours as a PySlowFast checkpoint; returns the tensors, by name, as
+    written.
+
+    Raises ValueError for parameters PySlowFast has no name for.
+    """
+    tensors = pyslowfast_tensors(variables)
+    write_pyth(path, tensors, cfg=cfg, epoch=epoch)
+    return tensors
+
+
+def pyslowfast_tensors(variables: Mapping) -> dict[str, np.ndarray]:
+    """{PySlowFast name: array in PyTorch's layout} of variables of ours, in alphabetical order.
+
+    Every batch norm also gets PyTorch's step counter, 0. Raises ValueError for parameters
+    PySlowFast has no name for and for models whose batch norms are folded away.
+    """
+    if not variables.get("batch_stats"):
+        raise ValueError(
+            "the variables have no batch norms (batch_stats is empty): they were folded into the "
+            "convolutions, which PySlowFast has no names for. Export the variables before folding"
+        )
+    leaves = {path: leaf for (_, path), leaf in flatten(variables).items()}
+    family = names.family_of(leaves)
+    tensors, unknown = {}, []
+    for path, leaf in leaves.items():
+        name = names.to_pyslowfast(path, family)
+        if name is None:
+            unknown.append(path)
+            continue
+        tensors[name] = to_torch(np.asarray(leaf))
+        if name.endswith(".running_var"):
+            counter = name.removesuffix("running_var") + "num_batches_tracked"
+            tensors[counter] = np.zeros((), np.int64)
+    if unknown:
+        raise ValueError(
+            f"PySlowFast has no names for {len(unknown)} of {len(leaves)} parameters of this model "
+            f"({family}): {', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}"
+        )
+    return dict(sorted(tensors.items()))
+
+
+# Pieces of a pickle, protocol 2, each pushing one value on the reader's stack.
+
+
+def _text(value: str) -> bytes:
+    data = value.encode()
+    return pickle.BINUNICODE + struct.pack("<I", len(data)) + data
+
+
+def _integer(value: int) -> bytes:
+    if -(2**31) <= value < 2**31:
+        return pickle.BININT + struct.pack("<i", value)
+    data = pickle.encode_long(value)
+    return pickle.LONG1 + bytes([len(data)]) + data
+
+
+def _tuple(*items: bytes) -> bytes:
+    return pickle.MARK + b"".join(items) + pickle.TUPLE
+
+
+def _global(module: str, name: str) -> bytes:
+    return pickle.GLOBAL + f"{module}\n{name}\n".encode()
+
+
+def _dict(items: bytes) -> bytes:
+    return pickle.EMPTY_DICT + pickle.MARK + items + pickle.SETITEMS
+
+
+def _ordered_dict(items: bytes) -> bytes:
+    empty = _global("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
+    return empty + pickle.MARK + items + pickle.SETITEMS
+
+
+def _tensor(array: np.ndarray, key: str) -> bytes:
+    strides = [step // array.itemsize for step in np.empty(array.shape, array.dtype).strides]
+    storage = _tuple(
+        _text("storage"),
+        _global("torch", STORAGE_NAMES[array.dtype.name]),
+        _text(key),
+        _text("cpu"),
+        _integer(array.size),
+    )
+    arguments = _tuple(
+        storage + pickle.BINPERSID,
+        _integer(0),
+        _tuple(*map(_integer, array.shape)),
+        _tuple(*map(_integer, strides)),
+        pickle.NEWFALSE,  # requires_grad
+        _ordered_dict(b""),  # backward hooks
+    )
+    return _global("torch._utils", "_rebuild_tensor_v2") + arguments + pickle.REDUCE

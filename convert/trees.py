@@ -1,0 +1,31 @@
+"""Variable trees {"params": {...}, "batch_stats": {...}} as flat dicts, and back."""
+
+from collections.abc import Mapping
+
+
+def flatten(variables: Mapping) -> dict[tuple[str, str], object]:
+    """{(collection, "stem/conv/kernel"): leaf} of nested mappings, in the tree's order."""
+    leaves = {}
+
+    def walk(collection, node, path):
+        for name, value in node.items():
+            if isinstance(value, Mapping):
+                walk(collection, value, f"{path}{name}/")
+            else:
+                leaves[collection, path + name] = value
+
+    for collection, tree in variables.items():
+        walk(collection, tree, "")
+    return leaves
+
+
+def unflatten(leaves: Mapping[tuple[str, str], object]) -> dict:
+    """The inverse of `flatten`, as plain dicts."""
+    variables = {}
+    for (collection, path), leaf in leaves.items():
+        node = variables.setdefault(collection, {})
+        *parents, name = path.split("/")
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = leaf
+    return variables

@@ -1,0 +1,54 @@
+"""Checks of a converted checkpoint: the way back gives the same bytes, and the network runs."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from convert import names
+from convert.load import Report
+from convert.readers import ForeignCheckpoint
+from convert.torch_file import pyslowfast_tensors
+
+
+def compare_bytes(
+    checkpoint: ForeignCheckpoint, variables: Mapping, report: Report
+) -> tuple[int, list[str]]:
+    """Exports `variables` again and compares each tensor with the file's, byte by byte.
+
+    Returns how many tensors were compared and the names in the file of those that differ. Tensors
+    that do not go one to one (2-D kernels, aggregated statistics, Caffe2's matrices, other element
+    types) are not compared.
+    """
+    exported = pyslowfast_tensors(variables)
+    canonical = names.canonical_names(checkpoint.tensors, report.scheme)
+    changed = {report.mapped.get(path) for path in (*report.inflated, *report.derived)}
+    compared, different = 0, []
+    for file_name in set(report.mapped.values()) - changed:
+        theirs, ours = checkpoint.tensors[file_name], exported.get(canonical[file_name])
+        if ours is None or (theirs.shape, theirs.dtype) != (ours.shape, ours.dtype):
+            continue
+        compared += 1
+        if theirs.tobytes() != ours.tobytes():
+            different.append(file_name)
+    return compared, sorted(different)
+
+
+def describe_outputs(probs: np.ndarray, endpoints: Mapping, class_names=()) -> list[str]:
+    """Lines about a forward pass: whether it is finite, the best classes, the scale of each stage.
+
+    probs: (1, K), or (1, B, K) for boxes. endpoints: name -> array, as the networks return them.
+    """
+    lines = []
+    rows = np.asarray(probs, np.float32).reshape(-1, probs.shape[-1])
+    for number, row in enumerate(rows):
+        of_box = f" of box {number}" if len(rows) > 1 else ""
+        finite = "finite" if np.isfinite(row).all() else "NOT FINITE"
+        lines.append(f"probabilities{of_box}: {finite}, sum {row.sum():.6f}")
+        for index in np.argsort(-row)[:5]:
+            name = class_names[index] if index < len(class_names) else ""
+            lines.append(f"  {row[index]:.6f}  class {index} {name}".rstrip())
+    stages = [name for name in endpoints if "/" not in name and name not in ("probs", "logits")]
+    for name in sorted(stages, key=lambda name: ("stem" not in name, name == "features", name)):
+        stage = np.asarray(endpoints[name], np.float64)
+        lines.append(f"{name:<12} {stage.shape}: mean {stage.mean():.6f}, std {stage.std():.6f}")
+    return lines

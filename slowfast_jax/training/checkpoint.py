@@ -1,0 +1,89 @@
+"""Checkpoints that say what they are: arrays, and beside them the metadata to run them.
+
+A checkpoint is an Orbax directory with one item for each variable collection (params, batch_stats)
+and a JSON item `metadata`: model name and keywords, class names, input normalisation, config.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+COLLECTIONS = ("params", "batch_stats")
+METADATA = "metadata"
+
+
+def save_checkpoint(
+    directory: str | Path, variables: Mapping, metadata: Mapping, *, overwrite: bool = False
+) -> None:
+    """Writes a checkpoint to `directory`, all of it or nothing (it appears when it is complete).
+
+    variables: {"params": tree[, "batch_stats": tree]} of arrays, on any device; empty collections
+    are left out. metadata: anything JSON holds; tuples come back as lists.
+
+    Raises FileExistsError where `directory` exists and `overwrite` is false, ValueError for
+    collections that are not arrays of a model and for metadata that JSON cannot hold.
+    """
+    directory = Path(directory).absolute()
+    unknown = set(variables) - set(COLLECTIONS)
+    if unknown or not variables.get("params"):
+        raise ValueError(
+            f"variables to save have the collections {sorted(variables)}; expected params and, "
+            "where the model has batch norms, batch_stats"
+        )
+    try:
+        json.dumps(metadata)
+    except TypeError as error:
+        raise ValueError(
+            f"checkpoint metadata must be JSON: {error}. Pass strings, numbers, lists and dicts"
+        ) from error
+    if directory.exists() and not overwrite:
+        raise FileExistsError(
+            f"{directory} exists already; choose another place, or allow overwriting"
+        )
+    items = {name: ocp.args.StandardSave(tree) for name, tree in variables.items() if tree}
+    items[METADATA] = ocp.args.JsonSave(dict(metadata))
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+        checkpointer.save(directory, args=ocp.args.Composite(**items), force=overwrite)
+
+
+def load_checkpoint(directory: str | Path) -> tuple[dict, dict]:
+    """(variables, metadata) that `save_checkpoint` wrote; arrays as NumPy, whatever device saved
+    them.
+
+    Raises FileNotFoundError where `directory` does not exist and ValueError where it is no
+    checkpoint of this kind.
+    """
+    directory = Path(directory).absolute()
+    if not directory.exists():
+        raise FileNotFoundError(f"checkpoint directory {directory} does not exist")
+    if not is_checkpoint(directory):
+        inside = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
+        steps = [name for name in inside if is_checkpoint(directory / name)]
+        found = f"it has {', '.join(inside[:5]) or 'nothing'} in it"
+        found = "a file" if directory.is_file() else found
+        advice = f"Did you mean {directory / steps[-1]}?" if steps else "Pass one that was saved"
+        raise ValueError(
+            f"{directory} is no checkpoint of this project: {found}; expected the folders params "
+            f"and {METADATA}. {advice}"
+        )
+    handler = ocp.StandardCheckpointHandler()
+    items = {METADATA: ocp.args.JsonRestore()}
+    for name in COLLECTIONS:
+        if (directory / name).is_dir():
+            tree = handler.metadata(directory / name)
+            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), dict(tree))
+            items[name] = ocp.args.PyTreeRestore(restore_args=as_numpy)
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+        restored = checkpointer.restore(directory, args=ocp.args.Composite(**items))
+    variables = {name: restored[name] for name in COLLECTIONS if name in items}
+    return variables, restored[METADATA]
+
+
+def is_checkpoint(directory: str | Path) -> bool:
+    """Whether `directory` is a complete checkpoint of `save_checkpoint`'s making."""
+    directory = Path(directory)
+    return (directory / "params").is_dir() and (directory / METADATA).is_dir()
