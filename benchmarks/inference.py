@@ -1,0 +1,117 @@
+"""One forward pass: ours (batch norm folded, jitted) against PyTorch, in turn, on the same weights.
+
+    python -m benchmarks.inference
+    python -m benchmarks.inference --models x3d_m --against eager,channels_last --breakdown
+
+PyTorch runs as it comes (eager, contiguous), in its channels-last layout, and through torch.compile
+with frozen weights, which needs a C++ compiler and a minute or two a model. Both sides take a
+normalised float32 clip in their own layout and return probabilities. PyTorch stays on the CPU;
+where JAX has an accelerator, `--against ""` times ours alone.
+"""
+
+import argparse
+import statistics
+import time
+
+import jax
+import numpy as np
+import torch
+
+from benchmarks import layers, measure, sides
+from slowfast_jax.models.fold import fold_batch_norm
+
+KINDS = ("stem", "1x1x1", "1x3x3", "3x1x1", "depthwise", "lateral", "pool")
+
+
+def main() -> None:
+    parser = measure.options(__doc__)
+    parser.add_argument("--models", type=measure.names(sides.MODELS), help="of the zoo",
+                        default="slowfast_8x8_r50,x3d_m,i3d_8x8_r50,slow_8x8_r50")
+    parser.add_argument("--against", type=measure.names(measure.FORMS),
+                        default=",".join(measure.FORMS), help="ways to run PyTorch (default: all)")
+    parser.add_argument("--size", type=int, help="pixels (default: the zoo's test crop)")
+    parser.add_argument("--breakdown", action="store_true", help="our time by kind of layer")
+    options = parser.parse_args()
+    measure.pin(options.threads)
+    torch.set_num_threads(options.threads)
+    results = []
+    for name in options.models:
+        result = compare(f"kinetics/{name}", options)
+        peak = measure.report(result)
+        if options.breakdown:
+            print_breakdown(result, peak)
+        results.append(result)
+        if options.json:
+            measure.write_json(options.json, dict(options=vars(options), models=results))
+
+
+def compare(name: str, options: argparse.Namespace) -> dict:
+    """Times every side on one model; a row of what `measure.report` takes."""
+    shape = layers.clip_shape(name, options.batch, options.size or "test_crop")
+    clip = sides.random_clip(shape)
+    reference = sides.torch_side(name).eval()
+    model, variables = fold_batch_norm(*sides.our_side(name, reference))
+    variables, our_clip = jax.device_put((variables, clip))
+    forward = jax.jit(lambda v, x: model.apply(v, x)[1]["probs"])
+
+    begin = time.perf_counter()
+    probs = {"ours": np.asarray(forward(variables, our_clip))}
+    first_call = {"ours": time.perf_counter() - begin}
+    contestants = {"ours": lambda: forward(variables, our_clip).block_until_ready()}
+    with torch.no_grad():
+        for form, (run, x) in sides.torch_forms(reference, clip, options.against, True).items():
+            begin = time.perf_counter()
+            probs[form] = run(x).numpy()
+            first_call[form] = time.perf_counter() - begin
+            contestants[form] = lambda run=run, x=x: run(x)
+        with measure.Others() as others:
+            seconds = measure.in_turn(contestants | sides.matmuls(), options.rounds)
+    found = layers.find(model, shape)
+    result = dict(
+        name=name, shape=shape, macs=sum(layer.macs * n for layer, n in found.items()),
+        seconds=seconds, others=others.share, first_call=first_call, difference_of="max |dp|",
+        difference={form: float(abs(p - probs["ours"]).max()) for form, p in probs.items()},
+        largest_probability=float(probs["ours"].max()),
+    )
+    if options.breakdown:
+        runs = {layer.label: layer.alone() for layer in found}
+        alone = measure.in_turn(runs, options.rounds, pause=0)
+        result["layers"] = [
+            dict(kind=layer.kind, label=layer.label, count=count, macs=layer.macs,
+                 seconds=alone[layer.label])
+            for layer, count in found.items()
+        ]
+    return result
+
+
+def print_breakdown(result: dict, peak: float) -> None:
+    """Our time by kind of layer, each distinct layer timed alone; `peak` in GMAC/s.
+
+    The rest is what the whole takes beyond its layers: additions, activations, the classifier. It
+    is negative where a layer costs more alone, its call included, than fused with its neighbours.
+    """
+    whole = statistics.median(result["seconds"]["ours"])
+    found = [
+        row | dict(total=row["count"] * statistics.median(row["seconds"]))
+        for row in result["layers"]
+    ]
+
+    def account(name, rows):
+        total = sum(row["total"] for row in rows)
+        speed = sum(row["count"] * row["macs"] for row in rows) / total / 1e9
+        return [name, sum(row["count"] for row in rows), speed * total, 1e3 * total,
+                f"{total / whole:.0%}", speed, f"{speed / peak:.0%}"]
+
+    header = ["layers", "GMAC", "ms", "of model", "GMAC/s", "of peak"]
+    by_kind = {kind: [row for row in found if row["kind"] == kind] for kind in KINDS}
+    rows = [account(kind, chosen) for kind, chosen in by_kind.items() if chosen]
+    rest = whole - sum(row["total"] for row in found)
+    rows.append(["rest", "", "", 1e3 * rest, f"{rest / whole:.0%}", "", ""])
+    print(measure.table(["kind", *header], rows))
+    slowest = sorted(found, key=lambda row: -row["total"])[:8]
+    rows = [account(f"{row['kind']}: {row['label']}", [row]) for row in slowest]
+    print(measure.table(["slowest layers", *header], rows), flush=True)
+
+
+if __name__ == "__main__":
+    main()
