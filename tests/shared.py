@@ -1,7 +1,8 @@
 """Where the reference data lies, and what to do where it does not.
 
-`PARITY` holds what the original program printed, `REAL` real weights, videos and labels. Both are found
-in ../shared beside the checkout, or where SLOWFAST_JAX_SHARED points. Tests that need them skip and say so.
+`PARITY` holds what the original program printed, `REAL` real weights, videos and labels. Both are
+in ../shared beside the checkout, or where SLOWFAST_JAX_SHARED points. Tests that need them skip
+and say so.
 """
 
 import os

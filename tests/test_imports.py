@@ -70,5 +70,6 @@ def test_workers_stay_free_of_accelerator_code(part):
 def test_torch_and_tensorflow_are_never_needed():
     for part in ("slowfast_jax", "data_pipelines", "convert", "configs"):
         for path in files_of(part):
-            found = {n for n in imported_modules(path) if n.split(".")[0] in {"torch", "tensorflow"}}
+            names = imported_modules(path)
+            found = {n for n in names if n.split(".")[0] in {"torch", "tensorflow"}}
             assert not found, f"{path.relative_to(ROOT)} imports {found}"

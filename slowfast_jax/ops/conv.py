@@ -108,7 +108,9 @@ def pointwise(x, kernel, strides, padding, dilation, groups):
     _require(kernel.shape[:3] == (1, 1, 1) and groups == 1, "pointwise", "a dense 1x1x1 kernel")
     _require(not any(padding), "pointwise", "no padding")
     x = x[:, :: strides[0], :: strides[1], :: strides[2]]
-    return x @ kernel[0, 0, 0]
+    # Rank 2: with more dimensions XLA transposes whole maps for the kernel's gradient.
+    y = x.reshape(-1, x.shape[-1]) @ kernel[0, 0, 0]
+    return y.reshape(*x.shape[:-1], -1)
 
 
 def fold_time(x, kernel, strides, padding, dilation, groups):
@@ -242,9 +244,9 @@ def winograd_time(x, kernel, strides, padding, dilation, groups):
     x = jnp.pad(x, ((0, 0), (padding[0], padding[0] + 2 * pairs - t), (0, 0), (0, 0), (0, 0)))
     tiles = _tile_transform([x[:, i : i + 2 * pairs - 1 : 2] for i in range(4)])
     weights = _kernel_transform(kernel[:, 0, 0])
-    products = [a @ b for a, b in zip(tiles, weights, strict=True)]
-    y = jnp.stack(_output_transform(products), 2)
-    return y.reshape(n, 2 * pairs, h, w, kernel.shape[-1])[:, :t]
+    products = [a.reshape(-1, c) @ b for a, b in zip(tiles, weights, strict=True)]
+    y = [m.reshape(n, pairs, h, w, -1) for m in _output_transform(products)]
+    return jnp.stack(y, 2).reshape(n, 2 * pairs, h, w, kernel.shape[-1])[:, :t]
 
 
 def shifts(x, kernel, strides, padding, dilation, groups):

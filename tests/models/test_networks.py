@@ -1,4 +1,4 @@
-"""What the networks do beside giving the recorded numbers: training mode, initialisation, errors."""
+"""Networks beyond the recorded numbers: training mode, initialisation, errors."""
 
 import jax
 import jax.numpy as jnp
