@@ -18,7 +18,6 @@ import numpy as np
 import torch
 
 from benchmarks import layers, measure, sides
-from slowfast_jax import compiler
 from slowfast_jax.models.fold import fold_batch_norm
 
 KINDS = ("stem", "1x1x1", "1x3x3", "3x1x1", "depthwise", "lateral", "pool")
@@ -53,9 +52,7 @@ def compare(name: str, options: argparse.Namespace) -> dict:
     reference = sides.torch_side(name).eval()
     model, variables = fold_batch_norm(*sides.our_side(name, reference))
     variables, our_clip = jax.device_put((variables, clip))
-    forward = jax.jit(
-        lambda v, x: model.apply(v, x)[1]["probs"], compiler_options=compiler.options(model)
-    )
+    forward = jax.jit(lambda v, x: model.apply(v, x)[1]["probs"])
 
     begin = time.perf_counter()
     probs = {"ours": np.asarray(forward(variables, our_clip))}
