@@ -86,7 +86,8 @@ def count(model: nn.Module, frames: int, crop: int) -> dict[str, dict[str, int]]
 
 def totals(rows: dict[str, dict[str, int]]) -> dict[str, int]:
     """The sums over modules."""
-    return {key: sum(row[key] for row in rows.values()) for key in ("params", "macs", "activations")}
+    keys = ("params", "macs", "activations")
+    return {key: sum(row[key] for row in rows.values()) for key in keys}
 
 
 def table(model: nn.Module, frames: int, train_crop: int, test_crop: int) -> str:

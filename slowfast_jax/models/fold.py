@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
-import jax.numpy as jnp
 
 
 def fold_batch_norm(
@@ -38,7 +37,7 @@ def _fold(params: Mapping, stats: Mapping, epsilon: float) -> dict:
         norm = params.get(f"{name}_bn")
         if norm is not None:
             moments = stats[f"{name}_bn"]
-            factor = norm["scale"] / jnp.sqrt(moments["var"] + epsilon)
+            factor = norm["scale"] / (moments["var"] + epsilon) ** 0.5
             bias = norm["bias"] + (value.get("bias", 0.0) - moments["mean"]) * factor
             folded[name] = {"kernel": value["kernel"] * factor, "bias": bias}
         elif isinstance(value, Mapping):

@@ -1,0 +1,256 @@
+"""A spec (recipe file and variant, or the name of a published model) to a complete config.
+
+    config = load_config("configs/kinetics.py:x3d_xs")   # in a checkout
+    config = load_config("kinetics/x3d_xs")              # anywhere
+    model = build_model(config)
+"""
+
+import dataclasses
+import difflib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from data_pipelines.labels import class_names, shipped_sets
+from slowfast_jax.metrics.ensemble import METHODS
+from slowfast_jax.models import zoo
+
+# What evaluation and prediction read. Recipes have these keys and more; a model loaded by its zoo
+# name, and a recipe that leaves some out, get them from here.
+DEFAULTS = {
+    "name": "",
+    "task": "classification",
+    "class_names": "",
+    "data": {
+        "format": "kinetics",
+        "root": "",
+        "generate": "",
+        "test_list": "test.csv",
+        "path_prefix": "",
+        "separator": " ",
+        "multi_label": False,
+    },
+    "test": {"batch_size": 8, "checkpoint": ""},
+}
+# Fields of the networks that no config sets: flax's own, and what folding batch norm sets.
+INTERNAL_FIELDS = {"parent", "name", "folded"}
+# Keywords that follow from the protocol.
+FROM_PROTOCOL = {
+    "num_frames": "num_frames", "crop_size": "train_crop", "mean": "mean", "std": "std"
+}
+
+
+class ConfigError(ValueError):
+    """A spec, a config or a flag that cannot be used; the message says what to do."""
+
+
+def load_config(spec: str) -> ConfigDict:
+    """The complete config of `path/to/file.py`, `path/to/file.py:variant` or a zoo name.
+
+    A recipe is executed with its checkout importable (the folder that holds its `configs`), from
+    any working directory, and completed from its zoo entry: afterwards `model` has all keywords of
+    the network and `protocol` all keys. The result is locked.
+
+    Raises ConfigError, with close matches, where there is no such file, variant or model, and where
+    a recipe sets a keyword or protocol key that does not exist.
+    """
+    file = re.fullmatch(r"(.*\.py)(?::(.*))?", spec)
+    if spec in zoo.ZOO:
+        config = ConfigDict({"name": spec, "model": {"name": spec}})
+    elif file:
+        config = _read_recipe(Path(file[1]), file[2] or "")
+    else:
+        raise ConfigError(
+            f"{spec!r} is neither a recipe (path/to/file.py or path/to/file.py:variant) nor a "
+            f"published model (slowfast_jax.list_models()){closest(spec, zoo.ZOO)}"
+        )
+    with config.unlocked():
+        _complete(config)
+    return config.lock()
+
+
+def build_model(config: ConfigDict, **overrides: Any) -> nn.Module:
+    """The network of a complete config, with keywords overridden.
+
+    Raises ConfigError for a keyword that the network does not have.
+    """
+    keywords = {k: v for k, v in config.model.to_dict().items() if k != "name"}
+    keywords |= {k: config.protocol[key] for k, key in FROM_PROTOCOL.items()}
+    keywords |= overrides
+    _check_keys("model", keywords, _fields(zoo.find(config.model.name)["make"]))
+    if isinstance(keywords.get("dtype"), str):
+        keywords["dtype"] = jnp.dtype(keywords["dtype"])
+    return zoo.create(config.model.name, **keywords)
+
+
+def check_values(config: ConfigDict) -> None:
+    """ConfigError where a number or name that testing needs makes no sense."""
+    protocol, test = config.protocol, config.test
+    for name, value, allowed, good in (
+        ("protocol.clips", protocol.clips, "at least 1", protocol.clips >= 1),
+        ("protocol.crops", protocol.crops, "1, 2 or 3", protocol.crops in (1, 2, 3)),
+        ("protocol.ensemble", protocol.ensemble, " or ".join(METHODS),
+         protocol.ensemble in METHODS),
+        ("protocol.num_frames", protocol.num_frames, "at least 1", protocol.num_frames >= 1),
+        ("protocol.sampling_rate", protocol.sampling_rate, "at least 1",
+         protocol.sampling_rate >= 1),
+        ("protocol.target_fps", protocol.target_fps, "above 0", protocol.target_fps > 0),
+        ("protocol.mean", protocol.mean, "3 numbers", len(protocol.mean) == 3),
+        ("protocol.std", protocol.std, "3 numbers", len(protocol.std) == 3),
+        ("test.batch_size", test.batch_size, "at least 1", test.batch_size >= 1),
+    ):
+        if not good:
+            raise ConfigError(f"config.{name} is {value}, expected {allowed}")
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """"; did you mean a, b?" for names like this one, or nothing."""
+    matches = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"; did you mean {', '.join(matches)}?" if matches else ""
+
+
+def _complete(config: ConfigDict) -> None:
+    """Fills in what the zoo entry knows; the recipe's own values win."""
+    own = config.model.to_dict() if "model" in config else {}
+    if "name" not in own:
+        raise ConfigError("no config.model.name; name a model of slowfast_jax.list_models()")
+    try:
+        entry = zoo.find(own["name"])
+    except ValueError as error:
+        raise ConfigError(f"config.model.name: {error}") from None
+    fields = _fields(entry["make"])
+    _check_keys("model", set(own) - {"name"}, fields)
+    protocol = config.get("protocol", {})
+    _check_keys("protocol", protocol, entry["protocol"])
+
+    defaults = {k: v for k, v in fields.items() if isinstance(v, (bool, int, float, str, tuple))}
+    defaults = {k: v for k, v in defaults.items() if k not in FROM_PROTOCOL}
+    if "dtype" in fields:
+        defaults["dtype"] = jnp.dtype(fields["dtype"]).name
+    model = defaults | entry["model"] | own
+    _fill(config, DEFAULTS)
+    if config.class_names not in ("", entry["class_names"]):
+        if "num_classes" not in own:
+            model["num_classes"] = len(class_names(config.class_names))
+    elif model["num_classes"] == entry["model"]["num_classes"]:
+        ships = entry["class_names"] in shipped_sets()
+        config.class_names = entry["class_names"] if ships else ""
+    else:  # the entry's names are of other classes
+        config.class_names = ""
+    if config.name == own["name"]:  # no recipe has said what the model is for
+        config.task = "detection" if model.get("detection") else "classification"
+        config.data.multi_label = model["activation"] == "sigmoid"
+    config.model = ConfigDict(model)
+    protocol = entry["protocol"] | dict(protocol)
+    config.protocol = ConfigDict(protocol | {"target_fps": float(protocol["target_fps"])})
+
+
+def _fields(make: type[nn.Module]) -> dict[str, Any]:
+    """Keywords of a network -> default."""
+    return {f.name: f.default for f in dataclasses.fields(make) if f.name not in INTERNAL_FIELDS}
+
+
+def _check_keys(section: str, keys: Iterable[str], known: Iterable[str]) -> None:
+    for key in keys:
+        if key not in known:
+            raise ConfigError(
+                f"config.{section}.{key} does not exist{closest(key, known)} "
+                f"(there are {', '.join(sorted(known))})"
+            )
+
+
+def _fill(config: ConfigDict, defaults: Mapping[str, Any]) -> None:
+    for key, value in defaults.items():
+        if key not in config:
+            config[key] = ConfigDict(value) if isinstance(value, dict) else value
+        elif isinstance(value, dict):
+            _fill(config[key], value)
+
+
+def _read_recipe(path: Path, variant: str) -> ConfigDict:
+    if not path.is_file():
+        raise ConfigError(_no_file(path, variant))
+    path = path.resolve()
+    with _importable(_checkout_root(path)):
+        try:
+            config = _get_config(_execute(path), path, variant)
+        except ConfigError:
+            raise
+        except Exception as error:
+            known = isinstance(error, ValueError)  # a variant that does not exist, say
+            reason = str(error) if known else f"{path}: {type(error).__name__}: {error}"
+            raise ConfigError(reason) from error
+    if not isinstance(config, ConfigDict):
+        raise ConfigError(
+            f"{path}: get_config gave a {type(config).__name__}, expected an "
+            "ml_collections.ConfigDict"
+        )
+    return config
+
+
+def _execute(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _get_config(module: ModuleType, path: Path, variant: str) -> Any:
+    get_config = getattr(module, "get_config", None)
+    if get_config is None:
+        raise ConfigError(f"{path} has no function get_config(variant); is it a recipe?")
+    arguments = (variant,) if variant else ()
+    try:
+        inspect.signature(get_config).bind(*arguments)
+    except TypeError:
+        raise ConfigError(
+            f"{path} has no variants; leave out ':{variant}'" if variant
+            else f"{path} needs a variant: {path.name}:VARIANT"
+        ) from None
+    return get_config(*arguments)
+
+
+def _checkout_root(path: Path) -> Path:
+    """The folder that holds the recipe's `configs` folder, or else the recipe's own folder."""
+    for folder in path.parents:
+        if folder.name == "configs":
+            return folder.parent
+    return path.parent
+
+
+@contextmanager
+def _importable(root: Path) -> Iterator[None]:
+    """Puts `root` first on the import path, and afterwards leaves no trace of its `configs`."""
+
+    def forget() -> dict[str, ModuleType]:
+        names = [name for name in sys.modules if name.split(".")[0] == "configs"]
+        return {name: sys.modules.pop(name) for name in names}
+
+    before = forget()
+    sys.path.insert(0, str(root))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(root))
+        forget()
+        sys.modules.update(before)
+
+
+def _no_file(path: Path, variant: str) -> str:
+    message = f"recipe {path} does not exist"
+    in_zoo = f"{path.stem}/{variant}"
+    if in_zoo in zoo.ZOO:
+        return f"{message}; outside a checkout use the model's zoo name, {in_zoo}"
+    if not path.parent.is_dir():
+        return f"{message}: there is no folder {path.parent} in {Path.cwd()}"
+    return message + closest(path.name, (p.name for p in path.parent.glob("*.py")))

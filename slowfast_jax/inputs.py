@@ -1,0 +1,104 @@
+"""Checks of what users hand to a network, so that a mistake is named before it is compiled."""
+
+from typing import Any
+
+import flax.linen as nn
+import numpy as np
+from absl import logging
+
+# A normalised pixel lies within about 3 of zero; a float clip far outside holds raw pixels.
+LARGEST_NORMALISED = 25.0
+
+
+def check_clips(clips: Any, model: nn.Module) -> Any:
+    """The clips (N, T, H, W, 3) as an array; ValueError where the network cannot take them.
+
+    A JAX array stays one; anything else becomes a NumPy array, uint8 or float32.
+    """
+    if not hasattr(clips, "ndim"):
+        clips = np.asarray(clips)
+    if clips.ndim != 5:
+        raise ValueError(
+            f"clips have shape {clips.shape}, expected 5 dimensions (N, T, H, W, 3)"
+            + ("; for one clip pass clip[None]" if clips.ndim == 4 else "")
+        )
+    if clips.shape[-1] != 3:
+        raise ValueError(
+            f"clips have shape {clips.shape}, expected 3 channels last, (N, T, H, W, 3)"
+            + ("; these look like (N, 3, T, H, W)" if clips.shape[1] == 3 else "")
+        )
+    if len(clips) == 0:
+        raise ValueError(f"clips have shape {clips.shape}: there is no clip in them")
+    if not (clips.dtype == np.uint8 or np.issubdtype(clips.dtype, np.floating)):
+        raise ValueError(
+            f"clips are {clips.dtype}, expected uint8 (0..255 RGB) or float (normalised already)"
+        )
+    if isinstance(clips, np.ndarray) and clips.dtype != np.uint8:
+        clips = clips.astype(np.float32)
+        largest = np.abs(clips).max()
+        if not largest <= LARGEST_NORMALISED:  # also where it is not a number
+            raise ValueError(
+                f"float clips hold the value {largest}, so they are not normalised; pass raw "
+                "pixels as uint8, or (pixels / 255 - mean) / std"
+            )
+    _check_size(clips.shape, model)
+    return clips
+
+
+def _check_size(shape: tuple[int, ...], model: nn.Module) -> None:
+    """Clips must fill the window that the head pools over."""
+    _, frames, height, width, _ = shape
+    if getattr(model, "detection", False) or model.head_pool != "window":
+        return
+    if frames < model.num_frames:
+        raise ValueError(
+            f"clips have {frames} frames, the network needs {model.num_frames}: sample more frames "
+            f"of the video, repeat the last one, or load it with num_frames={frames}"
+        )
+    window = model.crop_size // 32  # every network divides the side by 32, rounding up
+    if min(-(-height // 32), -(-width // 32)) < window:
+        raise ValueError(
+            f"clips are {height}x{width}, too small for the network, which was made for "
+            f"{model.crop_size}x{model.crop_size}: resize them, or load it with "
+            f"crop_size={min(height, width)}"
+        )
+
+
+def check_boxes(boxes: Any, clips_shape: tuple[int, ...]) -> np.ndarray:
+    """The boxes (N, B, 4) as float32, clipped to the frame; ValueError naming one that is wrong.
+
+    Clipping is announced in a warning. A box whose edge lies on the frame's edge is inside.
+    """
+    boxes = np.asarray(boxes, np.float32)
+    count, _, height, width, _ = clips_shape
+    if boxes.ndim != 3 or boxes.shape[-1] != 4 or len(boxes) != count:
+        raise ValueError(
+            f"boxes have shape {boxes.shape}, expected ({count}, B, 4): B boxes x1, y1, x2, y2 in "
+            f"pixels for each of the {count} clips"
+        )
+    x1, y1, x2, y2 = np.moveaxis(boxes, -1, 0)
+    _refuse(boxes, ~np.isfinite(boxes).all(-1), "has a value that is not finite")
+    _refuse(boxes, (x2 <= x1) | (y2 <= y1), "is empty: expected x1 < x2 and y1 < y2")
+    _refuse(
+        boxes, (x2 <= 0) | (y2 <= 0) | (x1 >= width) | (y1 >= height),
+        f"lies outside the frame of {width}x{height} pixels",
+    )
+    if boxes.size and boxes.max() <= 1 and min(height, width) > 1:
+        raise ValueError(
+            "all boxes lie within 0..1, so they look like fractions of the frame; expected pixels: "
+            f"multiply x by {width} and y by {height}"
+        )
+    inside = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
+    cut = int((inside != boxes).any(-1).sum())
+    if cut:
+        logging.warning(
+            "%d of %d boxes hang over the edge of the %dx%d frame and were clipped to it",
+            cut, boxes.shape[0] * boxes.shape[1], width, height,
+        )
+    return inside
+
+
+def _refuse(boxes: np.ndarray, bad: np.ndarray, why: str) -> None:
+    if bad.any():
+        clip, box = np.argwhere(bad)[0]
+        raise ValueError(f"box {box} of clip {clip}, {boxes[clip, box].tolist()}, {why}")

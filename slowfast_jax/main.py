@@ -1,0 +1,191 @@
+"""One command for all jobs; every field of the config is a flag.
+
+    python -m slowfast_jax.main --config configs/kinetics.py:x3d_xs --workdir DIR --mode eval \\
+        --weights x3d_xs.pyth --config.data.root=LISTS --config.test.batch_size=8
+    python -m slowfast_jax.main --config kinetics/slowfast_8x8_r50 --mode summary
+"""
+
+import json
+import logging as python_logging
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
+from ml_collections.config_flags import config_path
+
+from slowfast_jax.config import ConfigError, build_model, closest, load_config
+
+FLAGS = flags.FLAGS
+FLAG_NAMES = ("workdir", "mode", "weights", "clips", "save_scores")
+
+
+def define_flags(flag_values: flags.FlagValues = FLAGS) -> None:
+    """All flags but --config and its fields."""
+    flags.DEFINE_string("workdir", None, "Folder for results.", flag_values=flag_values)
+    flags.DEFINE_string("mode", "eval", ", ".join(MODES), flag_values=flag_values)
+    flags.DEFINE_string(
+        "weights", None, "Checkpoint; default config.test.checkpoint.", flag_values=flag_values
+    )
+    flags.DEFINE_list(
+        "clips", None, "eval: one test for each of these numbers of clips, as 1,3,5,7,10.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_bool(
+        "save_scores", False, "eval: write all scores to scores.npz.", flag_values=flag_values
+    )
+
+
+def evaluate(config: ConfigDict, options: flags.FlagValues) -> None:
+    """Tests by the config's protocol; prints the metrics as JSON, a line for each test."""
+    from slowfast_jax.evaluate import evaluate as run
+
+    for clips in options.clips or [config.protocol.clips]:
+        config.protocol.clips = int(clips)
+        workdir = options.workdir
+        if options.clips and workdir:
+            workdir = os.path.join(workdir, f"clips{clips}")
+        results = run(config, workdir, options.weights, save_scores=options.save_scores)
+        metrics = {k: v for k, v in results["metrics"].items() if not k.startswith("per_class")}
+        counts = {k: v for k, v in results["fingerprint"].items() if k.startswith("videos_")}
+        views = f"{config.protocol.clips}x{config.protocol.crops}"
+        print(json.dumps({"views": views} | counts | metrics), flush=True)
+
+
+def summary(config: ConfigDict, options: flags.FlagValues) -> None:
+    """Prints parameters, multiply-adds and activations of the network."""
+    from slowfast_jax.summary import table
+
+    protocol = config.protocol
+    print(config.name)
+    print(table(
+        build_model(config), protocol.num_frames, protocol.train_crop, protocol.test_crop
+    ))
+
+
+MODES = {"eval": evaluate, "summary": summary}
+
+
+def split_config(argv: Sequence[str]) -> tuple[str, list[str]]:
+    """The value of --config (or --config=), and the arguments without it."""
+    rest, spec = [], ""
+    arguments = iter(argv)
+    for argument in arguments:
+        match = re.fullmatch(r"--?config(?:=(.*))?", argument)
+        if not match:
+            rest.append(argument)
+            continue
+        spec = match[1] if match[1] is not None else next(arguments, "")
+    if not spec:
+        raise ConfigError(
+            "--config is missing: a recipe (configs/kinetics.py:x3d_xs) or a zoo name "
+            "(kinetics/x3d_xs)"
+        )
+    return spec, rest
+
+
+def parse(
+    argv: Sequence[str], flag_values: flags.FlagValues = FLAGS
+) -> tuple[ConfigDict, list[str]]:
+    """The config with its overrides applied, other flags in `flag_values`, and what is left over.
+
+    Raises ConfigError, naming the flag and what is close, for anything that is not understood.
+    """
+    spec, rest = split_config(argv)
+    config = load_config(spec)
+    before = config.copy_and_resolve_references()
+    for argument in rest:
+        _check_field(argument, config)
+    try:
+        config_flags.DEFINE_config_dict("config", config, flag_values=flag_values, sys_argv=rest)
+        left = flag_values(rest)
+    except (flags.Error, TypeError, ValueError) as error:
+        raise ConfigError(str(error)) from None
+    if len(left) > 1:
+        raise ConfigError(f"{left[1]} is not understood: flags begin with --")
+    _check_tuples(flag_values["config"].override_values, before)
+    if config.model.name != before.model.name:
+        raise ConfigError(
+            f"--config.model.name does not change the network's other keywords: use a recipe for "
+            f"{config.model.name}, or --config={config.model.name}"
+        )
+    mode = flag_values.mode
+    if mode == "train":
+        raise ConfigError(
+            "--mode=train: this version of slowfast_jax does not train; its modes are "
+            f"{', '.join(MODES)}"
+        )
+    if mode not in MODES:
+        known = ", ".join(MODES)
+        raise ConfigError(f"--mode={mode} does not exist{closest(mode, MODES)} ({known})")
+    for clips in flag_values.clips or ():
+        if not clips.isdecimal() or int(clips) < 1:
+            raise ConfigError(f"--clips has {clips!r}, expected numbers of clips, as 1,3,5,7,10")
+    return config, left
+
+
+def _check_field(argument: str, config: ConfigDict) -> None:
+    """ConfigError where a flag like --config.test.batch_size=8 names no field there is."""
+    match = re.match(r"--?(?:no)?config\.([^=\[]+)", argument)
+    section, walked = config, "config"
+    for key in match[1].split(".") if match else ():
+        if not isinstance(section, ConfigDict):
+            raise ConfigError(f"--config.{match[1]} does not exist: {walked} is a value")
+        if key not in section:
+            raise ConfigError(
+                f"--config.{match[1]} does not exist{closest(key, section)} ({walked} has "
+                f"{', '.join(sorted(section))})"
+            )
+        section, walked = section[key], f"{walked}.{key}"
+
+
+def _check_tuples(overrides: Mapping[str, Any], before: ConfigDict) -> None:
+    """ConfigError where a tuple got elements of another type: the flag takes anything."""
+    for field, value in overrides.items():
+        if not isinstance(value, tuple):
+            continue
+        old = config_path.get_value(field, before)
+        types = {type(element) for element in old} | ({int} if float in map(type, old) else set())
+        if old and not {type(element) for element in value} <= types:
+            raise ConfigError(f"--config.{field} is {value!r}, expected something like {old!r}")
+
+
+def cli(argv: Sequence[str] | None = None) -> None:
+    """The command. Exit status 2 for arguments that are not understood, 1 where the job failed."""
+    argv = sys.argv if argv is None else list(argv)
+    define_flags()
+    if not {"--help", "-h"}.isdisjoint(argv):
+        print(__doc__)
+        for name in FLAG_NAMES:
+            print(f"  --{name}: {FLAGS[name].help}")
+        sys.exit(0)
+    logging.set_verbosity(logging.INFO)
+    python_logging.getLogger("jax").setLevel(python_logging.WARNING)
+    try:
+        config, left = parse(argv)
+    except ConfigError as error:
+        sys.exit(_report(error, 2))
+    app.run(lambda _: sys.exit(run(config)), argv=left[:1])
+
+
+def run(config: ConfigDict) -> int:
+    """Runs the mode that the flags name; the exit status."""
+    try:
+        MODES[FLAGS.mode](config, FLAGS)
+    except ConfigError as error:
+        return _report(error, 2)
+    except (OSError, ValueError, RuntimeError) as error:
+        return _report(error, 1)
+    return 0
+
+
+def _report(error: Exception, status: int) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,57 @@
+"""Average precision of multi-label scores; numpy only."""
+
+import numpy as np
+
+
+def average_precision(scores: np.ndarray, positives: np.ndarray) -> float:
+    """Area under the precision-recall steps of one class, not interpolated.
+
+    Examples with equal scores enter together, as one threshold, so their order does not matter.
+    Equal to scikit-learn's `average_precision_score`.
+
+    Args:
+      scores: (N,) real numbers.
+      positives: (N,), nonzero where the example has the class.
+
+    Returns:
+      A number in 0..1; nan where no example is positive.
+    """
+    scores, positives = np.asarray(scores), np.asarray(positives) != 0
+    if scores.shape != positives.shape or scores.ndim != 1:
+        raise ValueError(
+            f"scores and positives must both be (N,); found {scores.shape} and {positives.shape}"
+        )
+    if not np.isfinite(scores).all():
+        raise ValueError("scores hold values that are not finite; average precision needs numbers")
+    if not positives.any():
+        return float("nan")
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(positives[order])
+    last_of_tie = np.append(np.flatnonzero(np.diff(scores[order])), scores.size - 1)
+    hits = hits[last_of_tie]
+    precision = hits / (last_of_tie + 1)
+    recall_step = np.diff(hits, prepend=0) / hits[-1]
+    return float((precision * recall_step).sum())
+
+
+def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+    """Mean of the average precisions over the classes that have a positive example.
+
+    Args:
+      scores: (N, K).
+      labels: (N, K), nonzero where the example has the class.
+
+    Returns:
+      The mean, 0.0 where no class has a positive (as in the original), and the classes' own values
+      (K,), nan for a class without a positive.
+    """
+    scores, labels = np.asarray(scores), np.asarray(labels)
+    if scores.shape != labels.shape or scores.ndim != 2:
+        raise ValueError(
+            f"scores and labels must both be (N, K); found {scores.shape} and {labels.shape}"
+        )
+    per_class = np.array(
+        [average_precision(scores[:, k], labels[:, k]) for k in range(scores.shape[1])]
+    )
+    known = per_class[~np.isnan(per_class)]
+    return (float(known.mean()) if known.size else 0.0), per_class

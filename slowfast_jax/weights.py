@@ -1,0 +1,100 @@
+"""Variables of a network: their shapes, a random start, and what a checkpoint holds."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from convert.load import load_variables
+from slowfast_jax.config import ConfigError
+from slowfast_jax.training.checkpoint import load_checkpoint
+
+# Keywords in which a checkpoint and the network may differ: none changes what the parameters mean.
+FREE_KEYWORDS = {
+    "average", "dropout", "dtype", "fc_init_std", "group_size", "head_pool", "zero_init_final_bn"
+}
+
+
+def variable_shapes(model: nn.Module) -> dict[str, Any]:
+    """{"params": ..., "batch_stats": ...} of the network's shapes and types, nothing computed."""
+    return jax.eval_shape(lambda: _init(model, 0))
+
+
+def initial_variables(model: nn.Module, seed: int) -> dict[str, Any]:
+    """A random start. Compiled, so that the network is not run for it."""
+    # On a CPU compiling it well takes longer than running it badly.
+    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+    return jax.jit(lambda: _init(model, seed), compiler_options=options)()
+
+
+def _init(model: nn.Module, seed: int) -> dict[str, Any]:
+    clip = jnp.zeros((1, model.num_frames, model.crop_size, model.crop_size, 3), jnp.uint8)
+    boxes = None
+    if getattr(model, "detection", False):
+        boxes = jnp.array([[[0, 0, model.crop_size, model.crop_size]]], jnp.float32)
+    return model.init(jax.random.key(seed), clip, boxes)
+
+
+def read_weights(
+    config: ConfigDict,
+    shapes: Mapping,
+    *,
+    skip: Sequence[str] = (),
+    init: Mapping | None = None,
+) -> tuple[dict, list[str]]:
+    """Variables from config.test.checkpoint, and the class names stored beside them ([]: none).
+
+    Raises:
+      FileNotFoundError: where there is no such file or folder.
+      ConfigError: where a checkpoint of our own says that it is of another model.
+      convert.load.CheckpointMismatch: where the parameters differ.
+    """
+    path = Path(config.test.checkpoint)
+    if not path.exists():
+        raise FileNotFoundError(f"weights {path} do not exist")
+    names: list[str] = []
+    if path.is_dir():
+        metadata = load_checkpoint(path)[1]
+        _check_model(path, metadata, config, skip)
+        names = list(metadata.get("class_names", []))
+    return load_variables(path, shapes, skip=skip, init=init), names
+
+
+def describe(config: ConfigDict, class_names: Sequence[str]) -> dict[str, Any]:
+    """What a checkpoint stores beside its arrays, so that it cannot be run as something else."""
+    return {
+        "model": config.model.to_dict(),
+        "class_names": list(class_names),
+        "mean": list(config.protocol.mean),
+        "std": list(config.protocol.std),
+        "config": json.loads(config.to_json_best_effort()),
+    }
+
+
+def _check_model(path: Path, metadata: Mapping, config: ConfigDict, skip: Sequence[str]) -> None:
+    """Compares the model that a checkpoint says it is of with the config's."""
+    stored = dict(metadata.get("model", {}))
+    wanted = json.loads(json.dumps(config.model.to_dict()))  # tuples as JSON gives them back
+    free = FREE_KEYWORDS | ({"num_classes"} if skip else set())
+    different = [
+        f"{key} is {stored[key]!r} in the checkpoint and {wanted[key]!r} in the config"
+        for key in stored
+        if key in wanted and key not in free and stored[key] != wanted[key]
+    ]
+    for key in ("mean", "std"):
+        if key in metadata and list(metadata[key]) != list(config.protocol[key]):
+            different.append(
+                f"{key} is {metadata[key]} in the checkpoint and "
+                f"{list(config.protocol[key])} in the config"
+            )
+    if different:
+        raise ConfigError(
+            f"checkpoint {path} does not belong to {config.name}: " + "; ".join(different)
+            + ". Choose the config it was saved with, or set these (a list of class names sets "
+            "num_classes)"
+        )
