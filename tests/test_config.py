@@ -7,7 +7,6 @@ from ml_collections import ConfigDict
 from slowfast_jax.config import ConfigError, build_model, check_values, load_config
 from slowfast_jax.models import zoo
 from tests.shared import ROOT
-from tests.tiny import tiny  # noqa: F401
 
 RECIPES = ROOT / "configs"
 
@@ -161,5 +160,5 @@ def test_values_that_make_no_sense(field, value):
         check_values(config)
 
 
-def test_tiny_entry_is_a_zoo_entry(tiny):  # noqa: F811
+def test_tiny_entry_is_a_zoo_entry(tiny):
     assert isinstance(load_config("test/tiny"), ConfigDict)

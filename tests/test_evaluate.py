@@ -6,7 +6,7 @@ import pytest
 from data_pipelines import mini
 from slowfast_jax.config import ConfigError, load_config
 from slowfast_jax.evaluate import evaluate, metrics, to_lines
-from tests.tiny import entry, tiny  # noqa: F401
+from tests.tiny import entry
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def tiny_config(folder, rows=None, **fields):
     return config
 
 
-def test_results_hold_everything_needed_to_compare(tiny, folder, tmp_path):  # noqa: F811
+def test_results_hold_everything_needed_to_compare(tiny, folder, tmp_path):
     results = evaluate(tiny_config(folder), tmp_path, save_scores=True)
     assert json.loads((tmp_path / "results.json").read_text()) == results
     print_ = results["fingerprint"]
@@ -50,7 +50,7 @@ def test_results_hold_everything_needed_to_compare(tiny, folder, tmp_path):  # n
     assert results["metrics"]["top1_acc"] == pytest.approx(100 * accuracy)
 
 
-def test_a_failed_video_is_reported_and_not_counted(tiny, folder, tmp_path, caplog):  # noqa: F811
+def test_a_failed_video_is_reported_and_not_counted(tiny, folder, tmp_path, caplog):
     (folder / "bad.mp4").write_text("no video")
     rows = "videos/000.mp4 0\nbad.mp4 1\nvideos/002.mp4 2\ngone.mp4 3\n"
     results = evaluate(tiny_config(folder, rows), tmp_path)
@@ -62,14 +62,14 @@ def test_a_failed_video_is_reported_and_not_counted(tiny, folder, tmp_path, capl
     assert results["fingerprint"]["videos_failed"] == 2
 
 
-def test_no_video_at_all_is_an_error_after_the_report(tiny, folder, tmp_path):  # noqa: F811
+def test_no_video_at_all_is_an_error_after_the_report(tiny, folder, tmp_path):
     with pytest.raises(RuntimeError, match=r"none of the 2 videos .*gone\.mp4: no such file"):
         evaluate(tiny_config(folder, "gone.mp4 0\nlost.mp4 1\n"), tmp_path)
     results = json.loads((tmp_path / "results.json").read_text())
     assert len(results["failed"]) == 2 and results["metrics"] == {}
 
 
-def test_one_column_and_three_column_lists(tiny, folder):  # noqa: F811
+def test_one_column_and_three_column_lists(tiny, folder):
     results = evaluate(tiny_config(folder, "videos/000.mp4\nvideos/001.mp4\n"))
     assert [v["label"] for v in results["videos"]] == [0, 0]
     rows = "videos/000.mp4 x 3\nvideos/001.mp4 y 1\n"
@@ -99,7 +99,7 @@ def test_metrics_in_percent():
     assert out["per_class_acc"] == {"a": 100.0, "b": 100.0, "c": 50.0}
 
 
-def test_what_this_version_does_not_evaluate(tiny, folder):  # noqa: F811
+def test_what_this_version_does_not_evaluate(tiny, folder):
     with pytest.raises(ConfigError, match="task is detection"):
         evaluate(load_config("test/tiny_boxes"))
     with pytest.raises(ConfigError, match="format is ssv2.*data.format=kinetics"):
@@ -110,7 +110,7 @@ def test_what_this_version_does_not_evaluate(tiny, folder):  # noqa: F811
         evaluate(tiny_config(folder, **{"data.generate": "kinetics_mini"}))
 
 
-def test_lists_that_do_not_fit(tiny, folder):  # noqa: F811
+def test_lists_that_do_not_fit(tiny, folder):
     with pytest.raises(FileNotFoundError, match="data.root"):
         evaluate(tiny_config(folder, **{"data.test_list": "nothing.csv"}))
     with pytest.raises(ValueError, match=r"rows\.csv:1: label 9"):

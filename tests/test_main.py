@@ -11,7 +11,6 @@ from data_pipelines import mini
 from slowfast_jax import main
 from slowfast_jax.config import ConfigError
 from tests.shared import REAL, ROOT, needs_real
-from tests.tiny import tiny  # noqa: F401
 
 CONFIG = "--config=kinetics/mini"
 
@@ -102,7 +101,7 @@ def test_the_mini_recipe_runs_from_nothing(tmp_path):
     assert "random" in result.stderr and "testing: 8/8" in result.stderr
 
 
-def test_a_test_for_each_number_of_clips(tiny, tmp_path, capsys):  # noqa: F811
+def test_a_test_for_each_number_of_clips(tiny, tmp_path, capsys):
     mini.write_videos(tmp_path, count=2, seed=0, frames=12, height=40, width=48)
     config, values = parse(
         "--config=test/tiny", f"--workdir={tmp_path}", "--clips=1,3",

@@ -13,7 +13,6 @@ from slowfast_jax.predict import cli, show
 from slowfast_jax.training.checkpoint import save_checkpoint
 from slowfast_jax.weights import describe, initial_variables
 from tests.shared import ROOT
-from tests.tiny import tiny  # noqa: F401
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def arguments(tiny, folder):  # noqa: F811
+def arguments(tiny, folder):
     config = load_config("test/tiny")
     variables = initial_variables(build_model(config), 0)
     save_checkpoint(folder / "weights", variables, describe(config, ["w", "x", "y", "z"]))
@@ -71,7 +70,7 @@ def test_labels_of_your_own(arguments, folder, capsys):
     (["--config", "test/tiny", "--weights", "w.pyth"], "weights w.pyth do not exist"),
     (["--config", "test/tiny", "--weights", "w", "--labels", "nope"], "class names 'nope'"),
 ])
-def test_mistakes_are_one_line(tiny, capsys, arguments, message):  # noqa: F811
+def test_mistakes_are_one_line(tiny, capsys, arguments, message):
     assert cli(["a.mp4", *arguments]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and error.count("\n") == 1

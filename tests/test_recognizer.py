@@ -18,7 +18,6 @@ from slowfast_jax.recognizer import load
 from slowfast_jax.training.checkpoint import save_checkpoint
 from slowfast_jax.weights import describe, initial_variables, variable_shapes
 from tests.shared import REAL, ROOT, needs_real
-from tests.tiny import tiny  # noqa: F401
 
 CLIP = np.zeros((2, 4, 32, 32, 3), np.uint8)
 PYSLOWFAST = REAL / "weights/X3D_XS_k400_pyslowfast.pyth"
@@ -52,7 +51,7 @@ def test_import_is_quick_and_models_are_listed():
     ]
 
 
-def test_clips_to_probabilities(tiny):  # noqa: F811
+def test_clips_to_probabilities(tiny):
     recognizer = slowfast_jax.load("test/tiny")
     probs = recognizer(CLIP)
     assert probs.shape == (2, 4)
@@ -63,7 +62,7 @@ def test_clips_to_probabilities(tiny):  # noqa: F811
     assert recognizer.class_names == ["class 0", "class 1", "class 2", "class 3"]
 
 
-def test_random_weights_are_announced_and_follow_the_seed(tiny, caplog):  # noqa: F811
+def test_random_weights_are_announced_and_follow_the_seed(tiny, caplog):
     absl_logging.get_absl_logger().propagate = True
     a, b = load("test/tiny"), load("test/tiny", seed=1)
     assert "random" in caplog.text
@@ -83,7 +82,7 @@ def test_random_weights_are_announced_and_follow_the_seed(tiny, caplog):  # noqa
     (np.full(CLIP.shape, np.nan, np.float32), "value nan"),
     (CLIP[:, :3], "have 3 frames, the network needs 4.*num_frames=3"),
 ])
-def test_clips_that_cannot_be_meant(tiny, clips, message):  # noqa: F811
+def test_clips_that_cannot_be_meant(tiny, clips, message):
     with pytest.raises(ValueError, match=message):
         load("test/tiny")(clips)
 
@@ -97,7 +96,7 @@ def test_clips_too_small_for_the_heads_window():
         check_clips(np.zeros((1, 4, 160, 256, 3), np.uint8), model)
 
 
-def test_boxes_only_where_they_are_taken(tiny):  # noqa: F811
+def test_boxes_only_where_they_are_taken(tiny):
     boxes = np.array([[[1, 2, 30, 31]], [[0, 0, 32, 32]]], np.float32)
     with pytest.raises(ValueError, match="takes no boxes"):
         load("test/tiny")(CLIP, boxes)
@@ -107,7 +106,7 @@ def test_boxes_only_where_they_are_taken(tiny):  # noqa: F811
         load("test/tiny_boxes").predict_video("a.mp4")
 
 
-def test_boxes_to_probabilities_with_few_compilations(tiny):  # noqa: F811
+def test_boxes_to_probabilities_with_few_compilations(tiny):
     recognizer = load("test/tiny_boxes")
     rows = np.array([[1, 2, 30, 31], [0, 0, 9, 9], [3, 3, 5, 5], [8, 0, 9, 32], [4, 4, 8, 8]])
     tiny.clear()
@@ -127,12 +126,12 @@ def test_boxes_to_probabilities_with_few_compilations(tiny):  # noqa: F811
     ([33, 0, 40, 9], "outside the frame of 32x32"),
     ([-9, 0, 0, 9], "outside the frame of 32x32"),
 ])
-def test_boxes_that_cannot_be_meant(tiny, box, message):  # noqa: F811
+def test_boxes_that_cannot_be_meant(tiny, box, message):
     with pytest.raises(ValueError, match=message):
         load("test/tiny_boxes")(CLIP[:1], [[[0, 0, 9, 9], box]])
 
 
-def test_boxes_of_wrong_shape_or_scale(tiny):  # noqa: F811
+def test_boxes_of_wrong_shape_or_scale(tiny):
     recognizer = load("test/tiny_boxes")
     with pytest.raises(ValueError, match=r"expected \(2, B, 4\)"):
         recognizer(CLIP, np.zeros((1, 3, 4)))
@@ -140,7 +139,7 @@ def test_boxes_of_wrong_shape_or_scale(tiny):  # noqa: F811
         recognizer(CLIP[:1], [[[0.1, 0.1, 0.9, 1.0]]])
 
 
-def test_boxes_over_the_edge_are_clipped_with_a_warning(tiny, caplog):  # noqa: F811
+def test_boxes_over_the_edge_are_clipped_with_a_warning(tiny, caplog):
     absl_logging.get_absl_logger().propagate = True
     recognizer = load("test/tiny_boxes")
     probs = recognizer(CLIP[:1], [[[-5, 3, 9, 40]]])
@@ -148,7 +147,7 @@ def test_boxes_over_the_edge_are_clipped_with_a_warning(tiny, caplog):  # noqa: 
     np.testing.assert_array_equal(probs, recognizer(CLIP[:1], [[[0, 3, 9, 32]]]))
 
 
-def test_a_video_by_the_protocol(tiny, videos):  # noqa: F811
+def test_a_video_by_the_protocol(tiny, videos):
     recognizer = load("test/tiny", class_names=["a", "b", "c", "d"])
     predictions = recognizer.predict_video(videos[0], top_k=3)
     assert len(predictions) == 3 and {name for name, _ in predictions} < set("abcd")
@@ -158,7 +157,7 @@ def test_a_video_by_the_protocol(tiny, videos):  # noqa: F811
         recognizer.predict_video("nothing.mp4")
 
 
-def test_batches_of_views_do_not_change_the_scores_and_compile_once(tiny, videos):  # noqa: F811
+def test_batches_of_views_do_not_change_the_scores_and_compile_once(tiny, videos):
     recognizer = load("test/tiny")
     alone = [next(iter(recognizer.score_videos([path]))) for path in videos]
     assert len(tiny) <= 2 + 1  # shapes, random start, and one compilation for three videos
@@ -174,7 +173,7 @@ def test_batches_of_views_do_not_change_the_scores_and_compile_once(tiny, videos
             np.testing.assert_allclose(together[i].scores, single.views.mean(0), atol=1e-6)
 
 
-def test_a_broken_video_among_others(tiny, videos, tmp_path):  # noqa: F811
+def test_a_broken_video_among_others(tiny, videos, tmp_path):
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"nothing of a video")
     results = {r.index: r for r in load("test/tiny").score_videos([videos[0], broken, videos[1]])}
@@ -183,7 +182,7 @@ def test_a_broken_video_among_others(tiny, videos, tmp_path):  # noqa: F811
     assert not results[0].error and not results[2].error
 
 
-def test_mistakes_in_decoding_threads_are_raised(tiny, videos):  # noqa: F811
+def test_mistakes_in_decoding_threads_are_raised(tiny, videos):
     config = load_config("test/tiny")
     config.data.unlock().jitter = (16, 20)  # smaller than the crop, and there is one crop
     config.protocol.crops = 1
@@ -191,14 +190,14 @@ def test_mistakes_in_decoding_threads_are_raised(tiny, videos):  # noqa: F811
         load(config).predict_video(videos[0])
 
 
-def test_the_maximum_over_views(tiny, videos):  # noqa: F811
+def test_the_maximum_over_views(tiny, videos):
     config = load_config("test/tiny")
     config.protocol.ensemble = "max"
     (result,) = load(config).score_videos(videos[:1])
     np.testing.assert_array_equal(result.scores, result.views.max(0))
 
 
-def test_class_names_and_counts(tiny, tmp_path):  # noqa: F811
+def test_class_names_and_counts(tiny, tmp_path):
     assert load("test/tiny", class_names=["x", "y"]).model.num_classes == 2
     names = tmp_path / "names.txt"
     names.write_text("one\ntwo\nthree\n")
@@ -208,7 +207,7 @@ def test_class_names_and_counts(tiny, tmp_path):  # noqa: F811
         load("test/tiny", class_names=str(names), num_classes=2)
 
 
-def test_keywords_reach_the_network_and_the_protocol(tiny):  # noqa: F811
+def test_keywords_reach_the_network_and_the_protocol(tiny):
     recognizer = load("test/tiny", num_frames=6, average="logits")
     assert recognizer.model.num_frames == 6 and recognizer.config.protocol.num_frames == 6
     assert recognizer.model.average == "logits"
@@ -217,7 +216,7 @@ def test_keywords_reach_the_network_and_the_protocol(tiny):  # noqa: F811
         load("test/tiny", averag="logits")
 
 
-def test_a_checkpoint_of_ours_is_loaded_with_its_names(tiny, tmp_path):  # noqa: F811
+def test_a_checkpoint_of_ours_is_loaded_with_its_names(tiny, tmp_path):
     config = load_config("test/tiny")
     path = save(tmp_path / "saved", config, ["a", "b", "c", "d"], seed=3)
     recognizer = load("test/tiny", path)
@@ -227,7 +226,7 @@ def test_a_checkpoint_of_ours_is_loaded_with_its_names(tiny, tmp_path):  # noqa:
         load("test/tiny", path, class_names=["a", "b", "c", "e"])
 
 
-def test_a_checkpoint_of_another_model_is_refused(tiny, tmp_path):  # noqa: F811
+def test_a_checkpoint_of_another_model_is_refused(tiny, tmp_path):
     path = save(tmp_path / "saved", load_config("test/tiny"))
     with pytest.raises(ConfigError, match="name is 'test/tiny' in the checkpoint and 'kinetics/mi"):
         load("kinetics/mini", path)
@@ -239,7 +238,7 @@ def test_a_checkpoint_of_another_model_is_refused(tiny, tmp_path):  # noqa: F811
     assert recognizer(CLIP).shape == (2, 5)
 
 
-def test_missing_weights(tiny):  # noqa: F811
+def test_missing_weights(tiny):
     with pytest.raises(FileNotFoundError, match="weights nowhere.pyth do not exist"):
         load("test/tiny", "nowhere.pyth")
 
@@ -254,7 +253,7 @@ def test_batch_norm_is_folded_unless_asked_not_to(monkeypatch):
     assert not plain.model.folded and "batch_stats" in plain.variables
 
 
-def test_all_devices_are_used_and_change_nothing(tiny, videos):  # noqa: F811
+def test_all_devices_are_used_and_change_nothing(tiny, videos):
     code = (
         "import json, sys, jax, numpy as np\n"
         "from slowfast_jax.models import zoo\n"

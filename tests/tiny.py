@@ -4,7 +4,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-import pytest
 
 from slowfast_jax.models import zoo
 
@@ -44,12 +43,3 @@ def entry(**model) -> dict:
         num_frames=4, sampling_rate=4, train_crop=32, test_crop=32, clips=3, crops=3
     )
     return zoo.entry(Tiny, model, "", **protocol)
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    """Adds test/tiny and test/tiny_boxes to the zoo and gives the list of traces, emptied."""
-    monkeypatch.setitem(zoo.ZOO, "test/tiny", entry())
-    monkeypatch.setitem(zoo.ZOO, "test/tiny_boxes", entry(detection=True, activation="sigmoid"))
-    traces.clear()
-    return traces
