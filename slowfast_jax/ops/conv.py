@@ -1,9 +1,9 @@
 """3-D convolution on `(N, T, H, W, C)`, written as what each backend runs fast.
 
-XLA's own rank-5 convolution is 2 to 150 times slower on CPU than the same sum written with rank-4
-convolutions, matmuls or shifted multiply-adds. `conv3d` chooses such a lowering by kernel shape
-and backend; every lowering computes the same numbers and can be asked for by name.
-The choice rests on `benchmarks/conv_lowerings.py`; its figures are in docs/performance.md.
+XLA's own rank-5 convolution is slow on CPU beside the same sum written with rank-4 convolutions,
+matmuls or shifted multiply-adds. `conv3d` chooses such a lowering by kernel shape and backend;
+every lowering computes the same numbers and can be asked for by name.
+`benchmarks/conv_lowerings.py` times them all.
 
 Kernels are `(kT, kH, kW, Cin / groups, Cout)`.
 """
