@@ -6,6 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from slowfast_jax.ops.batch_norm import batch_norm
+
 
 class BatchNorm(nn.Module):
     """Batch normalisation with statistics per group of examples.
@@ -38,18 +40,15 @@ class BatchNorm(nn.Module):
             return (x * factor + shift).astype(x.dtype)
 
         groups = self._groups(x.shape[0])
-        grouped = x.astype(jnp.float32).reshape(groups, x.shape[0] // groups, *x.shape[1:])
-        axes = (1, 2, 3, 4)
-        mean = grouped.mean(axes, keepdims=True)  # (G, 1, 1, 1, 1, C)
-        var = jnp.square(grouped - mean).mean(axes, keepdims=True)
+        grouped = x.reshape(groups, x.shape[0] // groups, *x.shape[1:])
+        y, mean, var = batch_norm(grouped, scale, bias, self.epsilon)  # (G, 1, 1, 1, 1, C)
         if not self.is_initializing():
-            count = grouped.size // (groups * channels)
+            count = x.size // (groups * channels)
             unbiased = var * (count / max(count - 1, 1))
             for running, new in ((running_mean, mean), (running_var, unbiased)):
                 new = new.reshape(groups, channels).mean(0)
                 running.value = self.momentum * running.value + (1 - self.momentum) * new
-        y = (grouped - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias
-        return y.reshape(x.shape).astype(x.dtype)
+        return y.reshape(x.shape)
 
     def _groups(self, batch: int) -> int:
         if self.group_size is None or self.group_size >= batch:

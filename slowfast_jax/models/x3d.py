@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from slowfast_jax.models.blocks import Conv3D, ConvNorm, Endpoints, ResStage, Triple
 from slowfast_jax.models.heads import X3DHead, project
 from slowfast_jax.models.resnet3d import run_stage
+from slowfast_jax.ops.materialize import materialize
 from slowfast_jax.ops.normalize import normalize
 
 BASE_REPEATS = (1, 2, 5, 3)
@@ -38,6 +39,7 @@ class SqueezeExcite(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         channels = x.shape[-1]
+        x = materialize(x)  # the mean and the product read the convolution before
         gate = x.mean((1, 2, 3), keepdims=True)
         squeezed = round_width(channels, self.ratio, minimum=8, divisor=8)
         gate = nn.relu(Conv3D(squeezed, use_bias=True, name="fc1")(gate))

@@ -1,0 +1,59 @@
+"""The lowering of `conv3d` for depthwise kernels."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from slowfast_jax.ops.lowering import require
+
+
+def shifts(x, kernel, strides, padding, dilation, groups):
+    """A depthwise kernel: the sum of shifted copies, each times one weight per channel."""
+    require(groups == x.shape[-1] == kernel.shape[-1], "shifts", "a depthwise kernel")
+    x = jnp.pad(x, ((0, 0), *((p, p) for p in padding), (0, 0)))
+    return _sum_of_shifts(x, kernel, tuple(strides), tuple(dilation))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _sum_of_shifts(x, kernel, strides, dilation):
+    """`x` is padded. The derived gradient would add up one padded map for each weight."""
+    parts = _shifted(x, kernel.shape[:3], strides, dilation)
+    return sum(part * kernel[index][0] for index, part in parts)
+
+
+def _sum_of_shifts_forward(x, kernel, strides, dilation):
+    return _sum_of_shifts(x, kernel, strides, dilation), (x, kernel)
+
+
+def _sum_of_shifts_backward(strides, dilation, saved, dy):
+    x, kernel = saved
+    parts = _shifted(x, kernel.shape[:3], strides, dilation)
+    dkernel = jnp.stack([(part * dy).sum((0, 1, 2, 3)) for _, part in parts])
+    # For the input: dy spread by the strides, convolved with the flipped kernel.
+    reach = [d * (k - 1) for d, k in zip(dilation, kernel.shape, strict=False)]
+    spread = [s * (n - 1) + 1 for s, n in zip(strides, dy.shape[1:4], strict=True)]
+    room = [(r, n - m, s - 1) for r, n, m, s in
+            zip(reach, x.shape[1:4], spread, strides, strict=True)]
+    dy = lax.pad(dy, jnp.zeros((), dy.dtype), [(0, 0, 0), *room, (0, 0, 0)])
+    dx = _sum_of_shifts(dy, kernel[::-1, ::-1, ::-1], (1, 1, 1), dilation)
+    return dx, dkernel.reshape(kernel.shape)
+
+
+_sum_of_shifts.defvjp(_sum_of_shifts_forward, _sum_of_shifts_backward)
+
+
+def _shifted(x, size, strides, dilation):
+    """Pairs of a weight's index and the padded input as that weight sees it."""
+    frames = [
+        (n - d * (k - 1) - 1) // s + 1
+        for n, d, k, s in zip(x.shape[1:4], dilation, size, strides, strict=True)
+    ]
+    for index in np.ndindex(*size):
+        start = [i * d for i, d in zip(index, dilation, strict=True)]
+        stop = [b + s * (n - 1) + 1 for b, s, n in zip(start, strides, frames, strict=True)]
+        yield index, lax.slice(
+            x, (0, *start, 0), (x.shape[0], *stop, x.shape[-1]), (1, *strides, 1)
+        )
