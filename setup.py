@@ -28,6 +28,7 @@ setup(
         "clu>=0.0.12",
         "absl-py>=2.1",
         "av>=15.0",
+        "pillow>=11.0",
         "rich>=13.0",
         "pyyaml>=6.0",
     ],

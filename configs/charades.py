@@ -3,11 +3,16 @@
     python -m slowfast_jax.main --config configs/charades.py:slowfast_16x8_r50 --workdir DIR \\
         --mode eval --config.data.root=LISTS --config.data.path_prefix=FRAMES \\
         --config.test.checkpoint=WEIGHTS
-    python -m slowfast_jax.main --config configs/charades.py:mini --workdir DIR --mode summary
+    python -m slowfast_jax.main --config configs/charades.py:mini --workdir DIR --mode eval
     python -m configs.charades      lists the variants
 
-LISTS holds the frame lists train.csv and val.csv. Both recipes start from the Kinetics-400 weights
-SLOWFAST_8x8_R50.pkl of PySlowFast's MODEL_ZOO.md (kinetics400/).
+LISTS holds PySlowFast's frame lists train.csv and val.csv (a row `original_vido_id video_id
+frame_id path labels` for each frame, labels as "92,147"); FRAMES is the folder Charades_v1_rgb. A
+test clip is every second frame, whatever the frame rate; ten of them lie from the first frame to
+the last, and a video's labels are those of all its frames.
+
+Both recipes start from the Kinetics-400 weights SLOWFAST_8x8_R50.pkl of PySlowFast's MODEL_ZOO.md
+(kinetics400/).
 
 Results printed by others, all of *released weights* (mAP in percent, validation set, maximum over
 10 clips x 3 crops; MODEL_ZOO.md writes SSv2's config names beside them):
@@ -29,6 +34,7 @@ WEIGHTS = (
 
 DATA = {
     "format": "charades",
+    "sampling": "charades",
     "test_list": "val.csv",
     "multi_label": True,
     "jitter": (256, 340),

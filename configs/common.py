@@ -44,6 +44,8 @@ def base(
             "path_prefix": "",  # put before every path of the lists
             "separator": " ",
             "multi_label": False,
+            "sampling": "kinetics",  # whose test clips and crops: see data_pipelines/views.py
+            "frame_template": "img_{:05d}.jpg",  # format rawframes: a frame's file in its folder
             "jitter": (256, 320),  # training: range of the short side in pixels
             "inverse_uniform_jitter": False,  # draw 1/side uniformly instead of the side
             "jitter_scales_relative": (),  # training: area range of a random resized crop

@@ -2,10 +2,11 @@
 
     python -m slowfast_jax.main --config configs/imagenet.py:res_r50 --workdir DIR --mode eval \\
         --config.data.root=IMAGENET --config.test.checkpoint=R50_IN1K.pyth
-    python -m slowfast_jax.main --config configs/imagenet.py:mini --workdir DIR --mode summary
+    python -m slowfast_jax.main --config configs/imagenet.py:mini --workdir DIR --mode eval
     python -m configs.imagenet      lists the variants
 
-IMAGENET holds train/ and val/ with one folder of images per class.
+IMAGENET holds train/ and val/ with one folder of images per class (val/n01440764/*.JPEG); a class
+is the place of its folder among the sorted ones.
 
 Result printed by others, of *released weights* (validation set, centre crop):
 
@@ -14,6 +15,7 @@ Result printed by others, of *released weights* (validation set, centre crop):
 
 Testing is the usual one, short side 256 (data.jitter[0]) and centre crop 224. The original's file
 says crop 256, and its reader then scales to 224 and crops 256 from that, which leaves no picture.
+Scaling is the reader's, bilinear without antialiasing.
 """
 
 from ml_collections import ConfigDict

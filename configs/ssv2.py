@@ -3,11 +3,20 @@
     python -m slowfast_jax.main --config configs/ssv2.py:slowfast_16x8_r50 --workdir DIR \\
         --mode eval --config.data.root=LISTS --config.data.path_prefix=FRAMES \\
         --config.test.checkpoint=WEIGHTS
-    python -m slowfast_jax.main --config configs/ssv2.py:mini --workdir DIR --mode summary
+    python -m slowfast_jax.main --config configs/ssv2.py:mini --workdir DIR --mode eval
     python -m configs.ssv2      lists the variants
 
-LISTS holds the frame lists train.csv and val.csv and the three json files of the data set. Both
-recipes start from the Kinetics-400 weights SLOWFAST_8x8_R50.pkl of PySlowFast's MODEL_ZOO.md
+LISTS holds PySlowFast's frame lists train.csv and val.csv (a row `original_vido_id video_id
+frame_id path labels` for each frame) and the three json files of the data set; FRAMES the frames,
+extracted at 30 a second. A test takes a frame from the middle of each of 64 segments of the video,
+so every clip of a video is the same, and where there is one crop it is the left (or top) one of
+frames whose short side is the crop: that is what the original's reader does.
+
+Without extracted frames: --config.data.format=kinetics with a test_list of `path label` rows, paths
+of the data set's webm files, or format=rawframes with MMAction2's `folder total_frames label`. Both
+keep the way of sampling (data.sampling), but the published numbers are for frames.
+
+Both recipes start from the Kinetics-400 weights SLOWFAST_8x8_R50.pkl of PySlowFast's MODEL_ZOO.md
 (kinetics400/).
 
 Results printed by others, all of *released weights* (validation set, one clip, one crop):
@@ -29,6 +38,7 @@ WEIGHTS = (
 
 DATA = {
     "format": "ssv2",
+    "sampling": "ssv2",
     "test_list": "val.csv",  # the test set's labels are not public
     "class_list": "something-something-v2-labels.json",
     "train_labels": "something-something-v2-train.json",

@@ -17,11 +17,13 @@ def class_names(name_or_path: str | os.PathLike, *, count: int | None = None) ->
     """Names in class order, row k being the name of class k.
 
     Args:
-        name_or_path: a shipped set ("kinetics400"), or a file: `.txt` with one name per line or
-            `id: name` on each line, `.json` {name: id} (names may be quoted once more, as in
-            PySlowFast's kinetics_classnames.json) or [name, ...], `.pbtxt` of items with name and
-            id. Ids of a `.json` count from 0; those of `.pbtxt` and `id: name` count from 1 as in
-            AVA, where row k is action id k + 1 and an id left out gets the name "action <id>".
+        name_or_path: a shipped set ("kinetics400"), or a file: `.txt` with one name per line,
+            `id: name` on each line, or `c000 name` as in Charades_v1_classes.txt; `.json`
+            {name: id} (names may be quoted once more, as in PySlowFast's kinetics_classnames.json,
+            and ids too, as in something-something-v2-labels.json) or [name, ...]; `.pbtxt` of items
+            with name and id. Ids of a `.json` and `c000` count from 0; those of `.pbtxt` and
+            `id: name` count from 1 as in AVA, where row k is action id k + 1 and an id left out
+            gets the name "action <id>".
         count: how many names there must be.
 
     Raises:
@@ -57,6 +59,9 @@ def _from_text(path: Path, text: str) -> list[str]:
     numbered = [re.fullmatch(r"(\d+): *(.+)", name) for name in names]
     if all(numbered):
         return _from_ids(path, [(int(m[1]), m[2]) for m in numbered], first=1, fill=True)
+    charades = [re.fullmatch(r"c(\d{3}) +(.+)", name) for name in names]
+    if all(charades):
+        return _from_ids(path, [(int(m[1]), m[2]) for m in charades], first=0, fill=False)
     _refuse_repeated(path, names, "name")
     return names
 
@@ -69,9 +74,11 @@ def _from_json(path: Path, text: str) -> list[str]:
     if isinstance(content, list) and all(isinstance(name, str) for name in content):
         _refuse_repeated(path, content, "name")
         return content
-    if not isinstance(content, dict) or not all(type(i) is int for i in content.values()):
+    if not isinstance(content, dict) or not all(
+        type(i) is int or isinstance(i, str) and i.isdecimal() for i in content.values()
+    ):
         raise ValueError(f"{path}: expected {{name: id, ...}} or [name, ...]")
-    items = [(number, name.strip('"')) for name, number in content.items()]
+    items = [(int(number), name.strip('"')) for name, number in content.items()]
     return _from_ids(path, items, first=0, fill=False)
 
 

@@ -1,5 +1,9 @@
-"""Small generated videos that look a little like a data set, for tests and the `:mini` recipes."""
+"""Small generated data sets in the formats of the real ones, for tests and the `:mini` recipes.
 
+The same arguments give the same pictures.
+"""
+
+import json
 import os
 from collections.abc import Iterable
 from fractions import Fraction
@@ -7,9 +11,16 @@ from pathlib import Path
 
 import av
 import numpy as np
+from PIL import Image
 
+FRAME_LIST_HEADER = "original_vido_id video_id frame_id path labels\n"
 # None changes its meaning when a clip is mirrored, as training does.
 CLASS_NAMES = ("moving sideways", "moving up and down", "circling", "growing and shrinking")
+SSV2_TEMPLATES = (
+    "Moving [something] sideways", "Moving [something] up and down", "Circling with [something]",
+    "[Something] growing and shrinking",
+)
+IMAGENET_CLASSES = ("n00000001", "n00000002", "n00000003", "n00000004")
 
 
 def write_video(
@@ -76,8 +87,7 @@ def write_videos(
     """Writes `count` videos, the classes in turn, and the lists that go with them.
 
     In `directory` are afterwards videos/000.mp4 and so on (H.264, 30 frames a second), test.csv
-    with rows `videos/000.mp4 label` (read it with path_prefix=directory) and classes.txt. The same
-    arguments give the same pictures.
+    with rows `videos/000.mp4 label` (read it with path_prefix=directory) and classes.txt.
 
     Returns:
         The path of test.csv.
@@ -99,3 +109,117 @@ def write_videos(
     test_list = directory / "test.csv"
     test_list.write_text("".join(rows), encoding="utf-8")
     return test_list
+
+
+def write_ssv2(
+    directory: str | os.PathLike,
+    *,
+    count: int,
+    seed: int,
+    frames: int = 24,
+    height: int = 96,
+    width: int = 128,
+) -> None:
+    """Writes `count` videos as Something-Something is kept: frame files, a list, two json files.
+
+    In `directory` are afterwards frames/1/1_000001.jpg and so on, val.csv (its paths begin with
+    frames/), something-something-v2-labels.json and something-something-v2-validation.json.
+    """
+    directory = Path(directory)
+    rows, labels = [FRAME_LIST_HEADER], []
+    for number in range(count):
+        label, video = number % len(SSV2_TEMPLATES), str(number + 1)
+        pictures = moving_shape(
+            label, np.random.default_rng([seed, number]), frames=frames, height=height, width=width
+        )
+        rows += _write_frames(directory, video, number, pictures, [()] * frames)
+        labels.append({
+            "id": video, "label": CLASS_NAMES[label], "template": SSV2_TEMPLATES[label],
+            "placeholders": ["a shape"],
+        })
+    classes = {
+        template.replace("[", "").replace("]", ""): str(number)
+        for number, template in enumerate(SSV2_TEMPLATES)
+    }
+    (directory / "val.csv").write_text("".join(rows), encoding="utf-8")
+    for name, content in (("labels", classes), ("validation", labels)):
+        path = directory / f"something-something-v2-{name}.json"
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def write_charades(
+    directory: str | os.PathLike,
+    *,
+    count: int,
+    seed: int,
+    frames: int = 48,
+    height: int = 96,
+    width: int = 128,
+) -> None:
+    """Writes `count` videos as Charades is kept: frame files with labels of their own, and a list.
+
+    Two classes follow each other in a video, with frames of no class between. In `directory` are
+    afterwards frames/V0000/V0000-000001.jpg and so on, val.csv and Charades_v1_classes.txt.
+    """
+    directory = Path(directory)
+    rows = [FRAME_LIST_HEADER]
+    third = frames // 3
+    between = frames - 2 * third
+    for number in range(count):
+        first = number % len(CLASS_NAMES)
+        second = (first + 1 + number // len(CLASS_NAMES)) % len(CLASS_NAMES)
+        pictures, labels = [], []
+        for label, length, of_frames in (
+            (first, third, (first,)), (first, between, ()), (second, third, (second,))
+        ):
+            random = np.random.default_rng([seed, number, label])
+            pictures += moving_shape(label, random, frames=length, height=height, width=width)
+            labels += [of_frames] * length
+        rows += _write_frames(directory, f"V{number:04d}", number, pictures, labels, between="-")
+    (directory / "val.csv").write_text("".join(rows), encoding="utf-8")
+    names = "".join(f"c{number:03d} {name}\n" for number, name in enumerate(CLASS_NAMES))
+    (directory / "Charades_v1_classes.txt").write_text(names, encoding="utf-8")
+
+
+def write_imagenet(
+    directory: str | os.PathLike, *, count: int, seed: int, height: int = 96, width: int = 128
+) -> None:
+    """Writes `count` images as ImageNet is kept, the classes in turn: val/n00000001/*.JPEG.
+
+    A class is a direction and a width of stripes.
+    """
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    for number in range(count):
+        label = number % len(IMAGENET_CLASSES)
+        random = np.random.default_rng([seed, number])
+        along = rows if label % 2 else columns
+        wave = np.sin(along * (0.8 if label // 2 else 0.3) + random.uniform(0, 2 * np.pi))
+        low, high = random.uniform(0, 100, 3), random.uniform(155, 255, 3)
+        picture = np.where(wave[..., None] > 0, high, low) + random.normal(0, 6, (height, width, 1))
+        path = Path(directory, "val", IMAGENET_CLASSES[label], f"val_{number:08d}.JPEG")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_jpeg(path, np.clip(picture, 0, 255).astype(np.uint8))
+
+
+def _write_frames(
+    directory: Path,
+    video: str,
+    video_number: int,
+    pictures: Iterable[np.ndarray],
+    labels: Iterable[tuple[int, ...]],
+    between: str = "_",
+) -> list[str]:
+    """Writes the frames of a video and gives their rows of a frame list."""
+    rows = []
+    for number, (picture, classes) in enumerate(zip(pictures, labels, strict=True)):
+        name = f"frames/{video}/{video}{between}{number + 1:06d}.jpg"
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_jpeg(path, picture)
+        text = ",".join(map(str, classes))
+        rows.append(f'{video} {video_number} {number} {name} "{text}"\n')
+    return rows
+
+
+def _write_jpeg(path: Path, picture: np.ndarray) -> None:
+    Image.fromarray(picture).save(path, "JPEG", quality=95)

@@ -86,6 +86,33 @@ def trimmed_clip_indices(
     return cut[linspace_indices(0, size - 1, num_frames, len(cut))]
 
 
+def segment_indices(video_frames: int, num_frames: int) -> np.ndarray:
+    """The frame in the middle of each of `num_frames` equal segments: int64 (num_frames,).
+
+    As the original tests Something-Something (datasets/ssv2.py): one clip, the whole video long,
+    whatever its frame rate. Borders are rounded half to even, middles down.
+    """
+    borders = np.round((video_frames - 1) / num_frames * np.arange(num_frames + 1))
+    return (borders[:-1] + borders[1:]).astype(np.int64) // 2
+
+
+def strided_indices(
+    video_frames: int, num_frames: int, sampling_rate: int, index: int, clips: int
+) -> np.ndarray:
+    """Every `sampling_rate`-th frame of test clip `index` of `clips`: int64 (num_frames,).
+
+    As the original tests Charades (datasets/charades.py), whatever the frame rate: the first clip
+    starts with the video and the last ends with it, starts being rounded half to even. A single
+    clip lies in the middle (the original divides by zero). What lies past the end of the video
+    repeats its last frame.
+    """
+    if not 0 <= index < clips:
+        raise ValueError(f"clip index {index} is outside 0..{clips - 1}")
+    room = max(video_frames - ((num_frames - 1) * sampling_rate + 1), 0)
+    start = round(room / (clips - 1) * index) if clips > 1 else round(room / 2)
+    return np.minimum(start + np.arange(num_frames) * sampling_rate, video_frames - 1)
+
+
 def slow_indices(num_frames: int, alpha: int) -> np.ndarray:
     """Frames of the fast clip that the slow pathway sees: int64 (num_frames // alpha,)."""
     return linspace_indices(0, num_frames - 1, num_frames // alpha, num_frames)

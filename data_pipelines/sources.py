@@ -1,4 +1,5 @@
-"""Lists of videos and their labels, in the formats of PySlowFast and MMAction2.
+"""Lists of videos and their labels, in the formats of PySlowFast and MMAction2, with a row for each
+video; lists with a row for each frame are in frame_lists.py.
 
 A list is read whole: 650,000 rows (Kinetics-700) take about a second and 200 MB, so the original's
 reading in chunks (LOADER_CHUNK_SIZE) has no counterpart. Videos are opened only when used.
@@ -11,19 +12,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_pipelines.frames import FrameFiles, literal
+
 PathLike = str | os.PathLike
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One row: `path` of the video (or folder of frames, of which there are `frames`).
+    """One video: its file `path`, or where it is stored as image files its name and its `frames`.
 
     `label` is the class, or a tuple of classes where the list was read as multi-label.
     """
 
     path: str
     label: int | tuple[int, ...]
-    frames: int | None = None
+    frames: FrameFiles | None = None
+
+    @property
+    def source(self) -> str | FrameFiles:
+        """What views.iterate_views reads."""
+        return self.path if self.frames is None else self.frames
 
 
 def read_list(
@@ -81,6 +89,7 @@ def read_frame_list(
     path: PathLike,
     *,
     path_prefix: PathLike = "",
+    template: str = "img_{:05d}.jpg",
     num_classes: int | None = None,
     multi_label: bool = False,
 ) -> list[Sample]:
@@ -88,10 +97,17 @@ def read_frame_list(
 
     With `multi_label` several labels may follow. A `.json` file holds a list of {"frame_dir": path,
     "total_frames": number, "label": class or list of classes}. Otherwise as `read_list`.
+
+    Args:
+        template: name of a frame's file in its folder, with a place for its number, from 1 on.
+
+    Raises:
+        ValueError: also for a template without such a place.
     """
+    _check_template(template)
     path = Path(path)
     if path.suffix == ".json":
-        return _read_json(path, "frame_dir", path_prefix, num_classes, multi_label)
+        return _read_json(path, "frame_dir", path_prefix, num_classes, multi_label, template)
 
     def sample(where: str, line: str) -> Sample:
         columns = line.split()
@@ -99,13 +115,68 @@ def read_frame_list(
             raise ValueError(
                 f"{where}: {len(columns)} columns in {line!r}; expected 'folder total_frames label'"
             )
-        return Sample(
-            os.path.join(path_prefix, columns[0]),
-            _label(where, columns[2:], num_classes, multi_label),
-            _frame_count(where, columns[1]),
-        )
+        label = _label(where, columns[2:], num_classes, multi_label)
+        folder = os.path.join(path_prefix, columns[0])
+        return _folder_sample(folder, _frame_count(where, columns[1]), label, template)
 
     return _read_rows(path, sample)
+
+
+def read_image_folders(path: PathLike) -> list[Sample]:
+    """Reads ImageNet's val folder: a folder of images for each class, in it `n01440764/*.JPEG`.
+
+    As in the original (datasets/imagenet.py) a class is the place of its folder among the sorted
+    ones; `image_classes` has their names. Hidden files and folders are left out. Each image is a
+    video of one frame.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: there are no class folders in it, or no images in them.
+    """
+    samples = []
+    for label, name in enumerate(image_classes(path)):
+        folder = os.path.join(path, name)
+        for file in sorted(e.name for e in os.scandir(folder) if e.name[0] != "."):
+            image = os.path.join(folder, file)
+            samples.append(Sample(image, label, FrameFiles(image, 1, paths=(image,))))
+    if not samples:
+        raise ValueError(f"{path}: the class folders are empty; expected images in them")
+    return samples
+
+
+def image_classes(path: PathLike) -> list[str]:
+    """Names of the class folders in class order; raises as `read_image_folders`."""
+    if not os.path.isdir(path):
+        raise FileNotFoundError(
+            f"{path}: no such folder of images; set data.root to the folder that holds it and "
+            "data.test_list to its name"
+        )
+    names = sorted(e.name for e in os.scandir(path) if e.is_dir() and e.name[0] != ".")
+    if not names:
+        raise ValueError(
+            f"{path}: no folders in it; expected one for each class with its images inside, as "
+            "n01440764/ILSVRC2012_val_00000293.JPEG"
+        )
+    return names
+
+
+def _folder_sample(
+    folder: str, count: int, label: int | tuple[int, ...], template: str
+) -> Sample:
+    files = os.path.join(literal(folder), template)
+    return Sample(folder, label, FrameFiles(folder, count, files, first=1))
+
+
+def _check_template(template: str) -> None:
+    try:
+        if template.format(1) != template.format(2):
+            return
+        problem = "has no place for the number"
+    except (LookupError, ValueError) as error:
+        problem = f"does not take a number ({error})"
+    raise ValueError(
+        f"data.frame_template {template!r} {problem}; expected something like 'img_{{:05d}}.jpg'"
+    )
 
 
 def _read_text(path: Path) -> str:
@@ -133,7 +204,12 @@ def _read_rows(path: Path, sample: Callable[[str, str], Sample]) -> list[Sample]
 
 
 def _read_json(
-    path: Path, path_key: str, path_prefix: PathLike, num_classes: int | None, multi_label: bool
+    path: Path,
+    path_key: str,
+    path_prefix: PathLike,
+    num_classes: int | None,
+    multi_label: bool,
+    template: str = "",
 ) -> list[Sample]:
     try:
         entries = json.loads(_read_text(path))
@@ -149,12 +225,13 @@ def _read_json(
             found = entry if not isinstance(entry, dict) else f"no {', '.join(missing)} in {entry}"
             raise ValueError(f"{where}: found {found}; expected the keys {', '.join(needed)}")
         labels = entry["label"] if isinstance(entry["label"], list) else [entry["label"]]
-        frames = _frame_count(where, entry["total_frames"]) if "total_frames" in needed else None
-        samples.append(Sample(
-            os.path.join(path_prefix, entry[path_key]),
-            _label(where, labels, num_classes, multi_label),
-            frames,
-        ))
+        label = _label(where, labels, num_classes, multi_label)
+        video = os.path.join(path_prefix, entry[path_key])
+        if template:
+            count = _frame_count(where, entry["total_frames"])
+            samples.append(_folder_sample(video, count, label, template))
+        else:
+            samples.append(Sample(video, label))
     return samples
 
 

@@ -1,19 +1,39 @@
 """The test views of a video: `clips` clips evenly in time, each in `crops` crops.
 
-As the original tests (datasets/kinetics.py and tools/test_net.py): every view is scored by itself
-and the scores are combined per video; view id = clip * crops + crop.
+As the original tests (tools/test_net.py): every view is scored by itself and the scores are
+combined per video; view id = clip * crops + crop. Where clips and crops lie differs between its
+data sets (datasets/kinetics.py, ssv2.py, charades.py), which is what `sampling` names:
+
+- "kinetics": clips of num_frames * sampling_rate frames at target_fps, evenly from the start on;
+  a single crop is the centre.
+- "ssv2": every clip is the whole video, a frame from each of num_frames segments; a single crop is
+  the left or top one.
+- "charades": clips of every sampling_rate-th frame, from the start to the end; crops as "ssv2".
 """
 
 import logging
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
-from data_pipelines.sampling import clip_indices, clip_size, clip_start, crop_positions
+from data_pipelines import frames as image_files
+from data_pipelines import video
+from data_pipelines.frames import FrameFiles
+from data_pipelines.sampling import (
+    clip_indices,
+    clip_size,
+    clip_start,
+    crop_positions,
+    segment_indices,
+    strided_indices,
+)
 from data_pipelines.transforms import uniform_crop
-from data_pipelines.video import VideoInfo, select_frames
+from data_pipelines.video import VideoInfo
 
+SAMPLINGS = ("kinetics", "ssv2", "charades")
+Video = str | os.PathLike | FrameFiles  # a video file, or its frames as image files
 logger = logging.getLogger(__name__)
 
 
@@ -30,15 +50,26 @@ def view_indices(
     target_fps: float,
     clips: int,
     offset_sampling: bool = False,
+    sampling: str = "kinetics",
 ) -> np.ndarray:
-    """Frames of each test clip: int64 (clips, num_frames), clips in time order."""
-    size = clip_size(num_frames, sampling_rate, info.fps, target_fps)
+    """Frames of each test clip: int64 (clips, num_frames), clips in time order.
+
+    Frames of an unknown rate (info.fps 0) are taken to be at `target_fps`. `offset_sampling` is
+    for "kinetics" only.
+    """
+    if sampling == "ssv2":
+        return np.tile(segment_indices(info.frames, num_frames), (clips, 1))
+    if sampling == "charades":
+        return np.stack([
+            strided_indices(info.frames, num_frames, sampling_rate, i, clips) for i in range(clips)
+        ])
+    size = clip_size(num_frames, sampling_rate, info.fps or target_fps, target_fps)
     starts = [clip_start(info.frames, size, i, clips, offset_sampling) for i in range(clips)]
     return np.stack([clip_indices(info.frames, start, size, num_frames) for start in starts])
 
 
 def iterate_views(
-    path: str | os.PathLike,
+    source: Video,
     *,
     num_frames: int,
     sampling_rate: int,
@@ -47,6 +78,7 @@ def iterate_views(
     crops: int,
     test_crop: int,
     offset_sampling: bool = False,
+    sampling: str = "kinetics",
     train_jitter_min: int | None = None,
     thread_type: str = "AUTO",
     report: Callable[[VideoInfo], None] | None = None,
@@ -54,26 +86,35 @@ def iterate_views(
     """Yields the clips of a video in time order, each uint8 (crops,T,S,S,3) RGB, S = `test_crop`.
 
     With two or three crops the short side is `test_crop` and they lie left (top), centre and right
-    (bottom). One crop is the centre of frames whose short side is `train_jitter_min` (the
-    original's DATA.TRAIN_JITTER_SCALES[0]; `test_crop` where None).
+    (bottom). One crop with the sampling "kinetics" is the centre of frames whose short side is
+    `train_jitter_min` (the original's DATA.TRAIN_JITTER_SCALES[0]; `test_crop` where None), and
+    otherwise the left (top) one.
 
-    The video is decoded once, to its end, because the clips lie where the true number of frames
+    A video file is decoded once, to its end, because the clips lie where the true number of frames
     puts them. In memory are only the frames that its clips need, resized, each once.
 
     Args:
+        sampling: one of SAMPLINGS, see above.
         thread_type: see video.select_frames.
         report: is told what the file holds before the first clip, also what is wrong with it
             (`VideoInfo.warning`, which is logged otherwise).
 
     Raises:
-        VideoError: no frame of the video can be had (on the first step).
-        ValueError: `test_crop` is larger than `train_jitter_min`, or crops or clips make no sense.
+        VideoError: no frame of the video can be had, or an image file of a frame that its clips
+            need (on the first step).
+        ValueError: `test_crop` is larger than `train_jitter_min`, or crops, clips or sampling make
+            no sense.
     """
+    if sampling not in SAMPLINGS:
+        raise ValueError(f"sampling is {sampling!r}; expected one of {', '.join(SAMPLINGS)}")
+    centred = sampling == "kinetics"
     positions = crop_positions(crops)
+    if crops == 1 and not centred:
+        positions = (0,)
     if clips < 1:
         raise ValueError(f"clips is {clips}; a video is tested with at least 1")
     short_side = test_crop
-    if crops == 1 and train_jitter_min is not None:
+    if crops == 1 and centred and train_jitter_min is not None:
         short_side = train_jitter_min
     if test_crop > short_side:
         raise ValueError(
@@ -89,15 +130,20 @@ def iterate_views(
             target_fps=target_fps,
             clips=clips,
             offset_sampling=offset_sampling,
+            sampling=sampling,
         )
 
-    info, found, frames = select_frames(
-        path, lambda info: indices(info).ravel(), short_side=short_side, thread_type=thread_type
+    if isinstance(source, FrameFiles):
+        select = image_files.select_frames
+    else:
+        select = partial(video.select_frames, thread_type=thread_type)
+    info, found, frames = select(
+        source, lambda info: indices(info).ravel(), short_side=short_side
     )
     if report is not None:
         report(info)
     elif info.warning:
-        logger.warning("%s: %s", path, info.warning)
+        logger.warning("%s: %s", source, info.warning)
 
     for row in indices(info):
         pictures = frames[np.searchsorted(found, row)]  # (T,H,W,3)

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from data_pipelines.labels import class_names, shipped_sets
+from data_pipelines.views import SAMPLINGS
 from slowfast_jax.metrics.ensemble import METHODS
 from slowfast_jax.models import zoo
 
@@ -39,8 +40,18 @@ DEFAULTS = {
         "path_prefix": "",
         "separator": " ",
         "multi_label": False,
+        "sampling": "kinetics",
+        "frame_template": "img_{:05d}.jpg",
+        "class_list": "",
+        "val_labels": "",
     },
     "test": {"batch_size": 8, "checkpoint": ""},
+}
+# How the original tests the data set of a model that is loaded by its zoo name, "ssv2/...".
+DATA_OF_ZOO = {
+    "ssv2": {"sampling": "ssv2"},
+    "charades": {"sampling": "charades"},
+    "imagenet": {"jitter": (256, 320)},
 }
 # Fields of the networks that no config sets: flax's own, and what folding batch norm sets.
 INTERNAL_FIELDS = {"parent", "name", "folded"}
@@ -105,6 +116,8 @@ def check_values(config: ConfigDict) -> None:
         ("protocol.sampling_rate", protocol.sampling_rate, "at least 1",
          protocol.sampling_rate >= 1),
         ("protocol.target_fps", protocol.target_fps, "above 0", protocol.target_fps > 0),
+        ("data.sampling", config.data.sampling, " or ".join(SAMPLINGS),
+         config.data.sampling in SAMPLINGS),
         ("protocol.mean", protocol.mean, "3 numbers", len(protocol.mean) == 3),
         ("protocol.std", protocol.std, "3 numbers", len(protocol.std) == 3),
         ("test.batch_size", test.batch_size, "at least 1", test.batch_size >= 1),
@@ -150,6 +163,7 @@ def _complete(config: ConfigDict) -> None:
     if config.name == own["name"]:  # no recipe has said what the model is for
         config.task = "detection" if model.get("detection") else "classification"
         config.data.multi_label = model["activation"] == "sigmoid"
+        config.data.update(DATA_OF_ZOO.get(own["name"].split("/")[0], {}))
     config.model = ConfigDict(model)
     protocol = entry["protocol"] | dict(protocol)
     config.protocol = ConfigDict(protocol | {"target_fps": float(protocol["target_fps"])})

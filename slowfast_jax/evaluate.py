@@ -14,20 +14,20 @@ from typing import Any
 import av
 import jax
 import numpy as np
+import PIL
 from absl import logging
 from ml_collections import ConfigDict
+from PIL import features
 
-from data_pipelines import mini
-from data_pipelines.sources import read_list
-from slowfast_jax.config import ConfigError, build_model, closest
+from data_pipelines.views import Video
+from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.metrics.average_precision import mean_average_precision
 from slowfast_jax.metrics.topk import mean_class_accuracy, per_class_accuracy, top_k, top_k_accuracy
 from slowfast_jax.multiview import VideoScores
 from slowfast_jax.progress import track
-from slowfast_jax.recognizer import Recognizer, load
+from slowfast_jax.recognizer import Recognizer, load, unnamed
+from slowfast_jax.samples import Listing, find_samples
 from slowfast_jax.summary import count, totals
-
-GENERATED_VIDEOS = 8
 
 
 def evaluate(
@@ -39,8 +39,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Tests a classifier by the config's protocol on the videos of config.data.test_list.
 
-    A video that cannot be decoded is never dropped silently: the metrics are over the others, say
-    over how many, and the results name it with its reason.
+    Videos are files, or frames stored as image files, or single images, as config.data.format says
+    (see slowfast_jax.samples). One that cannot be decoded is never dropped silently: the metrics
+    are over the others, say over how many, and the results name it with its reason.
 
     Args:
       config: complete (`load_config`).
@@ -54,21 +55,18 @@ def evaluate(
       top5_values, top5_indices), "failed" (video_id, path, reason), "timing".
 
     Raises:
-      ConfigError: for a task or data format this version does not evaluate.
+      ConfigError: for a task or data format this version does not evaluate, and fields that do not
+        fit the data.
       FileNotFoundError, ValueError: from the list and the weights.
       RuntimeError: where no video at all could be decoded (results.json is written before).
     """
     if config.task != "classification":
         raise ConfigError(f"config.task is {config.task}: this version evaluates classification")
-    list_path, path_prefix, class_file = _find_list(config, workdir)
-    samples = read_list(
-        list_path,
-        separator=config.data.separator,
-        path_prefix=path_prefix,
-        num_classes=config.model.num_classes,
-        multi_label=config.data.multi_label,
-    )
-    recognizer = load(config, weights, class_names=class_file)
+    listing = find_samples(config, workdir)
+    samples, list_path = listing.samples, listing.files[0]
+    recognizer = load(config, weights)
+    if recognizer.class_names == unnamed(len(listing.class_names)):
+        recognizer.class_names = listing.class_names
     views = config.protocol.clips * config.protocol.crops
     cost = totals(count(build_model(config), config.protocol.num_frames, config.protocol.test_crop))
     logging.info(
@@ -83,7 +81,7 @@ def evaluate(
         recognizer.batch_size(len(samples)), config.test.batch_size,
         jax.local_device_count(), jax.default_backend(),
     )
-    scored, timing = _score(recognizer, [sample.path for sample in samples])
+    scored, timing = _score(recognizer, [sample.source for sample in samples])
     used = [i for i in sorted(scored) if not scored[i].error]
     failed = [
         {"video_id": i, "path": samples[i].path, "reason": scored[i].error}
@@ -91,7 +89,7 @@ def evaluate(
     ]
     timing["views_per_second"] = len(used) * views / timing["seconds"]
     results = {
-        "fingerprint": fingerprint(recognizer, list_path, len(samples), len(failed)),
+        "fingerprint": fingerprint(recognizer, listing, len(failed)),
         "metrics": {},
         "failed": failed,
         "videos": [
@@ -167,72 +165,47 @@ def metrics(
     return out
 
 
-def fingerprint(
-    recognizer: Recognizer, list_path: str | os.PathLike, listed: int, failed: int
-) -> dict[str, Any]:
+def fingerprint(recognizer: Recognizer, listing: Listing, failed: int) -> dict[str, Any]:
     """All that a number depends on, so that two runs can be compared line by line."""
     config = recognizer.config
     weights = config.test.checkpoint
-    codec = ".".join(map(str, av.library_versions["libavcodec"]))
-    names = "\n".join(recognizer.class_names).encode()
+    names = "\n".join(recognizer.class_names)
+    listed = len(listing.samples)
     return {
         "config": config.name,
         "model": json.loads(config.model.to_json()),
         "protocol": json.loads(config.protocol.to_json()),
         "views": config.protocol.clips * config.protocol.crops,
-        "list": os.fspath(list_path),
-        "list_sha256": _sha256(Path(list_path)),
+        "sampling": config.data.sampling,
+        "list": os.fspath(listing.files[0]),
+        "list_sha256": _list_sha256(listing),
         "videos_listed": listed,
         "videos_used": listed - failed,
         "videos_failed": failed,
-        "class_list_sha256": hashlib.sha256(names).hexdigest()[:16],
+        "class_list_sha256": _digest(names),
         "weights": weights or "random",
         "weights_sha256": _sha256(Path(weights)) if weights else "",
         "batch_norm": "folded" if recognizer.model.folded else "running statistics",
-        "decoder": f"PyAV {av.__version__}, libavcodec {codec}",
+        "decoder": _decoder(listing),
         "backend": jax.default_backend(),
         "device": jax.devices()[0].device_kind,
         "jax": jax.__version__,
     }
 
 
-def _find_list(
-    config: ConfigDict, workdir: str | os.PathLike | None
-) -> tuple[Path, str, Path | None]:
-    """(list, path prefix, file of class names or None), the data generated first if need be."""
-    data = config.data
-    if data.generate:
-        if data.generate not in ("kinetics_mini",):
-            raise ConfigError(
-                f"config.data.generate is {data.generate}; this version generates kinetics_mini"
-                f"{closest(data.generate, ['kinetics_mini'])}"
-            )
-        if workdir is None:
-            raise ConfigError(f"{config.name} generates its videos: give it a workdir to put them")
-        folder = Path(workdir) / data.generate
-        test_list = mini.write_videos(folder, count=GENERATED_VIDEOS, seed=0)
-        return test_list, str(folder), folder / "classes.txt"
-    if data.format != "kinetics":
-        raise ConfigError(
-            f"config.data.format is {data.format}: this version evaluates lists of video files; "
-            "where yours is one, rows `path label`, set config.data.format=kinetics"
-        )
-    return Path(data.root) / data.test_list, data.path_prefix, None
-
-
 def _score(
-    recognizer: Recognizer, paths: Sequence[str]
+    recognizer: Recognizer, videos: Sequence[Video]
 ) -> tuple[dict[int, VideoScores], dict[str, float]]:
     """Each video's scores by its place in the list, and seconds: all, and waiting for decoding."""
     timing: dict[str, float] = {}
     start = time.perf_counter()
-    results = track(recognizer.score_videos(paths, timing), len(paths), "testing")
+    results = track(recognizer.score_videos(videos, timing), len(videos), "testing")
     scored = {result.index: result._replace(views=None) for result in results}
     timing = {"seconds": time.perf_counter() - start, "seconds_waiting_for_video": timing["waited"]}
     share = timing["seconds_waiting_for_video"] / timing["seconds"]
     logging.info(
         "%d videos in %.1f s; the device waited %.0f %% of it for decoded video",
-        len(paths), timing["seconds"], 100 * share,
+        len(videos), timing["seconds"], 100 * share,
     )
     return scored, timing
 
@@ -248,11 +221,33 @@ def _multi_hot(labels: Sequence[Sequence[int]], shape: tuple[int, int]) -> np.nd
     return hot
 
 
+def _decoder(listing: Listing) -> str:
+    if any(sample.frames for sample in listing.samples):
+        jpeg = features.version("libjpeg_turbo") or features.version("jpg")
+        return f"Pillow {PIL.__version__}, libjpeg {jpeg}"
+    codec = ".".join(map(str, av.library_versions["libavcodec"]))
+    return f"PyAV {av.__version__}, libavcodec {codec}"
+
+
+def _list_sha256(listing: Listing) -> str:
+    """Of the file where the list is one; of several files their hashes'; of a folder of images
+    their paths', which hold their classes."""
+    path = listing.files[0]
+    if path.is_dir():
+        return _digest("\n".join(os.path.relpath(sample.path, path) for sample in listing.samples))
+    hashes = [_sha256(file) for file in listing.files]
+    return _digest("\n".join(hashes)) if len(hashes) > 1 else hashes[0]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def _sha256(path: Path) -> str:
     """The first 16 digits of a file's SHA-256, or of that of the hashes of a folder's files."""
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.is_file())
-        return hashlib.sha256("\n".join(map(_sha256, files)).encode()).hexdigest()[:16]
+        return _digest("\n".join(map(_sha256, files)))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_pipelines.video import VideoError
-from data_pipelines.views import iterate_views
+from data_pipelines.views import Video, iterate_views
 from slowfast_jax.metrics.ensemble import ensemble
 
 MAX_DECODERS = 8
@@ -45,7 +45,7 @@ class _Decoded(NamedTuple):
 
 def score_videos(
     predict: Callable[[np.ndarray], Any],
-    paths: Sequence[str | os.PathLike],
+    videos: Sequence[Video],
     sampling: Mapping[str, Any],
     *,
     method: str,
@@ -56,7 +56,7 @@ def score_videos(
 
     Args:
       predict: uint8 (batch_size, T, S, S, 3) -> array (batch_size, K), which may not be ready yet.
-      paths: the videos.
+      videos: files, or frames stored as image files.
       sampling: keywords of `data_pipelines.views.iterate_views`.
       method: how views are combined, "sum" or "max".
       batch_size: views per call of `predict`.
@@ -88,7 +88,7 @@ def score_videos(
                 yield VideoScores(index, ensemble(all_views, method), all_views, "")
 
     running: tuple[list[tuple[int, int]], Any] | None = None  # on the device
-    for keys, batch, failures in _batches(paths, sampling, batch_size, timing):
+    for keys, batch, failures in _batches(videos, sampling, batch_size, timing):
         for index, error in failures:
             failed.add(index)
             collected.pop(index, None)
@@ -102,7 +102,7 @@ def score_videos(
 
 
 def _batches(
-    paths: Sequence[str | os.PathLike],
+    videos: Sequence[Video],
     sampling: Mapping[str, Any],
     batch_size: int,
     timing: dict[str, float],
@@ -111,7 +111,7 @@ def _batches(
     keys: list[tuple[int, int]] = []
     batch = None
     failures: list[tuple[int, str]] = []
-    for decoded in _decode(paths, sampling, batch_size, timing):
+    for decoded in _decode(videos, sampling, batch_size, timing):
         if decoded.clips is None:
             if decoded.error:
                 failures.append((decoded.index, decoded.error))
@@ -129,26 +129,26 @@ def _batches(
 
 
 def _decode(
-    paths: Sequence[str | os.PathLike],
+    videos: Sequence[Video],
     sampling: Mapping[str, Any],
     batch_size: int,
     timing: dict[str, float],
 ) -> Iterator[_Decoded]:
     """Runs the decoders in threads (decoding releases Python's lock) and gives what they make."""
     tasks: queue.SimpleQueue = queue.SimpleQueue()
-    for index, path in enumerate(paths):
-        tasks.put((index, path))
+    for index, video in enumerate(videos):
+        tasks.put((index, video))
     ahead = max(2, BATCHES_AHEAD * batch_size // sampling["crops"])
     done: queue.Queue = queue.Queue(ahead)
     stop = threading.Event()
-    count = min(len(paths), MAX_DECODERS, max(1, (os.cpu_count() or 1) - 1))
+    count = min(len(videos), MAX_DECODERS, max(1, (os.cpu_count() or 1) - 1))
     if count > 1:  # threads of FFmpeg's own pay only where there is one decoder
         sampling = {**sampling, "thread_type": "NONE"}
     for _ in range(count):
         arguments = (tasks, done, stop, sampling)
         threading.Thread(target=_decoder, args=arguments, daemon=True).start()
     try:
-        remaining = len(paths)
+        remaining = len(videos)
         while remaining:
             start = time.perf_counter()
             item = done.get()
@@ -173,12 +173,12 @@ def _decoder(
 
     while not stop.is_set():
         try:
-            index, path = tasks.get_nowait()
+            index, video = tasks.get_nowait()
         except queue.Empty:
             return
         try:
             count = 0
-            for clips in iterate_views(path, **sampling):
+            for clips in iterate_views(video, **sampling):
                 put(_Decoded(index, count, clips))
                 count += len(clips)
                 if stop.is_set():

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 
 from data_pipelines import labels
 from data_pipelines.video import VideoError
+from data_pipelines.views import Video
 from slowfast_jax.config import FROM_PROTOCOL, ConfigError, build_model, check_values, load_config
 from slowfast_jax.inputs import check_boxes, check_clips
 from slowfast_jax.metrics.topk import top_k as best
@@ -122,12 +123,13 @@ class Recognizer:
         return [(self.class_names[i], float(v)) for i, v in zip(indices, values, strict=True)]
 
     def score_videos(
-        self, paths: Sequence[str | os.PathLike], timing: dict[str, float] | None = None
+        self, videos: Sequence[Video], timing: dict[str, float] | None = None
     ) -> Iterator[VideoScores]:
         """Scores of many videos by the config's test protocol, each when it is complete.
 
-        A video that cannot be decoded comes with its error. `timing` gets "waited", the seconds
-        the device waited for decoded views.
+        A video is a file, or frames stored as image files (data_pipelines.frames). One that cannot
+        be decoded comes with its error. `timing` gets "waited", the seconds the device waited for
+        decoded views.
         """
         if self.takes_boxes:
             raise ValueError(
@@ -136,11 +138,12 @@ class Recognizer:
             )
         protocol = self.config.protocol
         sampling = {key: protocol[key] for key in SAMPLING}
+        sampling["sampling"] = self.config.data.sampling
         if "jitter" in self.config.data:  # the original's frame size where there is one crop
             sampling["train_jitter_min"] = self.config.data.jitter[0]
         return score_videos(
-            self._run, paths, sampling,
-            method=protocol.ensemble, batch_size=self.batch_size(len(paths)), timing=timing,
+            self._run, videos, sampling,
+            method=protocol.ensemble, batch_size=self.batch_size(len(videos)), timing=timing,
         )
 
     def _run(self, clips: Any, boxes: Any = None) -> jax.Array:
@@ -225,7 +228,7 @@ def resolve_classes(
     elif source and count == config.model.num_classes:
         names = labels.class_names(source)
     else:
-        names = [f"class {i}" for i in range(count)]
+        names = unnamed(count)
     if len(names) != count:
         raise ConfigError(
             f"class_names {source} has {len(names)} names and the network {count} classes: give "
@@ -234,11 +237,16 @@ def resolve_classes(
     return names
 
 
+def unnamed(count: int) -> list[str]:
+    """Names of classes where nobody gave any."""
+    return [f"class {i}" for i in range(count)]
+
+
 def _choose_names(names: list[str], stored: list[str], config: ConfigDict) -> list[str]:
     """The checkpoint's names where the config has none; an error where the two disagree."""
     if not stored or len(stored) != len(names) or names == stored:
         return names
-    if names == [f"class {i}" for i in range(len(names))]:
+    if names == unnamed(len(names)):
         return stored
     first = next(i for i, (a, b) in enumerate(zip(names, stored, strict=True)) if a != b)
     raise ConfigError(

@@ -48,6 +48,16 @@ def test_a_recipe_is_completed_from_the_zoo():
     assert build_model(config) == zoo.create("kinetics/x3d_xs")
 
 
+def test_models_are_tested_as_their_data_set():
+    for name in ("ssv2/slowfast_16x8_r50", "charades/slowfast_16x8_r50"):
+        of_zoo = load_config(name)
+        of_recipe = load_config(f"{RECIPES / name.split('/')[0]}.py")
+        assert of_zoo.data.sampling == of_recipe.data.sampling == name.split("/")[0]
+        assert dict(of_zoo.protocol) == dict(of_recipe.protocol)
+    assert load_config("imagenet/res_r50").data.jitter[0] == 256
+    assert load_config("kinetics/x3d_xs").data.sampling == "kinetics"
+
+
 def test_a_recipes_own_values_win(tmp_path):
     path = write(tmp_path / "mine.py", recipe(
         model={"name": "kinetics/mini", "dropout": 0.1}, protocol={"clips": 7},

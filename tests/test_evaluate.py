@@ -102,13 +102,84 @@ def test_metrics_in_percent():
 def test_what_this_version_does_not_evaluate(tiny, folder):
     with pytest.raises(ConfigError, match="task is detection"):
         evaluate(load_config("test/tiny_boxes"))
-    with pytest.raises(ConfigError, match="format is ssv2.*data.format=kinetics"):
-        evaluate(tiny_config(folder, **{"data.format": "ssv2"}))
-    with pytest.raises(ConfigError, match="generate is kinetics_mimi.*did you mean kinetics_mini"):
-        evaluate(tiny_config(folder, **{"data.generate": "kinetics_mimi"}))
-    with pytest.raises(ConfigError, match="give it a workdir"):
-        evaluate(tiny_config(folder, **{"data.generate": "kinetics_mini"}))
+    with pytest.raises(ConfigError, match="format is ava; this version evaluates kinetics"):
+        evaluate(tiny_config(folder, **{"data.format": "ava"}))
+    with pytest.raises(ConfigError, match="config.data.sampling is ava, expected kinetics or ssv2"):
+        evaluate(tiny_config(folder, **{"data.sampling": "ava"}))
 
+
+SMALL = dict(count=4, seed=0, height=40, width=48)
+
+
+def test_frame_lists_with_a_missing_frame(tiny, tmp_path):
+    mini.write_ssv2(tmp_path, frames=12, **SMALL)
+    (tmp_path / "frames/3/3_000005.jpg").unlink()  # the middle of the second of four segments
+    results = evaluate(tiny_config(tmp_path, **{
+        "data.format": "ssv2", "data.sampling": "ssv2", "data.test_list": "val.csv",
+        "data.class_list": "something-something-v2-labels.json",
+        "data.val_labels": "something-something-v2-validation.json",
+    }), tmp_path / "run")
+    assert [(v["path"], v["label"]) for v in results["videos"]] == [("1", 0), ("2", 1), ("4", 3)]
+    assert results["failed"] == [{
+        "video_id": 2, "path": "3",
+        "reason": f"frame 5 of 12, {tmp_path}/frames/3/3_000005.jpg: no such file",
+    }]
+    assert "Moving something sideways" in results["metrics"]["per_class_acc"]
+    assert results["fingerprint"]["videos_failed"] == 1
+    assert results["fingerprint"]["sampling"] == "ssv2"
+    assert results["fingerprint"]["decoder"].startswith("Pillow ")
+
+
+def test_labels_are_part_of_the_lists_fingerprint(tiny, tmp_path):
+    mini.write_ssv2(tmp_path, frames=4, **SMALL)
+    labels = tmp_path / "something-something-v2-validation.json"
+    config = tiny_config(tmp_path, **{
+        "data.format": "ssv2", "data.test_list": "val.csv",
+        "data.class_list": "something-something-v2-labels.json", "data.val_labels": labels.name,
+    })
+    before = evaluate(config)["fingerprint"]
+    assert evaluate(config)["fingerprint"] == before
+    labels.write_text(labels.read_text() + "\n")
+    changed = evaluate(config)["fingerprint"]
+    assert {k for k in before if before[k] != changed[k]} == {"list_sha256"}
+
+
+def test_charades_by_the_maximum_over_views(monkeypatch, tmp_path):
+    from slowfast_jax.models import zoo
+
+    monkeypatch.setitem(zoo.ZOO, "test/tiny", entry(activation="sigmoid"))
+    mini.write_charades(tmp_path, frames=20, **SMALL)
+    fields = {"data.format": "charades", "data.sampling": "charades", "data.test_list": "val.csv"}
+    for clips in (1, 3):
+        config = tiny_config(
+            tmp_path, **fields, **{"protocol.ensemble": "max", "protocol.clips": clips}
+        )
+        results = evaluate(config)
+        assert results["fingerprint"]["views"] == 3 * clips and not results["failed"]
+        assert [v["label"] for v in results["videos"]] == [[0, 1], [1, 2], [2, 3], [0, 3]]
+        assert 0 < results["metrics"]["map"] <= 100
+
+
+def test_images(tiny, tmp_path):
+    mini.write_imagenet(tmp_path, **SMALL)
+    results = evaluate(tiny_config(tmp_path, **{
+        "data.format": "imagenet", "data.test_list": "val", "protocol.clips": 1,
+        "protocol.crops": 1,
+    }))
+    assert results["metrics"]["num_videos"] == 4
+    assert set(results["metrics"]["per_class_acc"]) == set(mini.IMAGENET_CLASSES)
+
+
+def test_folders_of_frames(tiny, tmp_path):
+    mini.write_ssv2(tmp_path, frames=12, **SMALL)
+    for path in list(tmp_path.glob("frames/*/*.jpg")):
+        path.rename(path.with_name(f"img_{path.stem[-5:]}.jpg"))
+    rows = "frames/1 12 0\nframes/2 12 1\nframes/9 12 1\n"
+    results = evaluate(tiny_config(tmp_path, rows, **{"data.format": "rawframes"}))
+    assert [v["path"] for v in results["videos"]] == [f"{tmp_path}/frames/{n}" for n in (1, 2)]
+    (failed,) = results["failed"]
+    assert failed["video_id"] == 2
+    assert f"there is no folder {tmp_path}/frames/9; check data.path_prefix" in failed["reason"]
 
 def test_lists_that_do_not_fit(tiny, folder):
     with pytest.raises(FileNotFoundError, match="data.root"):

@@ -101,6 +101,16 @@ def test_the_mini_recipe_runs_from_nothing(tmp_path):
     assert "random" in result.stderr and "testing: 8/8" in result.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["ssv2", "charades", "imagenet"])
+def test_the_other_mini_recipes_run_from_nothing(tmp_path, recipe):
+    result = run(f"--config=configs/{recipe}.py:mini", f"--workdir={tmp_path}", "--mode=eval")
+    assert result.returncode == 0, result.stderr
+    printed = json.loads(result.stdout)
+    assert printed["videos_used"] == printed["videos_listed"] and printed["videos_failed"] == 0
+    assert 0 < printed["map" if recipe == "charades" else "top1_acc"] <= 100
+
+
 def test_a_test_for_each_number_of_clips(tiny, tmp_path, capsys):
     mini.write_videos(tmp_path, count=2, seed=0, frames=12, height=40, width=48)
     config, values = parse(

@@ -9,7 +9,7 @@ from tests.shared import REAL, needs_real
 
 SIZES = {
     "kinetics400": 400, "kinetics600": 600, "kinetics700": 700, "ssv2": 174, "ucf101": 101,
-    "hmdb51": 51, "ava": 80,
+    "hmdb51": 51, "ava": 80, "charades": 157,
 }
 
 
@@ -24,6 +24,7 @@ def test_sets_are_known_by_name():
     assert set(SIZES) <= set(shipped_sets())
     assert class_names("kinetics400")[6] == "arm wrestling"
     assert class_names("ava")[79] == "watch (a person)"
+    assert class_names("charades")[106] == "Drinking from a cup/glass/bottle"
 
 
 @needs_real
@@ -60,12 +61,15 @@ def make_file(tmp_path):
 
 def test_text(make_file):
     assert class_names(make_file("c.txt", "walk\nrun fast\n\n")) == ["walk", "run fast"]
+    assert class_names(make_file("c.txt", "c000 Hold it\nc001 Sit\n")) == ["Hold it", "Sit"]
+    assert class_names(make_file("c.txt", "c000 walk\ncar\n")) == ["c000 walk", "car"]
     assert class_names(make_file("c.txt", "1: walk\n3: run\n")) == ["walk", "action 2", "run"]
 
 
 def test_json(make_file):
     quoted = {'"run fast"': 1, "walk": 0}
     assert class_names(make_file("c.json", quoted)) == ["walk", "run fast"]
+    assert class_names(make_file("c.json", {"walk": "0", "run": "1"})) == ["walk", "run"]
     assert class_names(make_file("c.json", ["walk", "run"])) == ["walk", "run"]
 
 
@@ -82,7 +86,8 @@ def test_pbtxt(make_file):
         ("c.txt", "walk\nrun\nwalk\n", "the name 'walk' is there twice"),
         ("c.txt", "walk\nrun\nsit\n", "c.txt: 3 class names; the model has 2 classes"),
         ("c.json", "{", "c.json:1: not JSON"),
-        ("c.json", {"walk": "0"}, "expected {name: id, ...}"),
+        ("c.txt", "c000 walk\nc002 run\n", "c.txt: no name for id 1"),
+        ("c.json", {"walk": "x"}, "expected {name: id, ...}"),
         ("c.json", {"walk": 0, "run": 0}, "the id 0 is there twice"),
         ("c.json", {'"walk"': 0, "walk": 1}, "the name 'walk' is there twice"),
         ("c.json", {"walk": 0, "run": 3}, "no name for id 1, 2; expected all of 0..3"),
@@ -99,5 +104,5 @@ def test_mistakes(make_file, name, content, message):
 
 
 def test_unknown_set_lists_the_known():
-    with pytest.raises(ValueError, match="neither a file .*ava, hmdb51, kinetics400"):
+    with pytest.raises(ValueError, match="neither a file .*ava, charades, hmdb51, kinetics400"):
         class_names("kinetics-400")

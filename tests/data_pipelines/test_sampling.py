@@ -80,6 +80,30 @@ def test_random_clips_of_the_torchvision_route(recorded):
 
 
 @needs_parity
+def test_test_clips_of_charades(recorded):
+    rows = recorded["charades_test_frames"]["rows"]
+    assert len(rows) > 300
+    for video_frames, num_frames, rate, clips, crops, view, expected in rows:
+        found = sampling.strided_indices(video_frames, num_frames, rate, view // crops, clips)
+        assert found.tolist() == expected, (video_frames, num_frames, rate, clips, view)
+
+
+def test_a_single_clip_of_charades_is_the_middle():
+    assert sampling.strided_indices(20, 4, 2, 0, 1).tolist() == [6, 8, 10, 12]
+    assert sampling.strided_indices(5, 4, 2, 0, 1).tolist() == [0, 2, 4, 4]
+    with pytest.raises(ValueError, match="clip index 1 is outside 0..0"):
+        sampling.strided_indices(20, 4, 2, 1, 1)
+
+
+@needs_parity
+def test_test_clips_of_something_something(recorded):
+    rows = recorded["ssv2_test_frames"]["rows"]
+    assert len(rows) == 48
+    for video_frames, num_frames, expected in rows:
+        assert sampling.segment_indices(video_frames, num_frames).tolist() == expected
+
+
+@needs_parity
 def test_view_table(recorded):
     rows = recorded["kinetics_test_views"]["rows"]
     for clips, crops in {(r[0], r[1]) for r in rows}:

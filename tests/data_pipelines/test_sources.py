@@ -5,7 +5,14 @@ import time
 
 import pytest
 
-from data_pipelines.sources import Sample, read_frame_list, read_list
+from data_pipelines.frames import FrameFiles
+from data_pipelines.sources import (
+    Sample,
+    image_classes,
+    read_frame_list,
+    read_image_folders,
+    read_list,
+)
 
 
 @pytest.fixture
@@ -64,15 +71,57 @@ def test_json(make_list):
 
 def test_frame_lists(make_list):
     path = make_list("dir/1 163 1\ndir/2 122 0\n", "frames.txt")
-    assert read_frame_list(path, path_prefix="r") == [
-        Sample("r/dir/1", 1, 163), Sample("r/dir/2", 0, 122)
+    first, second = read_frame_list(path, path_prefix="r")
+    assert (first.path, first.label, first.frames.count) == ("r/dir/1", 1, 163)
+    assert [first.frames.path(i) for i in (0, 162)] == [
+        "r/dir/1/img_00001.jpg", "r/dir/1/img_00163.jpg"
     ]
+    assert second.source == FrameFiles("r/dir/2", 122, "r/dir/2/img_{:05d}.jpg", first=1)
+    (sample, _) = read_frame_list(path, path_prefix="{r}", template="{:06}.png")
+    assert sample.frames.path(0) == "{r}/dir/1/000001.png"
     path = make_list("dir/1 163 1 3\n", "frames.txt")
-    assert read_frame_list(path, multi_label=True) == [Sample("dir/1", (1, 3), 163)]
+    assert read_frame_list(path, multi_label=True)[0].label == (1, 3)
     with pytest.raises(ValueError, match="frames.txt:1: 4 columns"):
         read_frame_list(path)
     path = make_list([{"frame_dir": "d", "total_frames": 5, "label": [2]}], "frames.json")
-    assert read_frame_list(path) == [Sample("d", 2, 5)]
+    (sample,) = read_frame_list(path)
+    assert (sample.path, sample.label, sample.frames.count) == ("d", 2, 5)
+
+
+@pytest.mark.parametrize(("template", "message"), [
+    ("img.jpg", "'img.jpg' has no place for the number; expected something like 'img_{:05d}.jpg'"),
+    ("{name}.jpg", "does not take a number"),
+    ("{:05s}.jpg", "does not take a number"),
+    ("{}_{}.jpg", "does not take a number"),
+    ("{.jpg", "does not take a number"),
+])
+def test_mistakes_in_templates(make_list, template, message):
+    with pytest.raises(ValueError, match=f"data.frame_template .*{message}"):
+        read_frame_list(make_list("dir/1 163 1\n", "frames.txt"), template=template)
+
+
+def test_image_folders(tmp_path):
+    for name in ("n02/b.JPEG", "n02/a.JPEG", "n01/x.png", ".git/y", "n02/.hidden", "notes.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+    samples = read_image_folders(tmp_path)
+    assert [(s.path, s.label) for s in samples] == [
+        (f"{tmp_path}/n01/x.png", 0), (f"{tmp_path}/n02/a.JPEG", 1), (f"{tmp_path}/n02/b.JPEG", 1)
+    ]
+    assert samples[0].source.path(0) == samples[0].path and samples[0].source.count == 1
+    assert image_classes(tmp_path) == ["n01", "n02"]
+
+
+def test_mistakes_in_image_folders(tmp_path):
+    with pytest.raises(FileNotFoundError, match="val: no such folder of images; set data.root"):
+        read_image_folders(tmp_path / "val")
+    (tmp_path / "a.JPEG").write_text("")
+    with pytest.raises(ValueError, match="no folders in it; expected one for each class"):
+        read_image_folders(tmp_path)
+    (tmp_path / "n01").mkdir()
+    with pytest.raises(ValueError, match="the class folders are empty"):
+        read_image_folders(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,19 @@
 
 import json
 import logging
+import zlib
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from data_pipelines.frame_lists import read_charades, read_ssv2
 from data_pipelines.mini import write_video
 from data_pipelines.transforms import resize_short_side, uniform_crop
 from data_pipelines.video import VideoError, probe, read_frames
 from data_pipelines.views import count_views, iterate_views, view_indices
 from tests.data_pipelines.conftest import frame_numbers
-from tests.shared import REAL, needs_real
+from tests.shared import PARITY, REAL, needs_parity, needs_real
 
 PROTOCOL = dict(num_frames=4, sampling_rate=2, target_fps=30, clips=3, crops=3, test_crop=32)
 
@@ -73,6 +76,74 @@ def test_video_shorter_than_a_clip(videos, name):
     assert all(frame_numbers(crop)[1:] == [last] * 7 for view in views for crop in view)
 
 
+def test_clips_as_something_something_and_charades_take_them(videos):
+    ssv2 = list(iterate_views(videos["numbered"], sampling="ssv2", **PROTOCOL))
+    assert [frame_numbers(view[0]) for view in ssv2] == [[7, 22, 37, 51]] * 3
+    charades = list(iterate_views(videos["numbered"], sampling="charades", **PROTOCOL))
+    assert [frame_numbers(view[0]) for view in charades] == [
+        [0, 2, 4, 6], [26, 28, 30, 32], [53, 55, 57, 59]
+    ]
+    for views in (ssv2, charades):
+        assert all(view.shape == (3, 4, 32, 32, 3) for view in views)
+
+
+@pytest.mark.parametrize("sampling", ["ssv2", "charades"])
+def test_their_single_crop_is_the_left_one(tmp_path, sampling):
+    pictures = np.random.default_rng(0).integers(0, 256, (6, 48, 64, 3), dtype=np.uint8)
+    write_video(tmp_path / "noise.mkv", pictures, codec="ffv1", pixel_format="bgr0")
+    protocol = PROTOCOL | dict(clips=1, sampling=sampling)
+    (three,) = iterate_views(tmp_path / "noise.mkv", **protocol)
+    (one,) = iterate_views(
+        tmp_path / "noise.mkv", **protocol | dict(crops=1), train_jitter_min=40
+    )
+    np.testing.assert_array_equal(one, three[:1])
+
+
+def smooth_picture(name, height, width):
+    """The pictures of the recorded items: {../shared}/parity/data/README.md has the rule."""
+    random = np.random.RandomState(zlib.crc32(name.encode()))
+    rows, columns = np.mgrid[:height, :width]
+    channels = []
+    for _ in range(3):
+        a, p = random.uniform(0.05, 0.35, 4), random.uniform(0, 6.28, 2)
+        wave = 127.5 + 80 * np.sin(a[0] * columns + a[1] * rows + p[0])
+        channels.append(wave + 45 * np.cos(a[2] * columns - a[3] * rows + p[1]))
+    return np.clip(np.stack(channels, -1), 0, 255).astype(np.uint8)
+
+
+@needs_parity
+def test_whole_items_of_the_original(tmp_path):
+    folder = PARITY / "data/loaders"
+    for video, (height, width, count) in {
+        "101": (36, 48, 21), "202": (48, 36, 40), "303": (32, 32, 9)
+    }.items():
+        (tmp_path / video).mkdir()
+        base = smooth_picture(f"ld/{video}", height, width)
+        for i in range(count):
+            bgr = np.roll(base, (i % 5, i % 9), (0, 1))
+            rgb = np.ascontiguousarray(bgr[..., ::-1])
+            Image.fromarray(rgb).save(tmp_path / video / f"{i + 1:06d}.png")
+    samples = {
+        "charades": read_charades(folder / "val.csv", path_prefix=tmp_path),
+        "ssv2": read_ssv2(
+            folder / "val.csv", path_prefix=tmp_path,
+            class_list=folder / "something-something-v2-labels.json",
+            labels=folder / "something-something-v2-validation.json",
+        ),
+    }
+    items = np.load(folder / "loaders.npz")
+    for name, item in [*(("ssv2", i) for i in (0, 2, 7, 13)),
+                       *(("charades", i) for i in (0, 4, 9, 17))]:
+        views = list(iterate_views(
+            samples[name][item // 6].source, num_frames=8, sampling_rate=2, target_fps=30,
+            clips=2, crops=3, test_crop=28, sampling=name, train_jitter_min=26,
+        ))
+        ours = views[item % 6 // 3][item % 3]
+        expected = items[f"{name}_test_{item}_path1"].transpose(1, 2, 3, 0)
+        expected = (expected * 0.225 + 0.45) * 255
+        assert np.abs(ours - expected).max() <= 0.5 + 1e-3, (name, item)
+
+
 def test_broken_video_is_used_and_reported(videos, caplog):
     told = []
     views = list(iterate_views(videos["truncated"], **PROTOCOL, report=told.append))
@@ -94,6 +165,8 @@ def test_errors(videos):
         next(iterate_views(videos["five"], **PROTOCOL | dict(crops=1), train_jitter_min=30))
     with pytest.raises(ValueError, match="crops is 5"):
         next(iterate_views(videos["five"], **PROTOCOL | dict(crops=5)))
+    with pytest.raises(ValueError, match="sampling is 'ava'; expected one of kinetics, ssv2"):
+        next(iterate_views(videos["five"], **PROTOCOL, sampling="ava"))
     with pytest.raises(ValueError, match="clips is 0"):
         next(iterate_views(videos["five"], **PROTOCOL | dict(clips=0)))
 

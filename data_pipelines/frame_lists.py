@@ -1,0 +1,189 @@
+"""Lists with a row for each frame, as PySlowFast has them for Something-Something and Charades:
+
+    original_vido_id video_id frame_id path labels
+    46GP8 0 0 46GP8/46GP8-000001.jpg "92,147"
+
+Such a list has millions of rows. It is read in one pass, about a million rows a second, keeping one
+path for each video (see frames.FrameFiles).
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from data_pipelines.frames import FrameFiles, frame_files
+from data_pipelines.labels import class_names
+from data_pipelines.sources import Sample
+
+PathLike = str | os.PathLike
+HEADER = "original_vido_id video_id frame_id path labels"
+
+
+def read_charades(
+    path: PathLike, *, path_prefix: PathLike = "", num_classes: int | None = None
+) -> list[Sample]:
+    """Reads a frame list of Charades for testing: a video's label is the union over its frames.
+
+    Samples are in the order in which their videos first occur, named by `original_vido_id`; a
+    video whose frames have no label has the label (). Frames are in the order of their rows.
+
+    Args:
+        path_prefix: folder put before each path that is not absolute.
+        num_classes: labels must lie in 0..num_classes-1.
+
+    Raises:
+        FileNotFoundError: there is no such list.
+        ValueError: a row that cannot be read, with its line number, or no row at all.
+    """
+    files: dict[str, FrameFiles] = {}
+    labels: dict[str, set[int]] = {}
+    known: dict[str, tuple[int, ...]] = {}  # text of the last column -> its classes
+    for video, rows in _read_runs(Path(path)):
+        _add(files, video, [frame for _, frame, _ in rows], path_prefix)
+        of_video = labels.setdefault(video, set())
+        for number, _, text in rows:
+            if text not in known:
+                known[text] = _classes(f"{path}:{number}", text, num_classes)
+            of_video.update(known[text])
+    return [
+        Sample(video, tuple(sorted(labels[video])), frames) for video, frames in files.items()
+    ]
+
+
+def read_ssv2(
+    path: PathLike,
+    *,
+    class_list: PathLike,
+    labels: PathLike,
+    path_prefix: PathLike = "",
+) -> list[Sample]:
+    """Reads a frame list of Something-Something and the labels that belong to it.
+
+    Samples are in the order of `labels`, as in the original, named by their id.
+
+    Args:
+        class_list: something-something-v2-labels.json, {name: class}.
+        labels: something-something-v2-validation.json, [{"id": video, "template": name, ...}]; what
+            stands in brackets in a template has none in the class list.
+        path_prefix: folder put before each path that is not absolute.
+
+    Raises:
+        FileNotFoundError: one of the files is missing.
+        ValueError: a row or entry that cannot be read, with its number; a template that is not in
+            the class list; a video that is in one of `path` and `labels` only.
+    """
+    path, class_list, labels = Path(path), Path(class_list), Path(labels)
+    for file, field in ((class_list, "class_list"), (labels, "val_labels")):
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"{file}: no such file; config.data.{field} names the data set's json file in "
+                "config.data.root"
+            )
+    classes = {name: number for number, name in enumerate(class_names(class_list))}
+    by_video = dict(_read_templates(labels, class_list, classes))
+    files: dict[str, FrameFiles] = {}
+    for video, rows in _read_runs(path):
+        _add(files, video, [frame for _, frame, _ in rows], path_prefix)
+    for missing, there, absent in (
+        (files.keys() - by_video.keys(), path, labels),
+        (by_video.keys() - files.keys(), labels, path),
+    ):
+        if missing:
+            raise ValueError(
+                f"{absent}: {len(missing)} of the videos of {there} are not in it, for example "
+                f"{min(missing)}; a frame list and its label file (config.data.test_list, "
+                "config.data.val_labels) hold the same videos"
+            )
+    return [Sample(video, label, files[video]) for video, label in by_video.items()]
+
+
+def _read_templates(
+    path: Path, class_list: Path, classes: dict[str, int]
+) -> Iterator[tuple[str, int]]:
+    """(video, class) of each entry of a label file."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}:{error.lineno}: not JSON ({error.msg})") from error
+    if not isinstance(entries, list) or not entries:
+        raise ValueError(f"{path}: expected a list of {{'id': ..., 'template': ...}}")
+    for number, entry in enumerate(entries, 1):
+        where = f"{path}, entry {number}"
+        if not isinstance(entry, dict) or not {"id", "template"} <= entry.keys():
+            raise ValueError(
+                f"{where}: found {entry}; expected the keys id and template (the labels of the "
+                "test set are not public: evaluate on the validation set)"
+            )
+        name = entry["template"].replace("[", "").replace("]", "")
+        if name not in classes:
+            raise ValueError(f"{where}: template {name!r} is not in the class list {class_list}")
+        yield str(entry["id"]), classes[name]
+
+
+def _add(
+    files: dict[str, FrameFiles], video: str, paths: list[str], path_prefix: PathLike
+) -> None:
+    """Puts frames behind those that the video has already."""
+    if video in files:  # its rows do not all follow each other
+        paths = [os.path.join(path_prefix, path) for path in paths]
+        before = [files[video].path(index) for index in range(files[video].count)]
+        files[video] = frame_files(video, before + paths)
+    else:
+        files[video] = frame_files(video, paths, path_prefix)
+
+
+def _read_runs(path: Path) -> Iterator[tuple[str, list[tuple[int, str, str]]]]:
+    """Rows of the same video that follow each other: (video, (line, path, labels) of each row)."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such list of frames; set data.root to the folder of the lists and "
+            "data.test_list to its name"
+        )
+    video, rows = "", []
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            _check_header(path, file.readline())
+            for number, line in enumerate(file, 2):
+                row = line.split()
+                if not row:
+                    continue
+                if len(row) != 5:
+                    raise ValueError(
+                        f"{path}:{number}: {len(row)} columns in {line.strip()!r}; expected 5, "
+                        f"{HEADER!r}"
+                    )
+                if row[0] != video:
+                    if rows:
+                        yield video, rows
+                    video, rows = row[0], []
+                rows.append((number, row[3], row[4]))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not UTF-8 text ({error}); expected a frame list") from error
+    if not rows:
+        raise ValueError(f"{path}: the list is empty; expected rows {HEADER!r}")
+    yield video, rows
+
+
+def _check_header(path: Path, line: str) -> None:
+    if line and line.split()[:1] not in (["original_vido_id"], ["original_video_id"]):
+        raise ValueError(
+            f"{path}:1: found {line.strip()!r}; expected the header {HEADER!r} of a frame list (a "
+            "list with a row for each video is read with data.format=kinetics, or rawframes where "
+            "videos are folders of frames)"
+        )
+
+
+def _classes(where: str, text: str, num_classes: int | None) -> tuple[int, ...]:
+    """The classes of one frame, from text like "92,147" with its quotes."""
+    try:
+        numbers = tuple(int(part) for part in text.replace('"', "").split(",") if part)
+    except ValueError:
+        raise ValueError(
+            f"{where}: labels {text}; expected class numbers, as \"92,147\" or \"\""
+        ) from None
+    for number in numbers:
+        if number < 0 or (num_classes is not None and number >= num_classes):
+            known = "0 on" if num_classes is None else f"0..{num_classes - 1}"
+            raise ValueError(f"{where}: label {number}; expected a class within {known}")
+    return numbers

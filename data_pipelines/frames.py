@@ -1,0 +1,129 @@
+"""Videos stored as image files, one for each frame, and single images.
+
+Read by Pillow: its JPEG decoder is the one of the original's cv2.imdecode, so pixels are equal bit
+for bit, while FFmpeg's differ by up to 36 levels where colours change (it interpolates the halved
+colour planes in another way) and take two to eight times as long.
+"""
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from data_pipelines.transforms import resize_short_side
+from data_pipelines.video import VideoError, VideoInfo
+
+PathLike = str | os.PathLike
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFiles:
+    """The `count` frames of a video in order, as image files.
+
+    `name` is what the video is called where it is reported. Frame i is the file
+    `template.format(first + i)`, or `paths[i]` where the files are not numbered one after the
+    other: so a data set of millions of frames takes the memory of one path a video.
+    """
+
+    name: str
+    count: int
+    template: str = ""
+    first: int = 0
+    paths: tuple[str, ...] = ()
+
+    def path(self, index: int) -> str:
+        """The file of frame `index`, from 0 on."""
+        return self.paths[index] if self.paths else self.template.format(self.first + index)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def literal(text: PathLike) -> str:
+    """`text` as a part of a template that stands for itself."""
+    return os.fspath(text).replace("{", "{{").replace("}", "}}")
+
+
+def frame_files(name: str, paths: Sequence[str], path_prefix: PathLike = "") -> FrameFiles:
+    """The files `paths` as frames of a video, `path_prefix` before each that is not absolute."""
+    match = re.fullmatch(r"(.*?)(\d+)(\D*)", paths[0], re.DOTALL)
+    if match:
+        before, number, after = match.groups()
+        template = f"{literal(before)}{{:0{len(number)}d}}{literal(after)}"
+        first = int(number)
+        if all(template.format(first + i) == path for i, path in enumerate(paths)):
+            template = os.path.join(literal(path_prefix), template)
+            return FrameFiles(name, len(paths), template, first)
+    joined = tuple(os.path.join(path_prefix, path) for path in paths)
+    return FrameFiles(name, len(paths), paths=joined)
+
+
+def read_image(path: PathLike) -> np.ndarray:
+    """The picture in an image file: uint8 (H,W,3) RGB, as stored (EXIF orientation is ignored).
+
+    Raises:
+        VideoError: the file is missing, no image, or broken.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except FileNotFoundError:
+        folder = os.path.dirname(path)
+        if folder and not os.path.isdir(folder):
+            reason = f"there is no folder {folder}; check data.path_prefix"
+        else:
+            reason = "no such file"
+        raise VideoError(path, reason) from None
+    # Pillow has no exception of its own for broken files.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise VideoError(path, f"cannot be read as an image ({error})") from error
+
+
+def select_frames(
+    files: FrameFiles,
+    choose: Callable[[VideoInfo], Sequence[int]],
+    *,
+    short_side: int | None = None,
+) -> tuple[VideoInfo, np.ndarray, np.ndarray]:
+    """The frames that `choose(info)` names; the counterpart of video.select_frames.
+
+    To `choose` only `info.frames` is known; `info.fps` is 0, because files do not tell it.
+
+    Returns:
+        (info, indices, frames): `indices` are the chosen ones in rising order, each once, and
+        `frames` the pictures there, resized if asked: uint8 (len(indices),H,W,3) RGB.
+
+    Raises:
+        VideoError: a chosen frame is missing or broken, or of another size than the first; the
+            reason names its file. Frames that are not chosen are not looked at.
+    """
+    info = VideoInfo(
+        frames=files.count, fps=0.0, width=0, height=0, rotation=0, duration=0.0, codec="images"
+    )
+    wanted = np.unique(np.asarray(choose(info), np.int64))
+    pictures = None
+    for slot, index in enumerate(wanted.tolist()):
+        path = files.path(index)
+        try:
+            picture = read_image(path)
+        except VideoError as error:
+            where = f"frame {index + 1} of {files.count}, " if files.count > 1 else ""
+            raise VideoError(files.name, f"{where}{path}: {error.reason}") from error
+        height, width = picture.shape[:2]
+        if pictures is None:
+            info = replace(info, width=width, height=height)
+        elif (height, width) != (info.height, info.width):
+            raise VideoError(
+                files.name,
+                f"the picture changes from {info.width}x{info.height} to {width}x{height} at "
+                f"{path}; extract the frames again, all of one size",
+            )
+        if short_side is not None:
+            picture = resize_short_side(picture[None], short_side)[0]
+        if pictures is None:
+            pictures = np.empty((len(wanted), *picture.shape), np.uint8)
+        pictures[slot] = picture
+    return info, wanted, pictures

@@ -1,0 +1,164 @@
+"""What a config evaluates: its lists read in the format they have, or its data generated first."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from data_pipelines import frame_lists, mini, sources
+from data_pipelines.labels import class_names
+from data_pipelines.sources import Sample
+from slowfast_jax.config import ConfigError, closest
+
+
+class Listing(NamedTuple):
+    """Videos, and where they come from.
+
+    files: the list (for images the folder), then other files that the labels depend on.
+    class_names: those that come with the data, [] where none do.
+    """
+
+    samples: list[Sample]
+    files: list[Path]
+    class_names: list[str]
+
+
+def find_samples(config: ConfigDict, workdir: str | os.PathLike | None = None) -> Listing:
+    """Reads config.data.test_list by config.data.format; with config.data.generate makes it first.
+
+    Raises:
+      ConfigError: for a format or generator there is not, and fields that do not fit the data.
+      FileNotFoundError, ValueError: from the lists.
+    """
+    data = config.data
+    if data.format not in READERS:
+        raise ConfigError(
+            f"config.data.format is {data.format}; this version evaluates {', '.join(READERS)}"
+            f"{closest(data.format, READERS)}"
+        )
+    root, path_prefix = Path(data.root), data.path_prefix
+    if data.generate:
+        root = _generate(config, workdir)
+        path_prefix = str(root)
+    return READERS[data.format](config, root, path_prefix)
+
+
+def _generate(config: ConfigDict, workdir: str | os.PathLike | None) -> Path:
+    """Makes the small data set that config.data.generate names, and gives its folder."""
+    name = config.data.generate
+    if name not in GENERATORS:
+        raise ConfigError(
+            f"config.data.generate is {name}; this version generates {', '.join(GENERATORS)}"
+            f"{closest(name, GENERATORS)}"
+        )
+    if workdir is None:
+        raise ConfigError(f"{config.name} generates its data: give it a workdir to put it")
+    make, count = GENERATORS[name]
+    folder = Path(workdir) / name
+    make(folder, count=count, seed=0)
+    return folder
+
+
+def _videos(config: ConfigDict, root: Path, path_prefix: str) -> Listing:
+    data, path = config.data, root / config.data.test_list
+    samples = sources.read_list(
+        path,
+        separator=data.separator,
+        path_prefix=path_prefix,
+        num_classes=config.model.num_classes,
+        multi_label=data.multi_label,
+    )
+    return Listing(samples, [path], _generated_names(config, root / "classes.txt"))
+
+
+def _rawframes(config: ConfigDict, root: Path, path_prefix: str) -> Listing:
+    _check_prefix(path_prefix)
+    data, path = config.data, root / config.data.test_list
+    samples = sources.read_frame_list(
+        path,
+        path_prefix=path_prefix,
+        template=data.frame_template,
+        num_classes=config.model.num_classes,
+        multi_label=data.multi_label,
+    )
+    return Listing(samples, [path], [])
+
+
+def _ssv2(config: ConfigDict, root: Path, path_prefix: str) -> Listing:
+    _check_prefix(path_prefix)
+    data, path = config.data, root / config.data.test_list
+    for field in ("class_list", "val_labels"):
+        if not data[field]:
+            raise ConfigError(
+                f"config.data.{field} is empty; data.format ssv2 needs the name of the data set's "
+                "json file in data.root"
+            )
+    class_list, labels = root / data.class_list, root / data.val_labels
+    samples = frame_lists.read_ssv2(
+        path, class_list=class_list, labels=labels, path_prefix=path_prefix
+    )
+    names = class_names(class_list)
+    _check_count(config, names, f"class list {class_list}")
+    return Listing(samples, [path, class_list, labels], names)
+
+
+def _charades(config: ConfigDict, root: Path, path_prefix: str) -> Listing:
+    _check_prefix(path_prefix)
+    if not config.data.multi_label:
+        raise ConfigError(
+            "config.data.multi_label is False, and videos of data.format charades have several "
+            "labels"
+        )
+    path = root / config.data.test_list
+    samples = frame_lists.read_charades(
+        path, path_prefix=path_prefix, num_classes=config.model.num_classes
+    )
+    return Listing(samples, [path], _generated_names(config, root / "Charades_v1_classes.txt"))
+
+
+def _imagenet(config: ConfigDict, root: Path, path_prefix: str) -> Listing:
+    path = root / config.data.test_list
+    names = sources.image_classes(path)
+    _check_count(config, names, f"folder of images {path}")
+    return Listing(sources.read_image_folders(path), [path], names)
+
+
+def _generated_names(config: ConfigDict, path: Path) -> list[str]:
+    return class_names(path) if config.data.generate else []
+
+
+def _check_prefix(path_prefix: str) -> None:
+    """So that a wrong one is told once, and not for every video."""
+    if path_prefix and not os.path.isdir(path_prefix):
+        raise ConfigError(
+            f"config.data.path_prefix is {path_prefix}: there is no such folder; expected the one "
+            "that the paths of the list begin in"
+        )
+
+
+def _check_count(config: ConfigDict, names: list[str], where: str) -> None:
+    """ConfigError where the data has other classes than the network, so labels would be shifted."""
+    if len(names) != config.model.num_classes:
+        raise ConfigError(
+            f"{where} has {len(names)} classes and the network {config.model.num_classes}; expected"
+            " all of the network's, because a class is its place among them. For a network of your "
+            f"own set config.model.num_classes={len(names)}"
+        )
+
+
+READERS: dict[str, Callable[[ConfigDict, Path, str], Listing]] = {
+    "kinetics": _videos,
+    "rawframes": _rawframes,
+    "ssv2": _ssv2,
+    "charades": _charades,
+    "imagenet": _imagenet,
+}
+# Name -> function of data_pipelines.mini, and how many videos or images it makes.
+GENERATORS: dict[str, tuple[Callable, int]] = {
+    "kinetics_mini": (mini.write_videos, 8),
+    "ssv2_mini": (mini.write_ssv2, 8),
+    "charades_mini": (mini.write_charades, 6),
+    "imagenet_mini": (mini.write_imagenet, 12),
+}
