@@ -109,7 +109,7 @@ def _convert(args: argparse.Namespace) -> None:
         if (name, type(value)) in (("cfg", str), ("epoch", int))
     }
     if kind == "pyth":
-        export_pyth(output, variables, cfg=origin.get("cfg", ""), epoch=origin.get("epoch", 0))
+        export_pyth(output, variables, cfg=origin.get("cfg", ""))
     else:
         with config.unlocked():
             config.test.checkpoint = ""

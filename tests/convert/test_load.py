@@ -37,7 +37,7 @@ def without_splits(tensors: dict) -> dict:
 @pytest.mark.parametrize("name", manifests("models", "TINY_"))
 def test_tiny_networks_from_pyth(name, tmp_path):
     tensors = weights_rule().make_weights(manifest("models", name))
-    write_pyth(tmp_path / "w.pyth", tensors, cfg="A: 1", epoch=7)
+    write_pyth(tmp_path / "w.pyth", tensors)
     wanted = expected_variables(without_splits(tensors))
     assert_same(load_variables(tmp_path / "w.pyth", shapes_of(wanted)), wanted)
 
@@ -71,6 +71,18 @@ def test_split_statistics_are_aggregated_where_only_they_exist():
     assert {"stem/conv_bn/mean", "stem/conv_bn/var"} <= set(report.derived)
     assert len(means) == 2
     assert np.ptp(means, axis=0).max() > 0
+
+
+@needs_parity
+def test_export_has_all_that_a_network_with_split_norms_asks_for():
+    """Its loader takes `X.bn` of the file for `X.bn.bn` and, tiled, for `X.bn.split_bn`."""
+    tensors = weights_rule().make_weights(manifest("models", SUBBN))
+    exported = pyslowfast_tensors(expected_variables(without_splits(tensors)))
+    wanted = {name.replace("bn.split_bn.", "bn.").replace("bn.bn.", "bn.") for name in tensors}
+    assert set(exported) == wanted
+    for name in (name for name in tensors if ".split_bn." in name):
+        plain = exported[name.replace("bn.split_bn.", "bn.")]
+        assert plain.ndim == 0 or tensors[name].size % plain.size == 0
 
 
 def mini(seed: int = 0, **overrides):

@@ -24,7 +24,7 @@ def sane_variables():
 
 @pytest.fixture
 def pyth(tmp_path, sane_variables):
-    export_pyth(tmp_path / "w.pyth", sane_variables, cfg="A: 1", epoch=9)
+    export_pyth(tmp_path / "w.pyth", sane_variables, cfg="A: 1")
     return str(tmp_path / "w.pyth")
 
 
@@ -43,7 +43,7 @@ def test_there_and_back(tmp_path, pyth, sane_variables, capsys):
     assert_same(variables, sane_variables)
     assert metadata["model"]["name"] == "kinetics/mini"
     assert metadata["converted_from"] == {
-        "file": "w.pyth", "format": "torch zip", "cfg": "A: 1", "epoch": 9
+        "file": "w.pyth", "format": "torch zip", "cfg": "A: 1"
     }
 
     assert cli([ours, back, *MINI]) == 0
