@@ -49,7 +49,12 @@ class CheckpointMismatch(ValueError):
 
 
 def load_variables(
-    path: str | Path, shapes: Mapping, *, skip: Sequence[str] = (), init: Mapping | None = None
+    path: str | Path,
+    shapes: Mapping,
+    *,
+    skip: Sequence[str] = (),
+    strip: Sequence[str] = (),
+    init: Mapping | None = None,
 ) -> dict:
     """Variables of a model from a checkpoint file of any supported program.
 
@@ -58,6 +63,7 @@ def load_variables(
     skip: regular expressions over whole paths of ours ("head/.*"). Leaves they match may be missing
         in the file or have another shape there, and tensors that belong there may be left over. A
         skipped leaf that does fit is loaded all the same.
+    strip: texts to remove from the file's names, see `strip_names`.
     init: variables of the model, at least the skipped ones, to fill skipped leaves from. Without it
         they are what an identity needs: zero kernels, biases and means, unit scales and variances.
         (Zero is a sound start for a classifier's kernel, and for no other.)
@@ -65,7 +71,33 @@ def load_variables(
     Returns the complete tree, NumPy arrays with the dtypes of `shapes`. Raises CheckpointMismatch
     where anything else differs, and what `read_checkpoint` raises.
     """
-    return fit(read_checkpoint(path), shapes, skip=skip, init=init, source=str(path))[0]
+    checkpoint = strip_names(read_checkpoint(path), strip)
+    return fit(checkpoint, shapes, skip=skip, init=init, source=str(path))[0]
+
+
+def strip_names(checkpoint: ForeignCheckpoint, strip: Sequence[str]) -> ForeignCheckpoint:
+    """The checkpoint without some pieces of its names, such as "backbone.".
+
+    Each text of `strip` in turn is removed where it first occurs in a name, if it does (what the
+    original's TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN does). Raises ValueError where no name has it and
+    where two names become the same.
+    """
+    tensors = checkpoint.tensors
+    for text in strip:
+        if not any(text in name for name in tensors):
+            raise ValueError(
+                f"strip={text!r}: no name in the checkpoint has this text; its names are "
+                f"{', '.join(list(tensors)[:3])}, ..."
+            )
+        renamed = {name: name.replace(text, "", 1) for name in tensors}
+        if len(set(renamed.values())) < len(renamed):
+            twice = next(n for n, new in renamed.items() if new != n and new in tensors)
+            raise ValueError(
+                f"strip={text!r} would give {twice} and {renamed[twice]} the same name; strip a "
+                "longer text"
+            )
+        tensors = {renamed[name]: array for name, array in tensors.items()}
+    return checkpoint._replace(tensors=tensors)
 
 
 def fit(

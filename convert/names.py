@@ -11,6 +11,7 @@ PIECES. The last component of a name (weight, running_mean, ...) has tables of i
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 
@@ -146,6 +147,7 @@ PYTORCHVIDEO_ROLES = ("s1", "s2", "s3", "s4", "s5", "head")
 # Wrappers put in front of names: DistributedDataParallel, Lightning and PySlowFast's hub models,
 # compile.
 WRAPPERS = re.compile(r"^(?:(?:module|model|_orig_mod)\.)+")
+PREFIXED = re.compile(r"(.+?\.)(?:s\d(?:_fuse|\.pathway\d_)|head\.projection\.)")
 NORM_LEAVES = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
 OTHER_LEAVES = {"weight": "kernel", "bias": "bias"}
 
@@ -211,6 +213,13 @@ def scheme_of(names: Iterable[str]) -> str:
         return "PyTorchVideo"
     known = any(re.match(r"s\d(_fuse|\.pathway\d_)|head\.projection\.", name) for name in names)
     return "PySlowFast" if known else "unknown"
+
+
+def prefix_of(names: Iterable[str]) -> str:
+    """What most names have in front of a name of PySlowFast ("backbone."); "" where none has."""
+    bare = (WRAPPERS.sub("", name) for name in names)
+    prefixes = Counter(match[1] for match in map(PREFIXED.match, bare) if match)
+    return prefixes.most_common(1)[0][0] if prefixes else ""
 
 
 def ignored(name: str, scheme: str) -> str:

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from convert.load import load_variables
+from convert.load import fit, strip_names
+from convert.readers import ForeignCheckpoint, read_checkpoint
 from slowfast_jax.config import ConfigError
-from slowfast_jax.training.checkpoint import load_checkpoint
 
 # Keywords in which a checkpoint and the network may differ: none changes what the parameters mean.
 FREE_KEYWORDS = {
@@ -45,9 +45,12 @@ def read_weights(
     shapes: Mapping,
     *,
     skip: Sequence[str] = (),
+    strip: Sequence[str] = (),
     init: Mapping | None = None,
 ) -> tuple[dict, list[str]]:
     """Variables from config.test.checkpoint, and the class names stored beside them ([]: none).
+
+    skip, strip, init: as `convert.load_variables` takes them.
 
     Raises:
       FileNotFoundError: where there is no such file or folder.
@@ -57,12 +60,10 @@ def read_weights(
     path = Path(config.test.checkpoint)
     if not path.exists():
         raise FileNotFoundError(f"weights {path} do not exist")
-    names: list[str] = []
-    if path.is_dir():
-        metadata = load_checkpoint(path)[1]
-        _check_model(path, metadata, config, skip)
-        names = list(metadata.get("class_names", []))
-    return load_variables(path, shapes, skip=skip, init=init), names
+    checkpoint = strip_names(read_checkpoint(path), strip)
+    check_origin(path, checkpoint, config, skip)
+    variables, _ = fit(checkpoint, shapes, skip=skip, init=init, source=str(path))
+    return variables, list(checkpoint.metadata.get("class_names", []))
 
 
 def describe(config: ConfigDict, class_names: Sequence[str]) -> dict[str, Any]:
@@ -76,8 +77,14 @@ def describe(config: ConfigDict, class_names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _check_model(path: Path, metadata: Mapping, config: ConfigDict, skip: Sequence[str]) -> None:
-    """Compares the model that a checkpoint says it is of with the config's."""
+def check_origin(
+    path: str | Path, checkpoint: ForeignCheckpoint, config: ConfigDict, skip: Sequence[str]
+) -> None:
+    """ConfigError where a checkpoint of our own says that it is of another model than the config's.
+    """
+    if checkpoint.kind != "orbax":
+        return
+    metadata = checkpoint.metadata
     stored = dict(metadata.get("model", {}))
     wanted = json.loads(json.dumps(config.model.to_dict()))  # tuples as JSON gives them back
     free = FREE_KEYWORDS | ({"num_classes"} if skip else set())

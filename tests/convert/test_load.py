@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from convert import CheckpointMismatch, export_pyth, load_variables, read_checkpoint, write_pyth
-from convert.load import fit
+from convert.load import fit, strip_names
 from convert.readers import ForeignCheckpoint
 from convert.torch_file import pyslowfast_tensors
 from slowfast_jax.models import zoo
@@ -106,6 +106,31 @@ def test_round_trip_is_exact(prefix):
     assert {n: a.tobytes() for n, a in again.items()} == {
         n: a.tobytes() for n, a in tensors.items()
     }
+
+
+@pytest.mark.parametrize("prefix", ["backbone.", "encoder_q.", "module.backbone.model."])
+def test_a_prefix_of_another_program_is_named_and_stripped(prefix, tmp_path):
+    shapes, variables, tensors = mini()
+    wrapped = checkpoint_of(tensors, prefix)
+    with pytest.raises(CheckpointMismatch) as error:
+        fit(wrapped, shapes)
+    text = prefix.removeprefix("module.")
+    assert f'strip=("{text}",)' in str(error.value)
+    assert_same(fit(strip_names(wrapped, [text]), shapes)[0], variables)
+    write_pyth(tmp_path / "w.pyth", wrapped.tensors)
+    assert_same(load_variables(tmp_path / "w.pyth", shapes, strip=[text]), variables)
+
+
+def test_texts_are_stripped_once_and_in_turn():
+    names_of = {"backbone.a.backbone.b": 1, "c.backbone.x.d": 2, "plain": 3}
+    checkpoint = ForeignCheckpoint("torch zip", names_of, {})
+    stripped = strip_names(checkpoint, ["backbone.", "x."])
+    assert stripped.tensors == {"a.backbone.b": 1, "c.d": 2, "plain": 3}
+    assert strip_names(checkpoint, ()).tensors == names_of
+    with pytest.raises(ValueError, match="strip='head.': no name .* backbone.a.backbone.b"):
+        strip_names(checkpoint, ["head."])
+    with pytest.raises(ValueError, match="c.backbone.x.d and c.x.d the same name"):
+        strip_names(ForeignCheckpoint("", names_of | {"c.x.d": 4}, {}), ["backbone."])
 
 
 def test_2d_kernels_are_inflated():
