@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from convert import ports
 from convert.load import CheckpointMismatch, Report, fit, strip_names
 from convert.readers import ForeignCheckpoint, read_checkpoint
 from convert.torch_file import export_pyth
@@ -38,13 +39,16 @@ def cli(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m convert",
-        description="Converts weights between PySlowFast, PyTorchVideo, Caffe2 and this project. "
+        description="Converts weights of PySlowFast (PyTorch or Caffe2), PyTorchVideo, MMAction2, "
+        "PaddleVideo and MindSpore to this project, and to PySlowFast. "
         "The format of INPUT is found from its content; PyTorch is not needed.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "input", help="a .pyth, .pth or .pkl file, or a checkpoint directory of this project"
+        "input",
+        help="a .pyth, .pth, .pkl, .pdparams or .ckpt file, or a checkpoint directory of this "
+        "project",
     )
     parser.add_argument("output", help="the directory or .pyth file to write; must not exist")
     parser.add_argument(
@@ -172,6 +176,8 @@ def describe_report(
         lines.append(f"  ignored   {count}: {reason}")
     for path, how in report.derived.items():
         lines.append(f"  derived   {path}: {how}")
+    if report.scheme in ports.NOTES:
+        lines.append(f"  note      {ports.NOTES[report.scheme]}")
     for path, why in report.skipped.items():
         lines.append(f"  skipped   {path}: {why}; initialised anew")
     sizes = Counter()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from convert import names
+from convert import names, ports
 from convert.layouts import inflates, to_ours
 from convert.mismatch import Mismatch, describe
 from convert.readers import ForeignCheckpoint, read_checkpoint
@@ -23,7 +23,8 @@ class Report(NamedTuple):
 
     scheme: whose names the file has. mapped: our path -> the file's name of what went there.
     ignored: name in the file -> reason. inflated: our paths of 2-D kernels repeated over time.
-    derived: our path -> how its values were made where the file has no tensor of its own for it.
+    derived: our path -> how its values were made where the file has no tensor of its own for it,
+        or stores it otherwise.
     skipped: our path -> what was wrong with it; filled from `init` or with defaults.
     """
 
@@ -188,11 +189,13 @@ def by_our_paths(
             )
         else:
             known[name] = (file_name, checkpoint.tensors[file_name])
+    known, changed, unused = ports.as_pyslowfast(known, scheme)
+    report.ignored.update(unused)
     known, aggregated = merge_split_statistics(known, report)
     given = {names.from_pyslowfast(n, family) or n: entry for n, entry in known.items()}
-    for name in aggregated:
-        path = names.from_pyslowfast(name, family) or name
-        report.derived[path] = "aggregated over sub-BN splits"
+    changed |= dict.fromkeys(aggregated, "aggregated over sub-BN splits")
+    for name, how in changed.items():
+        report.derived[names.from_pyslowfast(name, family) or name] = how
     if scheme == "PyTorchVideo":
         for path, value in identity_norms(given, paths).items():
             given[path] = ("", value)

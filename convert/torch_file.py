@@ -71,9 +71,14 @@ def export_pyth(path: str | Path, variables: Mapping, *, cfg: str = "") -> dict[
     """Writes variables of ours as a PySlowFast checkpoint; returns the tensors, by name, as
     written.
 
-    Raises ValueError for parameters PySlowFast has no name for.
+    Raises ValueError for parameters PySlowFast has no name for, and for networks it cannot build.
     """
     tensors = pyslowfast_tensors(variables)
+    if "s1_fuse.conv_f2s.weight" in tensors and "s1_fuse.bn.weight" not in tensors:
+        raise ValueError(
+            "the lateral connections have no batch norm (lateral_norm=False); PySlowFast's always "
+            "have it, and a ReLU: it would compute something else with these weights"
+        )
     write_pyth(path, tensors, cfg=cfg)
     return tensors
 
