@@ -61,7 +61,8 @@ def base(
             "loss": loss,
             "eval_period": 10,  # epochs
             "checkpoint_period": 1,  # epochs
-            "init_from": {"path": "", "inflate": False, "skip": ()},  # skip: regular expressions
+            # skip: regular expressions over paths; strip: texts to remove from the file's names
+            "init_from": {"path": "", "inflate": False, "skip": (), "strip": ()},
             "seed": 0,
         },
         "optimizer": {
@@ -190,7 +191,7 @@ def mini(generate: str, **model: Any) -> Part:
             "batch_size": 8,
             "epochs": 2,
             "eval_period": 1,
-            "init_from": {"path": "", "inflate": False, "skip": ()},
+            "init_from": {"path": "", "inflate": False, "skip": (), "strip": ()},
         },
         "schedule": {"base_lr": 0.05, "warmup_epochs": 0.0},
         "norm": {"group_size": 8, "sync_devices": 1, "precise": False},

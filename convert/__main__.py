@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.load import CheckpointMismatch, Report, fit
+from convert import ports
+from convert.load import CheckpointMismatch, Report, fit, strip_names
 from convert.readers import ForeignCheckpoint, read_checkpoint
 from convert.torch_file import export_pyth
 from convert.trees import flatten
@@ -29,7 +30,8 @@ def cli(arguments: list[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         if isinstance(error, CheckpointMismatch):
-            print("On this command line: --num-classes K, --skip REGEX", file=sys.stderr)
+            flags = "--num-classes K, --skip REGEX, --strip TEXT"
+            print(f"On this command line: {flags}", file=sys.stderr)
         return 1
     return 0
 
@@ -37,13 +39,16 @@ def cli(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m convert",
-        description="Converts weights between PySlowFast, PyTorchVideo, Caffe2 and this project. "
+        description="Converts weights of PySlowFast (PyTorch or Caffe2), PyTorchVideo, MMAction2, "
+        "PaddleVideo and MindSpore to this project, and to PySlowFast. "
         "The format of INPUT is found from its content; PyTorch is not needed.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "input", help="a .pyth, .pth or .pkl file, or a checkpoint directory of this project"
+        "input",
+        help="a .pyth, .pth, .pkl, .pdparams or .ckpt file, or a checkpoint directory of this "
+        "project",
     )
     parser.add_argument("output", help="the directory or .pyth file to write; must not exist")
     parser.add_argument(
@@ -67,6 +72,14 @@ def _parser() -> argparse.ArgumentParser:
         "another shape there; they are initialised as for training. May be repeated",
     )
     parser.add_argument(
+        "--strip",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="a piece to remove from the names in INPUT (backbone.), where it first occurs in "
+        "each. May be repeated",
+    )
+    parser.add_argument(
         "--num-classes",
         type=int,
         metavar="K",
@@ -85,20 +98,18 @@ def _convert(args: argparse.Namespace) -> None:
     output = Path(args.output)
     kind = args.to or ("pyth" if output.suffix == ".pyth" else "orbax")
     _check_output(output, kind, args.force)
-    checkpoint = read_checkpoint(args.input)
+    checkpoint = strip_names(read_checkpoint(args.input), args.strip)
 
     # Slow to import, and needed only for a file that can be read.
     from slowfast_jax.config import build_model
     from slowfast_jax.training.checkpoint import save_checkpoint
-    from slowfast_jax.weights import describe, initial_variables, read_weights, variable_shapes
+    from slowfast_jax.weights import check_origin, describe, initial_variables, variable_shapes
 
     config, class_names = _config(args)
     model = build_model(config)
     shapes = variable_shapes(model)
-    if checkpoint.kind == "orbax":  # says itself which model it is of
-        with config.unlocked():
-            config.test.checkpoint = args.input
-        class_names = read_weights(config, shapes, skip=args.skip)[1] or class_names
+    check_origin(args.input, checkpoint, config, args.skip)
+    class_names = checkpoint.metadata.get("class_names") or class_names
     init = initial_variables(model, seed=0) if args.skip else None
     variables, report = fit(checkpoint, shapes, skip=args.skip, init=init, source=args.input)
     print("\n".join(describe_report(args.input, checkpoint, variables, report)))
@@ -109,10 +120,8 @@ def _convert(args: argparse.Namespace) -> None:
         if (name, type(value)) in (("cfg", str), ("epoch", int))
     }
     if kind == "pyth":
-        export_pyth(output, variables, cfg=origin.get("cfg", ""), epoch=origin.get("epoch", 0))
+        export_pyth(output, variables, cfg=origin.get("cfg", ""))
     else:
-        with config.unlocked():
-            config.test.checkpoint = ""
         origin |= {"file": Path(args.input).name, "format": checkpoint.kind}
         metadata = describe(config, class_names) | {"converted_from": origin}
         save_checkpoint(output, variables, metadata, overwrite=args.force)
@@ -167,6 +176,8 @@ def describe_report(
         lines.append(f"  ignored   {count}: {reason}")
     for path, how in report.derived.items():
         lines.append(f"  derived   {path}: {how}")
+    if report.scheme in ports.NOTES:
+        lines.append(f"  note      {ports.NOTES[report.scheme]}")
     for path, why in report.skipped.items():
         lines.append(f"  skipped   {path}: {why}; initialised anew")
     sizes = Counter()

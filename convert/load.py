@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from convert import names
+from convert import names, ports
 from convert.layouts import inflates, to_ours
 from convert.mismatch import Mismatch, describe
 from convert.readers import ForeignCheckpoint, read_checkpoint
@@ -23,7 +23,8 @@ class Report(NamedTuple):
 
     scheme: whose names the file has. mapped: our path -> the file's name of what went there.
     ignored: name in the file -> reason. inflated: our paths of 2-D kernels repeated over time.
-    derived: our path -> how its values were made where the file has no tensor of its own for it.
+    derived: our path -> how its values were made where the file has no tensor of its own for it,
+        or stores it otherwise.
     skipped: our path -> what was wrong with it; filled from `init` or with defaults.
     """
 
@@ -49,7 +50,12 @@ class CheckpointMismatch(ValueError):
 
 
 def load_variables(
-    path: str | Path, shapes: Mapping, *, skip: Sequence[str] = (), init: Mapping | None = None
+    path: str | Path,
+    shapes: Mapping,
+    *,
+    skip: Sequence[str] = (),
+    strip: Sequence[str] = (),
+    init: Mapping | None = None,
 ) -> dict:
     """Variables of a model from a checkpoint file of any supported program.
 
@@ -58,6 +64,7 @@ def load_variables(
     skip: regular expressions over whole paths of ours ("head/.*"). Leaves they match may be missing
         in the file or have another shape there, and tensors that belong there may be left over. A
         skipped leaf that does fit is loaded all the same.
+    strip: texts to remove from the file's names, see `strip_names`.
     init: variables of the model, at least the skipped ones, to fill skipped leaves from. Without it
         they are what an identity needs: zero kernels, biases and means, unit scales and variances.
         (Zero is a sound start for a classifier's kernel, and for no other.)
@@ -65,7 +72,33 @@ def load_variables(
     Returns the complete tree, NumPy arrays with the dtypes of `shapes`. Raises CheckpointMismatch
     where anything else differs, and what `read_checkpoint` raises.
     """
-    return fit(read_checkpoint(path), shapes, skip=skip, init=init, source=str(path))[0]
+    checkpoint = strip_names(read_checkpoint(path), strip)
+    return fit(checkpoint, shapes, skip=skip, init=init, source=str(path))[0]
+
+
+def strip_names(checkpoint: ForeignCheckpoint, strip: Sequence[str]) -> ForeignCheckpoint:
+    """The checkpoint without some pieces of its names, such as "backbone.".
+
+    Each text of `strip` in turn is removed where it first occurs in a name, if it does (what the
+    original's TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN does). Raises ValueError where no name has it and
+    where two names become the same.
+    """
+    tensors = checkpoint.tensors
+    for text in strip:
+        if not any(text in name for name in tensors):
+            raise ValueError(
+                f"strip={text!r}: no name in the checkpoint has this text; its names are "
+                f"{', '.join(list(tensors)[:3])}, ..."
+            )
+        renamed = {name: name.replace(text, "", 1) for name in tensors}
+        if len(set(renamed.values())) < len(renamed):
+            twice = next(n for n, new in renamed.items() if new != n and new in tensors)
+            raise ValueError(
+                f"strip={text!r} would give {twice} and {renamed[twice]} the same name; strip a "
+                "longer text"
+            )
+        tensors = {renamed[name]: array for name, array in tensors.items()}
+    return checkpoint._replace(tensors=tensors)
 
 
 def fit(
@@ -156,11 +189,13 @@ def by_our_paths(
             )
         else:
             known[name] = (file_name, checkpoint.tensors[file_name])
+    known, changed, unused = ports.as_pyslowfast(known, scheme)
+    report.ignored.update(unused)
     known, aggregated = merge_split_statistics(known, report)
     given = {names.from_pyslowfast(n, family) or n: entry for n, entry in known.items()}
-    for name in aggregated:
-        path = names.from_pyslowfast(name, family) or name
-        report.derived[path] = "aggregated over sub-BN splits"
+    changed |= dict.fromkeys(aggregated, "aggregated over sub-BN splits")
+    for name, how in changed.items():
+        report.derived[names.from_pyslowfast(name, family) or name] = how
     if scheme == "PyTorchVideo":
         for path, value in identity_norms(given, paths).items():
             given[path] = ("", value)

@@ -69,6 +69,12 @@ def _table(rows: Mapping[str, list[tuple[str, str, str]]], most: int | None) -> 
 
 
 def _advice(checkpoint, report, targets: Mapping, mismatch: Mismatch) -> str:
+    prefix = names.prefix_of(mismatch.unexpected)
+    if prefix and report.scheme in ("PySlowFast", "unknown"):
+        return (
+            f"The file has names of PySlowFast behind {prefix!r}: remove that with "
+            f'strip=("{prefix}",)'
+        )
     classes = class_counts(mismatch)
     if classes:
         model, file = classes

@@ -8,11 +8,16 @@ PIECES. The last component of a name (weight, running_mean, ...) has tables of i
     PySlowFast  s3.pathway0_res0.branch1_bn.running_mean
     Caffe2      res3_0_branch1_bn_rm
     PyTorchVideo  blocks.2.res_blocks.0.branch1_norm.running_mean
+
+Programs whose names differ by spelling only are in ports.py.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from functools import cache
+
+from convert import ports
 
 PIECES = {
     "s": r"\d+",  # stage, as PySlowFast counts: 1 is the stem
@@ -146,6 +151,7 @@ PYTORCHVIDEO_ROLES = ("s1", "s2", "s3", "s4", "s5", "head")
 # Wrappers put in front of names: DistributedDataParallel, Lightning and PySlowFast's hub models,
 # compile.
 WRAPPERS = re.compile(r"^(?:(?:module|model|_orig_mod)\.)+")
+PREFIXED = re.compile(r"(.+?\.)(?:s\d(?:_fuse|\.pathway\d_)|head\.projection\.)")
 NORM_LEAVES = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
 OTHER_LEAVES = {"weight": "kernel", "bias": "bias"}
 
@@ -203,14 +209,24 @@ def from_pyslowfast(name: str, family: str) -> str | None:
 
 
 def scheme_of(names: Iterable[str]) -> str:
-    """Whose names these are: "Caffe2", "PyTorchVideo", "PySlowFast" or "unknown"."""
+    """Whose names these are: "Caffe2", "PyTorchVideo", a key of ports.MARKS, "PySlowFast" or
+    "unknown"."""
     names = [WRAPPERS.sub("", name) for name in names]
     if any(re.fullmatch(r"(t_)?conv1(_xy)?_w|(t_)?res\d_\d+_branch2a_w|pred_w", n) for n in names):
         return "Caffe2"
     if any(re.match(r"blocks\.\d+\.(conv|res_blocks|multipathway_blocks)\.", n) for n in names):
         return "PyTorchVideo"
+    if ports.scheme_of(names):
+        return ports.scheme_of(names)
     known = any(re.match(r"s\d(_fuse|\.pathway\d_)|head\.projection\.", name) for name in names)
     return "PySlowFast" if known else "unknown"
+
+
+def prefix_of(names: Iterable[str]) -> str:
+    """What most names have in front of a name of PySlowFast ("backbone."); "" where none has."""
+    bare = (WRAPPERS.sub("", name) for name in names)
+    prefixes = Counter(match[1] for match in map(PREFIXED.match, bare) if match)
+    return prefixes.most_common(1)[0][0] if prefixes else ""
 
 
 def ignored(name: str, scheme: str) -> str:
@@ -219,7 +235,7 @@ def ignored(name: str, scheme: str) -> str:
         return "state of the Caffe2 solver"
     if name.rpartition(".")[2] == "num_batches_tracked":
         return "step counter of a batch norm, not used"
-    return ""
+    return ports.ignored(name, scheme)
 
 
 def canonical_names(names: Iterable[str], scheme: str) -> dict[str, str]:
@@ -231,6 +247,8 @@ def canonical_names(names: Iterable[str], scheme: str) -> dict[str, str]:
         numbers = {int(m[1]) for m in map(re.compile(r"blocks\.(\d+)\.").match, bare.values()) if m}
         roles = dict(zip(sorted(numbers), PYTORCHVIDEO_ROLES, strict=False))
         return {name: _from_pytorchvideo(short, roles) or short for name, short in bare.items()}
+    if scheme in ports.SPELLINGS:
+        return {name: ports.respell(short, scheme) for name, short in bare.items()}
     return bare
 
 

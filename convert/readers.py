@@ -1,8 +1,9 @@
 """Checkpoint files of other programs as {name: NumPy array}, whatever wrote them.
 
 The format is found from the content, not from the file's name: PyTorch's zip (1.6 and later) and
-its older stream of pickles, the Caffe2 model zoo's pickles, and the Orbax directories of this
-project. PyTorch is not needed, and no code in a file runs (see unpickle.py).
+its older stream of pickles, pickles of Paddle and of the Caffe2 model zoo, MindSpore's protocol
+buffers, and the Orbax directories of this project. None of these programs is needed, and no code in
+a file runs (see unpickle.py).
 """
 
 import io
@@ -14,6 +15,8 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from convert.mindspore import is_mindspore, read_mindspore
+from convert.paddle import is_paddle, plain_arrays
 from convert.trees import flatten
 from convert.unpickle import CheckpointError, LazyTensor, Storage, StorageType, load_pickle
 
@@ -24,8 +27,8 @@ LEGACY_VERSION = 1001
 CONTAINERS = ("model_state", "state_dict")
 KEPT_METADATA = ("epoch", "cfg")
 EXPECTED = (
-    "expected a PyTorch checkpoint (.pyth, .pth), a Caffe2 model zoo file (.pkl) or a checkpoint "
-    "directory of this project"
+    "expected a PyTorch checkpoint (.pyth, .pth), a Caffe2 model zoo file (.pkl), parameters of "
+    "Paddle (.pdparams), a MindSpore checkpoint (.ckpt) or a checkpoint directory of this project"
 )
 # What the zipfile module raises for damaged files.
 ZIP_ERRORS = (
@@ -43,7 +46,7 @@ MISTAKEN = (
 class ForeignCheckpoint(NamedTuple):
     """What a file holds.
 
-    kind: "torch zip", "torch legacy", "caffe2", "pickle" or "orbax".
+    kind: "torch zip", "torch legacy", "caffe2", "paddle", "pickle", "mindspore" or "orbax".
     tensors: name in the file -> array in the file's own layout (bfloat16 widened to float32).
     metadata: "epoch" and "cfg" where the file has them, "container" (the entry that held the
         weights, "" for none) and "other" (top-level entries that were left alone); for "orbax" the
@@ -93,6 +96,10 @@ def _read_file(file: BinaryIO, size: int) -> ForeignCheckpoint:
         return _read_zip(file, size)
     if head[:1] == b"\x80" or head.startswith(b"(dp"):  # pickle protocol 2 and later; 0
         return _read_pickles(file, size)
+    if is_mindspore(head):
+        tensors, other = read_mindspore(file.read())
+        metadata = {"container": "", "other": other}
+        return ForeignCheckpoint("mindspore", tensors, metadata)
     for start, what in MISTAKEN:
         if head.lstrip().startswith(start):
             raise CheckpointError(f"the file is {what}; {EXPECTED}")
@@ -191,7 +198,7 @@ def _elements(data: bytes, kind: StorageType, order: str, numel: int, key: str) 
 
 
 # Streams of pickles: PyTorch before 1.6 (magic number, version, system, object, keys, then the
-# storages' bytes) and single pickles (Caffe2).
+# storages' bytes) and single pickles (Caffe2, Paddle).
 
 
 def _read_pickles(file: BinaryIO, size: int) -> ForeignCheckpoint:
@@ -200,6 +207,8 @@ def _read_pickles(file: BinaryIO, size: int) -> ForeignCheckpoint:
         return _read_legacy_torch(file, size)
     if isinstance(first, dict) and isinstance(first.get("blobs"), dict):
         return _checkpoint("caffe2", first["blobs"], whole=first, container="blobs")
+    if isinstance(first, dict) and is_paddle(first):
+        return _checkpoint("paddle", plain_arrays(first))
     return _checkpoint("pickle", first)
 
 

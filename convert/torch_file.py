@@ -27,13 +27,11 @@ STORAGE_NAMES = {
 FORMAT_VERSION = b"3\n"  # of the zip's records, as PyTorch 1.6 to 2.x write it
 
 
-def write_pyth(
-    path: str | Path, tensors: Mapping[str, np.ndarray], *, cfg: str = "", epoch: int = 0
-) -> None:
-    """Writes {epoch, model_state: tensors, optimizer_state: {}, cfg} to `path`, all of it or
-    nothing.
+def write_pyth(path: str | Path, tensors: Mapping[str, np.ndarray], *, cfg: str = "") -> None:
+    """Writes {model_state: tensors, cfg} to `path`, all of it or nothing.
 
     tensors: name -> array in PyTorch's layout. cfg: a YAML text, as PySlowFast stores its config.
+    There is no "epoch": to PySlowFast it means that training goes on, with an optimizer's state.
     The bytes of every array are kept. Raises ValueError for an element type PyTorch has no storage
     for.
     """
@@ -49,9 +47,7 @@ def write_pyth(
         _text(name) + _tensor(array, str(key)) for key, (name, array) in enumerate(arrays.items())
     )
     content = _dict(
-        _text("epoch") + _integer(epoch)
-        + _text("model_state") + _ordered_dict(state)
-        + _text("optimizer_state") + _dict(b"")
+        _text("model_state") + _ordered_dict(state)
         + _text("cfg") + _text(cfg)
     )
     records = {
@@ -71,16 +67,19 @@ def write_pyth(
         temporary.unlink(missing_ok=True)
 
 
-def export_pyth(
-    path: str | Path, variables: Mapping, *, cfg: str = "", epoch: int = 0
-) -> dict[str, np.ndarray]:
+def export_pyth(path: str | Path, variables: Mapping, *, cfg: str = "") -> dict[str, np.ndarray]:
     """Writes variables of ours as a PySlowFast checkpoint; returns the tensors, by name, as
     written.
 
-    Raises ValueError for parameters PySlowFast has no name for.
+    Raises ValueError for parameters PySlowFast has no name for, and for networks it cannot build.
     """
     tensors = pyslowfast_tensors(variables)
-    write_pyth(path, tensors, cfg=cfg, epoch=epoch)
+    if "s1_fuse.conv_f2s.weight" in tensors and "s1_fuse.bn.weight" not in tensors:
+        raise ValueError(
+            "the lateral connections have no batch norm (lateral_norm=False); PySlowFast's always "
+            "have it, and a ReLU: it would compute something else with these weights"
+        )
+    write_pyth(path, tensors, cfg=cfg)
     return tensors
 
 

@@ -3,12 +3,15 @@
     python -m slowfast_jax.main --config configs/kinetics.py:x3d_xs --workdir DIR --mode eval \\
         --weights x3d_xs.pyth --config.data.root=LISTS --config.test.batch_size=8
     python -m slowfast_jax.main --config kinetics/slowfast_8x8_r50 --mode summary
+
+Several --config run in turn, each in a process and a sub-folder of --workdir of its own.
 """
 
 import json
 import logging as python_logging
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -69,22 +72,17 @@ def summary(config: ConfigDict, options: flags.FlagValues) -> None:
 MODES = {"eval": evaluate, "summary": summary}
 
 
-def split_config(argv: Sequence[str]) -> tuple[str, list[str]]:
-    """The value of --config (or --config=), and the arguments without it."""
-    rest, spec = [], ""
+def take_flag(name: str, argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The values of every --name (or --name=), and the arguments without them."""
+    rest, values = [], []
     arguments = iter(argv)
     for argument in arguments:
-        match = re.fullmatch(r"--?config(?:=(.*))?", argument)
-        if not match:
+        match = re.fullmatch(rf"--?{name}(?:=(.*))?", argument)
+        if match:
+            values.append(match[1] if match[1] is not None else next(arguments, ""))
+        else:
             rest.append(argument)
-            continue
-        spec = match[1] if match[1] is not None else next(arguments, "")
-    if not spec:
-        raise ConfigError(
-            "--config is missing: a recipe (configs/kinetics.py:x3d_xs) or a zoo name "
-            "(kinetics/x3d_xs)"
-        )
-    return spec, rest
+    return values, rest
 
 
 def parse(
@@ -94,8 +92,13 @@ def parse(
 
     Raises ConfigError, naming the flag and what is close, for anything that is not understood.
     """
-    spec, rest = split_config(argv)
-    config = load_config(spec)
+    specs, rest = take_flag("config", argv)
+    if not any(specs):
+        raise ConfigError(
+            "--config is missing: a recipe (configs/kinetics.py:x3d_xs) or a zoo name "
+            "(kinetics/x3d_xs)"
+        )
+    config = load_config(specs[-1])
     before = config.copy_and_resolve_references()
     for argument in rest:
         _check_field(argument, config)
@@ -165,6 +168,9 @@ def cli(argv: Sequence[str] | None = None) -> None:
     logging.set_verbosity(logging.INFO)
     python_logging.getLogger("jax").setLevel(python_logging.WARNING)
     try:
+        specs, rest = take_flag("config", argv)
+        if len(specs) > 1:
+            sys.exit(run_in_turn(specs, rest))
         config, left = parse(argv)
     except ConfigError as error:
         sys.exit(_report(error, 2))
@@ -179,6 +185,25 @@ def run(config: ConfigDict) -> int:
         return _report(error, 2)
     except (OSError, ValueError, RuntimeError) as error:
         return _report(error, 1)
+    return 0
+
+
+def run_in_turn(specs: Sequence[str], argv: Sequence[str]) -> int:
+    """This command for one config after the other, until one fails; the exit status.
+
+    Raises ConfigError, before the first begins, for a config that does not exist and for two of the
+    same name, whose results would share a folder.
+    """
+    names = [load_config(spec).name for spec in specs]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"--config: two of {', '.join(names)} have the same name and folder")
+    workdirs, arguments = take_flag("workdir", argv[1:])
+    for spec, name in zip(specs, names, strict=True):
+        workdir = [f"--workdir={os.path.join(workdirs[-1], name)}"] if workdirs else []
+        command = [sys.executable, "-m", "slowfast_jax.main", f"--config={spec}"]
+        status = subprocess.run([*command, *arguments, *workdir]).returncode
+        if status:
+            return status
     return 0
 
 

@@ -158,6 +158,7 @@ def load(
     *,
     class_names: str | Sequence[str] | None = None,
     skip: Sequence[str] = (),
+    strip: Sequence[str] = (),
     seed: int = 0,
     fold: bool = True,
     **overrides: Any,
@@ -172,6 +173,8 @@ def load(
         default the config's. The network gets as many classes.
       skip: regular expressions over whole parameter paths that may be missing or of another shape
         in the checkpoint; they keep their random start.
+      strip: texts to remove from the names in the checkpoint, as "backbone.", each where it first
+        occurs in a name.
       seed: of the random start.
       fold: fold batch norm into the convolutions, which is faster and equal up to rounding.
       **overrides: keywords of the network (num_classes=10, average="logits", dtype="bfloat16").
@@ -196,7 +199,7 @@ def load(
     if config.test.checkpoint:
         init = initial_variables(model, seed) if skip else None
         variables, stored_names = read_weights(
-            config, variable_shapes(model), skip=skip, init=init
+            config, variable_shapes(model), skip=skip, strip=strip, init=init
         )
         names = _choose_names(names, stored_names, config)
     else:

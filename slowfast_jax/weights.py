@@ -8,11 +8,14 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from absl import logging
 from ml_collections import ConfigDict
 
-from convert.load import load_variables
-from slowfast_jax.config import ConfigError
-from slowfast_jax.training.checkpoint import load_checkpoint
+from convert import names, ports
+from convert.load import fit, strip_names
+from convert.readers import ForeignCheckpoint, read_checkpoint
+from slowfast_jax.config import ConfigError, build_model
+from slowfast_jax.models import zoo
 
 # Keywords in which a checkpoint and the network may differ: none changes what the parameters mean.
 FREE_KEYWORDS = {
@@ -45,9 +48,12 @@ def read_weights(
     shapes: Mapping,
     *,
     skip: Sequence[str] = (),
+    strip: Sequence[str] = (),
     init: Mapping | None = None,
 ) -> tuple[dict, list[str]]:
     """Variables from config.test.checkpoint, and the class names stored beside them ([]: none).
+
+    skip, strip, init: as `convert.load_variables` takes them.
 
     Raises:
       FileNotFoundError: where there is no such file or folder.
@@ -57,12 +63,10 @@ def read_weights(
     path = Path(config.test.checkpoint)
     if not path.exists():
         raise FileNotFoundError(f"weights {path} do not exist")
-    names: list[str] = []
-    if path.is_dir():
-        metadata = load_checkpoint(path)[1]
-        _check_model(path, metadata, config, skip)
-        names = list(metadata.get("class_names", []))
-    return load_variables(path, shapes, skip=skip, init=init), names
+    checkpoint = strip_names(read_checkpoint(path), strip)
+    check_origin(path, checkpoint, config, skip)
+    variables, _ = fit(checkpoint, shapes, skip=skip, init=init, source=str(path))
+    return variables, list(checkpoint.metadata.get("class_names", []))
 
 
 def describe(config: ConfigDict, class_names: Sequence[str]) -> dict[str, Any]:
@@ -76,8 +80,21 @@ def describe(config: ConfigDict, class_names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _check_model(path: Path, metadata: Mapping, config: ConfigDict, skip: Sequence[str]) -> None:
-    """Compares the model that a checkpoint says it is of with the config's."""
+def check_origin(
+    path: str | Path, checkpoint: ForeignCheckpoint, config: ConfigDict, skip: Sequence[str]
+) -> None:
+    """ConfigError where a checkpoint of our own says that it is of another model than the config's,
+    and where another program's networks compute something else than it with the same parameters.
+    (With `skip`, training goes on from there: then that is a warning.)
+    """
+    if checkpoint.kind != "orbax":
+        problem = _check_program(path, checkpoint, config)
+        if problem and not skip:
+            raise ConfigError(problem)
+        if problem:
+            logging.warning("%s", problem)
+        return
+    metadata = checkpoint.metadata
     stored = dict(metadata.get("model", {}))
     wanted = json.loads(json.dumps(config.model.to_dict()))  # tuples as JSON gives them back
     free = FREE_KEYWORDS | ({"num_classes"} if skip else set())
@@ -98,3 +115,29 @@ def _check_model(path: Path, metadata: Mapping, config: ConfigDict, skip: Sequen
             + ". Choose the config it was saved with, or set these (a list of class names sets "
             "num_classes)"
         )
+
+
+def _check_program(path: str | Path, checkpoint: ForeignCheckpoint, config: ConfigDict) -> str:
+    """What the config's network lacks to compute what the file's program does; "" for nothing."""
+    scheme = names.scheme_of(checkpoint.tensors)
+    needed = ports.keywords(checkpoint.tensors, scheme)
+    model = build_model(config)
+    different = {k: v for k, v in needed.items() if getattr(model, k, None) != v}
+    if not different:
+        return ""
+    known = {name: zoo.create(name) for name in zoo.ZOO}
+    wanted = needed | {"detection": getattr(model, "detection", False)}
+    takes = [
+        name for name, other in known.items()
+        if type(other) is type(model)
+        and all(getattr(other, k, None) == v for k, v in wanted.items())
+    ]
+    listed = ", ".join(
+        f"{key}={value!r} (the config has {getattr(model, key, None)!r})"
+        for key, value in different.items()
+    )
+    return (
+        f"{path} has the names of {scheme}, whose networks compute something else than "
+        f"{config.name} with the same parameters: for the same numbers they need {listed}. Set "
+        f"these keywords, or choose a model that has them ({', '.join(takes) or 'none yet'})"
+    )

@@ -30,8 +30,9 @@ def test_every_published_model_has_a_complete_config(name):
     assert config.is_locked
     assert set(config.protocol) == set(zoo.PROTOCOL)
     assert config.model.name == name
-    assert config.task == ("detection" if name.startswith("ava/") else "classification")
     model = build_model(config)
+    boxes = name.startswith(("ava/", "mmaction2/ava_", "paddlevideo/ava_"))
+    assert config.task == ("detection" if boxes else "classification")
     assert model.num_frames == config.protocol.num_frames
     assert model.crop_size == config.protocol.train_crop
     assert model.mean == config.protocol.mean

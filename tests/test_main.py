@@ -82,6 +82,36 @@ def test_summary_prints_the_networks_size():
     assert "3,794,322" in result.stdout and "head" in result.stdout
 
 
+def test_several_configs_run_in_turn():
+    result = run("--config=kinetics/mini", "--mode=summary", "--config", "kinetics/x3d_xs")
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines.index("kinetics/mini") < lines.index("kinetics/x3d_xs")
+
+
+def test_each_config_has_a_folder_of_its_own(monkeypatch):
+    commands = []
+
+    def ran(command):
+        commands.append(command[3:])
+        return subprocess.CompletedProcess(command, 3 if "x3d_s" in command[3] else 0)
+
+    monkeypatch.setattr(main.subprocess, "run", ran)
+    specs = ["kinetics/mini", "kinetics/x3d_s", "kinetics/x3d_xs"]
+    argv = ["main", "--workdir", "runs", "--config.test.batch_size=3"]
+    assert main.run_in_turn(specs, argv) == 3
+    override = "--config.test.batch_size=3"
+    assert commands == [
+        [f"--config={spec}", override, f"--workdir={os.path.join('runs', spec)}"]
+        for spec in specs[:2]
+    ]
+    with pytest.raises(ConfigError, match="did you mean kinetics/mini"):
+        main.run_in_turn(["kinetics/mini", "kinetics/mimi"], argv)
+    with pytest.raises(ConfigError, match="the same name and folder"):
+        main.run_in_turn(["kinetics/mini", "kinetics/mini"], argv)
+    assert len(commands) == 2
+
+
 def test_a_missing_list_is_one_line_and_status_1():
     result = run("--config=kinetics/mini", "--config.data.root=nowhere")
     assert result.returncode == 1

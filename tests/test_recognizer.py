@@ -9,14 +9,14 @@ import pytest
 from absl import logging as absl_logging
 
 import slowfast_jax
-from convert.load import CheckpointMismatch
+from convert import CheckpointMismatch, pyslowfast_tensors, write_pyth
 from data_pipelines import mini
 from data_pipelines.transforms import resize_short_side, uniform_crop
 from data_pipelines.video import VideoError, read_frames
 from slowfast_jax.config import ConfigError, build_model, load_config
 from slowfast_jax.recognizer import load
-from slowfast_jax.training.checkpoint import save_checkpoint
-from slowfast_jax.weights import describe, initial_variables, variable_shapes
+from slowfast_jax.training.checkpoint import load_checkpoint, save_checkpoint
+from slowfast_jax.weights import describe, initial_variables, read_weights, variable_shapes
 from tests.shared import REAL, ROOT, needs_real
 
 CLIP = np.zeros((2, 4, 32, 32, 3), np.uint8)
@@ -236,6 +236,32 @@ def test_a_checkpoint_of_another_model_is_refused(tiny, tmp_path):
         load("test/tiny", path, std=(0.1, 0.1, 0.1))
     recognizer = load("test/tiny", path, num_classes=5, skip=("head/.*",))
     assert recognizer(CLIP).shape == (2, 5)
+
+
+def test_a_checkpoint_of_ours_is_read_once(tiny, tmp_path, monkeypatch):
+    path, reads = save(tmp_path / "saved", load_config("test/tiny")), []
+
+    def counted(directory):
+        reads.append(directory)
+        return load_checkpoint(directory)
+
+    monkeypatch.setattr("slowfast_jax.training.checkpoint.load_checkpoint", counted)
+    load("test/tiny", path)
+    assert len(reads) == 1
+
+
+def test_names_in_the_weights_are_stripped(tmp_path):
+    config = load_config("kinetics/mini")
+    shapes = variable_shapes(build_model(config))
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    tensors = {f"backbone.{n}": a for n, a in pyslowfast_tensors(zeros).items()}
+    write_pyth(tmp_path / "w.pyth", tensors)
+    config.test.checkpoint = str(tmp_path / "w.pyth")
+    with pytest.raises(CheckpointMismatch, match="strip="):
+        read_weights(config, shapes)
+    variables, names = read_weights(config, shapes, strip=("backbone.",))
+    assert names == []
+    assert jax.tree.structure(variables) == jax.tree.structure(zeros)
 
 
 def test_missing_weights(tiny):

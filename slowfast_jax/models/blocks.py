@@ -129,7 +129,8 @@ def basic(
 class NonLocal(nn.Module):
     """Every position looks at every other one (https://arxiv.org/abs/1711.07971, figure 2).
 
-    theta reads the full map, phi and g the max-pooled one. "softmax" scales the affinities by
+    theta reads the full map, phi and g the max-pooled one (`pool_first=False`: they are convolved
+    and then pooled, as in MMAction2's networks). "softmax" scales the affinities by
     `inner ** -0.5` and normalises over the keys; "dot_product" divides by the number of keys.
     `group` > 1 folds time into the batch first.
     """
@@ -138,17 +139,21 @@ class NonLocal(nn.Module):
     mode: str = "dot_product"
     pool: Triple = (1, 2, 2)
     group: int = 1
+    pool_first: bool = True
     zero_init_final_bn: bool = True
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         shape, inner = x.shape, x.shape[-1] // 2
         x = x.reshape(shape[0] * self.group, shape[1] // self.group, *shape[2:])
-        pooled = x if self.pool == (1, 1, 1) else max_pool(x, self.pool, self.pool)
+        pooled = self._pool(x) if self.pool_first else x
         theta, phi, g = (
-            Conv3D(inner, use_bias=True, name=name)(source).reshape(x.shape[0], -1, inner)
+            Conv3D(inner, use_bias=True, name=name)(source)
             for name, source in (("theta", x), ("phi", pooled), ("g", pooled))
         )
+        if not self.pool_first:
+            phi, g = self._pool(phi), self._pool(g)
+        theta, phi, g = (y.reshape(x.shape[0], -1, inner) for y in (theta, phi, g))
         affinity = jnp.einsum("nqc,nkc->nqk", theta, phi)  # (N, T*H*W, pooled positions)
         if self.mode == "softmax":
             affinity = nn.softmax(affinity * inner**-0.5)
@@ -161,6 +166,9 @@ class NonLocal(nn.Module):
             y, "out", shape[-1], use_bias=True, zero_scale=self.zero_init_final_bn
         )
         return (x + y).reshape(shape)
+
+    def _pool(self, x: jax.Array) -> jax.Array:
+        return x if self.pool == (1, 1, 1) else max_pool(x, self.pool, self.pool)
 
 
 class ResBlock(nn.Module):

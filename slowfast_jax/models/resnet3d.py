@@ -70,6 +70,7 @@ class ResNet3D(nn.Module):
       strides, dilations: spatial, per stage 2 to 5. stride_1x1: the stride is in a, not in b.
       nonlocal_blocks: per stage, the indices of the blocks that a non-local block follows.
       nonlocal_pool, nonlocal_group: per stage. nonlocal_mode: "dot_product" or "softmax".
+      nonlocal_pool_first: see `blocks.NonLocal`.
       num_frames, crop_size: clip of the recipe; they fix the head's window (see `BasicHead`).
       head_pool: "window", or "global" to pool whatever size arrives.
       detection, roi_*: the ROI head, which takes boxes.
@@ -92,6 +93,7 @@ class ResNet3D(nn.Module):
     nonlocal_mode: str = "dot_product"
     nonlocal_pool: Sequence[Triple] = ((1, 2, 2),) * 4
     nonlocal_group: Sequence[int] = (1, 1, 1, 1)
+    nonlocal_pool_first: bool = True
     num_frames: int = 8
     crop_size: int = 224
     head_pool: str = "window"
@@ -174,7 +176,7 @@ def make_stage(
         nonlocal_blocks=nonlocal_blocks,
         make_nonlocal=partial(
             NonLocal, mode=net.nonlocal_mode, pool=tuple(nonlocal_pool), group=nonlocal_group,
-            zero_init_final_bn=net.zero_init_final_bn,
+            pool_first=net.nonlocal_pool_first, zero_init_final_bn=net.zero_init_final_bn,
         ),
         name=name,
     )

@@ -75,6 +75,7 @@ class SlowFast(nn.Module):
     nonlocal_mode: str = "dot_product"
     nonlocal_pool: Sequence[Sequence[Triple]] = (((1, 2, 2),) * 4, ((1, 2, 2),) * 4)
     nonlocal_group: Sequence[Sequence[int]] = ((1, 1, 1, 1), (1, 1, 1, 1))
+    nonlocal_pool_first: bool = True
     alpha: int = 4
     beta: int = 8
     fusion_ratio: int = 2

@@ -72,16 +72,38 @@ def kinetics_slowfast(frames: int = 32, **model: Any) -> dict[str, Any]:
     return entry(SlowFast, slowfast(**model), num_frames=frames, sampling_rate=2)
 
 
-def mmaction_slowfast(depth: tuple[int, int], alpha: int, kernel: int) -> dict[str, Any]:
+ALL_BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+# MMAction2's box networks: the last stage keeps its stride and is not dilated.
+MMACTION_AVA = dict(
+    num_classes=80, detection=True, activation="sigmoid", strides=(1, 2, 2, 1), roi_resolution=8
+)
+
+
+def mmaction_slowfast(
+    depth: tuple[int, int], alpha: int, kernel: int, class_names: str = "kinetics400", **model: Any
+) -> dict[str, Any]:
     """MMAction2's networks: strided slow frames, no norm in the laterals, global pooling."""
-    all_blocks = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
     model = dict(
         num_classes=400, depth=depth, alpha=alpha, fusion_kernel=kernel, slow_frames="stride",
         lateral_norm=False, head_pool="global",
-        num_block_temp_kernel=tuple(all_blocks[d] for d in depth),
-    )
+        num_block_temp_kernel=tuple(ALL_BLOCKS[d] for d in depth),
+    ) | model
     return entry(
-        SlowFast, model, num_frames=32, sampling_rate=2, mean=IMAGENET_MEAN, std=IMAGENET_STD
+        SlowFast, model, class_names,
+        num_frames=32, sampling_rate=2, mean=IMAGENET_MEAN, std=IMAGENET_STD,
+    )
+
+
+def mmaction_slowonly(
+    frames: int, rate: int, depth: int = 50, class_names: str = "kinetics400", **model: Any
+) -> dict[str, Any]:
+    model = dict(
+        num_classes=400, arch="slow", depth=depth, head_pool="global",
+        num_block_temp_kernel=ALL_BLOCKS[depth],
+    ) | model
+    return entry(
+        ResNet3D, model, class_names,
+        num_frames=frames, sampling_rate=rate, mean=IMAGENET_MEAN, std=IMAGENET_STD,
     )
 
 
@@ -161,6 +183,29 @@ ZOO: dict[str, dict[str, Any]] = {
     "kinetics/slowfast_8x8_r101": mmaction_slowfast((101, 101), alpha=4, kernel=7),
     "kinetics/slowfast_4x16_r152": mmaction_slowfast((152, 50), alpha=8, kernel=5),
     "kinetics/slowfast_8x8_r152": mmaction_slowfast((152, 50), alpha=4, kernel=7),
+    # MMAction2's other files, Kinetics-400 and AVA
+    "mmaction2/slowfast_4x16_r50": mmaction_slowfast((50, 50), alpha=8, kernel=5),
+    "mmaction2/slowfast_8x8_r50": mmaction_slowfast((50, 50), alpha=4, kernel=7),
+    "mmaction2/slowfast_8x8_r50_steplr": mmaction_slowfast(
+        (50, 50), alpha=4, kernel=7, lateral_norm=True
+    ),
+    "mmaction2/slowonly_4x16_r50": mmaction_slowonly(4, 16),
+    "mmaction2/slowonly_8x8_r50": mmaction_slowonly(8, 8),
+    "mmaction2/slowonly_8x8_r101": mmaction_slowonly(8, 8, 101),
+    "mmaction2/slowonly_nl_4x16_r50": mmaction_slowonly(
+        4, 16, nonlocal_blocks=((), (0, 2), (0, 2, 4), ()), nonlocal_mode="softmax",
+        nonlocal_pool_first=False,
+    ),
+    "mmaction2/ava_slowfast_4x16_r50": mmaction_slowfast((50, 50), 8, 5, "ava", **MMACTION_AVA),
+    "mmaction2/ava_slowfast_8x8_r50": mmaction_slowfast((50, 50), 4, 7, "ava", **MMACTION_AVA),
+    "mmaction2/ava_slowonly_4x16_r50": mmaction_slowonly(4, 16, 50, "ava", **MMACTION_AVA),
+    "mmaction2/ava_slowonly_8x8_r50": mmaction_slowonly(8, 8, 50, "ava", **MMACTION_AVA),
+    "mmaction2/ava_slowonly_8x8_r101": mmaction_slowonly(8, 8, 101, "ava", **MMACTION_AVA),
+    # PaddleVideo's box network (its Kinetics networks are PySlowFast's)
+    "paddlevideo/ava_slowfast_8x8_r50": entry(
+        SlowFast, slowfast(4, 5, lateral_norm=False, **MMACTION_AVA), "ava",
+        num_frames=32, sampling_rate=2, mean=IMAGENET_MEAN, std=IMAGENET_STD,
+    ),
     # AVA: the "short" ones are trained by their recipes, the others are the Caffe2 weights
     "ava/slow_8x8_r50_short": ava_slow(),
     "ava/slowfast_32x2_r50_short": ava_slowfast(alpha=4, kernel=7, test_crop=224),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from convert import CheckpointMismatch, export_pyth, load_variables, read_checkpoint, write_pyth
-from convert.load import fit
+from convert.load import fit, strip_names
 from convert.readers import ForeignCheckpoint
 from convert.torch_file import pyslowfast_tensors
 from slowfast_jax.models import zoo
@@ -37,7 +37,7 @@ def without_splits(tensors: dict) -> dict:
 @pytest.mark.parametrize("name", manifests("models", "TINY_"))
 def test_tiny_networks_from_pyth(name, tmp_path):
     tensors = weights_rule().make_weights(manifest("models", name))
-    write_pyth(tmp_path / "w.pyth", tensors, cfg="A: 1", epoch=7)
+    write_pyth(tmp_path / "w.pyth", tensors)
     wanted = expected_variables(without_splits(tensors))
     assert_same(load_variables(tmp_path / "w.pyth", shapes_of(wanted)), wanted)
 
@@ -73,6 +73,18 @@ def test_split_statistics_are_aggregated_where_only_they_exist():
     assert np.ptp(means, axis=0).max() > 0
 
 
+@needs_parity
+def test_export_has_all_that_a_network_with_split_norms_asks_for():
+    """Its loader takes `X.bn` of the file for `X.bn.bn` and, tiled, for `X.bn.split_bn`."""
+    tensors = weights_rule().make_weights(manifest("models", SUBBN))
+    exported = pyslowfast_tensors(expected_variables(without_splits(tensors)))
+    wanted = {name.replace("bn.split_bn.", "bn.").replace("bn.bn.", "bn.") for name in tensors}
+    assert set(exported) == wanted
+    for name in (name for name in tensors if ".split_bn." in name):
+        plain = exported[name.replace("bn.split_bn.", "bn.")]
+        assert plain.ndim == 0 or tensors[name].size % plain.size == 0
+
+
 def mini(seed: int = 0, **overrides):
     """Shapes, variables and PySlowFast tensors of the small network, with some class count."""
     shapes = mini_shapes(**overrides)
@@ -94,6 +106,31 @@ def test_round_trip_is_exact(prefix):
     assert {n: a.tobytes() for n, a in again.items()} == {
         n: a.tobytes() for n, a in tensors.items()
     }
+
+
+@pytest.mark.parametrize("prefix", ["backbone.", "encoder_q.", "module.backbone.model."])
+def test_a_prefix_of_another_program_is_named_and_stripped(prefix, tmp_path):
+    shapes, variables, tensors = mini()
+    wrapped = checkpoint_of(tensors, prefix)
+    with pytest.raises(CheckpointMismatch) as error:
+        fit(wrapped, shapes)
+    text = prefix.removeprefix("module.")
+    assert f'strip=("{text}",)' in str(error.value)
+    assert_same(fit(strip_names(wrapped, [text]), shapes)[0], variables)
+    write_pyth(tmp_path / "w.pyth", wrapped.tensors)
+    assert_same(load_variables(tmp_path / "w.pyth", shapes, strip=[text]), variables)
+
+
+def test_texts_are_stripped_once_and_in_turn():
+    names_of = {"backbone.a.backbone.b": 1, "c.backbone.x.d": 2, "plain": 3}
+    checkpoint = ForeignCheckpoint("torch zip", names_of, {})
+    stripped = strip_names(checkpoint, ["backbone.", "x."])
+    assert stripped.tensors == {"a.backbone.b": 1, "c.d": 2, "plain": 3}
+    assert strip_names(checkpoint, ()).tensors == names_of
+    with pytest.raises(ValueError, match="strip='head.': no name .* backbone.a.backbone.b"):
+        strip_names(checkpoint, ["head."])
+    with pytest.raises(ValueError, match="c.backbone.x.d and c.x.d the same name"):
+        strip_names(ForeignCheckpoint("", names_of | {"c.x.d": 4}, {}), ["backbone."])
 
 
 def test_2d_kernels_are_inflated():

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from convert import export_pyth, read_checkpoint
+from convert import export_pyth, pyslowfast_tensors, read_checkpoint, write_pyth
 from convert.__main__ import cli
 from convert.verify import describe_outputs
 from slowfast_jax.training.checkpoint import load_checkpoint
@@ -24,7 +24,7 @@ def sane_variables():
 
 @pytest.fixture
 def pyth(tmp_path, sane_variables):
-    export_pyth(tmp_path / "w.pyth", sane_variables, cfg="A: 1", epoch=9)
+    export_pyth(tmp_path / "w.pyth", sane_variables, cfg="A: 1")
     return str(tmp_path / "w.pyth")
 
 
@@ -43,7 +43,7 @@ def test_there_and_back(tmp_path, pyth, sane_variables, capsys):
     assert_same(variables, sane_variables)
     assert metadata["model"]["name"] == "kinetics/mini"
     assert metadata["converted_from"] == {
-        "file": "w.pyth", "format": "torch zip", "cfg": "A: 1", "epoch": 9
+        "file": "w.pyth", "format": "torch zip", "cfg": "A: 1"
     }
 
     assert cli([ours, back, *MINI]) == 0
@@ -88,6 +88,19 @@ def test_another_class_count(tmp_path, capsys):
     kernel = load_checkpoint(ours)[0]["params"]["head"]["projection"]["kernel"]
     assert kernel.shape == (320, 4)
     assert 0.001 < kernel.std() < 0.1
+
+
+def test_a_prefix_is_stripped(tmp_path, sane_variables, capsys):
+    tensors = {f"encoder_q.{n}": a for n, a in pyslowfast_tensors(sane_variables).items()}
+    wrapped, ours = str(tmp_path / "wrapped.pyth"), str(tmp_path / "ours")
+    write_pyth(wrapped, tensors)
+    assert cli([wrapped, ours, *MINI]) == 1
+    error = capsys.readouterr().err
+    assert "names of PySlowFast behind 'encoder_q.'" in error
+    assert "--strip" in error
+    assert cli([wrapped, ours, *MINI, "--strip", "encoder_q.", "--verify"]) == 0
+    assert "the way back gives the same bytes for 312 tensors" in capsys.readouterr().out
+    assert_same(load_checkpoint(ours)[0], sane_variables)
 
 
 def test_bad_input_is_named(tmp_path, capsys):

@@ -31,7 +31,7 @@ from tests.shared import REAL, needs_parity, needs_real
 @pytest.fixture
 def torch_zip(tmp_path):
     path = tmp_path / "w.pyth"
-    write_pyth(path, TENSORS, cfg="A: {B: 1}\n", epoch=41)
+    write_pyth(path, TENSORS, cfg="A: {B: 1}\n")
     return path
 
 
@@ -40,7 +40,7 @@ def test_zip_with_metadata(torch_zip):
     assert checkpoint.kind == "torch zip"
     assert_tensors(checkpoint.tensors)
     assert checkpoint.metadata == {
-        "epoch": 41, "cfg": "A: {B: 1}\n", "container": "model_state", "other": ["optimizer_state"]
+        "cfg": "A: {B: 1}\n", "container": "model_state", "other": []
     }
 
 

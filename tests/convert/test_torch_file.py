@@ -14,11 +14,12 @@ from tests.convert.torch_pickles import TENSORS, assert_tensors
 @pytest.mark.parametrize("weights_only", [True, False])
 def test_torch_reads_what_we_write(tmp_path, weights_only):
     torch = pytest.importorskip("torch")
-    cfg, epoch = "MODEL:\n  NAME: größer\n", 2**40
-    write_pyth(tmp_path / "w.pyth", TENSORS, cfg=cfg, epoch=epoch)
+    cfg = "MODEL:\n  NAME: größer\n"
+    write_pyth(tmp_path / "w.pyth", TENSORS, cfg=cfg)
     found = torch.load(tmp_path / "w.pyth", map_location="cpu", weights_only=weights_only)
-    assert list(found) == ["epoch", "model_state", "optimizer_state", "cfg"]
-    assert (found["epoch"], found["cfg"], found["optimizer_state"]) == (epoch, cfg, {})
+    # With an "epoch" PySlowFast's loader would ask for an optimizer's state when it fine-tunes.
+    assert list(found) == ["model_state", "cfg"]
+    assert found["cfg"] == cfg
     assert type(found["model_state"]) is collections.OrderedDict
     assert_tensors({name: t.numpy() for name, t in found["model_state"].items()})
     assert not any(t.requires_grad for t in found["model_state"].values())
@@ -66,7 +67,7 @@ def test_unknown_element_types_are_refused(tmp_path):
 
 def test_export_and_back_is_exact(tmp_path):
     variables = random_variables(mini_shapes())
-    written = export_pyth(tmp_path / "w.pyth", variables, cfg="A: 1", epoch=2)
+    written = export_pyth(tmp_path / "w.pyth", variables, cfg="A: 1")
     checkpoint = read_checkpoint(tmp_path / "w.pyth")
     assert_tensors(checkpoint.tensors, written)
     assert checkpoint.metadata["cfg"] == "A: 1"

@@ -9,10 +9,12 @@ import pytest
 
 from convert import load_variables
 from convert.torch_file import write_pyth
+from slowfast_jax.models import zoo
 from slowfast_jax.models.fold import fold_batch_norm
+from slowfast_jax.models.slowfast import SlowFast
 from slowfast_jax.summary import count, totals
 from tests.models import cases, taps
-from tests.shared import needs_parity
+from tests.shared import PARITY, needs_parity
 
 QUICK = ("TINY_", "X3D_XS")
 # Split batch norm keeps its affine in a separate multiply-add that the recording did not count.
@@ -137,3 +139,107 @@ def test_pytorchvideo(name, tmp_path):
     assert relative(logits, recorded["output"]) < 1e-4
     softmax = np.asarray(jax.nn.softmax(recorded["output"]))
     assert np.abs(np.asarray(endpoints["probs"]) - softmax).max() < 1e-5
+
+
+# Cases of other programs and the zoo entries for their files.
+MMACTION2 = {
+    "slowfast_r50_4x16": "mmaction2/slowfast_4x16_r50",
+    "slowfast_r50_8x8": "mmaction2/slowfast_8x8_r50",
+    "slowfast_r50_8x8_steplr": "mmaction2/slowfast_8x8_r50_steplr",
+    "slowfast_r101-r50_4x16": "kinetics/slowfast_4x16_r101",
+    "slowfast_r101_8x8": "kinetics/slowfast_8x8_r101",
+    "slowfast_r152-r50_4x16": "kinetics/slowfast_4x16_r152",
+    "slowfast_r152-r50_8x8": "kinetics/slowfast_8x8_r152",
+    "slowonly_r50_4x16": "mmaction2/slowonly_4x16_r50",
+    "slowonly_r50_8x8": "mmaction2/slowonly_8x8_r50",
+    "slowonly_r101_8x8": "mmaction2/slowonly_8x8_r101",
+    "slowonly_r50_nl_4x16": "mmaction2/slowonly_nl_4x16_r50",
+    "ava_slowfast_r50_4x16": "mmaction2/ava_slowfast_4x16_r50",
+    "ava_slowfast_r50_8x8": "mmaction2/ava_slowfast_8x8_r50",
+    "ava_slowonly_r50_4x16": "mmaction2/ava_slowonly_4x16_r50",
+    "ava_slowonly_r50_8x8": "mmaction2/ava_slowonly_8x8_r50",
+    "ava_slowonly_r101_8x8": "mmaction2/ava_slowonly_8x8_r101",
+}
+PADDLE = {
+    "SLOWFAST": "kinetics/slowfast_4x16_r50",
+    "DYGRAPH_SLOWFAST": "kinetics/slowfast_4x16_r50",
+    "SLOWFAST_MULTIGRID": "kinetics/slowfast_8x8_r50",
+    "AVA": "paddlevideo/ava_slowfast_8x8_r50",
+}
+PADDLE_TINY = dict(num_classes=5, depth=18, width=2, beta=2, fusion_kernel=5, num_frames=16,
+                   crop_size=64, num_block_temp_kernel=((2, 2, 2, 2),) * 2)
+
+
+def run_port(folder, name, path, model):
+    """Logits and probabilities of a case, with the weights of a file; rows of boxes in a row."""
+    case = cases.manifest(folder, name)
+    clip, boxes = cases.clip_and_boxes(case)
+    variables = load_variables(path, shapes_of(model, clip, boxes))
+    _, endpoints = jax.jit(model.apply)(variables, clip, boxes)
+    logits, probs = np.asarray(endpoints["logits"]), np.asarray(endpoints["probs"])
+    if boxes is not None:
+        return cases.rows_of(case, logits), cases.rows_of(case, probs)
+    return logits, probs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MMACTION2)
+def test_mmaction2(name, tmp_path):
+    case, recorded = cases.manifest("mmaction2", name), cases.outputs("mmaction2", name)
+    write_pyth(tmp_path / "w.pth", cases.load_rule().make_weights(case))
+    model = zoo.create(MMACTION2[name])
+    logits, probs = run_port("mmaction2", name, tmp_path / "w.pth", model)
+    if model.detection:
+        recorded = {key: recorded[key][:, 1:] for key in ("logits", "probs")}  # without background
+    else:
+        logits, probs = logits[:, 0, 0, 0], probs.mean(0)
+    assert relative(logits, recorded["logits"]) < 1e-4
+    assert np.abs(probs - recorded["probs"]).max() < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PADDLE)
+def test_paddle(name, tmp_path):
+    case, recorded = cases.manifest("paddlevideo", name), cases.outputs("paddlevideo", name)
+    write_pyth(tmp_path / "w.pth", cases.load_rule().make_weights(case))
+    model = zoo.create(PADDLE[name])
+    logits, probs = run_port("paddlevideo", name, tmp_path / "w.pth", model)
+    if model.detection:  # without background; empty boxes, which we refuse, get the bias there
+        wide = recorded["boxes"][:, 3] > recorded["boxes"][:, 1]
+        recorded = {key: recorded[key][wide, 1:] for key in ("logits", "probs")}
+        logits, probs = logits[wide], probs[wide]
+        assert len(logits) == 5
+    assert relative(logits, recorded["logits"]) < 1e-4
+    assert np.abs(probs - recorded["probs"]).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["TINY_SLOWFAST", "DYGRAPH_TINY_SLOWFAST"])
+def test_files_that_paddle_wrote(name):
+    recorded = cases.outputs("paddlevideo", name)
+    path = PARITY / "paddlevideo" / f"{name.lower()}.pdparams"
+    logits, probs = run_port("paddlevideo", name, path, SlowFast(**PADDLE_TINY))
+    assert relative(logits, recorded["logits"]) < 1e-4
+    assert np.abs(probs - recorded["probs"]).max() < 1e-5
+
+
+def test_a_file_that_mindspore_wrote():
+    """All but ROIAlign, which it computes in a way of its own, and what follows."""
+    case, recorded = cases.manifest("mindspore", "TINY_AVA"), cases.outputs("mindspore", "TINY_AVA")
+    clip = cases.clip_and_boxes(case | {"boxes": None})[0]
+    boxes = np.array(case["boxes"], np.float32)[:, :3]
+    model = cases.network(case["cfg"] | {
+        "DATA": {"NUM_FRAMES": 16, "TRAIN_CROP_SIZE": 224, "MEAN": [0.45] * 3, "STD": [0.225] * 3},
+        "MULTIGRID": {"SHORT_CYCLE": False},
+        "NONLOCAL": cases.manifest("models", "AVA_SLOWFAST_32x2_R50_SHORT")["cfg"]["NONLOCAL"],
+    })
+    path = PARITY / "mindspore" / "tiny_slowfast.ckpt"
+    variables = load_variables(path, shapes_of(model, clip, boxes))
+    _, endpoints = jax.jit(model.apply)(variables, clip, boxes)
+    endpoints = {k: np.asarray(v) for k, v in endpoints.items()}
+    of_the_backbone = [tap for tap in taps.names(recorded) if not tap.startswith("head.")]
+    assert len(of_the_backbone) == 12
+    for tap in of_the_backbone:
+        ours = endpoints[taps.endpoint_of(tap, endpoints)]
+        assert taps.compare(recorded, tap, ours) < 1e-4, tap
+    kernel = variables["params"]["head"]["projection"]["kernel"]
+    assert kernel.shape == (96, 7)

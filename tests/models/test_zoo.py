@@ -37,6 +37,21 @@ PARAMETERS = {
     "kinetics/slowfast_8x8_r101": 62_912_312,  # M
     "kinetics/slowfast_4x16_r152": 84_843_704,  # M
     "kinetics/slowfast_8x8_r152": None,  # nobody printed it
+    "mmaction2/slowfast_4x16_r50": 34_479_288,  # M
+    "mmaction2/slowfast_8x8_r50": 34_565_560,  # M
+    "mmaction2/slowfast_8x8_r50_steplr": 34_566_488,  # M
+    "mmaction2/slowonly_4x16_r50": 32_454_096,  # M
+    "mmaction2/slowonly_8x8_r50": 32_454_096,  # M
+    "mmaction2/slowonly_8x8_r101": 60_359_120,  # M
+    # M has no bias in non-local outputs, and a column 0 in box networks.
+    "mmaction2/slowonly_nl_4x16_r50": 39_808_464 + 2 * 512 + 3 * 1024,
+    "mmaction2/ava_slowfast_4x16_r50": 33_743_993 - 2305,
+    "mmaction2/ava_slowfast_8x8_r50": 33_830_265 - 2305,
+    "mmaction2/ava_slowonly_4x16_r50": 31_800_465 - 2049,
+    "mmaction2/ava_slowonly_8x8_r50": 31_800_465 - 2049,
+    "mmaction2/ava_slowonly_8x8_r101": 59_705_489 - 2049,
+    # Without column 0 and the norms of the laterals, which PaddleVideo stores and does not use.
+    "paddlevideo/ava_slowfast_8x8_r50": 33_744_921 - 2305 - 2 * (16 + 64 + 128 + 256),
     "ava/slow_8x8_r50": 31_798_416,
     "ava/slow_8x8_r50_short": 31_798_416,
     "ava/slowfast_32x2_r50": 33_828_888,
