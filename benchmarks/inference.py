@@ -4,36 +4,32 @@
     python -m benchmarks.inference --models x3d_m --against eager,channels_last --breakdown
 
 PyTorch runs as it comes (eager, contiguous), in its channels-last layout, and through torch.compile
-with frozen weights, which needs a C++ compiler and a minute or two a model. Both sides take a
-normalised float32 clip in their own layout and return probabilities. PyTorch stays on the CPU;
-where JAX has an accelerator, `--against ""` times ours alone.
+with frozen weights, which needs a C++ compiler and a minute or two a model; it has a process of its
+own. Both sides take a normalised float32 clip in their own layout and return probabilities. PyTorch
+stays on the CPU; where JAX has an accelerator, `--against ""` times ours alone.
 """
 
 import argparse
 import statistics
-import time
 
 import jax
 import numpy as np
-import torch
 
 from benchmarks import layers, measure, sides
+from benchmarks.torch_process import TorchProcess
+from slowfast_jax.huge_pages import TUNABLE, restart_with_huge_pages
 from slowfast_jax.models.fold import fold_batch_norm
 
 KINDS = ("stem", "1x1x1", "1x3x3", "3x1x1", "depthwise", "lateral", "pool")
 
 
 def main() -> None:
-    parser = measure.options(__doc__)
-    parser.add_argument("--models", type=measure.names(sides.MODELS), help="of the zoo",
-                        default="slowfast_8x8_r50,x3d_m,i3d_8x8_r50,slow_8x8_r50")
-    parser.add_argument("--against", type=measure.names(measure.FORMS),
-                        default=",".join(measure.FORMS), help="ways to run PyTorch (default: all)")
-    parser.add_argument("--size", type=int, help="pixels (default: the zoo's test crop)")
+    parser = measure.sides(__doc__, sides.MODELS, "slowfast_8x8_r50,x3d_m,i3d_8x8_r50,slow_8x8_r50")
     parser.add_argument("--breakdown", action="store_true", help="our time by kind of layer")
     options = parser.parse_args()
+    if options.huge_pages != "none":
+        restart_with_huge_pages()
     measure.pin(options.threads)
-    torch.set_num_threads(options.threads)
     results = []
     for name in options.models:
         result = compare(f"kinetics/{name}", options)
@@ -49,23 +45,18 @@ def compare(name: str, options: argparse.Namespace) -> dict:
     """Times every side on one model; a row of what `measure.report` takes."""
     shape = layers.clip_shape(name, options.batch, options.size or "test_crop")
     clip = sides.random_clip(shape)
-    reference = sides.torch_side(name).eval()
-    model, variables = fold_batch_norm(*sides.our_side(name, reference))
-    variables, our_clip = jax.device_put((variables, clip))
-    forward = jax.jit(lambda v, x: model.apply(v, x)[1]["probs"])
-
-    begin = time.perf_counter()
-    probs = {"ours": np.asarray(forward(variables, our_clip))}
-    first_call = {"ours": time.perf_counter() - begin}
-    contestants = {"ours": lambda: forward(variables, our_clip).block_until_ready()}
-    with torch.no_grad():
-        for form, (run, x) in sides.torch_forms(reference, clip, options.against, True).items():
-            begin = time.perf_counter()
-            probs[form] = run(x).numpy()
-            first_call[form] = time.perf_counter() - begin
-            contestants[form] = lambda run=run, x=x: run(x)
-        with measure.Others() as others:
-            seconds = measure.in_turn(contestants | sides.matmuls(), options.rounds)
+    settings = TUNABLE if options.huge_pages == "both" else ""
+    with TorchProcess(name, clip, options.against, options.threads, settings=settings) as theirs:
+        model, variables = fold_batch_norm(*sides.our_side(name, theirs.weights()))
+        variables, our_clip = jax.device_put((variables, clip))
+        forward = jax.jit(lambda v, x: model.apply(v, x)[1]["probs"])
+        contestants = {"ours": lambda: forward(variables, our_clip).block_until_ready()}
+        contestants |= theirs.contestants() | {"matmul, XLA": measure.jax_matmul()}
+        first_call = measure.once(contestants)
+        probs = {"ours": np.asarray(forward(variables, our_clip))}
+        probs |= {form: theirs.result(form) for form in theirs.forms}
+        with measure.Others(theirs.pid) as others:
+            seconds = measure.in_turn(contestants, options.rounds)
     found = layers.find(model, shape)
     result = dict(
         name=name, shape=shape, macs=sum(layer.macs * n for layer, n in found.items()),

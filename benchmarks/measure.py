@@ -1,6 +1,6 @@
 """What the benchmarks share: options, cores, contestants that run in turn, tables and files.
 
-Two programs are compared only when they ran in turn in one process on the same cores: on a shared
+Two programs are compared only when they ran in turn, in one run, on the same cores: on a shared
 machine the speed of a core drifts by more than what is to be measured.
 """
 
@@ -33,6 +33,19 @@ def options(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=2, help="cores to run on [%(default)s]")
     parser.add_argument("--rounds", type=int, default=10, help="timed rounds [%(default)s]")
     parser.add_argument("--json", metavar="FILE", help="write the raw figures here")
+    return parser
+
+
+def sides(description: str, models: Sequence[str], default: str) -> argparse.ArgumentParser:
+    """A parser with what the comparisons with PyTorch take."""
+    parser = options(description)
+    parser.add_argument("--models", type=names(models), default=default, help="of the zoo")
+    parser.add_argument("--against", type=names(FORMS), default=",".join(FORMS),
+                        help="ways to run PyTorch (default: all)")
+    parser.add_argument("--size", type=int, help="pixels (default: the zoo's crop)")
+    parser.add_argument("--huge-pages", choices=("ours", "both", "none"), default="ours",
+                        help="who allocates as slowfast_jax/huge_pages.py says: our programs do, "
+                        "PyTorch as it comes does not [%(default)s]")
     return parser
 
 
@@ -69,15 +82,28 @@ class Others:
 
     share = 0.0
 
+    def __init__(self, *pids: int):
+        """`pids`: processes that belong to us."""
+        self.pids = pids
+
     def __enter__(self):
-        self.begin = (time.perf_counter(), self._busy(), sum(os.times()[:2]))
+        self.begin = (time.perf_counter(), self._busy(), self._own())
         return self
 
     def __exit__(self, *exception):
-        end = (time.perf_counter(), self._busy(), sum(os.times()[:2]))
+        end = (time.perf_counter(), self._busy(), self._own())
         elapsed, busy, own = (b - a for a, b in zip(self.begin, end, strict=True))
         if busy:
             self.share = max(0.0, busy - own) / (elapsed * len(os.sched_getaffinity(0)))
+
+    def _own(self) -> float:
+        """Seconds that our processes have worked."""
+        ticks = 0
+        for pid in self.pids:
+            stat = Path(f"/proc/{pid}/stat")
+            if stat.exists():  # pid (name) state ... utime stime, the 14th and 15th
+                ticks += sum(map(int, stat.read_text().rpartition(")")[2].split()[11:13]))
+        return sum(os.times()[:2]) + ticks / os.sysconf("SC_CLK_TCK")
 
     def _busy(self) -> float:
         """Seconds that our cores have worked, for whomever, or were taken away by the host."""
@@ -130,6 +156,16 @@ def in_turn(
             begin = time.perf_counter()
             contestants[name]()
             seconds[name].append(time.perf_counter() - begin)
+    return seconds
+
+
+def once(contestants: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Seconds of each contestant's first run, which compiles."""
+    seconds = {}
+    for name, run in contestants.items():
+        begin = time.perf_counter()
+        run()
+        seconds[name] = time.perf_counter() - begin
     return seconds
 
 

@@ -9,28 +9,23 @@ whole gradient: about 1e-4 between PyTorch's own forms, too, as rounding turns a
 """
 
 import argparse
-import time
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from benchmarks import layers, measure, sides
+from benchmarks.torch_process import TorchProcess
+from slowfast_jax.huge_pages import TUNABLE, restart_with_huge_pages
 
 
 def main() -> None:
-    parser = measure.options(__doc__)
-    parser.add_argument("--models", type=measure.names(sides.MODELS), help="of the zoo",
-                        default="slowfast_8x8_r50,x3d_m,i3d_8x8_r50")
-    parser.add_argument("--against", type=measure.names(measure.FORMS),
-                        default=",".join(measure.FORMS), help="ways to run PyTorch (default: all)")
-    parser.add_argument("--size", type=int, help="pixels (default: the zoo's training crop)")
+    parser = measure.sides(__doc__, sides.MODELS, "slowfast_8x8_r50,x3d_m,i3d_8x8_r50")
     options = parser.parse_args()
+    if options.huge_pages != "none":
+        restart_with_huge_pages()
     measure.pin(options.threads)
-    torch.set_num_threads(options.threads)
     results = []
     for name in options.models:
         results.append(compare(f"kinetics/{name}", options))
@@ -43,29 +38,25 @@ def compare(name: str, options: argparse.Namespace) -> dict:
     """Times every side on one model; what `measure.report` takes."""
     shape = layers.clip_shape(name, options.batch, options.size or "train_crop")
     clip, labels = sides.random_clip(shape), np.arange(options.batch)
-    reference = sides.torch_side(name).train()
-    model, variables = sides.our_side(name, reference, dropout=0.0)
-    step = our_step(model)
-    arguments = jax.device_put((variables["params"], variables["batch_stats"], clip, labels))
-
-    begin = time.perf_counter()
-    gradient, _ = jax.block_until_ready(step(*arguments))
-    first_call, difference = {"ours": time.perf_counter() - begin}, {}
-    contestants = {"ours": lambda: jax.block_until_ready(step(*arguments))}
-    target = torch.from_numpy(labels)
-    for form, (run, x) in sides.torch_forms(reference, clip, options.against, False).items():
-        contestants[form] = torch_step(run, x, target)
-        begin = time.perf_counter()
-        contestants[form]()
-        first_call[form] = time.perf_counter() - begin
-        state = reference.state_dict()  # for names and buffers; a compiled model prefixes its own
-        parameters = zip(reference.named_parameters(), run.parameters(), strict=True)
-        state |= {key: theirs.grad for (key, _), theirs in parameters}
-        difference[form] = relative_difference(
-            gradient, sides.to_variables(model, state, name)["params"]
-        )
-    with measure.Others() as others:
-        seconds = measure.in_turn(contestants | sides.matmuls(), options.rounds)
+    settings = TUNABLE if options.huge_pages == "both" else ""
+    with TorchProcess(
+        name, clip, options.against, options.threads, labels=labels, settings=settings
+    ) as theirs:
+        model, variables = sides.our_side(name, theirs.weights(), dropout=0.0)
+        step = our_step(model)
+        arguments = jax.device_put((variables["params"], variables["batch_stats"], clip, labels))
+        contestants = {"ours": lambda: jax.block_until_ready(step(*arguments))}
+        contestants |= theirs.contestants() | {"matmul, XLA": measure.jax_matmul()}
+        first_call = measure.once(contestants)
+        gradient = step(*arguments)[0]
+        difference = {
+            form: relative_difference(
+                gradient, sides.to_variables(model, theirs.result(form), name)["params"]
+            )
+            for form in theirs.forms
+        }
+        with measure.Others(theirs.pid) as others:
+            seconds = measure.in_turn(contestants, options.rounds)
     found = layers.find(model, shape)
     macs = 3 * sum(layer.macs * n for layer, n in found.items())  # forward, both gradients
     return dict(
@@ -84,16 +75,6 @@ def our_step(model) -> Callable:
         return -chosen.mean(), updated["batch_stats"]
 
     return jax.jit(jax.grad(loss, has_aux=True))
-
-
-def torch_step(model: torch.nn.Module, clip: torch.Tensor, labels: torch.Tensor) -> Callable:
-    """One such step of PyTorch; the gradients are left in the parameters."""
-
-    def step():
-        model.zero_grad(set_to_none=True)
-        F.cross_entropy(model(clip), labels).backward()
-
-    return step
 
 
 def relative_difference(ours: dict, theirs: dict) -> float:

@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from slowfast_jax.huge_pages import restart_with_huge_pages
+
 
 def predict(
     config: str,
@@ -124,4 +126,5 @@ def _positive(text: str) -> int:
 
 
 if __name__ == "__main__":
+    restart_with_huge_pages()
     sys.exit(cli())

@@ -32,7 +32,9 @@ def _forward(x, scale, bias, epsilon):
     mean = wide.mean(axes, keepdims=True)
     var = jnp.square(wide - mean).mean(axes, keepdims=True)
     inverse = jax.lax.rsqrt(var + epsilon)
-    y = (wide - mean) * (inverse * scale) + bias
+    # Not from the centred input: with one reader more XLA would keep it as an array.
+    factor = inverse * scale
+    y = wide * factor + (bias - mean * factor)
     return (y.astype(x.dtype), mean, var), (x, scale, bias, mean, inverse)
 
 
@@ -40,13 +42,13 @@ def _backward(epsilon, saved, cotangents):
     x, scale, bias, mean, inverse = saved
     axes = tuple(range(1, x.ndim - 1))
     count = x.size // (x.shape[0] * x.shape[-1])
-    dy = cotangents[0].astype(jnp.float32)
-    centred = x.astype(jnp.float32) - mean
+    dy, wide = cotangents[0].astype(jnp.float32), x.astype(jnp.float32)
     sum_dy = dy.sum(axes, keepdims=True)
-    sum_dy_centred = (dy * centred).sum(axes, keepdims=True)
-    dx = (scale * inverse) * (
-        dy - sum_dy / count - centred * (jnp.square(inverse) * sum_dy_centred / count)
-    )
+    sum_dy_centred = (dy * (wide - mean)).sum(axes, keepdims=True)
+    # dx = factor * (dy - mean of dy - centred * slope), again without the centred input
+    factor = scale * inverse
+    slope = jnp.square(inverse) * sum_dy_centred / count
+    dx = factor * dy - (factor * slope) * wide + factor * (slope * mean - sum_dy / count)
     over_groups = (*axes, 0)
     dscale = (sum_dy_centred * inverse).sum(over_groups).astype(scale.dtype)
     dbias = sum_dy.sum(over_groups).astype(bias.dtype)

@@ -1,0 +1,55 @@
+"""Programs restart once with huge pages, and only where that helps."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from slowfast_jax import huge_pages
+
+PROGRAM = """
+import os, sys
+from slowfast_jax import huge_pages
+huge_pages._helps = lambda: {helps}
+print("start", flush=True)
+huge_pages.restart_with_huge_pages()
+print(os.environ.get("GLIBC_TUNABLES"), sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    "helps, tunables, expected",
+    [
+        (True, None, ["start", "start", "glibc.malloc.hugetlb=1 ['a b', '-c']"]),
+        (True, "", ["start", " ['a b', '-c']"]),
+        (True, "glibc.malloc.check=0", ["start", "glibc.malloc.check=0 ['a b', '-c']"]),
+        (False, None, ["start", "None ['a b', '-c']"]),
+    ],
+)
+def test_restart(helps, tunables, expected):
+    environment = {k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"}
+    if tunables is not None:
+        environment["GLIBC_TUNABLES"] = tunables
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(helps=helps), "a b", "-c"],
+        env=environment, capture_output=True, text=True, check=True,
+    )
+    assert run.stdout.splitlines() == expected
+
+
+@pytest.mark.parametrize(
+    "libc, mode, helps",
+    [
+        (("glibc", "2.36"), "always [madvise] never", True),
+        (("glibc", "2.36"), "[always] madvise never", False),
+        (("glibc", "2.36"), "always madvise [never]", False),
+        (("glibc", "2.34"), "always [madvise] never", False),
+        (("", ""), "always [madvise] never", False),
+    ],
+)
+def test_where_it_helps(libc, mode, helps, tmp_path, monkeypatch):
+    (tmp_path / "enabled").write_text(mode)
+    monkeypatch.setattr(huge_pages, "MODE", tmp_path / "enabled")
+    monkeypatch.setattr(huge_pages.platform, "libc_ver", lambda: libc)
+    assert huge_pages._helps() == helps
