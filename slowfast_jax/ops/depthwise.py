@@ -8,12 +8,16 @@ import numpy as np
 from jax import lax
 
 from slowfast_jax.ops.lowering import require
+from slowfast_jax.ops.materialize import materialize
+
+LARGE_FRAME = 2**16  # elements of a frame of the output, 256 KiB in float32
 
 
 def shifts(x, kernel, strides, padding, dilation, groups):
     """A depthwise kernel: the sum of shifted copies, each times one weight per channel."""
     require(groups == x.shape[-1] == kernel.shape[-1], "shifts", "a depthwise kernel")
-    x = jnp.pad(x, ((0, 0), *((p, p) for p in padding), (0, 0)))
+    # As an array: the gradient would pad anew for every weight.
+    x = materialize(jnp.pad(x, ((0, 0), *((p, p) for p in padding), (0, 0))))
     return _sum_of_shifts(x, kernel, tuple(strides), tuple(dilation))
 
 
@@ -30,8 +34,8 @@ def _sum_of_shifts_forward(x, kernel, strides, dilation):
 
 def _sum_of_shifts_backward(strides, dilation, saved, dy):
     x, kernel = saved
-    parts = _shifted(x, kernel.shape[:3], strides, dilation)
-    dkernel = jnp.stack([(part * dy).sum((0, 1, 2, 3)) for _, part in parts])
+    dy = materialize(dy)
+    dkernel = _kernel_gradient(x, dy, kernel.shape[:3], strides, dilation)
     # For the input: dy spread by the strides, convolved with the flipped kernel.
     reach = [d * (k - 1) for d, k in zip(dilation, kernel.shape, strict=False)]
     spread = [s * (n - 1) + 1 for s, n in zip(strides, dy.shape[1:4], strict=True)]
@@ -39,10 +43,32 @@ def _sum_of_shifts_backward(strides, dilation, saved, dy):
             zip(reach, x.shape[1:4], spread, strides, strict=True)]
     dy = lax.pad(dy, jnp.zeros((), dy.dtype), [(0, 0, 0), *room, (0, 0, 0)])
     dx = _sum_of_shifts(dy, kernel[::-1, ::-1, ::-1], (1, 1, 1), dilation)
-    return dx, dkernel.reshape(kernel.shape)
+    return dx, dkernel.reshape(kernel.shape).astype(kernel.dtype)
 
 
 _sum_of_shifts.defvjp(_sum_of_shifts_forward, _sum_of_shifts_backward)
+
+
+def _kernel_gradient(x, dy, size, strides, dilation):
+    """The sum of `dy` times `x` as each weight sees it, `(weights, C)` in float32.
+
+    Large maps go frame by frame, so that what all the weights read stays in the cache.
+    """
+
+    def of_frames(x, dy):
+        parts = _shifted(x, size, strides, dilation)
+        return jnp.stack([(part * dy).sum((0, 1, 2, 3), jnp.float32) for _, part in parts])
+
+    if dy[:, 0].size < LARGE_FRAME:
+        return of_frames(x, dy)
+    reach = dilation[0] * (size[0] - 1) + 1
+
+    def add_frame(total, t):
+        seen = lax.dynamic_slice_in_dim(x, t * strides[0], reach, 1)
+        return total + of_frames(seen, lax.dynamic_slice_in_dim(dy, t, 1, 1)), None
+
+    total = jnp.zeros((np.prod(size), x.shape[-1]), jnp.float32)
+    return lax.scan(add_frame, total, jnp.arange(dy.shape[1]))[0]
 
 
 def _shifted(x, size, strides, dilation):
