@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks import layers, measure, sides
 from benchmarks.torch_process import TorchProcess
-from slowfast_jax.huge_pages import TUNABLE, restart_with_huge_pages
+from slowfast_jax import malloc
 from slowfast_jax.models.fold import fold_batch_norm
 
 KINDS = ("stem", "1x1x1", "1x3x3", "3x1x1", "depthwise", "lateral", "pool")
@@ -27,8 +27,8 @@ def main() -> None:
     parser = measure.sides(__doc__, sides.MODELS, "slowfast_8x8_r50,x3d_m,i3d_8x8_r50,slow_8x8_r50")
     parser.add_argument("--breakdown", action="store_true", help="our time by kind of layer")
     options = parser.parse_args()
-    if options.huge_pages != "none":
-        restart_with_huge_pages()
+    if options.malloc != "none":
+        malloc.restart_with_settings()
     measure.pin(options.threads)
     results = []
     for name in options.models:
@@ -45,7 +45,7 @@ def compare(name: str, options: argparse.Namespace) -> dict:
     """Times every side on one model; a row of what `measure.report` takes."""
     shape = layers.clip_shape(name, options.batch, options.size or "test_crop")
     clip = sides.random_clip(shape)
-    settings = TUNABLE if options.huge_pages == "both" else ""
+    settings = malloc.SETTINGS if options.malloc == "both" else ""
     with TorchProcess(name, clip, options.against, options.threads, settings=settings) as theirs:
         model, variables = fold_batch_norm(*sides.our_side(name, theirs.weights()))
         variables, our_clip = jax.device_put((variables, clip))

@@ -43,8 +43,8 @@ def sides(description: str, models: Sequence[str], default: str) -> argparse.Arg
     parser.add_argument("--against", type=names(FORMS), default=",".join(FORMS),
                         help="ways to run PyTorch (default: all)")
     parser.add_argument("--size", type=int, help="pixels (default: the zoo's crop)")
-    parser.add_argument("--huge-pages", choices=("ours", "both", "none"), default="ours",
-                        help="who allocates as slowfast_jax/huge_pages.py says: our programs do, "
+    parser.add_argument("--malloc", choices=("ours", "both", "none"), default="ours",
+                        help="who allocates as slowfast_jax/malloc.py says: our programs do, "
                         "PyTorch as it comes does not [%(default)s]")
     return parser
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from benchmarks import measure, torch_models
 
-TUNABLES = "GLIBC_TUNABLES"  # malloc's settings, see slowfast_jax/huge_pages.py
+TUNABLES = "GLIBC_TUNABLES"  # malloc's settings, see slowfast_jax/malloc.py
 
 
 class TorchProcess:

@@ -17,14 +17,14 @@ import numpy as np
 
 from benchmarks import layers, measure, sides
 from benchmarks.torch_process import TorchProcess
-from slowfast_jax.huge_pages import TUNABLE, restart_with_huge_pages
+from slowfast_jax import malloc
 
 
 def main() -> None:
     parser = measure.sides(__doc__, sides.MODELS, "slowfast_8x8_r50,x3d_m,i3d_8x8_r50")
     options = parser.parse_args()
-    if options.huge_pages != "none":
-        restart_with_huge_pages()
+    if options.malloc != "none":
+        malloc.restart_with_settings()
     measure.pin(options.threads)
     results = []
     for name in options.models:
@@ -38,7 +38,7 @@ def compare(name: str, options: argparse.Namespace) -> dict:
     """Times every side on one model; what `measure.report` takes."""
     shape = layers.clip_shape(name, options.batch, options.size or "train_crop")
     clip, labels = sides.random_clip(shape), np.arange(options.batch)
-    settings = TUNABLE if options.huge_pages == "both" else ""
+    settings = malloc.SETTINGS if options.malloc == "both" else ""
     with TorchProcess(
         name, clip, options.against, options.threads, labels=labels, settings=settings
     ) as theirs:

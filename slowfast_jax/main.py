@@ -20,8 +20,8 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags import config_path
 
+from slowfast_jax import malloc
 from slowfast_jax.config import ConfigError, build_model, closest, load_config
-from slowfast_jax.huge_pages import restart_with_huge_pages
 
 FLAGS = flags.FLAGS
 FLAG_NAMES = ("workdir", "mode", "weights", "clips", "save_scores")
@@ -214,5 +214,5 @@ def _report(error: Exception, status: int) -> int:
 
 
 if __name__ == "__main__":
-    restart_with_huge_pages()
+    malloc.restart_with_settings()
     cli()

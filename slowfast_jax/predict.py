@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from slowfast_jax.huge_pages import restart_with_huge_pages
+from slowfast_jax import malloc
 
 
 def predict(
@@ -126,5 +126,5 @@ def _positive(text: str) -> int:
 
 
 if __name__ == "__main__":
-    restart_with_huge_pages()
+    malloc.restart_with_settings()
     sys.exit(cli())

@@ -1,4 +1,4 @@
-"""Programs restart once with huge pages, and only where that helps."""
+"""Programs restart once with our settings of malloc, and only where they help."""
 
 import os
 import subprocess
@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from slowfast_jax import huge_pages
+from slowfast_jax import malloc
 
 PROGRAM = """
 import os, sys
-from slowfast_jax import huge_pages
-huge_pages._helps = lambda: {helps}
+from slowfast_jax import malloc
+malloc._help = lambda: {helps}
 print("start", flush=True)
-huge_pages.restart_with_huge_pages()
+malloc.restart_with_settings()
 print(os.environ.get("GLIBC_TUNABLES"), sys.argv[1:])
 """
 
@@ -21,7 +21,7 @@ print(os.environ.get("GLIBC_TUNABLES"), sys.argv[1:])
 @pytest.mark.parametrize(
     "helps, tunables, expected",
     [
-        (True, None, ["start", "start", "glibc.malloc.hugetlb=1 ['a b', '-c']"]),
+        (True, None, ["start", "start", f"{malloc.SETTINGS} ['a b', '-c']"]),
         (True, "", ["start", " ['a b', '-c']"]),
         (True, "glibc.malloc.check=0", ["start", "glibc.malloc.check=0 ['a b', '-c']"]),
         (False, None, ["start", "None ['a b', '-c']"]),
@@ -42,7 +42,7 @@ def test_restart(helps, tunables, expected):
     "libc, mode, helps",
     [
         (("glibc", "2.36"), "always [madvise] never", True),
-        (("glibc", "2.36"), "[always] madvise never", False),
+        (("glibc", "2.36"), "[always] madvise never", True),
         (("glibc", "2.36"), "always madvise [never]", False),
         (("glibc", "2.34"), "always [madvise] never", False),
         (("", ""), "always [madvise] never", False),
@@ -50,6 +50,6 @@ def test_restart(helps, tunables, expected):
 )
 def test_where_it_helps(libc, mode, helps, tmp_path, monkeypatch):
     (tmp_path / "enabled").write_text(mode)
-    monkeypatch.setattr(huge_pages, "MODE", tmp_path / "enabled")
-    monkeypatch.setattr(huge_pages.platform, "libc_ver", lambda: libc)
-    assert huge_pages._helps() == helps
+    monkeypatch.setattr(malloc, "HUGE_PAGES", tmp_path / "enabled")
+    monkeypatch.setattr(malloc.platform, "libc_ver", lambda: libc)
+    assert malloc._help() == helps
