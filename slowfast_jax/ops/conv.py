@@ -10,10 +10,9 @@ Kernels are `(kT, kH, kW, Cin / groups, Cout)`.
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from slowfast_jax.ops.depthwise import shifts
-from slowfast_jax.ops.lowering import Triple, conv2d, require
+from slowfast_jax.ops.lowering import Triple, convolve, require
 from slowfast_jax.ops.temporal import temporal_2d
 from slowfast_jax.ops.winograd import winograd, winograd_time
 
@@ -95,15 +94,7 @@ def choose_lowering(
 
 def direct(x, kernel, strides, padding, dilation, groups):
     """XLA's own rank-5 convolution."""
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        strides,
-        [(p, p) for p in padding],
-        rhs_dilation=dilation,
-        dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
-        feature_group_count=groups,
-    )
+    return convolve(x, kernel, strides, padding, dilation, groups)
 
 
 def pointwise(x, kernel, strides, padding, dilation, groups):
@@ -122,7 +113,7 @@ def fold_time(x, kernel, strides, padding, dilation, groups):
     require(not padding[0], "fold_time", "no padding in time")
     x = x[:, :: strides[0]]
     n, t = x.shape[:2]
-    y = conv2d(
+    y = convolve(
         x.reshape(n * t, *x.shape[2:]), kernel[0], strides[1:], padding[1:], dilation[1:], groups
     )
     return y.reshape(n, t, *y.shape[1:])

@@ -4,16 +4,18 @@ from jax import lax
 
 Triple = tuple[int, int, int]
 
+DIMENSIONS = {4: ("NHWC", "HWIO", "NHWC"), 5: ("NDHWC", "DHWIO", "NDHWC")}
 
-def conv2d(x, kernel, strides, padding, dilation, groups):
-    """Rank-4 convolution of `(N, H, W, C)` with `(kH, kW, C / groups, O)`."""
+
+def convolve(x, kernel, strides, padding, dilation, groups):
+    """XLA's own convolution of `(N, H, W, C)` with `(kH, kW, C / groups, O)`, or with time, too."""
     return lax.conv_general_dilated(
         x,
         kernel,
         strides,
         [(p, p) for p in padding],
         rhs_dilation=dilation,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        dimension_numbers=DIMENSIONS[x.ndim],
         feature_group_count=groups,
     )
 

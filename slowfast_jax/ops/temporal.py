@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from slowfast_jax.ops.lowering import conv2d, require
+from slowfast_jax.ops.lowering import convolve, require
 
 
 def temporal_2d(x, kernel, strides, padding, dilation, groups):
@@ -22,7 +22,7 @@ def temporal_2d(x, kernel, strides, padding, dilation, groups):
 
 
 def _convolve(x, kernel, stride, padding, dilation, groups):
-    return conv2d(x, kernel[:, None], (stride, 1), (padding, 0), (dilation, 1), groups)
+    return convolve(x, kernel[:, None], (stride, 1), (padding, 0), (dilation, 1), groups)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
