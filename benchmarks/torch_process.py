@@ -137,6 +137,9 @@ def _serve(
             models[form].zero_grad(set_to_none=True)
             F.cross_entropy(models[form](clips[form]), torch.from_numpy(labels)).backward()
 
+    def matmul(_):
+        torch.matmul(square, square)
+
     def result(form):
         if labels is None:
             return outputs[form].numpy()
@@ -151,7 +154,7 @@ def _serve(
         "weights": lambda _: arrays(reference.state_dict()),
         "run": run,
         "result": result,
-        "matmul": lambda _: (square @ square) is None,
+        "matmul": matmul,
     }
     while True:
         try:

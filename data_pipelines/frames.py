@@ -1,8 +1,8 @@
 """Videos stored as image files, one for each frame, and single images.
 
 Read by Pillow: its JPEG decoder is the one of the original's cv2.imdecode, so pixels are equal bit
-for bit, while FFmpeg's differ by up to 36 levels where colours change (it interpolates the halved
-colour planes in another way) and take two to eight times as long.
+for bit, while FFmpeg's differ where colours change (it interpolates the halved colour planes in
+another way).
 """
 
 import os

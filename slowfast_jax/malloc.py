@@ -18,10 +18,10 @@ HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 def restart_with_settings() -> None:
     """Restarts this program, once, with a malloc that keeps its memory, in huge pages.
 
-    XLA takes the memory of its temporaries anew on every call, gigabytes in a training step, and
-    gives it back to the kernel, which hands it out again page by page of 4 KiB, each zeroed in a
-    fault of its own: up to half of the time. The price is that the process stays as large as it
-    once was.
+    XLA takes the memory of its temporaries anew on every call and gives it back to the kernel,
+    which hands it out again page by page of 4 KiB, each zeroed in a fault of its own (what that
+    costs stands in docs/performance.md). The price is that the process stays as large as it once
+    was.
 
     The settings are read when a process starts, hence the restart; call this first thing, in a
     program and not in a library. Nothing happens where they would not help: not Linux with glibc

@@ -40,17 +40,17 @@ def _forward(x, kernel, stride, padding, dilation):
 
 
 def _backward(stride, padding, dilation, saved, dy):
-    gradients = _strided_gradients if stride > 1 else _plain_gradients
-    return gradients(*saved, dy, stride, padding, dilation)
+    if stride > 1:
+        return _strided_gradients(*saved, dy, stride, padding, dilation)
+    return _plain_gradients(*saved, dy, padding, dilation)
 
 
 _dense.defvjp(_forward, _backward)
 
 
-def _plain_gradients(x, kernel, dy, stride, padding, dilation):
+def _plain_gradients(x, kernel, dy, padding, dilation):
     """Each input frame beside all output frames that it went into: one matmul for each gradient."""
-    taps, c, out = kernel.shape
-    n, t, places, _ = x.shape
+    (taps, c, out), t = kernel.shape, x.shape[1]
     reach = dilation * (taps - 1)
     # The output frame of tap i for input frame f is f + padding - dilation * i.
     wide = lax.pad(

@@ -71,8 +71,7 @@ def test_pyslowfast(name, tmp_path):
     logits, probs = np.asarray(endpoints["logits"]), np.asarray(endpoints["probs"])
     if boxes is not None:
         logits, probs = cases.rows_of(case, logits), cases.rows_of(case, probs)
-    assert relative(logits, recorded["logits"]) < 1e-4
-    assert np.abs(probs - recorded["probs"]).max() < 1e-5
+    assert_recorded(logits, probs, recorded)
 
 
 @pytest.mark.parametrize("name", cases.convolutional())
@@ -182,6 +181,11 @@ def run_port(folder, name, path, model):
     return logits, probs
 
 
+def assert_recorded(logits, probs, recorded):
+    assert relative(logits, recorded["logits"]) < 1e-4
+    assert np.abs(probs - recorded["probs"]).max() < 1e-5
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MMACTION2)
 def test_mmaction2(name, tmp_path):
@@ -193,8 +197,7 @@ def test_mmaction2(name, tmp_path):
         recorded = {key: recorded[key][:, 1:] for key in ("logits", "probs")}  # without background
     else:
         logits, probs = logits[:, 0, 0, 0], probs.mean(0)
-    assert relative(logits, recorded["logits"]) < 1e-4
-    assert np.abs(probs - recorded["probs"]).max() < 1e-5
+    assert_recorded(logits, probs, recorded)
 
 
 @pytest.mark.slow
@@ -209,8 +212,7 @@ def test_paddle(name, tmp_path):
         recorded = {key: recorded[key][wide, 1:] for key in ("logits", "probs")}
         logits, probs = logits[wide], probs[wide]
         assert len(logits) == 5
-    assert relative(logits, recorded["logits"]) < 1e-4
-    assert np.abs(probs - recorded["probs"]).max() < 1e-5
+    assert_recorded(logits, probs, recorded)
 
 
 @pytest.mark.parametrize("name", ["TINY_SLOWFAST", "DYGRAPH_TINY_SLOWFAST"])
@@ -218,8 +220,7 @@ def test_files_that_paddle_wrote(name):
     recorded = cases.outputs("paddlevideo", name)
     path = PARITY / "paddlevideo" / f"{name.lower()}.pdparams"
     logits, probs = run_port("paddlevideo", name, path, SlowFast(**PADDLE_TINY))
-    assert relative(logits, recorded["logits"]) < 1e-4
-    assert np.abs(probs - recorded["probs"]).max() < 1e-5
+    assert_recorded(logits, probs, recorded)
 
 
 def test_a_file_that_mindspore_wrote():
