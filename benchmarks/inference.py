@@ -24,7 +24,8 @@ KINDS = ("stem", "1x1x1", "1x3x3", "3x1x1", "depthwise", "lateral", "pool")
 
 
 def main() -> None:
-    parser = measure.sides(__doc__, sides.MODELS, "slowfast_8x8_r50,x3d_m,i3d_8x8_r50,slow_8x8_r50")
+    models = "slowfast_8x8_r50,x3d_m,i3d_8x8_r50,slow_8x8_r50"
+    parser = measure.comparison_options(__doc__, sides.MODELS, models)
     parser.add_argument("--breakdown", action="store_true", help="our time by kind of layer")
     options = parser.parse_args()
     if options.malloc != "none":

@@ -36,7 +36,9 @@ def options(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def sides(description: str, models: Sequence[str], default: str) -> argparse.ArgumentParser:
+def comparison_options(
+    description: str, models: Sequence[str], default: str
+) -> argparse.ArgumentParser:
     """A parser with what the comparisons with PyTorch take."""
     parser = options(description)
     parser.add_argument("--models", type=names(models), default=default, help="of the zoo")

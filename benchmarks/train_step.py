@@ -21,7 +21,7 @@ from slowfast_jax import malloc
 
 
 def main() -> None:
-    parser = measure.sides(__doc__, sides.MODELS, "slowfast_8x8_r50,x3d_m,i3d_8x8_r50")
+    parser = measure.comparison_options(__doc__, sides.MODELS, "slowfast_8x8_r50,x3d_m,i3d_8x8_r50")
     options = parser.parse_args()
     if options.malloc != "none":
         malloc.restart_with_settings()
