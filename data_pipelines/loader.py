@@ -25,11 +25,20 @@ SUBSTITUTES = 8  # elements tried in the place of one that cannot be read
 logger = logging.getLogger(__name__)
 
 
+class Examples(NamedTuple):
+    """A data set to train on: `size` examples, of which `load` makes arrays and `name` tells which
+    it is."""
+
+    size: int
+    load: Load
+    name: Callable[[int], str]
+
+
 class Place(NamedTuple):
     """Where an element stands: `index` in the data, and what its random numbers come from."""
 
     index: int
-    seed: tuple[int, int, int]
+    seed: tuple[int, ...]
 
 
 class Order:
@@ -41,7 +50,8 @@ class Order:
     """
 
     def __init__(
-        self, size: int, *, batch_size: int, seed: int, first_step: int = 0, shuffle: bool = True,
+        self, size: int, *, batch_size: int, seed: int | tuple[int, ...], first_step: int = 0,
+        shuffle: bool = True,
         process: int = 0, processes: int = 1,
     ):
         if batch_size % processes:
@@ -56,7 +66,8 @@ class Order:
             )
         self.steps_per_epoch = size // batch_size
         self.rows = batch_size // processes
-        self.size, self._batch_size, self._seed = size, batch_size, seed
+        self.size, self._batch_size = size, batch_size
+        self._seed = (seed,) if isinstance(seed, int) else tuple(seed)
         self._first_step, self._shuffle, self._process = first_step, shuffle, process
 
     def __len__(self) -> int:
@@ -69,12 +80,12 @@ class Order:
         index = position
         if self._shuffle:
             index = int(_permutation(self.size, self._seed, epoch)[position])
-        return Place(index, (self._seed, epoch, position))
+        return Place(index, (*self._seed, epoch, position))
 
 
 @lru_cache(maxsize=2)
-def _permutation(size: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng((seed, epoch)).permutation(size)
+def _permutation(size: int, seed: tuple[int, ...], epoch: int) -> np.ndarray:
+    return np.random.default_rng((*seed, epoch)).permutation(size)
 
 
 def batches(
