@@ -10,6 +10,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from slowfast_jax.ops.precision import widen
+
 # The least that PyTorch's BCELoss takes a logarithm for.
 LOWEST_LOG = -100.0
 
@@ -18,7 +20,7 @@ def cross_entropy(
     logits: jax.Array, labels: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
     """Minus the log of the softmax at the label; labels: integers `(...)` for logits `(..., K)`."""
-    logs = jax.nn.log_softmax(_wide(logits))
+    logs = jax.nn.log_softmax(widen(logits))
     chosen = jnp.take_along_axis(logs, labels[..., None], -1)
     return _mean(-chosen, mask)
 
@@ -30,7 +32,7 @@ def soft_cross_entropy(
 
     targets: `(..., K)`, used as they are (rows need not sum to one), or integer labels `(...)`.
     """
-    logs = jax.nn.log_softmax(_wide(logits))
+    logs = jax.nn.log_softmax(widen(logits))
     if targets.ndim < logits.ndim:
         targets = jax.nn.one_hot(targets, logits.shape[-1], dtype=logs.dtype)
     return _mean(-(targets * logs).sum(-1, keepdims=True), mask)
@@ -38,7 +40,7 @@ def soft_cross_entropy(
 
 def bce_logits(logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None) -> jax.Array:
     """Binary cross entropy of `sigmoid(logits)`; targets `(..., K)` in 0..1."""
-    logits = _wide(logits)
+    logits = widen(logits)
     yes, no = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
     return _mean(-(targets * yes + (1 - targets) * no), mask)
 
@@ -50,7 +52,7 @@ def bce(logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None) ->
     logits it is the same function, but it keeps its gradient where a probability has rounded to 0
     or 1 (in float32 from a logit of 17 on), where the original's is 0 however wrong the answer.
     """
-    logits = _wide(logits)
+    logits = widen(logits)
     yes, no = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
     yes, no = jnp.maximum(yes, LOWEST_LOG), jnp.maximum(no, LOWEST_LOG)
     return _mean(-(targets * yes + (1 - targets) * no), mask)
@@ -58,7 +60,7 @@ def bce(logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None) ->
 
 def mse(predictions: jax.Array, targets: jax.Array, mask: jax.Array | None = None) -> jax.Array:
     """Squared difference; both `(..., K)`."""
-    return _mean(jnp.square(_wide(predictions) - targets), mask)
+    return _mean(jnp.square(widen(predictions) - targets), mask)
 
 
 # By the name in a recipe's `train.loss`.
@@ -69,10 +71,6 @@ LOSSES: dict[str, Callable[..., jax.Array]] = {
     "bce_logits": bce_logits,
     "mse": mse,
 }
-
-
-def _wide(x: jax.Array) -> jax.Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def _mean(values: jax.Array, mask: jax.Array | None) -> jax.Array:
