@@ -20,7 +20,8 @@ from slowfast_jax.models import zoo
 
 # Keywords in which a checkpoint and the network may differ: none changes what the parameters mean.
 FREE_KEYWORDS = {
-    "average", "dropout", "dtype", "fc_init_std", "group_size", "head_pool", "zero_init_final_bn"
+    "average", "dropout", "dtype", "fc_init_std", "frozen_norm", "group_size", "head_pool",
+    "zero_init_final_bn",
 }
 
 
