@@ -13,6 +13,11 @@ def shipped_sets() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.txt"))
 
 
+def unnamed(count: int) -> list[str]:
+    """Names of classes where nobody gave any."""
+    return [f"class {i}" for i in range(count)]
+
+
 def class_names(name_or_path: str | os.PathLike, *, count: int | None = None) -> list[str]:
     """Names in class order, row k being the name of class k.
 

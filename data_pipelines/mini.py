@@ -13,6 +13,8 @@ import av
 import numpy as np
 from PIL import Image
 
+from data_pipelines import mini_ava
+
 FRAME_LIST_HEADER = "original_vido_id video_id frame_id path labels\n"
 # None changes its meaning when a clip is mirrored, as training does.
 CLASS_NAMES = ("moving sideways", "moving up and down", "circling", "growing and shrinking")
@@ -21,6 +23,13 @@ SSV2_TEMPLATES = (
     "[Something] growing and shrinking",
 )
 IMAGENET_CLASSES = ("n00000001", "n00000002", "n00000003", "n00000004")
+
+
+DETECTIONS = {  # below annotations/
+    "train": "person_box_67091280_iou90/"
+    "ava_detection_train_boxes_and_labels_include_negative_v2.2.csv",
+    "val": "person_box_67091280_iou90/ava_detection_val_boxes_and_labels.csv",
+}
 
 
 def write_video(
@@ -44,6 +53,70 @@ def write_video(
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+def write_ava(
+    directory: str | os.PathLike,
+    *,
+    seed: int,
+    train_videos: int = 60,
+    val_videos: int = 20,
+    seconds: int = 12,
+    fps: int = 15,
+    height: int = 96,
+    width: int = 128,
+) -> None:
+    """Writes small videos of moving figures as AVA is kept, each in the place of a film.
+
+    In `directory` are afterwards videos/train_000.mp4 and so on (H.264; the first frame is at
+    second 900) and annotations/ with AVA's files of version 2.2: ava_train_v2.2.csv,
+    ava_val_v2.2.csv, the excluded timestamps of both, the label map (as annotators and as the
+    evaluator have it, both of all classes), and below person_box_67091280_iou90/ what an imagined
+    person detector finds, in training with actions. Every second from 902 on is annotated.
+
+    Some classes change their meaning when a clip is mirrored: train without flips.
+    """
+    directory = Path(directory)
+    annotations = directory / "annotations"
+    (directory / "videos").mkdir(parents=True, exist_ok=True)
+    (annotations / DETECTIONS["val"]).parent.mkdir(parents=True, exist_ok=True)
+    for split, (name, count) in enumerate((("train", train_videos), ("val", val_videos))):
+        decks = mini_ava.Decks(np.random.default_rng([seed, split]))
+        truth, found, keyframes = [], [], []
+        for number in range(count):
+            video, random = f"{name}_{number:03d}", np.random.default_rng([seed, split, number])
+            scene = mini_ava.plan_scene(
+                decks, random, seconds=seconds, fps=fps, height=height, width=width
+            )
+            for row in mini_ava.annotate(scene):
+                truth += [f"{_ava_box(video, row)},{action},{row.mark}\n" for action in row.ids]
+            for row in mini_ava.detect(scene, random):
+                ids = row.ids if name == "train" and row.ids else ("",)
+                found += [f"{_ava_box(video, row)},{action},{row.mark:.6f}\n" for action in ids]
+            keyframes += [f"{video},{900 + s:04d}\n" for s in mini_ava.keyframe_seconds(scene)]
+            write_video(
+                directory / "videos" / f"{video}.mp4", scene.pictures(random), fps=fps,
+                options={"preset": "veryfast", "crf": "24", "g": str(fps), "threads": "1"},
+            )
+        random = np.random.default_rng([seed, split])
+        excluded = random.permutation(len(keyframes))[: -(-len(keyframes) // 50)]
+        for file, lines in (
+            (f"ava_{name}_v2.2.csv", truth),
+            (f"ava_{name}_excluded_timestamps_v2.2.csv", [keyframes[n] for n in sorted(excluded)]),
+            (DETECTIONS[name], found),
+        ):
+            (annotations / file).write_text("".join(lines), encoding="utf-8")
+    kinds, evaluated = "", ""
+    for number, (name, kind) in enumerate(mini_ava.ACTIONS.values(), 1):
+        kinds += f'label {{\n  name: "{name}"\n  label_id: {number}\n  label_type: {kind}\n}}\n'
+        evaluated += f'item {{\n  name: "{name}"\n  id: {number}\n}}\n'
+    for file, content in (("", kinds), ("_for_activitynet_2019", evaluated)):
+        path = annotations / f"ava_action_list_v2.2{file}.pbtxt"
+        path.write_text(content, encoding="utf-8")
+
+
+def _ava_box(video: str, row: mini_ava.Labelled) -> str:
+    return f"{video},{900 + row.second:04d}," + ",".join(f"{edge:.3f}" for edge in row.box)
 
 
 def moving_shape(
