@@ -113,8 +113,9 @@ def check_values(config: ConfigDict) -> None:
         ("protocol.ensemble", protocol.ensemble, " or ".join(METHODS),
          protocol.ensemble in METHODS),
         ("protocol.num_frames", protocol.num_frames, "at least 1", protocol.num_frames >= 1),
-        ("protocol.sampling_rate", protocol.sampling_rate, "at least 1",
-         protocol.sampling_rate >= 1),
+        ("protocol.sampling_rate", protocol.sampling_rate,
+         "at least 1 (0, the keyframe repeated, for task detection)",
+         protocol.sampling_rate >= (config.task != "detection")),
         ("protocol.target_fps", protocol.target_fps, "above 0", protocol.target_fps > 0),
         ("data.sampling", config.data.sampling, " or ".join(SAMPLINGS),
          config.data.sampling in SAMPLINGS),
@@ -142,9 +143,10 @@ def check_training(config: ConfigDict) -> None:
             "False); set --config.train.enable to train it all the same, with the original's "
             "default schedule"
         )
-    for key in ("mixup", "rand_augment", "erasing"):
-        if key in config.augment:
-            raise ConfigError(f"config.augment.{key}: this version does not apply it")
+    if config.augment:
+        raise ConfigError(
+            f"config.augment has {', '.join(config.augment)}: this version applies none of them"
+        )
     if config.multigrid.long_cycle or config.multigrid.short_cycle:
         raise ConfigError("config.multigrid: this version does not train in cycles")
     for name, value, allowed, good in (

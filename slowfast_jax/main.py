@@ -187,6 +187,7 @@ def cli(argv: Sequence[str] | None = None) -> None:
         sys.exit(0)
     logging.set_verbosity(logging.INFO)
     python_logging.getLogger("jax").setLevel(python_logging.WARNING)
+    logging.get_absl_logger().addFilter(_is_ours)
     try:
         specs, rest = take_flag("config", argv)
         if len(specs) > 1:
@@ -225,6 +226,11 @@ def run_in_turn(specs: Sequence[str], argv: Sequence[str]) -> int:
         if status:
             return status
     return 0
+
+
+def _is_ours(record: python_logging.LogRecord) -> bool:
+    """Whether a log line is worth showing: Orbax tells every step of a save."""
+    return record.levelno > python_logging.INFO or "orbax" not in record.pathname
 
 
 def _report(error: Exception, status: int) -> int:

@@ -1,4 +1,4 @@
-"""What a config trains and evaluates on: its lists read in the format they have, or its data generated first."""
+"""What a config trains and tests on: its lists, in the format they have, or data made first."""
 
 import os
 from collections.abc import Callable
@@ -166,6 +166,7 @@ READERS: dict[str, Callable[[ConfigDict, Path, str, str], Listing]] = {
 }
 # Name -> function of data_pipelines.mini, and how much it makes.
 GENERATORS: dict[str, tuple[Callable, dict[str, int]]] = {
+    "ava_mini": (mini.write_ava, {}),
     "kinetics_mini": (mini.write_videos, {"count": 8}),
     "ssv2_mini": (mini.write_ssv2, {"count": 8}),
     "charades_mini": (mini.write_charades, {"count": 6}),

@@ -27,7 +27,7 @@ from slowfast_jax.training.interruption import Interruption
 from slowfast_jax.training.manager import Checkpoints
 from slowfast_jax.training.meter import Meter
 from slowfast_jax.training.optim import make_optimizer
-from slowfast_jax.training.precise_bn import precise_statistics
+from slowfast_jax.training.precise_bn import PreciseStep, make_precise_step, precise_batch_stats
 from slowfast_jax.training.schedules import learning_rate
 from slowfast_jax.training.sharding import data_mesh, put_batch, replicated
 from slowfast_jax.training.state import TrainState, create_state
@@ -82,6 +82,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         donate_argnums=0, out_shardings=(replicated(mesh), replicated(mesh)),
     )
     predict = _predictor(model, mesh)
+    precise_step = jax.jit(make_precise_step(model))
     precise = config.norm.precise and bool(jax.tree.leaves(state.batch_stats))
     key = jax.random.key(config.train.seed)
     headline = task.headline(config)
@@ -117,7 +118,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                     continue
                 meter.flush()  # no state is saved whose loss was not seen to be finite
                 if precise and end_of_epoch and (validating or saving):
-                    state = _with_precise_statistics(config, model, state, examples, mesh, epoch)
+                    state = _with_precise_statistics(precise_step, state, config, examples, mesh)
                 score = None
                 if validating:
                     with meter.paused():
@@ -216,18 +217,19 @@ def _predictor(model: nn.Module, mesh: Mesh) -> Callable[..., np.ndarray]:
 
 
 def _with_precise_statistics(
-    config: ConfigDict, model: nn.Module, state: TrainState, examples: Examples, mesh: Mesh,
-    epoch: float,
+    step: PreciseStep, state: TrainState, config: ConfigDict, examples: Examples, mesh: Mesh
 ) -> TrainState:
-    """Running statistics of the weights as they are now, over batches that training has not."""
+    """Running statistics of the weights as they are now, over batches in an order of their own."""
     count = min(config.norm.precise_batches, examples.size // config.train.batch_size)
-    order = _order(config, examples, first_step=round(epoch) * count, stream=1)
+    order = _order(config, examples, first_step=int(state.step), stream=1)
     stream = batches(order, examples.load, threads=config.train.threads)
     inputs = (
-        put_batch({k: b[k] for k in ("clip", "boxes") if k in b}, mesh)
-        for b in itertools.islice(stream, count)
+        put_batch({k: batch[k] for k in ("clip", "boxes") if k in batch}, mesh)
+        for batch in itertools.islice(stream, count)
     )
-    return state.replace(batch_stats=precise_statistics(model, state.variables, inputs))
+    return state.replace(
+        batch_stats=precise_batch_stats(step, state.params, state.batch_stats, inputs)
+    )
 
 
 def _announce(

@@ -54,7 +54,8 @@ def read_weights(
     strip: Sequence[str] = (),
     init: Mapping | None = None,
 ) -> tuple[dict, list[str]]:
-    """Variables from the checkpoint `path` for the config's network, and the class names stored beside them ([]: none).
+    """Variables from the checkpoint `path` for the config's network, and the class names stored
+    beside them ([]: none).
 
     skip, strip, init: as `convert.load_variables` takes them.
 

@@ -51,20 +51,16 @@ def _loader(config: ConfigDict, samples: Sequence) -> Callable:
         sampling_rate=protocol.sampling_rate,
         target_fps=protocol.target_fps,
         crop=protocol.train_crop,
+        num_classes=config.model.num_classes if data.multi_label else None,
         jitter=data.jitter,
-        inverse_uniform_jitter=data.inverse_uniform_jitter,
+        inverse_uniform=data.inverse_uniform_jitter,
         jitter_scales_relative=data.jitter_scales_relative,
         jitter_aspect_relative=data.jitter_aspect_relative,
         flip=data.random_flip,
     )
 
     def load(index: int, generator: np.random.Generator | None) -> dict[str, Any]:
-        element = load_clip(samples[index], rng=generator, **options)
-        if data.multi_label:
-            hot = np.zeros(config.model.num_classes, np.float32)
-            hot[list(samples[index].label)] = 1
-            element["label"] = hot
-        return element
+        return load_clip(samples[index], rng=generator, **options)
 
     return load
 

@@ -3,8 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,9 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from data_pipelines.ava import Keyframe
 from data_pipelines.detection import load_keyframe
+from data_pipelines.keyframes import Keyframe
 from data_pipelines.loader import Examples, batches_in_order
-from slowfast_jax.config import ConfigError
 from slowfast_jax.keyframes import Keyframes, find_keyframes
 from slowfast_jax.metrics import ava
 from slowfast_jax.metrics.ava_files import from_arrays, write_detections
@@ -42,28 +40,22 @@ def training_examples(
 
 def _loader(config: ConfigDict, keyframes: Sequence[Keyframe], crop: int) -> Callable:
     data, protocol = config.data, config.protocol
-    most = max(len(keyframe.boxes) for keyframe in keyframes)
-    if most > data.max_boxes:
-        raise ConfigError(
-            f"config.data.max_boxes is {data.max_boxes}, and a keyframe has {most} boxes; set it "
-            "to that or more"
-        )
+    options = dict(
+        num_frames=protocol.num_frames,
+        sampling_rate=protocol.sampling_rate,
+        crop=crop,
+        max_boxes=data.max_boxes,
+        num_classes=config.model.num_classes,
+        color_jitter=data.color_augmentation and not data.pca_jitter_only,
+        lighting=data.color_augmentation,
+        test_flip=data.test_flip,
+        jitter=data.jitter,
+        inverse_uniform=data.inverse_uniform_jitter,
+        flip=data.random_flip,
+    )
 
     def load(index: int, generator: np.random.Generator | None) -> dict[str, Any]:
-        return load_keyframe(
-            keyframes[index],
-            num_frames=protocol.num_frames,
-            sampling_rate=protocol.sampling_rate,
-            crop=crop,
-            jitter=data.jitter,
-            inverse_uniform_jitter=data.inverse_uniform_jitter,
-            flip=data.random_flip,
-            colour=data.color_augmentation,
-            pca_only=data.pca_jitter_only,
-            max_boxes=data.max_boxes,
-            num_classes=config.model.num_classes,
-            rng=generator,
-        )
+        return load_keyframe(keyframes[index], rng=generator, **options)
 
     return load
 

@@ -1,4 +1,4 @@
-"""What a run leaves to read: metrics.jsonl, a line for each record, and TensorBoard's event file."""
+"""What a run leaves to read: metrics.jsonl, a line a record, and TensorBoard's event file."""
 
 import json
 import math
