@@ -61,6 +61,12 @@ def base(
             "loss": loss,
             "eval_period": 10,  # epochs
             "checkpoint_period": 1,  # epochs
+            "checkpoint_steps": 0,  # and every so many steps, 0: at the end of epochs only
+            "keep_last": 2,  # checkpoints that stay, besides
+            "keep_best": 1,  # the best by validation
+            "log_period": 10,  # steps
+            "max_broken": 0.1,  # share of the examples that may be unreadable
+            "threads": 8,  # that read examples, per process
             # skip: regular expressions over paths; strip: texts to remove from the file's names
             "init_from": {"path": "", "inflate": False, "skip": (), "strip": ()},
             "seed": 0,

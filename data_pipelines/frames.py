@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from data_pipelines.transforms import resize_short_side
-from data_pipelines.video import VideoError, VideoInfo
+from data_pipelines.video import Transform, VideoError, VideoInfo, short_side_transform
 
 PathLike = str | os.PathLike
 
@@ -87,19 +86,23 @@ def select_frames(
     choose: Callable[[VideoInfo], Sequence[int]],
     *,
     short_side: int | None = None,
+    transform: Transform | None = None,
 ) -> tuple[VideoInfo, np.ndarray, np.ndarray]:
     """The frames that `choose(info)` names; the counterpart of video.select_frames.
 
     To `choose` only `info.frames` is known; `info.fps` is 0, because files do not tell it.
+    `short_side` and `transform` are those of video.select_frames.
 
     Returns:
         (info, indices, frames): `indices` are the chosen ones in rising order, each once, and
-        `frames` the pictures there, resized if asked: uint8 (len(indices),H,W,3) RGB.
+        `frames` the pictures there, transformed if asked: uint8 (len(indices),H,W,3) RGB.
 
     Raises:
         VideoError: a chosen frame is missing or broken, or of another size than the first; the
             reason names its file. Frames that are not chosen are not looked at.
     """
+    if short_side is not None:
+        transform = short_side_transform(short_side)
     info = VideoInfo(
         frames=files.count, fps=0.0, width=0, height=0, rotation=0, duration=0.0, codec="images"
     )
@@ -121,8 +124,8 @@ def select_frames(
                 f"the picture changes from {info.width}x{info.height} to {width}x{height} at "
                 f"{path}; extract the frames again, all of one size",
             )
-        if short_side is not None:
-            picture = resize_short_side(picture[None], short_side)[0]
+        if transform is not None:
+            picture = transform(picture)
         if pictures is None:
             pictures = np.empty((len(wanted), *picture.shape), np.uint8)
         pictures[slot] = picture

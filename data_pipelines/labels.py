@@ -13,6 +13,11 @@ def shipped_sets() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.txt"))
 
 
+def unnamed(count: int) -> list[str]:
+    """Names of classes where nobody gave any."""
+    return [f"class {i}" for i in range(count)]
+
+
 def class_names(name_or_path: str | os.PathLike, *, count: int | None = None) -> list[str]:
     """Names in class order, row k being the name of class k.
 
@@ -40,7 +45,7 @@ def class_names(name_or_path: str | os.PathLike, *, count: int | None = None) ->
     if path.suffix == ".json":
         names = _from_json(path, text)
     elif path.suffix == ".pbtxt":
-        names = _from_ids(path, _pbtxt_items(path, text), first=1, fill=True)
+        names = _from_ids(path, pbtxt_items(path, text), first=1, fill=True)
     else:
         names = _from_text(path, text)
     if count is not None and len(names) != count:
@@ -82,7 +87,7 @@ def _from_json(path: Path, text: str) -> list[str]:
     return _from_ids(path, items, first=0, fill=False)
 
 
-def _pbtxt_items(path: Path, text: str) -> list[tuple[int, str]]:
+def pbtxt_items(path: Path, text: str) -> list[tuple[int, str]]:
     """(id, name) of each `item { name: "..." id: ... }` (also `label { ... label_id: ... }`)."""
     items = []
     for block in re.findall(r"\{(.*?)\}", text, re.DOTALL):

@@ -136,7 +136,8 @@ def keyframe_indices(
     """Frames of the clip around frame `center`: int64 (num_frames,), clamped to the video (AVA).
 
     Every `sampling_rate`-th frame from center - num_frames * sampling_rate // 2 on, so `center`
-    itself is frame num_frames // 2 of the clip wherever num_frames is even.
+    itself is frame num_frames // 2 of the clip wherever num_frames is even. With a rate of 0 it is
+    every frame of the clip.
     """
-    half = num_frames * sampling_rate // 2
-    return np.clip(np.arange(center - half, center + half, sampling_rate), 0, video_frames - 1)
+    first = center - num_frames * sampling_rate // 2
+    return np.clip(first + sampling_rate * np.arange(num_frames), 0, video_frames - 1)

@@ -46,13 +46,18 @@ def _columns(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )
 
 
-def _resize_frame(frame: np.ndarray, height: int, width: int) -> np.ndarray:
-    """One (H,W,3) frame, bilinearly, to float32 (height,width,3).
+def _resize_frame(
+    frame: np.ndarray, height: int, width: int, window: tuple[int, int, int, int]
+) -> np.ndarray:
+    """The (top, left, h, w) `window` of one (H,W,3) frame resized to (height,width): float32.
 
     Only the rows that a result lies between are touched, so that 1080p to 256 reads half the frame.
     """
-    top, bottom, down = _neighbours(frame.shape[0], height)
-    left, right, across = _columns(frame.shape[1], width)
+    first_row, first_column, rows, columns = window
+    down_slice = slice(first_row, first_row + rows)
+    across_slice = slice(3 * first_column, 3 * (first_column + columns))
+    top, bottom, down = (part[down_slice] for part in _neighbours(frame.shape[0], height))
+    left, right, across = (part[across_slice] for part in _columns(frame.shape[1], width))
     pixels = frame.reshape(frame.shape[0], -1)
 
     def blend_columns(rows: np.ndarray) -> np.ndarray:
@@ -68,23 +73,34 @@ def _resize_frame(frame: np.ndarray, height: int, width: int) -> np.ndarray:
     result *= 1 - down[:, None]
     other *= down[:, None]
     result += other
-    return result.reshape(height, width, 3)
+    return result.reshape(rows, columns, 3)
 
 
 def resize(
-    frames: np.ndarray, height: int, width: int, *, dtype: type = np.uint8
+    frames: np.ndarray,
+    height: int,
+    width: int,
+    *,
+    window: tuple[int, int, int, int] | None = None,
+    dtype: type = np.uint8,
 ) -> np.ndarray:
     """Resizes (T,H,W,3) frames, uint8 or float32, to (T,height,width,3) of `dtype`.
 
-    uint8 results are rounded, half to even; float32 ones are what the original computes with.
+    uint8 results are rounded, half to even; float32 ones are what the original computes with. Of
+    the resized frames only the (top, left, height, width) `window` is computed, if given.
     """
     if frames.ndim != 4 or frames.shape[3] != 3:
         raise ValueError(f"expected frames of shape (T,H,W,3), found {frames.shape}")
+    top, left, rows, columns = window = window or (0, 0, height, width)
+    if min(window) < 0 or top + rows > height or left + columns > width:
+        raise ValueError(f"window {window} (top, left, height, width) leaves {height}x{width}")
     if frames.shape[1:3] == (height, width):
+        if (rows, columns) != (height, width):
+            frames = frames[:, top : top + rows, left : left + columns]
         return frames.astype(dtype, copy=False)
-    result = np.empty((len(frames), height, width, 3), dtype)
+    result = np.empty((len(frames), rows, columns, 3), dtype)
     for target, frame in zip(result, frames, strict=True):
-        resized = _resize_frame(frame, height, width)
+        resized = _resize_frame(frame, height, width, window)
         target[...] = np.rint(resized, out=resized) if dtype == np.uint8 else resized
     return result
 

@@ -17,6 +17,7 @@ from av.sidedata.sidedata import Type as SideDataType
 from data_pipelines.transforms import resize_short_side
 
 PathLike = str | os.PathLike
+Transform = Callable[[np.ndarray], np.ndarray]  # of one picture (H,W,3)
 
 
 class VideoError(Exception):
@@ -52,7 +53,7 @@ class VideoInfo:
 
 
 @contextmanager
-def _open_video(path: PathLike, thread_type: str) -> Iterator[tuple]:
+def open_video(path: PathLike, thread_type: str) -> Iterator[tuple]:
     """Opens `path` and yields (container, its first video stream)."""
     if not os.path.exists(path):
         raise VideoError(path, "no such file; check the path, in a list also its path_prefix")
@@ -104,7 +105,7 @@ def _packets(container, stream, problems: list[str]) -> Iterator[av.Packet]:
         problems.append(f"the header promises {stream.frames} frames, {found} are there")
 
 
-def _frames(container, stream, problems: list[str]) -> Iterator[av.VideoFrame]:
+def decoded_frames(container, stream, problems: list[str]) -> Iterator[av.VideoFrame]:
     """Decoded frames; packets that cannot be decoded are left out and counted in `problems`."""
     packets = bad = damaged = 0
     reason = ""
@@ -131,7 +132,7 @@ def _frames(container, stream, problems: list[str]) -> Iterator[av.VideoFrame]:
         problems.append(f"{damaged} frames are damaged")
 
 
-def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+def orientation_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     """(transpose, flip rows, flip columns) that turn the picture upright, in that order.
 
     From the file's display matrix: a pixel at (x, y) is shown at (a x + c y, b x + d y). To be
@@ -154,18 +155,21 @@ _ROTATION = {
 }
 
 
-def _picture(
-    frame: av.VideoFrame, orientation: tuple[bool, bool, bool], short_side: int | None
+def degrees(orientation: tuple[bool, bool, bool]) -> int:
+    """How far an orientation turns a picture, counter-clockwise."""
+    return _ROTATION.get(orientation, 90 if orientation[0] else 0)
+
+
+def upright_picture(
+    frame: av.VideoFrame, orientation: tuple[bool, bool, bool], transform: Transform | None
 ) -> np.ndarray:
-    """uint8 (H,W,3) RGB, upright, resized if asked."""
+    """uint8 (H,W,3) RGB, upright, transformed if asked."""
     picture = frame.to_ndarray(format="rgb24")
     transpose, flip_rows, flip_columns = orientation
     if transpose:
         picture = picture.transpose(1, 0, 2)
     picture = picture[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
-    if short_side is not None:
-        picture = resize_short_side(picture[None], short_side)[0]
-    return picture
+    return picture if transform is None else transform(picture)
 
 
 def probe(path: PathLike) -> VideoInfo:
@@ -175,7 +179,7 @@ def probe(path: PathLike) -> VideoInfo:
         VideoError: the file is missing, empty, no video, or no frame of it can be decoded.
     """
     problems: list[str] = []
-    with _open_video(path, "SLICE") as (container, stream):
+    with open_video(path, "SLICE") as (container, stream):
         first, frames = None, 0
         for packet in _packets(container, stream, problems):
             frames += not packet.is_discard
@@ -201,18 +205,23 @@ def probe(path: PathLike) -> VideoInfo:
             duration = container.duration / av.time_base
         else:
             duration = frames / fps
-        orientation = _orientation(first)
+        orientation = orientation_of(first)
         size = (first.height, first.width) if orientation[0] else (first.width, first.height)
         return VideoInfo(
             frames=max(frames, 1),
             fps=fps,
             width=size[0],
             height=size[1],
-            rotation=_ROTATION.get(orientation, 90 if orientation[0] else 0),
+            rotation=degrees(orientation),
             duration=duration,
             codec=stream.codec_context.name,
             warning="; ".join(problems),
         )
+
+
+def short_side_transform(size: int) -> Transform:
+    """A transform that resizes a picture to this short side."""
+    return lambda picture: resize_short_side(picture[None], size)[0]
 
 
 def _nothing_decodes(stream: av.VideoStream, packets: int) -> str:
@@ -223,7 +232,11 @@ def _nothing_decodes(stream: av.VideoStream, packets: int) -> str:
 
 
 def _decode(
-    path: PathLike, wanted: np.ndarray, short_side: int | None, thread_type: str, to_end: bool
+    path: PathLike,
+    wanted: np.ndarray,
+    transform: Transform | None,
+    thread_type: str,
+    to_end: bool,
 ) -> tuple[np.ndarray, int, list[str]]:
     """One pass: the pictures at the sorted indices `wanted`, as far as the video goes.
 
@@ -232,12 +245,12 @@ def _decode(
     pictures = orientation = None
     problems: list[str] = []
     kept = count = 0
-    with _open_video(path, thread_type) as (container, stream):
-        for frame in _frames(container, stream, problems):
+    with open_video(path, thread_type) as (container, stream):
+        for frame in decoded_frames(container, stream, problems):
             if orientation is None:
-                orientation = _orientation(frame)
+                orientation = orientation_of(frame)
             if kept < len(wanted) and count == wanted[kept]:
-                picture = _picture(frame, orientation, short_side)
+                picture = upright_picture(frame, orientation, transform)
                 if pictures is None:
                     # One block: small arrays between large temporary ones break memory in pieces.
                     pictures = np.empty((len(wanted), *picture.shape), np.uint8)
@@ -265,6 +278,7 @@ def select_frames(
     choose: Callable[[VideoInfo], Sequence[int]],
     *,
     short_side: int | None = None,
+    transform: Transform | None = None,
     thread_type: str = "AUTO",
     to_end: bool = True,
 ) -> tuple[VideoInfo, np.ndarray, np.ndarray]:
@@ -277,6 +291,7 @@ def select_frames(
     Args:
         choose: gives indices within 0..info.frames-1, in any order.
         short_side: resize each frame to this short side (see transforms.resize_short_side).
+        transform: done to each chosen frame as it is decoded, instead of that.
         thread_type: FFmpeg threads: "AUTO" is fastest for one video at a time, "NONE" within many
             workers.
         to_end: decode to the end of the file, so that the number of frames is certain; without it
@@ -290,6 +305,8 @@ def select_frames(
     Raises:
         VideoError: as `probe`, or the picture changes its size.
     """
+    if short_side is not None:
+        transform = short_side_transform(short_side)
     info = probe(path)
     for _ in range(3):
         wanted = np.unique(np.asarray(choose(info), np.int64))
@@ -297,7 +314,7 @@ def select_frames(
             raise ValueError(
                 f"frames {wanted[0]}..{wanted[-1]} chosen of {path}, which has {info.frames}"
             )
-        pictures, count, problems = _decode(path, wanted, short_side, thread_type, to_end)
+        pictures, count, problems = _decode(path, wanted, transform, thread_type, to_end)
         warnings = [w for w in (*info.warning.split("; "), *problems) if w]
         info = replace(info, warning="; ".join(dict.fromkeys(warnings)))
         if len(pictures) == len(wanted) and (count == info.frames or not to_end):

@@ -126,6 +126,42 @@ def check_values(config: ConfigDict) -> None:
             raise ConfigError(f"config.{name} is {value}, expected {allowed}")
 
 
+def check_training(config: ConfigDict) -> None:
+    """ConfigError where the config cannot be trained: a field that makes no sense, or is missing.
+    """
+    for section in ("train", "optimizer", "schedule", "norm", "augment"):
+        if section not in config:
+            raise ConfigError(
+                f"{config.name} has no config.{section}: a published model's name says how it is "
+                "tested; to train take a recipe (configs/ava.py:VARIANT)"
+            )
+    train, norm = config.train, config.norm
+    if not train.enable:
+        raise ConfigError(
+            f"{config.name} describes how released weights are tested (config.train.enable is "
+            "False); set --config.train.enable to train it all the same, with the original's "
+            "default schedule"
+        )
+    for key in ("mixup", "rand_augment", "erasing"):
+        if key in config.augment:
+            raise ConfigError(f"config.augment.{key}: this version does not apply it")
+    if config.multigrid.long_cycle or config.multigrid.short_cycle:
+        raise ConfigError("config.multigrid: this version does not train in cycles")
+    for name, value, allowed, good in (
+        ("train.batch_size", train.batch_size, "at least 1", train.batch_size >= 1),
+        ("train.epochs", train.epochs, "at least 1", train.epochs >= 1),
+        ("train.log_period", train.log_period, "at least 1", train.log_period >= 1),
+        ("train.keep_last", train.keep_last, "at least 1", train.keep_last >= 1),
+        ("train.max_broken", train.max_broken, "0..1", 0 <= train.max_broken <= 1),
+        ("train.batch_size", train.batch_size, f"a multiple of config.norm.group_size, "
+         f"{norm.group_size}, or less",
+         train.batch_size <= norm.group_size or train.batch_size % norm.group_size == 0),
+    ):
+        if not good:
+            raise ConfigError(f"config.{name} is {value}, expected {allowed}")
+    check_values(config)
+
+
 def closest(name: str, known: Iterable[str]) -> str:
     """"; did you mean a, b?" for names like this one, or nothing."""
     matches = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)

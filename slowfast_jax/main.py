@@ -1,10 +1,12 @@
 """One command for all jobs; every field of the config is a flag.
 
+    python -m slowfast_jax.main --config configs/ava.py:mini --workdir DIR
     python -m slowfast_jax.main --config configs/kinetics.py:x3d_xs --workdir DIR --mode eval \\
         --weights x3d_xs.pyth --config.data.root=LISTS --config.test.batch_size=8
     python -m slowfast_jax.main --config kinetics/slowfast_8x8_r50 --mode summary
 
-Several --config run in turn, each in a process and a sub-folder of --workdir of its own.
+--mode train (the default) trains, from the last checkpoint in --workdir on where there is one, and
+then tests. Several --config run in turn, each in a process and a sub-folder of --workdir of its own.
 """
 
 import json
@@ -30,7 +32,7 @@ FLAG_NAMES = ("workdir", "mode", "weights", "clips", "save_scores")
 def define_flags(flag_values: flags.FlagValues = FLAGS) -> None:
     """All flags but --config and its fields."""
     flags.DEFINE_string("workdir", None, "Folder for results.", flag_values=flag_values)
-    flags.DEFINE_string("mode", "eval", ", ".join(MODES), flag_values=flag_values)
+    flags.DEFINE_string("mode", "train", ", ".join(MODES), flag_values=flag_values)
     flags.DEFINE_string(
         "weights", None, "Checkpoint; default config.test.checkpoint.", flag_values=flag_values
     )
@@ -43,16 +45,38 @@ def define_flags(flag_values: flags.FlagValues = FLAGS) -> None:
     )
 
 
-def evaluate(config: ConfigDict, options: flags.FlagValues) -> None:
-    """Tests by the config's protocol; prints the metrics as JSON, a line for each test."""
-    from slowfast_jax.evaluate import evaluate as run
+def train(config: ConfigDict, options: flags.FlagValues) -> None:
+    """Trains, and tests the result where the run came to its end."""
+    from slowfast_jax.train import train as run
 
+    if not options.workdir:
+        raise ConfigError("--mode=train needs --workdir, the folder for its checkpoints")
+    if options.weights:
+        raise ConfigError(
+            "--weights is for --mode=eval; weights to start from are --config.train.init_from.path"
+        )
+    if run(config, options.workdir):
+        config.test.checkpoint = ""  # not what the recipe tests, but what was trained
+        evaluate(config, options)
+
+
+def evaluate(config: ConfigDict, options: flags.FlagValues) -> None:
+    """Tests by the config's protocol; prints the metrics as JSON, a line for each test.
+
+    The weights are --weights, else the config's, else the last checkpoint in --workdir.
+    """
+    from slowfast_jax.evaluate import evaluate as run
+    from slowfast_jax.training.manager import latest_checkpoint
+
+    weights = options.weights or config.test.checkpoint
+    if not weights and options.workdir:
+        weights = latest_checkpoint(options.workdir)
     for clips in options.clips or [config.protocol.clips]:
         config.protocol.clips = int(clips)
         workdir = options.workdir
         if options.clips and workdir:
             workdir = os.path.join(workdir, f"clips{clips}")
-        results = run(config, workdir, options.weights, save_scores=options.save_scores)
+        results = run(config, workdir, weights, save_scores=options.save_scores)
         metrics = {k: v for k, v in results["metrics"].items() if not k.startswith("per_class")}
         counts = {k: v for k, v in results["fingerprint"].items() if k.startswith("videos_")}
         views = f"{config.protocol.clips}x{config.protocol.crops}"
@@ -70,7 +94,7 @@ def summary(config: ConfigDict, options: flags.FlagValues) -> None:
     ))
 
 
-MODES = {"eval": evaluate, "summary": summary}
+MODES = {"train": train, "eval": evaluate, "summary": summary}
 
 
 def take_flag(name: str, argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -117,11 +141,6 @@ def parse(
             f"{config.model.name}, or --config={config.model.name}"
         )
     mode = flag_values.mode
-    if mode == "train":
-        raise ConfigError(
-            "--mode=train: this version of slowfast_jax does not train; its modes are "
-            f"{', '.join(MODES)}"
-        )
     if mode not in MODES:
         known = ", ".join(MODES)
         raise ConfigError(f"--mode={mode} does not exist{closest(mode, MODES)} ({known})")
@@ -184,7 +203,7 @@ def run(config: ConfigDict) -> int:
         MODES[FLAGS.mode](config, FLAGS)
     except ConfigError as error:
         return _report(error, 2)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, FloatingPointError) as error:
         return _report(error, 1)
     return 0
 

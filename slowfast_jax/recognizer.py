@@ -199,7 +199,8 @@ def load(
     if config.test.checkpoint:
         init = initial_variables(model, seed) if skip else None
         variables, stored_names = read_weights(
-            config, variable_shapes(model), skip=skip, strip=strip, init=init
+            config, variable_shapes(model), config.test.checkpoint,
+            skip=skip, strip=strip, init=init,
         )
         names = _choose_names(names, stored_names, config)
     else:
@@ -231,7 +232,7 @@ def resolve_classes(
     elif source and count == config.model.num_classes:
         names = labels.class_names(source)
     else:
-        names = unnamed(count)
+        names = labels.unnamed(count)
     if len(names) != count:
         raise ConfigError(
             f"class_names {source} has {len(names)} names and the network {count} classes: give "
@@ -240,16 +241,11 @@ def resolve_classes(
     return names
 
 
-def unnamed(count: int) -> list[str]:
-    """Names of classes where nobody gave any."""
-    return [f"class {i}" for i in range(count)]
-
-
 def _choose_names(names: list[str], stored: list[str], config: ConfigDict) -> list[str]:
     """The checkpoint's names where the config has none; an error where the two disagree."""
     if not stored or len(stored) != len(names) or names == stored:
         return names
-    if names == unnamed(len(names)):
+    if names == labels.unnamed(len(names)):
         return stored
     first = next(i for i, (a, b) in enumerate(zip(names, stored, strict=True)) if a != b)
     raise ConfigError(

@@ -1,4 +1,4 @@
-"""What a config evaluates: its lists read in the format they have, or its data generated first."""
+"""What a config trains and evaluates on: its lists read in the format they have, or its data generated first."""
 
 import os
 from collections.abc import Callable
@@ -25,8 +25,11 @@ class Listing(NamedTuple):
     class_names: list[str]
 
 
-def find_samples(config: ConfigDict, workdir: str | os.PathLike | None = None) -> Listing:
-    """Reads config.data.test_list by config.data.format; with config.data.generate makes it first.
+def find_samples(
+    config: ConfigDict, workdir: str | os.PathLike | None = None, subset: str = "test"
+) -> Listing:
+    """Reads the list of a subset ("train", "val", "test": config.data.test_list) by the config's
+    data.format; with config.data.generate makes the data first.
 
     Raises:
       ConfigError: for a format or generator there is not, and fields that do not fit the data.
@@ -38,16 +41,18 @@ def find_samples(config: ConfigDict, workdir: str | os.PathLike | None = None) -
             f"config.data.format is {data.format}; this version evaluates {', '.join(READERS)}"
             f"{closest(data.format, READERS)}"
         )
-    root, path_prefix = Path(data.root), data.path_prefix
+    root, path_prefix = data_root(config, workdir), data.path_prefix
     if data.generate:
-        root = _generate(config, workdir)
         path_prefix = str(root)
-    return READERS[data.format](config, root, path_prefix)
+    return READERS[data.format](config, root, path_prefix, subset)
 
 
-def _generate(config: ConfigDict, workdir: str | os.PathLike | None) -> Path:
-    """Makes the small data set that config.data.generate names, and gives its folder."""
+def data_root(config: ConfigDict, workdir: str | os.PathLike | None) -> Path:
+    """The folder of the lists: config.data.root, or that of the small data set which
+    config.data.generate names, made in `workdir` where it is not there yet."""
     name = config.data.generate
+    if not name:
+        return Path(config.data.root)
     if name not in GENERATORS:
         raise ConfigError(
             f"config.data.generate is {name}; this version generates {', '.join(GENERATORS)}"
@@ -55,14 +60,17 @@ def _generate(config: ConfigDict, workdir: str | os.PathLike | None) -> Path:
         )
     if workdir is None:
         raise ConfigError(f"{config.name} generates its data: give it a workdir to put it")
-    make, count = GENERATORS[name]
     folder = Path(workdir) / name
-    make(folder, count=count, seed=0)
+    complete = folder / COMPLETE
+    if not complete.exists():
+        make, arguments = GENERATORS[name]
+        make(folder, seed=0, **arguments)
+        complete.touch()
     return folder
 
 
-def _videos(config: ConfigDict, root: Path, path_prefix: str) -> Listing:
-    data, path = config.data, root / config.data.test_list
+def _videos(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
+    data, path = config.data, root / config.data[f"{subset}_list"]
     samples = sources.read_list(
         path,
         separator=data.separator,
@@ -73,9 +81,9 @@ def _videos(config: ConfigDict, root: Path, path_prefix: str) -> Listing:
     return Listing(samples, [path], _generated_names(config, root / "classes.txt"))
 
 
-def _rawframes(config: ConfigDict, root: Path, path_prefix: str) -> Listing:
+def _rawframes(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
     _check_prefix(path_prefix)
-    data, path = config.data, root / config.data.test_list
+    data, path = config.data, root / config.data[f"{subset}_list"]
     samples = sources.read_frame_list(
         path,
         path_prefix=path_prefix,
@@ -86,16 +94,17 @@ def _rawframes(config: ConfigDict, root: Path, path_prefix: str) -> Listing:
     return Listing(samples, [path], [])
 
 
-def _ssv2(config: ConfigDict, root: Path, path_prefix: str) -> Listing:
+def _ssv2(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
     _check_prefix(path_prefix)
-    data, path = config.data, root / config.data.test_list
-    for field in ("class_list", "val_labels"):
+    data, path = config.data, root / config.data[f"{subset}_list"]
+    labels = "train_labels" if subset == "train" else "val_labels"
+    for field in ("class_list", labels):
         if not data[field]:
             raise ConfigError(
                 f"config.data.{field} is empty; data.format ssv2 needs the name of the data set's "
                 "json file in data.root"
             )
-    class_list, labels = root / data.class_list, root / data.val_labels
+    class_list, labels = root / data.class_list, root / data[labels]
     samples = frame_lists.read_ssv2(
         path, class_list=class_list, labels=labels, path_prefix=path_prefix
     )
@@ -104,22 +113,22 @@ def _ssv2(config: ConfigDict, root: Path, path_prefix: str) -> Listing:
     return Listing(samples, [path, class_list, labels], names)
 
 
-def _charades(config: ConfigDict, root: Path, path_prefix: str) -> Listing:
+def _charades(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
     _check_prefix(path_prefix)
     if not config.data.multi_label:
         raise ConfigError(
             "config.data.multi_label is False, and videos of data.format charades have several "
             "labels"
         )
-    path = root / config.data.test_list
+    path = root / config.data[f"{subset}_list"]
     samples = frame_lists.read_charades(
         path, path_prefix=path_prefix, num_classes=config.model.num_classes
     )
     return Listing(samples, [path], _generated_names(config, root / "Charades_v1_classes.txt"))
 
 
-def _imagenet(config: ConfigDict, root: Path, path_prefix: str) -> Listing:
-    path = root / config.data.test_list
+def _imagenet(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
+    path = root / config.data[f"{subset}_list"]
     names = sources.image_classes(path)
     _check_count(config, names, f"folder of images {path}")
     return Listing(sources.read_image_folders(path), [path], names)
@@ -148,17 +157,18 @@ def _check_count(config: ConfigDict, names: list[str], where: str) -> None:
         )
 
 
-READERS: dict[str, Callable[[ConfigDict, Path, str], Listing]] = {
+READERS: dict[str, Callable[[ConfigDict, Path, str, str], Listing]] = {
     "kinetics": _videos,
     "rawframes": _rawframes,
     "ssv2": _ssv2,
     "charades": _charades,
     "imagenet": _imagenet,
 }
-# Name -> function of data_pipelines.mini, and how many videos or images it makes.
-GENERATORS: dict[str, tuple[Callable, int]] = {
-    "kinetics_mini": (mini.write_videos, 8),
-    "ssv2_mini": (mini.write_ssv2, 8),
-    "charades_mini": (mini.write_charades, 6),
-    "imagenet_mini": (mini.write_imagenet, 12),
+# Name -> function of data_pipelines.mini, and how much it makes.
+GENERATORS: dict[str, tuple[Callable, dict[str, int]]] = {
+    "kinetics_mini": (mini.write_videos, {"count": 8}),
+    "ssv2_mini": (mini.write_ssv2, {"count": 8}),
+    "charades_mini": (mini.write_charades, {"count": 6}),
+    "imagenet_mini": (mini.write_imagenet, {"count": 12}),
 }
+COMPLETE = "complete"  # a file in the folder of a data set that was made to its end

@@ -1,6 +1,7 @@
 """Variables of a network: their shapes, a random start, and what a checkpoint holds."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from slowfast_jax.models import zoo
 
 # Keywords in which a checkpoint and the network may differ: none changes what the parameters mean.
 FREE_KEYWORDS = {
-    "average", "dropout", "dtype", "fc_init_std", "group_size", "head_pool", "zero_init_final_bn"
+    "average", "dropout", "dtype", "fc_init_std", "frozen_norm", "group_size", "head_pool",
+    "zero_init_final_bn",
 }
 
 
@@ -46,12 +48,13 @@ def _init(model: nn.Module, seed: int) -> dict[str, Any]:
 def read_weights(
     config: ConfigDict,
     shapes: Mapping,
+    path: str | os.PathLike,
     *,
     skip: Sequence[str] = (),
     strip: Sequence[str] = (),
     init: Mapping | None = None,
 ) -> tuple[dict, list[str]]:
-    """Variables from config.test.checkpoint, and the class names stored beside them ([]: none).
+    """Variables from the checkpoint `path` for the config's network, and the class names stored beside them ([]: none).
 
     skip, strip, init: as `convert.load_variables` takes them.
 
@@ -60,7 +63,7 @@ def read_weights(
       ConfigError: where a checkpoint of our own says that it is of another model.
       convert.load.CheckpointMismatch: where the parameters differ.
     """
-    path = Path(config.test.checkpoint)
+    path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"weights {path} do not exist")
     checkpoint = strip_names(read_checkpoint(path), strip)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from slowfast_jax.models.blocks import ConvNorm, Endpoints, Triple
 from slowfast_jax.ops.pool import avg_pool
+from slowfast_jax.ops.precision import widen
 from slowfast_jax.ops.roi_align import roi_align
 
 ACTIVATIONS = {"softmax": nn.softmax, "sigmoid": nn.sigmoid, "none": lambda x: x}
@@ -40,7 +41,7 @@ def project(
     x = nn.Dropout(dropout, deterministic=not train)(x)
     init = nn.initializers.normal(init_std)
     x = nn.Dense(num_classes, kernel_init=init, dtype=x.dtype, name="projection")(x)
-    x = out["logits"] = x.astype(jnp.float32)
+    x = out["logits"] = widen(x)
     activate, positions = ACTIVATIONS[activation], (1, 2, 3)
     if average == "probs":
         out["probs"] = activate(x).mean(positions)

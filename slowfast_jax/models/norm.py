@@ -19,6 +19,9 @@ class BatchNorm(nn.Module):
     The running mean and variance move by `1 - momentum` a step towards the mean over the groups
     of their means and their unbiased variances. (Flax's momentum 0.9 is PyTorch's 0.1, and
     PyTorch keeps the unbiased variance while it normalises with the biased one.)
+
+    Where the collection "batch_moments" is mutable, mean and biased variance of the whole batch go
+    there, under the names of the running ones.
     """
 
     group_size: int | None = None
@@ -42,12 +45,16 @@ class BatchNorm(nn.Module):
         groups = self._groups(x.shape[0])
         grouped = x.reshape(groups, x.shape[0] // groups, *x.shape[1:])
         y, mean, var = batch_norm(grouped, scale, bias, self.epsilon)  # (G, 1, 1, 1, 1, C)
-        if not self.is_initializing():
-            count = x.size // (groups * channels)
-            unbiased = var * (count / max(count - 1, 1))
-            for running, new in ((running_mean, mean), (running_var, unbiased)):
-                new = new.reshape(groups, channels).mean(0)
-                running.value = self.momentum * running.value + (1 - self.momentum) * new
+        if self.is_initializing():
+            return y.reshape(x.shape)
+        mean, var = mean.reshape(groups, channels), var.reshape(groups, channels)
+        count = x.size // (groups * channels)
+        unbiased = var * (count / max(count - 1, 1))
+        for running, new in ((running_mean, mean), (running_var, unbiased)):
+            running.value = self.momentum * running.value + (1 - self.momentum) * new.mean(0)
+        if self.is_mutable_collection("batch_moments"):
+            self.put_variable("batch_moments", "mean", mean.mean(0))
+            self.put_variable("batch_moments", "var", var.mean(0) + mean.var(0))
         return y.reshape(x.shape)
 
     def _groups(self, batch: int) -> int:

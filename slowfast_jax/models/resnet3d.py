@@ -75,7 +75,8 @@ class ResNet3D(nn.Module):
       head_pool: "window", or "global" to pool whatever size arrives.
       detection, roi_*: the ROI head, which takes boxes.
       dropout, activation, average, fc_init_std: see `heads.project`.
-      group_size: clips per batch-norm group. folded: no batch norm (see `fold.py`).
+      group_size: clips per batch-norm group. frozen_norm: batch norms use their running statistics
+        in training, too, and leave them; scale and bias train. folded: no batch norm (`fold.py`).
       mean, std: of the input, on the 0..1 scale. dtype: of the computation.
     """
 
@@ -107,6 +108,7 @@ class ResNet3D(nn.Module):
     fc_init_std: float = 0.01
     zero_init_final_bn: bool = True
     group_size: int | None = None
+    frozen_norm: bool = False
     folded: bool = False
     mean: Triple = (0.45, 0.45, 0.45)
     std: Triple = (0.225, 0.225, 0.225)
@@ -117,7 +119,9 @@ class ResNet3D(nn.Module):
         self, clip: jax.Array, boxes: jax.Array | None = None, train: bool = False
     ) -> tuple[jax.Array, Endpoints]:
         kernels, time_pool = table_row(ARCHS, "arch", self.arch)
-        conv_norm = ConvNorm(train=train, group_size=self.group_size, folded=self.folded)
+        conv_norm = ConvNorm(
+            train=train and not self.frozen_norm, group_size=self.group_size, folded=self.folded
+        )
         out: Endpoints = {}
         x = normalize(clip, self.mean, self.std, self.dtype)
         x = out["stem"] = Stem(self.width, kernels[0][0], conv_norm, name="stem")(x)

@@ -95,6 +95,7 @@ class SlowFast(nn.Module):
     fc_init_std: float = 0.01
     zero_init_final_bn: bool = True
     group_size: int | None = None
+    frozen_norm: bool = False
     folded: bool = False
     mean: Triple = (0.45, 0.45, 0.45)
     std: Triple = (0.225, 0.225, 0.225)
@@ -104,7 +105,9 @@ class SlowFast(nn.Module):
     def __call__(
         self, clip: jax.Array, boxes: jax.Array | None = None, train: bool = False
     ) -> tuple[jax.Array, Endpoints]:
-        conv_norm = ConvNorm(train=train, group_size=self.group_size, folded=self.folded)
+        conv_norm = ConvNorm(
+            train=train and not self.frozen_norm, group_size=self.group_size, folded=self.folded
+        )
         widths = (self.width, self.width // self.beta)
         depths = (self.depth, self.depth) if isinstance(self.depth, int) else self.depth
         stages = [table_row(DEPTHS, "depth", d) for d in depths]

@@ -100,6 +100,7 @@ class X3D(nn.Module):
     fc_init_std: float = 0.01
     zero_init_final_bn: bool = True
     group_size: int | None = None
+    frozen_norm: bool = False
     folded: bool = False
     mean: Triple = (0.45, 0.45, 0.45)
     std: Triple = (0.225, 0.225, 0.225)
@@ -111,7 +112,9 @@ class X3D(nn.Module):
     ) -> tuple[jax.Array, Endpoints]:
         if boxes is not None:
             raise ValueError("X3D classifies clips: it takes no boxes")
-        conv_norm = ConvNorm(train=train, group_size=self.group_size, folded=self.folded)
+        conv_norm = ConvNorm(
+            train=train and not self.frozen_norm, group_size=self.group_size, folded=self.folded
+        )
         out: Endpoints = {}
         x = normalize(clip, self.mean, self.std, self.dtype)
         stem = round_width(self.stem_width, self.width_factor)

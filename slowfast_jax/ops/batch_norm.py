@@ -5,6 +5,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from slowfast_jax.ops.precision import widen
+
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
 def batch_norm(
@@ -20,15 +22,15 @@ def batch_norm(
       scale, bias: `(C,)`.
 
     Returns:
-      `(y, mean, var)`: y with the shape and dtype of `x`; mean and biased variance in float32,
-      `(G, 1, ..., 1, C)`, through which no gradient flows.
+      `(y, mean, var)`: y with the shape and dtype of `x`; mean and biased variance in float32 (or
+      wider), `(G, 1, ..., 1, C)`, through which no gradient flows.
     """
     return _forward(x, scale, bias, epsilon)[0]
 
 
 def _forward(x, scale, bias, epsilon):
     axes = tuple(range(1, x.ndim - 1))
-    wide = x.astype(jnp.float32)
+    wide = widen(x)
     mean = wide.mean(axes, keepdims=True)
     var = jnp.square(wide - mean).mean(axes, keepdims=True)
     inverse = jax.lax.rsqrt(var + epsilon)
@@ -42,7 +44,7 @@ def _backward(epsilon, saved, cotangents):
     x, scale, bias, mean, inverse = saved
     axes = tuple(range(1, x.ndim - 1))
     count = x.size // (x.shape[0] * x.shape[-1])
-    dy, wide = cotangents[0].astype(jnp.float32), x.astype(jnp.float32)
+    dy, wide = widen(cotangents[0]), widen(x)
     sum_dy = dy.sum(axes, keepdims=True)
     sum_dy_centred = (dy * (wide - mean)).sum(axes, keepdims=True)
     # dx = factor * (dy - mean of dy - centred * slope), again without the centred input

@@ -9,6 +9,7 @@ from jax import lax
 
 from slowfast_jax.ops.lowering import require
 from slowfast_jax.ops.materialize import materialize
+from slowfast_jax.ops.precision import wide_dtype
 
 LARGE_FRAME = 2**16  # elements of a frame of the output, 256 KiB in float32
 
@@ -50,14 +51,14 @@ _sum_of_shifts.defvjp(_sum_of_shifts_forward, _sum_of_shifts_backward)
 
 
 def _kernel_gradient(x, dy, size, strides, dilation):
-    """The sum of `dy` times `x` as each weight sees it, `(weights, C)` in float32.
+    """The sum of `dy` times `x` as each weight sees it, `(weights, C)` in float32 (or wider).
 
     Large maps go frame by frame, so that what all the weights read stays in the cache.
     """
 
     def of_frames(x, dy):
         parts = _shifted(x, size, strides, dilation)
-        return jnp.stack([(part * dy).sum((0, 1, 2, 3), jnp.float32) for _, part in parts])
+        return jnp.stack([(part * dy).sum((0, 1, 2, 3), wide_dtype(x)) for _, part in parts])
 
     if dy[:, 0].size < LARGE_FRAME:
         return of_frames(x, dy)
@@ -67,7 +68,7 @@ def _kernel_gradient(x, dy, size, strides, dilation):
         seen = lax.dynamic_slice_in_dim(x, t * strides[0], reach, 1)
         return total + of_frames(seen, lax.dynamic_slice_in_dim(dy, t, 1, 1)), None
 
-    total = jnp.zeros((np.prod(size), x.shape[-1]), jnp.float32)
+    total = jnp.zeros((np.prod(size), x.shape[-1]), wide_dtype(x))
     return lax.scan(add_frame, total, jnp.arange(dy.shape[1]))[0]
 
 

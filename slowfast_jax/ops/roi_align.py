@@ -10,6 +10,8 @@ import math
 import jax
 import jax.numpy as jnp
 
+from slowfast_jax.ops.precision import widen
+
 
 def roi_align(
     features: jax.Array,
@@ -33,7 +35,7 @@ def roi_align(
       `(N, B, R, R, C)`.
     """
     _, height, width, _ = features.shape
-    boxes = boxes.astype(jnp.float32) * scale - (0.5 if aligned else 0.0)
+    boxes = widen(boxes) * scale - (0.5 if aligned else 0.0)
     x1, y1, x2, y2 = jnp.moveaxis(boxes, -1, 0)  # each (N, B)
     rows = _weights(y1, y2, height, resolution, aligned).astype(features.dtype)  # (N, B, R, H)
     cols = _weights(x1, x2, width, resolution, aligned).astype(features.dtype)  # (N, B, R, W)
@@ -51,8 +53,8 @@ def _weights(
     count = jnp.maximum(jnp.ceil(length / resolution), 1.0)  # samples per bin, adaptive
     # A box may hang over both edges: three times the map bounds what a clipped frame can ask for.
     most = math.ceil(3 * size / resolution) + 1
-    sample = jnp.arange(most, dtype=jnp.float32)
-    bins = jnp.arange(resolution, dtype=jnp.float32)
+    sample = jnp.arange(most, dtype=start.dtype)
+    bins = jnp.arange(resolution, dtype=start.dtype)
     step = (length / resolution)[..., None, None]
     at = (
         start[..., None, None]
@@ -61,7 +63,7 @@ def _weights(
     )  # (N, B, R, most)
     valid = (sample < count[..., None, None]) & (at >= -1.0) & (at <= size)
     at = jnp.clip(at, 0.0, size - 1.0)
-    position = jnp.arange(size, dtype=jnp.float32)
+    position = jnp.arange(size, dtype=start.dtype)
     hat = jnp.maximum(0.0, 1.0 - jnp.abs(at[..., None] - position))  # bilinear weights
     hat = jnp.where(valid[..., None], hat, 0.0)
     return hat.sum(-2) / count[..., None, None]

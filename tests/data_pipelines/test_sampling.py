@@ -124,6 +124,12 @@ def test_ava_keyframes(recorded):
         assert found.tolist() == expected
 
 
+def test_a_still_keyframe_and_odd_lengths():
+    assert sampling.keyframe_indices(7, 4, 0, 10).tolist() == [7, 7, 7, 7]
+    assert sampling.keyframe_indices(7, 5, 1, 10).tolist() == [5, 6, 7, 8, 9]
+    assert sampling.keyframe_indices(7, 5, 3, 30).tolist() == [0, 3, 6, 9, 12]
+
+
 @pytest.mark.parametrize(
     ("start", "end", "count", "expected"),
     [

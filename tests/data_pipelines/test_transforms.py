@@ -127,3 +127,17 @@ def test_crop_larger_than_the_frame_is_refused(clip):
 def test_frames_of_another_shape_are_refused():
     with pytest.raises(ValueError, match=r"\(T,H,W,3\)"):
         transforms.resize(np.zeros((4, 4, 3), np.uint8), 2, 2)
+
+
+def test_a_window_of_a_resize_is_the_slice_of_it():
+    frames = np.random.default_rng(0).integers(0, 256, (2, 41, 67, 3), dtype=np.uint8)
+    for size in ((30, 50), (41, 67), (80, 131)):
+        for window in ((0, 0, *size), (3, 7, 20, 21), (size[0] - 5, size[1] - 6, 5, 6)):
+            top, left, height, width = window
+            whole = transforms.resize(frames, *size)
+            np.testing.assert_array_equal(
+                transforms.resize(frames, *size, window=window),
+                whole[:, top : top + height, left : left + width],
+            )
+    with pytest.raises(ValueError, match=r"window \(0, 40, 30, 30\).* leaves 30x50"):
+        transforms.resize(frames, 30, 50, window=(0, 40, 30, 30))

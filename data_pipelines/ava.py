@@ -1,0 +1,221 @@
+"""AVA's own files: boxes, frame lists, excluded timestamps, the label map.
+
+A row of boxes is `video,time,x1,y1,x2,y2,action,person`, time in whole seconds of the film, corners
+as fractions of the frame, actions counted from 1 and empty where there is none. A file of predicted
+boxes has the detector's score in the last column. Only the seconds 902 to 1798 are annotated;
+frames, and films as they are usually cut, begin at second 900.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from data_pipelines.frame_lists import read_charades
+from data_pipelines.frames import FrameFiles
+from data_pipelines.keyframes import (
+    Keyframe,
+    Moments,
+    PathLike,
+    Row,
+    Source,
+    build,
+    collect,
+    find_sources,
+    read_box,
+    read_number,
+    read_rows,
+)
+from data_pipelines.labels import pbtxt_items
+
+__all__ = [
+    "Keyframe", "Source", "find_sources", "keyframes", "read_boxes", "read_exclusions",
+    "read_frame_list", "read_label_map",
+]
+COLUMNS = "video,time,x1,y1,x2,y2,action,person (or score)"
+NUM_CLASSES = 80
+FIRST_SECOND = 900
+SECONDS = (902, 1799)  # those annotated; the second is past the last
+FPS = 30.0
+logger = logging.getLogger(__name__)
+
+
+def read_boxes(
+    annotated: Sequence[PathLike] = (),
+    predicted: Sequence[PathLike] = (),
+    *,
+    score_threshold: float = 0.9,
+    num_classes: int = NUM_CLASSES,
+    seconds: tuple[int, int] = SECONDS,
+    every: int = 1,
+) -> Moments:
+    """Reads files of boxes; those with the same text of coordinates become one with all actions.
+
+    As in the original (datasets/ava_helper.py) one trains on annotated and predicted boxes and
+    tests on predicted ones. Its recipes for training list the annotations as predictions as well;
+    then the person's number is taken for a score, which drops person 0 there and changes nothing,
+    and is warned of.
+
+    Args:
+        annotated: files whose last column, if any, is ignored.
+        predicted: files of which rows whose score is below `score_threshold` are left out.
+        seconds: the first that may occur and the one past the last.
+        every: keep only seconds that are multiples of this (4 to evaluate during training).
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a row that cannot be read, with file, line and reason; no boxes at all.
+    """
+    counts = {"rows": 0}
+
+    def rows() -> Iterator[Row]:
+        for path in annotated:
+            yield from _rows(path, None, num_classes, seconds, every, counts)
+        for path in predicted:
+            yield from _rows(path, score_threshold, num_classes, seconds, every, counts)
+
+    moments = collect(rows())
+    if not moments:
+        files = ", ".join(map(str, (*annotated, *predicted))) or "no file"
+        raise ValueError(
+            f"{files}: no boxes left of {counts['rows']} rows; expected some whose score reaches "
+            f"{score_threshold} (data.score_threshold)"
+            + (f", at seconds that are multiples of {every}" if every > 1 else "")
+        )
+    return moments
+
+
+def keyframes(
+    moments: Moments, sources: dict[str, Source], *, origin: float = FIRST_SECOND, fps: float = FPS
+) -> list[Keyframe]:
+    """The keyframes of `read_boxes`, as keyframes.build gives them.
+
+    The original lets a moment past the last frame show the last frame; here it is an error.
+
+    Args:
+        sources: of `read_frame_list` or `find_sources`.
+        origin: second of the film that the first frame shows; 0 for whole films.
+        fps: of frames stored as images.
+    """
+    return build(moments, sources, origin=origin, fps=fps)
+
+
+def read_frame_list(path: PathLike, *, path_prefix: PathLike = "") -> dict[str, FrameFiles]:
+    """The frames of each video, from a list `original_vido_id video_id frame_id path labels`.
+
+    Raises:
+        FileNotFoundError: there is no such list.
+        ValueError: a row that cannot be read, with its line number, or no row at all.
+    """
+    return {sample.path: sample.frames for sample in read_charades(path, path_prefix=path_prefix)}
+
+
+def read_exclusions(path: PathLike) -> set[tuple[str, float]]:
+    """The moments `video,time` that are left out of evaluation."""
+    moments = set()
+    for line, columns in read_rows(path):
+        if len(columns) != 2:
+            raise ValueError(
+                f"{path}:{line}: {len(columns)} columns in {','.join(columns)!r}; expected "
+                "video,time"
+            )
+        moments.add((columns[0], read_number(path, line, "time", columns[1])))
+    return moments
+
+
+def read_label_map(path: PathLike) -> dict[int, str]:
+    """Names by action, counted from 1, of the actions that a .pbtxt file lists: those evaluated.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: no items in it, one without name or id, or an id twice.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such label map; check data.label_map")
+    items = pbtxt_items(path, path.read_text(encoding="utf-8-sig"))
+    names = dict(items)
+    if not names:
+        raise ValueError(f"{path}: no items in it; expected item {{ name: \"sit\" id: 11 }}")
+    if len(names) < len(items):
+        numbers = [number for number, _ in items]
+        twice = next(number for number in numbers if numbers.count(number) > 1)
+        raise ValueError(f"{path}: the id {twice} is there twice; each action has its own")
+    return names
+
+
+def _rows(
+    path: PathLike,
+    score_threshold: float | None,
+    num_classes: int,
+    seconds: tuple[int, int],
+    every: int,
+    counts: dict[str, int],
+) -> Iterator[Row]:
+    """Rows of one file, predicted boxes where there is a threshold."""
+    predicted = score_threshold is not None
+    score_of = _score_reader(path) if predicted else None
+    for line, columns in read_rows(path):
+        counts["rows"] += 1
+        if len(columns) != 8 and (predicted or len(columns) != 7):
+            raise ValueError(
+                f"{path}:{line}: {len(columns)} columns in {','.join(columns)!r}; expected "
+                f"{COLUMNS}"
+            )
+        score = 1.0
+        if predicted:
+            compared, score = score_of(line, columns[7])
+            if compared < score_threshold:
+                continue
+        time = read_number(path, line, "time", columns[1])
+        if not (time.is_integer() and seconds[0] <= time < seconds[1]):
+            raise ValueError(
+                f"{path}:{line}: time is {columns[1]!r}; expected a whole second within "
+                f"{seconds[0]}..{seconds[1] - 1} (data.keyframe_seconds)"
+            )
+        if time % every:
+            continue
+        box = read_box(path, line, columns[2:6], predicted)
+        label = _label(path, line, columns[6], num_classes)
+        yield Row(path, line, columns[0], time, ",".join(columns[2:6]), box, label, score)
+
+
+def _label(path: PathLike, line: int, text: str, num_classes: int) -> int | None:
+    """A class from 0 on, None for no action (empty, or -1)."""
+    if text in ("", "-1"):
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= num_classes:
+        raise ValueError(
+            f"{path}:{line}: action is {text!r}; expected one of 1..{num_classes}, or nothing "
+            "(the number of classes is model.num_classes)"
+        )
+    return int(text) - 1
+
+
+def _score_reader(path: PathLike) -> Callable[[int, str], tuple[float, float]]:
+    """Gives (what the threshold is compared with, the score) of a row's last column."""
+    if _holds_persons(path):
+        logger.warning(
+            "%s is listed as predicted boxes, but its last column holds the numbers of persons, "
+            "not scores. As in the original, rows of a number below data.score_threshold are left "
+            "out: person 0.", path,
+        )
+        return lambda line, text: (read_number(path, line, "person", text), 1.0)
+
+    def read(line: int, text: str) -> tuple[float, float]:
+        score = read_number(path, line, "score", text)
+        if not 0 <= score <= 1:
+            raise ValueError(f"{path}:{line}: score is {text}; expected it within 0..1")
+        return score, score
+
+    return read
+
+
+def _holds_persons(path: PathLike) -> bool:
+    """Whether the last column of all rows is a whole number."""
+    found = False
+    for _, columns in read_rows(path):
+        if len(columns) == 8:
+            if not columns[7].strip().isdecimal():
+                return False
+            found = True
+    return found

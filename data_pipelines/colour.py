@@ -1,0 +1,80 @@
+"""Colour jitter and PCA lighting of a clip, drawn and applied apart.
+
+As the original's datasets/cv2_transform.py (color_jitter_list, lighting_list; transform.py agrees),
+with its constants. Lighting is that of Krizhevsky et al. 2012. All frames of a clip change alike.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Of the colours of ImageNet on a scale of 0..1; rows are R, G, B (DATA.TRAIN_PCA_EIGVAL, _EIGVEC).
+EIGENVALUES = np.array([0.225, 0.224, 0.229])
+EIGENVECTORS = np.array([
+    [-0.5675, 0.7192, 0.4009],
+    [-0.5808, -0.0045, -0.8140],
+    [-0.5836, -0.6948, 0.4203],
+])
+GREY = np.array([0.299, 0.587, 0.114])
+STEPS = ("brightness", "contrast", "saturation")
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """What is done to colours: (name of STEPS, factor) in order, then `shift` is added.
+
+    A factor 1 changes nothing; 0 gives black, the frame's mean grey, grey. `shift` is R, G, B on a
+    scale of 0..1.
+    """
+
+    steps: tuple[tuple[str, float], ...] = ()
+    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+def draw(rng: np.random.Generator, *, jitter: float = 0.4, lighting: float = 0.1) -> Colour:
+    """Draws the steps in random order, each with a factor in 1 +- `jitter`, and a shift.
+
+    Args:
+        jitter: 0 draws no steps.
+        lighting: standard deviation of the weights of the principal components; 0 draws no shift.
+    """
+    steps, shift = (), (0.0, 0.0, 0.0)
+    if jitter:
+        order = rng.permutation(len(STEPS))
+        steps = tuple((STEPS[step], 1 + rng.uniform(-jitter, jitter)) for step in order)
+    if lighting:
+        weights = np.asarray(rng.normal(0, lighting, 3))
+        shift = tuple((EIGENVECTORS @ (weights * EIGENVALUES)).tolist())
+    return Colour(steps, shift)
+
+
+def apply(frames: np.ndarray, colour: Colour, *, dtype: type = np.uint8) -> np.ndarray:
+    """uint8 (T,H,W,3) RGB frames as `colour` says: the same shape, of `dtype`.
+
+    uint8 results are rounded and kept within 0..255. float32 ones are grey levels that may lie
+    outside, which is what the original computes with: it normalises them as they are.
+    """
+    # Each step is linear in the colours and the frame's mean, so all of them are one matrix and an
+    # offset for each frame.
+    means = frames.mean(axis=(1, 2), dtype=np.float64)  # (T,3)
+    matrix, offset = np.eye(3), np.zeros_like(means)
+    for name, factor in colour.steps:
+        if name == "saturation":
+            step = factor * np.eye(3) + (1 - factor) * GREY  # each row is the weights of grey
+            matrix, offset = step @ matrix, offset @ step.T
+            continue
+        if name == "contrast":
+            grey = (means @ matrix.T + offset) @ GREY  # (T,)
+            offset = factor * offset + (1 - factor) * grey[:, None]
+        else:
+            offset = factor * offset
+        matrix = factor * matrix
+    offset += 255 * np.array(colour.shift)
+
+    result = np.empty(frames.shape, dtype)
+    for target, frame, plus in zip(result, frames, offset, strict=True):
+        changed = frame.astype(np.float32) @ matrix.T.astype(np.float32) + plus.astype(np.float32)
+        if dtype == np.uint8:
+            changed = np.clip(np.rint(changed, out=changed), 0, 255, out=changed)
+        target[...] = changed
+    return result

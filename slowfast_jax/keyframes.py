@@ -1,0 +1,115 @@
+"""What a config detects actions in: keyframes with boxes, and what they are measured against."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from data_pipelines import ava
+from data_pipelines.keyframes import Keyframe
+from data_pipelines.labels import class_names
+from slowfast_jax.config import ConfigError, closest
+from slowfast_jax.metrics.ava import every
+from slowfast_jax.metrics.ava_files import BoxTable, read_ground_truth
+from slowfast_jax.samples import data_root
+
+SECONDS_APART = 4  # of the keyframes that are evaluated during training
+
+
+class Keyframes(NamedTuple):
+    """Keyframes, and where they come from.
+
+    files: the tables, first the one the keyframes are from. names: of all classes, the action of
+    class k being k + 1. evaluated: actions that count. ground_truth, excluded: to measure against;
+    None and empty in training.
+    """
+
+    keyframes: list[Keyframe]
+    files: list[Path]
+    names: list[str]
+    evaluated: tuple[int, ...]
+    ground_truth: BoxTable | None
+    excluded: set[tuple[str, float]]
+
+
+def find_keyframes(
+    config: ConfigDict, workdir: str | os.PathLike | None, subset: str
+) -> Keyframes:
+    """The keyframes of a subset: "train", "val" (during training) or "test".
+
+    Raises:
+      ConfigError: for a data format there is not, and fields that do not fit the data.
+      FileNotFoundError, ValueError: from the tables, with file and line.
+    """
+    data = config.data
+    if data.format not in READERS:
+        raise ConfigError(
+            f"config.data.format is {data.format}; actions are detected in {', '.join(READERS)}"
+            f"{closest(data.format, READERS)}"
+        )
+    found = READERS[data.format](config, data_root(config, workdir), subset)
+    most = max(len(keyframe.boxes) for keyframe in found.keyframes)
+    if most > data.max_boxes:
+        raise ConfigError(
+            f"config.data.max_boxes is {data.max_boxes}, and a keyframe of {found.files[0]} has "
+            f"{most} boxes: set it to that or more"
+        )
+    return found
+
+
+def _ava(config: ConfigDict, root: Path, subset: str) -> Keyframes:
+    data, folder = config.data, root / config.data.annotation_dir
+    classes = config.model.num_classes
+    label_map = folder / data.label_map
+    evaluated = ava.read_label_map(label_map)
+    if max(evaluated) > classes:
+        raise ConfigError(
+            f"{label_map} has the action {max(evaluated)} and the network {classes} classes: set "
+            f"config.model.num_classes={max(evaluated)} or more"
+        )
+    if config.class_names:
+        names = class_names(config.class_names)
+    else:
+        names = [evaluated.get(action, f"action {action}") for action in range(1, classes + 1)]
+    annotated, predicted = (), data.test_box_lists
+    if subset == "train":
+        annotated, predicted = data.train_gt_box_lists, data.train_box_lists
+    apart = 1 if subset != "val" or data.full_test_on_val else SECONDS_APART
+    tables = [folder / name for name in (*annotated, *predicted)]
+    boxes = ava.read_boxes(
+        tables[: len(annotated)], tables[len(annotated):],
+        score_threshold=data.score_threshold, num_classes=classes,
+        seconds=data.keyframe_seconds, every=apart,
+    )
+    keyframes = ava.keyframes(
+        boxes, _ava_sources(config, root, subset, boxes), origin=data.first_frame_second,
+        fps=data.fps,
+    )
+    if subset == "train":
+        return Keyframes(keyframes, tables, names, tuple(evaluated), None, set())
+    ground_truth = read_ground_truth(folder / data.ground_truth)
+    if apart > 1:
+        ground_truth = every(ground_truth, apart)
+    excluded, files = set(), [*tables, folder / data.ground_truth, label_map]
+    if data.exclusions:
+        files.append(folder / data.exclusions)
+        excluded = ava.read_exclusions(files[-1])
+    return Keyframes(keyframes, files, names, tuple(evaluated), ground_truth, excluded)
+
+
+def _ava_sources(config: ConfigDict, root: Path, subset: str, boxes: ava.Moments) -> dict:
+    """Videos by name: files of data.video_dir, frames of a list, or folders of frames."""
+    data = config.data
+    if data.video_dir:
+        return ava.find_sources(root / data.video_dir, boxes)
+    if data.frame_list_dir:
+        name = data.train_list if subset == "train" else data.test_list
+        return ava.read_frame_list(
+            root / data.frame_list_dir / name, path_prefix=root / data.frame_dir
+        )
+    return ava.find_sources(root / data.frame_dir, boxes)
+
+
+READERS: dict[str, Callable[[ConfigDict, Path, str], Keyframes]] = {"ava": _ava}

@@ -1,0 +1,13 @@
+"""What differs between jobs. A task is a module with
+
+- headline(config), the metric that says which checkpoint is best: the larger the better;
+- training_examples(config, workdir), what there is to train on;
+- loss_function(config), (logits, endpoints, batch) -> (loss, {name: scalar});
+- validate(config, predict, workdir), metrics while training, `predict` being (clips[, boxes]) ->
+  probabilities;
+- test(config, recognizer, workdir, save_scores), a `Tested` by the config's protocol.
+"""
+
+from slowfast_jax.tasks import classification, detection
+
+TASKS = {"classification": classification, "detection": detection}

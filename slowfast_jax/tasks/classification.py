@@ -1,0 +1,225 @@
+"""What a clip shows: one class of several, or several at once."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+from ml_collections import ConfigDict
+
+from data_pipelines.clips import load_clip
+from data_pipelines.labels import unnamed
+from data_pipelines.loader import Examples, batches_in_order
+from slowfast_jax.config import ConfigError
+from slowfast_jax.metrics.average_precision import mean_average_precision
+from slowfast_jax.metrics.topk import mean_class_accuracy, per_class_accuracy, top_k, top_k_accuracy
+from slowfast_jax.progress import track
+from slowfast_jax.samples import find_samples
+from slowfast_jax.tasks.tested import Tested
+from slowfast_jax.training.losses import LOSSES
+
+TRAINED_FORMATS = ("kinetics", "rawframes")
+
+
+def headline(config: ConfigDict) -> str:
+    """The metric that says which checkpoint is best; larger is better."""
+    return "map" if config.data.multi_label else "top1_acc"
+
+
+def training_examples(
+    config: ConfigDict, workdir: str | os.PathLike | None
+) -> tuple[Examples, list[str]]:
+    """The videos of config.data.train_list, and the class names that come with them ([]: none)."""
+    if config.data.format not in TRAINED_FORMATS:
+        raise ConfigError(
+            f"config.data.format is {config.data.format}: this version trains on "
+            f"{', '.join(TRAINED_FORMATS)}, and only tests on the others"
+        )
+    listing = find_samples(config, workdir, "train")
+    samples = listing.samples
+    load = _loader(config, samples)
+    return Examples(len(samples), load, lambda i: samples[i].path), listing.class_names
+
+
+def _loader(config: ConfigDict, samples: Sequence) -> Callable:
+    data, protocol = config.data, config.protocol
+    options = dict(
+        num_frames=protocol.num_frames,
+        sampling_rate=protocol.sampling_rate,
+        target_fps=protocol.target_fps,
+        crop=protocol.train_crop,
+        jitter=data.jitter,
+        inverse_uniform_jitter=data.inverse_uniform_jitter,
+        jitter_scales_relative=data.jitter_scales_relative,
+        jitter_aspect_relative=data.jitter_aspect_relative,
+        flip=data.random_flip,
+    )
+
+    def load(index: int, generator: np.random.Generator | None) -> dict[str, Any]:
+        element = load_clip(samples[index], rng=generator, **options)
+        if data.multi_label:
+            hot = np.zeros(config.model.num_classes, np.float32)
+            hot[list(samples[index].label)] = 1
+            element["label"] = hot
+        return element
+
+    return load
+
+
+def loss_function(config: ConfigDict) -> Callable:
+    """(logits, endpoints, batch) -> (loss, {"top1_err": percent})."""
+    loss = LOSSES[config.train.loss]
+
+    def function(logits, endpoints, batch):
+        labels = batch["label"]
+        value = loss(logits, labels)
+        if config.data.multi_label:
+            return value, {}
+        wrong = (logits.argmax(-1) != labels).mean()
+        return value, {"top1_err": 100 * wrong}
+
+    return function
+
+
+def validate(
+    config: ConfigDict, predict: Callable[..., np.ndarray], workdir: str | os.PathLike | None
+) -> dict[str, Any]:
+    """Metrics in percent of one clip from the middle of each video of config.data.val_list."""
+    listing = find_samples(config, workdir, "val")
+    scores, used = [], []
+    for batch in batches_in_order(
+        len(listing.samples), _loader(config, listing.samples),
+        batch_size=config.test.batch_size, threads=config.train.threads,
+    ):
+        for _, reason in batch["broken"]:
+            logging.error("failed: %s", reason)
+        if "clip" in batch:
+            scores.append(predict(batch["clip"])[batch["mask"]])
+            used += list(batch["index"][batch["mask"]])
+    if not used:
+        raise RuntimeError(f"none of the {len(listing.samples)} videos to validate on can be read")
+    labels = [listing.samples[i].label for i in used]
+    names = listing.class_names or unnamed(config.model.num_classes)
+    return metrics(np.concatenate(scores), labels, names, config.data.multi_label)
+
+
+def test(
+    config: ConfigDict,
+    recognizer: Any,
+    workdir: str | os.PathLike | None,
+    save_scores: bool = False,
+) -> Tested:
+    """Scores every video of config.data.test_list by the config's protocol, multi-view.
+
+    With `save_scores`, `workdir`/scores.npz gets scores (V, K), labels and paths of the V videos
+    that could be decoded.
+    """
+    listing = find_samples(config, workdir)
+    samples = listing.samples
+    if recognizer.class_names == unnamed(len(listing.class_names)):
+        recognizer.class_names = listing.class_names
+    protocol = config.protocol
+    logging.info(
+        "%s: %d videos of %s, %d x %d views each; %d views at once (config.test.batch_size %d)",
+        config.name, len(samples), listing.files[0], protocol.clips, protocol.crops,
+        recognizer.batch_size(len(samples)), config.test.batch_size,
+    )
+    scored, timing = _score(recognizer, [sample.source for sample in samples])
+    used = [i for i in sorted(scored) if not scored[i].error]
+    timing["views_per_second"] = len(used) * protocol.clips * protocol.crops / timing["seconds"]
+    scores = np.stack([scored[i].scores for i in used]) if used else np.zeros((0, 1))
+    labels = [samples[i].label for i in used]
+    multi_label = config.data.multi_label
+    if save_scores and used and workdir is not None:
+        Path(workdir).mkdir(parents=True, exist_ok=True)
+        np.savez(
+            Path(workdir) / "scores.npz", scores=scores, paths=[samples[i].path for i in used],
+            labels=_multi_hot(labels, scores.shape) if multi_label else labels,
+        )
+    return Tested(
+        files=listing.files,
+        ids=[sample.path for sample in samples],
+        images=any(sample.frames for sample in samples),
+        metrics=metrics(scores, labels, recognizer.class_names, multi_label) if used else {},
+        rows=[
+            {"video_id": i, "path": samples[i].path, "label": _as_json(samples[i].label)}
+            | top_scores(scored[i].scores)
+            for i in used
+        ],
+        failed=[
+            {"video_id": i, "path": samples[i].path, "reason": scored[i].error}
+            for i in sorted(scored) if scored[i].error
+        ],
+        timing=timing,
+    )
+
+
+def _score(recognizer: Any, videos: Sequence) -> tuple[dict[int, Any], dict[str, float]]:
+    """Each video's scores by its place in the list, and seconds: all, and waiting for decoding."""
+    timing: dict[str, float] = {}
+    start = time.perf_counter()
+    results = track(recognizer.score_videos(videos, timing), len(videos), "testing")
+    scored = {result.index: result._replace(views=None) for result in results}
+    timing = {"seconds": time.perf_counter() - start, "seconds_waiting_for_video": timing["waited"]}
+    share = timing["seconds_waiting_for_video"] / timing["seconds"]
+    logging.info(
+        "%d videos in %.1f s; the device waited %.0f %% of it for decoded video",
+        len(videos), timing["seconds"], 100 * share,
+    )
+    return scored, timing
+
+
+def top_scores(scores: np.ndarray) -> dict[str, list]:
+    """The best and the five best of (K,) scores: top1_values, top1_indices, top5_..., as lists."""
+    record = {}
+    for k in (1, 5):
+        values, indices = top_k(scores, k)
+        record |= {f"top{k}_values": values.tolist(), f"top{k}_indices": indices.tolist()}
+    return record
+
+
+def metrics(
+    scores: np.ndarray,
+    labels: Sequence[int] | Sequence[tuple[int, ...]],
+    class_names: Sequence[str],
+    multi_label: bool,
+) -> dict[str, Any]:
+    """Metrics of videos in percent: top-k and mean-class accuracy, or mean average precision.
+
+    Args:
+      scores: (V, K). labels: V classes, or with `multi_label` V tuples of classes.
+
+    Returns:
+      "split" and "num_videos", "top1_acc", "top5_acc", "mean_class_acc" and "per_class_acc", or
+      with `multi_label` "map" and "per_class_ap"; per class for those that occur.
+    """
+    out: dict[str, Any] = {"split": "test_final", "num_videos": len(scores)}
+    if multi_label:
+        mean, per_class = mean_average_precision(scores, _multi_hot(labels, scores.shape))
+        out["map"], key = 100 * mean, "per_class_ap"
+    else:
+        labels = np.asarray(labels)
+        for k in (1, 5):
+            out[f"top{k}_acc"] = 100 * top_k_accuracy(scores, labels, k)
+        out["mean_class_acc"] = 100 * mean_class_accuracy(scores, labels)
+        per_class, key = per_class_accuracy(scores, labels), "per_class_acc"
+    out[key] = {
+        name: 100 * float(value)
+        for name, value in zip(class_names, per_class, strict=True)
+        if not np.isnan(value)
+    }
+    return out
+
+
+def _as_json(label: int | tuple[int, ...]) -> int | list[int]:
+    return list(label) if isinstance(label, tuple) else label
+
+
+def _multi_hot(labels: Sequence[Sequence[int]], shape: tuple[int, int]) -> np.ndarray:
+    hot = np.zeros(shape, np.int64)
+    for row, classes in zip(hot, labels, strict=True):
+        row[list(classes)] = 1
+    return hot

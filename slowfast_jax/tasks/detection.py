@@ -1,0 +1,197 @@
+"""What each person does: actions of boxes in the middle of a clip, as on AVA."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+from ml_collections import ConfigDict
+
+from data_pipelines.ava import Keyframe
+from data_pipelines.detection import load_keyframe
+from data_pipelines.loader import Examples, batches_in_order
+from slowfast_jax.config import ConfigError
+from slowfast_jax.keyframes import Keyframes, find_keyframes
+from slowfast_jax.metrics import ava
+from slowfast_jax.metrics.ava_files import from_arrays, write_detections
+from slowfast_jax.progress import track
+from slowfast_jax.tasks.tested import Tested
+from slowfast_jax.training.losses import LOSSES
+
+RULES = "official"
+
+
+def headline(config: ConfigDict) -> str:
+    """The metric that says which checkpoint is best; larger is better."""
+    return "map"
+
+
+def training_examples(
+    config: ConfigDict, workdir: str | os.PathLike | None
+) -> tuple[Examples, list[str]]:
+    """The keyframes to train on, and the names of the classes."""
+    found = find_keyframes(config, workdir, "train")
+    load = _loader(config, found.keyframes, config.protocol.train_crop)
+    return Examples(len(found.keyframes), load, lambda i: _name(found.keyframes[i])), found.names
+
+
+def _loader(config: ConfigDict, keyframes: Sequence[Keyframe], crop: int) -> Callable:
+    data, protocol = config.data, config.protocol
+    most = max(len(keyframe.boxes) for keyframe in keyframes)
+    if most > data.max_boxes:
+        raise ConfigError(
+            f"config.data.max_boxes is {data.max_boxes}, and a keyframe has {most} boxes; set it "
+            "to that or more"
+        )
+
+    def load(index: int, generator: np.random.Generator | None) -> dict[str, Any]:
+        return load_keyframe(
+            keyframes[index],
+            num_frames=protocol.num_frames,
+            sampling_rate=protocol.sampling_rate,
+            crop=crop,
+            jitter=data.jitter,
+            inverse_uniform_jitter=data.inverse_uniform_jitter,
+            flip=data.random_flip,
+            colour=data.color_augmentation,
+            pca_only=data.pca_jitter_only,
+            max_boxes=data.max_boxes,
+            num_classes=config.model.num_classes,
+            rng=generator,
+        )
+
+    return load
+
+
+def loss_function(config: ConfigDict) -> Callable:
+    """(logits, endpoints, batch) -> (loss, {}): the mean over all boxes that are there."""
+    loss = LOSSES[config.train.loss]
+
+    def function(logits, endpoints, batch):
+        return loss(logits, batch["labels"], batch["box_mask"]), {}
+
+    return function
+
+
+def validate(
+    config: ConfigDict, predict: Callable[..., np.ndarray], workdir: str | os.PathLike | None
+) -> dict[str, Any]:
+    """Frame-mAP in percent on every fourth second, or on all with config.data.full_test_on_val."""
+    found = find_keyframes(config, workdir, "val")
+    scores, failed = _score(config, predict, found.keyframes)
+    for failure in failed:
+        logging.error("failed: %s: %s", failure["path"], failure["reason"])
+    return _metrics(config, found, scores)[0]
+
+
+def test(
+    config: ConfigDict,
+    recognizer: Any,
+    workdir: str | os.PathLike | None,
+    save_scores: bool = False,
+) -> Tested:
+    """Scores every box of every keyframe; `workdir` gets detections.csv in AVA's format.
+
+    With `save_scores` it also gets scores.npz: scores (B, K), boxes (B, 4), keyframe (B,), and
+    video, time of the keyframes.
+    """
+    found = find_keyframes(config, workdir, "test")
+    keyframes = found.keyframes
+    boxes = sum(len(keyframe.boxes) for keyframe in keyframes)
+    logging.info(
+        "%s: %d keyframes of %s with %d boxes", config.name, len(keyframes), found.files[0], boxes
+    )
+    start = time.perf_counter()
+    scores, failed = _score(config, recognizer, keyframes)
+    timing = {"seconds": time.perf_counter() - start}
+    timing["keyframes_per_second"] = len(keyframes) / timing["seconds"]
+    metrics, table = _metrics(config, found, scores) if scores else ({}, None)
+    if workdir is not None and table is not None:
+        write_detections(Path(workdir) / "detections.csv", table)
+        if save_scores:
+            used = sorted(scores)
+            np.savez(
+                Path(workdir) / "scores.npz",
+                scores=np.concatenate([scores[i] for i in used]),
+                boxes=np.concatenate([keyframes[i].boxes for i in used]),
+                keyframe=np.repeat(used, [len(keyframes[i].boxes) for i in used]),
+                video=[keyframe.video for keyframe in keyframes],
+                time=[keyframe.time for keyframe in keyframes],
+            )
+    return Tested(
+        files=found.files,
+        ids=[_name(keyframe) for keyframe in keyframes],
+        images=any(not isinstance(keyframe.source, str) for keyframe in keyframes),
+        metrics=metrics,
+        rows=[],
+        failed=failed,
+        timing=timing,
+    )
+
+
+def _score(
+    config: ConfigDict, predict: Callable[..., Any], keyframes: Sequence[Keyframe]
+) -> tuple[dict[int, np.ndarray], list[dict[str, Any]]]:
+    """(B, K) scores of the boxes of each keyframe that can be read, and the others."""
+    size = config.test.batch_size
+    load = _loader(config, keyframes, config.protocol.test_crop)
+    batches = batches_in_order(
+        len(keyframes), load, batch_size=size, threads=config.train.threads
+    )
+    scores: dict[int, np.ndarray] = {}
+    failed: list[dict[str, Any]] = []
+    for batch in track(batches, math.ceil(len(keyframes) / size), "testing"):
+        failed += [
+            {"video_id": int(i), "path": _name(keyframes[i]), "reason": reason}
+            for i, reason in batch["broken"]
+        ]
+        if "clip" not in batch:
+            continue
+        there, boxes = batch["box_mask"], batch["boxes"]
+        height, width = batch["clip"].shape[2:4]
+        boxes = np.where(there[..., None], boxes, np.array([0, 0, width, height], np.float32))
+        rows = np.asarray(predict(batch["clip"], boxes))
+        for index, row, mask in zip(
+            batch["index"][batch["mask"]], rows, there, strict=False
+        ):
+            scores[int(index)] = row[mask]
+    return scores, failed
+
+
+def _metrics(config: ConfigDict, found: Keyframes, scores: dict[int, np.ndarray]):
+    """Metrics in percent and the table of detections."""
+    used = sorted(scores)
+    columns = [action - 1 for action in found.evaluated]
+    table = from_arrays(
+        [(found.keyframes[i].video, found.keyframes[i].time) for i in used],
+        np.repeat(np.arange(len(used)), [len(scores[i]) for i in used]),
+        np.concatenate([found.keyframes[i].boxes for i in used]),
+        np.concatenate([scores[i] for i in used])[:, columns],
+        classes=found.evaluated,
+    )
+    result = ava.evaluate(
+        table, found.ground_truth, classes=found.evaluated, excluded=found.excluded,
+        rules=config.data.get("evaluator", RULES),
+    )
+    per_class = {found.names[action - 1]: action for action in found.evaluated}
+    metrics = {
+        "map": 100 * result["map"],
+        "num_keyframes": len(used),
+        "per_class_ap": {
+            name: 100 * result["ap"][action] for name, action in per_class.items()
+            if not math.isnan(result["ap"][action])
+        },
+        "per_class_boxes": {
+            name: result["num_gt"][action] for name, action in per_class.items()
+        },
+    }
+    return metrics, table
+
+
+def _name(keyframe: Keyframe) -> str:
+    return f"{keyframe.video} at {keyframe.time:g} s"

@@ -1,0 +1,243 @@
+"""Training: one loop for every task, which goes on where it was interrupted.
+
+    train(load_config("configs/ava.py:mini"), workdir)
+
+What differs between jobs (data, loss, validation) is in slowfast_jax/tasks.
+"""
+
+import itertools
+import json
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+import optax
+from absl import logging
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from data_pipelines.loader import Examples, Order, batches
+from slowfast_jax.config import ConfigError, build_model, check_training
+from slowfast_jax.tasks import TASKS
+from slowfast_jax.training.interruption import Interruption
+from slowfast_jax.training.manager import Checkpoints
+from slowfast_jax.training.meter import Meter
+from slowfast_jax.training.optim import make_optimizer
+from slowfast_jax.training.precise_bn import precise_statistics
+from slowfast_jax.training.schedules import learning_rate
+from slowfast_jax.training.sharding import data_mesh, put_batch, replicated
+from slowfast_jax.training.state import TrainState, create_state
+from slowfast_jax.training.step import make_train_step
+from slowfast_jax.training.writers import Writers, read_metrics
+from slowfast_jax.weights import describe, initial_variables, read_weights, variable_shapes
+
+
+def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
+    """Trains by the config, from the last checkpoint in `workdir` on where there is one.
+
+    `workdir` gets checkpoints/<step>, metrics.jsonl and tensorboard/. Ctrl-C and SIGTERM end the
+    run after the step under way, with a checkpoint.
+
+    Returns:
+      The metrics of the last validation; {} where the run was interrupted.
+
+    Raises:
+      ConfigError: for fields that make no sense, and a `workdir` of another run.
+      FloatingPointError: where the loss is not finite, with the step, its learning rate, gradient
+        norm and examples.
+      RuntimeError: where more than config.train.max_broken of the examples cannot be read.
+      OSError: where a checkpoint cannot be written; those before stay complete.
+    """
+    check_training(config)
+    task, mesh = TASKS[config.task], data_mesh()
+    examples, class_names = task.training_examples(config, workdir)
+    order = _order(config, examples)
+    per_epoch, epochs = order.steps_per_epoch, config.train.epochs
+    model = build_model(config, group_size=config.norm.group_size)
+    optimizer = _optimizer(config)
+    checkpoints = Checkpoints(
+        workdir, keep_last=config.train.keep_last, keep_best=config.train.keep_best
+    )
+    identity = describe(config, class_names) | {
+        "data": {"examples": examples.size, "batch_size": config.train.batch_size,
+                 "seed": config.train.seed},
+    }
+    state = jax.device_put(_initial_state(config, model, optimizer), replicated(mesh))
+    first = 0
+    if checkpoints.steps():
+        first = checkpoints.steps()[-1]
+        _check_identity(checkpoints, first, identity)
+        state = checkpoints.restore(first, state)
+        logging.info("going on from %s, epoch %.2f", checkpoints.path(first), first / per_epoch)
+    _announce(config, examples, order, mesh, state)
+
+    train_step = jax.jit(
+        make_train_step(
+            model, optimizer, task.loss_function(config), clip_norm=config.optimizer.clip_norm
+        ),
+        donate_argnums=0, out_shardings=(replicated(mesh), replicated(mesh)),
+    )
+    predict = _predictor(model, mesh)
+    precise = config.norm.precise and bool(jax.tree.leaves(state.batch_stats))
+    key = jax.random.key(config.train.seed)
+    headline = task.headline(config)
+    results: dict[str, Any] = {}
+    saved = first
+    writers = Writers(workdir, first)
+    meter = Meter(config.train.batch_size, total_steps=epochs * per_epoch, first_step=first)
+    try:
+        with Interruption() as interruption:
+            stream = batches(
+                _order(config, examples, first), examples.load, threads=config.train.threads
+            )
+            for step in range(first, epochs * per_epoch):
+                with meter.waiting():
+                    batch = next(stream)
+                meter.count_broken(batch.pop("broken"), config.train.max_broken)
+                index = batch.pop("index")
+                lr = learning_rate(config.schedule, step / per_epoch, epochs, jax.process_count())
+                state, metrics = train_step(
+                    state, put_batch(batch, mesh), np.float32(lr), key
+                )
+                meter.add(step, lr, metrics, [examples.name(i) for i in index])
+
+                done = step + 1
+                epoch, end_of_epoch = done / per_epoch, done % per_epoch == 0
+                if done % config.train.log_period == 0 or end_of_epoch:
+                    writers.write(done, "train", {"epoch": epoch} | meter.read())
+                validating = _due(done, per_epoch, epochs, config.train.eval_period)
+                saving = _due(done, per_epoch, epochs, config.train.checkpoint_period) or (
+                    config.train.checkpoint_steps and done % config.train.checkpoint_steps == 0
+                )
+                if not (validating or saving or interruption.asked):
+                    continue
+                meter.flush()  # no state is saved whose loss was not seen to be finite
+                if precise and end_of_epoch and (validating or saving):
+                    state = _with_precise_statistics(config, model, state, examples, mesh, epoch)
+                score = None
+                if validating:
+                    with meter.paused():
+                        results = task.validate(config, partial(predict, state), workdir)
+                    score = results[headline]
+                    writers.write(done, "val", {"epoch": epoch} | results)
+                    logging.info("epoch %g: %s %.2f", epoch, headline, score)
+                checkpoints.save(done, state, identity | {"step": done}, score)
+                saved = done
+                if interruption.asked:
+                    break
+            checkpoints.wait()
+    finally:
+        writers.close()
+        checkpoints.close()
+    if saved < epochs * per_epoch:
+        logging.info("stopped at step %d; the same command goes on from there", saved)
+        return {}
+    if first == saved:
+        logging.info("the run in %s is complete", workdir)
+        results = [row for row in read_metrics(workdir) if row["split"] == "val"][-1]
+    return results
+
+
+def _optimizer(config: ConfigDict) -> optax.GradientTransformation:
+    options = {k: v for k, v in config.optimizer.items() if k != "clip_norm"}
+    return make_optimizer(**options)
+
+
+def _order(config: ConfigDict, examples: Examples, first_step: int = 0, stream: int = 0) -> Order:
+    """This process's part of the training data; another `stream` has another order."""
+    return Order(
+        examples.size,
+        batch_size=config.train.batch_size,
+        seed=(config.train.seed, stream),
+        first_step=first_step,
+        process=jax.process_index(),
+        processes=jax.process_count(),
+    )
+
+
+def _due(done: int, per_epoch: int, epochs: int, period: int) -> bool:
+    """Whether `done` steps end an epoch whose number is a multiple of `period`, or the last one."""
+    epoch, rest = divmod(done, per_epoch)
+    return not rest and (epoch == epochs or bool(period) and epoch % period == 0)
+
+
+def _initial_state(
+    config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation
+) -> TrainState:
+    """A random start, or config.train.init_from, whose `skip` alone may differ from the file."""
+    variables = initial_variables(model, config.train.seed)
+    start = config.train.init_from
+    if start.path:
+        variables, _ = read_weights(
+            config, variable_shapes(model), start.path,
+            skip=start.skip, strip=start.strip, init=variables,
+        )
+    return create_state(variables, optimizer)
+
+
+def _check_identity(checkpoints: Checkpoints, step: int, identity: Mapping[str, Any]) -> None:
+    """ConfigError where the run in the folder is another one than this config's."""
+    stored, wanted = checkpoints.metadata(step), json.loads(json.dumps(identity))
+    different = [
+        f"{section}.{key} was {stored[section].get(key)!r} and is {value!r}"
+        for section in ("model", "data")
+        for key, value in wanted[section].items()
+        if stored[section].get(key) != value
+    ]
+    if stored["class_names"] != wanted["class_names"]:
+        different.append("the class names are others")
+    if different:
+        raise ConfigError(
+            f"{checkpoints.path(step)} is of another run: {'; '.join(different)}. Choose another "
+            "--workdir, or go on as that run began"
+        )
+
+
+def _predictor(model: nn.Module, mesh: Mesh) -> Callable[..., np.ndarray]:
+    """(state, clips[, boxes]) -> probabilities, with the running statistics."""
+
+    @jax.jit
+    def probabilities(state: TrainState, batch: dict[str, jax.Array]) -> jax.Array:
+        return model.apply(state.variables, batch["clip"], batch.get("boxes"))[1]["probs"]
+
+    def predict(
+        state: TrainState, clips: np.ndarray, boxes: np.ndarray | None = None
+    ) -> np.ndarray:
+        batch = {"clip": clips} if boxes is None else {"clip": clips, "boxes": boxes}
+        if len(clips) % mesh.size == 0:
+            batch = put_batch(batch, mesh)
+        return np.asarray(probabilities(state, batch))
+
+    return predict
+
+
+def _with_precise_statistics(
+    config: ConfigDict, model: nn.Module, state: TrainState, examples: Examples, mesh: Mesh,
+    epoch: float,
+) -> TrainState:
+    """Running statistics of the weights as they are now, over batches that training has not."""
+    count = min(config.norm.precise_batches, examples.size // config.train.batch_size)
+    order = _order(config, examples, first_step=round(epoch) * count, stream=1)
+    stream = batches(order, examples.load, threads=config.train.threads)
+    inputs = (
+        put_batch({k: b[k] for k in ("clip", "boxes") if k in b}, mesh)
+        for b in itertools.islice(stream, count)
+    )
+    return state.replace(batch_stats=precise_statistics(model, state.variables, inputs))
+
+
+def _announce(
+    config: ConfigDict, examples: Examples, order: Order, mesh: Mesh, state: TrainState
+) -> None:
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    logging.info(
+        "%s: %d examples, %d steps an epoch of %d clips, %d epochs; %d parameters, %s, on %d %s "
+        "device(s)",
+        config.name, examples.size, order.steps_per_epoch, config.train.batch_size,
+        config.train.epochs, parameters, config.model.get("dtype", "float32"), mesh.size,
+        jax.default_backend(),
+    )

@@ -1,0 +1,81 @@
+"""Losses on a head's logits, computed in float32 or wider whatever the network's dtype.
+
+Each takes `(logits, targets, mask=None)` and gives a scalar: the mean over all elements, or over
+those of the rows where `mask` is true. A row is everything but the last axis, so that
+`(N, B, K)` logits of padded boxes go with a mask `(N, B)`. With nothing kept the loss is 0.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from slowfast_jax.ops.precision import widen
+
+# The least that PyTorch's BCELoss takes a logarithm for.
+LOWEST_LOG = -100.0
+
+
+def cross_entropy(
+    logits: jax.Array, labels: jax.Array, mask: jax.Array | None = None
+) -> jax.Array:
+    """Minus the log of the softmax at the label; labels: integers `(...)` for logits `(..., K)`."""
+    logs = jax.nn.log_softmax(widen(logits))
+    chosen = jnp.take_along_axis(logs, labels[..., None], -1)
+    return _mean(-chosen, mask)
+
+
+def soft_cross_entropy(
+    logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None
+) -> jax.Array:
+    """Minus the sum over classes of target times log of the softmax.
+
+    targets: `(..., K)`, used as they are (rows need not sum to one), or integer labels `(...)`.
+    """
+    logs = jax.nn.log_softmax(widen(logits))
+    if targets.ndim < logits.ndim:
+        targets = jax.nn.one_hot(targets, logits.shape[-1], dtype=logs.dtype)
+    return _mean(-(targets * logs).sum(-1, keepdims=True), mask)
+
+
+def bce_logits(logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    """Binary cross entropy of `sigmoid(logits)`; targets `(..., K)` in 0..1."""
+    logits = widen(logits)
+    yes, no = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
+    return _mean(-(targets * yes + (1 - targets) * no), mask)
+
+
+def bce(logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    """`bce_logits` with no logarithm below -100, as PyTorch's BCELoss on `sigmoid(logits)`.
+
+    The original's AVA head gives probabilities in training, too, and takes the loss of those. From
+    logits it is the same function, but it keeps its gradient where a probability has rounded to 0
+    or 1 (in float32 from a logit of 17 on), where the original's is 0 however wrong the answer.
+    """
+    logits = widen(logits)
+    yes, no = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
+    yes, no = jnp.maximum(yes, LOWEST_LOG), jnp.maximum(no, LOWEST_LOG)
+    return _mean(-(targets * yes + (1 - targets) * no), mask)
+
+
+def mse(predictions: jax.Array, targets: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    """Squared difference; both `(..., K)`."""
+    return _mean(jnp.square(widen(predictions) - targets), mask)
+
+
+# By the name in a recipe's `train.loss`.
+LOSSES: dict[str, Callable[..., jax.Array]] = {
+    "cross_entropy": cross_entropy,
+    "soft_cross_entropy": soft_cross_entropy,
+    "bce": bce,
+    "bce_logits": bce_logits,
+    "mse": mse,
+}
+
+
+def _mean(values: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Mean of `(..., K)` over the rows where `mask (...)` is true."""
+    if mask is None:
+        return values.mean()
+    total = jnp.where(mask[..., None], values, 0).sum()
+    return total / jnp.maximum(mask.sum() * values.shape[-1], 1)

@@ -1,0 +1,125 @@
+"""What the loop tells while it trains: means since the last line, speed, memory, time to go."""
+
+import math
+import resource
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+from absl import logging
+from clu import metrics as clu_metrics
+
+BROKEN_AFTER = 100  # examples before the share of broken ones means anything
+
+
+class Meter:
+    """Means of a step's metrics and the time they took, from one `read` to the next.
+
+    Metrics of a step are fetched when the next step is under way, so that the device never waits
+    for the loop.
+    """
+
+    def __init__(self, batch_size: int, *, total_steps: int, first_step: int = 0):
+        self._batch_size, self._total = batch_size, total_steps
+        self._done = first_step
+        self._pending: tuple[int, float, Mapping[str, Any], Sequence[str]] | None = None
+        self._seen = self._broken = 0
+        self._last_broken = ""
+        self._start_window()
+
+    def _start_window(self) -> None:
+        self._means: clu_metrics.Collection | None = None
+        self._steps, self._waited, self._paused = 0, 0.0, 0.0
+        self._lr, self._started = 0.0, time.perf_counter()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around the wait for a batch."""
+        start = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - start
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Around what is no training: its time does not count."""
+        start = time.perf_counter()
+        yield
+        self._paused += time.perf_counter() - start
+
+    def count_broken(self, broken: Sequence[tuple[int, str]], most: float) -> None:
+        """Names examples that could not be read; RuntimeError where their share is above `most`."""
+        for _, reason in broken:
+            logging.warning("left out, another example took its place: %s", reason)
+            self._last_broken = reason
+        self._seen += self._batch_size
+        self._broken += len(broken)
+        if self._seen >= BROKEN_AFTER and self._broken > most * self._seen:
+            raise RuntimeError(
+                f"{self._broken} of {self._seen} examples could not be read, more than the share "
+                f"config.train.max_broken={most} allows; the last: {self._last_broken}"
+            )
+
+    def add(
+        self, step: int, lr: float, metrics: Mapping[str, jax.Array], names: Sequence[str]
+    ) -> None:
+        """Takes the metrics of a step that was started. `names` are of its examples."""
+        self.flush()
+        self._pending = (step, lr, metrics, names)
+
+    def flush(self) -> None:
+        """Waits for the last step; FloatingPointError where its loss is not finite."""
+        if self._pending is None:
+            return
+        (step, lr, metrics, names), self._pending = self._pending, None
+        values = {name: float(value) for name, value in jax.device_get(dict(metrics)).items()}
+        if not math.isfinite(values["loss"]):
+            listed = ", ".join(names[:16]) + (", ..." if len(names) > 16 else "")
+            raise FloatingPointError(
+                f"the loss of step {step + 1} is {values['loss']} (learning rate {lr:g}, gradient "
+                f"norm {values.get('grad_norm', math.nan):g}); its examples: {listed}. Lower "
+                "config.schedule.base_lr, lengthen the warm-up or set config.optimizer.clip_norm; "
+                "the checkpoints before it are good"
+            )
+        averages = {name: clu_metrics.Average.from_output(name) for name in values}
+        means = clu_metrics.Collection.create(**averages).single_from_model_output(**values)
+        self._means = means if self._means is None else self._means.merge(means)
+        self._steps, self._done, self._lr = self._steps + 1, step + 1, lr
+
+    def read(self) -> dict[str, float]:
+        """The record since the last one, which is logged too."""
+        self.flush()
+        seconds = max(time.perf_counter() - self._started - self._paused, 1e-9)
+        means = {name: float(value) for name, value in self._means.compute().items()}
+        record = means | {
+            "lr": self._lr,
+            "clips_per_second": self._steps * self._batch_size / seconds,
+            "data_wait": min(self._waited / seconds, 1.0),
+            "memory_gb": peak_memory() / 1e9,
+        }
+        left = (self._total - self._done) * seconds / max(self._steps, 1)
+        logging.info(
+            "step %d/%d: %s, lr %.4g, %.1f clips/s, waits for data %.0f %%, %.2f GB, %s to go",
+            self._done, self._total, _words(means), self._lr, record["clips_per_second"],
+            100 * record["data_wait"], record["memory_gb"], _clock(left),
+        )
+        self._start_window()
+        return record
+
+
+def peak_memory() -> float:
+    """Bytes: the most a device held at once; without an accelerator, this process."""
+    held = [(device.memory_stats() or {}).get("peak_bytes_in_use", 0)
+            for device in jax.local_devices()]
+    return max(held) or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _words(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}"

@@ -1,0 +1,83 @@
+"""The learning rate as a function of time, as the published recipes define it."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+NAMES = ("cosine", "steps")
+
+
+def learning_rate(
+    schedule: Mapping[str, Any], epoch: float, epochs: float, hosts: int = 1
+) -> float:
+    """The learning rate of the step that begins at `epoch`, in double precision.
+
+    It changes with every step: `epoch` is `step / steps_per_epoch`.
+
+    Args:
+      schedule: a recipe's `schedule` section.
+        "cosine": half a cosine from `base_lr` at epoch 0 to `end_lr` at `epochs`
+        (https://arxiv.org/abs/1608.03983, without restarts); with `cosine_after_warmup` it begins
+        where the warm-up ends.
+        "steps": `base_lr * relative_lrs[i]` from epoch `steps[i]` on, the last one to the end.
+        Either begins with a straight line from `warmup_start_lr` to the rate that holds at
+        `warmup_epochs`.
+      epoch: from 0; it may lie beyond `epochs`.
+      epochs: of the whole run.
+      hosts: machines that train together. With `scale_lr_by_hosts` all rates are for one.
+
+    Raises ValueError, naming the key, for a schedule that makes no sense.
+    """
+    check_schedule(schedule, epochs)
+    warmup = schedule["warmup_epochs"]
+    factor = hosts if schedule["scale_lr_by_hosts"] else 1
+    if epoch >= warmup:
+        return _policy(schedule, epoch, epochs, factor)
+    start = schedule["warmup_start_lr"] * factor
+    slope = (_policy(schedule, warmup, epochs, factor) - start) / warmup
+    return epoch * slope + start
+
+
+def check_schedule(schedule: Mapping[str, Any], epochs: float) -> None:
+    """ValueError, naming the key of the recipe, for a schedule that makes no sense."""
+    name, steps, rates = schedule["name"], schedule["steps"], schedule["relative_lrs"]
+    if name not in NAMES:
+        raise ValueError(f"schedule.name is {name!r}, expected {' or '.join(NAMES)}")
+    if epochs <= 0:
+        raise ValueError(f"train.epochs is {epochs}, expected more than 0")
+    warmup = schedule["warmup_epochs"]
+    if warmup < 0:
+        raise ValueError(f"schedule.warmup_epochs is {warmup}, expected 0 or more")
+    if name == "cosine":
+        end, base = schedule["end_lr"], schedule["base_lr"]
+        if end >= base:
+            raise ValueError(
+                f"schedule.end_lr is {end}, expected less than schedule.base_lr, {base}"
+            )
+        if schedule["cosine_after_warmup"] and warmup >= epochs:
+            raise ValueError(
+                f"schedule.warmup_epochs is {warmup}, expected less than train.epochs, {epochs}, "
+                "with schedule.cosine_after_warmup"
+            )
+    elif not steps or steps[0] != 0:
+        raise ValueError(f"schedule.steps is {tuple(steps)}, expected epochs that start at 0")
+    elif list(steps) != sorted(steps):
+        raise ValueError(f"schedule.steps is {tuple(steps)}, expected epochs in order")
+    elif len(rates) < (needed := sum(step < epochs for step in steps)):
+        raise ValueError(
+            f"schedule.relative_lrs has {len(rates)} rates, expected one for each of the "
+            f"{needed} schedule.steps before epoch {epochs}"
+        )
+
+
+def _policy(schedule: Mapping[str, Any], epoch: float, epochs: float, factor: int) -> float:
+    """The rate without warm-up."""
+    base = schedule["base_lr"] * factor
+    if schedule["name"] == "steps":
+        rates = schedule["relative_lrs"]
+        begun = sum(step <= epoch for step in schedule["steps"])
+        return rates[min(begun, len(rates)) - 1] * base
+    end = schedule["end_lr"] * factor
+    start = schedule["warmup_epochs"] if schedule["cosine_after_warmup"] else 0.0
+    phase = math.pi * (epoch - start) / (epochs - start)
+    return end + (base - end) * (math.cos(phase) + 1.0) * 0.5

@@ -1,0 +1,40 @@
+import time
+
+import numpy as np
+import pytest
+
+from slowfast_jax.training.meter import Meter
+
+
+def test_means_and_speed_since_the_last_record():
+    meter = Meter(4, total_steps=10)
+    meter.add(0, 0.1, {"loss": np.float32(0), "grad_norm": np.float32(0)}, ["a"] * 4)
+    meter.read()  # what it computes with is compiled now
+    for step, loss in enumerate((1.0, 2.0, 6.0)):
+        meter.add(step, 0.1, {"loss": np.float32(loss), "grad_norm": np.float32(1)}, ["a"] * 4)
+    with meter.waiting():
+        time.sleep(0.05)
+    with meter.paused():
+        time.sleep(0.2)
+    record = meter.read()
+    assert record["loss"] == 3 and record["grad_norm"] == 1 and record["lr"] == 0.1
+    assert record["data_wait"] > 0.3 and record["clips_per_second"] > 3 * 4 / 0.2
+    assert record["memory_gb"] > 0.01
+    meter.add(3, 0.2, {"loss": np.float32(8)}, ["a"] * 4)
+    assert meter.read()["loss"] == 8
+
+
+def test_a_loss_that_is_no_number_is_told_with_its_circumstances():
+    meter = Meter(2, total_steps=10)
+    metrics = {"loss": np.float32(np.nan), "grad_norm": np.float32(12.5)}
+    meter.add(6, 0.25, metrics, ["v1 at 902 s", "v2 at 903 s"])
+    with pytest.raises(FloatingPointError, match=r"loss of step 7 is nan \(learning rate 0.25, "
+                       r"gradient norm 12.5\); its examples: v1 at 902 s, v2 at 903 s"):
+        meter.flush()
+
+
+def test_training_stops_where_too_much_is_broken():
+    meter = Meter(50, total_steps=10)
+    meter.count_broken([(0, "a.mp4: no such file")] * 20, 0.1)  # too few to tell
+    with pytest.raises(RuntimeError, match=r"20 of 100 examples.*max_broken=0.1"):
+        meter.count_broken([(0, "a.mp4: no such file")] * 0, 0.1)
