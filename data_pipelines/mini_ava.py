@@ -106,7 +106,7 @@ def plan_scene(
     """A scene of one to three figures; each step of theirs is around whole seconds."""
     alone, together = decks.scenes.draw()
     lanes = alone + 2 * together
-    tallest = 0.75 if not alone else 0.65 if not together else 0.55
+    tallest = 0.75 if not alone else 0.6 if not together else 0.55
     size = random.uniform(0.85, 1) * tallest * height
     groups = []
     lane_width = width / lanes

@@ -90,8 +90,8 @@ def make_look(random: np.random.Generator, height: float, room: Room) -> Look:
     wall = np.median(room.backdrop[: len(room.backdrop) // 2], axis=(0, 1))
     clothes = random.uniform(0, 255, (12, 3))
     shirt, trousers = clothes[np.argsort(-np.abs(clothes - wall).sum(-1), kind="stable")[:2]]
-    skins = SKINS[np.abs(SKINS - wall).sum(-1) > 120]
-    return Look(height, np.stack([skins[random.integers(len(skins))], shirt, trousers]))
+    skins = SKINS[np.argsort(-np.abs(SKINS - wall).sum(-1), kind="stable")[:2]]
+    return Look(height, np.stack([skins[random.integers(2)], shirt, trousers]))
 
 
 def shake(random: np.random.Generator, times: np.ndarray, height: int) -> np.ndarray:
