@@ -5,8 +5,8 @@
         --weights x3d_xs.pyth --config.data.root=LISTS --config.test.batch_size=8
     python -m slowfast_jax.main --config kinetics/slowfast_8x8_r50 --mode summary
 
---mode train (the default) trains, from the last checkpoint in --workdir on where there is one, and
-then tests. Several --config run in turn, each in a process and a sub-folder of --workdir of its own.
+--mode train (the default) trains, from the last checkpoint in --workdir on, and then tests. Several
+--config run in turn, each in a process and a sub-folder of --workdir of its own.
 """
 
 import json

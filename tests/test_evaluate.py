@@ -5,7 +5,8 @@ import pytest
 
 from data_pipelines import mini
 from slowfast_jax.config import ConfigError, load_config
-from slowfast_jax.evaluate import evaluate, metrics, to_lines
+from slowfast_jax.evaluate import evaluate, to_lines
+from slowfast_jax.tasks.classification import metrics
 from tests.tiny import entry
 
 

@@ -60,7 +60,7 @@ def test_overrides_have_the_types_of_the_config():
     ([CONFIG, "--config.model.name=kinetics/x3d_s"], "or --config=kinetics/x3d_s"),
     ([CONFIG, "--modus=eval"], "'modus'. Did you mean: mode"),
     ([CONFIG, "--mode=evla"], "--mode=evla does not exist; did you mean eval"),
-    ([CONFIG, "--mode=train"], "does not train; its modes are eval, summary"),
+    ([CONFIG, "--mode=trian"], "did you mean train"),
     ([CONFIG, "--clips=1,x"], "--clips has 'x'"),
     ([CONFIG, "video.mp4"], "video.mp4 is not understood"),
 ])

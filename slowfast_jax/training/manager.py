@@ -92,7 +92,7 @@ class Checkpoints:
         left = f"the last complete one is {self.path(steps[-1])}" if steps else "there is none yet"
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         return OSError(
-            f"a checkpoint could not be written to {self.directory}: {reason}. Make room, or choose "
+            f"a checkpoint could not be written to {self.directory}: {reason}. Make room or take "
             f"another --workdir, and start again: {left}"
         )
 
