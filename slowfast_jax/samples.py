@@ -171,6 +171,5 @@ GENERATORS: dict[str, tuple[Callable, dict[str, int]]] = {
     "ssv2_mini": (mini.write_ssv2, {"count": 8}),
     "charades_mini": (mini.write_charades, {"count": 6}),
     "imagenet_mini": (mini.write_imagenet, {"count": 12}),
-    "ava_mini": (mini.write_ava, {}),
 }
 COMPLETE = "complete"  # a file in the folder of a data set that was made to its end
