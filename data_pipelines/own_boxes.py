@@ -65,7 +65,7 @@ def read_tables(
             no boxes at all.
     """
     if class_names is None:
-        class_names = _classes_of([*annotated, *predicted])
+        class_names = find_actions([*annotated, *predicted])
     classes = {name: number for number, name in enumerate(class_names)}
     written: dict[str, str] = {}
 
@@ -87,6 +87,26 @@ def read_tables(
         video: found[name] for video, name in written.items() if name in found
     }
     return build(moments, sources, origin=origin, fps=fps), list(class_names)
+
+
+def find_actions(paths: Sequence[PathLike]) -> list[str]:
+    """The class names of tables: the actions that occur in them, in alphabetical order.
+
+    Numbers alone are "action 1" and so on up to the largest.
+
+    Raises:
+        FileNotFoundError, ValueError: a table is missing or cannot be read, or there is no action.
+    """
+    texts = {
+        cells["action"] for path in paths for _, cells in _cells(path, predicted=True)
+        if cells.get("action")
+    }
+    if not texts:
+        files = ", ".join(map(str, paths)) or "no table"
+        raise ValueError(f"{files}: no actions; give class_names, or tables that have some")
+    if all(text.isdecimal() and int(text) > 0 for text in texts):
+        return [f"action {number}" for number in range(1, max(map(int, texts)) + 1)]
+    return sorted(texts)
 
 
 def _rows(
@@ -170,17 +190,3 @@ def _label(path: PathLike, line: int, text: str, classes: dict[str, int]) -> int
         f"{path}:{line}: action is {text!r}; expected one of {len(classes)} classes by name or "
         f"number from 1" + (f", perhaps {close[0]!r}" if close else "")
     )
-
-
-def _classes_of(paths: Sequence[PathLike]) -> list[str]:
-    """The actions that occur in the tables."""
-    texts = {
-        cells["action"] for path in paths for _, cells in _cells(path, predicted=True)
-        if cells.get("action")
-    }
-    if not texts:
-        files = ", ".join(map(str, paths)) or "no table"
-        raise ValueError(f"{files}: no actions; give class_names, or tables that have some")
-    if all(text.isdecimal() and int(text) > 0 for text in texts):
-        return [f"action {number}" for number in range(1, max(map(int, texts)) + 1)]
-    return sorted(texts)

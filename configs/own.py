@@ -1,0 +1,70 @@
+"""Your own actions: a folder of videos and a table of boxes; docs/own_actions.md walks through it.
+
+    python -m slowfast_jax.main --config configs/own.py --workdir RUN --config.data.root=DATA \\
+        --config.model.num_classes=5 --config.train.init_from.path=SLOWFAST_8x8_R50.pkl
+    python -m slowfast_jax.main --config configs/own.py:mini --workdir DIR
+    python -m configs.own      lists the variants
+
+DATA holds videos/, train.csv and test.csv. A table has a row for each action of a box,
+
+    video,time,x1,y1,x2,y2,action[,person][,score]
+
+columns in any order (data_pipelines/own_boxes.py). The classes are the actions of the training
+table in alphabetical order, or config.class_names, a file with one name a line.
+
+Every variant starts from Kinetics-400 weights: `slowfast_8x8_r50` is AVA's network on
+SLOWFAST_8x8_R50.pkl, the `x3d` ones are small enough to train on a laptop. Nobody printed results.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+from configs.common import Variants
+
+DEFAULT = "slowfast_8x8_r50"
+
+DATA = {
+    "format": "boxes",
+    "video_dir": "videos",  # below root: files, or folders of frames
+    "train_boxes": ("train.csv",),  # tables below root, with actions
+    "test_boxes": ("test.csv",),  # what the test is measured against
+    # Boxes of a person detector at the moments of test_boxes, to be tested in place of the
+    # annotated ones: what the detector misses counts.
+    "test_detections": (),
+    "score_threshold": 0.5,  # detected boxes below it are left out
+    "max_boxes": 16,  # per clip; shorter lists are padded
+    "first_frame_second": 0.0,  # the tables' time of the first frame of every video
+    "fps": 30.0,  # of folders of frames
+    "color_augmentation": True,
+    "pca_jitter_only": False,
+    "test_flip": False,
+}
+FINE_TUNED = (
+    common.cosine(0.02, epochs=20, warmup_epochs=2.0, warmup_start_lr=0.002),
+    {
+        "train": {"batch_size": 16, "eval_period": 5},
+        "test": {"batch_size": 8},
+        "norm": {"precise": False},
+    },
+)
+# A number of classes that is nobody's, so that the names are those of the table.
+BOXES = {"num_classes": 2, "detection": True, "activation": "sigmoid"}
+
+VARIANTS: Variants = {
+    "slowfast_8x8_r50": (
+        common.network("ava/slowfast_32x2_r50_short", **BOXES), *FINE_TUNED,
+        common.pretrained("SLOWFAST_8x8_R50.pkl", "head/.*"),
+    ),
+}
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The recipe of a variant; ValueError naming close ones if there is none."""
+    variant = variant or DEFAULT
+    parts = common.lookup(VARIANTS, variant, "own")
+    base = common.base(data=DATA, task="detection", loss="bce_logits")
+    return common.recipe(f"own/{variant}", base, *parts)
+
+
+if __name__ == "__main__":
+    common.print_variants(VARIANTS)
