@@ -16,10 +16,12 @@ Every variant starts from Kinetics-400 weights: `slowfast_8x8_r50` is AVA's netw
 SLOWFAST_8x8_R50.pkl, the `x3d` ones are small enough to train on a laptop. Nobody printed results.
 """
 
+from collections.abc import Sequence
+
 from ml_collections import ConfigDict
 
 from configs import common
-from configs.common import Variants
+from configs.common import Part, Variants
 
 DEFAULT = "slowfast_8x8_r50"
 
@@ -39,6 +41,9 @@ DATA = {
     "pca_jitter_only": False,
     "test_flip": False,
 }
+# A number of classes that is nobody's, so that the names are those of the table. Statistics of a few
+# clips of a few videos would be worse than those of the weights.
+BOXES = {"num_classes": 2, "detection": True, "activation": "sigmoid", "frozen_norm": True}
 FINE_TUNED = (
     common.cosine(0.02, epochs=20, warmup_epochs=2.0, warmup_start_lr=0.002),
     {
@@ -47,14 +52,24 @@ FINE_TUNED = (
         "norm": {"precise": False},
     },
 )
-# A number of classes that is nobody's, so that the names are those of the table.
-BOXES = {"num_classes": 2, "detection": True, "activation": "sigmoid"}
+
+
+def _x3d(name: str) -> Sequence[Part]:
+    """As large a picture as a person in it needs."""
+    return (
+        common.network(f"kinetics/{name}", **BOXES), *FINE_TUNED,
+        common.pretrained(f"{name}.pyth", "head/projection/.*"),
+        {"protocol": {"train_crop": 224, "test_crop": 256}, "optimizer": {"weight_decay": 5e-5}},
+    )
+
 
 VARIANTS: Variants = {
     "slowfast_8x8_r50": (
         common.network("ava/slowfast_32x2_r50_short", **BOXES), *FINE_TUNED,
         common.pretrained("SLOWFAST_8x8_R50.pkl", "head/.*"),
     ),
+    "x3d_xs": _x3d("x3d_xs"),
+    "x3d_m": _x3d("x3d_m"),
 }
 
 

@@ -84,7 +84,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
 
     train_step = jax.jit(
         make_train_step(
-            model, optimizer, task.loss_function(config), clip_norm=config.optimizer.clip_norm
+            model, optimizer, task.loss_function(config),
+            clip_norm=config.optimizer.clip_norm, train_only=config.train.train_only,
         ),
         donate_argnums=0, out_shardings=(replicated(mesh), replicated(mesh)),
     )

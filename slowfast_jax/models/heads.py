@@ -137,11 +137,8 @@ class X3DHead(nn.Module):
 
 
 class X3DRoIHead(nn.Module):
-    """The parameters of `X3DHead` on boxes: 1x1x1 convolution, mean over time, ROIAlign, mean over
-    the bins, 1x1x1 convolution, projection.
-
-    The mean over the bins (`RoIHead` takes the maximum) is what weights trained on clips saw: a box
-    around the whole frame gives about the logits of the clip.
+    """The layers of `X3DHead` on boxes: 1x1x1 convolution, the pooling of `RoIHead`, 1x1x1
+    convolution, projection. The original has no such head.
 
     Returns `(logits (N, B, K), endpoints)`, as `RoIHead`.
     """
@@ -161,10 +158,11 @@ class X3DRoIHead(nn.Module):
     ) -> tuple[jax.Array, Endpoints]:
         out = {}
         x = out["conv_5"] = nn.relu(self.conv_norm(x, "conv_5", self.inner))
+        x = out["time_pool"] = x.mean(1)  # (N, H, W, C)
         x = out["roi"] = roi_align(
-            x.mean(1), boxes, resolution=self.resolution, scale=self.scale, aligned=self.aligned
+            x, boxes, resolution=self.resolution, scale=self.scale, aligned=self.aligned
         )
-        x = out["roi_pool"] = x.mean((2, 3))  # (N, B, C)
+        x = out["roi_pool"] = x.max((2, 3))  # (N, B, C)
         n, b, c = x.shape
         x = self.conv_norm(
             x.reshape(n * b, 1, 1, 1, c), "lin_5", self.features, norm=self.norm_lin_5
