@@ -1,27 +1,42 @@
 """report.html of a finished run: one file with its metrics, curves and pictures, and no scripts.
 
-    write_report(workdir, frames=pictures, confusion=mean_scores(labels, scores), class_names=names)
+    write_report(workdir, **TASKS[config.task].report(config, workdir))
+
+Beside it is annotated.mp4, where the task gives a film.
 """
 
 import base64
 import io
+import itertools
 import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from slowfast_jax.annotate import GREEN, GREY, RED, draw_boxes
+from slowfast_jax.annotate import (
+    GREEN,
+    GREY,
+    RED,
+    Annotated,
+    Colour,
+    draw_boxes,
+    write_annotated_video,
+)
 from slowfast_jax.charts import Line, line_chart, matrix_chart
+from slowfast_jax.metrics.confusion import most_mistaken
 from slowfast_jax.report_page import PAGE, STYLE
+from slowfast_jax.tasks.pictures import Film, Picture, existing
 from slowfast_jax.training.writers import METRICS_FILE, read_metrics
 
 PICTURE_WIDTH = 480  # pixels that a picture has at least, by a whole factor, and about at most
+FILM = "annotated.mp4"
+MOST_CLASSES = 80  # that the matrix of confusion has room for
 TITLES = {
     "map": "mAP, %", "top1_acc": "top-1 accuracy, %", "top5_acc": "top-5 accuracy, %",
     "mean_class_acc": "mean class accuracy, %", "num_keyframes": "keyframes",
@@ -30,50 +45,28 @@ TITLES = {
 PER_CLASS = {"per_class_ap": "AP, %", "per_class_acc": "accuracy, %"}
 
 
-class Picture(NamedTuple):
-    """A frame to show, with B boxes; labels are names of classes."""
-
-    image: np.ndarray  # uint8 (H, W, 3) RGB
-    boxes: np.ndarray  # (B, 4) x1, y1, x2, y2 in pixels
-    truths: Sequence[Sequence[str]]  # B; none for a box that is on nobody
-    predictions: Sequence[Sequence[tuple[str, float]]]  # B; the labels that count, with scores
-    title: str
-
-
-def mean_scores(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """What a network says where it should say something else: the matrix `confusion`.
-
-    Args:
-      labels: (N, K), nonzero where box n has action k.
-      scores: (N, K) in 0..1.
-
-    Returns:
-      (K, K): row i holds the mean scores of the boxes that have action i, nan where none has.
-    """
-    labels = (np.asarray(labels) != 0).astype(np.float64)
-    counts = labels.sum(axis=0)[:, None]
-    sums = labels.T @ np.asarray(scores, np.float64)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-
-
 def write_report(
     workdir: str | os.PathLike,
     *,
     frames: Sequence[Picture] = (),
     confusion: np.ndarray | None = None,
     class_names: Sequence[str] = (),
+    explanation: str = "",
+    film: Film | None = None,
 ) -> Path:
-    """Writes `workdir`/report.html from its metrics.jsonl and results.json.
+    """Writes `workdir`/report.html from its results.json and, where it was trained, metrics.jsonl.
 
     Args:
       frames: pictures to show.
-      confusion: (K, K), see `mean_scores`; with `class_names`, K of them.
+      confusion: (K, K), see metrics.confusion; with `class_names`, K of them.
+      explanation: what a cell of `confusion` is.
+      film: becomes `workdir`/annotated.mp4, to which the page links.
 
     Returns:
       The path of the report.
 
     Raises:
-      FileNotFoundError: a file of the run is missing.
+      FileNotFoundError: results.json is missing.
       ValueError: a file that cannot be read, or arguments that do not fit each other.
     """
     workdir = Path(workdir)
@@ -82,9 +75,8 @@ def write_report(
             f"confusion is {np.shape(confusion)} and there are {len(class_names)} class_names; "
             "expected (K, K) and K"
         )
-    _existing(workdir / METRICS_FILE, "train")
-    records = read_metrics(workdir)
-    path = _existing(workdir / "results.json", "eval")
+    path = existing(workdir / "results.json", "eval")
+    records = read_metrics(workdir) if (workdir / METRICS_FILE).exists() else []
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         metrics, fingerprint = results["metrics"], results["fingerprint"]
@@ -95,7 +87,8 @@ def write_report(
         _headline(metrics, records),
         _section("Training", _curves(records)),
         _section("Actions", _class_table(metrics)),
-        _section("What is taken for what", _confusion(confusion, class_names)),
+        _section("What is taken for what", _confusion(confusion, class_names, explanation)),
+        _section("Film", _film(workdir, film) if film else ""),
         _section("Frames", _legend() + "".join(map(_figure, frames)) if frames else ""),
         _section("This run", _facts(fingerprint)),
     ]
@@ -103,15 +96,6 @@ def write_report(
     report = workdir / "report.html"
     report.write_text(page, encoding="utf-8")
     return report
-
-
-def _existing(path: Path, mode: str) -> Path:
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path}: there is no such file; a run with --mode {mode} --workdir {path.parent} "
-            "writes it"
-        )
-    return path
 
 
 def _section(title: str, body: str) -> str:
@@ -168,14 +152,49 @@ def _class_table(metrics: Mapping[str, Any]) -> str:
     )
 
 
-def _confusion(matrix: np.ndarray | None, names: Sequence[str]) -> str:
+def _confusion(matrix: np.ndarray | None, names: Sequence[str], explanation: str) -> str:
     if matrix is None:
         return ""
+    shown = most_mistaken(matrix, MOST_CLASSES)
+    if len(shown) < len(names):
+        explanation += f" Of the {len(names)} classes, the {len(shown)} most often mistaken."
+    chart = matrix_chart(np.asarray(matrix, float)[np.ix_(shown, shown)], [names[k] for k in shown])
+    return f'<p>{escape(explanation)}</p><div class="wide">{chart}</div>'
+
+
+def _film(workdir: Path, film: Film) -> str:
+    """Writes the film, and gives the part of the page that shows it."""
+    pictures = iter(film.pictures)
+    first = next(pictures, None)
+    if first is None:
+        return ""
+    scale, width = _scale(first), first.image.shape[1]
+    drawn = map(_annotated, itertools.chain([first], pictures))
+    write_annotated_video(workdir / FILM, drawn, fps=film.fps, scale=scale)
     return (
-        "<p>Of the boxes that have the action of the row, the mean score of the action of the "
-        "column, in percent. A box can have several actions.</p>"
-        f'<div class="wide">{matrix_chart(np.asarray(matrix, float), names)}</div>'
+        "<p>Boxes and labels are those of the nearest keyframe. Green: all labels are true. Red: "
+        "one is not. Grey: none was said.</p>"
+        f'<video controls muted loop playsinline width="{width * scale}" src="{FILM}"></video>'
     )
+
+
+def _annotated(picture: Picture) -> Annotated:
+    captions, colours = [], []
+    for truths, predictions in zip(picture.truths, picture.predictions, strict=True):
+        best_first = sorted(predictions, key=lambda prediction: -prediction[1])
+        captions.append("\n".join(f"{name} {score:.2f}" for name, score in best_first))
+        colours.append(_colour(truths, predictions))
+    return Annotated(picture.image, picture.boxes, captions, colours)
+
+
+def _colour(truths: Sequence[str], predictions: Sequence[tuple[str, float]]) -> Colour:
+    if not predictions:
+        return GREY
+    return GREEN if all(name in truths for name, _ in predictions) else RED
+
+
+def _scale(picture: Picture) -> int:
+    return max(1, round(PICTURE_WIDTH / picture.image.shape[1]))
 
 
 def _legend() -> str:
@@ -189,18 +208,19 @@ def _legend() -> str:
 def _figure(picture: Picture) -> str:
     colours, rows = [], []
     for truths, predictions in zip(picture.truths, picture.predictions, strict=True):
-        chips = list(_chips(truths, predictions))
-        kinds = {kind for kind, _ in chips}
-        colours.append(RED if "wrong" in kinds else GREEN if "right" in kinds else GREY)
-        spans = " ".join(f'<span class="chip {kind}">{text}</span>' for kind, text in chips)
+        spans = " ".join(
+            f'<span class="chip {kind}">{text}</span>' for kind, text in _chips(truths, predictions)
+        )
+        colours.append(_colour(truths, predictions))
         rows.append(f"<li>{spans or 'nothing'}</li>")
-    tags = [str(number) for number in range(1, len(colours) + 1)]
-    scale = max(1, round(PICTURE_WIDTH / picture.image.shape[1]))
-    drawn = draw_boxes(picture.image, picture.boxes, tags, colours, scale=scale)
+    several = len(rows) > 1
+    tags = [str(number) if several else "" for number in range(1, len(rows) + 1)]
+    kind = "ol" if several else "ul"
+    drawn = draw_boxes(picture.image, picture.boxes, tags, colours, scale=_scale(picture))
     return (
         f'<figure><img src="{_jpeg(drawn)}" width="{drawn.shape[1]}" height="{drawn.shape[0]}" '
         f'alt="{escape(picture.title)}"><figcaption>{escape(picture.title)}'
-        f"<ol>{''.join(rows)}</ol></figcaption></figure>"
+        f"<{kind}>{''.join(rows)}</{kind}></figcaption></figure>"
     )
 
 

@@ -59,7 +59,9 @@ figure {
 }
 figure img { display: block; width: 100%; height: auto; border-radius: 6px; }
 figcaption { margin-top: .4rem; font-size: .9rem; }
-ol { margin: .3rem 0 0; padding-left: 1.4rem; }
+ol, ul { margin: .3rem 0 0; padding-left: 1.4rem; }
+ul { list-style: none; padding-left: 0; }
+video { display: block; max-width: 100%; height: auto; border-radius: 6px; }
 .chip {
   display: inline-block; border: 1px solid; border-radius: 999px; padding: 0 .5rem;
   margin: .1rem 0; font-size: .82rem;

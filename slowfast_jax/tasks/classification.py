@@ -18,6 +18,7 @@ from slowfast_jax.metrics.average_precision import mean_average_precision
 from slowfast_jax.metrics.topk import mean_class_accuracy, per_class_accuracy, top_k, top_k_accuracy
 from slowfast_jax.progress import track
 from slowfast_jax.samples import find_samples
+from slowfast_jax.tasks import classification_report
 from slowfast_jax.tasks.tested import Tested
 from slowfast_jax.training.losses import LOSSES
 
@@ -151,6 +152,11 @@ def test(
         ],
         timing=timing,
     )
+
+
+def report(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
+    """What a report shows of the last test in `workdir`; see classification_report.py."""
+    return classification_report.report(config, workdir)
 
 
 def _score(recognizer: Any, videos: Sequence) -> tuple[dict[int, Any], dict[str, float]]:

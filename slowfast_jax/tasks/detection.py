@@ -18,6 +18,7 @@ from slowfast_jax.keyframes import Keyframes, find_keyframes
 from slowfast_jax.metrics import ava
 from slowfast_jax.metrics.ava_files import from_arrays, write_detections
 from slowfast_jax.progress import track
+from slowfast_jax.tasks import detection_report
 from slowfast_jax.tasks.tested import Tested
 from slowfast_jax.training.losses import LOSSES
 
@@ -124,6 +125,11 @@ def test(
         failed=failed,
         timing=timing,
     )
+
+
+def report(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
+    """What a report shows of the last test in `workdir`; see detection_report.py."""
+    return detection_report.report(config, workdir)
 
 
 def _score(
