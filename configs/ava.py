@@ -50,6 +50,7 @@ DATA = {
     "label_map": "ava_action_list_v2.2_for_activitynet_2019.pbtxt",
     "exclusions": "ava_val_excluded_timestamps_v2.2.csv",
     "ground_truth": "ava_val_v2.2.csv",
+    "evaluator": "official",  # or "pyslowfast": see slowfast_jax/metrics/ava.py
     "full_test_on_val": False,  # during training every fourth second is evaluated
     "test_flip": False,
     "color_augmentation": False,
@@ -105,19 +106,18 @@ def _printed(mean_ap: float, file: str, version: str = "2.2") -> Part:
     )
 
 
-# As in all of the others, the last stage keeps its resolution: features at 1/16.
 MINI = (
     common.network("kinetics/mini"),
     common.mini(
-        "ava_mini", num_classes=17, detection=True, activation="sigmoid", width=16, beta=2,
-        strides=(1, 2, 2, 1), dropout=0.0,
+        "ava_mini", num_classes=17, detection=True, activation="sigmoid", dropout=0.2,
+        strides=(1, 2, 1, 1), roi_scale=1 / 8,  # figures are small
     ),
-    common.cosine(0.1, epochs=16, warmup_epochs=1.0, warmup_start_lr=0.01),
+    common.cosine(0.003, epochs=20, warmup_epochs=2.0, warmup_start_lr=0.0003),
     {
-        "protocol": {"num_frames": 8, "sampling_rate": 2, "train_crop": 80, "test_crop": 80},
+        "protocol": {"num_frames": 16, "sampling_rate": 1, "train_crop": 96, "test_crop": 96},
         "data": {
             "video_dir": "videos",
-            "jitter": (80, 88),
+            "jitter": (96, 104),
             "random_flip": False,  # walking left and right are classes
             "train_box_lists": (
                 "person_box_67091280_iou90/"
@@ -126,7 +126,9 @@ MINI = (
             "max_boxes": 8,
             "full_test_on_val": True,
         },
-        "optimizer": {"weight_decay": 1e-4},
+        "optimizer": {
+            "name": "adamw", "weight_decay": 0.01, "norm_weight_decay": 0.01, "clip_norm": 1.0,
+        },
         "train": {"eval_period": 4},
     },
 )

@@ -141,11 +141,11 @@ def _use_arm(
     if step.arm in ("wave", "raise"):
         turns = random.uniform(1.3, 1.8) * since_middle if step.arm == "wave" else still
         waved = 50 * np.sin(2 * np.pi * (turns + random.random()))
-        arm, held = (still + random.uniform(115, 140), 175 + waved), still
+        arm, held = (still + random.uniform(145, 165), 178 + waved), still
     elif step.arm in ("hit", "grab"):
         turns = random.uniform(1.3, 1.8) * since_middle if step.arm == "hit" else still
-        reach = 0.5 + 0.5 * np.sin(2 * np.pi * (turns + random.random()))
-        arm, held = (15 + 67 * reach, 155 - 63 * reach), still
+        reach = 0.6 + 0.4 * np.sin(2 * np.pi * (turns + random.random()))
+        arm, held = (130 * reach - 50, 115 - 23 * reach), still
         body[:, TORSO] += step.way * np.deg2rad(4 + 16 * reach)
     else:
         arm, held = _hand_over(step, since_middle, random, free)

@@ -19,7 +19,7 @@ ANGLES = 9
 # Lengths and radii in heights of the upright figure.
 TORSO_LENGTH, UPPER_ARM, FOREARM, THIGH, SHIN = 0.28, 0.17, 0.18, 0.23, 0.23
 SHOULDER, HIP, NECK = 0.085, 0.05, 0.115  # half widths; shoulders to the middle of the head
-HEAD_RADIUS, TORSO_RADIUS, ARM_RADIUS, LEG_RADIUS = 0.085, 0.075, 0.034, 0.046
+HEAD_RADIUS, TORSO_RADIUS, ARM_RADIUS, LEG_RADIUS = 0.085, 0.075, 0.04, 0.048
 # Joints in the order of `joints`; then each part's two joints, radius and colour, rear ones first.
 HEAD, CHEST, PELVIS = 0, 1, 2
 SHOULDERS, ELBOWS, HANDS, HIPS, KNEES, FEET = (slice(n, n + 2) for n in range(3, 15, 2))

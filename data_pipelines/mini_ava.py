@@ -39,7 +39,8 @@ ACTIONS = {
     "take": ("take (an object) from (a person)", "PERSON_INTERACTION"),
 }
 ACTION_IDS = {key: number for number, key in enumerate(ACTIONS, 1)}
-APART = 0.62  # from one to the other of a pair, in heights
+# In heights of a figure: from one to the other of a pair, and the radius of what they hold.
+APART, BALL = 0.62, 0.11
 
 
 class Deck:
@@ -55,15 +56,16 @@ class Deck:
 
 
 class Decks:
-    """What a split's scenes, persons and arms do, dealt so that actions are in balance."""
+    """What the scenes, figures and arms of a part of the data do, dealt so that all get enough."""
 
     def __init__(self, random: np.random.Generator):
         # How many act alone and whether there are two who act together.
         self.scenes = Deck(((0, True),) * 3 + ((1, True),) * 2 + ((2, False),) * 3, random)
         self.alone = Deck(
-            ("walk", "walk", "down", "down", "sit", "bend", "crouch", "dance", "stand"), random
+            ("walk", "walk", "down", "down", "sit", "sit", "bend", "crouch", "dance", "stand"),
+            random,
         )
-        self.arms = Deck(("", "", "wave", "wave", "raise", "raise", "carry"), random)
+        self.arms = Deck(("", "wave", "wave", "raise", "raise", "carry"), random)
         self.together = Deck(("exchange", "hit", "grab", "apart"), random)
         self.apart = Deck(("stand", "stand", "bend", "crouch", "dance"), random)
 
@@ -92,6 +94,16 @@ class Scene:
     def actions(self, figure: int, second: float) -> tuple[int, ...]:
         """Ids of what a figure does at that time."""
         return next(ids for begin, end, ids in self.doing[figure] if begin <= second < end)
+
+
+def plan_scenes(
+    count: int, seed: Sequence[int], **video: int
+) -> Iterator[tuple[Scene, np.random.Generator]]:
+    """`count` scenes, each with the generator to go on with; `video` as in `plan_scene`."""
+    decks = Decks(np.random.default_rng(seed))
+    for number in range(count):
+        random = np.random.default_rng([*seed, number])
+        yield plan_scene(decks, random, **video), random
 
 
 def plan_scene(
@@ -168,7 +180,7 @@ def stage(
             place = sum(share[:, None] * hand for share, hand in zip(holds, hands, strict=True))
             place /= np.maximum(held, 1e-6)[:, None]
             colour = np.where(random.permutation(3) == 0, 255.0, random.uniform(0, 70))
-            things.append(Thing(place, np.minimum(held, 1) * 0.085 * size, colour))
+            things.append(Thing(place, np.minimum(held, 1) * BALL * size, colour))
     boxes = np.stack([
         extent(actor.places, actor.look.height) for _, _, actor in troupe
     ]) + np.tile(offsets, 2)
@@ -230,7 +242,6 @@ def _together(decks: Decks, random: np.random.Generator, seconds: int) -> list[l
             )
         done += sum(step.seconds for step in new[0])
     return list(both)
-
 
 
 class Labelled(NamedTuple):

@@ -246,8 +246,9 @@ def run_in_turn(specs: Sequence[str], argv: Sequence[str]) -> int:
 
 
 def _is_ours(record: python_logging.LogRecord) -> bool:
-    """Whether a log line is worth showing: Orbax tells every step of a save."""
-    return record.levelno > python_logging.INFO or "orbax" not in record.pathname
+    """Whether a log line is worth showing: Orbax tells every step of a save, and logs an error
+    with all that led to it, several times, before it raises it."""
+    return "orbax" not in record.pathname
 
 
 def _report(error: Exception, status: int) -> int:

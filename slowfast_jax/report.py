@@ -169,7 +169,7 @@ def _film(workdir: Path, film: Film) -> str:
     if first is None:
         return ""
     scale, width = _scale(first), first.image.shape[1]
-    drawn = map(_annotated, itertools.chain([first], pictures))
+    drawn = map(annotated, itertools.chain([first], pictures))
     write_annotated_video(workdir / FILM, drawn, fps=film.fps, scale=scale)
     return (
         "<p>Boxes and labels are those of the nearest keyframe. Green: all labels are true. Red: "
@@ -178,7 +178,8 @@ def _film(workdir: Path, film: Film) -> str:
     )
 
 
-def _annotated(picture: Picture) -> Annotated:
+def annotated(picture: Picture) -> Annotated:
+    """What is drawn into a frame of the film: the labels that were said, true or not by colour."""
     captions, colours = [], []
     for truths, predictions in zip(picture.truths, picture.predictions, strict=True):
         best_first = sorted(predictions, key=lambda prediction: -prediction[1])

@@ -38,7 +38,7 @@ def find_samples(
     data = config.data
     if data.format not in READERS:
         raise ConfigError(
-            f"config.data.format is {data.format}; this version evaluates {', '.join(READERS)}"
+            f"config.data.format is {data.format}; this version reads {', '.join(READERS)}"
             f"{closest(data.format, READERS)}"
         )
     root, path_prefix = data_root(config, workdir), data.path_prefix

@@ -22,8 +22,6 @@ from slowfast_jax.tasks import detection_report
 from slowfast_jax.tasks.tested import Tested
 from slowfast_jax.training.losses import LOSSES
 
-RULES = "official"
-
 
 def headline(config: ConfigDict) -> str:
     """The metric that says which checkpoint is best; larger is better."""
@@ -174,7 +172,7 @@ def _metrics(config: ConfigDict, found: Keyframes, scores: dict[int, np.ndarray]
     )
     result = ava.evaluate(
         table, found.ground_truth, classes=found.evaluated, excluded=found.excluded,
-        rules=config.data.get("evaluator", RULES),
+        rules=config.data.evaluator,
     )
     per_class = {found.names[action - 1]: action for action in found.evaluated}
     metrics = {

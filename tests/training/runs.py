@@ -22,6 +22,8 @@ from tests.models import cases
 
 OUR_LOSS = {"cross_entropy": "cross_entropy", "bce": "bce", "bce_logit": "bce_logits"}
 OUR_POLICY = {"cosine": "cosine", "steps_with_relative_lrs": "steps"}
+# For a few small steps, compiling them well takes longer than running them badly.
+BADLY = {"xla_backend_optimization_level": 0}
 MOST_BOXES = 4  # of a clip, in any batch
 
 
@@ -44,7 +46,7 @@ def run(case: dict[str, Any], epochs: np.ndarray, dtype, folder: Path) -> Run:
         model, optimizer, loss_of(case), **clipping(case),
         train_only="head/projection/.*" if cfg["MODEL"]["DETACH_FINAL_FC"] else "",
     )
-    step, key = jax.jit(step), jax.random.key(0)
+    step, key = jax.jit(step, compiler_options=BADLY), jax.random.key(0)
     state = create_state(variables_of(case, model, data[0], folder), optimizer)
     schedule = schedule_of(case)
     lrs = [learning_rate(schedule, epoch, cfg["SOLVER"]["MAX_EPOCH"]) for epoch in epochs]
@@ -78,14 +80,14 @@ def variables_of(case: dict[str, Any], model, batch, folder):
     shapes = jax.eval_shape(
         lambda c, b: model.init(jax.random.key(0), c, b), batch["clip"], batch.get("boxes")
     )
-    variables = load_variables(folder / "case.pyth", shapes)
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, model.dtype), variables)
+    shapes = jax.tree.map(lambda leaf: leaf.update(dtype=model.dtype), shapes)
+    return jax.tree.map(jnp.asarray, load_variables(folder / "case.pyth", shapes))
 
 
 def mean_of_splits(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """{X.bn.running_mean and _var: mean over the splits of X.split_bn}."""
     return {
-        merged: array.reshape(-1, tensors[merged].size).mean(0)
+        merged: array.reshape(-1, tensors[merged].size).mean(0, np.float64)
         for name, array in tensors.items()
         if (merged := name.replace(".split_bn.", ".bn.")) != name
     }
