@@ -70,6 +70,24 @@ VARIANTS: Variants = {
     ),
     "x3d_xs": _x3d("x3d_xs"),
     "x3d_m": _x3d("x3d_m"),
+    "mini": (
+        common.network("kinetics/mini"),
+        common.mini(
+            "own_mini", num_classes=17, detection=True, activation="sigmoid", width=16, beta=2,
+            strides=(1, 2, 2, 1), dropout=0.0,
+        ),
+        common.cosine(0.1, epochs=2, warmup_epochs=0.5),
+        {
+            "protocol": {"num_frames": 8, "sampling_rate": 2, "train_crop": 80, "test_crop": 80},
+            "data": {
+                "jitter": (80, 88),
+                "random_flip": False,  # walking left and right are classes
+                "test_detections": ("people.csv",),
+                "color_augmentation": False,
+                "max_boxes": 8,
+            },
+        },
+    ),
 }
 
 

@@ -102,20 +102,21 @@ def check_origin(
     stored = dict(metadata.get("model", {}))
     wanted = json.loads(json.dumps(config.model.to_dict()))  # tuples as JSON gives them back
     free = FREE_KEYWORDS | ({"num_classes"} if skip else set())
-    different = [
+    keywords = [
         f"{key} is {stored[key]!r} in the checkpoint and {wanted[key]!r} in the config"
         for key in stored
         if key in wanted and key not in free and stored[key] != wanted[key]
     ]
-    for key in ("mean", "std"):
-        if key in metadata and list(metadata[key]) != list(config.protocol[key]):
-            different.append(
-                f"{key} is {metadata[key]} in the checkpoint and "
-                f"{list(config.protocol[key])} in the config"
-            )
-    if different:
+    inputs = [
+        f"{key} is {metadata[key]} in the checkpoint and {list(config.protocol[key])} in the config"
+        for key in ("mean", "std")
+        if key in metadata and list(metadata[key]) != list(config.protocol[key])
+    ]
+    if keywords and skip and not inputs:
+        logging.warning("%s is of another network than %s: %s", path, config.name, "; ".join(keywords))
+    elif keywords or inputs:
         raise ConfigError(
-            f"checkpoint {path} does not belong to {config.name}: " + "; ".join(different)
+            f"checkpoint {path} does not belong to {config.name}: " + "; ".join(keywords + inputs)
             + ". Choose the config it was saved with, or set these (a list of class names sets "
             "num_classes)"
         )
