@@ -90,9 +90,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         donate_argnums=0, out_shardings=(replicated(mesh), replicated(mesh)),
     )
     predict = _predictor(model, mesh)
-    precise_step = jax.jit(
-        make_precise_step(model), out_shardings=(replicated(mesh), replicated(mesh))
-    )
+    precise_step = jax.jit(make_precise_step(model), out_shardings=replicated(mesh))
     precise = (
         config.norm.precise and bool(state.batch_stats) and not config.model.get("frozen_norm")
     )
