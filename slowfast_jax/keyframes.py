@@ -129,8 +129,8 @@ def _boxes(config: ConfigDict, root: Path, subset: str) -> Keyframes:
     else:
         raise ConfigError(
             "the classes are the actions of config.data.train_boxes, which is not there "
-            f"({_join(files['train_boxes'])}): set config.data.root, or config.class_names to a file "
-            "with one name a line"
+            f"({_join(files['train_boxes'])}): set config.data.root, or config.class_names to a "
+            "file with one name a line"
         )
     if len(names) != config.model.num_classes:
         raise ConfigError(
@@ -179,13 +179,13 @@ def _at_moments_of(
     kept = [keyframe for keyframe in detected if (keyframe.video, keyframe.time) in moments]
     if not kept:
         raise ConfigError(
-            f"no moment of {_join(files['test_detections'])} is one of {_join(files['test_boxes'])}:"
-            f" the first has {detected[0].video} at {detected[0].time:g}, the second "
-            f"{ground_truth.keyframes[0][0]} at {ground_truth.keyframes[0][1]:g}; detect persons at "
-            "the annotated moments"
+            f"no moment of {_join(files['test_detections'])} is one of "
+            f"{_join(files['test_boxes'])}: the first has {detected[0].video} at "
+            f"{detected[0].time:g}, the second {ground_truth.keyframes[0][0]} at "
+            f"{ground_truth.keyframes[0][1]:g}; detect persons at the annotated moments"
         )
     logging.info(
-        "%d of the %d annotated moments have detected boxes; those of %d other moments are left out",
+        "%d of the %d annotated moments have detected boxes; those of %d others are left out",
         len(kept), len(moments), len(detected) - len(kept),
     )
     return kept
