@@ -155,8 +155,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                     break
             checkpoints.wait()
     finally:
-        writers.close()
         checkpoints.close()
+        writers.close()
     if saved < epochs * per_epoch or interruption.asked:
         logging.info("stopped at step %d; the same command goes on from there", saved)
         return {}
