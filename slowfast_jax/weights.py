@@ -17,6 +17,8 @@ from convert.load import fit, strip_names
 from convert.readers import ForeignCheckpoint, read_checkpoint
 from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.models import zoo
+from slowfast_jax.training.checkpoint import load_metadata
+from slowfast_jax.training.manager import latest_checkpoint
 
 # Keywords in which a checkpoint and the network may differ: none changes what the parameters mean.
 FREE_KEYWORDS = {
@@ -82,6 +84,31 @@ def describe(config: ConfigDict, class_names: Sequence[str]) -> dict[str, Any]:
         "std": list(config.protocol.std),
         "config": json.loads(config.to_json_best_effort()),
     }
+
+
+def stored_config(folder: str | os.PathLike) -> tuple[ConfigDict, list[str]]:
+    """The complete config that a folder was trained or converted with, its test.checkpoint being
+    what is in there, and the class names.
+
+    `folder`: of a run, whose last checkpoint it is, or of a checkpoint.
+
+    Raises FileNotFoundError or ValueError where there is no checkpoint, ConfigError where it does
+    not hold its config.
+    """
+    path = latest_checkpoint(folder) or folder
+    metadata = load_metadata(path)
+    if "config" not in metadata:
+        raise ConfigError(f"checkpoint {path} does not say its config: name the recipe")
+    config = ConfigDict(_with_tuples(metadata["config"]))
+    config.test.checkpoint = os.fspath(path)
+    return config.lock(), list(metadata["class_names"])
+
+
+def _with_tuples(value: Any) -> Any:
+    """What JSON has made lists of."""
+    if isinstance(value, dict):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 def check_origin(
