@@ -77,7 +77,7 @@ def test_mistakes_are_one_line(tiny, capsys, arguments, message):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["a.mp4"], "--config, --weights"),
+    (["a.mp4"], "required: --weights"),
     (["--config", "x", "--weights", "w"], "VIDEO"),
     (["a.mp4", "--config", "x", "--weights", "w", "--top-k", "0"], "expected 1 or more"),
     (["a.mp4", "--config", "x", "--weights", "w", "--average", "sum"], "choose from"),
