@@ -30,6 +30,7 @@ setup(
         "av>=15.0",
         "pillow>=11.0",
         "rich>=13.0",
+        "tensorboardX>=2.6",
         "pyyaml>=6.0",
     ],
     extras_require={

@@ -38,8 +38,9 @@ DATA = {
     "format": "ava",
     "test_list": "val.csv",
     "inverse_uniform_jitter": True,  # always so in the original's reader, whatever its config says
+    "video_dir": "",  # videos, or their 15-minute cuts, read directly; "": frames stored as images
     "frame_dir": "frames",  # below root, like the two that follow
-    "frame_list_dir": "frame_lists",
+    "frame_list_dir": "frame_lists",  # "": the folders of frames themselves
     "annotation_dir": "annotations",
     "train_gt_box_lists": ("ava_train_v2.2.csv",),
     "train_box_lists": (),
@@ -49,6 +50,7 @@ DATA = {
     "label_map": "ava_action_list_v2.2_for_activitynet_2019.pbtxt",
     "exclusions": "ava_val_excluded_timestamps_v2.2.csv",
     "ground_truth": "ava_val_v2.2.csv",
+    "evaluator": "official",  # or "pyslowfast": see slowfast_jax/metrics/ava.py
     "full_test_on_val": False,  # during training every fourth second is evaluated
     "test_flip": False,
     "color_augmentation": False,
@@ -104,6 +106,33 @@ def _printed(mean_ap: float, file: str, version: str = "2.2") -> Part:
     )
 
 
+MINI = (
+    common.network("kinetics/mini"),
+    common.mini(
+        "ava_mini", num_classes=17, detection=True, activation="sigmoid", dropout=0.2,
+        strides=(1, 2, 1, 1), roi_scale=1 / 8,  # figures are small
+    ),
+    common.cosine(0.003, epochs=12, warmup_epochs=2.0, warmup_start_lr=0.0003),
+    {
+        "protocol": {"num_frames": 16, "sampling_rate": 1, "train_crop": 96, "test_crop": 96},
+        "data": {
+            "video_dir": "videos",
+            "jitter": (96, 104),
+            "random_flip": False,  # walking left and right are classes
+            "train_box_lists": (
+                "person_box_67091280_iou90/"
+                "ava_detection_train_boxes_and_labels_include_negative_v2.2.csv",
+            ),
+            "max_boxes": 8,
+            "full_test_on_val": True,
+        },
+        "optimizer": {
+            "name": "adamw", "weight_decay": 0.01, "norm_weight_decay": 0.01, "clip_norm": 1.0,
+        },
+        "train": {"eval_period": 4, "checkpoint_period": 4},
+    },
+)
+
 VARIANTS: Variants = {
     "slowfast_32x2_r50_short": (
         _net("slowfast_32x2_r50_short"), *TRAINED, LOW_THRESHOLD,
@@ -139,15 +168,9 @@ VARIANTS: Variants = {
         _net("slowfast_64x2_r101_50_50"), *CAFFE2, LOW_THRESHOLD,
         _printed(29.4, "SLOWFAST_64x2_R101_50_50.pkl"),
     ),
-    # As in all of the above, the last stage keeps its resolution and dilates: features at 1/16.
-    "mini": (
-        common.network("kinetics/mini"), *TRAINED,
-        {"schedule": {"steps": (0, 1), "relative_lrs": (1.0, 0.1)}},
-        common.mini(
-            "ava_mini", num_classes=80, detection=True, activation="sigmoid",
-            strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2),
-        ),
-    ),
+    "mini": MINI,
+    # The same network on the keyframe alone, repeated: what motion is worth.
+    "mini_still": (*MINI, {"protocol": {"sampling_rate": 0}}),
 }
 
 

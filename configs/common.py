@@ -69,6 +69,8 @@ def base(
             "threads": 8,  # that read examples, per process
             # skip: regular expressions over paths; strip: texts to remove from the file's names
             "init_from": {"path": "", "inflate": False, "skip": (), "strip": ()},
+            # Regular expression over paths of parameters; the others stay as they are. "": all.
+            "train_only": "",
             "seed": 0,
         },
         "optimizer": {

@@ -54,27 +54,34 @@ def apply(frames: np.ndarray, colour: Colour, *, dtype: type = np.uint8) -> np.n
     uint8 results are rounded and kept within 0..255. float32 ones are grey levels that may lie
     outside, which is what the original computes with: it normalises them as they are.
     """
-    # Each step is linear in the colours and the frame's mean, so all of them are one matrix and an
-    # offset for each frame.
-    means = frames.mean(axis=(1, 2), dtype=np.float64)  # (T,3)
-    matrix, offset = np.eye(3), np.zeros_like(means)
+    # Each step is linear in a pixel, its grey and the frame's mean, so all steps together are
+    # factor * colours + weights . colours + an offset for each frame.
+    scale, weights, offset = 1.0, np.zeros(3), np.zeros((len(frames), 3))
     for name, factor in colour.steps:
         if name == "saturation":
-            step = factor * np.eye(3) + (1 - factor) * GREY  # each row is the weights of grey
-            matrix, offset = step @ matrix, offset @ step.T
-            continue
-        if name == "contrast":
-            grey = (means @ matrix.T + offset) @ GREY  # (T,)
-            offset = factor * offset + (1 - factor) * grey[:, None]
+            weights = weights + (1 - factor) * scale * GREY
+            offset = factor * offset + (1 - factor) * (offset @ GREY)[:, None]
         else:
-            offset = factor * offset
-        matrix = factor * matrix
+            added = 0.0
+            if name == "contrast":
+                means = frames.mean(axis=(1, 2), dtype=np.float32)  # (T,3)
+                grey = (scale * means + (means @ weights)[:, None] + offset) @ GREY  # (T,)
+                added = (1 - factor) * grey[:, None]
+            weights, offset = factor * weights, factor * offset + added
+        scale *= factor
     offset += 255 * np.array(colour.shift)
 
+    height, width = frames.shape[1:3]
     result = np.empty(frames.shape, dtype)
     for target, frame, plus in zip(result, frames, offset, strict=True):
-        changed = frame.astype(np.float32) @ matrix.T.astype(np.float32) + plus.astype(np.float32)
+        changed = frame.astype(np.float32)
+        common = (changed @ weights.astype(np.float32))[..., None] if weights.any() else None
+        changed *= np.float32(scale)
+        if common is not None:
+            changed += common
+        rows = changed.reshape(height, 3 * width)  # adding along long rows is several times faster
+        rows += np.tile(plus.astype(np.float32), width)
         if dtype == np.uint8:
-            changed = np.clip(np.rint(changed, out=changed), 0, 255, out=changed)
+            np.clip(np.rint(changed, out=changed), 0, 255, out=changed)
         target[...] = changed
     return result

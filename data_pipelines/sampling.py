@@ -92,8 +92,24 @@ def segment_indices(video_frames: int, num_frames: int) -> np.ndarray:
     As the original tests Something-Something (datasets/ssv2.py): one clip, the whole video long,
     whatever its frame rate. Borders are rounded half to even, middles down.
     """
-    borders = np.round((video_frames - 1) / num_frames * np.arange(num_frames + 1))
-    return (borders[:-1] + borders[1:]).astype(np.int64) // 2
+    borders = _segment_borders(video_frames, num_frames)
+    return (borders[:-1] + borders[1:]) // 2
+
+
+def random_segment_indices(video_frames: int, num_frames: int, draws: np.ndarray) -> np.ndarray:
+    """A frame anywhere in each segment, both borders included: int64 (num_frames,).
+
+    As the original trains on Something-Something; neighbouring segments share a border.
+
+    Args:
+        draws: (num_frames,), uniform in [0, 1).
+    """
+    borders = _segment_borders(video_frames, num_frames)
+    return borders[:-1] + (draws * (np.diff(borders) + 1)).astype(np.int64)
+
+
+def _segment_borders(video_frames: int, num_frames: int) -> np.ndarray:
+    return np.round((video_frames - 1) / num_frames * np.arange(num_frames + 1)).astype(np.int64)
 
 
 def strided_indices(

@@ -21,6 +21,7 @@ from data_pipelines.video import (
     degrees,
     open_video,
     orientation_of,
+    release_frames,
     upright_picture,
 )
 
@@ -65,6 +66,7 @@ def select_frames(
                     f"frames {wanted[0]}..{wanted[-1]} chosen of {path}, which has {info.frames}"
                 )
             found = _read(path, container, stream, info.fps, wanted, transform)
+            release_frames()
             if found is not None:
                 return replace(info, **found[1]), wanted, found[0]
     logger.debug("%s: cannot be read from within, reading it from the start", path)

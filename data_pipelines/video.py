@@ -5,6 +5,7 @@ how the original reads a video, also one of variable frame rate. Pixels are thos
 conversion, turned upright where the file says how the camera was held.
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -136,8 +137,7 @@ def orientation_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     """(transpose, flip rows, flip columns) that turn the picture upright, in that order.
 
     From the file's display matrix: a pixel at (x, y) is shown at (a x + c y, b x + d y). To be
-    asked of one frame only: PyAV keeps a frame whose side data was read until the garbage
-    collector runs.
+    asked of one frame only, and `release_frames` to be called when it is not used any more.
     """
     matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)
     if matrix is None:
@@ -146,6 +146,15 @@ def orientation_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     if abs(b) + abs(c) > abs(a) + abs(d):
         return True, b < 0, c < 0
     return False, d < 0, a < 0
+
+
+def release_frames() -> None:
+    """Frees frames that orientation_of was asked of.
+
+    PyAV lets such a frame and its side data refer to each other, so it stays until the garbage
+    collector runs over it: in a process with many objects that is after thousands of clips.
+    """
+    gc.collect(1)
 
 
 # Degrees counter-clockwise of an orientation; a mirrored picture is told by its transposition only.
@@ -315,6 +324,7 @@ def select_frames(
                 f"frames {wanted[0]}..{wanted[-1]} chosen of {path}, which has {info.frames}"
             )
         pictures, count, problems = _decode(path, wanted, transform, thread_type, to_end)
+        release_frames()
         warnings = [w for w in (*info.warning.split("; "), *problems) if w]
         info = replace(info, warning="; ".join(dict.fromkeys(warnings)))
         if len(pictures) == len(wanted) and (count == info.frames or not to_end):

@@ -25,6 +25,8 @@ from data_pipelines.labels import class_names, shipped_sets
 from data_pipelines.views import SAMPLINGS
 from slowfast_jax.metrics.ensemble import METHODS
 from slowfast_jax.models import zoo
+from slowfast_jax.training.losses import LOSSES
+from slowfast_jax.training.schedules import check_schedule
 
 # What evaluation and prediction read. Recipes have these keys and more; a model loaded by its zoo
 # name, and a recipe that leaves some out, get them from here.
@@ -113,8 +115,9 @@ def check_values(config: ConfigDict) -> None:
         ("protocol.ensemble", protocol.ensemble, " or ".join(METHODS),
          protocol.ensemble in METHODS),
         ("protocol.num_frames", protocol.num_frames, "at least 1", protocol.num_frames >= 1),
-        ("protocol.sampling_rate", protocol.sampling_rate, "at least 1",
-         protocol.sampling_rate >= 1),
+        ("protocol.sampling_rate", protocol.sampling_rate,
+         "at least 1 (0, the keyframe repeated, for task detection)",
+         protocol.sampling_rate >= (config.task != "detection")),
         ("protocol.target_fps", protocol.target_fps, "above 0", protocol.target_fps > 0),
         ("data.sampling", config.data.sampling, " or ".join(SAMPLINGS),
          config.data.sampling in SAMPLINGS),
@@ -142,23 +145,38 @@ def check_training(config: ConfigDict) -> None:
             "False); set --config.train.enable to train it all the same, with the original's "
             "default schedule"
         )
-    for key in ("mixup", "rand_augment", "erasing"):
-        if key in config.augment:
-            raise ConfigError(f"config.augment.{key}: this version does not apply it")
+    if config.augment:
+        raise ConfigError(
+            f"config.augment has {', '.join(config.augment)}: this version applies none of them"
+        )
     if config.multigrid.long_cycle or config.multigrid.short_cycle:
         raise ConfigError("config.multigrid: this version does not train in cycles")
+    group = max(norm.group_size, 1)
     for name, value, allowed, good in (
         ("train.batch_size", train.batch_size, "at least 1", train.batch_size >= 1),
         ("train.epochs", train.epochs, "at least 1", train.epochs >= 1),
-        ("train.log_period", train.log_period, "at least 1", train.log_period >= 1),
+        ("train.eval_period", train.eval_period, "0 or more", train.eval_period >= 0),
+        ("train.checkpoint_period", train.checkpoint_period, "0 or more",
+         train.checkpoint_period >= 0),
+        ("train.checkpoint_steps", train.checkpoint_steps, "0 or more",
+         train.checkpoint_steps >= 0),
         ("train.keep_last", train.keep_last, "at least 1", train.keep_last >= 1),
+        ("train.keep_best", train.keep_best, "0 or more", train.keep_best >= 0),
+        ("train.log_period", train.log_period, "at least 1", train.log_period >= 1),
         ("train.max_broken", train.max_broken, "0..1", 0 <= train.max_broken <= 1),
+        ("train.threads", train.threads, "at least 1", train.threads >= 1),
+        ("train.loss", train.loss, " or ".join(LOSSES), train.loss in LOSSES),
+        ("norm.group_size", norm.group_size, "at least 1", norm.group_size >= 1),
+        ("norm.precise_batches", norm.precise_batches, "at least 1", norm.precise_batches >= 1),
         ("train.batch_size", train.batch_size, f"a multiple of config.norm.group_size, "
-         f"{norm.group_size}, or less",
-         train.batch_size <= norm.group_size or train.batch_size % norm.group_size == 0),
+         f"{norm.group_size}, or less", train.batch_size <= group or train.batch_size % group == 0),
     ):
         if not good:
             raise ConfigError(f"config.{name} is {value}, expected {allowed}")
+    try:
+        check_schedule(config.schedule, train.epochs)
+    except ValueError as error:
+        raise ConfigError(f"config.{error}") from error
     check_values(config)
 
 

@@ -1,13 +1,15 @@
 """What a config detects actions in: keyframes with boxes, and what they are measured against."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from absl import logging
 from ml_collections import ConfigDict
 
-from data_pipelines import ava
+from data_pipelines import ava, own_boxes
 from data_pipelines.keyframes import Keyframe
 from data_pipelines.labels import class_names
 from slowfast_jax.config import ConfigError, closest
@@ -112,4 +114,89 @@ def _ava_sources(config: ConfigDict, root: Path, subset: str, boxes: ava.Moments
     return ava.find_sources(root / data.frame_dir, boxes)
 
 
-READERS: dict[str, Callable[[ConfigDict, Path, str], Keyframes]] = {"ava": _ava}
+def _boxes(config: ConfigDict, root: Path, subset: str) -> Keyframes:
+    """Tables of one's own; "val" is the test, which is measured at the moments of its table."""
+    data, folder = config.data, root / config.data.video_dir
+    files = {
+        field: [root / name for name in data[field]]
+        for field in ("train_boxes", "test_boxes", "test_detections")
+    }
+    if config.class_names:
+        names, where = class_names(config.class_names), f"config.class_names {config.class_names}"
+    elif all(path.is_file() for path in files["train_boxes"]) or subset == "train":
+        names = own_boxes.find_actions(files["train_boxes"])
+        where = _join(files["train_boxes"])
+    else:
+        raise ConfigError(
+            "the classes are the actions of config.data.train_boxes, which is not there "
+            f"({_join(files['train_boxes'])}): set config.data.root, or config.class_names to a "
+            "file with one name a line"
+        )
+    if len(names) != config.model.num_classes:
+        raise ConfigError(
+            f"{where} has {len(names)} actions ({_some(names)}) and the network "
+            f"{config.model.num_classes} classes: set --config.model.num_classes={len(names)}"
+        )
+    options = dict(
+        folder=folder, class_names=names, origin=data.first_frame_second, fps=data.fps
+    )
+    tables = files["train_boxes" if subset == "train" else "test_boxes"]
+    keyframes, _ = own_boxes.read_tables(tables, **options)
+    evaluated = tuple(range(1, len(names) + 1))
+    if subset == "train":
+        return Keyframes(keyframes, tables, names, evaluated, None, set())
+    ground_truth = to_table(keyframes)
+    if files["test_detections"]:
+        found, _ = own_boxes.read_tables(
+            predicted=files["test_detections"], score_threshold=data.score_threshold, **options
+        )
+        keyframes = _at_moments_of(found, ground_truth, files)
+        tables = [*files["test_detections"], *tables]
+    return Keyframes(keyframes, tables, names, evaluated, ground_truth, set())
+
+
+def to_table(keyframes: Sequence[Keyframe]) -> BoxTable:
+    """Annotated boxes as what is to be found, a row for each action of each box."""
+    rows = [
+        (number, box, label + 1)
+        for number, keyframe in enumerate(keyframes)
+        for box, labels in zip(keyframe.boxes, keyframe.labels, strict=True)
+        for label in labels
+    ]
+    frame, boxes, actions = zip(*rows, strict=True) if rows else ((), (), ())
+    return BoxTable(
+        [(keyframe.video, keyframe.time) for keyframe in keyframes],
+        np.array(frame, np.int32), np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(actions, np.int32), np.ones(len(rows)),
+    )
+
+
+def _at_moments_of(
+    detected: list[Keyframe], ground_truth: BoxTable, files: dict[str, list[Path]]
+) -> list[Keyframe]:
+    """The detected keyframes that are annotated: of the others it is not known what is true."""
+    moments = set(ground_truth.keyframes)
+    kept = [keyframe for keyframe in detected if (keyframe.video, keyframe.time) in moments]
+    if not kept:
+        raise ConfigError(
+            f"no moment of {_join(files['test_detections'])} is one of "
+            f"{_join(files['test_boxes'])}: the first has {detected[0].video} at "
+            f"{detected[0].time:g}, the second {ground_truth.keyframes[0][0]} at "
+            f"{ground_truth.keyframes[0][1]:g}; detect persons at the annotated moments"
+        )
+    logging.info(
+        "%d of the %d annotated moments have detected boxes; those of %d others are left out",
+        len(kept), len(moments), len(detected) - len(kept),
+    )
+    return kept
+
+
+def _join(paths: Sequence[Path]) -> str:
+    return ", ".join(map(str, paths)) or "no table"
+
+
+def _some(names: Sequence[str], most: int = 12) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+READERS: dict[str, Callable[[ConfigDict, Path, str], Keyframes]] = {"ava": _ava, "boxes": _boxes}

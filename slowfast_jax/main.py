@@ -5,8 +5,9 @@
         --weights x3d_xs.pyth --config.data.root=LISTS --config.test.batch_size=8
     python -m slowfast_jax.main --config kinetics/slowfast_8x8_r50 --mode summary
 
---mode train (the default) trains, from the last checkpoint in --workdir on where there is one, and
-then tests. Several --config run in turn, each in a process and a sub-folder of --workdir of its own.
+--mode train (the default) trains, from the last checkpoint in --workdir on, and then tests; --mode
+report makes a page of what that left in --workdir. Several --config run in turn, each in a process
+and a sub-folder of --workdir of its own.
 """
 
 import json
@@ -83,6 +84,22 @@ def evaluate(config: ConfigDict, options: flags.FlagValues) -> None:
         print(json.dumps({"views": views} | counts | metrics), flush=True)
 
 
+def report(config: ConfigDict, options: flags.FlagValues) -> None:
+    """Writes report.html and annotated.mp4 on the last test in --workdir; prints where, as JSON."""
+    from slowfast_jax.report import write_report
+    from slowfast_jax.tasks import TASKS
+
+    if not options.workdir:
+        raise ConfigError("--mode=report needs --workdir, the folder of the run to report on")
+    if options.weights:
+        raise ConfigError("--weights is for --mode=eval; a report is on what was tested there")
+    task = TASKS[config.task]
+    path = write_report(options.workdir, **task.report(config, options.workdir))
+    results = json.loads(path.with_name("results.json").read_text(encoding="utf-8"))
+    headline = task.headline(config)
+    print(json.dumps({"report": str(path), headline: results["metrics"][headline]}), flush=True)
+
+
 def summary(config: ConfigDict, options: flags.FlagValues) -> None:
     """Prints parameters, multiply-adds and activations of the network."""
     from slowfast_jax.summary import table
@@ -94,7 +111,7 @@ def summary(config: ConfigDict, options: flags.FlagValues) -> None:
     ))
 
 
-MODES = {"train": train, "eval": evaluate, "summary": summary}
+MODES = {"train": train, "eval": evaluate, "report": report, "summary": summary}
 
 
 def take_flag(name: str, argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -187,6 +204,9 @@ def cli(argv: Sequence[str] | None = None) -> None:
         sys.exit(0)
     logging.set_verbosity(logging.INFO)
     python_logging.getLogger("jax").setLevel(python_logging.WARNING)
+    # It repeats, at the end, what went wrong in each of several writes at once.
+    python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
+    logging.get_absl_logger().addFilter(_is_ours)
     try:
         specs, rest = take_flag("config", argv)
         if len(specs) > 1:
@@ -225,6 +245,12 @@ def run_in_turn(specs: Sequence[str], argv: Sequence[str]) -> int:
         if status:
             return status
     return 0
+
+
+def _is_ours(record: python_logging.LogRecord) -> bool:
+    """Whether a log line is worth showing: Orbax tells every step of a save, and logs an error
+    with all that led to it, several times, before it raises it."""
+    return "orbax" not in record.pathname
 
 
 def _report(error: Exception, status: int) -> int:

@@ -25,7 +25,12 @@ from slowfast_jax.inputs import check_boxes, check_clips
 from slowfast_jax.metrics.topk import top_k as best
 from slowfast_jax.models.fold import fold_batch_norm
 from slowfast_jax.multiview import VideoScores, score_videos
-from slowfast_jax.weights import initial_variables, read_weights, variable_shapes
+from slowfast_jax.weights import (
+    initial_variables,
+    read_weights,
+    stored_config,
+    variable_shapes,
+)
 
 SAMPLING = (
     "num_frames", "sampling_rate", "target_fps", "test_crop", "clips", "crops", "offset_sampling"
@@ -153,7 +158,7 @@ class Recognizer:
 
 
 def load(
-    spec: str | ConfigDict,
+    spec: str | os.PathLike | ConfigDict,
     weights: str | os.PathLike | None = None,
     *,
     class_names: str | Sequence[str] | None = None,
@@ -166,7 +171,8 @@ def load(
     """A recipe or published model with weights, ready to predict.
 
     Args:
-      spec: "path/to/file.py:variant", a zoo name ("kinetics/x3d_xs"), or a complete config.
+      spec: "path/to/file.py:variant", a zoo name ("kinetics/x3d_xs"), a complete config, or the
+        folder of a run of ours (its last checkpoint) or of a checkpoint, which know all the rest.
       weights: a checkpoint of PySlowFast, PyTorchVideo or Caffe2, or a folder of our own making;
         default config.test.checkpoint. Without either the weights are random, with a warning.
       class_names: a set that ships ("kinetics400"), a file with one name a line, or the names;
@@ -183,7 +189,13 @@ def load(
       ConfigError: for a spec, keyword or class list that does not fit.
       convert.load.CheckpointMismatch: with a table, where the checkpoint is of another network.
     """
-    config = spec if isinstance(spec, ConfigDict) else load_config(spec)
+    if isinstance(spec, ConfigDict):
+        config = spec
+    elif os.path.isdir(spec):
+        config, stored = stored_config(spec)
+        class_names = stored if class_names is None else class_names
+    else:
+        config = load_config(spec)
     config = config.copy_and_resolve_references()
     names = resolve_classes(config, class_names, overrides)
     with config.unlocked():

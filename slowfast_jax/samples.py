@@ -1,4 +1,4 @@
-"""What a config trains and evaluates on: its lists read in the format they have, or its data generated first."""
+"""What a config trains and tests on: its lists, in the format they have, or data made first."""
 
 import os
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from data_pipelines import frame_lists, mini, sources
+from data_pipelines import frame_lists, mini, mini_own, sources
 from data_pipelines.labels import class_names
 from data_pipelines.sources import Sample
 from slowfast_jax.config import ConfigError, closest
@@ -38,7 +38,7 @@ def find_samples(
     data = config.data
     if data.format not in READERS:
         raise ConfigError(
-            f"config.data.format is {data.format}; this version evaluates {', '.join(READERS)}"
+            f"config.data.format is {data.format}; this version reads {', '.join(READERS)}"
             f"{closest(data.format, READERS)}"
         )
     root, path_prefix = data_root(config, workdir), data.path_prefix
@@ -164,12 +164,13 @@ READERS: dict[str, Callable[[ConfigDict, Path, str, str], Listing]] = {
     "charades": _charades,
     "imagenet": _imagenet,
 }
-# Name -> function of data_pipelines.mini, and how much it makes.
+# Name -> function of data_pipelines/mini*.py, and how much it makes.
 GENERATORS: dict[str, tuple[Callable, dict[str, int]]] = {
+    "ava_mini": (mini.write_ava, {}),
     "kinetics_mini": (mini.write_videos, {"count": 8}),
     "ssv2_mini": (mini.write_ssv2, {"count": 8}),
     "charades_mini": (mini.write_charades, {"count": 6}),
     "imagenet_mini": (mini.write_imagenet, {"count": 12}),
-    "ava_mini": (mini.write_ava, {}),
+    "own_mini": (mini_own.write_own, {}),
 }
 COMPLETE = "complete"  # a file in the folder of a data set that was made to its end

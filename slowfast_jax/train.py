@@ -17,7 +17,7 @@ import jax
 import numpy as np
 import optax
 from absl import logging
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from ml_collections import ConfigDict
 
 from data_pipelines.loader import Examples, Order, batches
@@ -27,7 +27,7 @@ from slowfast_jax.training.interruption import Interruption
 from slowfast_jax.training.manager import Checkpoints
 from slowfast_jax.training.meter import Meter
 from slowfast_jax.training.optim import make_optimizer
-from slowfast_jax.training.precise_bn import precise_statistics
+from slowfast_jax.training.precise_bn import PreciseStep, make_precise_step, precise_batch_stats
 from slowfast_jax.training.schedules import learning_rate
 from slowfast_jax.training.sharding import data_mesh, put_batch, replicated
 from slowfast_jax.training.state import TrainState, create_state
@@ -43,12 +43,12 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     run after the step under way, with a checkpoint.
 
     Returns:
-      The metrics of the last validation; {} where the run was interrupted.
+      The record of the last validation in metrics.jsonl; {} where the run was interrupted.
 
     Raises:
       ConfigError: for fields that make no sense, and a `workdir` of another run.
-      FloatingPointError: where the loss is not finite, with the step, its learning rate, gradient
-        norm and examples.
+      FloatingPointError: where the loss or its gradient is not finite, with the step, its learning
+        rate, gradient norm and examples.
       RuntimeError: where more than config.train.max_broken of the examples cannot be read.
       OSError: where a checkpoint cannot be written; those before stay complete.
     """
@@ -65,32 +65,57 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     identity = describe(config, class_names) | {
         "data": {"examples": examples.size, "batch_size": config.train.batch_size,
                  "seed": config.train.seed},
+        "optimizer": {"name": config.optimizer.name},
     }
-    state = jax.device_put(_initial_state(config, model, optimizer), replicated(mesh))
-    first = 0
     if checkpoints.steps():
         first = checkpoints.steps()[-1]
         _check_identity(checkpoints, first, identity)
-        state = checkpoints.restore(first, state)
+        if first > epochs * per_epoch:
+            raise ConfigError(
+                f"config.train.epochs is {epochs}, and {checkpoints.path(first)} is of epoch "
+                f"{first / per_epoch:g}; choose another --workdir, or more epochs"
+            )
+        state = checkpoints.restore(first, _state_shapes(model, optimizer, replicated(mesh)))
         logging.info("going on from %s, epoch %.2f", checkpoints.path(first), first / per_epoch)
+    else:
+        first = 0
+        state = jax.device_put(_initial_state(config, model, optimizer), replicated(mesh))
     _announce(config, examples, order, mesh, state)
 
     train_step = jax.jit(
         make_train_step(
-            model, optimizer, task.loss_function(config), clip_norm=config.optimizer.clip_norm
+            model, optimizer, task.loss_function(config),
+            clip_norm=config.optimizer.clip_norm, train_only=config.train.train_only,
         ),
         donate_argnums=0, out_shardings=(replicated(mesh), replicated(mesh)),
     )
     predict = _predictor(model, mesh)
-    precise = config.norm.precise and bool(jax.tree.leaves(state.batch_stats))
+    precise_step = jax.jit(make_precise_step(model), out_shardings=replicated(mesh))
+    precise = (
+        config.norm.precise and bool(state.batch_stats) and not config.model.get("frozen_norm")
+    )
     key = jax.random.key(config.train.seed)
     headline = task.headline(config)
-    results: dict[str, Any] = {}
     saved = first
     writers = Writers(workdir, first)
+    checkpoints.scores = {
+        row["step"]: row[headline] for row in _validations(workdir) if row[headline] is not None
+    }
     meter = Meter(config.train.batch_size, total_steps=epochs * per_epoch, first_step=first)
+
+    def validate(step: int, state: TrainState) -> None:
+        results = task.validate(config, partial(predict, state), workdir)
+        epoch, score = step / per_epoch, results[headline]
+        writers.write(step, "val", {"epoch": epoch} | results)
+        logging.info("epoch %g: %s %.2f", epoch, headline, score)
+        if np.isfinite(score):
+            checkpoints.scores[step] = score
+
     try:
         with Interruption() as interruption:
+            validating = first and _due(first, per_epoch, epochs, config.train.eval_period)
+            if validating and first not in [row["step"] for row in _validations(workdir)]:
+                validate(first, state)  # the run was killed while it did
             stream = batches(
                 _order(config, examples, first), examples.load, threads=config.train.threads
             )
@@ -116,35 +141,40 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                 if not (validating or saving or interruption.asked):
                     continue
                 meter.flush()  # no state is saved whose loss was not seen to be finite
-                if precise and end_of_epoch and (validating or saving):
-                    state = _with_precise_statistics(config, model, state, examples, mesh, epoch)
-                score = None
-                if validating:
-                    with meter.paused():
-                        results = task.validate(config, partial(predict, state), workdir)
-                    score = results[headline]
-                    writers.write(done, "val", {"epoch": epoch} | results)
-                    logging.info("epoch %g: %s %.2f", epoch, headline, score)
-                checkpoints.save(done, state, identity | {"step": done}, score)
-                saved = done
+                with meter.paused():
+                    if precise and end_of_epoch and (validating or saving):
+                        state = _with_precise_statistics(
+                            precise_step, state, config, examples, mesh
+                        )
+                    # Before it is validated: that takes time, and may fail.
+                    checkpoints.save(done, state, identity | {"step": done})
+                    saved = done
+                    if validating:
+                        validate(done, state)
                 if interruption.asked:
                     break
             checkpoints.wait()
     finally:
-        writers.close()
         checkpoints.close()
-    if saved < epochs * per_epoch:
+        writers.close()
+    if saved < epochs * per_epoch or interruption.asked:
         logging.info("stopped at step %d; the same command goes on from there", saved)
         return {}
     if first == saved:
         logging.info("the run in %s is complete", workdir)
-        results = [row for row in read_metrics(workdir) if row["split"] == "val"][-1]
-    return results
+    return _validations(workdir)[-1]
+
+
+def _validations(workdir: str | os.PathLike) -> list[dict[str, Any]]:
+    return [row for row in read_metrics(workdir) if row["split"] == "val"]
 
 
 def _optimizer(config: ConfigDict) -> optax.GradientTransformation:
     options = {k: v for k, v in config.optimizer.items() if k != "clip_norm"}
-    return make_optimizer(**options)
+    try:
+        return make_optimizer(**options)
+    except ValueError as error:
+        raise ConfigError(f"config.{error}") from error
 
 
 def _order(config: ConfigDict, examples: Examples, first_step: int = 0, stream: int = 0) -> Order:
@@ -179,12 +209,22 @@ def _initial_state(
     return create_state(variables, optimizer)
 
 
+def _state_shapes(
+    model: nn.Module, optimizer: optax.GradientTransformation, sharding: NamedSharding
+) -> TrainState:
+    """A TrainState of ShapeDtypeStructs: to go on, neither a start nor its file is needed."""
+    shapes = jax.eval_shape(partial(create_state, optimizer=optimizer), variable_shapes(model))
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes
+    )
+
+
 def _check_identity(checkpoints: Checkpoints, step: int, identity: Mapping[str, Any]) -> None:
     """ConfigError where the run in the folder is another one than this config's."""
     stored, wanted = checkpoints.metadata(step), json.loads(json.dumps(identity))
     different = [
         f"{section}.{key} was {stored[section].get(key)!r} and is {value!r}"
-        for section in ("model", "data")
+        for section in ("model", "data", "optimizer")
         for key, value in wanted[section].items()
         if stored[section].get(key) != value
     ]
@@ -216,18 +256,19 @@ def _predictor(model: nn.Module, mesh: Mesh) -> Callable[..., np.ndarray]:
 
 
 def _with_precise_statistics(
-    config: ConfigDict, model: nn.Module, state: TrainState, examples: Examples, mesh: Mesh,
-    epoch: float,
+    step: PreciseStep, state: TrainState, config: ConfigDict, examples: Examples, mesh: Mesh
 ) -> TrainState:
-    """Running statistics of the weights as they are now, over batches that training has not."""
+    """Running statistics of the weights as they are now, over batches in an order of their own."""
     count = min(config.norm.precise_batches, examples.size // config.train.batch_size)
-    order = _order(config, examples, first_step=round(epoch) * count, stream=1)
+    order = _order(config, examples, first_step=int(state.step), stream=1)
     stream = batches(order, examples.load, threads=config.train.threads)
     inputs = (
-        put_batch({k: b[k] for k in ("clip", "boxes") if k in b}, mesh)
-        for b in itertools.islice(stream, count)
+        put_batch({k: batch[k] for k in ("clip", "boxes") if k in batch}, mesh)
+        for batch in itertools.islice(stream, count)
     )
-    return state.replace(batch_stats=precise_statistics(model, state.variables, inputs))
+    return state.replace(
+        batch_stats=precise_batch_stats(step, state.params, state.batch_stats, inputs)
+    )
 
 
 def _announce(

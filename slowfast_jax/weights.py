@@ -17,6 +17,8 @@ from convert.load import fit, strip_names
 from convert.readers import ForeignCheckpoint, read_checkpoint
 from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.models import zoo
+from slowfast_jax.training.checkpoint import load_metadata
+from slowfast_jax.training.manager import latest_checkpoint
 
 # Keywords in which a checkpoint and the network may differ: none changes what the parameters mean.
 FREE_KEYWORDS = {
@@ -54,7 +56,8 @@ def read_weights(
     strip: Sequence[str] = (),
     init: Mapping | None = None,
 ) -> tuple[dict, list[str]]:
-    """Variables from the checkpoint `path` for the config's network, and the class names stored beside them ([]: none).
+    """Variables from the checkpoint `path` for the config's network, and the class names stored
+    beside them ([]: none).
 
     skip, strip, init: as `convert.load_variables` takes them.
 
@@ -83,6 +86,31 @@ def describe(config: ConfigDict, class_names: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def stored_config(folder: str | os.PathLike) -> tuple[ConfigDict, list[str]]:
+    """The complete config that a folder was trained or converted with, its test.checkpoint being
+    what is in there, and the class names.
+
+    `folder`: of a run, whose last checkpoint it is, or of a checkpoint.
+
+    Raises FileNotFoundError or ValueError where there is no checkpoint, ConfigError where it does
+    not hold its config.
+    """
+    path = latest_checkpoint(folder) or folder
+    metadata = load_metadata(path)
+    if "config" not in metadata:
+        raise ConfigError(f"checkpoint {path} does not say its config: name the recipe")
+    config = ConfigDict(_with_tuples(metadata["config"]))
+    config.test.checkpoint = os.fspath(path)
+    return config.lock(), list(metadata["class_names"])
+
+
+def _with_tuples(value: Any) -> Any:
+    """What JSON has made lists of."""
+    if isinstance(value, dict):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
+
+
 def check_origin(
     path: str | Path, checkpoint: ForeignCheckpoint, config: ConfigDict, skip: Sequence[str]
 ) -> None:
@@ -101,20 +129,23 @@ def check_origin(
     stored = dict(metadata.get("model", {}))
     wanted = json.loads(json.dumps(config.model.to_dict()))  # tuples as JSON gives them back
     free = FREE_KEYWORDS | ({"num_classes"} if skip else set())
-    different = [
+    keywords = [
         f"{key} is {stored[key]!r} in the checkpoint and {wanted[key]!r} in the config"
         for key in stored
         if key in wanted and key not in free and stored[key] != wanted[key]
     ]
-    for key in ("mean", "std"):
-        if key in metadata and list(metadata[key]) != list(config.protocol[key]):
-            different.append(
-                f"{key} is {metadata[key]} in the checkpoint and "
-                f"{list(config.protocol[key])} in the config"
-            )
-    if different:
+    inputs = [
+        f"{key} is {metadata[key]} in the checkpoint and {list(config.protocol[key])} in the config"
+        for key in ("mean", "std")
+        if key in metadata and list(metadata[key]) != list(config.protocol[key])
+    ]
+    if keywords and skip and not inputs:
+        logging.warning(
+            "%s is of another network than %s: %s", path, config.name, "; ".join(keywords)
+        )
+    elif keywords or inputs:
         raise ConfigError(
-            f"checkpoint {path} does not belong to {config.name}: " + "; ".join(different)
+            f"checkpoint {path} does not belong to {config.name}: " + "; ".join(keywords + inputs)
             + ". Choose the config it was saved with, or set these (a list of class names sets "
             "num_classes)"
         )

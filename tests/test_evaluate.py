@@ -5,7 +5,8 @@ import pytest
 
 from data_pipelines import mini
 from slowfast_jax.config import ConfigError, load_config
-from slowfast_jax.evaluate import evaluate, metrics, to_lines
+from slowfast_jax.evaluate import evaluate, to_lines
+from slowfast_jax.tasks.classification import metrics
 from tests.tiny import entry
 
 
@@ -100,9 +101,9 @@ def test_metrics_in_percent():
 
 
 def test_what_this_version_does_not_evaluate(tiny, folder):
-    with pytest.raises(ConfigError, match="task is detection"):
+    with pytest.raises(ConfigError, match="actions are detected in ava"):
         evaluate(load_config("test/tiny_boxes"))
-    with pytest.raises(ConfigError, match="format is ava; this version evaluates kinetics"):
+    with pytest.raises(ConfigError, match="data.format is ava; this version reads kinetics"):
         evaluate(tiny_config(folder, **{"data.format": "ava"}))
     with pytest.raises(ConfigError, match="config.data.sampling is ava, expected kinetics or ssv2"):
         evaluate(tiny_config(folder, **{"data.sampling": "ava"}))

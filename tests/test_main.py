@@ -60,7 +60,7 @@ def test_overrides_have_the_types_of_the_config():
     ([CONFIG, "--config.model.name=kinetics/x3d_s"], "or --config=kinetics/x3d_s"),
     ([CONFIG, "--modus=eval"], "'modus'. Did you mean: mode"),
     ([CONFIG, "--mode=evla"], "--mode=evla does not exist; did you mean eval"),
-    ([CONFIG, "--mode=train"], "does not train; its modes are eval, summary"),
+    ([CONFIG, "--mode=trian"], "did you mean train"),
     ([CONFIG, "--clips=1,x"], "--clips has 'x'"),
     ([CONFIG, "video.mp4"], "video.mp4 is not understood"),
 ])
@@ -113,7 +113,7 @@ def test_each_config_has_a_folder_of_its_own(monkeypatch):
 
 
 def test_a_missing_list_is_one_line_and_status_1():
-    result = run("--config=kinetics/mini", "--config.data.root=nowhere")
+    result = run("--config=kinetics/mini", "--mode=eval", "--config.data.root=nowhere")
     assert result.returncode == 1
     assert "error: nowhere/test.csv: no such list" in result.stderr
     assert "Traceback" not in result.stderr

@@ -258,8 +258,10 @@ def test_names_in_the_weights_are_stripped(tmp_path):
     write_pyth(tmp_path / "w.pyth", tensors)
     config.test.checkpoint = str(tmp_path / "w.pyth")
     with pytest.raises(CheckpointMismatch, match="strip="):
-        read_weights(config, shapes)
-    variables, names = read_weights(config, shapes, strip=("backbone.",))
+        read_weights(config, shapes, config.test.checkpoint)
+    variables, names = read_weights(
+        config, shapes, config.test.checkpoint, strip=("backbone.",)
+    )
     assert names == []
     assert jax.tree.structure(variables) == jax.tree.structure(zeros)
 

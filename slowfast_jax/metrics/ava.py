@@ -162,11 +162,11 @@ def _hits(
     count = count[rivals]
     first = np.cumsum(count) - count  # of each detection's pairs with the boxes it may take
     box = np.arange(count.sum()) + np.repeat(start[rivals] - first, count)
-    overlap = _overlap(
+    overlaps = overlap(
         found_boxes[np.repeat(found.row[rivals], count)], truth_boxes[truth.row[box]]
     )
-    best = np.maximum.reduceat(overlap, first)
-    at_best = np.flatnonzero(overlap == np.repeat(best, count))
+    best = np.maximum.reduceat(overlaps, first)
+    at_best = np.flatnonzero(overlaps == np.repeat(best, count))
     at_best = at_best[np.searchsorted(at_best, first)]  # the first of equal ones
     reached = np.flatnonzero(best >= iou)
     _, earliest = np.unique(box[at_best[reached]], return_index=True)
@@ -174,7 +174,7 @@ def _hits(
     return hits
 
 
-def _overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(P,) intersection over union of P pairs of boxes, in the original's order of operations."""
     a, b = np.asarray(a.T, np.float64), np.asarray(b.T, np.float64)
     width = np.maximum(0.0, np.minimum(a[2], b[2]) - np.maximum(a[0], b[0]))

@@ -14,6 +14,15 @@ from slowfast_jax.ops.roi_align import roi_align
 ACTIVATIONS = {"softmax": nn.softmax, "sigmoid": nn.sigmoid, "none": lambda x: x}
 
 
+def check_boxes(boxes: jax.Array | None, detection: bool) -> None:
+    """ValueError where a network that classifies boxes got none, or another one got some."""
+    if (boxes is not None) != detection:
+        raise ValueError(
+            "this network classifies boxes: pass boxes (N, B, 4) in pixels" if detection
+            else "this network classifies clips: it takes no boxes (make it with detection=True)"
+        )
+
+
 def project(
     x: jax.Array,
     *,
@@ -126,3 +135,39 @@ class X3DHead(nn.Module):
         logits, more = self.projection(x, train=train)
         return logits, out | more
 
+
+class X3DRoIHead(nn.Module):
+    """The layers of `X3DHead` on boxes: 1x1x1 convolution, the pooling of `RoIHead`, 1x1x1
+    convolution, projection. The original has no such head.
+
+    Returns `(logits (N, B, K), endpoints)`, as `RoIHead`.
+    """
+
+    projection: Callable
+    conv_norm: ConvNorm
+    inner: int
+    features: int
+    resolution: int
+    scale: float
+    aligned: bool
+    norm_lin_5: bool = False
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, boxes: jax.Array, train: bool
+    ) -> tuple[jax.Array, Endpoints]:
+        out = {}
+        x = out["conv_5"] = nn.relu(self.conv_norm(x, "conv_5", self.inner))
+        x = out["time_pool"] = x.mean(1)  # (N, H, W, C)
+        x = out["roi"] = roi_align(
+            x, boxes, resolution=self.resolution, scale=self.scale, aligned=self.aligned
+        )
+        x = out["roi_pool"] = x.max((2, 3))  # (N, B, C)
+        n, b, c = x.shape
+        x = self.conv_norm(
+            x.reshape(n * b, 1, 1, 1, c), "lin_5", self.features, norm=self.norm_lin_5
+        )
+        x = out["lin_5"] = nn.relu(x)
+        logits, more = self.projection(x, train=train)
+        more = {k: v.reshape(n, b, -1) for k, v in more.items()}
+        return logits.reshape(n, b, -1), out | more

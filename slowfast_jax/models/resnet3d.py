@@ -21,7 +21,7 @@ from slowfast_jax.models.blocks import (
     basic,
     bottleneck,
 )
-from slowfast_jax.models.heads import BasicHead, RoIHead, project
+from slowfast_jax.models.heads import BasicHead, RoIHead, check_boxes, project
 from slowfast_jax.ops.normalize import normalize
 from slowfast_jax.ops.pool import max_pool
 
@@ -201,11 +201,7 @@ def run_head(
     train: bool,
 ) -> tuple[jax.Array, Endpoints]:
     """The head of a residual network; `frames` is each pathway's length at the recipe's clip."""
-    if (boxes is not None) != net.detection:
-        raise ValueError(
-            "this network classifies boxes: pass boxes (N, B, 4) in pixels" if net.detection
-            else "this network classifies clips: it takes no boxes (make it with detection=True)"
-        )
+    check_boxes(boxes, net.detection)
     projection = partial(
         project, num_classes=net.num_classes, dropout=net.dropout, activation=net.activation,
         average=net.average, init_std=net.fc_init_std,

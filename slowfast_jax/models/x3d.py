@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from slowfast_jax.models.blocks import Conv3D, ConvNorm, Endpoints, ResStage, Triple
-from slowfast_jax.models.heads import X3DHead, project
+from slowfast_jax.models.heads import X3DHead, X3DRoIHead, check_boxes, project
 from slowfast_jax.models.resnet3d import run_stage
 from slowfast_jax.ops.materialize import materialize
 from slowfast_jax.ops.normalize import normalize
@@ -74,7 +74,9 @@ class X3D(nn.Module):
     """The X3D network of given width, depth and bottleneck factors.
 
     `__call__(clip, boxes=None, train=False)` takes a clip `(N, T, H, W, 3)`, uint8 RGB or float
-    already normalised, and returns `(logits (N, K), endpoints)`. It has no box head.
+    already normalised, and returns `(logits, endpoints)`: `(N, K)`, or `(N, B, K)` with
+    `boxes (N, B, 4)` in pixels where the network was made with `detection=True`, of which the
+    original has none.
 
     Attributes (those of `ResNet3D`, and):
       stem_width: channels of the stem before `width_factor` (upstream DIM_C1).
@@ -94,6 +96,10 @@ class X3D(nn.Module):
     num_frames: int = 16
     crop_size: int = 224
     head_pool: str = "window"
+    detection: bool = False
+    roi_resolution: int = 7
+    roi_scale: float = 1 / 32
+    roi_aligned: bool = True
     dropout: float = 0.5
     activation: str = "softmax"
     average: str = "probs"
@@ -110,8 +116,7 @@ class X3D(nn.Module):
     def __call__(
         self, clip: jax.Array, boxes: jax.Array | None = None, train: bool = False
     ) -> tuple[jax.Array, Endpoints]:
-        if boxes is not None:
-            raise ValueError("X3D classifies clips: it takes no boxes")
+        check_boxes(boxes, self.detection)
         conv_norm = ConvNorm(
             train=train and not self.frozen_norm, group_size=self.group_size, folded=self.folded
         )
@@ -137,16 +142,22 @@ class X3D(nn.Module):
             )
             x = run_stage(stage, x, out)
 
-        side = math.ceil(self.crop_size / 32)
-        logits, head = X3DHead(
-            partial(
-                project, num_classes=self.num_classes, dropout=self.dropout,
-                activation=self.activation, average=self.average, init_std=self.fc_init_std,
-            ),
-            conv_norm, inner, self.head_width,
-            (self.num_frames, side, side) if self.head_pool == "window" else None,
-            norm_lin_5=self.norm_lin_5, name="head",
-        )(x, train)
+        projection = partial(
+            project, num_classes=self.num_classes, dropout=self.dropout,
+            activation=self.activation, average=self.average, init_std=self.fc_init_std,
+        )
+        shared = dict(norm_lin_5=self.norm_lin_5, name="head")
+        if self.detection:
+            logits, head = X3DRoIHead(
+                projection, conv_norm, inner, self.head_width,
+                self.roi_resolution, self.roi_scale, self.roi_aligned, **shared,
+            )(x, boxes, train)
+        else:
+            side = math.ceil(self.crop_size / 32)
+            window = (self.num_frames, side, side) if self.head_pool == "window" else None
+            logits, head = X3DHead(
+                projection, conv_norm, inner, self.head_width, window, **shared
+            )(x, train)
         return logits, out | {f"head/{k}": v for k, v in head.items()} | {
             k: head[k] for k in ("features", "logits", "probs")
         }

@@ -5,7 +5,9 @@
 - loss_function(config), (logits, endpoints, batch) -> (loss, {name: scalar});
 - validate(config, predict, workdir), metrics while training, `predict` being (clips[, boxes]) ->
   probabilities;
-- test(config, recognizer, workdir, save_scores), a `Tested` by the config's protocol.
+- test(config, recognizer, workdir, save_scores), a `Tested` by the config's protocol;
+- report(config, workdir), what slowfast_jax.report shows of the last test in `workdir` besides its
+  metrics: keywords of `write_report`.
 """
 
 from slowfast_jax.tasks import classification, detection

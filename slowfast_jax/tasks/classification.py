@@ -18,6 +18,7 @@ from slowfast_jax.metrics.average_precision import mean_average_precision
 from slowfast_jax.metrics.topk import mean_class_accuracy, per_class_accuracy, top_k, top_k_accuracy
 from slowfast_jax.progress import track
 from slowfast_jax.samples import find_samples
+from slowfast_jax.tasks import classification_report
 from slowfast_jax.tasks.tested import Tested
 from slowfast_jax.training.losses import LOSSES
 
@@ -51,20 +52,16 @@ def _loader(config: ConfigDict, samples: Sequence) -> Callable:
         sampling_rate=protocol.sampling_rate,
         target_fps=protocol.target_fps,
         crop=protocol.train_crop,
+        num_classes=config.model.num_classes if data.multi_label else None,
         jitter=data.jitter,
-        inverse_uniform_jitter=data.inverse_uniform_jitter,
+        inverse_uniform=data.inverse_uniform_jitter,
         jitter_scales_relative=data.jitter_scales_relative,
         jitter_aspect_relative=data.jitter_aspect_relative,
         flip=data.random_flip,
     )
 
     def load(index: int, generator: np.random.Generator | None) -> dict[str, Any]:
-        element = load_clip(samples[index], rng=generator, **options)
-        if data.multi_label:
-            hot = np.zeros(config.model.num_classes, np.float32)
-            hot[list(samples[index].label)] = 1
-            element["label"] = hot
-        return element
+        return load_clip(samples[index], rng=generator, **options)
 
     return load
 
@@ -155,6 +152,11 @@ def test(
         ],
         timing=timing,
     )
+
+
+def report(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
+    """What a report shows of the last test in `workdir`; see classification_report.py."""
+    return classification_report.report(config, workdir)
 
 
 def _score(recognizer: Any, videos: Sequence) -> tuple[dict[int, Any], dict[str, float]]:

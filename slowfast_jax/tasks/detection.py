@@ -3,8 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,19 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from data_pipelines.ava import Keyframe
 from data_pipelines.detection import load_keyframe
-from data_pipelines.loader import Examples, batches_in_order
+from data_pipelines.keyframes import Keyframe
+from data_pipelines.labels import unnamed
+from data_pipelines.loader import Examples
+from slowfast_jax.box_scores import score_boxes
 from slowfast_jax.config import ConfigError
 from slowfast_jax.keyframes import Keyframes, find_keyframes
 from slowfast_jax.metrics import ava
 from slowfast_jax.metrics.ava_files import from_arrays, write_detections
 from slowfast_jax.progress import track
+from slowfast_jax.tasks import detection_report
 from slowfast_jax.tasks.tested import Tested
 from slowfast_jax.training.losses import LOSSES
-
-RULES = "official"
 
 
 def headline(config: ConfigDict) -> str:
@@ -42,28 +42,22 @@ def training_examples(
 
 def _loader(config: ConfigDict, keyframes: Sequence[Keyframe], crop: int) -> Callable:
     data, protocol = config.data, config.protocol
-    most = max(len(keyframe.boxes) for keyframe in keyframes)
-    if most > data.max_boxes:
-        raise ConfigError(
-            f"config.data.max_boxes is {data.max_boxes}, and a keyframe has {most} boxes; set it "
-            "to that or more"
-        )
+    options = dict(
+        num_frames=protocol.num_frames,
+        sampling_rate=protocol.sampling_rate,
+        crop=crop,
+        max_boxes=data.max_boxes,
+        num_classes=config.model.num_classes,
+        color_jitter=data.color_augmentation and not data.pca_jitter_only,
+        lighting=data.color_augmentation,
+        test_flip=data.test_flip,
+        jitter=data.jitter,
+        inverse_uniform=data.inverse_uniform_jitter,
+        flip=data.random_flip,
+    )
 
     def load(index: int, generator: np.random.Generator | None) -> dict[str, Any]:
-        return load_keyframe(
-            keyframes[index],
-            num_frames=protocol.num_frames,
-            sampling_rate=protocol.sampling_rate,
-            crop=crop,
-            jitter=data.jitter,
-            inverse_uniform_jitter=data.inverse_uniform_jitter,
-            flip=data.random_flip,
-            colour=data.color_augmentation,
-            pca_only=data.pca_jitter_only,
-            max_boxes=data.max_boxes,
-            num_classes=config.model.num_classes,
-            rng=generator,
-        )
+        return load_keyframe(keyframes[index], rng=generator, **options)
 
     return load
 
@@ -101,6 +95,7 @@ def test(
     video, time of the keyframes.
     """
     found = find_keyframes(config, workdir, "test")
+    _check_names(recognizer.class_names, found)
     keyframes = found.keyframes
     boxes = sum(len(keyframe.boxes) for keyframe in keyframes)
     logging.info(
@@ -134,32 +129,40 @@ def test(
     )
 
 
+def report(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
+    """What a report shows of the last test in `workdir`; see detection_report.py."""
+    return detection_report.report(config, workdir)
+
+
+def _check_names(names: Sequence[str], found: Keyframes) -> None:
+    """ConfigError where the network's classes are others than the data's, or in another order."""
+    if names in (found.names, unnamed(len(names))):
+        return
+    pairs = zip(names, found.names, strict=True)
+    first = next(i for i, (stored, wanted) in enumerate(pairs) if stored != wanted)
+    raise ConfigError(
+        f"class {first + 1} of the network is {names[first]!r}, and that of {found.files[0]} is "
+        f"{found.names[first]!r}: test with the classes that it was trained on (config.class_names)"
+    )
+
+
 def _score(
     config: ConfigDict, predict: Callable[..., Any], keyframes: Sequence[Keyframe]
 ) -> tuple[dict[int, np.ndarray], list[dict[str, Any]]]:
     """(B, K) scores of the boxes of each keyframe that can be read, and the others."""
-    size = config.test.batch_size
     load = _loader(config, keyframes, config.protocol.test_crop)
-    batches = batches_in_order(
-        len(keyframes), load, batch_size=size, threads=config.train.threads
+    scored = score_boxes(
+        predict, load, len(keyframes), batch_size=config.test.batch_size,
+        threads=config.train.threads,
     )
     scores: dict[int, np.ndarray] = {}
     failed: list[dict[str, Any]] = []
-    for batch in track(batches, math.ceil(len(keyframes) / size), "testing"):
-        failed += [
-            {"video_id": int(i), "path": _name(keyframes[i]), "reason": reason}
-            for i, reason in batch["broken"]
-        ]
-        if "clip" not in batch:
-            continue
-        there, boxes = batch["box_mask"], batch["boxes"]
-        height, width = batch["clip"].shape[2:4]
-        boxes = np.where(there[..., None], boxes, np.array([0, 0, width, height], np.float32))
-        rows = np.asarray(predict(batch["clip"], boxes))
-        for index, row, mask in zip(
-            batch["index"][batch["mask"]], rows, there, strict=False
-        ):
-            scores[int(index)] = row[mask]
+    for result in track(scored, len(keyframes), "testing"):
+        if result.error:
+            name = _name(keyframes[result.index])
+            failed.append({"video_id": result.index, "path": name, "reason": result.error})
+        else:
+            scores[result.index] = result.scores
     return scores, failed
 
 
@@ -176,7 +179,7 @@ def _metrics(config: ConfigDict, found: Keyframes, scores: dict[int, np.ndarray]
     )
     result = ava.evaluate(
         table, found.ground_truth, classes=found.evaluated, excluded=found.excluded,
-        rules=config.data.get("evaluator", RULES),
+        rules=config.data.evaluator,
     )
     per_class = {found.names[action - 1]: action for action in found.evaluated}
     metrics = {

@@ -57,6 +57,30 @@ def load_checkpoint(directory: str | Path) -> tuple[dict, dict]:
     Raises FileNotFoundError where `directory` does not exist and ValueError where it is no
     checkpoint of this kind.
     """
+    directory = _existing(directory)
+    handler = ocp.StandardCheckpointHandler()
+    items = {METADATA: ocp.args.JsonRestore()}
+    for name in COLLECTIONS:
+        if (directory / name).is_dir():
+            tree = handler.metadata(directory / name)
+            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), dict(tree))
+            items[name] = ocp.args.PyTreeRestore(restore_args=as_numpy)
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+        restored = checkpointer.restore(directory, args=ocp.args.Composite(**items))
+    variables = {name: restored[name] for name in COLLECTIONS if name in items}
+    return variables, restored[METADATA]
+
+
+def load_metadata(directory: str | Path) -> dict:
+    """What `save_checkpoint` was told beside the arrays, without reading those. Raises as
+    `load_checkpoint`."""
+    directory = _existing(directory)
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+        items = {METADATA: ocp.args.JsonRestore()}
+        return checkpointer.restore(directory, args=ocp.args.Composite(**items))[METADATA]
+
+
+def _existing(directory: str | Path) -> Path:
     directory = Path(directory).absolute()
     if not directory.exists():
         raise FileNotFoundError(f"checkpoint directory {directory} does not exist")
@@ -70,17 +94,7 @@ def load_checkpoint(directory: str | Path) -> tuple[dict, dict]:
             f"{directory} is no checkpoint of this project: {found}; expected the folders params "
             f"and {METADATA}. {advice}"
         )
-    handler = ocp.StandardCheckpointHandler()
-    items = {METADATA: ocp.args.JsonRestore()}
-    for name in COLLECTIONS:
-        if (directory / name).is_dir():
-            tree = handler.metadata(directory / name)
-            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), dict(tree))
-            items[name] = ocp.args.PyTreeRestore(restore_args=as_numpy)
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-        restored = checkpointer.restore(directory, args=ocp.args.Composite(**items))
-    variables = {name: restored[name] for name in COLLECTIONS if name in items}
-    return variables, restored[METADATA]
+    return directory
 
 
 def is_checkpoint(directory: str | Path) -> bool:

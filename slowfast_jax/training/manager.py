@@ -1,43 +1,49 @@
 """The checkpoints of a training run: written while it goes on, complete or not there at all."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers as policies
+from absl import logging
 
-from slowfast_jax.training.checkpoint import COLLECTIONS, METADATA
+from slowfast_jax.training.checkpoint import COLLECTIONS, METADATA, is_checkpoint
 from slowfast_jax.training.state import TrainState
 
 FOLDER = "checkpoints"
-SCORE = "score"
+DELETED = "deleted"  # where checkpoints go that are about to be removed
 
 
 class Checkpoints:
     """`workdir`/checkpoints/<step>, each readable by `load_checkpoint` and as weights.
 
-    A folder gets its name when it is complete, so a run that is killed while it saves leaves the
-    checkpoint before. The last `keep_last` stay, and the `keep_best` of the highest score.
+    A folder gets its name when it is complete and loses it before it is removed, so a run that is
+    killed at any moment leaves whole checkpoints. The last `keep_last` stay, and the `keep_best` of
+    the highest of `scores` (step -> score, to be added to while the run goes on).
     """
 
-    def __init__(self, workdir: str | Path, *, keep_last: int = 2, keep_best: int = 1):
+    def __init__(
+        self,
+        workdir: str | Path,
+        *,
+        keep_last: int = 2,
+        keep_best: int = 1,
+        scores: Mapping[int, float] | None = None,
+    ):
         self.directory = Path(workdir).absolute() / FOLDER
-        preserve = [policies.LatestN(keep_last)]
-        if keep_best:
-            preserve.append(policies.BestN(
-                get_metric_fn=lambda metrics: metrics[SCORE], n=keep_best,
-                keep_checkpoints_without_metrics=False,
-            ))
+        self.scores = dict(scores or {})
+        self._keep_last, self._keep_best = keep_last, keep_best
+        self.directory.mkdir(parents=True, exist_ok=True)
         self._manager = ocp.CheckpointManager(self.directory, options=ocp.CheckpointManagerOptions(
-            preservation_policy=policies.AnyPreservationPolicy(preserve),
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=True, todelete_subdir=DELETED,
         ))
+        self._empty_deleted()  # of a run that was killed; no folder may be in the way of another
 
     def steps(self) -> list[int]:
         """Of the complete checkpoints, rising."""
-        return sorted(self._manager.all_steps())
+        return sorted(s for s in self._manager.all_steps() if is_checkpoint(self.path(s)))
 
     def path(self, step: int) -> Path:
         return self.directory / str(step)
@@ -49,58 +55,73 @@ class Checkpoints:
         return restored[METADATA]
 
     def restore(self, step: int, state: TrainState) -> TrainState:
-        """The state of a step, in the shapes and on the devices of `state`."""
+        """The state of a step. `state` tells shapes, types and shardings; it may be of
+        ShapeDtypeStructs."""
         like = jax.tree.map(ocp.utils.to_shape_dtype_struct, _items(state))
         restored = self._manager.restore(
             step,
             args=ocp.args.Composite(**{k: ocp.args.StandardRestore(v) for k, v in like.items()}),
         )
-        return state.replace(
-            step=jax.numpy.asarray(step, state.step.dtype), **{k: restored[k] for k in like}
+        count = jax.device_put(
+            jax.numpy.asarray(step, state.step.dtype), getattr(state.step, "sharding", None)
         )
+        return state.replace(step=count, **{k: restored[k] for k in like})
 
-    def save(
-        self, step: int, state: TrainState, metadata: Mapping[str, Any], score: float | None = None
-    ) -> None:
+    def save(self, step: int, state: TrainState, metadata: Mapping[str, Any]) -> None:
         """Begins to write; returns once the state is copied, so that training can change it.
 
         An error of the save before comes out here: OSError with the place and what is left to go
         on from.
         """
+        self.wait()
         items = {k: ocp.args.StandardSave(v) for k, v in _items(state).items()}
         items[METADATA] = ocp.args.JsonSave(dict(metadata))
-        metrics = None if score is None else {SCORE: float(score)}
         try:
-            self._manager.save(
-                step, args=ocp.args.Composite(**items), metrics=metrics, force=True
-            )
+            self._manager.save(step, args=ocp.args.Composite(**items), force=True)
         except Exception as error:
             raise self._failed(error) from error
 
     def wait(self) -> None:
-        """Until everything is written; raises what went wrong, as `save`."""
+        """Until everything is written, and what need not stay is removed; raises as `save`."""
         try:
             self._manager.wait_until_finished()
         except Exception as error:
             raise self._failed(error) from error
+        self._remove_old()
 
     def close(self) -> None:
-        self._manager.close()
+        """Waits; what goes wrong is only logged, as another error may be on its way already."""
+        try:
+            self._manager.close()
+        except Exception as error:
+            logging.error("%s", self._failed(error))
+
+    def _remove_old(self) -> None:
+        steps = self.steps()
+        scored = sorted((s for s in steps if s in self.scores), key=self.scores.__getitem__)
+        stay = steps[-self._keep_last :] + scored[max(len(scored) - self._keep_best, 0) :]
+        for step in set(steps) - set(stay):
+            self._manager.delete(step)  # only gives it another name
+        self._empty_deleted()
+
+    def _empty_deleted(self) -> None:
+        if jax.process_index() == 0:
+            shutil.rmtree(self.directory / DELETED, ignore_errors=True)
 
     def _failed(self, error: Exception) -> OSError:
-        steps = self.steps()
-        left = f"the last complete one is {self.path(steps[-1])}" if steps else "there is none yet"
+        last = latest_checkpoint(self.directory.parent)
+        left = f"the last complete one is {last}" if last else "there is none yet"
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         return OSError(
-            f"a checkpoint could not be written to {self.directory}: {reason}. Make room (or choose "
-            f"another --workdir) and start again: {left}"
+            f"a checkpoint could not be written to {self.directory}: {reason}. Make room or take "
+            f"another --workdir, and start again: {left}"
         )
 
 
 def latest_checkpoint(workdir: str | Path) -> Path | None:
     """The folder of the last complete checkpoint of a run, None where there is none."""
     folder = Path(workdir) / FOLDER
-    steps = [int(p.name) for p in folder.glob("*") if p.name.isdecimal() and p.is_dir()]
+    steps = [int(p.name) for p in folder.glob("*") if p.name.isdecimal() and is_checkpoint(p)]
     return folder / str(max(steps)) if steps else None
 
 

@@ -69,18 +69,21 @@ class Meter:
         self._pending = (step, lr, metrics, names)
 
     def flush(self) -> None:
-        """Waits for the last step; FloatingPointError where its loss is not finite."""
+        """Waits for the last step; FloatingPointError where its loss or gradient is not finite.
+
+        A gradient that is not finite spoils the parameters, which only the next loss would tell.
+        """
         if self._pending is None:
             return
         (step, lr, metrics, names), self._pending = self._pending, None
         values = {name: float(value) for name, value in jax.device_get(dict(metrics)).items()}
-        if not math.isfinite(values["loss"]):
+        loss, norm = values["loss"], values.get("grad_norm", 0.0)
+        if not math.isfinite(loss + norm):
             listed = ", ".join(names[:16]) + (", ..." if len(names) > 16 else "")
             raise FloatingPointError(
-                f"the loss of step {step + 1} is {values['loss']} (learning rate {lr:g}, gradient "
-                f"norm {values.get('grad_norm', math.nan):g}); its examples: {listed}. Lower "
-                "config.schedule.base_lr, lengthen the warm-up or set config.optimizer.clip_norm; "
-                "the checkpoints before it are good"
+                f"the loss of step {step + 1} is {loss} (learning rate {lr:g}, gradient norm "
+                f"{norm:g}); its examples: {listed}. Lower config.schedule.base_lr, lengthen the "
+                "warm-up or set config.optimizer.clip_norm; the checkpoints before it are good"
             )
         averages = {name: clu_metrics.Average.from_output(name) for name in values}
         means = clu_metrics.Collection.create(**averages).single_from_model_output(**values)

@@ -1,7 +1,6 @@
-"""How a training step is spread over devices: clips split along the batch, everything else whole."""
+"""How a training step is spread over devices: clips split along the batch, the rest whole."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import numpy as np

@@ -1,8 +1,9 @@
-"""What a run leaves to read: metrics.jsonl, a line for each record, and TensorBoard's event file."""
+"""What a run leaves to read: metrics.jsonl, a line a record, and TensorBoard's event file."""
 
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +34,25 @@ class Writers:
 
     def write(self, step: int, split: str, values: Mapping[str, Any]) -> None:
         """Adds a record. Numbers go to TensorBoard as `split`/name, dicts of numbers only to the
-        file."""
-        self._file.write(_line({"step": step, "split": split, **values}))
-        self._file.flush()
+        file.
+
+        Raises OSError, with the file's name, where it cannot be written.
+        """
+        place = {"step": step, "split": split}  # also where the values have such names
+        try:
+            self._file.write(_line(place | dict(values) | place))
+            self._file.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
         for name, value in values.items():
             if isinstance(value, (int, float)):
                 self._board.add_scalar(f"{split}/{name}", value, step)
 
     def close(self) -> None:
-        self._file.close()
-        self._board.close()
+        """Never raises: what was to be told of a full disk, `write` told."""
+        for file in (self._file, self._board):
+            with suppress(OSError):
+                file.close()
 
 
 def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:

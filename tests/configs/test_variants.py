@@ -31,7 +31,10 @@ C2_STEMS = {
         " SLOWFAST_64x2_R101_50_50 SLOW_8x8_R50"
     ),
 }
-OTHERS = {"kinetics": "slowfast_4x16_r101 slowfast_8x8_r101 slowfast_8x8_r152"}  # MMAction2
+OTHERS = {
+    "kinetics": "slowfast_4x16_r101 slowfast_8x8_r101 slowfast_8x8_r152",  # MMAction2
+    "ava": "mini_still",
+}
 DEFAULTS = {
     "kinetics": "slowfast_8x8_r50",
     "ava": "slowfast_32x2_r50_short",

@@ -7,7 +7,7 @@ import pytest
 
 from data_pipelines import augment
 from data_pipelines.augment import Geometry
-from tests.data_pipelines.draws import Replay
+from tests.data_pipelines.recorded import Replay
 from tests.shared import PARITY, needs_parity
 
 RELATIVE = {"jitter_scales_relative": (0.08, 1.0), "jitter_aspect_relative": (0.75, 1.3333)}

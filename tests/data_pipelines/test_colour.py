@@ -8,7 +8,7 @@ import pytest
 
 from data_pipelines import colour
 from data_pipelines.colour import Colour
-from tests.data_pipelines.draws import Replay
+from tests.data_pipelines.recorded import Replay
 from tests.shared import PARITY, needs_parity
 
 

@@ -104,6 +104,18 @@ def test_test_clips_of_something_something(recorded):
 
 
 @needs_parity
+def test_training_clips_of_something_something(recorded):
+    cases = recorded["ssv2_train_frames"]
+    for case in cases:
+        # The draw in [0, 1) that gives what the original drew from each segment.
+        draws = np.array([(value - low + 0.5) / (high - low + 1)
+                          for _, (low, high), value in case["draws"]])
+        found = sampling.random_segment_indices(case["len"], case["num_frames"], draws)
+        assert found.tolist() == case["idx"]
+    assert len(cases) == 12
+
+
+@needs_parity
 def test_view_table(recorded):
     rows = recorded["kinetics_test_views"]["rows"]
     for clips, crops in {(r[0], r[1]) for r in rows}:

@@ -1,5 +1,7 @@
 """Clips from within a video: the same pixels as reading it from the start, at a fraction of it."""
 
+import gc
+
 import av
 import numpy as np
 import pytest
@@ -139,6 +141,20 @@ def test_each_frame_is_transformed_as_it_is_decoded(videos):
     _, whole = read(videos["bframes"], np.array([3, 9]))
     _, part = read(videos["bframes"], np.array([3, 9]), transform=lambda p: p[4:9, 2:8])
     np.testing.assert_array_equal(part, whole[:, 4:9, 2:8])
+
+
+def test_frames_do_not_stay_in_memory(videos):
+    """Also where the garbage collector never gets to them by itself."""
+    gc.collect()
+    gc.disable()
+    try:
+        alive = []
+        for _ in range(3):
+            read(videos["numbered"], np.array([20, 40]))
+            alive.append(sum(isinstance(o, av.VideoFrame) for o in gc.get_objects()))
+    finally:
+        gc.enable()
+    assert alive[0] == alive[2]
 
 
 def test_a_cut_off_file_is_read_as_far_as_it_goes(videos):

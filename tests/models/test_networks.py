@@ -96,6 +96,24 @@ def test_dropout_follows_its_key():
     assert not np.array_equal(first, logits(jax.random.key(2)))
 
 
+def test_frozen_norms_train_on_their_running_statistics(network):
+    model, variables = network
+    model = model.clone(frozen_norm=True, dropout=0.0)
+    stats = jax.tree.map(lambda leaf: leaf + 0.25, variables["batch_stats"])
+    variables = {**variables, "batch_stats": stats}
+
+    def logits(variables, train):
+        return model.apply(
+            variables, clip_of(model, 1), train=train, mutable=["batch_stats"] if train else False
+        )
+
+    fast = {"xla_backend_optimization_level": 0}
+    compiled = jax.jit(logits, static_argnums=1, compiler_options=fast)
+    (trained, _), new = compiled(variables, True)
+    np.testing.assert_allclose(trained, compiled(variables, False)[0], rtol=1e-6)
+    jax.tree.map(np.testing.assert_array_equal, new["batch_stats"], stats)
+
+
 def test_float_input_is_taken_as_normalised(network):
     model, variables = network
     clip = clip_of(model, 1)

@@ -67,3 +67,14 @@ def test_bfloat16_keeps_float32_statistics():
     y, new = apply(BatchNorm(), x)
     assert y.dtype == jnp.bfloat16
     assert {leaf.dtype for leaf in jax.tree.leaves(new)} == {jnp.dtype("float32")}
+
+
+def test_moments_of_the_whole_batch_on_request():
+    x = batch()
+    norm = BatchNorm(group_size=2)
+    variables = norm.init(jax.random.key(0), x, train=True)
+    assert set(variables) == {"params", "batch_stats"}
+    _, new = norm.apply(variables, x, train=True, mutable=["batch_stats", "batch_moments"])
+    flat = np.asarray(x, np.float64).reshape(-1, 3)
+    np.testing.assert_allclose(new["batch_moments"]["mean"], flat.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(new["batch_moments"]["var"], flat.var(0), rtol=1e-5)

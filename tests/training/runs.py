@@ -1,7 +1,8 @@
 """Training runs of ../shared/parity/train: our model, optimizer, loss and batches for each."""
 
 import zlib
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +15,47 @@ from convert.torch_file import write_pyth
 from convert.trees import flatten
 from slowfast_jax.training.losses import LOSSES
 from slowfast_jax.training.optim import make_optimizer
+from slowfast_jax.training.schedules import learning_rate
+from slowfast_jax.training.state import TrainState, create_state
+from slowfast_jax.training.step import make_train_step
 from tests.models import cases
 
 OUR_LOSS = {"cross_entropy": "cross_entropy", "bce": "bce", "bce_logit": "bce_logits"}
 OUR_POLICY = {"cosine": "cosine", "steps_with_relative_lrs": "steps"}
-STEPS_PER_EPOCH = 2
+# For a few small steps, compiling them well takes longer than running them badly.
+BADLY = {"xla_backend_optimization_level": 0}
+MOST_BOXES = 4  # of a clip, in any batch
+
+
+class Run(NamedTuple):
+    """What a case's five steps gave. states: after each; metrics: of each, with the logits."""
+
+    model: Any
+    batches: list[dict[str, jax.Array]]
+    lrs: list[float]
+    states: list[TrainState]
+    metrics: list[dict[str, np.ndarray]]
+
+
+def run(case: dict[str, Any], epochs: np.ndarray, dtype, folder: Path) -> Run:
+    """Trains our model on the case's batches, the rates being those of `epochs`."""
+    cfg = case["cfg"]
+    model, data = model_of(case, dtype), batches(case, dtype)
+    optimizer = optimizer_of(case)
+    step = make_train_step(
+        model, optimizer, loss_of(case), **clipping(case),
+        train_only="head/projection/.*" if cfg["MODEL"]["DETACH_FINAL_FC"] else "",
+    )
+    step, key = jax.jit(step, compiler_options=BADLY), jax.random.key(0)
+    state = create_state(variables_of(case, model, data[0], folder), optimizer)
+    schedule = schedule_of(case)
+    lrs = [learning_rate(schedule, epoch, cfg["SOLVER"]["MAX_EPOCH"]) for epoch in epochs]
+    states, metrics = [], []
+    for batch, lr in zip(data, lrs, strict=True):
+        state, reported = step(state, batch, jnp.asarray(lr, dtype), key)
+        states.append(state)
+        metrics.append(jax.tree.map(np.asarray, reported))
+    return Run(model, data, lrs, states, metrics)
 
 
 def model_of(case: dict[str, Any], dtype):
@@ -33,13 +70,27 @@ def model_of(case: dict[str, Any], dtype):
 
 
 def variables_of(case: dict[str, Any], model, batch, folder):
-    """Our variables of the case, in the model's dtype."""
-    write_pyth(folder / "case.pyth", cases.load_rule().make_weights(case))
+    """Our variables of the case, in the model's dtype.
+
+    Of sub-BN's statistics those of the splits, averaged: what is for evaluation is made of them.
+    """
+    tensors = cases.load_rule().make_weights(case)
+    tensors |= mean_of_splits(tensors)
+    write_pyth(folder / "case.pyth", tensors)
     shapes = jax.eval_shape(
         lambda c, b: model.init(jax.random.key(0), c, b), batch["clip"], batch.get("boxes")
     )
-    variables = load_variables(folder / "case.pyth", shapes)
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, model.dtype), variables)
+    shapes = jax.tree.map(lambda leaf: leaf.update(dtype=model.dtype), shapes)
+    return jax.tree.map(jnp.asarray, load_variables(folder / "case.pyth", shapes))
+
+
+def mean_of_splits(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """{X.bn.running_mean and _var: mean over the splits of X.split_bn}."""
+    return {
+        merged: array.reshape(-1, tensors[merged].size).mean(0, np.float64)
+        for name, array in tensors.items()
+        if (merged := name.replace(".split_bn.", ".bn.")) != name
+    }
 
 
 def batches(case: dict[str, Any], dtype) -> list[dict[str, Any]]:
@@ -47,26 +98,27 @@ def batches(case: dict[str, Any], dtype) -> list[dict[str, Any]]:
     splits = case["cfg"]["BN"]["NUM_SPLITS"]
     made = []
     for step in case["steps"]:
-        clip, boxes = cases.clip_and_boxes(step)
-        labels = np.asarray(step["labels"])
+        clip, _ = cases.clip_and_boxes(step)
         batch = {"clip": jnp.asarray(clip, dtype)}
-        if boxes is not None:
-            batch |= boxed(step, boxes, labels, dtype)
+        if "boxes" in step:
+            batch |= boxed(step, len(clip), MOST_BOXES, dtype)
         else:
-            batch["label"] = jnp.asarray(labels)
+            batch["label"] = jnp.asarray(step["labels"])
         order = np.arange(len(clip)).reshape(-1, splits).T.ravel()
         made.append({key: value[order] for key, value in batch.items()})
     return made
 
 
-def boxed(step, boxes, labels, dtype):
-    """Boxes, their labels `(N, B, K)` and which of them there are."""
-    of = np.asarray(step["boxes"], np.float32)[:, 0].astype(int)
-    label = np.zeros((*boxes.shape[:2], labels.shape[1]), np.float32)
-    mask = np.zeros(boxes.shape[:2], bool)
-    for n in range(len(boxes)):
-        mine = labels[of == n]
-        label[n, : len(mine)], mask[n, : len(mine)] = mine, True
+def boxed(step, clips, most, dtype):
+    """Boxes `(N, most, 4)`, their labels `(N, most, K)` and which of them there are."""
+    rows = np.asarray(step["boxes"])
+    labels = np.asarray(step["labels"])
+    boxes, mask = np.zeros((clips, most, 4)), np.zeros((clips, most), bool)
+    label = np.zeros((clips, most, labels.shape[1]))
+    for n in range(clips):
+        mine = rows[:, 0] == n
+        count = mine.sum()
+        boxes[n, :count], label[n, :count], mask[n, :count] = rows[mine, 1:], labels[mine], True
     return {
         "boxes": jnp.asarray(boxes, dtype), "label": jnp.asarray(label, dtype),
         "box_mask": jnp.asarray(mask),
@@ -129,11 +181,18 @@ def schedule_of(case: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def under_their_names(tree: dict[str, Any]) -> dict[str, np.ndarray]:
-    """{PySlowFast's name: array in PyTorch's layout} of params or batch statistics."""
-    leaves = {path: np.asarray(leaf) for (_, path), leaf in flatten({"": tree}).items()}
+def under_their_names(variables: dict[str, Any]) -> dict[str, np.ndarray]:
+    """{PySlowFast's name: array in PyTorch's layout} of params and batch statistics."""
+    leaves = {path: np.asarray(leaf) for (_, path), leaf in flatten(variables).items()}
     family = names.family_of(leaves)
     return {names.to_pyslowfast(path, family): to_torch(leaf) for path, leaf in leaves.items()}
+
+
+def statistics(case: dict[str, Any], values: np.ndarray) -> dict[str, np.ndarray]:
+    """The recorded, concatenated statistics of the batch norms by their name."""
+    sizes = {p["name"]: int(np.prod(p["shape"])) for p in case["params"]}
+    ends = np.cumsum([sizes[name] for name in case["bn_buffer_names"]])
+    return dict(zip(case["bn_buffer_names"], np.split(values, ends[:-1]), strict=True))
 
 
 def samples(name: str, array: np.ndarray) -> np.ndarray:

@@ -6,20 +6,22 @@ import pytest
 from slowfast_jax.training.meter import Meter
 
 
-def test_means_and_speed_since_the_last_record():
+def test_means_and_speed_since_the_last_record(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     meter = Meter(4, total_steps=10)
-    meter.add(0, 0.1, {"loss": np.float32(0), "grad_norm": np.float32(0)}, ["a"] * 4)
-    meter.read()  # what it computes with is compiled now
     for step, loss in enumerate((1.0, 2.0, 6.0)):
         meter.add(step, 0.1, {"loss": np.float32(loss), "grad_norm": np.float32(1)}, ["a"] * 4)
+        now[0] += 2
     with meter.waiting():
-        time.sleep(0.05)
+        now[0] += 4
     with meter.paused():
-        time.sleep(0.2)
+        now[0] += 50
     record = meter.read()
     assert record["loss"] == 3 and record["grad_norm"] == 1 and record["lr"] == 0.1
-    assert record["data_wait"] > 0.3 and record["clips_per_second"] > 3 * 4 / 0.2
+    assert record["data_wait"] == 0.4 and record["clips_per_second"] == 1.2
     assert record["memory_gb"] > 0.01
+    now[0] += 1
     meter.add(3, 0.2, {"loss": np.float32(8)}, ["a"] * 4)
     assert meter.read()["loss"] == 8
 

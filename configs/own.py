@@ -1,0 +1,103 @@
+"""Your own actions: a folder of videos and a table of boxes; docs/own_actions.md walks through it.
+
+    python -m slowfast_jax.main --config configs/own.py --workdir RUN --config.data.root=DATA \\
+        --config.model.num_classes=5 --config.train.init_from.path=SLOWFAST_8x8_R50.pkl
+    python -m slowfast_jax.main --config configs/own.py:mini --workdir DIR
+    python -m configs.own      lists the variants
+
+DATA holds videos/, train.csv and test.csv. A table has a row for each action of a box,
+
+    video,time,x1,y1,x2,y2,action[,person][,score]
+
+columns in any order (data_pipelines/own_boxes.py). The classes are the actions of the training
+table in alphabetical order, or config.class_names, a file with one name a line.
+
+Every variant starts from Kinetics-400 weights: `slowfast_8x8_r50` is AVA's network on
+SLOWFAST_8x8_R50.pkl, the `x3d` ones are small enough to train on a laptop. Nobody printed results.
+"""
+
+from collections.abc import Sequence
+
+from ml_collections import ConfigDict
+
+from configs import common
+from configs.common import Part, Variants
+
+DEFAULT = "slowfast_8x8_r50"
+
+DATA = {
+    "format": "boxes",
+    "video_dir": "videos",  # below root: files, or folders of frames
+    "train_boxes": ("train.csv",),  # tables below root, with actions
+    "test_boxes": ("test.csv",),  # what the test is measured against
+    # Boxes of a person detector at the moments of test_boxes, to be tested in place of the
+    # annotated ones: what the detector misses counts.
+    "test_detections": (),
+    "score_threshold": 0.5,  # detected boxes below it are left out
+    "max_boxes": 16,  # per clip; shorter lists are padded
+    "first_frame_second": 0.0,  # the tables' time of the first frame of every video
+    "fps": 30.0,  # of folders of frames
+    "color_augmentation": True,
+    "pca_jitter_only": False,
+    "test_flip": False,
+}
+# A number of classes that is nobody's, so that the names are those of the table. Statistics of a
+# few clips of a few videos would be worse than those of the weights.
+BOXES = {"num_classes": 2, "detection": True, "activation": "sigmoid", "frozen_norm": True}
+FINE_TUNED = (
+    common.cosine(0.02, epochs=20, warmup_epochs=2.0, warmup_start_lr=0.002),
+    {
+        "train": {"batch_size": 16, "eval_period": 5},
+        "test": {"batch_size": 8},
+        "norm": {"precise": False},
+    },
+)
+
+
+def _x3d(name: str) -> Sequence[Part]:
+    """As large a picture as a person in it needs."""
+    return (
+        common.network(f"kinetics/{name}", **BOXES), *FINE_TUNED,
+        common.pretrained(f"{name}.pyth", "head/projection/.*"),
+        {"protocol": {"train_crop": 224, "test_crop": 256}, "optimizer": {"weight_decay": 5e-5}},
+    )
+
+
+VARIANTS: Variants = {
+    "slowfast_8x8_r50": (
+        common.network("ava/slowfast_32x2_r50_short", **BOXES), *FINE_TUNED,
+        common.pretrained("SLOWFAST_8x8_R50.pkl", "head/.*"),
+    ),
+    "x3d_xs": _x3d("x3d_xs"),
+    "x3d_m": _x3d("x3d_m"),
+    "mini": (
+        common.network("kinetics/mini"),
+        common.mini(
+            "own_mini", num_classes=17, detection=True, activation="sigmoid", width=16, beta=2,
+            strides=(1, 2, 2, 1), dropout=0.0,
+        ),
+        common.cosine(0.1, epochs=2, warmup_epochs=0.5),
+        {
+            "protocol": {"num_frames": 8, "sampling_rate": 2, "train_crop": 80, "test_crop": 80},
+            "data": {
+                "jitter": (80, 88),
+                "random_flip": False,  # walking left and right are classes
+                "test_detections": ("people.csv",),
+                "color_augmentation": False,
+                "max_boxes": 8,
+            },
+        },
+    ),
+}
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The recipe of a variant; ValueError naming close ones if there is none."""
+    variant = variant or DEFAULT
+    parts = common.lookup(VARIANTS, variant, "own")
+    base = common.base(data=DATA, task="detection", loss="bce_logits")
+    return common.recipe(f"own/{variant}", base, *parts)
+
+
+if __name__ == "__main__":
+    common.print_variants(VARIANTS)

@@ -1,0 +1,140 @@
+"""Clips of videos: the frames and the part of them that a network sees, and elements of training.
+
+Only the frames of the clip are decoded, from the key frame before them on, and each is resized and
+cropped as it comes, so a clip of a long video takes the time and memory of a short one.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from data_pipelines import augment
+from data_pipelines import frames as image_files
+from data_pipelines.augment import Geometry
+from data_pipelines.frames import FrameFiles
+from data_pipelines.sampling import (
+    clip_indices,
+    clip_size,
+    clip_start,
+    random_clip_start,
+    random_segment_indices,
+    segment_indices,
+)
+from data_pipelines.seeking import select_frames
+from data_pipelines.sources import Sample
+from data_pipelines.video import VideoError, VideoInfo
+from data_pipelines.views import Video
+
+
+def read_clip(
+    source: Video,
+    indices: Callable[[VideoInfo], np.ndarray],
+    geometry: Callable[[int, int], Geometry],
+    *,
+    thread_type: str = "NONE",
+) -> tuple[VideoInfo, np.ndarray, Geometry]:
+    """The frames `indices(info)` of a video, in that order, as `geometry(height, width)` says.
+
+    Args:
+        indices: gives frames within 0..info.frames-1, maybe repeated; called more than once, it
+            must give the same. `info.fps` is 0 for image files, the picture's size not known yet.
+        geometry: is told the size of the upright picture, once.
+        thread_type: see video.select_frames; "NONE" is best within many workers.
+
+    Returns:
+        (info, clip, geometry): the clip is uint8 (T,H,W,3) RGB, with the geometry's window.
+
+    Raises:
+        VideoError: a frame cannot be had.
+    """
+    drawn: Geometry | None = None
+
+    def transform(picture: np.ndarray) -> np.ndarray:
+        nonlocal drawn
+        if drawn is None:
+            drawn = geometry(*picture.shape[:2])
+        elif picture.shape[:2] != drawn.source:
+            raise VideoError(str(source), "the picture changes its size; re-encode it to one size")
+        return augment.apply(picture[None], drawn)[0]
+
+    if isinstance(source, FrameFiles):
+        select = image_files.select_frames
+    else:
+        select = partial(select_frames, thread_type=thread_type)
+    info, found, pictures = select(source, indices, transform=transform)
+    wanted = indices(info)
+    if np.array_equal(wanted, found):
+        return info, pictures, drawn
+    return info, pictures[np.searchsorted(found, wanted)], drawn
+
+
+def load_clip(
+    sample: Sample,
+    *,
+    num_frames: int,
+    sampling_rate: int,
+    target_fps: float,
+    crop: int,
+    rng: np.random.Generator | None,
+    sampling: str = "kinetics",
+    num_classes: int | None = None,
+    thread_type: str = "NONE",
+    **training: Any,
+) -> dict[str, np.ndarray]:
+    """A training element of classification: a random clip of a video, a random part of its frames.
+
+    As the original's datasets/kinetics.py and ssv2.py train and, with the same draws, validate.
+
+    Args:
+        rng: what is drawn from; None takes the clip in the middle and the centre crop of frames
+            whose short side is `crop`, the same each time.
+        sampling: "kinetics": a clip of num_frames * sampling_rate frames at `target_fps` from
+            anywhere; "ssv2": a frame from anywhere in each of num_frames segments.
+        num_classes: of samples with several labels, to tell the width of `label`.
+        thread_type: see `read_clip`.
+        **training: keywords of augment.draw: jitter, inverse_uniform, flip,
+            jitter_scales_relative, jitter_aspect_relative. Without meaning where rng is None.
+
+    Returns:
+        clip: uint8 (T,crop,crop,3) RGB; label: int32 (), or for several labels float32
+        (num_classes,), 1 for each.
+
+    Raises:
+        VideoError: a frame cannot be had.
+        ValueError: a keyword that makes no sense.
+    """
+    if sampling not in ("kinetics", "ssv2"):
+        raise ValueError(f"sampling is {sampling!r}; training knows kinetics and ssv2")
+    draws = None if rng is None else rng.random(num_frames if sampling == "ssv2" else 1)
+
+    def indices(info: VideoInfo) -> np.ndarray:
+        if sampling == "ssv2":
+            if draws is None:
+                return segment_indices(info.frames, num_frames)
+            return random_segment_indices(info.frames, num_frames, draws)
+        size = clip_size(num_frames, sampling_rate, info.fps or target_fps, target_fps)
+        if draws is None:
+            start = clip_start(info.frames, size, 0, 1, offset_sampling=True)
+        else:
+            start = random_clip_start(info.frames, size, draws[0])
+        return clip_indices(info.frames, start, size, num_frames)
+
+    def geometry(height: int, width: int) -> Geometry:
+        if rng is None:
+            return augment.center(height, width, short_side=crop, crop=crop)
+        return augment.draw(rng, height, width, crop=crop, **training)
+
+    _, clip, _ = read_clip(sample.source, indices, geometry, thread_type=thread_type)
+    return {"clip": clip, "label": _label(sample, num_classes)}
+
+
+def _label(sample: Sample, num_classes: int | None) -> np.ndarray:
+    if isinstance(sample.label, int):
+        return np.array(sample.label, np.int32)
+    if num_classes is None:
+        raise ValueError(f"{sample.path} has several labels; tell num_classes")
+    label = np.zeros(num_classes, np.float32)
+    label[list(sample.label)] = 1
+    return label

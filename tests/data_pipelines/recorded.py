@@ -1,0 +1,93 @@
+"""What the recorded cases of the original were made from: its draws, and pictures by rule."""
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+class Replay:
+    """Recorded draws of the original's generators, given out again as a numpy Generator would.
+
+    `draws` are [function, arguments, value]. Each kind has its own queue, because the original
+    draws numbers that are of no use between those that are.
+    """
+
+    def __init__(self, draws: list):
+        self.ranges, self.integers_, self.units = [], [], []
+        self.permutations, self.normals = [], []
+        for function, arguments, value in draws:
+            if function.endswith("randint"):
+                inclusive = function == "random.randint"
+                self.integers_.append((arguments[0], arguments[1] + inclusive, value))
+            elif function == "np.random.permutation":
+                self.permutations.append(value)
+            elif function == "np.random.normal":
+                self.normals.append((*arguments, value))
+            elif arguments:
+                self.ranges.append((*arguments, value))
+            else:
+                self.units.append(value)
+
+    def uniform(self, low: float, high: float) -> float:
+        recorded_low, recorded_high, value = self.ranges.pop(0)
+        assert (low, high) == (recorded_low, recorded_high)
+        return value
+
+    def integers(self, low: int, high: int | None = None) -> int:
+        low, high = (0, low) if high is None else (low, high)
+        recorded_low, recorded_high, value = self.integers_.pop(0)
+        assert (low, high) == (recorded_low, recorded_high)
+        return value
+
+    def random(self) -> float:
+        return self.units.pop()  # a flip is what the original draws last
+
+    def permutation(self, count: int) -> list[int]:
+        assert sorted(self.permutations[0]) == list(range(count))
+        return self.permutations.pop(0)
+
+    def normal(self, mean: float, deviation: float, size: int) -> list[float]:
+        recorded_mean, recorded_deviation, value = self.normals.pop(0)
+        assert (mean, deviation) == (recorded_mean, recorded_deviation) and size == len(value[0])
+        return value[0]
+
+
+def smooth(name: str, height: int, width: int) -> np.ndarray:
+    """The picture of a name, uint8 (H,W,3); the channels are B, G, R where the original's are."""
+    random = np.random.RandomState(zlib.crc32(name.encode()))
+    y, x = np.mgrid[:height, :width]
+    channels = []
+    for _ in range(3):
+        a, p = random.uniform(0.05, 0.35, 4), random.uniform(0, 6.28, 2)
+        wave = np.sin(a[0] * x + a[1] * y + p[0])
+        channels.append(127.5 + 80 * wave + 45 * np.cos(a[2] * x - a[3] * y + p[1]))
+    return np.clip(np.stack(channels, axis=-1), 0, 255).astype(np.uint8)
+
+
+def write_rolling(
+    folder: Path,
+    name: str,
+    height: int,
+    width: int,
+    count: int,
+    *,
+    turns: tuple[int, int],
+    template: str = "{video}/{video}_{number:06d}.png",
+) -> None:
+    """Writes the frames of a video: the picture of its name, moved by their number modulo turns.
+
+    The original reads them as BGR.
+    """
+    picture = smooth(name, height, width)[:, :, ::-1]
+    for number in range(count):
+        frame = np.roll(picture, (number % turns[0], number % turns[1]), (0, 1))
+        path = folder / template.format(video=name.split("/")[-1], number=number + 1)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(frame).save(path)
+
+
+def grey_levels(clip: np.ndarray) -> np.ndarray:
+    """A recorded clip (3,T,H,W), normalised by 0.45 and 0.225, as levels (T,H,W,3) of 0..255."""
+    return np.clip((clip.transpose(1, 2, 3, 0) * 0.225 + 0.45) * 255, 0, 255)

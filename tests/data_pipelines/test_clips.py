@@ -1,0 +1,147 @@
+"""Training elements of classification against those of the original's data sets."""
+
+import json
+
+import numpy as np
+import pytest
+
+from data_pipelines import augment
+from data_pipelines.clips import load_clip, read_clip
+from data_pipelines.frame_lists import read_ssv2
+from data_pipelines.frames import FrameFiles
+from data_pipelines.sampling import (
+    clip_indices,
+    clip_size,
+    random_segment_indices,
+    segment_indices,
+)
+from data_pipelines.sources import Sample
+from data_pipelines.video import VideoError
+from tests.data_pipelines.conftest import frame_numbers
+from tests.data_pipelines.recorded import Replay, grey_levels, smooth, write_rolling
+from tests.shared import PARITY, needs_parity
+
+FOLDER = PARITY / "data" / "loaders"
+SETTINGS = {
+    "num_frames": 8, "sampling_rate": 2, "target_fps": 30.0, "crop": 32, "jitter": (32, 40)
+}
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    cases = json.loads((FOLDER / "loaders.json").read_text())["cases"]
+    return {case["key"]: case for case in cases}
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    return np.load(FOLDER / "loaders.npz")
+
+
+def assert_equal_clips(clip: np.ndarray, arrays, key: str) -> None:
+    """uint8 levels against the original's float results: half a level of rounding."""
+    difference = np.abs(clip.astype(np.float64) - grey_levels(arrays[f"{key}_path1"]))
+    assert difference.max() <= 0.51, (key, difference.max())
+
+
+@needs_parity
+def test_training_clips_of_something_something(recorded, arrays, tmp_path):
+    for video, size in {"101": (36, 48, 21), "202": (48, 36, 40), "303": (32, 32, 9)}.items():
+        write_rolling(
+            tmp_path, f"ld/{video}", *size, turns=(5, 9), template="{video}/{number:06d}.png"
+        )
+    samples = read_ssv2(
+        FOLDER / "train.csv", class_list=FOLDER / "something-something-v2-labels.json",
+        labels=FOLDER / "something-something-v2-train.json", path_prefix=tmp_path,
+    )
+    for key in ("ssv2_train_0", "ssv2_train_1"):
+        case = recorded[key]
+        sample = samples[case["item"]]
+        assert sample.label == case["label"]
+        segments = case["draws"][:8]
+        draws = np.array([(value - low + 0.5) / (high - low + 1)
+                          for _, (low, high), value in segments])
+
+        _, clip, _ = read_clip(
+            sample.source,
+            lambda info: random_segment_indices(info.frames, 8, draws),  # noqa: B023
+            lambda height, width: augment.draw(  # noqa: B023
+                Replay(case["draws"][8:]), height, width, crop=24, jitter=(26, 32),  # noqa: B023
+                inverse_uniform=True, flip=False,
+            ),
+        )
+        assert_equal_clips(clip, arrays, key)
+
+
+@needs_parity
+def test_training_geometry_of_kinetics(recorded, arrays):
+    """The decoder was a stand-in that gives 8 frames of a clip."""
+    frames = np.stack([smooth(f"kin0_{t}", 36, 48) for t in range(8)])
+    for key in ("kinetics_train_0", "kinetics_train_1", "kinetics_val_0"):
+        geometry = augment.draw(Replay(recorded[key]["draws"]), 36, 48, crop=24, jitter=(26, 32))
+        assert_equal_clips(augment.apply(frames, geometry), arrays, key)
+
+
+def test_a_clip_is_cut_anywhere_in_time(videos):
+    starts = set()
+    for seed in range(30):
+        element = load_clip(
+            Sample(str(videos["numbered"]), 3), **SETTINGS, rng=np.random.default_rng(seed)
+        )
+        assert element["clip"].shape == (8, 32, 32, 3) and element["clip"].dtype == np.uint8
+        assert element["label"] == 3 and element["label"].dtype == np.int32
+        numbers = np.array(frame_numbers(element["clip"]))
+        assert set(np.diff(numbers)) <= {2, 3}
+        starts.add(int(numbers[0]))
+    assert min(starts) < 8 and max(starts) > 36 and len(starts) > 12
+
+
+def test_the_clip_in_the_middle_is_always_the_same(videos):
+    sample = Sample(str(videos["numbered"]), 0)
+    first, second = (load_clip(sample, **SETTINGS, rng=None)["clip"] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    size = clip_size(8, 2, 30.0)
+    assert frame_numbers(first) == clip_indices(60, (60 - size) // 2, size, 8).tolist()
+    ssv2 = load_clip(sample, **SETTINGS, rng=None, sampling="ssv2")["clip"]
+    assert frame_numbers(ssv2) == segment_indices(60, 8).tolist()
+
+
+def test_segments_are_drawn_in_order(videos):
+    sample = Sample(str(videos["numbered"]), 0)
+    numbers = frame_numbers(
+        load_clip(sample, **SETTINGS, rng=np.random.default_rng(3), sampling="ssv2")["clip"]
+    )
+    assert numbers == sorted(numbers) and numbers[0] <= 8 and numbers[-1] >= 51
+
+
+def test_short_videos_repeat_their_last_frame(videos):
+    element = load_clip(
+        Sample(str(videos["five"]), 0), **SETTINGS, rng=np.random.default_rng(0)
+    )
+    assert frame_numbers(element["clip"]) == [0, 2, 4, 4, 4, 4, 4, 4]
+
+
+def test_the_same_seed_gives_the_same_clip(videos):
+    sample = Sample(str(videos["bframes"]), 0)
+    first, second = (
+        load_clip(sample, **SETTINGS, rng=np.random.default_rng(5))["clip"] for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, second)
+
+
+def test_image_files_and_several_labels(tmp_path):
+    write_rolling(tmp_path, "v", 36, 48, 9, turns=(5, 9))
+    files = FrameFiles("v", 9, f"{tmp_path}/v/v_{{:06d}}.png", first=1)
+    sample = Sample("v", (0, 2), files)
+    element = load_clip(sample, **SETTINGS, rng=np.random.default_rng(0), num_classes=4)
+    assert element["clip"].shape == (8, 32, 32, 3)
+    assert element["label"].tolist() == [1, 0, 1, 0] and element["label"].dtype == np.float32
+    with pytest.raises(ValueError, match="v has several labels; tell num_classes"):
+        load_clip(sample, **SETTINGS, rng=None)
+
+
+def test_what_cannot_be_loaded(videos):
+    with pytest.raises(VideoError, match="the file is empty"):
+        load_clip(Sample(str(videos["empty"]), 0), **SETTINGS, rng=None)
+    with pytest.raises(ValueError, match="sampling is 'charades'; training knows kinetics and"):
+        load_clip(Sample("v", 0), **SETTINGS, rng=None, sampling="charades")

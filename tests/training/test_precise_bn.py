@@ -1,0 +1,37 @@
+"""Precise statistics are those of all the elements that the batches hold."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from slowfast_jax.training.precise_bn import make_precise_step, precise_batch_stats
+from tests.training.test_step import Toy, toy_batch
+
+
+def run(model, clips):
+    batches = [{"clip": jnp.asarray(c, jnp.float32)} for c in clips]
+    variables = model.init(jax.random.key(0), batches[0]["clip"])
+    step = jax.jit(make_precise_step(model))
+    stats = precise_batch_stats(step, variables["params"], variables["batch_stats"], batches)
+    return stats["stem_bn"]
+
+
+@pytest.mark.parametrize("model", [Toy(dropout=0.5), Toy(group_size=2)])
+def test_unequal_batches(model):
+    rng = np.random.default_rng(0)
+    clips = [rng.standard_normal((n, 2, 3, 3, 3)) * n + 10 * n for n in (4, 2, 6)]
+    stats = run(model, clips)
+    every = np.concatenate(clips).reshape(-1, 3)
+    np.testing.assert_allclose(stats["mean"], every.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(stats["var"], every.var(0), rtol=1e-5)
+
+
+def test_no_batch():
+    with pytest.raises(ValueError, match="need at least one batch; got none"):
+        precise_batch_stats(make_precise_step(Toy()), {}, {}, [])
+
+
+def test_norms_that_do_not_train():
+    with pytest.raises(ValueError, match="without batch norms that train: set norm.precise"):
+        run(Toy(frozen_norm=True), [toy_batch()["clip"]])
