@@ -21,10 +21,10 @@ WALKING_SPEED = 0.45  # heights a second
 class Step:
     """What a figure does for some seconds.
 
-    body: stand, walk left, walk right, sit, lie, bend, crouch, dance, fall or get up.
+    body: stand, walk left, walk right, sit, lie, crouch, dance, fall or get up.
     arm: "" or what one arm does: carry, lift, put down, give, take; or both: wave, raise, push,
       grab.
-    way: -1 or 1, the side that bending, sitting, lying, falling and one arm turn to.
+    way: -1 or 1, the side that sitting, lying, falling and one arm turn to.
     shift: seconds by which what happens but once is late: falling, getting up, lifting and so on.
     """
 
@@ -104,11 +104,6 @@ def _body(step: Step, since_middle: np.ndarray, random: np.random.Generator) -> 
             shins=(step.way * shin, step.way * (shin + 8)), outward=False,
         )
         return one
-    if step.body == "bend":
-        lean, hang = random.uniform(75, 105), random.uniform(-12, 12, 2)
-        return pose(
-            step.way * (lean + still), hang, legs=random.uniform(-10, 10, 2), outward=False
-        )
     steps_per_second = random.uniform(0.9, 1.15)
     return _upright(steps_per_second * since_middle if "walk" in step.body else still, random)
 

@@ -111,7 +111,7 @@ def write_ava(
         ):
             (annotations / file).write_text("".join(lines), encoding="utf-8")
     kinds, evaluated = "", ""
-    for number, (name, kind, _) in enumerate(mini_ava.ACTIONS, 1):
+    for number, (name, kind) in enumerate(mini_ava.ACTIONS.values(), 1):
         kinds += f'label {{\n  name: "{name}"\n  label_id: {number}\n  label_type: {kind}\n}}\n'
         evaluated += f'item {{\n  name: "{name}"\n  id: {number}\n}}\n'
     for file, content in (("", kinds), ("_for_activitynet_2019", evaluated)):

@@ -18,28 +18,28 @@ from data_pipelines.scenery import (
     shake,
 )
 
-# Name and kind as in AVA's list, and what body or arm of a step shows it; ids count from 1.
-ACTIONS = (
-    ("bend/bow (at the waist)", "PERSON_MOVEMENT", ("bend",)),
-    ("crouch/kneel", "PERSON_MOVEMENT", ("crouch",)),
-    ("dance", "PERSON_MOVEMENT", ("dance",)),
-    ("fall down", "PERSON_MOVEMENT", ("fall",)),
-    ("get up", "PERSON_MOVEMENT", ("get up",)),
-    ("lie/sleep", "PERSON_MOVEMENT", ("lie",)),
-    ("sit", "PERSON_MOVEMENT", ("sit",)),
-    ("stand", "PERSON_MOVEMENT", ("stand",)),
-    ("walk left", "PERSON_MOVEMENT", ("walk left",)),
-    ("walk right", "PERSON_MOVEMENT", ("walk right",)),
-    ("carry/hold (an object)", "OBJECT_MANIPULATION", ("carry",)),
-    ("lift/pick up", "OBJECT_MANIPULATION", ("lift",)),
-    ("put down", "OBJECT_MANIPULATION", ("put down",)),
-    ("raise the arms", "PERSON_INTERACTION", ("raise",)),
-    ("hand wave", "PERSON_INTERACTION", ("wave",)),
-    ("push (another person)", "PERSON_INTERACTION", ("push",)),
-    ("grab (a person)", "PERSON_INTERACTION", ("grab",)),
-    ("hand over (an object)", "PERSON_INTERACTION", ("give", "take")),
-)
-ACTION_IDS = {key: number for number, (*_, keys) in enumerate(ACTIONS, 1) for key in keys}
+# What body or arm of a step shows it -> name and kind as in AVA's list; ids count from 1.
+ACTIONS = {
+    "crouch": ("crouch/kneel", "PERSON_MOVEMENT"),
+    "dance": ("dance", "PERSON_MOVEMENT"),
+    "fall": ("fall down", "PERSON_MOVEMENT"),
+    "get up": ("get up", "PERSON_MOVEMENT"),
+    "lie": ("lie/sleep", "PERSON_MOVEMENT"),
+    "sit": ("sit", "PERSON_MOVEMENT"),
+    "stand": ("stand", "PERSON_MOVEMENT"),
+    "walk left": ("walk left", "PERSON_MOVEMENT"),
+    "walk right": ("walk right", "PERSON_MOVEMENT"),
+    "carry": ("carry/hold (an object)", "OBJECT_MANIPULATION"),
+    "lift": ("lift/pick up", "OBJECT_MANIPULATION"),
+    "put down": ("put down", "OBJECT_MANIPULATION"),
+    "raise": ("raise the arms", "PERSON_INTERACTION"),
+    "wave": ("hand wave", "PERSON_INTERACTION"),
+    "push": ("push (another person)", "PERSON_INTERACTION"),
+    "grab": ("grab (a person)", "PERSON_INTERACTION"),
+    "hand over": ("hand over (an object)", "PERSON_INTERACTION"),
+}
+ACTION_IDS = {key: number for number, key in enumerate(ACTIONS, 1)}
+ACTION_IDS |= dict.fromkeys(("give", "take"), ACTION_IDS["hand over"])
 # In heights of a figure: from one to the other of a pair, and the radius of what they hold.
 APART, BALL = 0.62, 0.11
 
@@ -63,12 +63,12 @@ class Decks:
         # How many act alone and whether there are two who act together.
         self.scenes = Deck(((0, True),) * 2 + ((1, True),) * 2 + ((2, False),) * 4, random)
         self.alone = Deck(
-            ("walk", "walk", "down", "down", "sit", "sit", "lift", "lift", "bend", "crouch",
-             "dance", "stand"), random
+            ("walk", "walk", "down", "down", "sit", "sit", "lift", "lift", "crouch", "dance",
+             "stand"), random
         )
         self.arms = Deck(("", "wave", "wave", "raise", "raise", "carry"), random)
         self.together = Deck(("exchange", "push", "push", "grab", "grab", "apart"), random)
-        self.apart = Deck(("stand", "stand", "lift", "bend", "crouch", "dance"), random)
+        self.apart = Deck(("stand", "stand", "lift", "crouch", "dance"), random)
 
 
 @dataclass(frozen=True)
