@@ -150,7 +150,7 @@ def _boxes(config: ConfigDict, root: Path, subset: str) -> Keyframes:
         found, _ = own_boxes.read_tables(
             predicted=files["test_detections"], score_threshold=data.score_threshold, **options
         )
-        keyframes = _at_moments_of(found, ground_truth, files)
+        keyframes = _at_moments_of(found, keyframes, files)
         tables = [*files["test_detections"], *tables]
     return Keyframes(keyframes, tables, names, evaluated, ground_truth, set())
 
@@ -172,20 +172,20 @@ def to_table(keyframes: Sequence[Keyframe]) -> BoxTable:
 
 
 def _at_moments_of(
-    detected: list[Keyframe], ground_truth: BoxTable, files: dict[str, list[Path]]
+    detected: list[Keyframe], annotated: list[Keyframe], files: dict[str, list[Path]]
 ) -> list[Keyframe]:
     """The detected keyframes that are annotated: of the others it is not known what is true."""
-    moments = set(ground_truth.keyframes)
+    moments = {(keyframe.video, keyframe.time) for keyframe in annotated}
     kept = [keyframe for keyframe in detected if (keyframe.video, keyframe.time) in moments]
     if not kept:
         raise ConfigError(
-            f"no moment of {_join(files['test_detections'])} is one of "
-            f"{_join(files['test_boxes'])}: the first has {detected[0].video} at "
-            f"{detected[0].time:g}, the second {ground_truth.keyframes[0][0]} at "
-            f"{ground_truth.keyframes[0][1]:g}; detect persons at the annotated moments"
+            f"no moment of {_join(files['test_detections'])}, as {detected[0].video} at "
+            f"{detected[0].time:g}, is one of {_join(files['test_boxes'])}, as "
+            f"{annotated[0].video} at {annotated[0].time:g}; detect persons at moments "
+            "that are annotated"
         )
     logging.info(
-        "%d of the %d annotated moments have detected boxes; those of %d others are left out",
+        "%d of %d annotated moments have detected boxes; those of %d other moments are left out",
         len(kept), len(moments), len(detected) - len(kept),
     )
     return kept

@@ -183,7 +183,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def cli(argv: Sequence[str] | None = None) -> int:
-    """The command. 0, or 1 where a video failed (the others are predicted) or nothing could run."""
+    """The command. 0, or 1 where a video or a moment of one failed (the others are predicted) or
+    nothing could run."""
     arguments = parse(argv)
     logging.use_absl_handler()
     logging.set_verbosity(logging.WARNING)
@@ -199,12 +200,18 @@ def cli(argv: Sequence[str] | None = None) -> int:
     show(records, Console())
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
-    failed = [record for record in records if "error" in record]
+    failed = {record["video"]: errors for record in records if (errors := _errors(record))}
     if failed:
         print(f"{len(failed)} of {len(records)} videos failed:", file=sys.stderr)
-        for record in failed:
-            print(f"  {record['video']}: {record['error']}", file=sys.stderr)
+        for video, errors in failed.items():
+            print("\n".join(f"  {video}: {error}" for error in errors), file=sys.stderr)
     return 1 if failed else 0
+
+
+def _errors(record: dict[str, Any]) -> list[str]:
+    """Of the video, or of moments of it."""
+    parts = [record, *record.get("keyframes", ())]
+    return [part["error"] for part in parts if "error" in part]
 
 
 def _positive(text: str) -> int:

@@ -140,9 +140,7 @@ def check_origin(
         if key in metadata and list(metadata[key]) != list(config.protocol[key])
     ]
     if keywords and skip and not inputs:
-        logging.warning(
-            "%s is of another network than %s: %s", path, config.name, "; ".join(keywords)
-        )
+        logging.warning("%s is not of %s's network: %s", path, config.name, "; ".join(keywords))
     elif keywords or inputs:
         raise ConfigError(
             f"checkpoint {path} does not belong to {config.name}: " + "; ".join(keywords + inputs)

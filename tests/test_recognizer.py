@@ -238,6 +238,33 @@ def test_a_checkpoint_of_another_model_is_refused(tiny, tmp_path):
     assert recognizer(CLIP).shape == (2, 5)
 
 
+def test_another_network_starts_from_a_checkpoint_of_ours(tiny, tmp_path, caplog):
+    path = save(tmp_path / "saved", load_config("test/tiny"))
+    with pytest.raises(ConfigError, match="detection is False in the checkpoint and True"):
+        load("test/tiny_boxes", path)
+    assert load("test/tiny_boxes", path, skip=("head/.*",)).takes_boxes
+    with pytest.raises(ConfigError, match="std is .* in the checkpoint"):
+        load("test/tiny_boxes", path, skip=("head/.*",), std=(0.1, 0.1, 0.1))
+
+
+def test_a_folder_knows_its_config(tiny, tmp_path):
+    config = load_config("test/tiny")
+    with config.unlocked():
+        config.model.activation = "sigmoid"
+        config.protocol.mean = (0.3, 0.4, 0.5)
+    for step in (3, 20):
+        save(tmp_path / f"run/checkpoints/{step}", config, ["a", "b", "c", "d"], seed=step)
+    of_run = load(tmp_path / "run")
+    assert of_run.class_names == ["a", "b", "c", "d"] and of_run.model.activation == "sigmoid"
+    assert of_run.config.protocol.mean == (0.3, 0.4, 0.5) == of_run.model.mean
+    assert of_run.config.test.checkpoint == str(tmp_path / "run/checkpoints/20")
+    of_checkpoint = load(str(tmp_path / "run/checkpoints/3"))
+    assert not np.allclose(of_run(CLIP), of_checkpoint(CLIP))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="is no checkpoint of this project"):
+        load(tmp_path / "empty")
+
+
 def test_a_checkpoint_of_ours_is_read_once(tiny, tmp_path, monkeypatch):
     path, reads = save(tmp_path / "saved", load_config("test/tiny")), []
 

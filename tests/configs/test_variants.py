@@ -19,6 +19,7 @@ STEMS = {
     "ssv2": "SLOWFAST_16x8_R50 SLOWFAST_16x8_R50_multigrid",
     "charades": "SLOWFAST_16x8_R50 SLOWFAST_16x8_R50_multigrid",
     "imagenet": "RES_R50",
+    "own": "",
 }
 C2_STEMS = {
     "kinetics": (
@@ -34,6 +35,7 @@ C2_STEMS = {
 OTHERS = {
     "kinetics": "slowfast_4x16_r101 slowfast_8x8_r101 slowfast_8x8_r152",  # MMAction2
     "ava": "mini_still",
+    "own": "slowfast_8x8_r50 x3d_xs x3d_m",
 }
 DEFAULTS = {
     "kinetics": "slowfast_8x8_r50",
@@ -41,6 +43,7 @@ DEFAULTS = {
     "ssv2": "slowfast_16x8_r50",
     "charades": "slowfast_16x8_r50",
     "imagenet": "res_r50",
+    "own": "slowfast_8x8_r50",
 }
 
 

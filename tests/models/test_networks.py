@@ -8,6 +8,7 @@ import pytest
 from slowfast_jax.models import zoo
 from slowfast_jax.models.resnet3d import ResNet3D
 from slowfast_jax.models.slowfast import slow_frame_indices
+from slowfast_jax.models.x3d import X3D
 
 FAMILIES = {
     "SlowFast": dict(name="kinetics/mini"),
@@ -114,6 +115,35 @@ def test_frozen_norms_train_on_their_running_statistics(network):
     jax.tree.map(np.testing.assert_array_equal, new["batch_stats"], stats)
 
 
+def test_x3d_classifies_boxes():
+    """In a box around the clip the bins are the places of the map."""
+    keywords = dict(width_factor=1.0, depth_factor=0.5, head_width=32, dropout=0.0)
+    clips = X3D(5, num_frames=2, crop_size=64, **keywords)
+    boxes = X3D(5, num_frames=2, detection=True, roi_resolution=2, **keywords)
+    clip = clip_of(boxes, 2)
+    around = jnp.array([[[0.0, 0, 64, 64], [0, 0, 32, 32], [32, 16, 60, 64]]] * 2)
+    fast = {"xla_backend_optimization_level": 0}
+    start = jax.jit(lambda: boxes.init(jax.random.key(0), clip, around), compiler_options=fast)
+    variables = start()
+    shapes = jax.eval_shape(lambda: clips.init(jax.random.key(0), clip))
+    assert jax.tree.structure(shapes) == jax.tree.structure(variables)
+    jax.tree.map(lambda a, b: np.testing.assert_equal(a.shape, b.shape), shapes, variables)
+
+    logits, out = jax.jit(
+        lambda c, b: boxes.apply(variables, c, b), compiler_options=fast
+    )(clip, around)
+    assert logits.shape == out["probs"].shape == (2, 3, 5)
+    plane = np.asarray(out["head/conv_5"]).mean(1)  # (N, 2, 2, C)
+    np.testing.assert_allclose(out["head/roi"][:, 0], plane, atol=1e-5)
+    pooled = out["head/roi_pool"]
+    np.testing.assert_allclose(pooled[:, 0], plane.max((1, 2)), atol=1e-5)
+    head = variables["params"]["head"]
+    features = np.maximum(pooled @ head["lin_5"]["kernel"][0, 0, 0], 0)
+    expected = features @ head["projection"]["kernel"] + head["projection"]["bias"]
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+    assert not np.allclose(logits[:, 1], logits[:, 2])
+
+
 def test_float_input_is_taken_as_normalised(network):
     model, variables = network
     clip = clip_of(model, 1)
@@ -158,6 +188,8 @@ def test_errors_say_what_was_expected():
         init(mini, jnp.zeros((1, 8, 64, 64, 3)), jnp.zeros((1, 2, 4)))
     with pytest.raises(ValueError, match="pass boxes"):
         init(zoo.create("ava/slow_8x8_r50"), jnp.zeros((1, 4, 64, 64, 3)))
+    with pytest.raises(ValueError, match="it takes no boxes"):
+        init(X3D(4), jnp.zeros((1, 4, 64, 64, 3)), jnp.zeros((1, 2, 4)))
     with pytest.raises(ValueError, match="arch is one of 2d, c2d, .* not 'fast'"):
         init(ResNet3D(4, arch="fast"), jnp.zeros((1, 8, 64, 64, 3)))
     with pytest.raises(ValueError, match="depth is one of 18, 50, 101, 152, not 34"):

@@ -1,0 +1,25 @@
+"""configs/own.py with a tiny network, for tests that run the whole program on tables of boxes."""
+
+from ml_collections import ConfigDict
+
+from configs import common, own
+from slowfast_jax.models import zoo
+from tests.recipes.tiny import NAME
+from tests.tiny import norm_entry
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """An epoch, in batches of 2."""
+    zoo.ZOO.setdefault(NAME, norm_entry())
+    return common.recipe(
+        "own/tiny",
+        common.base(data=own.DATA, task="detection", loss="bce_logits"),
+        *own.FINE_TUNED,
+        common.network(NAME, **own.BOXES),
+        {
+            "data": {"jitter": (18, 20)},
+            "test": {"batch_size": 4},
+            "train": {"batch_size": 2, "epochs": 1, "threads": 1},
+            "norm": {"group_size": 2},
+        },
+    )
