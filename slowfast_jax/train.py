@@ -53,12 +53,12 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
       OSError: where a checkpoint cannot be written; those before stay complete.
     """
     check_training(config)
+    model = build_model(config, group_size=config.norm.group_size)
+    optimizer = _optimizer(config)
     task, mesh = TASKS[config.task], data_mesh()
     examples, class_names = task.training_examples(config, workdir)
     order = _order(config, examples)
     per_epoch, epochs = order.steps_per_epoch, config.train.epochs
-    model = build_model(config, group_size=config.norm.group_size)
-    optimizer = _optimizer(config)
     checkpoints = Checkpoints(
         workdir, keep_last=config.train.keep_last, keep_best=config.train.keep_best
     )

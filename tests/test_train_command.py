@@ -25,7 +25,7 @@ def tiny_norm(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     ([TINY], "--mode=train needs --workdir"),
-    ([TINY, WORKDIR, "--weights=a.pyth"], "weights to start from are --config.train.init_from.path"),
+    ([TINY, WORKDIR, "--weights=a.pyth"], "to start from are --config.train.init_from.path"),
     (["--config=kinetics/x3d_xs", WORKDIR], "no config.train: a published model.*take a recipe"),
     ([TINY, WORKDIR, "--noconfig.train.enable"], "config.train.enable is False"),
     ([f"--config={ROOT}/configs/kinetics.py:c2_i3d_8x8_r50", WORKDIR], "how released weights are"),
@@ -33,9 +33,9 @@ def tiny_norm(monkeypatch, tmp_path):
     ([TINY, WORKDIR, "--config.data.format=kinetcs"], "data.format is kinetcs.*trains on kinetics"),
     ([TINY, WORKDIR, "--config.train.batch_size=3"], "a multiple of config.norm.group_size, 2"),
     ([TINY, WORKDIR, "--config.multigrid.long_cycle"], "does not train in cycles"),
-    ([TINY, WORKDIR, "--config.optimizer.name=sdg"], "config.optimizer.name is 'sdg', expected sgd"),
+    ([TINY, WORKDIR, "--config.optimizer.name=sdg"], "optimizer.name is 'sdg', expected sgd"),
     ([TINY, WORKDIR, "--config.schedule.name=cosin"], "config.schedule.name is 'cosin'"),
-    ([TINY, WORKDIR, "--config.train.loss=cross"], "train.loss is cross, expected cross_entropy or"),
+    ([TINY, WORKDIR, "--config.train.loss=cross"], "train.loss is cross, expected cross_entropy"),
 ])
 def test_what_cannot_be_trained(arguments, message, tmp_path, capsys):
     values = flags.FlagValues()

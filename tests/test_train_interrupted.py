@@ -55,7 +55,7 @@ def start(data, workdir) -> subprocess.Popen:
 
 def wait_for_step(process, workdir, step) -> None:
     """Until this process, not those before it, has taken the step; or is through."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while process.poll() is None:
         taken = re.findall(r"step (\d+)/", (workdir / "log").read_text())
         if taken and int(taken[-1]) >= step:
@@ -98,10 +98,6 @@ def kill_and_restart(data, workdir, whole, times):
     assert process.wait() == 0, (workdir / "log").read_text()
     assert during_saves, "no kill fell into a save: save more often"
     assert_same_run(workdir, whole)
-
-
-def test_killed_three_times(data, whole, tmp_path):
-    kill_and_restart(data, tmp_path / "run", whole, 3)
 
 
 @pytest.mark.slow
