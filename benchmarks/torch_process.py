@@ -24,19 +24,20 @@ class TorchProcess:
     """A model of `torch_models` in some of `measure.FORMS`; a context that ends the process.
 
     Args:
-      clip: float32 in our layout. labels: one class a clip; given, it takes training steps and
+      clip: float32 in our layout. labels: one class a clip; given, it goes forward and backward and
         keeps the gradients, without it predicts with frozen weights.
+      sgd: keywords of torch.optim.SGD; given, it takes whole training steps.
       settings: malloc's, for the environment variable GLIBC_TUNABLES; "" is what comes with Linux.
     """
 
     def __init__(
         self, name: str, clip: np.ndarray, forms: Sequence[str], threads: int,
-        labels: np.ndarray | None = None, settings: str = "",
+        labels: np.ndarray | None = None, sgd: dict | None = None, settings: str = "",
     ):
         context = multiprocessing.get_context("spawn")
         self.forms = list(forms)
         self._pipe, theirs = context.Pipe()
-        arguments = (theirs, name, clip, self.forms, threads, labels)
+        arguments = (theirs, name, clip, self.forms, threads, labels, sgd)
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
         with _environment(TUNABLES, settings):
             self._process.start()
@@ -63,7 +64,8 @@ class TorchProcess:
         return runs | {"matmul, PyTorch": lambda: self._ask("matmul", "")}
 
     def result(self, form: str) -> np.ndarray | dict[str, np.ndarray]:
-        """Of the form's last run: probabilities, or the state dict with gradients as weights."""
+        """Of the form's last run: probabilities, or the state dict with gradients as weights, or
+        after training steps with the parameters."""
         return self._ask("result", form)
 
     def _ask(self, what: str, form: str) -> object:
@@ -111,7 +113,7 @@ def _environment(name: str, value: str):
 
 def _serve(
     pipe: Connection, name: str, clip: np.ndarray, forms: Sequence[str], threads: int,
-    labels: np.ndarray | None,
+    labels: np.ndarray | None, sgd: dict | None,
 ) -> None:
     """The process: answers until the other side goes."""
     torch.set_num_threads(threads)
@@ -127,6 +129,9 @@ def _serve(
             torch._inductor.config.freezing = labels is None
             model = torch.compile(model)
         models[form] = model
+    optimizers = {}
+    if sgd:
+        optimizers = {form: torch.optim.SGD(m.parameters(), **sgd) for form, m in models.items()}
     square = torch.randn(measure.MATMUL, measure.MATMUL)
 
     def run(form):
@@ -136,6 +141,8 @@ def _serve(
         else:
             models[form].zero_grad(set_to_none=True)
             F.cross_entropy(models[form](clips[form]), torch.from_numpy(labels)).backward()
+            if sgd:
+                optimizers[form].step()
 
     def matmul(_):
         torch.matmul(square, square)
@@ -145,7 +152,7 @@ def _serve(
             return outputs[form].numpy()
         state = reference.state_dict()  # for names and buffers; a compiled model prefixes its own
         pairs = zip(reference.named_parameters(), models[form].parameters(), strict=True)
-        return arrays(state | {key: theirs.grad for (key, _), theirs in pairs})
+        return arrays(state | {key: p if sgd else p.grad for (key, _), p in pairs})
 
     def arrays(state):
         return {key: tensor.detach().numpy() for key, tensor in state.items()}

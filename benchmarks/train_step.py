@@ -1,27 +1,39 @@
-"""Forward and backward: ours against PyTorch, in turn, on the same weights.
+"""Training: ours against PyTorch, in turn, on the same weights.
 
     python -m benchmarks.train_step
     python -m benchmarks.train_step --models x3d_m --against eager,channels_last
+    python -m benchmarks.train_step --whole --models slowfast_8x8_r50
 
-Cross entropy, batch norm with the statistics of the batch (running ones updated), gradients of
-all parameters; no dropout, no optimiser. The difference is |ours - theirs| / |theirs| over the
-whole gradient: about 1e-4 between PyTorch's own forms, too, as rounding turns a ReLU near zero.
+Forward and backward: cross entropy, batch norm with the statistics of the batch (running ones
+updated), gradients of all parameters; no dropout. With --whole the step of the training program,
+batch in, parameters out: the norm of the gradient, weight decay, SGD with Nesterov momentum. The
+difference is |ours - theirs| / |theirs| over the whole gradient, or the whole change of the
+parameters: about 1e-4 between PyTorch's own forms, too, as rounding turns a ReLU near zero.
 """
 
 import argparse
 from collections.abc import Callable
 
+import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import layers, measure, sides
 from benchmarks.torch_process import TorchProcess
 from slowfast_jax import malloc
+from slowfast_jax.training.losses import cross_entropy
+from slowfast_jax.training.optim import make_optimizer
+from slowfast_jax.training.state import create_state
+from slowfast_jax.training.step import make_train_step
+
+SGD = dict(momentum=0.9, nesterov=True, weight_decay=1e-4)
+LR = 1e-3
+Job = tuple[Callable[[], object], Callable[[], dict]]  # what is timed, and its outcome
 
 
 def main() -> None:
     parser = measure.comparison_options(__doc__, sides.MODELS, "slowfast_8x8_r50,x3d_m,i3d_8x8_r50")
+    parser.add_argument("--whole", action="store_true", help="whole steps, with the optimiser")
     options = parser.parse_args()
     if options.malloc != "none":
         malloc.restart_with_settings()
@@ -39,42 +51,69 @@ def compare(name: str, options: argparse.Namespace) -> dict:
     shape = layers.clip_shape(name, options.batch, options.size or "train_crop")
     clip, labels = sides.random_clip(shape), np.arange(options.batch)
     settings = malloc.SETTINGS if options.malloc == "both" else ""
+    sgd = dict(SGD, lr=LR) if options.whole else None
     with TorchProcess(
-        name, clip, options.against, options.threads, labels=labels, settings=settings
+        name, clip, options.against, options.threads, labels=labels, sgd=sgd, settings=settings
     ) as theirs:
         model, variables = sides.our_side(name, theirs.weights(), dropout=0.0)
-        step = our_step(model)
-        arguments = jax.device_put((variables["params"], variables["batch_stats"], clip, labels))
-        contestants = {"ours": lambda: jax.block_until_ready(step(*arguments))}
+        start = jax.tree.map(np.array, variables["params"])
+        job = whole_step if options.whole else forward_backward
+        run, result = job(model, variables, clip, labels)
+        contestants = {"ours": run}
         contestants |= theirs.contestants() | {"matmul, XLA": measure.jax_matmul()}
         first_call = measure.once(contestants)
-        gradient = step(*arguments)[0]
-        difference = {
-            form: relative_difference(
-                gradient, sides.to_variables(model, theirs.result(form), name)["params"]
-            )
-            for form in theirs.forms
-        }
+        ours = result()
+        difference = {}
+        for form in theirs.forms:
+            other = sides.to_variables(model, theirs.result(form), name)["params"]
+            if options.whole:
+                other = jax.tree.map(np.subtract, other, start)
+            difference[form] = relative_difference(ours, other)
         with measure.Others(theirs.pid) as others:
             seconds = measure.in_turn(contestants, options.rounds)
     found = layers.find(model, shape)
     macs = 3 * sum(layer.macs * n for layer, n in found.items())  # forward, both gradients
     return dict(
         name=name, shape=shape, macs=macs, seconds=seconds, others=others.share,
-        first_call=first_call, difference_of="gradients", difference=difference,
+        first_call=first_call, difference=difference,
+        difference_of="changes" if options.whole else "gradients",
     )
 
 
-def our_step(model) -> Callable:
-    """(params, batch_stats, clip, labels) -> (gradient of params, new batch_stats), jitted."""
+def forward_backward(
+    model: nn.Module, variables: dict, clip: np.ndarray, labels: np.ndarray
+) -> Job:
+    """The gradient of all parameters."""
 
     def loss(params, batch_stats, clip, labels):
         variables = {"params": params, "batch_stats": batch_stats}
         (logits, _), updated = model.apply(variables, clip, train=True, mutable=["batch_stats"])
-        chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], 1)
-        return -chosen.mean(), updated["batch_stats"]
+        return cross_entropy(logits, labels), updated["batch_stats"]
 
-    return jax.jit(jax.grad(loss, has_aux=True))
+    step = jax.jit(jax.grad(loss, has_aux=True))
+    arguments = jax.device_put((variables["params"], variables["batch_stats"], clip, labels))
+    return lambda: jax.block_until_ready(step(*arguments)), lambda: step(*arguments)[0]
+
+
+def whole_step(model: nn.Module, variables: dict, clip: np.ndarray, labels: np.ndarray) -> Job:
+    """The change of all parameters."""
+    optimizer = make_optimizer("sgd", norm_weight_decay=SGD["weight_decay"], **SGD)
+    step = jax.jit(
+        make_train_step(
+            model, optimizer,
+            lambda logits, _, batch: (cross_entropy(logits, batch["label"]), {}),
+        ),
+        donate_argnums=0,
+    )
+    start = jax.tree.map(np.array, variables["params"])
+    state = create_state(jax.device_put(variables), optimizer)
+    batch, key = jax.device_put({"clip": clip, "label": labels}), jax.random.key(0)
+
+    def run():
+        nonlocal state
+        state, metrics = jax.block_until_ready(step(state, batch, np.float32(LR), key))
+
+    return run, lambda: jax.tree.map(lambda new, old: np.asarray(new) - old, state.params, start)
 
 
 def relative_difference(ours: dict, theirs: dict) -> float:

@@ -1,9 +1,9 @@
 """How figures move: steps of a schedule, each a way of holding the body and of using an arm.
 
 Half of the actions come in pairs of which any single frame looks alike: walking left and right,
-falling and getting up, dancing and crouching, waving and raising an arm, giving and taking, hitting
-and grabbing. Of each pair one is the other played backwards, or is the other held still at a moment
-drawn from its course. Standing is walking held still.
+falling and getting up, lifting and putting down, giving and taking, dancing and crouching, waving
+and raising the arms, pushing and grabbing. Of each pair one is the other played backwards, or is
+the other held still at a moment drawn from its course. Standing is walking held still.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,11 @@ WALKING_SPEED = 0.45  # heights a second
 class Step:
     """What a figure does for some seconds.
 
-    body: stand, walk left, walk right, sit, lie, bend, crouch, dance, fall or get up.
-    arm: "" or wave, raise, carry, give, take, hit, grab.
-    way: -1 or 1, the side that bending, sitting, lying, falling and the arm turn to.
-    shift: seconds by which falling, getting up, giving and taking are late.
+    body: stand, walk left, walk right, sit, lie, crouch, dance, fall or get up.
+    arm: "" or what one arm does: carry, lift, put down, give, take; or both: wave, raise, push,
+      grab.
+    way: -1 or 1, the side that sitting, lying, falling and one arm turn to.
+    shift: seconds by which what happens but once is late: falling, getting up, lifting and so on.
     """
 
     seconds: float
@@ -66,7 +67,7 @@ def act(
         share = share - share_after
         since_middle = times - (begin + end) / 2 - step.shift
         body = _body(step, since_middle, random)
-        held = _use_arm(step, since_middle, random, body)
+        held = _use_arms(step, since_middle, random, body)
         poses += share[:, None] * body
         holding += share * held
         hand = np.where(share > most, step.way > 0, hand)
@@ -82,8 +83,6 @@ def _body(step: Step, since_middle: np.ndarray, random: np.random.Generator) -> 
     """Poses (T,9) with both arms free."""
     still = np.zeros_like(since_middle)
     if step.body in ("fall", "get up"):
-        # Falling is slow enough for its two seconds of neighbours to show an upright and a lying
-        # figure; getting up is the same course backwards.
         course = since_middle if step.body == "fall" else -since_middle
         down = _ease(course / (0.9 * step.seconds) + 0.5)[:, None]
         upright = _upright(still, random)
@@ -105,11 +104,6 @@ def _body(step: Step, since_middle: np.ndarray, random: np.random.Generator) -> 
             shins=(step.way * shin, step.way * (shin + 8)), outward=False,
         )
         return one
-    if step.body == "bend":
-        lean, hang = random.uniform(75, 105), random.uniform(-12, 12, 2)
-        return pose(
-            step.way * (lean + still), hang, legs=random.uniform(-10, 10, 2), outward=False
-        )
     steps_per_second = random.uniform(0.9, 1.15)
     return _upright(steps_per_second * since_middle if "walk" in step.body else still, random)
 
@@ -129,49 +123,61 @@ def _lying(still: np.ndarray, way: int, random: np.random.Generator) -> np.ndarr
     return pose(torso + still, arms - way * 90, legs=legs - way * 90, outward=False)
 
 
-def _use_arm(
+def _use_arms(
     step: Step, since_middle: np.ndarray, random: np.random.Generator, body: np.ndarray
 ) -> np.ndarray:
-    """Moves one arm of `body` (T,9) in place, and gives what `Motion.holding` says."""
-    still = np.zeros_like(since_middle)
-    side = int(step.way > 0)
+    """Moves one arm or both of `body` (T,9) in place, and gives what `Motion.holding` says."""
+    still, held = np.zeros_like(since_middle), np.zeros_like(since_middle)
     if not step.arm:
-        return still
-    free = np.stack([body[:, UPPER_ARMS][:, side], body[:, FOREARMS][:, side]], -1)
-    if step.arm in ("wave", "raise"):
-        turns = random.uniform(1.3, 1.8) * since_middle if step.arm == "wave" else still
-        waved = 50 * np.sin(2 * np.pi * (turns + random.random()))
-        arm, held = (still + random.uniform(145, 165), 178 + waved), still
-    elif step.arm in ("hit", "grab"):
-        turns = random.uniform(1.3, 1.8) * since_middle if step.arm == "hit" else still
-        reach = 0.6 + 0.4 * np.sin(2 * np.pi * (turns + random.random()))
-        arm, held = (130 * reach - 50, 115 - 23 * reach), still
-        body[:, TORSO] += step.way * np.deg2rad(4 + 16 * reach)
+        return held
+    side = int(step.way > 0)
+    sides = ((0, -1), (1, 1))
+    if step.arm in ("wave", "raise", "push", "grab"):
+        moving = step.arm in ("wave", "push")
+        turns = random.uniform(1.3, 1.8) * since_middle if moving else still
+        course = np.sin(2 * np.pi * (turns + random.random()))
+        if step.arm in ("wave", "raise"):
+            parts = (still + random.uniform(140, 160), 178 + 50 * course)
+        else:
+            reach = 0.65 + 0.35 * course
+            parts = (130 * reach - 50, 115 - 23 * reach)
+            body[:, TORSO] += step.way * np.deg2rad(4 + 16 * reach)
+            sides = ((0, step.way), (1, step.way))
     else:
-        arm, held = _hand_over(step, since_middle, random, free)
-    body[:, UPPER_ARMS][:, side] = step.way * np.deg2rad(arm[0])
-    body[:, FOREARMS][:, side] = step.way * np.deg2rad(arm[1])
+        sides = ((side, step.way),)
+        if step.arm == "carry":
+            arm, held = still + random.uniform(22, 34), still + 1
+            parts = (arm, arm)
+        elif step.arm in ("lift", "put down"):
+            course = since_middle if step.arm == "lift" else -since_middle
+            arm, held = 20 + 140 * _ease(course / 0.9 + 0.5), still + 1
+            parts = (arm, arm)
+        else:
+            free = np.rad2deg(body[:, [UPPER_ARMS.start + side, FOREARMS.start + side]]) * step.way
+            parts, held = _hand_over(step, since_middle, random, free)
+    for number, outward in sides:
+        body[:, UPPER_ARMS.start + number] = outward * np.deg2rad(parts[0])
+        body[:, FOREARMS.start + number] = outward * np.deg2rad(parts[1])
     return held
 
 
 def _hand_over(
     step: Step, since_middle: np.ndarray, random: np.random.Generator, free: np.ndarray
-) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-    """Angles of the arm's two parts in degrees, outward, and whether it holds the object."""
-    hug = (random.uniform(-4, 8), random.uniform(-110, -95))
-    if step.arm == "carry":
-        still = np.zeros_like(since_middle)
-        return (still + hug[0], still + hug[1]), still + 1
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Angles of the arm's two parts in degrees, outward, and whether it holds the object.
+
+    free: (T,2), these angles without the object.
+    """
+    carrying = random.uniform(22, 34)
     away = _ease(since_middle / 0.08 + 0.5)  # giving: 0 before the object changes hands, 1 after
     if step.arm == "take":
         away = 1 - away
     reach = _ease(1 - np.abs(since_middle) / 0.45)
-    rest = np.rad2deg(free) * step.way
     parts = []
     for part, forward in enumerate((24, 84)):
-        course = np.where(away > 0.5, rest[:, part], hug[part])
+        course = np.where(away > 0.5, free[:, part], carrying)
         parts.append(course + reach * (forward - course))
-    return (parts[0], parts[1]), 1 - away
+    return parts, 1 - away
 
 
 def _ease(share: np.ndarray) -> np.ndarray:

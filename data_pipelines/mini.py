@@ -65,7 +65,7 @@ def write_ava(
     *,
     seed: int,
     train_videos: int = 80,
-    val_videos: int = 20,
+    val_videos: int = 24,
     seconds: int = 12,
     fps: int = 15,
     height: int = 96,

@@ -18,9 +18,8 @@ from data_pipelines.scenery import (
     shake,
 )
 
-# Body or arm of a step -> the action's name and its kind in AVA's list; ids count from 1.
+# What body or arm of a step shows it -> name and kind as in AVA's list; ids count from 1.
 ACTIONS = {
-    "bend": ("bend/bow (at the waist)", "PERSON_MOVEMENT"),
     "crouch": ("crouch/kneel", "PERSON_MOVEMENT"),
     "dance": ("dance", "PERSON_MOVEMENT"),
     "fall": ("fall down", "PERSON_MOVEMENT"),
@@ -31,14 +30,16 @@ ACTIONS = {
     "walk left": ("walk left", "PERSON_MOVEMENT"),
     "walk right": ("walk right", "PERSON_MOVEMENT"),
     "carry": ("carry/hold (an object)", "OBJECT_MANIPULATION"),
-    "raise": ("raise an arm", "PERSON_INTERACTION"),
+    "lift": ("lift/pick up", "OBJECT_MANIPULATION"),
+    "put down": ("put down", "OBJECT_MANIPULATION"),
+    "raise": ("raise the arms", "PERSON_INTERACTION"),
     "wave": ("hand wave", "PERSON_INTERACTION"),
-    "hit": ("fight/hit (a person)", "PERSON_INTERACTION"),
+    "push": ("push (another person)", "PERSON_INTERACTION"),
     "grab": ("grab (a person)", "PERSON_INTERACTION"),
-    "give": ("give/serve (an object) to (a person)", "PERSON_INTERACTION"),
-    "take": ("take (an object) from (a person)", "PERSON_INTERACTION"),
+    "hand over": ("hand over (an object)", "PERSON_INTERACTION"),
 }
 ACTION_IDS = {key: number for number, key in enumerate(ACTIONS, 1)}
+ACTION_IDS |= dict.fromkeys(("give", "take"), ACTION_IDS["hand over"])
 # In heights of a figure: from one to the other of a pair, and the radius of what they hold.
 APART, BALL = 0.62, 0.11
 
@@ -60,14 +61,14 @@ class Decks:
 
     def __init__(self, random: np.random.Generator):
         # How many act alone and whether there are two who act together.
-        self.scenes = Deck(((0, True),) * 3 + ((1, True),) * 2 + ((2, False),) * 3, random)
+        self.scenes = Deck(((0, True),) * 2 + ((1, True),) * 2 + ((2, False),) * 4, random)
         self.alone = Deck(
-            ("walk", "walk", "down", "down", "sit", "sit", "bend", "crouch", "dance", "stand"),
-            random,
+            ("walk", "walk", "down", "down", "sit", "sit", "lift", "lift", "crouch", "dance",
+             "stand"), random
         )
         self.arms = Deck(("", "wave", "wave", "raise", "raise", "carry"), random)
-        self.together = Deck(("exchange", "hit", "grab", "apart"), random)
-        self.apart = Deck(("stand", "stand", "bend", "crouch", "dance"), random)
+        self.together = Deck(("exchange", "push", "push", "grab", "grab", "apart"), random)
+        self.apart = Deck(("stand", "stand", "lift", "crouch", "dance"), random)
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def plan_scene(
     """A scene of one to three figures; each step of theirs is around whole seconds."""
     alone, together = decks.scenes.draw()
     lanes = alone + 2 * together
-    tallest = 0.75 if not alone else 0.6 if not together else 0.55
+    tallest = 0.75 if not alone else 0.6 if not together else 0.5
     size = random.uniform(0.85, 1) * tallest * height
     groups = []
     lane_width = width / lanes
@@ -131,6 +132,7 @@ def plan_scene(
         groups.append([(middle + side * WALKING_SPEED * size, steps)])
     if together:
         middle = (first + 1 + random.uniform(-0.08, 0.08)) * lane_width
+        middle += (2 * first - 1) * alone * 0.15 * lane_width  # room for the third
         both = _together(decks, random, seconds)
         groups.append([
             (middle + way * size * APART / 2, steps)
@@ -192,56 +194,64 @@ def stage(
 def _alone(decks: Decks, random: np.random.Generator, seconds: int) -> tuple[list[Step], float]:
     """Steps of a figure that keeps to itself; -1 or 1, on which side of its lane it begins."""
     side = first_side = int(random.choice([-1, 1]))
-    steps, done = [], 0
-    while done <= seconds:
-        way, arm_way = (int(way) for way in random.choice([-1, 1], 2))
-        kind = decks.alone.draw()
+    steps: list[Step] = []
+    while sum(step.seconds for step in steps) <= seconds:
+        way, kind = int(random.choice([-1, 1])), decks.alone.draw()
         if kind == "down":
-            shifts = random.uniform(-0.08, 0.08, 2)
-            new = [Step(1, "fall", way=way, shift=shifts[0]), Step(1, "lie", way=way),
-                   Step(1, "get up", way=way, shift=shifts[1])]
-        elif kind in ("walk", "stand", "sit"):
-            body = kind
-            if kind == "walk":
-                body, side = ("walk right", 1) if side < 0 else ("walk left", -1)
-            arm = decks.arms.draw()
-            new = [Step(2, body, arm, way if kind == "sit" else arm_way)]
+            steps += [
+                Step(1, "fall", way=way, shift=random.uniform(-0.08, 0.08)),
+                Step(1, "lie", way=way),
+                Step(1, "get up", way=way, shift=random.uniform(-0.08, 0.08)),
+            ]
+        elif kind == "lift":
+            steps += _lift(random, way)
+        elif kind == "walk":
+            body, side = ("walk right", 1) if side < 0 else ("walk left", -1)
+            steps.append(Step(2, body, decks.arms.draw(), way))
         else:
-            new = [Step(2, kind, way=way)]
-        steps += new
-        done += sum(step.seconds for step in new)
+            arm = decks.arms.draw() if kind in ("stand", "sit") else ""
+            steps.append(Step(2, kind, arm, way))
     return steps, first_side
+
+
+def _lift(random: np.random.Generator, way: int) -> list[Step]:
+    """Lifting and putting down, in either order."""
+    arms = ("lift", "put down")[:: int(random.choice([-1, 1]))]
+    return [Step(1, "stand", arm, way, random.uniform(-0.08, 0.08)) for arm in arms]
 
 
 def _together(decks: Decks, random: np.random.Generator, seconds: int) -> list[list[Step]]:
     """Steps of the left and of the right one of two figures that face each other."""
-    both, done = ([], []), 0
-    while done <= seconds:
-        kind = decks.together.draw()
-        actor = int(random.integers(2))
+    both: list[list[Step]] = [[], []]
+    while sum(step.seconds for step in both[0]) <= seconds:
+        kind, first = decks.together.draw(), int(random.integers(2))
+        ways = (1, -1) if first == 0 else (-1, 1)  # of the first figure and of the other
         if kind == "exchange":
-            new = [[Step(1, "stand", "carry")], [Step(1, "stand")]]
-            for one, other in (("give", "take"), ("take", "give")):
-                shift = random.uniform(-0.08, 0.08)
-                new[0].append(Step(1, "stand", one, shift=shift))
-                new[1].append(Step(1, "stand", other, shift=shift))
+            shifts = random.uniform(-0.08, 0.08, 2)
+            new = [
+                [Step(1, "stand", arm, way, shift)
+                 for arm, shift in zip(arms, (0, *shifts), strict=True)]
+                for arms, way in zip((("carry", "give", "take"), ("", "take", "give")), ways,
+                                     strict=True)
+            ]
         elif kind == "apart":
-            new = []
-            for _ in range(2):
-                body = decks.apart.draw()
-                new.append([Step(2, body, decks.arms.draw() if body == "stand" else "")])
-            if new[0][0].arm == new[1][0].arm == "carry":
-                continue  # a pair shares one thing
+            new = [_apart(decks, random, -ways[0], True), _apart(decks, random, -ways[1], False)]
         else:
-            new = [[Step(2, "stand", kind)], [Step(2, "stand")]]
-        for figure, way in ((actor, 1 if actor == 0 else -1), (1 - actor, -1 if actor == 0 else 1)):
-            part = new[0] if figure == actor else new[1]
-            both[figure].extend(
-                Step(s.seconds, s.body, s.arm, -way if s.body == "bend" else way, s.shift)
-                for s in part
-            )
-        done += sum(step.seconds for step in new[0])
-    return list(both)
+            new = [[Step(2, "stand", kind, ways[0])], [Step(2, "stand")]]
+        both[first] += new[0]
+        both[1 - first] += new[1]
+    return both
+
+
+def _apart(decks: Decks, random: np.random.Generator, way: int, thing: bool) -> list[Step]:
+    """What one of two does for itself for two seconds; `thing`: it may have the one they share."""
+    kind = decks.apart.draw()
+    while kind == "lift" and not thing:
+        kind = decks.apart.draw()
+    if kind == "lift":
+        return _lift(random, way)
+    arm = decks.arms.draw() if kind == "stand" else ""
+    return [Step(2, kind, arm if thing or arm != "carry" else "", way)]
 
 
 class Labelled(NamedTuple):

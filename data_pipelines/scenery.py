@@ -21,7 +21,7 @@ class Actor:
 
 @dataclass(frozen=True)
 class Thing:
-    """What figures hold and hand over: a ball at `places` (T,2) with `radii` (T,) in pixels."""
+    """What figures hold: a ball with a dark rim at `places` (T,2), `radii` (T,) in pixels."""
 
     places: np.ndarray
     radii: np.ndarray
@@ -120,7 +120,8 @@ def pictures(
         for thing in things:
             if thing.radii[number] > 0.3:
                 place = thing.places[number] + offset
-                draw_capsule(picture, place, place, thing.radii[number], thing.colour)
+                draw_capsule(picture, place, place, thing.radii[number], thing.colour * 0.1)
+                draw_capsule(picture, place, place, 0.72 * thing.radii[number], thing.colour)
         for box, colour in room.front:
             left, top, right, bottom = (box + [*offset, *offset]).round().astype(int).clip(0)
             picture[top:bottom, left:right] = colour

@@ -204,6 +204,8 @@ def cli(argv: Sequence[str] | None = None) -> None:
         sys.exit(0)
     logging.set_verbosity(logging.INFO)
     python_logging.getLogger("jax").setLevel(python_logging.WARNING)
+    # It repeats, at the end, what went wrong in each of several writes at once.
+    python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
     logging.get_absl_logger().addFilter(_is_ours)
     try:
         specs, rest = take_flag("config", argv)

@@ -53,12 +53,12 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
       OSError: where a checkpoint cannot be written; those before stay complete.
     """
     check_training(config)
+    model = build_model(config, group_size=config.norm.group_size)
+    optimizer = _optimizer(config)
     task, mesh = TASKS[config.task], data_mesh()
     examples, class_names = task.training_examples(config, workdir)
     order = _order(config, examples)
     per_epoch, epochs = order.steps_per_epoch, config.train.epochs
-    model = build_model(config, group_size=config.norm.group_size)
-    optimizer = _optimizer(config)
     checkpoints = Checkpoints(
         workdir, keep_last=config.train.keep_last, keep_best=config.train.keep_best
     )
@@ -90,9 +90,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         donate_argnums=0, out_shardings=(replicated(mesh), replicated(mesh)),
     )
     predict = _predictor(model, mesh)
-    precise_step = jax.jit(
-        make_precise_step(model), out_shardings=(replicated(mesh), replicated(mesh))
-    )
+    precise_step = jax.jit(make_precise_step(model), out_shardings=replicated(mesh))
     precise = (
         config.norm.precise and bool(state.batch_stats) and not config.model.get("frozen_norm")
     )
@@ -157,8 +155,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                     break
             checkpoints.wait()
     finally:
-        writers.close()
         checkpoints.close()
+        writers.close()
     if saved < epochs * per_epoch or interruption.asked:
         logging.info("stopped at step %d; the same command goes on from there", saved)
         return {}

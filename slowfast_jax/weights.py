@@ -71,7 +71,9 @@ def read_weights(
         raise FileNotFoundError(f"weights {path} do not exist")
     checkpoint = strip_names(read_checkpoint(path), strip)
     check_origin(path, checkpoint, config, skip)
-    variables, _ = fit(checkpoint, shapes, skip=skip, init=init, source=str(path))
+    variables, report = fit(checkpoint, shapes, skip=skip, init=init, source=str(path))
+    if report.skipped:
+        logging.info("not from %s but at their start: %s", path, ", ".join(report.skipped))
     return variables, list(checkpoint.metadata.get("class_names", []))
 
 

@@ -85,7 +85,7 @@ def test_detected_boxes_are_tested_at_annotated_moments(root):
     assert len(found.ground_truth.keyframes) == 3  # what was not detected is missed
     assert [path.name for path in found.files] == ["people.csv", "test.csv"]
     write(root / "people.csv", rows[2:], HEADER.replace("action", "score"))
-    with pytest.raises(ConfigError, match=r"people\.csv, as c at 1\.5, is one of .*test\.c"):
+    with pytest.raises(ConfigError, match=r"people\.csv, as c at 1\.5, is one of .*test\.csv"):
         find_keyframes(config_of(root, test_detections=("people.csv",)), None, "test")
 
 
@@ -109,7 +109,7 @@ def test_mistakes(root):
     (root / "train.csv").unlink()
     with pytest.raises(FileNotFoundError, match=r"train\.csv: no such table"):
         find_keyframes(config_of(root), None, "train")
-    with pytest.raises(ConfigError, match=r"train\.csv\): set config.data.root, or config.c"):
+    with pytest.raises(ConfigError, match=r"train\.csv\): set config.data.root, or config.class_"):
         find_keyframes(config_of(root), None, "test")
 
 
@@ -127,7 +127,7 @@ def test_a_table_is_learnt_and_tested(root):
     assert json.loads((root / "run/results.json").read_text())["fingerprint"]["videos_used"] == 3
     write(root / "train.csv", [row.replace("stand", "get up") for row in TRAIN])
     write(root / "test.csv", [row.replace("stand", "get up") for row in TEST])
-    with pytest.raises(ConfigError, match=r"class 1 .*network is 'sit', .*test\.csv is 'get up'"):
+    with pytest.raises(ConfigError, match=r"class 1 of the network is .sit., .*get up."):
         evaluate(config, root / "run2", checkpoint)
 
 

@@ -6,10 +6,13 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from data_pipelines import mini
+from slowfast_jax.config import load_config
 from slowfast_jax.models import zoo
 from slowfast_jax.models.blocks import ConvNorm
+from tests.shared import ROOT
 
 traces: list[tuple[int, ...]] = []  # shape of every clip batch the network was traced with
 
@@ -112,3 +115,12 @@ def write_colours(directory: Path, *, train: int = 12, val: int = 8) -> None:
             rows += f"{name} {label}\n"
         (directory / f"{split}.csv").write_text(rows)
     (directory / "test.csv").write_text((directory / "val.csv").read_text())
+
+
+def training_config(data: Path, **fields) -> ConfigDict:
+    """tests/recipes/tiny.py on the videos in `data`; fields: train__epochs=2 and so on."""
+    config = load_config(f"{ROOT}/tests/recipes/tiny.py")
+    config.data.root = config.data.path_prefix = str(data)
+    with config.unlocked():
+        config.update_from_flattened_dict({k.replace("__", "."): v for k, v in fields.items()})
+    return config

@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 
 Batch = Mapping[str, jax.Array]
-# (params, batch_stats, seen, batch) -> (batch_stats, seen)
-PreciseStep = Callable[[Any, Any, jax.Array, Batch], tuple[Any, jax.Array]]
+# (params, batch_stats, seen, batch) -> batch_stats
+PreciseStep = Callable[[Any, Any, float, Batch], Any]
 
 
 def make_precise_step(model: nn.Module) -> PreciseStep:
-    """`step(params, batch_stats, seen, batch) -> (batch_stats, seen)`, to be jitted by the caller.
+    """`step(params, batch_stats, seen, batch) -> batch_stats`, to be jitted by the caller.
 
     The batch goes into the statistics of `seen` elements before it; with `seen` 0 it replaces
     them. Batches count by their size.
@@ -27,7 +27,7 @@ def make_precise_step(model: nn.Module) -> PreciseStep:
     The step raises ValueError for a model whose batch norms are frozen or that has none.
     """
 
-    def step(params: Any, batch_stats: Any, seen: jax.Array, batch: Batch):
+    def step(params: Any, batch_stats: Any, seen: float, batch: Batch):
         _, updated = model.apply(
             {"params": params, "batch_stats": batch_stats},
             batch["clip"],
@@ -51,7 +51,7 @@ def make_precise_step(model: nn.Module) -> PreciseStep:
             return {k: v.astype(old[k].dtype) for k, v in merged.items()}
 
         moments = updated["batch_moments"]
-        return jax.tree.map(merge, batch_stats, moments, is_leaf=_is_norm), seen + size
+        return jax.tree.map(merge, batch_stats, moments, is_leaf=_is_norm)
 
     return step
 
@@ -63,10 +63,11 @@ def precise_batch_stats(
 
     Raises ValueError where there is no batch.
     """
-    start = seen = jnp.zeros(())
-    for batch in batches:
-        batch_stats, seen = step(params, batch_stats, seen, batch)
-    if seen is start:
+    seen = 0
+    for batch in batches:  # counted here: an array from the device would be compiled for anew
+        batch_stats = step(params, batch_stats, float(seen), batch)
+        seen += batch["clip"].size
+    if not seen:
         raise ValueError("precise batch-norm statistics need at least one batch; got none")
     return batch_stats
 

@@ -39,7 +39,8 @@ def make_train_step(
       clip_norm, clip_value: see `clip_gradients`; 0: no limit.
       train_only: a regular expression over whole paths of parameters ("head/projection/.*").
         Parameters it does not match keep their values, weight decay included, and need no
-        gradient; running statistics go on. "": all are trained.
+        gradient; running statistics go on (with the classifier alone: the original's
+        DETACH_FINAL_FC). "": all are trained.
 
     The step's arguments are `lr`, a scalar, and `key`, the same random key for every step: the
     number of the step is folded in for dropout.

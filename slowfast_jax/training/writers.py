@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,10 @@ class Writers:
                 self._board.add_scalar(f"{split}/{name}", value, step)
 
     def close(self) -> None:
-        self._file.close()
-        self._board.close()
+        """Never raises: what was to be told of a full disk, `write` told."""
+        for file in (self._file, self._board):
+            with suppress(OSError):
+                file.close()
 
 
 def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:

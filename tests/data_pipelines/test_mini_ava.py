@@ -27,7 +27,7 @@ def small(tmp_path_factory):
 @pytest.fixture(scope="module")
 def val_scenes():
     """The validation scenes of `write_ava(seed=0)` and their detections."""
-    return [(s, mini_ava.detect(s, random)) for s, random in plan_scenes(20, [0, 1], **SIZE)]
+    return [(s, mini_ava.detect(s, random)) for s, random in plan_scenes(24, [0, 1], **SIZE)]
 
 
 def lines(folder, name: str) -> list[str]:
@@ -53,12 +53,12 @@ def test_files(small):
     assert all(re.fullmatch(BOX + r",,0\.\d{6}", row) for row in lines(small, DETECTIONS["val"]))
     listed = lines(small, "ava_action_list_v2.2.pbtxt")
     assert listed[:5] == [
-        "label {", '  name: "bend/bow (at the waist)"', "  label_id: 1",
+        "label {", '  name: "crouch/kneel"', "  label_id: 1",
         "  label_type: PERSON_MOVEMENT", "}",
     ]
     evaluated = lines(small, "ava_action_list_v2.2_for_activitynet_2019.pbtxt")
     assert evaluated[-4:] == [
-        "item {", '  name: "take (an object) from (a person)"', f"  id: {len(ACTIONS)}", "}",
+        "item {", '  name: "hand over (an object)"', f"  id: {len(ACTIONS)}", "}",
     ]
 
 
@@ -80,7 +80,7 @@ def test_same_seed_gives_the_same_data(small, tmp_path):
 def test_the_whole_set_is_quick_to_make(tmp_path):
     start = time.process_time()
     write_ava(tmp_path, seed=0, train_videos=1, val_videos=1)
-    assert (time.process_time() - start) * 40 < 60  # 80 videos; a third of it on a free machine
+    assert (time.process_time() - start) * 52 < 60  # 104 videos; half of it on a free machine
     assert sum(path.stat().st_size for path in (tmp_path / "videos").iterdir()) < 400_000
 
 
@@ -101,12 +101,12 @@ def test_figures_are_where_the_boxes_are(small):
 def test_every_action_is_there_often_enough(val_scenes):
     rows = [row for scene, _ in val_scenes for row in mini_ava.annotate(scene)]
     counts = Counter(action for row in rows for action in row.ids)
-    assert min(counts[action] for action in ACTION_IDS.values()) >= 15
-    bodies = {ACTION_IDS[k] for k in list(ACTIONS)[:10]}
+    assert set(counts) == set(range(1, len(ACTIONS) + 1)) and min(counts.values()) >= 15
+    bodies = set(range(1, 10))
     assert all(len(bodies & set(row.ids)) == 1 for row in rows)
     assert 0.3 < np.mean([len(row.ids) > 1 for row in rows]) < 0.8
-    for one, other in (("give", "take"), ("fall", "get up"), ("wave", "raise"), ("hit", "grab")):
-        one, other = counts[ACTION_IDS[one]], counts[ACTION_IDS[other]]
+    for pair in (("lift", "put down"), ("fall", "get up"), ("wave", "raise"), ("push", "grab")):
+        one, other = (counts[ACTION_IDS[key]] for key in pair)
         assert max(one, other) < 1.7 * min(one, other)
     boxes = np.stack([row.box for row in rows])
     assert boxes.min() >= 0 and boxes.max() <= 1

@@ -1,0 +1,82 @@
+"""What cannot be trained is refused before anything begins, as an error of the config."""
+
+import importlib
+
+import pytest
+from absl import flags
+
+from configs import ava, kinetics
+from slowfast_jax import main
+from slowfast_jax.config import ConfigError, check_training, load_config
+from slowfast_jax.models import zoo
+from slowfast_jax.train import train
+from tests.shared import ROOT
+from tests.tiny import norm_entry, training_config
+
+TINY = f"--config={ROOT}/tests/recipes/tiny.py"
+WORKDIR = "--workdir=nowhere"
+
+
+@pytest.fixture(autouse=True)
+def tiny_norm(monkeypatch, tmp_path):
+    monkeypatch.setitem(zoo.ZOO, "test/tiny_norm", norm_entry())
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ([TINY], "--mode=train needs --workdir"),
+    ([TINY, WORKDIR, "--weights=a.pyth"], "to start from are --config.train.init_from.path"),
+    (["--config=kinetics/x3d_xs", WORKDIR], "no config.train: a published model.*take a recipe"),
+    ([TINY, WORKDIR, "--noconfig.train.enable"], "config.train.enable is False"),
+    ([f"--config={ROOT}/configs/kinetics.py:c2_i3d_8x8_r50", WORKDIR], "how released weights are"),
+    ([f"--config={ROOT}/configs/ssv2.py:mini", WORKDIR], "data.format is ssv2.*trains on kinetics"),
+    ([TINY, WORKDIR, "--config.data.format=kinetcs"], "data.format is kinetcs.*trains on kinetics"),
+    ([TINY, WORKDIR, "--config.train.batch_size=3"], "a multiple of config.norm.group_size, 2"),
+    ([TINY, WORKDIR, "--config.multigrid.long_cycle"], "does not train in cycles"),
+    ([TINY, WORKDIR, "--config.optimizer.name=sdg"], "optimizer.name is 'sdg', expected sgd"),
+    ([TINY, WORKDIR, "--config.schedule.name=cosin"], "config.schedule.name is 'cosin'"),
+    ([TINY, WORKDIR, "--config.train.loss=cross"], "train.loss is cross, expected cross_entropy"),
+])
+def test_what_cannot_be_trained(arguments, message, tmp_path, capsys):
+    values = flags.FlagValues()
+    main.define_flags(values)
+    config, _ = main.parse(["main", *arguments], values)
+    with pytest.raises(ConfigError, match=message):
+        main.train(config, values)
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("train.batch_size", 0), ("train.epochs", 0), ("train.eval_period", -1),
+    ("train.checkpoint_period", -1), ("train.checkpoint_steps", -5), ("train.keep_last", 0),
+    ("train.keep_best", -1), ("train.log_period", 0), ("train.max_broken", 1.5),
+    ("train.threads", 0), ("norm.group_size", 0), ("norm.precise_batches", 0),
+    ("schedule.end_lr", 1.0), ("schedule.warmup_epochs", -1.0), ("test.batch_size", 0),
+    ("protocol.crops", 9),
+])
+def test_values_that_make_no_sense(field, value, tmp_path):
+    config = training_config(tmp_path, **{field.replace(".", "__"): value})
+    with pytest.raises(ConfigError, match=rf"{field} is {value}, expected"):
+        check_training(config)
+
+
+def test_augmentation_is_not_left_out_silently(tmp_path):
+    config = training_config(tmp_path)
+    with config.unlocked(), config.augment.unlocked():
+        config.augment.mixup = 0.8
+    with pytest.raises(ConfigError, match="config.augment has mixup"):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("module", [ava, kinetics], ids=["ava", "kinetics"])
+def test_every_recipe_trains_or_says_why_not(module):
+    stem = module.__name__.rpartition(".")[2]
+    refused = set()
+    for variant in importlib.import_module(f"configs.{stem}").VARIANTS:
+        config = load_config(f"{ROOT}/configs/{stem}.py:{variant}")
+        try:
+            check_training(config)
+        except ConfigError:
+            refused.add(variant)
+    assert all("c2_" in v or "multigrid" in v for v in refused), refused
+    assert all(v in refused for v in module.VARIANTS if v.startswith("c2_"))
