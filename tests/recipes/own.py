@@ -16,6 +16,7 @@ def get_config(variant: str = "") -> ConfigDict:
         common.base(data=own.DATA, task="detection", loss="bce_logits"),
         *own.FINE_TUNED,
         common.network(NAME, **own.BOXES),
+        common.pretrained("", "head/.*"),
         {
             "data": {"jitter": (18, 20)},
             "test": {"batch_size": 4},
