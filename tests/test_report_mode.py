@@ -12,6 +12,7 @@ from absl import flags
 from PIL import Image
 
 from data_pipelines import mini
+from data_pipelines.mini_ava import ACTION_IDS
 from data_pipelines.video import probe, read_frames
 from slowfast_jax import main
 from slowfast_jax.annotate import GREEN, GREY, RED
@@ -24,7 +25,7 @@ from tests.shared import ROOT
 from tests.test_report import Page
 
 SECONDS, FPS, HEIGHT, WIDTH = 5, 10, 60, 90
-STAND = 8  # the action that all do, by the detections below
+STAND = ACTION_IDS["stand"]
 
 
 def options(workdir, **values):
