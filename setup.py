@@ -27,7 +27,7 @@ setup(
         "ml-collections>=1.0",
         "clu>=0.0.12",
         "absl-py>=2.1",
-        "av>=15.0",
+        "av>=17.0",
         "pillow>=11.0",
         "rich>=13.0",
         "tensorboardX>=2.6",

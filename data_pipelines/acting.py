@@ -14,7 +14,7 @@ import numpy as np
 from data_pipelines.figures import ANGLES, FOREARMS, TORSO, UPPER_ARMS, pose
 
 CHANGE = 0.3  # seconds from one step to the next
-WALKING_SPEED = 0.45  # heights a second
+WALKING_SPEED = 0.4  # heights a second
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _body(step: Step, since_middle: np.ndarray, random: np.random.Generator) -> 
         return _lying(still, step.way, random)
     if step.body in ("crouch", "dance"):
         turns = random.uniform(1.2, 1.7) * since_middle if step.body == "dance" else still
-        depth = 0.65 + 0.35 * np.sin(2 * np.pi * (turns + random.random()))
+        depth = 0.75 + 0.25 * np.sin(2 * np.pi * (turns + random.random()))
         lean, arm = random.uniform(-4, 4), random.uniform(10, 30)
         legs = random.uniform(68, 78) * depth
         return pose(lean, (arm, arm), legs=(legs, legs), shins=(-legs, -legs))

@@ -64,7 +64,7 @@ def write_ava(
     directory: str | os.PathLike,
     *,
     seed: int,
-    train_videos: int = 80,
+    train_videos: int = 160,
     val_videos: int = 24,
     seconds: int = 12,
     fps: int = 15,

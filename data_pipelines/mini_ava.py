@@ -41,7 +41,7 @@ ACTIONS = {
 ACTION_IDS = {key: number for number, key in enumerate(ACTIONS, 1)}
 ACTION_IDS |= dict.fromkeys(("give", "take"), ACTION_IDS["hand over"])
 # In heights of a figure: from one to the other of a pair, and the radius of what they hold.
-APART, BALL = 0.62, 0.11
+APART, BALL = 0.62, 0.13
 
 
 class Deck:
@@ -66,7 +66,7 @@ class Decks:
             ("walk", "walk", "down", "down", "sit", "sit", "lift", "lift", "crouch", "dance",
              "stand"), random
         )
-        self.arms = Deck(("", "wave", "wave", "raise", "raise", "carry"), random)
+        self.arms = Deck(("", "wave", "wave", "raise", "raise", "carry", "carry"), random)
         self.together = Deck(("exchange", "push", "push", "grab", "grab", "apart"), random)
         self.apart = Deck(("stand", "stand", "lift", "crouch", "dance"), random)
 
@@ -127,7 +127,7 @@ def plan_scene(
     for number in range(alone):
         lane = number + 2 * (together and number >= first)
         middle = (lane + 0.5 + random.uniform(-0.08, 0.08)) * lane_width
-        middle = np.clip(middle, 0.62 * size, width - 0.62 * size)
+        middle = np.clip(middle, 0.72 * size, width - 0.72 * size)
         steps, side = _alone(decks, random, seconds)
         groups.append([(middle + side * WALKING_SPEED * size, steps)])
     if together:
@@ -196,7 +196,9 @@ def _alone(decks: Decks, random: np.random.Generator, seconds: int) -> tuple[lis
     side = first_side = int(random.choice([-1, 1]))
     steps: list[Step] = []
     while sum(step.seconds for step in steps) <= seconds:
-        way, kind = int(random.choice([-1, 1])), decks.alone.draw()
+        kind = decks.alone.draw()
+        # Who sits or lies takes room, and there is some towards the middle of the lane.
+        way = -side if kind in ("sit", "down") else int(random.choice([-1, 1]))
         if kind == "down":
             steps += [
                 Step(1, "fall", way=way, shift=random.uniform(-0.08, 0.08)),

@@ -173,7 +173,8 @@ def upright_picture(
     frame: av.VideoFrame, orientation: tuple[bool, bool, bool], transform: Transform | None
 ) -> np.ndarray:
     """uint8 (H,W,3) RGB, upright, transformed if asked."""
-    picture = frame.to_ndarray(format="rgb24")
+    # Threads of the conversion would take the cores from the decoder and from the network.
+    picture = frame.to_ndarray(format="rgb24", threads=1)
     transpose, flip_rows, flip_columns = orientation
     if transpose:
         picture = picture.transpose(1, 0, 2)
