@@ -2,13 +2,16 @@
 
 A row of boxes is `video,time,x1,y1,x2,y2,action,person`, time in whole seconds of the film, corners
 as fractions of the frame, actions counted from 1 and empty where there is none. A file of predicted
-boxes has the detector's score in the last column. Only the seconds 902 to 1798 are annotated;
-frames, and films as they are usually cut, begin at second 900.
+boxes has the detector's score in the last column; one named .pkl is a pickle of arrays, see
+proposals.py. Only the seconds 902 to 1798 are annotated; frames, and films as they are usually cut,
+begin at second 900.
 """
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from data_pipelines.frame_lists import read_charades
 from data_pipelines.frames import FrameFiles
@@ -26,6 +29,7 @@ from data_pipelines.keyframes import (
     read_rows,
 )
 from data_pipelines.labels import pbtxt_items
+from data_pipelines.proposals import SUFFIX, read_proposals
 
 __all__ = [
     "Keyframe", "Source", "find_sources", "keyframes", "read_boxes", "read_exclusions",
@@ -55,15 +59,23 @@ def read_boxes(
     then the person's number is taken for a score, which drops person 0 there and changes nothing,
     and is warned of.
 
+    The boxes of a pickle have no actions. As in MMAction2 and PaddleVideo, of a moment where no
+    score reaches the threshold the best box is kept. Unlike there, a moment that the pickle lacks
+    has no predicted box (there it is the whole frame), and in training a box that lies on an
+    annotated one does not get its actions: it is a person who does nothing, or with `train.loss` of
+    "bce_positive_rows" nobody.
+
     Args:
         annotated: files whose last column, if any, is ignored.
-        predicted: files of which rows whose score is below `score_threshold` are left out.
+        predicted: files of which rows whose score is below `score_threshold` are left out; tables,
+            or pickles named .pkl.
         seconds: the first that may occur and the one past the last.
         every: keep only seconds that are multiples of this (4 to evaluate during training).
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a row that cannot be read, with file, line and reason; no boxes at all.
+        ValueError: a row that cannot be read, with file, line (of a pickle: key) and reason; no
+            boxes at all.
     """
     counts = {"rows": 0}
 
@@ -71,7 +83,10 @@ def read_boxes(
         for path in annotated:
             yield from _rows(path, None, num_classes, seconds, every, counts)
         for path in predicted:
-            yield from _rows(path, score_threshold, num_classes, seconds, every, counts)
+            if Path(path).suffix == SUFFIX:
+                yield from _proposals(path, score_threshold, seconds, every, counts)
+            else:
+                yield from _rows(path, score_threshold, num_classes, seconds, every, counts)
 
     moments = collect(rows())
     if not moments:
@@ -166,17 +181,46 @@ def _rows(
             compared, score = score_of(line, columns[7])
             if compared < score_threshold:
                 continue
-        time = read_number(path, line, "time", columns[1])
-        if not (time.is_integer() and seconds[0] <= time < seconds[1]):
-            raise ValueError(
-                f"{path}:{line}: time is {columns[1]!r}; expected a whole second within "
-                f"{seconds[0]}..{seconds[1] - 1} (data.keyframe_seconds)"
-            )
+        time = _second(path, line, columns[1], seconds)
         if time % every:
             continue
         box = read_box(path, line, columns[2:6], predicted)
         label = _label(path, line, columns[6], num_classes)
         yield Row(path, line, columns[0], time, ",".join(columns[2:6]), box, label, score)
+
+
+def _proposals(
+    path: PathLike,
+    score_threshold: float,
+    seconds: tuple[int, int],
+    every: int,
+    counts: dict[str, int],
+) -> Iterator[Row]:
+    """Rows of a pickle of predicted boxes; coordinates are written as in AVA's tables."""
+    for key, video, second, boxes in read_proposals(path):
+        counts["rows"] += len(boxes)
+        time = _second(path, key, second, seconds)
+        if time % every:
+            continue
+        scores = boxes[:, 4]
+        wrong = scores[~((scores >= 0) & (scores <= 1))]
+        if len(wrong):
+            raise ValueError(f"{path}:{key}: score is {wrong[0]:g}; expected it within 0..1")
+        for *corners, score in boxes[scores >= min(score_threshold, scores.max(initial=0))]:
+            texts = [np.format_float_positional(corner, min_digits=3) for corner in corners]
+            box = read_box(path, key, texts, predicted=True)
+            yield Row(path, key, video, time, ",".join(texts), box, None, float(score))
+
+
+def _second(path: PathLike, line: int | str, text: str, seconds: tuple[int, int]) -> float:
+    """The time of a keyframe, checked to be one of the seconds that there are."""
+    time = read_number(path, line, "time", text)
+    if not (time.is_integer() and seconds[0] <= time < seconds[1]):
+        raise ValueError(
+            f"{path}:{line}: time is {text!r}; expected a whole second within "
+            f"{seconds[0]}..{seconds[1] - 1} (data.keyframe_seconds)"
+        )
+    return time
 
 
 def _label(path: PathLike, line: int, text: str, num_classes: int) -> int | None:

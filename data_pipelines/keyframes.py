@@ -57,7 +57,7 @@ class Row(NamedTuple):
     """A row of a table: a box and at most one of its classes."""
 
     path: PathLike
-    line: int
+    line: int | str  # a number, or the key in a pickle
     video: str
     time: float
     text: str  # of the coordinates
@@ -70,7 +70,7 @@ class Moment(NamedTuple):
     """The boxes of one moment, by the text of their coordinates, and where the first one stands."""
 
     path: PathLike
-    line: int
+    line: int | str
     boxes: dict[str, tuple[tuple[float, ...], list[int], float]]  # box, classes, score
 
 
@@ -99,7 +99,7 @@ def read_rows(path: PathLike) -> Iterator[tuple[int, list[str]]]:
             raise ValueError(f"{path}: is not a csv file in UTF-8 ({error})") from error
 
 
-def read_number(path: PathLike, line: int, name: str, text: str) -> float:
+def read_number(path: PathLike, line: int | str, name: str, text: str) -> float:
     """The number in a column."""
     try:
         number = float(text)
@@ -111,7 +111,7 @@ def read_number(path: PathLike, line: int, name: str, text: str) -> float:
 
 
 def read_box(
-    path: PathLike, line: int, texts: list[str], predicted: bool
+    path: PathLike, line: int | str, texts: list[str], predicted: bool
 ) -> tuple[float, float, float, float]:
     """x1, y1, x2, y2 from their columns, checked to be a box within the frame."""
     overhang = PREDICTED_OVERHANG if predicted else ANNOTATED_OVERHANG

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from absl import flags
 
+from data_pipelines import via
 from data_pipelines.mini_own import write_own
 from data_pipelines.own_boxes import find_actions, read_tables
 from data_pipelines.video import probe
@@ -42,7 +43,7 @@ def folder(tmp_path_factory):
     known = set(find_actions([data / "train.csv"]))
     header, *rows = read(data / "test.csv")
     write(data / "test.csv", [header, *(row for row in rows if row[6] in known)])
-    write_via(folder / "via.csv", read(data / "train.csv")[1:])
+    write_via(folder / "via.json", read(data / "train.csv")[1:])
     (data / "train.csv").rename(folder / "expected.csv")
     shutil.copy(data / "videos/val_000.mp4", folder / "new.mp4")
     header, *rows = read(data / "people.csv")
@@ -69,24 +70,26 @@ def write(path, rows):
 
 
 def write_via(path, rows):
-    """The export of VIA 3: pixels, and the actions of a box in one attribute."""
+    """A project of VIA 3: rectangles in pixels, their actions chosen among options."""
+    videos = sorted({row[0] for row in rows})
+    actions = sorted({row[6] for row in rows})
     said = {}
     for video, time, x1, y1, x2, y2, action, _ in rows:
         said.setdefault((video, time, x1, y1, x2, y2), []).append(action)
-    with open(path, "w", newline="") as file:
-        file.write(
-            "# Exported using VGG Image Annotator\n# SHAPE_ID = {\"POINT\":1,\"RECTANGLE\":2}\n"
-            "# CSV_HEADER = metadata_id,file_list,flags,temporal_coordinates,spatial_coordinates,"
-            "metadata\n\n"
-        )
-        table = csv.writer(file)
-        for number, ((video, time, *box), actions) in enumerate(said.items()):
-            x1, y1, x2, y2 = (float(edge) for edge in box)
-            shape = [2, x1 * 64, y1 * 48, (x2 - x1) * 64, (y2 - y1) * 48]
-            table.writerow([
-                f"1_{number:08d}", json.dumps([f"{video}.mp4"]), 0, json.dumps([float(time)]),
-                json.dumps(shape), json.dumps({"1": ", ".join(actions)}),
-            ])
+    metadata = {}
+    for number, ((video, time, *box), chosen) in enumerate(said.items()):
+        x1, y1, x2, y2 = (float(edge) for edge in box)
+        metadata[f"1_{number:08d}"] = {
+            "vid": str(videos.index(video)), "flg": 0, "z": [float(time)],
+            "xy": [2, x1 * 64, y1 * 48, (x2 - x1) * 64, (y2 - y1) * 48],
+            "av": {"1": ",".join(str(actions.index(action)) for action in chosen)},
+        }
+    path.write_text(json.dumps({
+        "file": {str(i): {"fid": i, "fname": f"{video}.mp4"} for i, video in enumerate(videos)},
+        "view": {str(i): {"fid_list": [i]} for i in range(len(videos))},
+        "attribute": {"1": {"aname": "action", "type": 2, "options": dict(enumerate(actions))}},
+        "metadata": metadata,
+    }))
 
 
 def run(folder, command):
@@ -108,11 +111,12 @@ def run(folder, command):
 
 def test_the_document(folder, monkeypatch):
     """In its order; a test for each command could not go on from the one before."""
-    convert, python = SCRIPTS
-    training, testing, reporting, predicting = COMMANDS
+    (python,) = SCRIPTS
+    converting, training, testing, reporting, predicting = COMMANDS
     monkeypatch.chdir(folder)
 
-    exec(convert, {})
+    assert converting[:3] == ["python", "-m", "data_pipelines.via"]
+    assert via.cli(converting[3:]) == 0
     videos = folder / "DATA/videos"
     ours, expected = (
         read_tables([folder / table], folder=videos)[0]

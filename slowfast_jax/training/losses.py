@@ -51,11 +51,25 @@ def bce(logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None) ->
     The original's AVA head gives probabilities in training, too, and takes the loss of those. From
     logits it is the same function, but it keeps its gradient where a probability has rounded to 0
     or 1 (in float32 from a logit of 17 on), where the original's is 0 however wrong the answer.
+    With a mask it is MindSpore's loss of padded boxes, the masked sum by boxes and classes.
     """
     logits = widen(logits)
     yes, no = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
     yes, no = jnp.maximum(yes, LOWEST_LOG), jnp.maximum(no, LOWEST_LOG)
     return _mean(-(targets * yes + (1 - targets) * no), mask)
+
+
+def bce_positive_rows(
+    logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None
+) -> jax.Array:
+    """`bce_logits` over the rows that have a class at all: of boxes whose action nobody told
+    nothing is learnt.
+
+    MMAction2's and PaddleVideo's loss on AVA. Their heads have 81 columns of which the first, the
+    background, takes no part: drop it from logits and targets.
+    """
+    positive = (targets > 0).any(-1)
+    return bce_logits(logits, targets, positive if mask is None else positive & mask)
 
 
 def mse(predictions: jax.Array, targets: jax.Array, mask: jax.Array | None = None) -> jax.Array:
@@ -69,6 +83,7 @@ LOSSES: dict[str, Callable[..., jax.Array]] = {
     "soft_cross_entropy": soft_cross_entropy,
     "bce": bce,
     "bce_logits": bce_logits,
+    "bce_positive_rows": bce_positive_rows,
     "mse": mse,
 }
 

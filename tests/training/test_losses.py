@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from slowfast_jax.training.losses import LOSSES, bce, bce_logits, cross_entropy
+from slowfast_jax.training.losses import LOSSES, bce, bce_logits, bce_positive_rows, cross_entropy
 from tests.models import cases
 from tests.shared import needs_parity
 from tests.training.test_optim import randn
@@ -51,6 +51,40 @@ def test_mask_is_as_if_the_rows_were_not_there(name):
     assert float(masked) == pytest.approx(float(LOSSES[name](logits[kept], targets[kept])))
     assert not gradient[~kept].any() and gradient[kept].all()
     assert LOSSES[name](logits, targets, jnp.zeros_like(mask)) == 0
+
+
+def test_three_losses_of_boxes_on_one_batch():
+    """PySlowFast's on all boxes, MindSpore's on padded ones, PaddleVideo's on those with a class.
+
+    The last drops the background, the first of 81 columns; here of 3.
+    """
+    probs = np.array([[[0.1, 0.75, 0.5], [0.9, 0.5, 0.25]], [[0.2, 0.2, 0.6], [0.3, 0.99, 0.01]]])
+    targets = np.array([[[0, 1, 0], [1, 0, 0]], [[1, 0, 1], [0, 0, 1]]], np.float32)
+    mask = np.array([[True, True], [True, False]])
+    first, second, third = (
+        -np.log([0.75, 1 - 0.5]), -np.log([1 - 0.5, 1 - 0.25]), -np.log([1 - 0.2, 0.6])
+    )
+    boxes = np.array([first, second, third])  # the last row of the batch is padding
+    logits = np.log(probs / (1 - probs))[..., 1:]
+    targets = targets[..., 1:]
+
+    logits, unpadded = jnp.asarray(logits), jnp.asarray(logits[mask])
+    assert bce(unpadded, targets[mask]) == pytest.approx(boxes.mean(), rel=1e-6)
+    padded = np.stack([[first, second], [third, [123.0, 456.0]]])
+    by_hand = (padded * mask[..., None]).sum() / mask.sum() / 2
+    assert bce(logits, targets, mask) == pytest.approx(by_hand, rel=1e-6)
+    positive = (first + third).sum() / 4
+    assert bce_positive_rows(unpadded, targets[mask]) == pytest.approx(positive, rel=1e-6)
+    assert bce_positive_rows(logits, targets, mask) == pytest.approx(positive, rel=1e-6)
+
+
+def test_nothing_is_learnt_from_rows_without_a_class():
+    logits, targets = jnp.asarray([[1.0, -2.0], [3.0, 0.5]]), jnp.asarray([[0.0, 1.0], [0.0, 0.0]])
+    gradient = jax.grad(bce_positive_rows)(logits, targets)
+    np.testing.assert_array_equal(gradient[0], jax.grad(bce_logits)(logits[:1], targets[:1])[0])
+    assert not gradient[1].any()
+    value, gradient = jax.value_and_grad(bce_positive_rows)(logits, jnp.zeros((2, 2)))
+    assert value == 0 and not gradient.any()
 
 
 def test_bce_keeps_its_gradient_where_the_probability_is_exactly_one():

@@ -1,0 +1,109 @@
+"""Boxes of AVA's persons as MMAction2 and PaddleVideo hand them round: a pickle of arrays.
+
+It is a dict `"video,second"` -> array (N,5) of x1, y1, x2, y2 as fractions of the frame and the
+detector's score, as in `"-5KQ66BBWC4,0902"`. A pickle may ask for any importable name; here nothing
+but what makes an array of numbers is looked up, so that no code of a file runs.
+"""
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from data_pipelines.keyframes import PathLike
+
+SUFFIX = ".pkl"
+KEY = "'video,second' as '-5KQ66BBWC4,0902'"
+
+
+def read_proposals(path: PathLike) -> Iterator[tuple[str, str, str, np.ndarray]]:
+    """(key, video, text of the second, (N,5) x1, y1, x2, y2, score) in the order of the file.
+
+    N may be 0. Numbers are as they are stored, whatever they are.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such pickle, or wants more than arrays; a key or an array that is
+            something else, with the key.
+    """
+    boxes = _load(path)
+    if not isinstance(boxes, dict):
+        raise ValueError(
+            f"{path}: holds a {type(boxes).__name__}; expected a dict of {KEY} to arrays (N,5)"
+        )
+    for key, array in boxes.items():
+        video, comma, second = key.rpartition(",") if isinstance(key, str) else ("", "", "")
+        if not (video and comma and second):
+            raise ValueError(f"{path}: key {key!r}; expected {KEY}")
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+            kind = getattr(array, "dtype", type(array).__name__)
+            raise ValueError(f"{path}:{key}: is of {kind}; expected an array (N,5) of numbers")
+        if array.ndim == 2 and array.shape[1] == 4:
+            raise ValueError(
+                f"{path}:{key}: array of shape {array.shape} has no scores; expected (N,5), the "
+                "last column being the detector's score: append it, 1 where it is not known"
+            )
+        if array.ndim != 2 or array.shape[1] != 5:
+            raise ValueError(
+                f"{path}:{key}: array of shape {array.shape}; expected (N,5): x1,y1,x2,y2,score"
+            )
+        yield key, video, second, array
+
+
+class _Refused(Exception):
+    """A name that has no place in a pickle of arrays."""
+
+
+def _empty_array(*_):
+    return np.ndarray((0,), "b")  # its content follows in the pickle, as the array's state
+
+
+def _array_of_buffer(buffer, dtype, shape, order):
+    return np.frombuffer(buffer, dtype).reshape(shape, order=order)
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    return text.encode("latin1")  # how protocols before 3 write bytes, whatever they say
+
+
+# NumPy 1 says core, NumPy 2 _core. The type itself only stands in the arguments of _reconstruct.
+ALLOWED = {
+    "numpy.ndarray": "numpy.ndarray",
+    "numpy.dtype": np.dtype,
+    "_codecs.encode": _encode,
+    **{f"numpy.{core}.multiarray._reconstruct": _empty_array for core in ("core", "_core")},
+    **{f"numpy.{core}.numeric._frombuffer": _array_of_buffer for core in ("core", "_core")},
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    """Knows the names in ALLOWED and no others; text of Python 2 is taken byte by byte."""
+
+    def find_class(self, module: str, name: str):
+        full = f"{module}.{name}"
+        if full not in ALLOWED:
+            raise _Refused(full)
+        return ALLOWED[full]
+
+
+def _load(path: PathLike):
+    """The object that a pickle holds."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"{path}: no such table of boxes; check data.root and the names of the tables in "
+            "config.data"
+        )
+    with open(path, "rb") as file:
+        try:
+            return _Unpickler(file, encoding="latin1").load()
+        except _Refused as error:
+            raise ValueError(
+                f"{path}: refers to {error}; expected a dict of arrays and nothing else. Nothing "
+                "was run"
+            ) from error
+        except Exception as error:  # bytes that are no pickle may fail in any way at all
+            raise ValueError(
+                f"{path}: is not a pickle, or is cut short ({type(error).__name__}: {error}); "
+                f"expected a dict of {KEY} to arrays (N,5)"
+            ) from error
