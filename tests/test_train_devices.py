@@ -95,13 +95,17 @@ def test_a_checkpoint_moves_between_devices(runs, monkeypatch):
 
 
 def train_slowfast(data, workdir, group_size):
-    """SlowFast as it is, small, on the eight videos in `data`: a step an epoch."""
+    """SlowFast as it is, small, on the eight videos in `data`: a step an epoch.
+
+    At the recipe's own rate, 0.05, the losses of one device part as well where its parameters begin
+    1e-7 off, by 1e-4 after 7 steps and 0.1 after 12: rounding grows. At this rate it does not.
+    """
     config = load_config(f"{ROOT}/configs/kinetics.py:mini")
     config.data.generate, config.data.root, config.data.path_prefix = "", str(data), str(data)
     config.data.train_list = config.data.val_list = "test.csv"
     config.train.epochs, config.train.log_period, config.train.eval_period = 24, 1, 24
     config.train.checkpoint_period = 24
-    config.norm.group_size = group_size
+    config.norm.group_size, config.schedule.base_lr = group_size, 0.01
     train(config, workdir)
 
 
