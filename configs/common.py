@@ -79,7 +79,12 @@ def base(
             "nesterov": True,
             "weight_decay": 1e-4,
             "norm_weight_decay": 0.0,  # for the scale and bias of normalisation layers
-            "clip_norm": 0.0,  # 0: gradients are not clipped
+            "dampening": 0.0,
+            "betas": (0.9, 0.999),  # of adam and adamw
+            "zero_wd_1d": False,  # no decay for biases and other one-dimensional parameters
+            "lars": False,  # gradients scaled by layer
+            "clip_norm": 0.0,  # largest norm of all gradients together; 0: they are not clipped
+            "clip_value": 0.0,  # largest absolute value of an entry, then `clip_norm` is not used
         },
         "schedule": {
             "name": "cosine",

@@ -166,6 +166,8 @@ def check_training(config: ConfigDict) -> None:
         ("train.max_broken", train.max_broken, "0..1", 0 <= train.max_broken <= 1),
         ("train.threads", train.threads, "at least 1", train.threads >= 1),
         ("train.loss", train.loss, " or ".join(LOSSES), train.loss in LOSSES),
+        *((f"optimizer.{name}", config.optimizer[name], "0 or more", config.optimizer[name] >= 0)
+          for name in ("clip_norm", "clip_value", "weight_decay", "norm_weight_decay")),
         ("norm.group_size", norm.group_size, "at least 1", norm.group_size >= 1),
         ("norm.precise_batches", norm.precise_batches, "at least 1", norm.precise_batches >= 1),
         ("train.batch_size", train.batch_size, f"a multiple of config.norm.group_size, "

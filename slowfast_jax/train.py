@@ -85,7 +85,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     train_step = jax.jit(
         make_train_step(
             model, optimizer, task.loss_function(config),
-            clip_norm=config.optimizer.clip_norm, train_only=config.train.train_only,
+            clip_norm=config.optimizer.clip_norm, clip_value=config.optimizer.clip_value,
+            train_only=config.train.train_only,
         ),
         donate_argnums=0, out_shardings=(replicated(mesh), replicated(mesh)),
     )
@@ -170,7 +171,7 @@ def _validations(workdir: str | os.PathLike) -> list[dict[str, Any]]:
 
 
 def _optimizer(config: ConfigDict) -> optax.GradientTransformation:
-    options = {k: v for k, v in config.optimizer.items() if k != "clip_norm"}
+    options = {k: v for k, v in config.optimizer.items() if not k.startswith("clip_")}
     try:
         return make_optimizer(**options)
     except ValueError as error:

@@ -201,10 +201,14 @@ def test_bfloat16_computes_in_16_bits_and_keeps_32(whole, data, tmp_path):
     assert {a.dtype for a in jax.tree.leaves(arrays_of(tmp_path))} == {np.dtype(np.float32)}
 
 
-def test_optimizers_train_through_the_loop(data, tmp_path):
+@pytest.mark.parametrize("fields", [
+    {"name": "adamw", "nesterov": False, "betas": (0.8, 0.99), "clip_norm": 0.5},
+    {"lars": True, "clip_value": 0.01, "zero_wd_1d": True},
+])
+def test_optimizers_train_through_the_loop(data, tmp_path, fields):
     config = training_config(
-        data, optimizer__name="adamw", optimizer__nesterov=False, schedule__base_lr=0.01,
-        optimizer__clip_norm=0.5, train__epochs=2,
+        data, schedule__base_lr=0.01, train__epochs=2,
+        **{f"optimizer__{name}": value for name, value in fields.items()},
     )
     train(config, tmp_path)
     shutil.rmtree(tmp_path / "checkpoints/6")

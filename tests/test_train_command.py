@@ -34,6 +34,8 @@ def tiny_norm(monkeypatch, tmp_path):
     ([TINY, WORKDIR, "--config.train.batch_size=3"], "a multiple of config.norm.group_size, 2"),
     ([TINY, WORKDIR, "--config.multigrid.long_cycle"], "does not train in cycles"),
     ([TINY, WORKDIR, "--config.optimizer.name=sdg"], "optimizer.name is 'sdg', expected sgd"),
+    ([TINY, WORKDIR, "--config.optimizer.name=adamw", "--config.optimizer.lars"], "lars goes with"),
+    ([TINY, WORKDIR, "--config.optimizer.dampening=0.1"], "nesterov needs momentum above 0 and no"),
     ([TINY, WORKDIR, "--config.schedule.name=cosin"], "config.schedule.name is 'cosin'"),
     ([TINY, WORKDIR, "--config.train.loss=cross"], "train.loss is cross, expected cross_entropy"),
 ])
@@ -50,8 +52,8 @@ def test_what_cannot_be_trained(arguments, message, tmp_path, capsys):
     ("train.checkpoint_period", -1), ("train.checkpoint_steps", -5), ("train.keep_last", 0),
     ("train.keep_best", -1), ("train.log_period", 0), ("train.max_broken", 1.5),
     ("train.threads", 0), ("norm.group_size", 0), ("norm.precise_batches", 0),
-    ("schedule.end_lr", 1.0), ("schedule.warmup_epochs", -1.0), ("test.batch_size", 0),
-    ("protocol.crops", 9),
+    ("optimizer.clip_norm", -1.0), ("optimizer.clip_value", -0.1), ("schedule.end_lr", 1.0),
+    ("schedule.warmup_epochs", -1.0), ("test.batch_size", 0), ("protocol.crops", 9),
 ])
 def test_values_that_make_no_sense(field, value, tmp_path):
     config = training_config(tmp_path, **{field.replace(".", "__"): value})
