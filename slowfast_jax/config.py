@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import importlib.util
 import inspect
+import math
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -145,10 +146,7 @@ def check_training(config: ConfigDict) -> None:
             "False); set --config.train.enable to train it all the same, with the original's "
             "default schedule"
         )
-    if config.augment:
-        raise ConfigError(
-            f"config.augment has {', '.join(config.augment)}: this version applies none of them"
-        )
+    _check_mixing(config)
     if config.multigrid.long_cycle or config.multigrid.short_cycle:
         raise ConfigError("config.multigrid: this version does not train in cycles")
     group = max(norm.group_size, 1)
@@ -180,6 +178,27 @@ def check_training(config: ConfigDict) -> None:
     except ValueError as error:
         raise ConfigError(f"config.{error}") from error
     check_values(config)
+
+
+def _check_mixing(config: ConfigDict) -> None:
+    augment, loss = config.augment, config.train.loss
+    for name, most in (
+        ("mixup_alpha", math.inf), ("cutmix_alpha", math.inf), ("mix_prob", 1), ("switch_prob", 1),
+        ("label_smoothing", 1),
+    ):
+        if not 0 <= augment[name] <= most:
+            raise ConfigError(
+                f"config.augment.{name} is {augment[name]}, expected "
+                + ("0 or more" if most == math.inf else f"0..{most}")
+            )
+    used = [n for n in ("mixup_alpha", "cutmix_alpha", "label_smoothing") if augment[n]]
+    if used and (config.task, loss) != ("classification", "soft_cross_entropy"):
+        raise ConfigError(
+            f"config.augment.{used[0]} makes soft targets of the classes of clips: it goes with "
+            f"config.train.loss=soft_cross_entropy, not with {loss} of {config.task}"
+        )
+    if used and config.data.multi_label:
+        raise ConfigError(f"config.augment.{used[0]} goes with one class for each clip")
 
 
 def closest(name: str, known: Iterable[str]) -> str:

@@ -61,11 +61,15 @@ def test_values_that_make_no_sense(field, value, tmp_path):
         check_training(config)
 
 
-def test_augmentation_is_not_left_out_silently(tmp_path):
-    config = training_config(tmp_path)
-    with config.unlocked(), config.augment.unlocked():
-        config.augment.mixup = 0.8
-    with pytest.raises(ConfigError, match="config.augment has mixup"):
+@pytest.mark.parametrize(("fields", "message"), [
+    ({"mixup_alpha": 0.8}, "mixup_alpha makes soft targets.*with config.train.loss=soft_cross_ent"),
+    ({"label_smoothing": 0.1}, "label_smoothing makes soft targets.*not with cross_entropy"),
+    ({"cutmix_alpha": -1.0}, "cutmix_alpha is -1.0, expected 0 or more"),
+    ({"switch_prob": 1.5}, r"switch_prob is 1.5, expected 0..1"),
+])
+def test_mixing_that_makes_no_sense(fields, message, tmp_path):
+    config = training_config(tmp_path, **{f"augment__{k}": v for k, v in fields.items()})
+    with pytest.raises(ConfigError, match=message):
         train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

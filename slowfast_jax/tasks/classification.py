@@ -67,7 +67,10 @@ def _loader(config: ConfigDict, samples: Sequence) -> Callable:
 
 
 def loss_function(config: ConfigDict) -> Callable:
-    """(logits, endpoints, batch) -> (loss, {"top1_err": percent})."""
+    """(logits, endpoints, batch) -> (loss, {"top1_err": percent}).
+
+    The error is that against the class with the largest share, where targets are soft.
+    """
     loss = LOSSES[config.train.loss]
 
     def function(logits, endpoints, batch):
@@ -75,7 +78,8 @@ def loss_function(config: ConfigDict) -> Callable:
         value = loss(logits, labels)
         if config.data.multi_label:
             return value, {}
-        wrong = (logits.argmax(-1) != labels).mean()
+        classes = labels if labels.ndim == 1 else labels.argmax(-1)
+        wrong = (logits.argmax(-1) != classes).mean()
         return value, {"top1_err": 100 * wrong}
 
     return function
