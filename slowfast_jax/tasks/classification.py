@@ -13,7 +13,6 @@ from ml_collections import ConfigDict
 from data_pipelines.clips import load_clip
 from data_pipelines.labels import unnamed
 from data_pipelines.loader import Examples, batches_in_order
-from slowfast_jax.config import ConfigError
 from slowfast_jax.metrics.average_precision import mean_average_precision
 from slowfast_jax.metrics.topk import mean_class_accuracy, per_class_accuracy, top_k, top_k_accuracy
 from slowfast_jax.progress import track
@@ -21,8 +20,6 @@ from slowfast_jax.samples import find_samples
 from slowfast_jax.tasks import classification_report
 from slowfast_jax.tasks.tested import Tested
 from slowfast_jax.training.losses import LOSSES
-
-TRAINED_FORMATS = ("kinetics", "rawframes")
 
 
 def headline(config: ConfigDict) -> str:
@@ -34,11 +31,6 @@ def training_examples(
     config: ConfigDict, workdir: str | os.PathLike | None
 ) -> tuple[Examples, list[str]]:
     """The videos of config.data.train_list, and the class names that come with them ([]: none)."""
-    if config.data.format not in TRAINED_FORMATS:
-        raise ConfigError(
-            f"config.data.format is {config.data.format}: this version trains on "
-            f"{', '.join(TRAINED_FORMATS)}, and only tests on the others"
-        )
     listing = find_samples(config, workdir, "train")
     samples = listing.samples
     load = _loader(config, samples)
@@ -52,6 +44,8 @@ def _loader(config: ConfigDict, samples: Sequence) -> Callable:
         sampling_rate=protocol.sampling_rate,
         target_fps=protocol.target_fps,
         crop=protocol.train_crop,
+        sampling=data.sampling,
+        lighting=data.pca_jitter,
         num_classes=config.model.num_classes if data.multi_label else None,
         jitter=data.jitter,
         inverse_uniform=data.inverse_uniform_jitter,

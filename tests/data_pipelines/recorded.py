@@ -41,8 +41,12 @@ class Replay:
         assert (low, high) == (recorded_low, recorded_high)
         return value
 
-    def random(self) -> float:
-        return self.units.pop()  # a flip is what the original draws last
+    def random(self, size: int | None = None) -> float | np.ndarray:
+        if size is None:
+            return self.units.pop()  # a flip is what the original draws last
+        # Numbers in [0, 1) of which come the integers that the original drew first.
+        drawn, self.integers_ = self.integers_[:size], self.integers_[size:]
+        return np.array([(value - low + 0.5) / (high - low) for low, high, value in drawn])
 
     def permutation(self, count: int) -> list[int]:
         assert sorted(self.permutations[0]) == list(range(count))

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from data_pipelines import augment
-from data_pipelines.clips import load_clip, read_clip
-from data_pipelines.frame_lists import read_ssv2
+from data_pipelines.clips import load_clip
+from data_pipelines.frame_lists import read_charades, read_ssv2
 from data_pipelines.frames import FrameFiles
 from data_pipelines.sampling import (
     clip_indices,
     clip_size,
-    random_segment_indices,
     segment_indices,
 )
 from data_pipelines.sources import Sample
@@ -25,6 +24,7 @@ FOLDER = PARITY / "data" / "loaders"
 SETTINGS = {
     "num_frames": 8, "sampling_rate": 2, "target_fps": 30.0, "crop": 32, "jitter": (32, 40)
 }
+FRAME_SETTINGS = SETTINGS | {"crop": 24, "jitter": (26, 32), "inverse_uniform": True}
 
 
 @pytest.fixture(scope="module")
@@ -44,33 +44,45 @@ def assert_equal_clips(clip: np.ndarray, arrays, key: str) -> None:
     assert difference.max() <= 0.51, (key, difference.max())
 
 
-@needs_parity
-def test_training_clips_of_something_something(recorded, arrays, tmp_path):
+@pytest.fixture(scope="module")
+def rolling(tmp_path_factory):
+    """The frames of the recorded lists."""
+    folder = tmp_path_factory.mktemp("rolling")
     for video, size in {"101": (36, 48, 21), "202": (48, 36, 40), "303": (32, 32, 9)}.items():
         write_rolling(
-            tmp_path, f"ld/{video}", *size, turns=(5, 9), template="{video}/{number:06d}.png"
+            folder, f"ld/{video}", *size, turns=(5, 9), template="{video}/{number:06d}.png"
         )
+    return folder
+
+
+@needs_parity
+def test_training_clips_of_something_something(recorded, arrays, rolling):
     samples = read_ssv2(
         FOLDER / "train.csv", class_list=FOLDER / "something-something-v2-labels.json",
-        labels=FOLDER / "something-something-v2-train.json", path_prefix=tmp_path,
+        labels=FOLDER / "something-something-v2-train.json", path_prefix=rolling,
     )
     for key in ("ssv2_train_0", "ssv2_train_1"):
         case = recorded[key]
-        sample = samples[case["item"]]
-        assert sample.label == case["label"]
-        segments = case["draws"][:8]
-        draws = np.array([(value - low + 0.5) / (high - low + 1)
-                          for _, (low, high), value in segments])
-
-        _, clip, _ = read_clip(
-            sample.source,
-            lambda info: random_segment_indices(info.frames, 8, draws),  # noqa: B023
-            lambda height, width: augment.draw(  # noqa: B023
-                Replay(case["draws"][8:]), height, width, crop=24, jitter=(26, 32),  # noqa: B023
-                inverse_uniform=True, flip=False,
-            ),
+        element = load_clip(
+            samples[case["item"]], **FRAME_SETTINGS, rng=Replay(case["draws"]), sampling="ssv2",
+            flip=False,
         )
-        assert_equal_clips(clip, arrays, key)
+        assert element["label"] == case["label"]
+        assert_equal_clips(element["clip"], arrays, key)
+
+
+@needs_parity
+def test_training_clips_of_charades(recorded, arrays, rolling):
+    samples = read_charades(
+        FOLDER / "train.csv", path_prefix=rolling, num_classes=6, per_frame=True
+    )
+    for number, sample in enumerate(samples):
+        case = recorded[f"charades_train_{number}"]
+        element = load_clip(
+            sample, **FRAME_SETTINGS, rng=Replay(case["draws"]), sampling="charades", num_classes=6,
+        )
+        assert element["label"].tolist() == case["label"]
+        assert_equal_clips(element["clip"], arrays, f"charades_train_{number}")
 
 
 @needs_parity
@@ -143,5 +155,28 @@ def test_image_files_and_several_labels(tmp_path):
 def test_what_cannot_be_loaded(videos):
     with pytest.raises(VideoError, match="the file is empty"):
         load_clip(Sample(str(videos["empty"]), 0), **SETTINGS, rng=None)
-    with pytest.raises(ValueError, match="sampling is 'charades'; training knows kinetics and"):
-        load_clip(Sample("v", 0), **SETTINGS, rng=None, sampling="charades")
+    with pytest.raises(ValueError, match="sampling is 'ucf'; training knows kinetics, ssv2, char"):
+        load_clip(Sample("v", 0), **SETTINGS, rng=None, sampling="ucf")
+
+
+def test_labels_of_the_frames_that_a_clip_spans(tmp_path):
+    write_rolling(tmp_path, "v", 36, 48, 40, turns=(5, 9))
+    files = FrameFiles("v", 40, f"{tmp_path}/v/v_{{:06d}}.png", first=1)
+    sample = Sample("v", (0, 1), files, frame_labels=((0,),) * 20 + ((1,),) * 20)
+    options = SETTINGS | {"sampling": "charades", "num_classes": 2}
+    found = {
+        tuple(load_clip(sample, **options, rng=np.random.default_rng(seed))["label"].tolist())
+        for seed in range(30)
+    }
+    assert found == {(1, 0), (0, 1), (1, 1)}
+    assert load_clip(sample, **options, rng=None)["label"].tolist() == [1, 1]
+
+
+def test_lighting_shifts_the_colours_of_all_frames_alike(videos):
+    sample = Sample(str(videos["numbered"]), 0)
+    plain, lit = (
+        load_clip(sample, **SETTINGS, rng=np.random.default_rng(1), lighting=amount)["clip"]
+        for amount in (0.0, 0.5)
+    )
+    shift = lit.astype(int) - plain
+    assert shift.any() and shift[0].std((0, 1)).max() < 20
