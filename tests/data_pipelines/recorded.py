@@ -2,6 +2,7 @@
 
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -52,6 +53,53 @@ class Replay:
         recorded_mean, recorded_deviation, value = self.normals.pop(0)
         assert (mean, deviation) == (recorded_mean, recorded_deviation) and size == len(value[0])
         return value[0]
+
+
+class InOrder:
+    """Recorded draws in the order in which the original drew them, for several steps in a row.
+
+    What it draws from np.random.uniform() without use is left out where another draw is wanted.
+    """
+
+    def __init__(self, draws: list):
+        self.draws = list(draws)
+
+    def _next(self, *functions: str, unit: bool = False) -> tuple[str, list, Any]:
+        while True:
+            function, arguments, value = self.draws.pop(0)
+            if function in functions and bool(arguments) != unit:
+                return function, arguments, value
+            assert (function, arguments) == ("np.random.uniform", []), (function, functions)
+
+    def random(self) -> float:
+        return self._next("random.random", "np.random.uniform", unit=True)[2]
+
+    def uniform(self, low: float, high: float) -> float:
+        _, arguments, value = self._next("random.uniform", "np.random.uniform")
+        assert arguments == [low, high]
+        return value
+
+    def normal(self, mean: float, deviation: float) -> float:
+        _, arguments, value = self._next("random.gauss")
+        assert arguments == [mean, deviation]
+        return value
+
+    def integers(self, low: int, high: int | None = None) -> int:
+        low, high = (0, low) if high is None else (low, high)
+        function, arguments, value = self._next(
+            "random.randint", "np.random.randint", "random.choice"
+        )
+        if function == "random.choice":
+            (choices,) = arguments
+            assert (low, high) == (0, len(choices))
+            return choices.index(value)
+        assert arguments == [low, high - (function == "random.randint")]
+        return value
+
+    def choice(self, count: int, size: int, *, replace: bool, p: np.ndarray | None) -> list[int]:
+        _, (names, found), value = self._next("np.random.choice")
+        assert (count, size) == (len(names), found) and replace == (p is None)
+        return [names.index(name) for name in value]
 
 
 def smooth(name: str, height: int, width: int) -> np.ndarray:
