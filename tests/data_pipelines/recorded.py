@@ -62,7 +62,7 @@ class InOrder:
     """
 
     def __init__(self, draws: list):
-        self.draws = list(draws)
+        self.draws, self.patches = list(draws), 0
 
     def _next(self, *functions: str, unit: bool = False) -> tuple[str, list, Any]:
         while True:
@@ -95,6 +95,15 @@ class InOrder:
             return choices.index(value)
         assert arguments == [low, high - (function == "random.randint")]
         return value
+
+    def standard_normal(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        """What stood for the original's noise: of each frame (3,H,W), by a rule, from 1 on."""
+        frames = []
+        for _ in range(shape[0]):
+            self.patches += 1
+            random = np.random.RandomState(zlib.crc32(f"pix{self.patches}".encode()))
+            frames.append(random.standard_normal((3, *shape[1:3])).transpose(1, 2, 0))
+        return np.stack(frames).astype(dtype)
 
     def choice(self, count: int, size: int, *, replace: bool, p: np.ndarray | None) -> list[int]:
         _, (names, found), value = self._next("np.random.choice")
