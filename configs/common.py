@@ -115,7 +115,7 @@ def base(
             "evaluations_per_phase": 3,
             "lr_decay": 0.1,  # per phase of the long cycle
         },
-        "augment": {},
+        "augment": {},  # AUGMENT of slowfast_jax/config.py tells what there is
         "published": {
             "top1": placeholder(float),  # percent; None where nobody printed a number
             "top5": placeholder(float),
