@@ -2,9 +2,9 @@
 
 A recipe is `base(...)` with parts merged into it, a part being a plain dict of what differs. Every
 key of the schema exists with a typed default, so `--config.train.batch_size=32` works on all of
-them and a misspelt key raises. Two sections are open because they hold only differences: `model`
-(constructor keywords that differ from the zoo entry `model.name`) and `protocol` (input and
-testing, likewise).
+them and a misspelt key raises. Three sections are open because they hold only differences: `model`
+(constructor keywords that differ from the zoo entry `model.name`), `protocol` (input and testing,
+likewise) and `augment`.
 
 Values are those of PySlowFast's YAML files merged over its `slowfast/config/defaults.py`.
 """
@@ -116,15 +116,7 @@ def base(
             "evaluations_per_phase": 3,
             "lr_decay": 0.1,  # per phase of the long cycle
         },
-        "augment": {
-            # Clips mixed in pairs by shares of Beta(alpha, alpha); 0: not in this form. The loss is
-            # then soft_cross_entropy.
-            "mixup_alpha": 0.0,
-            "cutmix_alpha": 0.0,
-            "mix_prob": 1.0,  # of mixing a batch
-            "switch_prob": 0.5,  # of cutmix where both are possible
-            "label_smoothing": 0.0,
-        },
+        "augment": {},  # AUGMENT of slowfast_jax/config.py tells what there is
         "published": {
             "top1": placeholder(float),  # percent; None where nobody printed a number
             "top5": placeholder(float),
@@ -140,7 +132,7 @@ def base(
 def recipe(name: str, config: ConfigDict, *parts: Part) -> ConfigDict:
     """Merges parts into a fresh `base(...)` and names it; an unknown key or a wrong type raises."""
     config.name = name
-    with config.model.unlocked(), config.protocol.unlocked():
+    with config.model.unlocked(), config.protocol.unlocked(), config.augment.unlocked():
         for part in parts:
             config.update(part)
     return config.lock()

@@ -4,13 +4,13 @@ Only the frames of the clip are decoded, from the key frame before them on, and 
 cropped as it comes, so a clip of a long video takes the time and memory of a short one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from data_pipelines import augment, colour
+from data_pipelines import augment, colour, erasing, rand_augment
 from data_pipelines import frames as image_files
 from data_pipelines.augment import Geometry
 from data_pipelines.frames import FrameFiles
@@ -84,6 +84,12 @@ def load_clip(
     lighting: float = 0.0,
     num_classes: int | None = None,
     thread_type: str = "NONE",
+    jitter: tuple[int, int] = (256, 320),
+    motion_shift: bool = False,
+    policy: rand_augment.Policy | None = None,
+    erase: Mapping[str, Any] | None = None,
+    mean: Sequence[float] = (0.45, 0.45, 0.45),
+    std: Sequence[float] = (0.225, 0.225, 0.225),
     **training: Any,
 ) -> dict[str, np.ndarray]:
     """A training element of classification: a random clip of a video, a random part of its frames.
@@ -101,8 +107,16 @@ def load_clip(
         lighting: standard deviation of a shift of the colours, see colour.draw.
         num_classes: of samples with several labels, to tell the width of `label`.
         thread_type: see `read_clip`.
-        **training: keywords of augment.draw: jitter, inverse_uniform, flip,
-            jitter_scales_relative, jitter_aspect_relative. Without meaning where rng is None.
+        jitter: see augment.draw; like all that follows without meaning where rng is None.
+        motion_shift: see augment.draw.
+        policy: of the RandAugment done to the frames before they are cropped.
+        erase: keywords of erasing.draw for the clip after that; None erases nothing.
+        mean, std: see erasing.apply.
+        **training: more keywords of augment.draw: inverse_uniform, flip, jitter_scales_relative,
+            jitter_aspect_relative.
+
+    With a policy or a motion shift the frames of a video file come with a short side of jitter[0]
+    at most before anything is done to them, as all frames do from the original's decoder.
 
     Returns:
         clip: uint8 (T,crop,crop,3) RGB; label: int32 (), or for several labels float32
@@ -132,14 +146,33 @@ def load_clip(
             start = random_clip_start(info.frames, size, draws[0])
         return clip_indices(info.frames, start, size, num_frames)
 
+    whole = rng is not None and (policy is not None or motion_shift)
+    steps = rand_augment.draw(rng, policy, num_frames) if whole and policy is not None else ()
+
+    def draw(height: int, width: int) -> Geometry:
+        return augment.draw(
+            rng, height, width, crop=crop, jitter=jitter, motion_shift=motion_shift, **training
+        )
+
     def geometry(height: int, width: int) -> Geometry:
         if rng is None:
             return augment.center(height, width, short_side=crop, crop=crop)
-        return augment.draw(rng, height, width, crop=crop, **training)
+        if not whole:
+            return draw(height, width)
+        side = min(height, width)
+        if not isinstance(sample.source, FrameFiles):
+            side = min(side, jitter[0])
+        return augment.whole(height, width, short_side=side)
 
     info, clip, _ = read_clip(sample.source, indices, geometry, thread_type=thread_type)
+    if whole:
+        clip = rand_augment.apply(clip, steps)
+        clip = augment.apply(clip, draw(*clip.shape[1:3]))
     if rng is not None and lighting:
         clip = colour.apply(clip, colour.draw(rng, jitter=0.0, lighting=lighting))
+    if rng is not None and erase is not None:
+        patches = erasing.draw(rng, *clip.shape[:3], **erase)
+        clip = erasing.apply(clip, patches, mean=mean, std=std)
     classes = sample.label
     if sampling == "charades" and sample.frame_labels is not None:
         found = indices(info)

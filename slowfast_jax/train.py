@@ -182,7 +182,7 @@ def _optimizer(config: ConfigDict) -> optax.GradientTransformation:
 def _mixer(config: ConfigDict, model: nn.Module) -> Mixer | None:
     """What is done to a batch on the devices; None where clips and labels stay as they are."""
     augment = config.augment
-    if not (augment.mixup_alpha or augment.cutmix_alpha or augment.label_smoothing):
+    if not any(augment.get(k) for k in ("mixup_alpha", "cutmix_alpha", "label_smoothing")):
         return None
     return make_mixer(
         model, group_size=config.norm.group_size, label_smoothing=augment.label_smoothing,

@@ -73,6 +73,23 @@ def test_mixing_that_makes_no_sense(fields, message, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_augmentation_is_not_left_out_silently(tmp_path):
+    config = training_config(tmp_path)
+    with config.unlocked(), config.augment.unlocked():
+        config.augment.mixup = 0.8
+    with pytest.raises(ConfigError, match="config.augment has mixup.*applies rand_augment, int"):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_detection_is_not_augmented_silently():
+    config = load_config(f"{ROOT}/configs/ava.py")
+    with config.unlocked(), config.augment.unlocked():
+        config.augment.rand_augment = "rand-m7"
+    with pytest.raises(ConfigError, match="has rand_augment: task detection applies none"):
+        check_training(config)
+
+
 @pytest.mark.parametrize("module", [ava, kinetics], ids=["ava", "kinetics"])
 def test_every_recipe_trains_or_says_why_not(module):
     stem = module.__name__.rpartition(".")[2]

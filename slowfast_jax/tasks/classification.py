@@ -10,9 +10,11 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
+from data_pipelines import erasing, rand_augment
 from data_pipelines.clips import load_clip
 from data_pipelines.labels import unnamed
 from data_pipelines.loader import Examples, batches_in_order
+from slowfast_jax.config import ConfigError
 from slowfast_jax.metrics.average_precision import mean_average_precision
 from slowfast_jax.metrics.topk import mean_class_accuracy, per_class_accuracy, top_k, top_k_accuracy
 from slowfast_jax.progress import track
@@ -52,12 +54,44 @@ def _loader(config: ConfigDict, samples: Sequence) -> Callable:
         jitter_scales_relative=data.jitter_scales_relative,
         jitter_aspect_relative=data.jitter_aspect_relative,
         flip=data.random_flip,
+        **_augmentation(config),
     )
 
     def load(index: int, generator: np.random.Generator | None) -> dict[str, Any]:
         return load_clip(samples[index], rng=generator, **options)
 
     return load
+
+
+def _augmentation(config: ConfigDict) -> dict[str, Any]:
+    """Keywords of load_clip for config.augment; ConfigError for values that make no sense."""
+    augment, relative = config.augment, config.data.jitter_scales_relative
+    for key, allowed, good in (
+        ("erasing_probability", "0..1", 0 <= augment.erasing_probability <= 1),
+        ("erasing_mode", " or ".join(erasing.MODES), augment.erasing_mode in erasing.MODES),
+        ("erasing_count", "at least 1", augment.erasing_count >= 1),
+        ("motion_shift", "False without config.data.jitter_scales_relative",
+         bool(relative) or not augment.motion_shift),
+    ):
+        if not good:
+            raise ConfigError(f"config.augment.{key} is {augment[key]}, expected {allowed}")
+    policy = erase = None
+    if augment.rand_augment:
+        try:
+            policy = rand_augment.parse(augment.rand_augment, augment.interpolation)
+        except ValueError as error:
+            raise ConfigError(f"config.augment: {error}") from None
+    if augment.erasing_probability:
+        erase = {
+            "probability": augment.erasing_probability,
+            "mode": augment.erasing_mode,
+            "count": augment.erasing_count,
+            "splits": augment.erasing_count,  # as the original gives it on
+        }
+    return dict(
+        motion_shift=augment.motion_shift, policy=policy, erase=erase,
+        mean=config.protocol.mean, std=config.protocol.std,
+    )
 
 
 def loss_function(config: ConfigDict) -> Callable:

@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from data_pipelines import augment
+from data_pipelines import augment, rand_augment
 from data_pipelines.clips import load_clip
 from data_pipelines.frame_lists import read_charades, read_ssv2
 from data_pipelines.frames import FrameFiles
@@ -17,7 +18,7 @@ from data_pipelines.sampling import (
 from data_pipelines.sources import Sample
 from data_pipelines.video import VideoError
 from tests.data_pipelines.conftest import frame_numbers
-from tests.data_pipelines.recorded import Replay, grey_levels, smooth, write_rolling
+from tests.data_pipelines.recorded import InOrder, Replay, grey_levels, smooth, write_rolling
 from tests.shared import PARITY, needs_parity
 
 FOLDER = PARITY / "data" / "loaders"
@@ -92,6 +93,95 @@ def test_training_geometry_of_kinetics(recorded, arrays):
     for key in ("kinetics_train_0", "kinetics_train_1", "kinetics_val_0"):
         geometry = augment.draw(Replay(recorded[key]["draws"]), 36, 48, crop=24, jitter=(26, 32))
         assert_equal_clips(augment.apply(frames, geometry), arrays, key)
+
+
+class Item(InOrder):
+    """The recorded draws of an item, which begin with those that choose the frames, if any do."""
+
+    def __init__(self, draws: list):
+        super().__init__(draws)
+        self.segments = []
+        while self.draws[0][0] == "random.randint":
+            _, (low, high), value = self.draws.pop(0)
+            self.segments.append((value - low + 0.5) / (high - low + 1))
+
+    def random(self, size: int | None = None):
+        return super().random() if size is None else np.array(self.segments or [0.0])
+
+
+@needs_parity
+def test_augmented_items_equal_those_of_the_original(recorded, arrays, tmp_path):
+    """RandAugment, crop, flip and erasing one after the other, one and two samples of a video."""
+    def written(name: str, pictures: list) -> Sample:
+        for number, picture in enumerate(pictures):
+            Image.fromarray(picture).save(tmp_path / f"{name}_{number}.png")
+        files = FrameFiles(name, len(pictures), f"{tmp_path}/{name}_{{}}.png")
+        return Sample(name, 1, files)
+
+    def rolled(name: str, height: int, width: int, count: int) -> Sample:
+        picture = smooth(f"ld/{name}", height, width)
+        return written(name, [np.roll(picture, (i % 5, i % 9), (0, 1)) for i in range(count)])
+
+    kinetics = written("kin0", [smooth(f"kin0_{t}", 36, 48) for t in range(8)])
+    relative = {"jitter_scales_relative": (0.08, 1.0), "jitter_aspect_relative": (0.75, 1.3333)}
+    segments = {"sampling": "ssv2", "flip": False}
+    for key, sample, samples, options in (
+        ("kinetics_train_aug_0", kinetics, 1, relative),
+        ("kinetics_train_aug_2samples_0", kinetics, 2, relative),
+        ("ssv2_train_aug_0", rolled("202", 48, 36, 40), 1, segments | relative),
+        ("ssv2_train_aug_2samples_1", rolled("101", 36, 48, 21), 2,
+         {"sampling": "ssv2", "inverse_uniform": True}),
+    ):
+        rng = Item(recorded[key]["draws"])
+        for number in range(samples):
+            clip = load_clip(
+                sample, num_frames=8, sampling_rate=1, target_fps=30.0, crop=24, jitter=(26, 32),
+                rng=rng, policy=rand_augment.parse("rand-m7-n4-mstd0.5-inc1"),
+                erase={"probability": 0.9}, **options,
+            )["clip"]
+            if "ssv2" in key:
+                clip = clip[..., ::-1]  # what is drawn and computed there takes BGR for RGB
+            assert_equal_clips(clip, arrays, f"{key}_sample{number}" if samples > 1 else key)
+        assert not rng.draws and rng.patches == recorded[key]["noise_patches"]
+
+
+def test_an_area_that_moves(tmp_path):
+    """The same picture in each frame shows another part of itself."""
+    picture = smooth("still", 60, 80)
+    for number in range(4):
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+    sample = Sample("still", 0, FrameFiles("still", 4, f"{tmp_path}/{{}}.png"))
+    clip = load_clip(
+        sample, num_frames=4, sampling_rate=1, target_fps=30.0, crop=32, motion_shift=True,
+        jitter_scales_relative=(0.1, 0.4), jitter_aspect_relative=(0.75, 1.3333),
+        rng=np.random.default_rng(0),
+    )["clip"]
+    assert clip.shape == (4, 32, 32, 3)
+    steps = np.abs(np.diff(clip.astype(int), axis=0)).mean(axis=(1, 2, 3))
+    assert steps.min() > 2
+
+
+def test_what_is_drawn_has_no_meaning_where_nothing_is_drawn(videos):
+    sample = Sample(str(videos["numbered"]), 0)
+    plain = load_clip(sample, **SETTINGS, rng=None)["clip"]
+    same = load_clip(
+        sample, **SETTINGS, rng=None, policy=rand_augment.parse("rand-m9"),
+        erase={"probability": 1.0}, motion_shift=True,
+    )["clip"]
+    np.testing.assert_array_equal(plain, same)
+
+
+def test_frames_of_videos_are_augmented_small(videos, monkeypatch):
+    shapes = []
+    monkeypatch.setattr(
+        rand_augment, "apply", lambda frames, steps: shapes.append(frames.shape) or frames
+    )
+    for jitter in ((32, 40), (64, 80)):
+        load_clip(
+            Sample(str(videos["numbered"]), 0), **SETTINGS | {"jitter": jitter},
+            rng=np.random.default_rng(0), policy=rand_augment.parse("rand-m9"),
+        )
+    assert shapes == [(8, 32, 42, 3), (8, 48, 64, 3)]
 
 
 def test_a_clip_is_cut_anywhere_in_time(videos):
