@@ -202,12 +202,17 @@ def _cells(
             yield line, dict(zip(header, columns, strict=True))
 
 
+def without_suffix(name: str) -> str:
+    """The name of a video without the suffix of a video file, if it has one."""
+    suffix = Path(name).suffix
+    return name[: -len(suffix)] if suffix in VIDEO_SUFFIXES else name
+
+
 def _video(path: PathLike, line: int, name: str, written: dict[str, str]) -> str:
     """The name without suffix, so that tables with and without it speak of the same video."""
     if not name:
         raise ValueError(f"{path}:{line}: no video; expected the name of a file")
-    suffix = Path(name).suffix
-    video = name[: -len(suffix)] if suffix in VIDEO_SUFFIXES else name
+    video = without_suffix(name)
     before = written.setdefault(video, name)
     if before != name:
         if video not in (before, name):
