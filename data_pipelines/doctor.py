@@ -54,7 +54,8 @@ def check(args: argparse.Namespace, findings: Findings) -> Checked:
     names, number = _classes(args.classes)
     if kind == "ava":
         return check_ava(
-            path, findings, videos=root, fps=args.fps, score_threshold=args.score_threshold,
+            path, findings, videos=root, fps=args.fps,
+            score_threshold=0.9 if args.score_threshold is None else args.score_threshold,
             origin=ava.FIRST_SECOND if args.first_second is None else args.first_second,
         )
     if kind == "boxes":
@@ -62,7 +63,8 @@ def check(args: argparse.Namespace, findings: Findings) -> Checked:
             names = [f"action {action}" for action in range(1, number + 1)]
         return check_own(
             path, findings, predicted=args.predicted, videos=root, class_names=names, fps=args.fps,
-            score_threshold=args.score_threshold, origin=args.first_second or 0.0,
+            score_threshold=0.5 if args.score_threshold is None else args.score_threshold,
+            origin=args.first_second or 0.0,
         )
     if kind == "frames":
         return check_frame_list(
@@ -148,8 +150,9 @@ def _parser() -> argparse.ArgumentParser:
         help="boxes of a person detector at the moments of one's own table; may be repeated",
     )
     parser.add_argument(
-        "--score-threshold", type=float, default=0.9, metavar="SCORE",
-        help="predicted boxes below it do not count (default: %(default)s)",
+        "--score-threshold", type=float, metavar="SCORE",
+        help="predicted boxes below it do not count (default: 0.9 for AVA, 0.5 for one's own, as "
+        "in the recipes)",
     )
     parser.add_argument(
         "--first-second", type=float, metavar="SECOND",

@@ -60,14 +60,15 @@ def check_list(
     seconds = clip / RATE
     look = partial(inspect, clip_seconds=seconds, clip_frames=clip)
     inspections = in_threads(look, [sample.source for sample in samples.values()], "decoding")
-    good, frames = [], 0
+    good, frames, decoded = [], 0, 0
     for (number, sample), inspection in zip(samples.items(), inspections, strict=True):
         frames += inspection.frames
+        decoded += inspection.frames > 0
         if findings.tell_video(rows[number][0], sample.path, inspection):
             good.append(number)
     counts = _count_classes([samples[number].label for number in good])
     facts = {
-        "rows": len(rows), "rows that are right": len(good), "videos decoded": len(samples),
+        "rows": len(rows), "rows that are right": len(good), "videos decoded": decoded,
         "frames": frames, **_tell_classes(path, counts, num_classes, findings),
     }
     return Checked(facts, lambda out: _write(out, [rows[number][1] for number in good]))

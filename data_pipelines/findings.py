@@ -47,12 +47,12 @@ class Findings:
     def print_table(self, facts: dict[str, str | int]) -> None:
         """The summary: `facts` in their order, then how many problems of each kind there are."""
         rows = [(name, f"{value}") for name, value in facts.items()]
-        rows += [(f"problems: {kind}", f"{count}") for kind, count in sorted(self.kinds.items())]
+        rows += [(f"rows or files: {kind}", f"{count}") for kind, count in sorted(self.kinds.items())]
         names, values = (max(map(len, column)) for column in zip(*rows, strict=True))
         print()
         for name, value in rows:
             print(f"{name:<{names}}  {value:>{values}}")
-        print(f"{sum(self.kinds.values())} problems" if self.kinds else "all is well")
+        print(f"problems: {self.kinds.total()}" if self.kinds else "all is well")
 
 
 def some(names: Iterable, most: int = 12) -> str:

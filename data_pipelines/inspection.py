@@ -122,7 +122,7 @@ def _irregular(times: Sequence[int | None]) -> int:
     intervals = np.diff(np.array(times))
     usual = np.median(intervals)
     count = int((np.abs(intervals - usual) > IRREGULAR_BY * usual).sum())
-    return count if count > IRREGULAR_SHARE * len(intervals) else 0
+    return count if count > max(1, IRREGULAR_SHARE * len(intervals)) else 0
 
 
 def _inspect_images(files: FrameFiles, clip_frames: int) -> Inspection:
