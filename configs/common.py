@@ -51,6 +51,7 @@ def base(
             "jitter_scales_relative": (),  # training: area range of a random resized crop
             "jitter_aspect_relative": (),  # its aspect ratios; training then ignores `jitter`
             "random_flip": True,
+            "pca_jitter": 0.0,  # training: standard deviation of the lighting noise (AlexNet)
             **data,
         },
         "test": {"batch_size": 64, "checkpoint": ""},
@@ -115,7 +116,7 @@ def base(
             "evaluations_per_phase": 3,
             "lr_decay": 0.1,  # per phase of the long cycle
         },
-        "augment": {},
+        "augment": {},  # AUGMENT of slowfast_jax/config.py tells what there is
         "published": {
             "top1": placeholder(float),  # percent; None where nobody printed a number
             "top5": placeholder(float),

@@ -32,7 +32,7 @@ DATA = {
     "test_list": "val",
     "jitter_scales_relative": (0.08, 1.0),
     "jitter_aspect_relative": (0.75, 4 / 3),
-    "pca_jitter": 0.1,  # standard deviation of the training images' lighting noise (AlexNet)
+    "pca_jitter": 0.1,
 }
 SHARED = (
     common.network("imagenet/res_r50"),

@@ -6,11 +6,12 @@ datasets/utils.py (spatial_sampling) and transform.py, from a generator of one's
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from data_pipelines import boxes as box_arithmetic
+from data_pipelines.sampling import linspace_indices
 from data_pipelines.transforms import resize, short_side_size, uniform_crop_offsets
 
 Area = tuple[int, int, int, int]  # top, left, height, width
@@ -29,6 +30,7 @@ class Geometry:
     size: tuple[int, int]
     window: Area
     flip: bool
+    last_area: Area | None = None
 
 
 def draw(
@@ -42,6 +44,7 @@ def draw(
     flip: bool = True,
     jitter_scales_relative: tuple[float, float] | tuple[()] = (),
     jitter_aspect_relative: tuple[float, float] | tuple[()] = (),
+    motion_shift: bool = False,
 ) -> Geometry:
     """Training: a random crop x crop square, mirrored with probability 1/2.
 
@@ -55,15 +58,27 @@ def draw(
         flip: whether mirroring is allowed.
         jitter_scales_relative: smallest and largest area as a share of the frame's.
         jitter_aspect_relative: smallest and largest width / height, drawn on a log scale.
+        motion_shift: with the relative ranges, two parts are drawn, for the first and the last
+            frame, and those between lie between.
 
     Raises:
-        ValueError: the crop does not fit the smallest short side, or a range is not one.
+        ValueError: the crop does not fit the smallest short side, or a range is not one; or a
+            motion shift without the relative ranges.
     """
+    last_area = None
     if jitter_scales_relative or jitter_aspect_relative:
         _check_range("jitter_scales_relative", jitter_scales_relative)
         _check_range("jitter_aspect_relative", jitter_aspect_relative)
-        area = _draw_area(rng, height, width, jitter_scales_relative, jitter_aspect_relative)
+        ranges = jitter_scales_relative, jitter_aspect_relative
+        area = _draw_area(rng, height, width, *ranges)
+        if motion_shift:
+            last_area = _draw_area(rng, height, width, *ranges)
         size, window = (crop, crop), (0, 0, crop, crop)
+    elif motion_shift:
+        raise ValueError(
+            "a motion shift moves a part of random area; set data.jitter_scales_relative and "
+            "data.jitter_aspect_relative"
+        )
     else:
         _check_range("jitter", jitter)
         if jitter[0] < crop:
@@ -79,7 +94,8 @@ def draw(
         # The last position is never drawn: that is how the original draws.
         top, left = (int(rng.integers(side - crop)) if side > crop else 0 for side in size)
         area, window = None, (top, left, crop, crop)
-    return Geometry((height, width), area, size, window, bool(flip and rng.random() < 0.5))
+    flipped = bool(flip and rng.random() < 0.5)
+    return Geometry((height, width), area, size, window, flipped, last_area)
 
 
 def center(height: int, width: int, *, short_side: int, crop: int, flip: bool = False) -> Geometry:
@@ -101,6 +117,12 @@ def apply(frames: np.ndarray, geometry: Geometry, *, dtype: type = np.uint8) -> 
     """
     if frames.shape[1:3] != geometry.source:
         raise ValueError(f"frames of {frames.shape[1:3]}; the geometry is for {geometry.source}")
+    if geometry.last_area is not None:
+        areas = _areas_between(geometry.area, geometry.last_area, len(frames))
+        each = (replace(geometry, area=area, last_area=None) for area in areas)
+        return np.concatenate([
+            apply(frame[None], one, dtype=dtype) for frame, one in zip(frames, each, strict=True)
+        ])
     if geometry.area is not None:
         top, left, height, width = geometry.area
         # Contiguous, because a resize takes rows as lines of interleaved values.
@@ -113,7 +135,12 @@ def apply_boxes(boxes: np.ndarray, geometry: Geometry) -> np.ndarray:
     """Boxes (B,4) in pixels of a source frame in pixels of the result, clipped to it.
 
     A box that lies outside the window keeps its row but has no area any more.
+
+    Raises:
+        ValueError: the area moves, so that boxes are somewhere else in each frame.
     """
+    if geometry.last_area is not None:
+        raise ValueError("boxes do not follow an area that moves from frame to frame")
     if geometry.area is None:
         boxes = box_arithmetic.scale(boxes, geometry.source, geometry.size)
     else:
@@ -148,6 +175,15 @@ def _draw_area(
     elif width / height > aspects[1]:
         columns = round(height * aspects[1])
     return (height - rows) // 2, (width - columns) // 2, rows, columns
+
+
+def _areas_between(first: Area, last: Area, count: int) -> list[Area]:
+    """`count` areas evenly from `first` to `last`, each number truncated."""
+    numbers = [
+        linspace_indices(start, end, count, max(start, end) + 1)
+        for start, end in zip(first, last, strict=True)
+    ]
+    return [tuple(area) for area in np.stack(numbers, axis=1).tolist()]
 
 
 def _check_range(name: str, values: tuple) -> None:

@@ -4,13 +4,13 @@ Only the frames of the clip are decoded, from the key frame before them on, and 
 cropped as it comes, so a clip of a long video takes the time and memory of a short one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from data_pipelines import augment
+from data_pipelines import augment, colour, erasing, rand_augment
 from data_pipelines import frames as image_files
 from data_pipelines.augment import Geometry
 from data_pipelines.frames import FrameFiles
@@ -20,12 +20,14 @@ from data_pipelines.sampling import (
     clip_start,
     random_clip_start,
     random_segment_indices,
+    random_strided_indices,
     segment_indices,
+    strided_indices,
 )
 from data_pipelines.seeking import select_frames
 from data_pipelines.sources import Sample
 from data_pipelines.video import VideoError, VideoInfo
-from data_pipelines.views import Video
+from data_pipelines.views import SAMPLINGS, Video
 
 
 def read_clip(
@@ -79,23 +81,42 @@ def load_clip(
     crop: int,
     rng: np.random.Generator | None,
     sampling: str = "kinetics",
+    lighting: float = 0.0,
     num_classes: int | None = None,
     thread_type: str = "NONE",
+    jitter: tuple[int, int] = (256, 320),
+    motion_shift: bool = False,
+    policy: rand_augment.Policy | None = None,
+    erase: Mapping[str, Any] | None = None,
+    mean: Sequence[float] = (0.45, 0.45, 0.45),
+    std: Sequence[float] = (0.225, 0.225, 0.225),
     **training: Any,
 ) -> dict[str, np.ndarray]:
     """A training element of classification: a random clip of a video, a random part of its frames.
 
-    As the original's datasets/kinetics.py and ssv2.py train and, with the same draws, validate.
+    As the original's datasets/kinetics.py, ssv2.py, charades.py and imagenet.py train and, with
+    the same draws, the videos' validate.
 
     Args:
         rng: what is drawn from; None takes the clip in the middle and the centre crop of frames
             whose short side is `crop`, the same each time.
         sampling: "kinetics": a clip of num_frames * sampling_rate frames at `target_fps` from
-            anywhere; "ssv2": a frame from anywhere in each of num_frames segments.
+            anywhere; "ssv2": a frame from anywhere in each of num_frames segments; "charades":
+            every sampling_rate-th frame from anywhere, whatever the frame rate, with the labels of
+            all frames from the first to the last of them, where the sample has those.
+        lighting: standard deviation of a shift of the colours, see colour.draw.
         num_classes: of samples with several labels, to tell the width of `label`.
         thread_type: see `read_clip`.
-        **training: keywords of augment.draw: jitter, inverse_uniform, flip,
-            jitter_scales_relative, jitter_aspect_relative. Without meaning where rng is None.
+        jitter: see augment.draw; like all that follows without meaning where rng is None.
+        motion_shift: see augment.draw.
+        policy: of the RandAugment done to the frames before they are cropped.
+        erase: keywords of erasing.draw for the clip after that; None erases nothing.
+        mean, std: see erasing.apply.
+        **training: more keywords of augment.draw: inverse_uniform, flip, jitter_scales_relative,
+            jitter_aspect_relative.
+
+    With a policy or a motion shift the frames of a video file come with a short side of jitter[0]
+    at most before anything is done to them, as all frames do from the original's decoder.
 
     Returns:
         clip: uint8 (T,crop,crop,3) RGB; label: int32 (), or for several labels float32
@@ -105,8 +126,8 @@ def load_clip(
         VideoError: a frame cannot be had.
         ValueError: a keyword that makes no sense.
     """
-    if sampling not in ("kinetics", "ssv2"):
-        raise ValueError(f"sampling is {sampling!r}; training knows kinetics and ssv2")
+    if sampling not in SAMPLINGS:
+        raise ValueError(f"sampling is {sampling!r}; training knows {', '.join(SAMPLINGS)}")
     draws = None if rng is None else rng.random(num_frames if sampling == "ssv2" else 1)
 
     def indices(info: VideoInfo) -> np.ndarray:
@@ -114,6 +135,10 @@ def load_clip(
             if draws is None:
                 return segment_indices(info.frames, num_frames)
             return random_segment_indices(info.frames, num_frames, draws)
+        if sampling == "charades":
+            if draws is None:
+                return strided_indices(info.frames, num_frames, sampling_rate, 0, 1)
+            return random_strided_indices(info.frames, num_frames, sampling_rate, draws[0])
         size = clip_size(num_frames, sampling_rate, info.fps or target_fps, target_fps)
         if draws is None:
             start = clip_start(info.frames, size, 0, 1, offset_sampling=True)
@@ -121,20 +146,48 @@ def load_clip(
             start = random_clip_start(info.frames, size, draws[0])
         return clip_indices(info.frames, start, size, num_frames)
 
+    whole = rng is not None and (policy is not None or motion_shift)
+    steps = rand_augment.draw(rng, policy, num_frames) if whole and policy is not None else ()
+
+    def draw(height: int, width: int) -> Geometry:
+        return augment.draw(
+            rng, height, width, crop=crop, jitter=jitter, motion_shift=motion_shift, **training
+        )
+
     def geometry(height: int, width: int) -> Geometry:
         if rng is None:
             return augment.center(height, width, short_side=crop, crop=crop)
-        return augment.draw(rng, height, width, crop=crop, **training)
+        if not whole:
+            return draw(height, width)
+        side = min(height, width)
+        if not isinstance(sample.source, FrameFiles):
+            side = min(side, jitter[0])
+        return augment.whole(height, width, short_side=side)
 
-    _, clip, _ = read_clip(sample.source, indices, geometry, thread_type=thread_type)
-    return {"clip": clip, "label": _label(sample, num_classes)}
+    info, clip, _ = read_clip(sample.source, indices, geometry, thread_type=thread_type)
+    if whole:
+        clip = rand_augment.apply(clip, steps)
+        clip = augment.apply(clip, draw(*clip.shape[1:3]))
+    if rng is not None and lighting:
+        clip = colour.apply(clip, colour.draw(rng, jitter=0.0, lighting=lighting))
+    if rng is not None and erase is not None:
+        patches = erasing.draw(rng, *clip.shape[:3], **erase)
+        clip = erasing.apply(clip, patches, mean=mean, std=std)
+    classes = sample.label
+    if sampling == "charades" and sample.frame_labels is not None:
+        found = indices(info)
+        spanned = sample.frame_labels[found[0] : found[-1] + 1]
+        classes = tuple(sorted({label for of_frame in spanned for label in of_frame}))
+    return {"clip": clip, "label": _label(sample.path, classes, num_classes)}
 
 
-def _label(sample: Sample, num_classes: int | None) -> np.ndarray:
-    if isinstance(sample.label, int):
-        return np.array(sample.label, np.int32)
+def _label(
+    path: str, classes: int | tuple[int, ...], num_classes: int | None
+) -> np.ndarray:
+    if isinstance(classes, int):
+        return np.array(classes, np.int32)
     if num_classes is None:
-        raise ValueError(f"{sample.path} has several labels; tell num_classes")
+        raise ValueError(f"{path} has several labels; tell num_classes")
     label = np.zeros(num_classes, np.float32)
-    label[list(sample.label)] = 1
+    label[list(classes)] = 1
     return label

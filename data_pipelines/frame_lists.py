@@ -22,9 +22,13 @@ HEADER = "original_vido_id video_id frame_id path labels"
 
 
 def read_charades(
-    path: PathLike, *, path_prefix: PathLike = "", num_classes: int | None = None
+    path: PathLike,
+    *,
+    path_prefix: PathLike = "",
+    num_classes: int | None = None,
+    per_frame: bool = False,
 ) -> list[Sample]:
-    """Reads a frame list of Charades for testing: a video's label is the union over its frames.
+    """Reads a frame list of Charades: a video's label is the union over its frames.
 
     Samples are in the order in which their videos first occur, named by `original_vido_id`; a
     video whose frames have no label has the label (). Frames are in the order of their rows.
@@ -32,6 +36,7 @@ def read_charades(
     Args:
         path_prefix: folder put before each path that is not absolute.
         num_classes: labels must lie in 0..num_classes-1.
+        per_frame: keep the classes of each frame, too, which is what training goes by.
 
     Raises:
         FileNotFoundError: there is no such list.
@@ -39,6 +44,7 @@ def read_charades(
     """
     files: dict[str, FrameFiles] = {}
     labels: dict[str, set[int]] = {}
+    of_frames: dict[str, list[tuple[int, ...]]] = {}
     known: dict[str, tuple[int, ...]] = {}  # text of the last column -> its classes
     for video, rows in read_runs(Path(path)):
         add_frames(files, video, [frame for _, frame, _ in rows], path_prefix)
@@ -47,8 +53,14 @@ def read_charades(
             if text not in known:
                 known[text] = read_classes(f"{path}:{number}", text, num_classes)
             of_video.update(known[text])
+        if per_frame:
+            of_frames.setdefault(video, []).extend(known[text] for _, _, text in rows)
     return [
-        Sample(video, tuple(sorted(labels[video])), frames) for video, frames in files.items()
+        Sample(
+            video, tuple(sorted(labels[video])), frames,
+            tuple(of_frames[video]) if per_frame else None,
+        )
+        for video, frames in files.items()
     ]
 
 

@@ -212,33 +212,38 @@ def write_ssv2(
     *,
     count: int,
     seed: int,
+    train_count: int = 8,
     frames: int = 24,
     height: int = 96,
     width: int = 128,
 ) -> None:
-    """Writes `count` videos as Something-Something is kept: frame files, a list, two json files.
+    """Writes videos as Something-Something is kept: frame files, lists, three json files.
 
-    In `directory` are afterwards frames/1/1_000001.jpg and so on, val.csv (its paths begin with
-    frames/), something-something-v2-labels.json and something-something-v2-validation.json.
+    In `directory` are afterwards frames/1/1_000001.jpg and so on, `count` for validation, then
+    `train_count` for training; val.csv and train.csv (their paths begin with frames/) and
+    something-something-v2-labels.json, -validation.json and -train.json.
     """
     directory = Path(directory)
-    rows, labels = [FRAME_LIST_HEADER], []
-    for number in range(count):
-        label, video = number % len(SSV2_TEMPLATES), str(number + 1)
-        pictures = moving_shape(
-            label, np.random.default_rng([seed, number]), frames=frames, height=height, width=width
-        )
-        rows += _write_frames(directory, video, number, pictures, [()] * frames)
-        labels.append({
-            "id": video, "label": SHAPE_NAMES[label], "template": SSV2_TEMPLATES[label],
-            "placeholders": ["a shape"],
-        })
-    classes = {
+    files = {"labels": {
         template.replace("[", "").replace("]", ""): str(number)
         for number, template in enumerate(SSV2_TEMPLATES)
-    }
-    (directory / "val.csv").write_text("".join(rows), encoding="utf-8")
-    for name, content in (("labels", classes), ("validation", labels)):
+    }}
+    for split, numbers in _splits(count, train_count):
+        rows, entries = [FRAME_LIST_HEADER], []
+        for number in numbers:
+            label, video = number % len(SSV2_TEMPLATES), str(number + 1)
+            pictures = moving_shape(
+                label, np.random.default_rng([seed, number]),
+                frames=frames, height=height, width=width,
+            )
+            rows += _write_frames(directory, video, number, pictures, [()] * frames)
+            entries.append({
+                "id": video, "label": SHAPE_NAMES[label], "template": SSV2_TEMPLATES[label],
+                "placeholders": ["a shape"],
+            })
+        (directory / f"{split}.csv").write_text("".join(rows), encoding="utf-8")
+        files["validation" if split == "val" else split] = entries
+    for name, content in files.items():
         path = directory / f"something-something-v2-{name}.json"
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
@@ -248,53 +253,72 @@ def write_charades(
     *,
     count: int,
     seed: int,
+    train_count: int = 8,
     frames: int = 48,
     height: int = 96,
     width: int = 128,
 ) -> None:
-    """Writes `count` videos as Charades is kept: frame files with labels of their own, and a list.
+    """Writes videos as Charades is kept: frame files with labels of their own, and lists.
 
     Two classes follow each other in a video, with frames of no class between. In `directory` are
-    afterwards frames/V0000/V0000-000001.jpg and so on, val.csv and Charades_v1_classes.txt.
+    afterwards frames/V0000/V0000-000001.jpg and so on, `count` for validation in val.csv, then
+    `train_count` for training in train.csv, and Charades_v1_classes.txt.
     """
     directory = Path(directory)
-    rows = [FRAME_LIST_HEADER]
     third = frames // 3
     between = frames - 2 * third
-    for number in range(count):
-        first = number % len(SHAPE_NAMES)
-        second = (first + 1 + number // len(SHAPE_NAMES)) % len(SHAPE_NAMES)
-        pictures, labels = [], []
-        for label, length, of_frames in (
-            (first, third, (first,)), (first, between, ()), (second, third, (second,))
-        ):
-            random = np.random.default_rng([seed, number, label])
-            pictures += moving_shape(label, random, frames=length, height=height, width=width)
-            labels += [of_frames] * length
-        rows += _write_frames(directory, f"V{number:04d}", number, pictures, labels, between="-")
-    (directory / "val.csv").write_text("".join(rows), encoding="utf-8")
+    for split, numbers in _splits(count, train_count):
+        rows = [FRAME_LIST_HEADER]
+        for number in numbers:
+            first = number % len(SHAPE_NAMES)
+            second = (first + 1 + number // len(SHAPE_NAMES)) % len(SHAPE_NAMES)
+            pictures, labels = [], []
+            for label, length, of_frames in (
+                (first, third, (first,)), (first, between, ()), (second, third, (second,))
+            ):
+                random = np.random.default_rng([seed, number, label])
+                pictures += moving_shape(label, random, frames=length, height=height, width=width)
+                labels += [of_frames] * length
+            rows += _write_frames(
+                directory, f"V{number:04d}", number, pictures, labels, between="-"
+            )
+        (directory / f"{split}.csv").write_text("".join(rows), encoding="utf-8")
     names = "".join(f"c{number:03d} {name}\n" for number, name in enumerate(SHAPE_NAMES))
     (directory / "Charades_v1_classes.txt").write_text(names, encoding="utf-8")
 
 
 def write_imagenet(
-    directory: str | os.PathLike, *, count: int, seed: int, height: int = 96, width: int = 128
+    directory: str | os.PathLike,
+    *,
+    count: int,
+    seed: int,
+    train_count: int = 16,
+    height: int = 96,
+    width: int = 128,
 ) -> None:
-    """Writes `count` images as ImageNet is kept, the classes in turn: val/n00000001/*.JPEG.
+    """Writes images as ImageNet is kept, the classes in turn: `count` of val/n00000001/*.JPEG and
+    `train_count` of train/n00000001/*.JPEG.
 
     A class is a direction and a width of stripes.
     """
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    for number in range(count):
-        label = number % len(IMAGENET_CLASSES)
-        random = np.random.default_rng([seed, number])
-        along = rows if label % 2 else columns
-        wave = np.sin(along * (0.8 if label // 2 else 0.3) + random.uniform(0, 2 * np.pi))
-        low, high = random.uniform(0, 100, 3), random.uniform(155, 255, 3)
-        picture = np.where(wave[..., None] > 0, high, low) + random.normal(0, 6, (height, width, 1))
-        path = Path(directory, "val", IMAGENET_CLASSES[label], f"val_{number:08d}.JPEG")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_jpeg(path, np.clip(picture, 0, 255).astype(np.uint8))
+    for split, numbers in _splits(count, train_count):
+        for number in numbers:
+            label = number % len(IMAGENET_CLASSES)
+            random = np.random.default_rng([seed, number])
+            along = rows if label % 2 else columns
+            wave = np.sin(along * (0.8 if label // 2 else 0.3) + random.uniform(0, 2 * np.pi))
+            low, high = random.uniform(0, 100, 3), random.uniform(155, 255, 3)
+            picture = np.where(wave[..., None] > 0, high, low)
+            picture += random.normal(0, 6, (height, width, 1))
+            path = Path(directory, split, IMAGENET_CLASSES[label], f"{split}_{number:08d}.JPEG")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_jpeg(path, np.clip(picture, 0, 255).astype(np.uint8))
+
+
+def _splits(count: int, train_count: int) -> tuple[tuple[str, range], ...]:
+    """Numbers of the examples for validation and, after them, for training."""
+    return ("val", range(count)), ("train", range(count, count + train_count))
 
 
 def _write_frames(

@@ -129,6 +129,23 @@ def strided_indices(
     return np.minimum(start + np.arange(num_frames) * sampling_rate, video_frames - 1)
 
 
+def random_strided_indices(
+    video_frames: int, num_frames: int, sampling_rate: int, draw: float
+) -> np.ndarray:
+    """Every `sampling_rate`-th frame from a random one on: int64 (num_frames,), as the original
+    trains on Charades.
+
+    In a video shorter than the clip the start lies before its beginning: what is not there repeats
+    the first frame or the last.
+
+    Args:
+        draw: uniform in [0, 1).
+    """
+    room = video_frames - ((num_frames - 1) * sampling_rate + 1)
+    start = min(room, 0) + int(draw * (abs(room) + 1))
+    return np.clip(start + np.arange(num_frames) * sampling_rate, 0, video_frames - 1)
+
+
 def slow_indices(num_frames: int, alpha: int) -> np.ndarray:
     """Frames of the fast clip that the slow pathway sees: int64 (num_frames // alpha,)."""
     return linspace_indices(0, num_frames - 1, num_frames // alpha, num_frames)

@@ -22,12 +22,14 @@ TEMPLATE = "img_{:05d}.jpg"  # of MMAction2's frames
 class Sample:
     """One video: its file `path`, or where it is stored as image files its name and its `frames`.
 
-    `label` is the class, or a tuple of classes where the list was read as multi-label.
+    `label` is the class, or a tuple of classes where the list was read as multi-label;
+    `frame_labels` the classes of each frame, where they were asked for.
     """
 
     path: str
     label: int | tuple[int, ...]
     frames: FrameFiles | None = None
+    frame_labels: tuple[tuple[int, ...], ...] | None = None
 
     @property
     def source(self) -> str | FrameFiles:

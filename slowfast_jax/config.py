@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import importlib.util
 import inspect
+import math
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -55,6 +56,26 @@ DATA_OF_ZOO = {
     "charades": {"sampling": "charades"},
     "imagenet": {"jitter": (256, 320)},
 }
+# Task -> what `augment` may hold in training, and the value of each that changes nothing. The data
+# section has the rest: jitter, flip, colours of detection.
+AUGMENT = {
+    "classification": {
+        "rand_augment": "",  # a policy, as rand-m7-n4-mstd0.5-inc1
+        "interpolation": "bicubic",  # of its geometric operations, or bilinear, random
+        "motion_shift": False,  # the part of the frame that jitter_scales_relative takes moves
+        "erasing_probability": 0.0,
+        "erasing_mode": "pixel",  # noise; or rand: one colour in each frame, const: the mean
+        "erasing_count": 1,  # most rectangles; with n above 1 the first n-th of the frames is kept
+        # Clips mixed in pairs by shares of Beta(alpha, alpha); 0: not in this form. The loss is
+        # then soft_cross_entropy.
+        "mixup_alpha": 0.0,
+        "cutmix_alpha": 0.0,
+        "mix_prob": 1.0,  # of mixing a batch
+        "switch_prob": 0.5,  # of cutmix where both are possible
+        "label_smoothing": 0.0,
+    },
+    "detection": {},
+}
 # Fields of the networks that no config sets: flax's own, and what folding batch norm sets.
 INTERNAL_FIELDS = {"parent", "name", "folded"}
 # Keywords that follow from the protocol.
@@ -72,7 +93,8 @@ def load_config(spec: str) -> ConfigDict:
 
     A recipe is executed with its checkout importable (the folder that holds its `configs`), from
     any working directory, and completed from its zoo entry: afterwards `model` has all keywords of
-    the network and `protocol` all keys. The result is locked.
+    the network, `protocol` all keys and `augment` of a recipe those of its task. The result is
+    locked.
 
     Raises ConfigError, with close matches, where there is no such file, variant or model, and where
     a recipe sets a keyword or protocol key that does not exist.
@@ -145,10 +167,15 @@ def check_training(config: ConfigDict) -> None:
             "False); set --config.train.enable to train it all the same, with the original's "
             "default schedule"
         )
-    if config.augment:
+    known = AUGMENT.get(config.task, {})
+    unknown = [key for key in config.augment if key not in known]
+    if unknown:
         raise ConfigError(
-            f"config.augment has {', '.join(config.augment)}: this version applies none of them"
+            f"config.augment has {', '.join(unknown)}{closest(unknown[0], known)}: task "
+            f"{config.task} applies {', '.join(known) or 'none'}"
         )
+    if config.task == "classification":
+        _check_mixing(config)
     if config.multigrid.long_cycle or config.multigrid.short_cycle:
         raise ConfigError("config.multigrid: this version does not train in cycles")
     group = max(norm.group_size, 1)
@@ -182,6 +209,27 @@ def check_training(config: ConfigDict) -> None:
     check_values(config)
 
 
+def _check_mixing(config: ConfigDict) -> None:
+    augment, loss = config.augment, config.train.loss
+    for name, most in (
+        ("mixup_alpha", math.inf), ("cutmix_alpha", math.inf), ("mix_prob", 1), ("switch_prob", 1),
+        ("label_smoothing", 1),
+    ):
+        if not 0 <= augment[name] <= most:
+            raise ConfigError(
+                f"config.augment.{name} is {augment[name]}, expected "
+                + ("0 or more" if most == math.inf else f"0..{most}")
+            )
+    used = [n for n in ("mixup_alpha", "cutmix_alpha", "label_smoothing") if augment[n]]
+    if used and loss != "soft_cross_entropy":
+        raise ConfigError(
+            f"config.augment.{used[0]} makes soft targets: it goes with "
+            f"config.train.loss=soft_cross_entropy, not with {loss}"
+        )
+    if used and config.data.multi_label:
+        raise ConfigError(f"config.augment.{used[0]} goes with one class for each clip")
+
+
 def closest(name: str, known: Iterable[str]) -> str:
     """"; did you mean a, b?" for names like this one, or nothing."""
     matches = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
@@ -208,6 +256,8 @@ def _complete(config: ConfigDict) -> None:
         defaults["dtype"] = jnp.dtype(fields["dtype"]).name
     model = defaults | entry["model"] | own
     _fill(config, DEFAULTS)
+    if "augment" in config:
+        _fill(config.augment, AUGMENT.get(config.task, {}))
     if config.class_names not in ("", entry["class_names"]):
         if "num_classes" not in own:
             model["num_classes"] = len(class_names(config.class_names))

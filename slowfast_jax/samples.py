@@ -122,7 +122,8 @@ def _charades(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> 
         )
     path = root / config.data[f"{subset}_list"]
     samples = frame_lists.read_charades(
-        path, path_prefix=path_prefix, num_classes=config.model.num_classes
+        path, path_prefix=path_prefix, num_classes=config.model.num_classes,
+        per_frame=subset == "train",
     )
     return Listing(samples, [path], _generated_names(config, root / "Charades_v1_classes.txt"))
 

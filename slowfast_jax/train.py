@@ -26,12 +26,13 @@ from slowfast_jax.tasks import TASKS
 from slowfast_jax.training.interruption import Interruption
 from slowfast_jax.training.manager import Checkpoints
 from slowfast_jax.training.meter import Meter
+from slowfast_jax.training.mixing import make_mixer
 from slowfast_jax.training.optim import make_optimizer
 from slowfast_jax.training.precise_bn import PreciseStep, make_precise_step, precise_batch_stats
 from slowfast_jax.training.schedules import learning_rate
 from slowfast_jax.training.sharding import data_mesh, put_batch, replicated
 from slowfast_jax.training.state import TrainState, create_state
-from slowfast_jax.training.step import make_train_step
+from slowfast_jax.training.step import Mixer, make_train_step
 from slowfast_jax.training.writers import Writers, read_metrics
 from slowfast_jax.weights import describe, initial_variables, read_weights, variable_shapes
 
@@ -86,7 +87,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         make_train_step(
             model, optimizer, task.loss_function(config),
             clip_norm=config.optimizer.clip_norm, clip_value=config.optimizer.clip_value,
-            train_only=config.train.train_only,
+            train_only=config.train.train_only, mix=_mixer(config, model),
         ),
         donate_argnums=0, out_shardings=(replicated(mesh), replicated(mesh)),
     )
@@ -176,6 +177,18 @@ def _optimizer(config: ConfigDict) -> optax.GradientTransformation:
         return make_optimizer(**options)
     except ValueError as error:
         raise ConfigError(f"config.{error}") from error
+
+
+def _mixer(config: ConfigDict, model: nn.Module) -> Mixer | None:
+    """What is done to a batch on the devices; None where clips and labels stay as they are."""
+    augment = config.augment
+    if not any(augment.get(k) for k in ("mixup_alpha", "cutmix_alpha", "label_smoothing")):
+        return None
+    return make_mixer(
+        model, group_size=config.norm.group_size, label_smoothing=augment.label_smoothing,
+        mixup_alpha=augment.mixup_alpha, cutmix_alpha=augment.cutmix_alpha,
+        prob=augment.mix_prob, switch_prob=augment.switch_prob,
+    )
 
 
 def _order(config: ConfigDict, examples: Examples, first_step: int = 0, stream: int = 0) -> Order:

@@ -175,12 +175,13 @@ def test_folders_of_frames(tiny, tmp_path):
     mini.write_ssv2(tmp_path, frames=12, **SMALL)
     for path in list(tmp_path.glob("frames/*/*.jpg")):
         path.rename(path.with_name(f"img_{path.stem[-5:]}.jpg"))
-    rows = "frames/1 12 0\nframes/2 12 1\nframes/9 12 1\n"
+    rows = "frames/1 12 0\nframes/2 12 1\nframes/99 12 1\n"
     results = evaluate(tiny_config(tmp_path, rows, **{"data.format": "rawframes"}))
     assert [v["path"] for v in results["videos"]] == [f"{tmp_path}/frames/{n}" for n in (1, 2)]
     (failed,) = results["failed"]
     assert failed["video_id"] == 2
-    assert f"there is no folder {tmp_path}/frames/9; check data.path_prefix" in failed["reason"]
+    assert f"there is no folder {tmp_path}/frames/99; check data.path_prefix" in failed["reason"]
+
 
 def test_lists_that_do_not_fit(tiny, folder):
     with pytest.raises(FileNotFoundError, match="data.root"):

@@ -10,6 +10,7 @@ from absl import flags
 from data_pipelines import mini
 from slowfast_jax import main
 from slowfast_jax.config import ConfigError
+from slowfast_jax.training.writers import read_metrics
 from tests.shared import REAL, ROOT, needs_real
 
 CONFIG = "--config=kinetics/mini"
@@ -133,10 +134,11 @@ def test_the_mini_recipe_runs_from_nothing(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["ssv2", "charades", "imagenet"])
-def test_the_other_mini_recipes_run_from_nothing(tmp_path, recipe):
-    result = run(f"--config=configs/{recipe}.py:mini", f"--workdir={tmp_path}", "--mode=eval")
+def test_the_other_mini_recipes_train_and_test_from_nothing(tmp_path, recipe):
+    result = run(f"--config=configs/{recipe}.py:mini", f"--workdir={tmp_path}")
     assert result.returncode == 0, result.stderr
     printed = json.loads(result.stdout)
+    assert read_metrics(tmp_path)[-1]["epoch"] == 2
     assert printed["videos_used"] == printed["videos_listed"] and printed["videos_failed"] == 0
     assert 0 < printed["map" if recipe == "charades" else "top1_acc"] <= 100
 

@@ -217,6 +217,19 @@ def test_optimizers_train_through_the_loop(data, tmp_path, fields):
     assert rows_of(tmp_path, "train", "step", "loss") == expected
 
 
+def test_mixed_clips_are_learnt_and_resumed(data, tmp_path):
+    config = training_config(
+        data, train__loss="soft_cross_entropy", augment__mixup_alpha=0.8, augment__cutmix_alpha=1.0,
+        augment__label_smoothing=0.1, train__epochs=2,
+    )
+    train(config, tmp_path)
+    shutil.rmtree(tmp_path / "checkpoints/6")
+    expected = rows_of(tmp_path, "train", "step", "loss")
+    assert all(0 < loss < 3 for _, loss in expected)
+    train(config, tmp_path)
+    assert rows_of(tmp_path, "train", "step", "loss") == expected
+
+
 def test_log_lines_tell_what_matters(data, tmp_path, caplog):
     caplog.set_level("INFO", "absl")
     train(training_config(data, train__epochs=1, train__log_period=2), tmp_path)

@@ -10,6 +10,7 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
+from data_pipelines import erasing, rand_augment
 from data_pipelines.clips import load_clip
 from data_pipelines.labels import unnamed
 from data_pipelines.loader import Examples, batches_in_order
@@ -22,8 +23,6 @@ from slowfast_jax.tasks import classification_report
 from slowfast_jax.tasks.tested import Tested
 from slowfast_jax.training.losses import LOSSES
 
-TRAINED_FORMATS = ("kinetics", "rawframes")
-
 
 def headline(config: ConfigDict) -> str:
     """The metric that says which checkpoint is best; larger is better."""
@@ -34,11 +33,6 @@ def training_examples(
     config: ConfigDict, workdir: str | os.PathLike | None
 ) -> tuple[Examples, list[str]]:
     """The videos of config.data.train_list, and the class names that come with them ([]: none)."""
-    if config.data.format not in TRAINED_FORMATS:
-        raise ConfigError(
-            f"config.data.format is {config.data.format}: this version trains on "
-            f"{', '.join(TRAINED_FORMATS)}, and only tests on the others"
-        )
     listing = find_samples(config, workdir, "train")
     samples = listing.samples
     load = _loader(config, samples)
@@ -52,12 +46,15 @@ def _loader(config: ConfigDict, samples: Sequence) -> Callable:
         sampling_rate=protocol.sampling_rate,
         target_fps=protocol.target_fps,
         crop=protocol.train_crop,
+        sampling=data.sampling,
+        lighting=data.pca_jitter,
         num_classes=config.model.num_classes if data.multi_label else None,
         jitter=data.jitter,
         inverse_uniform=data.inverse_uniform_jitter,
         jitter_scales_relative=data.jitter_scales_relative,
         jitter_aspect_relative=data.jitter_aspect_relative,
         flip=data.random_flip,
+        **_augmentation(config),
     )
 
     def load(index: int, generator: np.random.Generator | None) -> dict[str, Any]:
@@ -66,8 +63,42 @@ def _loader(config: ConfigDict, samples: Sequence) -> Callable:
     return load
 
 
+def _augmentation(config: ConfigDict) -> dict[str, Any]:
+    """Keywords of load_clip for config.augment; ConfigError for values that make no sense."""
+    augment, relative = config.augment, config.data.jitter_scales_relative
+    for key, allowed, good in (
+        ("erasing_probability", "0..1", 0 <= augment.erasing_probability <= 1),
+        ("erasing_mode", " or ".join(erasing.MODES), augment.erasing_mode in erasing.MODES),
+        ("erasing_count", "at least 1", augment.erasing_count >= 1),
+        ("motion_shift", "False without config.data.jitter_scales_relative",
+         bool(relative) or not augment.motion_shift),
+    ):
+        if not good:
+            raise ConfigError(f"config.augment.{key} is {augment[key]}, expected {allowed}")
+    policy = erase = None
+    if augment.rand_augment:
+        try:
+            policy = rand_augment.parse(augment.rand_augment, augment.interpolation)
+        except ValueError as error:
+            raise ConfigError(f"config.augment: {error}") from None
+    if augment.erasing_probability:
+        erase = {
+            "probability": augment.erasing_probability,
+            "mode": augment.erasing_mode,
+            "count": augment.erasing_count,
+            "splits": augment.erasing_count,  # as the original gives it on
+        }
+    return dict(
+        motion_shift=augment.motion_shift, policy=policy, erase=erase,
+        mean=config.protocol.mean, std=config.protocol.std,
+    )
+
+
 def loss_function(config: ConfigDict) -> Callable:
-    """(logits, endpoints, batch) -> (loss, {"top1_err": percent})."""
+    """(logits, endpoints, batch) -> (loss, {"top1_err": percent}).
+
+    The error is that against the class with the largest share, where targets are soft.
+    """
     loss = LOSSES[config.train.loss]
 
     def function(logits, endpoints, batch):
@@ -75,7 +106,8 @@ def loss_function(config: ConfigDict) -> Callable:
         value = loss(logits, labels)
         if config.data.multi_label:
             return value, {}
-        wrong = (logits.argmax(-1) != labels).mean()
+        classes = labels if labels.ndim == 1 else labels.argmax(-1)
+        wrong = (logits.argmax(-1) != classes).mean()
         return value, {"top1_err": 100 * wrong}
 
     return function

@@ -15,6 +15,7 @@ Batch = Mapping[str, jax.Array]
 Metrics = dict[str, jax.Array]
 # (logits, endpoints, batch) -> the loss, and what else to report of the batch
 LossFunction = Callable[[jax.Array, dict[str, jax.Array], Batch], tuple[jax.Array, Metrics]]
+Mixer = Callable[[jax.Array, Batch], Batch]  # (random key, batch) -> the batch that is learnt
 TrainStep = Callable[[TrainState, Batch, jax.Array, jax.Array], tuple[TrainState, Metrics]]
 
 
@@ -26,6 +27,7 @@ def make_train_step(
     clip_norm: float = 0.0,
     clip_value: float = 0.0,
     train_only: str = "",
+    mix: Mixer | None = None,
 ) -> TrainStep:
     """`step(state, batch, lr, key) -> (state, metrics)`, to be jitted by the caller.
 
@@ -41,9 +43,10 @@ def make_train_step(
         Parameters it does not match keep their values, weight decay included, and need no
         gradient; running statistics go on (with the classifier alone: the original's
         DETACH_FINAL_FC). "": all are trained.
+      mix: see `mixing.make_mixer`.
 
     The step's arguments are `lr`, a scalar, and `key`, the same random key for every step: the
-    number of the step is folded in for dropout.
+    number of the step is folded in, for dropout and `mix`.
 
     The metrics are scalars: "loss", "grad_norm" (of all gradients together, see `clip_gradients`)
     and those of `loss`. Where the loss is not finite the state is worthless: stop.
@@ -53,6 +56,9 @@ def make_train_step(
 
     def step(state: TrainState, batch: Batch, lr: jax.Array, key: jax.Array):
         trained = _trained(state.params, train_only)
+        key = jax.random.fold_in(key, state.step)
+        if mix is not None:
+            batch = mix(jax.random.fold_in(key, 1), batch)
 
         def objective(params: Any) -> tuple[jax.Array, tuple[Any, Metrics]]:
             params = jax.tree.map(
@@ -63,7 +69,7 @@ def make_train_step(
                 batch["clip"],
                 batch.get("boxes"),
                 train=True,
-                rngs={"dropout": jax.random.fold_in(key, state.step)},
+                rngs={"dropout": key},
                 mutable=["batch_stats"],
             )
             value, metrics = loss(logits, endpoints, batch)

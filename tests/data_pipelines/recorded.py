@@ -2,6 +2,7 @@
 
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -41,8 +42,12 @@ class Replay:
         assert (low, high) == (recorded_low, recorded_high)
         return value
 
-    def random(self) -> float:
-        return self.units.pop()  # a flip is what the original draws last
+    def random(self, size: int | None = None) -> float | np.ndarray:
+        if size is None:
+            return self.units.pop()  # a flip is what the original draws last
+        # Numbers in [0, 1) of which come the integers that the original drew first.
+        drawn, self.integers_ = self.integers_[:size], self.integers_[size:]
+        return np.array([(value - low + 0.5) / (high - low) for low, high, value in drawn])
 
     def permutation(self, count: int) -> list[int]:
         assert sorted(self.permutations[0]) == list(range(count))
@@ -52,6 +57,62 @@ class Replay:
         recorded_mean, recorded_deviation, value = self.normals.pop(0)
         assert (mean, deviation) == (recorded_mean, recorded_deviation) and size == len(value[0])
         return value[0]
+
+
+class InOrder:
+    """Recorded draws in the order in which the original drew them, for several steps in a row.
+
+    What it draws from np.random.uniform() without use is left out where another draw is wanted.
+    """
+
+    def __init__(self, draws: list):
+        self.draws, self.patches = list(draws), 0
+
+    def _next(self, *functions: str, unit: bool = False) -> tuple[str, list, Any]:
+        while True:
+            function, arguments, value = self.draws.pop(0)
+            if function in functions and bool(arguments) != unit:
+                return function, arguments, value
+            assert (function, arguments) == ("np.random.uniform", []), (function, functions)
+
+    def random(self) -> float:
+        return self._next("random.random", "np.random.uniform", unit=True)[2]
+
+    def uniform(self, low: float, high: float) -> float:
+        _, arguments, value = self._next("random.uniform", "np.random.uniform")
+        assert arguments == [low, high]
+        return value
+
+    def normal(self, mean: float, deviation: float) -> float:
+        _, arguments, value = self._next("random.gauss")
+        assert arguments == [mean, deviation]
+        return value
+
+    def integers(self, low: int, high: int | None = None) -> int:
+        low, high = (0, low) if high is None else (low, high)
+        function, arguments, value = self._next(
+            "random.randint", "np.random.randint", "random.choice"
+        )
+        if function == "random.choice":
+            (choices,) = arguments
+            assert (low, high) == (0, len(choices))
+            return choices.index(value)
+        assert arguments == [low, high - (function == "random.randint")]
+        return value
+
+    def standard_normal(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        """What stood for the original's noise: of each frame (3,H,W), by a rule, from 1 on."""
+        frames = []
+        for _ in range(shape[0]):
+            self.patches += 1
+            random = np.random.RandomState(zlib.crc32(f"pix{self.patches}".encode()))
+            frames.append(random.standard_normal((3, *shape[1:3])).transpose(1, 2, 0))
+        return np.stack(frames).astype(dtype)
+
+    def choice(self, count: int, size: int, *, replace: bool, p: np.ndarray | None) -> list[int]:
+        _, (names, found), value = self._next("np.random.choice")
+        assert (count, size) == (len(names), found) and replace == (p is None)
+        return [names.index(name) for name in value]
 
 
 def smooth(name: str, height: int, width: int) -> np.ndarray:

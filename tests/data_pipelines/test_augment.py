@@ -7,7 +7,7 @@ import pytest
 
 from data_pipelines import augment
 from data_pipelines.augment import Geometry
-from tests.data_pipelines.recorded import Replay
+from tests.data_pipelines.recorded import InOrder, Replay
 from tests.shared import PARITY, needs_parity
 
 RELATIVE = {"jitter_scales_relative": (0.08, 1.0), "jitter_aspect_relative": (0.75, 1.3333)}
@@ -53,16 +53,19 @@ def test_training_clips_equal_those_of_the_original(recorded, arrays):
 @needs_parity
 def test_random_resized_crops_equal_those_of_the_original(recorded, arrays):
     frames = arrays["normalized_clip0"].transpose(1, 2, 3, 0)
-    tested = 0
-    for case in recorded["random_resized_crop(scale .08..1, ratio .75..1.3333, out 32)"]:
-        if case["motion_shift"]:
-            continue
-        geometry = augment.draw(Replay(case["draws"]), 40, 60, crop=32, **RELATIVE)
-        expected = arrays[f"rrc_{case['seed'] - 100}_0"]
+    cases = recorded["random_resized_crop(scale .08..1, ratio .75..1.3333, out 32)"]
+    moving = 0
+    for case in cases:
+        rng = InOrder(case["draws"])
+        geometry = augment.draw(
+            rng, 40, 60, crop=32, **RELATIVE, motion_shift=case["motion_shift"]
+        )
+        assert not rng.draws
+        expected = arrays[f"rrc_{case['seed'] - 100}_{case['motion_shift']:d}"]
         result = augment.apply(frames, geometry, dtype=np.float32).transpose(3, 0, 1, 2)
         np.testing.assert_allclose(result, expected, atol=1e-6)
-        tested += 1
-    assert tested == 5
+        moving += geometry.last_area is not None
+    assert (len(cases), moving) == (10, 5)
 
 
 @needs_parity
@@ -128,6 +131,15 @@ def test_a_flip_can_be_forbidden():
     assert not any(
         augment.draw(rng, 40, 60, crop=32, jitter=(32, 40), flip=False).flip for _ in range(20)
     )
+
+
+def test_what_a_moving_area_cannot_do():
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="set data.jitter_scales_relative"):
+        augment.draw(rng, 40, 60, crop=32, jitter=(32, 40), motion_shift=True)
+    moving = augment.draw(rng, 40, 60, crop=32, **RELATIVE, motion_shift=True)
+    with pytest.raises(ValueError, match="boxes do not follow an area that moves"):
+        augment.apply_boxes(np.zeros((1, 4)), moving)
 
 
 def test_wrong_ranges_are_refused():

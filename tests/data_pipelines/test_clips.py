@@ -4,27 +4,28 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from data_pipelines import augment
-from data_pipelines.clips import load_clip, read_clip
-from data_pipelines.frame_lists import read_ssv2
+from data_pipelines import augment, rand_augment
+from data_pipelines.clips import load_clip
+from data_pipelines.frame_lists import read_charades, read_ssv2
 from data_pipelines.frames import FrameFiles
 from data_pipelines.sampling import (
     clip_indices,
     clip_size,
-    random_segment_indices,
     segment_indices,
 )
 from data_pipelines.sources import Sample
 from data_pipelines.video import VideoError
 from tests.data_pipelines.conftest import frame_numbers
-from tests.data_pipelines.recorded import Replay, grey_levels, smooth, write_rolling
+from tests.data_pipelines.recorded import InOrder, Replay, grey_levels, smooth, write_rolling
 from tests.shared import PARITY, needs_parity
 
 FOLDER = PARITY / "data" / "loaders"
 SETTINGS = {
     "num_frames": 8, "sampling_rate": 2, "target_fps": 30.0, "crop": 32, "jitter": (32, 40)
 }
+FRAME_SETTINGS = SETTINGS | {"crop": 24, "jitter": (26, 32), "inverse_uniform": True}
 
 
 @pytest.fixture(scope="module")
@@ -44,33 +45,45 @@ def assert_equal_clips(clip: np.ndarray, arrays, key: str) -> None:
     assert difference.max() <= 0.51, (key, difference.max())
 
 
-@needs_parity
-def test_training_clips_of_something_something(recorded, arrays, tmp_path):
+@pytest.fixture(scope="module")
+def rolling(tmp_path_factory):
+    """The frames of the recorded lists."""
+    folder = tmp_path_factory.mktemp("rolling")
     for video, size in {"101": (36, 48, 21), "202": (48, 36, 40), "303": (32, 32, 9)}.items():
         write_rolling(
-            tmp_path, f"ld/{video}", *size, turns=(5, 9), template="{video}/{number:06d}.png"
+            folder, f"ld/{video}", *size, turns=(5, 9), template="{video}/{number:06d}.png"
         )
+    return folder
+
+
+@needs_parity
+def test_training_clips_of_something_something(recorded, arrays, rolling):
     samples = read_ssv2(
         FOLDER / "train.csv", class_list=FOLDER / "something-something-v2-labels.json",
-        labels=FOLDER / "something-something-v2-train.json", path_prefix=tmp_path,
+        labels=FOLDER / "something-something-v2-train.json", path_prefix=rolling,
     )
     for key in ("ssv2_train_0", "ssv2_train_1"):
         case = recorded[key]
-        sample = samples[case["item"]]
-        assert sample.label == case["label"]
-        segments = case["draws"][:8]
-        draws = np.array([(value - low + 0.5) / (high - low + 1)
-                          for _, (low, high), value in segments])
-
-        _, clip, _ = read_clip(
-            sample.source,
-            lambda info: random_segment_indices(info.frames, 8, draws),  # noqa: B023
-            lambda height, width: augment.draw(  # noqa: B023
-                Replay(case["draws"][8:]), height, width, crop=24, jitter=(26, 32),  # noqa: B023
-                inverse_uniform=True, flip=False,
-            ),
+        element = load_clip(
+            samples[case["item"]], **FRAME_SETTINGS, rng=Replay(case["draws"]), sampling="ssv2",
+            flip=False,
         )
-        assert_equal_clips(clip, arrays, key)
+        assert element["label"] == case["label"]
+        assert_equal_clips(element["clip"], arrays, key)
+
+
+@needs_parity
+def test_training_clips_of_charades(recorded, arrays, rolling):
+    samples = read_charades(
+        FOLDER / "train.csv", path_prefix=rolling, num_classes=6, per_frame=True
+    )
+    for number, sample in enumerate(samples):
+        case = recorded[f"charades_train_{number}"]
+        element = load_clip(
+            sample, **FRAME_SETTINGS, rng=Replay(case["draws"]), sampling="charades", num_classes=6,
+        )
+        assert element["label"].tolist() == case["label"]
+        assert_equal_clips(element["clip"], arrays, f"charades_train_{number}")
 
 
 @needs_parity
@@ -80,6 +93,95 @@ def test_training_geometry_of_kinetics(recorded, arrays):
     for key in ("kinetics_train_0", "kinetics_train_1", "kinetics_val_0"):
         geometry = augment.draw(Replay(recorded[key]["draws"]), 36, 48, crop=24, jitter=(26, 32))
         assert_equal_clips(augment.apply(frames, geometry), arrays, key)
+
+
+class Item(InOrder):
+    """The recorded draws of an item, which begin with those that choose the frames, if any do."""
+
+    def __init__(self, draws: list):
+        super().__init__(draws)
+        self.segments = []
+        while self.draws[0][0] == "random.randint":
+            _, (low, high), value = self.draws.pop(0)
+            self.segments.append((value - low + 0.5) / (high - low + 1))
+
+    def random(self, size: int | None = None):
+        return super().random() if size is None else np.array(self.segments or [0.0])
+
+
+@needs_parity
+def test_augmented_items_equal_those_of_the_original(recorded, arrays, tmp_path):
+    """RandAugment, crop, flip and erasing one after the other, one and two samples of a video."""
+    def written(name: str, pictures: list) -> Sample:
+        for number, picture in enumerate(pictures):
+            Image.fromarray(picture).save(tmp_path / f"{name}_{number}.png")
+        files = FrameFiles(name, len(pictures), f"{tmp_path}/{name}_{{}}.png")
+        return Sample(name, 1, files)
+
+    def rolled(name: str, height: int, width: int, count: int) -> Sample:
+        picture = smooth(f"ld/{name}", height, width)
+        return written(name, [np.roll(picture, (i % 5, i % 9), (0, 1)) for i in range(count)])
+
+    kinetics = written("kin0", [smooth(f"kin0_{t}", 36, 48) for t in range(8)])
+    relative = {"jitter_scales_relative": (0.08, 1.0), "jitter_aspect_relative": (0.75, 1.3333)}
+    segments = {"sampling": "ssv2", "flip": False}
+    for key, sample, samples, options in (
+        ("kinetics_train_aug_0", kinetics, 1, relative),
+        ("kinetics_train_aug_2samples_0", kinetics, 2, relative),
+        ("ssv2_train_aug_0", rolled("202", 48, 36, 40), 1, segments | relative),
+        ("ssv2_train_aug_2samples_1", rolled("101", 36, 48, 21), 2,
+         {"sampling": "ssv2", "inverse_uniform": True}),
+    ):
+        rng = Item(recorded[key]["draws"])
+        for number in range(samples):
+            clip = load_clip(
+                sample, num_frames=8, sampling_rate=1, target_fps=30.0, crop=24, jitter=(26, 32),
+                rng=rng, policy=rand_augment.parse("rand-m7-n4-mstd0.5-inc1"),
+                erase={"probability": 0.9}, **options,
+            )["clip"]
+            if "ssv2" in key:
+                clip = clip[..., ::-1]  # what is drawn and computed there takes BGR for RGB
+            assert_equal_clips(clip, arrays, f"{key}_sample{number}" if samples > 1 else key)
+        assert not rng.draws and rng.patches == recorded[key]["noise_patches"]
+
+
+def test_an_area_that_moves(tmp_path):
+    """The same picture in each frame shows another part of itself."""
+    picture = smooth("still", 60, 80)
+    for number in range(4):
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+    sample = Sample("still", 0, FrameFiles("still", 4, f"{tmp_path}/{{}}.png"))
+    clip = load_clip(
+        sample, num_frames=4, sampling_rate=1, target_fps=30.0, crop=32, motion_shift=True,
+        jitter_scales_relative=(0.1, 0.4), jitter_aspect_relative=(0.75, 1.3333),
+        rng=np.random.default_rng(0),
+    )["clip"]
+    assert clip.shape == (4, 32, 32, 3)
+    steps = np.abs(np.diff(clip.astype(int), axis=0)).mean(axis=(1, 2, 3))
+    assert steps.min() > 2
+
+
+def test_what_is_drawn_has_no_meaning_where_nothing_is_drawn(videos):
+    sample = Sample(str(videos["numbered"]), 0)
+    plain = load_clip(sample, **SETTINGS, rng=None)["clip"]
+    same = load_clip(
+        sample, **SETTINGS, rng=None, policy=rand_augment.parse("rand-m9"),
+        erase={"probability": 1.0}, motion_shift=True,
+    )["clip"]
+    np.testing.assert_array_equal(plain, same)
+
+
+def test_frames_of_videos_are_augmented_small(videos, monkeypatch):
+    shapes = []
+    monkeypatch.setattr(
+        rand_augment, "apply", lambda frames, steps: shapes.append(frames.shape) or frames
+    )
+    for jitter in ((32, 40), (64, 80)):
+        load_clip(
+            Sample(str(videos["numbered"]), 0), **SETTINGS | {"jitter": jitter},
+            rng=np.random.default_rng(0), policy=rand_augment.parse("rand-m9"),
+        )
+    assert shapes == [(8, 32, 42, 3), (8, 48, 64, 3)]
 
 
 def test_a_clip_is_cut_anywhere_in_time(videos):
@@ -143,5 +245,28 @@ def test_image_files_and_several_labels(tmp_path):
 def test_what_cannot_be_loaded(videos):
     with pytest.raises(VideoError, match="the file is empty"):
         load_clip(Sample(str(videos["empty"]), 0), **SETTINGS, rng=None)
-    with pytest.raises(ValueError, match="sampling is 'charades'; training knows kinetics and"):
-        load_clip(Sample("v", 0), **SETTINGS, rng=None, sampling="charades")
+    with pytest.raises(ValueError, match="sampling is 'ucf'; training knows kinetics, ssv2, char"):
+        load_clip(Sample("v", 0), **SETTINGS, rng=None, sampling="ucf")
+
+
+def test_labels_of_the_frames_that_a_clip_spans(tmp_path):
+    write_rolling(tmp_path, "v", 36, 48, 40, turns=(5, 9))
+    files = FrameFiles("v", 40, f"{tmp_path}/v/v_{{:06d}}.png", first=1)
+    sample = Sample("v", (0, 1), files, frame_labels=((0,),) * 20 + ((1,),) * 20)
+    options = SETTINGS | {"sampling": "charades", "num_classes": 2}
+    found = {
+        tuple(load_clip(sample, **options, rng=np.random.default_rng(seed))["label"].tolist())
+        for seed in range(30)
+    }
+    assert found == {(1, 0), (0, 1), (1, 1)}
+    assert load_clip(sample, **options, rng=None)["label"].tolist() == [1, 1]
+
+
+def test_lighting_shifts_the_colours_of_all_frames_alike(videos):
+    sample = Sample(str(videos["numbered"]), 0)
+    plain, lit = (
+        load_clip(sample, **SETTINGS, rng=np.random.default_rng(1), lighting=amount)["clip"]
+        for amount in (0.0, 0.5)
+    )
+    shift = lit.astype(int) - plain
+    assert shift.any() and shift[0].std((0, 1)).max() < 20

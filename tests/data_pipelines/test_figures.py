@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_pipelines.acting import Step, act
+from data_pipelines.acting import WALKING_SPEED, Step, act
 from data_pipelines.figures import FEET, HEAD, Look, draw_capsule, draw_figure, extent, joints, pose
 
 LOOK = Look(60.0, np.array([[250.0, 0, 0], [0, 250, 0], [0, 0, 250]]))
@@ -92,9 +92,9 @@ def test_steps_follow_each_other():
     motion = act(steps, 0, times, np.random.default_rng(0))
     assert np.abs(np.diff(motion.poses, axis=0)).max() < 0.8
     np.testing.assert_allclose(
-        np.diff(motion.walked)[(times[:-1] > 1) & (times[1:] < 3)], 0.45 / 15, rtol=1e-3
+        np.diff(motion.walked)[(times[:-1] > 1) & (times[1:] < 3)], WALKING_SPEED / 15, rtol=1e-3
     )
-    assert motion.walked[0] == 0 and motion.walked[-1] == pytest.approx(0.9)
+    assert motion.walked[0] == 0 and motion.walked[-1] == pytest.approx(2 * WALKING_SPEED)
     early, middle, late = 15 + 6, 15 + 30, 15 + 69  # frames at 0.4, 2.0 and 4.6 seconds
     assert motion.holding[middle] == 1 and motion.holding[late] == 0
     height = -extent(joints(motion.poses), 1.0)[:, 1]

@@ -71,6 +71,12 @@ def test_frame_lists(tmp_path):
     samples = read_charades(tmp_path / "charades/val.csv", path_prefix=tmp_path / "charades")
     assert [sample.label for sample in samples] == [(0, 1), (1, 2), (2, 3), (0, 3), (0, 2)]
     assert all(sample.frames.count == 48 for sample in samples)
+    trained = read_charades(
+        tmp_path / "charades/train.csv", path_prefix=tmp_path / "charades", per_frame=True
+    )
+    assert [sample.path for sample in trained] == [f"V{n:04d}" for n in range(5, 13)]
+    assert trained[3].label == (0, 3)
+    assert trained[3].frame_labels == ((0,),) * 16 + ((),) * 16 + ((3,),) * 16
     assert class_names(tmp_path / "charades/Charades_v1_classes.txt") == list(SHAPE_NAMES)
 
 

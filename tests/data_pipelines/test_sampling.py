@@ -88,6 +88,18 @@ def test_test_clips_of_charades(recorded):
         assert found.tolist() == expected, (video_frames, num_frames, rate, clips, view)
 
 
+@needs_parity
+def test_training_clips_of_charades(recorded):
+    for case in recorded["charades_train_frames"]:
+        *rate, (_, (low, high), start) = case["draws"]
+        rate = rate[0][2] if rate else case["sampling_rate"]
+        found = sampling.random_strided_indices(
+            case["len"], case["num_frames"], rate, (start - low + 0.5) / (high - low + 1)
+        )
+        assert found.tolist() == case["idx"]
+    assert len(recorded["charades_train_frames"]) > 5
+
+
 def test_a_single_clip_of_charades_is_the_middle():
     assert sampling.strided_indices(20, 4, 2, 0, 1).tolist() == [6, 8, 10, 12]
     assert sampling.strided_indices(5, 4, 2, 0, 1).tolist() == [0, 2, 4, 4]

@@ -1,0 +1,196 @@
+"""RandAugment of a clip (Cubuk et al. 2020): some operations of a list, alike for all frames.
+
+As the original's datasets/rand_augment.py draws and computes; Pillow does the pixels.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageOps
+
+FILL = (128, 128, 128)  # of what a shear, shift or rotation leaves empty
+LARGEST = 10.0  # magnitude
+APPLIED = 0.5  # share of the chosen operations that are carried out
+FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+# Operation -> its probability under w0; without it all are equally likely.
+WEIGHTS = {
+    "auto_contrast": 0.025, "equalize": 0.005, "invert": 0.0, "rotate": 0.3, "posterize": 0.0,
+    "solarize": 0.005, "solarize_add": 0.005, "colour": 0.025, "contrast": 0.005,
+    "brightness": 0.005, "sharpness": 0.025, "shear_x": 0.2, "shear_y": 0.2, "translate_x": 0.1,
+    "translate_y": 0.1,
+}
+OPERATIONS = tuple(WEIGHTS)
+# Geometric operation -> what it does at the largest magnitude, to either side: degrees, pixels
+# per pixel of the other axis, share of the side.
+SWINGS = {
+    "rotate": 30.0, "shear_x": 0.3, "shear_y": 0.3, "translate_x": 0.45, "translate_y": 0.45
+}
+ENHANCERS = {
+    "colour": ImageEnhance.Color, "contrast": ImageEnhance.Contrast,
+    "brightness": ImageEnhance.Brightness, "sharpness": ImageEnhance.Sharpness,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is drawn: `count` operations of magnitude `magnitude` +- `deviation`, within 0..10.
+
+    With `increasing` a larger magnitude changes a picture more in every operation. With `weighted`
+    the operations are drawn by WEIGHTS, none of them twice. `interpolation` is bilinear, bicubic or
+    random (one of both for each frame).
+    """
+
+    magnitude: int = 10
+    count: int = 2
+    deviation: float = 0.0
+    increasing: bool = False
+    weighted: bool = False
+    interpolation: str = "bicubic"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An operation that is carried out, how strong, and for a geometric one the Pillow filter of
+    each frame."""
+
+    name: str
+    argument: float
+    filters: tuple[int, ...] = ()
+
+
+def parse(text: str, interpolation: str = "bicubic") -> Policy:
+    """The policy of a text like "rand-m7-n4-mstd0.5-inc1", its parts in any order.
+
+    m: magnitude; n: how many operations; mstd: deviation of the magnitude; inc: the increasing
+    operations, whatever number follows (so the original reads it); w0: weighted.
+
+    Raises:
+        ValueError: the text is none of these, or the interpolation does not exist.
+    """
+    if interpolation not in (*FILTERS, "random"):
+        raise ValueError(
+            f"RandAugment's interpolation is {interpolation!r}, expected bilinear, bicubic or "
+            "random"
+        )
+    kind, *parts = text.split("-")
+    if kind != "rand":
+        raise ValueError(f"RandAugment {text!r} does not begin with rand, as rand-m7-n4-mstd0.5")
+    found = {}
+    for part in parts:
+        match = re.fullmatch(r"(mstd)(\d+\.?\d*)|(m|n|w|inc)(\d+)", part)
+        if not match:
+            raise ValueError(
+                f"RandAugment {text!r} has {part!r}, expected parts like m7, n4, mstd0.5, inc1, w0"
+            )
+        key, number = match[1] or match[3], match[2] or match[4]
+        if key in found:
+            raise ValueError(f"RandAugment {text!r} has {key} twice")
+        found[key] = float(number) if key == "mstd" else int(number)
+    weighted = "w" in found
+    if found.get("w"):
+        raise ValueError(f"RandAugment {text!r} has w{found['w']}; there are only weights 0, w0")
+    count = found.get("n", 2)
+    most = np.count_nonzero(list(WEIGHTS.values()))
+    if weighted and count > most:
+        raise ValueError(
+            f"RandAugment {text!r} has n{count}; with w0 none comes twice, so {most} at most"
+        )
+    return Policy(
+        found.get("m", 10), count, found.get("mstd", 0.0), "inc" in found, weighted, interpolation
+    )
+
+
+def draw(rng: np.random.Generator, policy: Policy, frames: int) -> tuple[Step, ...]:
+    """What is done to a clip of `frames` frames, in order; each chosen operation with p = 1/2."""
+    weights = None
+    if policy.weighted:
+        weights = np.array(list(WEIGHTS.values()))
+        weights /= weights.sum()
+    chosen = rng.choice(
+        len(OPERATIONS), policy.count, replace=not policy.weighted, p=weights
+    )
+    steps = []
+    for name in (OPERATIONS[index] for index in chosen):
+        if rng.random() > APPLIED:
+            continue
+        magnitude = policy.magnitude
+        if policy.deviation:
+            magnitude = rng.normal(magnitude, policy.deviation)
+        share = min(LARGEST, max(0.0, magnitude)) / LARGEST
+        argument = _argument(rng, name, share, policy.increasing)
+        filters = ()
+        if name in SWINGS and policy.interpolation == "random":
+            filters = tuple(tuple(FILTERS.values())[rng.integers(2)] for _ in range(frames))
+        elif name in SWINGS:
+            filters = (FILTERS[policy.interpolation],) * frames
+        steps.append(Step(name, argument, filters))
+    return tuple(steps)
+
+
+def _argument(rng: np.random.Generator, name: str, share: float, increasing: bool) -> float:
+    """How strong an operation is at `share`, 0..1, of the largest magnitude."""
+    if name in SWINGS:
+        return _either_side(rng, share * SWINGS[name])
+    if name in ENHANCERS:
+        return 1.0 + _either_side(rng, share * 0.9) if increasing else share * 1.8 + 0.1
+    if name == "posterize":  # bits that are kept
+        return 4 - int(share * 4) if increasing else int(share * 4)
+    if name == "solarize":  # level from which on a picture is inverted
+        return 256 - int(share * 256) if increasing else int(share * 256)
+    return int(share * 110) if name == "solarize_add" else 0
+
+
+def _either_side(rng: np.random.Generator, value: float) -> float:
+    return -value if rng.random() > 0.5 else value
+
+
+def apply(frames: np.ndarray, steps: Sequence[Step]) -> np.ndarray:
+    """uint8 (T,H,W,3) RGB frames after `steps`: the same shape."""
+    if not steps:
+        return frames
+    result = np.empty_like(frames)
+    for number, frame in enumerate(frames):
+        picture = Image.fromarray(frame)
+        for step in steps:
+            if step.name in SWINGS:
+                picture = _warp(picture, step.name, step.argument, step.filters[number])
+            elif step.name in ENHANCERS:
+                picture = ENHANCERS[step.name](picture).enhance(step.argument)
+            else:
+                picture = LEVELS[step.name](picture, step.argument)
+        result[number] = picture
+    return result
+
+
+def _warp(picture: Image.Image, name: str, argument: float, resample: int) -> Image.Image:
+    if name == "rotate":
+        return picture.rotate(argument, resample=resample, fillcolor=FILL)
+    across = {"shear_x": (1, argument, 0), "translate_x": (1, 0, argument * picture.width)}
+    down = {"shear_y": (argument, 1, 0), "translate_y": (0, 1, argument * picture.height)}
+    matrix = (*across.get(name, (1, 0, 0)), *down.get(name, (0, 1, 0)))
+    return picture.transform(
+        picture.size, Image.Transform.AFFINE, matrix, resample=resample, fillcolor=FILL
+    )
+
+
+def _posterize(picture: Image.Image, bits: int) -> Image.Image:
+    # Not ImageOps.posterize, which does not take 0 bits any more: all black.
+    return picture.point([level & (256 - 2 ** (8 - bits)) for level in range(256)] * 3)
+
+
+def _solarize_add(picture: Image.Image, added: int) -> Image.Image:
+    levels = (min(255, level + added) if level < 128 else level for level in range(256))
+    return picture.point(list(levels) * 3)
+
+
+# Operations on levels: (picture, argument) -> picture.
+LEVELS: dict[str, Callable[[Image.Image, int], Image.Image]] = {
+    "auto_contrast": lambda picture, _: ImageOps.autocontrast(picture),
+    "equalize": lambda picture, _: ImageOps.equalize(picture),
+    "invert": lambda picture, _: ImageOps.invert(picture),
+    "posterize": _posterize,
+    "solarize": ImageOps.solarize,
+    "solarize_add": _solarize_add,
+}
