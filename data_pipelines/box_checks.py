@@ -18,7 +18,6 @@ FOUND_AT = 0.5  # intersection over union
 LOW_RECALL = 0.7  # of a detector's boxes, below which they are more likely to be mistaken ones
 
 
-
 class Table(NamedTuple):
     """A table of boxes, and the places of the rows of it that are left out."""
 

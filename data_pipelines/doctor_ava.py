@@ -23,7 +23,6 @@ from data_pipelines.proposals import SUFFIX, read_proposals
 TRUTH = re.compile(r"ava_([a-z]+)_v\d+\.\d+\.csv")
 
 
-
 def check_ava(
     folder: PathLike,
     findings: Findings,
@@ -84,7 +83,7 @@ def _find_tables(annotations: Path) -> tuple[dict[str, list[Path]], dict[str, li
     if not truths:
         raise FileNotFoundError(
             f"{annotations}: no annotations as ava_train_v2.2.csv in it; `python -m "
-            "data_pipelines.prepare ava --urls` tells where to get them"
+            "data_pipelines.prepare ava --downloads` tells where to get them"
         )
     predictions = {
         split: [

@@ -22,7 +22,6 @@ from data_pipelines.keyframes import PathLike, read_rows
 RARE = 2  # boxes of an action that may be a misspelt one
 
 
-
 def check_own(
     path: PathLike,
     findings: Findings,

@@ -47,7 +47,7 @@ class Findings:
     def print_table(self, facts: dict[str, str | int]) -> None:
         """The summary: `facts` in their order, then how many problems of each kind there are."""
         rows = [(name, f"{value}") for name, value in facts.items()]
-        rows += [(f"rows or files: {kind}", f"{count}") for kind, count in sorted(self.kinds.items())]
+        rows += [(f"found: {kind}", f"{count}") for kind, count in sorted(self.kinds.items())]
         names, values = (max(map(len, column)) for column in zip(*rows, strict=True))
         print()
         for name, value in rows:
