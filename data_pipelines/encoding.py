@@ -72,9 +72,7 @@ def encode(
         first = _seek(container, stream, begin)
         with av.open(str(part), "w", format="mp4") as out:
             copy = None
-            for time, frame in timed_frames(container, stream):
-                if time < first:
-                    continue
+            for time, frame in _frames_from(container, stream, first):
                 if seconds is not None and time >= begin + seconds:
                     break
                 if copy is None:
@@ -139,6 +137,27 @@ def _seek(container, stream, begin: float) -> Fraction:
         raise VideoError(container.name, f"shows nothing at second {begin:g}; get the whole video")
     container.seek(nearest, stream=stream)
     return (nearest - stream.start_time) * stream.time_base
+
+
+def _frames_from(container, stream, first: Fraction) -> Iterator[tuple[Fraction, av.VideoFrame]]:
+    """Frames from that time on, of a container that `_seek` has brought there."""
+    sure = first == 0 or not keeps_times(container, stream)
+    # A seek may end behind the key frame needed, or at none; then one from further back is tried.
+    for back in (1, 4, 16, 64, None):
+        complete = sure
+        for time, frame in timed_frames(container, stream):
+            if not complete and not frame.key_frame:
+                continue
+            if not complete and time > first and back is not None:
+                break
+            complete = True
+            if time >= first:
+                yield time, frame
+        if complete:
+            return
+        if back is not None:
+            target = max(first - back, 0) / stream.time_base
+            container.seek(stream.start_time + round(target), stream=stream)
 
 
 def _copy_packets(container, stream, part: PathLike, first: Fraction, end: float) -> None:
