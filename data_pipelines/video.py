@@ -106,13 +106,28 @@ def _packets(container, stream, problems: list[str]) -> Iterator[av.Packet]:
         problems.append(f"the header promises {stream.frames} frames, {found} are there")
 
 
-def decoded_frames(container, stream, problems: list[str]) -> Iterator[av.VideoFrame]:
-    """Decoded frames; packets that cannot be decoded are left out and counted in `problems`."""
+def decoded_frames(
+    container,
+    stream,
+    problems: list[str],
+    unneeded: Callable[[av.Packet], bool] | None = None,
+) -> Iterator[av.VideoFrame]:
+    """Decoded frames; packets that cannot be decoded are left out and counted in `problems`.
+
+    Frames of `unneeded` packets are left out as well, and not decoded where no other refers to
+    them (B-frames, about half of the frames of H.264 as it is usually made).
+    """
     packets = bad = damaged = 0
     reason = ""
+    leave_out = False
+    # An earlier reading may have ended while it left some out.
+    stream.codec_context.skip_frame = "DEFAULT"
 
     def decode(packet: av.Packet | None) -> list[av.VideoFrame]:
-        nonlocal bad, reason
+        nonlocal bad, reason, leave_out
+        if unneeded is not None and packet is not None and unneeded(packet) != leave_out:
+            leave_out = not leave_out
+            stream.codec_context.skip_frame = "NONREF" if leave_out else "DEFAULT"
         try:
             return stream.decode(packet)
         except av.error.FFmpegError as error:
