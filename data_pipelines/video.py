@@ -91,7 +91,7 @@ def _is_cover(stream: av.stream.Stream) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def _packets(container, stream, problems: list[str]) -> Iterator[av.Packet]:
+def _packets(container, stream, problems: list[str], whole: bool = True) -> Iterator[av.Packet]:
     """Packets of the stream that yield a frame; where the file breaks off, `problems` tells."""
     found = 0
     try:
@@ -102,12 +102,17 @@ def _packets(container, stream, problems: list[str]) -> Iterator[av.Packet]:
             yield packet
     except (av.error.FFmpegError, OSError) as error:
         problems.append(f"reading stops after {found} packets ({error.strerror or error})")
-    if found < stream.frames:
+    if whole and found < stream.frames:
         problems.append(f"the header promises {stream.frames} frames, {found} are there")
 
 
-def decoded_frames(container, stream, problems: list[str]) -> Iterator[av.VideoFrame]:
-    """Decoded frames; packets that cannot be decoded are left out and counted in `problems`."""
+def decoded_frames(
+    container, stream, problems: list[str], *, whole: bool = True
+) -> Iterator[av.VideoFrame]:
+    """Decoded frames; packets that cannot be decoded are left out and counted in `problems`.
+
+    `whole`: the container is at its beginning, so that it should have as many as its header says.
+    """
     packets = bad = damaged = 0
     reason = ""
 
@@ -119,7 +124,7 @@ def decoded_frames(container, stream, problems: list[str]) -> Iterator[av.VideoF
             bad, reason = bad + 1, error.strerror or str(error)
             return []
 
-    for packet in _packets(container, stream, problems):
+    for packet in _packets(container, stream, problems, whole):
         packets += 1
         for frame in decode(packet):
             damaged += frame.is_corrupt
