@@ -74,11 +74,10 @@ def _cut(source: Path, target: Path, *, begin: float, seconds: float, short_side
 
 def _tell_short(path: Path, seconds: float, findings: Findings) -> None:
     info = probe(path)
-    shown = info.frames / info.fps if info.fps else info.duration
-    if shown < seconds - LENIENCE:
+    if info.duration < seconds - LENIENCE:
         findings.tell(str(path), "short", (
-            f"shows {shown:.1f} s and should {seconds:g} s; if the whole film is longer than that, "
-            "remove this and run the command again, else its last keyframes are not there"
+            f"shows {info.duration:.1f} s and should {seconds:g} s; if the whole film is longer "
+            "than that, remove this and run the command again, else its last keyframes are missing"
         ))
 
 
