@@ -110,7 +110,7 @@ def test_ava_that_is_not_all_there(films, run):
     told = {line.split(": ")[1]: line for line in lines}
     assert "d.mp4: broken: cannot be opened" in told["broken"]
     assert "c.mp4: short: shows 1.0 s and should 3 s" in told["short"]
-    assert sum("missing" in line for line in lines) == 2
+    assert sum(": missing: " in line for line in lines) == 2
     assert any("1 of its 2 videos are not in" in line and "example e;" in line for line in lines)
     assert any("prepare ava --downloads" in line for line in lines)
     assert Image.open(films / "frames/c/c_000001.jpg").size == (42, 32)
