@@ -91,7 +91,7 @@ def _is_cover(stream: av.stream.Stream) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def _packets(container, stream, problems: list[str]) -> Iterator[av.Packet]:
+def _packets(container, stream, problems: list[str], whole: bool = True) -> Iterator[av.Packet]:
     """Packets of the stream that yield a frame; where the file breaks off, `problems` tells."""
     found = 0
     try:
@@ -102,7 +102,7 @@ def _packets(container, stream, problems: list[str]) -> Iterator[av.Packet]:
             yield packet
     except (av.error.FFmpegError, OSError) as error:
         problems.append(f"reading stops after {found} packets ({error.strerror or error})")
-    if found < stream.frames:
+    if whole and found < stream.frames:
         problems.append(f"the header promises {stream.frames} frames, {found} are there")
 
 
@@ -111,11 +111,15 @@ def decoded_frames(
     stream,
     problems: list[str],
     unneeded: Callable[[av.Packet], bool] | None = None,
+    *,
+    whole: bool = True,
 ) -> Iterator[av.VideoFrame]:
     """Decoded frames; packets that cannot be decoded are left out and counted in `problems`.
 
-    Frames of `unneeded` packets are left out as well, and not decoded where no other refers to
-    them (B-frames, about half of the frames of H.264 as it is usually made).
+    Frames of `unneeded` packets that no other frame refers to are not decoded, and left out
+    (B-frames, about half of the frames of H.264 as it is usually made).
+
+    `whole`: the container is at its beginning, so that it should have as many as its header says.
     """
     packets = bad = damaged = 0
     reason = ""
@@ -134,7 +138,7 @@ def decoded_frames(
             bad, reason = bad + 1, error.strerror or str(error)
             return []
 
-    for packet in _packets(container, stream, problems):
+    for packet in _packets(container, stream, problems, whole):
         packets += 1
         for frame in decode(packet):
             damaged += frame.is_corrupt
