@@ -107,17 +107,30 @@ def _packets(container, stream, problems: list[str], whole: bool = True) -> Iter
 
 
 def decoded_frames(
-    container, stream, problems: list[str], *, whole: bool = True
+    container,
+    stream,
+    problems: list[str],
+    unneeded: Callable[[av.Packet], bool] | None = None,
+    *,
+    whole: bool = True,
 ) -> Iterator[av.VideoFrame]:
     """Decoded frames; packets that cannot be decoded are left out and counted in `problems`.
 
-    `whole`: the container is at its beginning, so that it should have as many as its header says.
+    Frames of `unneeded` packets are left out as well, and not decoded where no other refers to
+    them (B-frames, about half of the frames of H.264 as it is usually made). `whole`: the container
+    is at its beginning, so that it should have as many packets as its header says.
     """
     packets = bad = damaged = 0
     reason = ""
+    leave_out = False
+    # An earlier reading may have ended while it left some out.
+    stream.codec_context.skip_frame = "DEFAULT"
 
     def decode(packet: av.Packet | None) -> list[av.VideoFrame]:
-        nonlocal bad, reason
+        nonlocal bad, reason, leave_out
+        if unneeded is not None and packet is not None and unneeded(packet) != leave_out:
+            leave_out = not leave_out
+            stream.codec_context.skip_frame = "NONREF" if leave_out else "DEFAULT"
         try:
             return stream.decode(packet)
         except av.error.FFmpegError as error:
