@@ -169,8 +169,7 @@ def batches(
     rows = max(order.rows(step) for step in range(len(loads)))
     with closing(_read(elements, threads, workers, ahead * rows)) as stream:
         for step in itertools.count(order.first_step):
-            batch = _stack(list(itertools.islice(stream, order.rows(step))))
-            yield batch if clips == 1 else _unfold(batch, clips)
+            yield stack(list(itertools.islice(stream, order.rows(step))), clips)
 
 
 def most_held(rows: int, *, threads: int, workers: int, ahead: int = AHEAD) -> int:
@@ -214,21 +213,16 @@ class _Loader:
         )
 
 
-def _stack(elements: Sequence[Element]) -> Element:
+def stack(elements: Sequence[Element], clips: int = 1) -> Element:
+    """Elements of so many clips each as a batch, see `batches`; takes "broken" out of them."""
     batch = {"broken": list(itertools.chain.from_iterable(e.pop("broken") for e in elements))}
     for name in elements[0]:
-        batch[name] = np.stack([element[name] for element in elements])
+        rows = np.stack([element[name] for element in elements])
+        if clips > 1:  # rows of clips instead of rows of elements
+            several = name != "index"
+            rows = rows.reshape(-1, *rows.shape[2:]) if several else np.repeat(rows, clips)
+        batch[name] = rows
     return batch
-
-
-def _unfold(batch: Element, clips: int) -> Element:
-    """Rows of clips instead of rows of elements."""
-    unfolded = {
-        name: rows.reshape(-1, *rows.shape[2:])
-        for name, rows in batch.items() if name not in ("broken", "index")
-    }
-    index = np.repeat(batch["index"], clips)
-    return unfolded | {"index": index, "broken": batch["broken"]}
 
 
 def batches_in_order(

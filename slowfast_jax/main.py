@@ -6,8 +6,9 @@
     python -m slowfast_jax.main --config kinetics/slowfast_8x8_r50 --mode summary
 
 --mode train (the default) trains, from the last checkpoint in --workdir on, and then tests; --mode
-report makes a page of what that left in --workdir. Several --config run in turn, each in a process
-and a sub-folder of --workdir of its own.
+report makes a page of what that left in --workdir; bench_data tells how fast the training data
+comes and what holds it up. Several --config run in turn, each in a process and a sub-folder of
+--workdir of its own.
 """
 
 import json
@@ -27,7 +28,7 @@ from slowfast_jax import malloc
 from slowfast_jax.config import ConfigError, build_model, closest, load_config
 
 FLAGS = flags.FLAGS
-FLAG_NAMES = ("workdir", "mode", "weights", "clips", "save_scores")
+FLAG_NAMES = ("workdir", "mode", "weights", "clips", "save_scores", "clips_per_second")
 
 
 def define_flags(flag_values: flags.FlagValues = FLAGS) -> None:
@@ -43,6 +44,10 @@ def define_flags(flag_values: flags.FlagValues = FLAGS) -> None:
     )
     flags.DEFINE_bool(
         "save_scores", False, "eval: write all scores to scores.npz.", flag_values=flag_values
+    )
+    flags.DEFINE_float(
+        "clips_per_second", None, "bench_data: the speed of the training step to be fed.",
+        lower_bound=0.001, flag_values=flag_values,
     )
 
 
@@ -111,7 +116,19 @@ def summary(config: ConfigDict, options: flags.FlagValues) -> None:
     ))
 
 
-MODES = {"train": train, "eval": evaluate, "report": report, "summary": summary}
+def bench_data(config: ConfigDict, options: flags.FlagValues) -> None:
+    """Prints how fast the training data comes, stage by stage; see bench_data.py."""
+    from slowfast_jax.bench_data import measure, table
+    from slowfast_jax.config import check_training
+
+    check_training(config)
+    print(table(config, measure(config, options.workdir), options.clips_per_second))
+
+
+MODES = {
+    "train": train, "eval": evaluate, "report": report, "summary": summary,
+    "bench_data": bench_data,
+}
 
 
 def take_flag(name: str, argv: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -107,6 +107,7 @@ def test(
     timing["keyframes_per_second"] = len(keyframes) / timing["seconds"]
     metrics, table = _metrics(config, found, scores) if scores else ({}, None)
     if workdir is not None and table is not None:
+        Path(workdir).mkdir(parents=True, exist_ok=True)
         write_detections(Path(workdir) / "detections.csv", table)
         if save_scores:
             used = sorted(scores)

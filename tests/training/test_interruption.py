@@ -18,7 +18,15 @@ def test_a_signal_is_a_wish_once(number):
     assert signal.getsignal(number) is before
 
 
-def test_a_second_ctrl_c_interrupts():
+@pytest.fixture
+def python_answers_ctrl_c():
+    """As in a terminal: programs in the background of a shell are started deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_ctrl_c_interrupts(python_answers_ctrl_c):
     with pytest.raises(KeyboardInterrupt), Interruption() as interruption:
         os.kill(os.getpid(), signal.SIGINT)
         assert interruption.asked
