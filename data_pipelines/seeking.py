@@ -13,7 +13,7 @@ import numpy as np
 
 from data_pipelines import video
 from data_pipelines.video import (
-    PathLike,
+    Encoded,
     Transform,
     VideoError,
     VideoInfo,
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 def select_frames(
-    path: PathLike,
+    path: Encoded,
     choose: Callable[[VideoInfo], Sequence[int]],
     *,
     transform: Transform | None = None,
@@ -98,7 +98,7 @@ def _from_header(container, stream) -> VideoInfo | None:
 
 
 def _read(
-    path: PathLike,
+    path: Encoded,
     container,
     stream,
     fps: float,
@@ -124,7 +124,7 @@ def _read(
 
 
 def _collect(
-    path: PathLike,
+    path: Encoded,
     container,
     stream,
     fps: float,

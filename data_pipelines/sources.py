@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_pipelines.frames import FrameFiles, literal
+from data_pipelines.records import Record
 
 PathLike = str | os.PathLike
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One video: its file `path`, or where it is stored as image files its name and its `frames`.
+    """One video: its file `path`, or where it is none, its name and its `frames` or `record`.
 
     `label` is the class, or a tuple of classes where the list was read as multi-label;
     `frame_labels` the classes of each frame, where they were asked for.
@@ -29,11 +30,12 @@ class Sample:
     label: int | tuple[int, ...]
     frames: FrameFiles | None = None
     frame_labels: tuple[tuple[int, ...], ...] | None = None
+    record: Record | None = None
 
     @property
-    def source(self) -> str | FrameFiles:
+    def source(self) -> str | FrameFiles | Record:
         """What views.iterate_views reads."""
-        return self.path if self.frames is None else self.frames
+        return self.frames or self.record or self.path
 
 
 def read_list(
@@ -81,7 +83,7 @@ def read_list(
                 f"{other[1]!r}, not {separator!r}: set data.separator"
             )
         return Sample(
-            os.path.join(path_prefix, video), _label(where, labels, num_classes, multi_label)
+            os.path.join(path_prefix, video), read_label(where, labels, num_classes, multi_label)
         )
 
     return _read_rows(path, sample)
@@ -117,7 +119,7 @@ def read_frame_list(
             raise ValueError(
                 f"{where}: {len(columns)} columns in {line!r}; expected 'folder total_frames label'"
             )
-        label = _label(where, columns[2:], num_classes, multi_label)
+        label = read_label(where, columns[2:], num_classes, multi_label)
         folder = os.path.join(path_prefix, columns[0])
         return _folder_sample(folder, _frame_count(where, columns[1]), label, template)
 
@@ -227,7 +229,7 @@ def _read_json(
             found = entry if not isinstance(entry, dict) else f"no {', '.join(missing)} in {entry}"
             raise ValueError(f"{where}: found {found}; expected the keys {', '.join(needed)}")
         labels = entry["label"] if isinstance(entry["label"], list) else [entry["label"]]
-        label = _label(where, labels, num_classes, multi_label)
+        label = read_label(where, labels, num_classes, multi_label)
         video = os.path.join(path_prefix, entry[path_key])
         if template:
             count = _frame_count(where, entry["total_frames"])
@@ -237,10 +239,11 @@ def _read_json(
     return samples
 
 
-def _label(
+def read_label(
     where: str, labels: list, num_classes: int | None, multi_label: bool
 ) -> int | tuple[int, ...]:
-    """The class of one row, or its classes as a tuple."""
+    """The class of one row, or with `multi_label` its classes as a tuple; ValueError naming the row
+    where there is none, one that is no integer or out of range, or several are not expected."""
     numbers = tuple(_integer(where, "label", label) for label in labels)
     if not numbers or (len(numbers) > 1 and not multi_label):
         raise ValueError(
