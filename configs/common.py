@@ -66,8 +66,9 @@ def base(
             "keep_last": 2,  # checkpoints that stay, besides
             "keep_best": 1,  # the best by validation
             "log_period": 10,  # steps
-            "max_broken": 0.1,  # share of the examples that may be unreadable
-            "threads": 8,  # that read examples, per process
+            "max_broken": 0.01,  # share of the examples that may be unreadable
+            "threads": 8,  # that read examples, in each process
+            "workers": 0,  # processes that read examples; 0: threads of the program itself
             # skip: regular expressions over paths; strip: texts to remove from the file's names
             "init_from": {"path": "", "inflate": False, "skip": (), "strip": ()},
             # Regular expression over paths of parameters; the others stay as they are. "": all.

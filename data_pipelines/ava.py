@@ -21,12 +21,14 @@ from data_pipelines.keyframes import (
     PathLike,
     Row,
     Source,
+    Wrong,
     build,
     collect,
     find_sources,
     read_box,
     read_number,
     read_rows,
+    refuse,
 )
 from data_pipelines.labels import pbtxt_items
 from data_pipelines.proposals import SUFFIX, read_proposals
@@ -51,6 +53,7 @@ def read_boxes(
     num_classes: int = NUM_CLASSES,
     seconds: tuple[int, int] = SECONDS,
     every: int = 1,
+    wrong: Wrong = refuse,
 ) -> Moments:
     """Reads files of boxes; those with the same text of coordinates become one with all actions.
 
@@ -71,6 +74,7 @@ def read_boxes(
             or pickles named .pkl.
         seconds: the first that may occur and the one past the last.
         every: keep only seconds that are multiples of this (4 to evaluate during training).
+        wrong: told of each row that cannot be read; the row is left out if it does not raise.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -81,12 +85,14 @@ def read_boxes(
 
     def rows() -> Iterator[Row]:
         for path in annotated:
-            yield from _rows(path, None, num_classes, seconds, every, counts)
+            yield from _rows(path, None, num_classes, seconds, every, counts, wrong)
         for path in predicted:
             if Path(path).suffix == SUFFIX:
-                yield from _proposals(path, score_threshold, seconds, every, counts)
+                yield from _proposals(path, score_threshold, seconds, every, counts, wrong)
             else:
-                yield from _rows(path, score_threshold, num_classes, seconds, every, counts)
+                yield from _rows(
+                    path, score_threshold, num_classes, seconds, every, counts, wrong
+                )
 
     moments = collect(rows())
     if not moments:
@@ -165,12 +171,13 @@ def _rows(
     seconds: tuple[int, int],
     every: int,
     counts: dict[str, int],
+    wrong: Wrong,
 ) -> Iterator[Row]:
     """Rows of one file, predicted boxes where there is a threshold."""
     predicted = score_threshold is not None
     score_of = _score_reader(path) if predicted else None
-    for line, columns in read_rows(path):
-        counts["rows"] += 1
+
+    def read(line: int, columns: list[str]) -> Row | None:
         if len(columns) != 8 and (predicted or len(columns) != 7):
             raise ValueError(
                 f"{path}:{line}: {len(columns)} columns in {','.join(columns)!r}; expected "
@@ -180,13 +187,23 @@ def _rows(
         if predicted:
             compared, score = score_of(line, columns[7])
             if compared < score_threshold:
-                continue
+                return None
         time = _second(path, line, columns[1], seconds)
         if time % every:
-            continue
+            return None
         box = read_box(path, line, columns[2:6], predicted)
         label = _label(path, line, columns[6], num_classes)
-        yield Row(path, line, columns[0], time, ",".join(columns[2:6]), box, label, score)
+        return Row(path, line, columns[0], time, ",".join(columns[2:6]), box, label, score)
+
+    for line, columns in read_rows(path):
+        counts["rows"] += 1
+        try:
+            row = read(line, columns)
+        except ValueError as error:
+            wrong(error)
+            continue
+        if row is not None:
+            yield row
 
 
 def _proposals(
@@ -195,21 +212,28 @@ def _proposals(
     seconds: tuple[int, int],
     every: int,
     counts: dict[str, int],
+    wrong: Wrong,
 ) -> Iterator[Row]:
     """Rows of a pickle of predicted boxes; coordinates are written as in AVA's tables."""
-    for key, video, second, boxes in read_proposals(path):
-        counts["rows"] += len(boxes)
+    def read(key: str, video: str, second: str, boxes: np.ndarray) -> Iterator[Row]:
         time = _second(path, key, second, seconds)
         if time % every:
-            continue
+            return
         scores = boxes[:, 4]
-        wrong = scores[~((scores >= 0) & (scores <= 1))]
-        if len(wrong):
-            raise ValueError(f"{path}:{key}: score is {wrong[0]:g}; expected it within 0..1")
+        outside = scores[~((scores >= 0) & (scores <= 1))]
+        if len(outside):
+            raise ValueError(f"{path}:{key}: score is {outside[0]:g}; expected it within 0..1")
         for *corners, score in boxes[scores >= min(score_threshold, scores.max(initial=0))]:
             texts = [np.format_float_positional(corner, min_digits=3) for corner in corners]
             box = read_box(path, key, texts, predicted=True)
             yield Row(path, key, video, time, ",".join(texts), box, None, float(score))
+
+    for key, video, second, boxes in read_proposals(path, wrong):
+        counts["rows"] += len(boxes)
+        try:
+            yield from list(read(key, video, second, boxes))
+        except ValueError as error:
+            wrong(error)
 
 
 def _second(path: PathLike, line: int | str, text: str, seconds: tuple[int, int]) -> float:

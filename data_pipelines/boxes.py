@@ -48,3 +48,15 @@ def clip(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
 def has_area(boxes: np.ndarray) -> np.ndarray:
     """Which boxes are more than a point or a line: bool (B,)."""
     return (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+
+
+def overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union of each of (B,4) boxes with each of (C,4) others: float (B,C).
+
+    Edges are lines, as of boxes in fractions of a frame; no box may be without area.
+    """
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    common = np.prod(np.maximum(high - low, 0), axis=-1)
+    areas, other_areas = (np.prod(each[:, 2:] - each[:, :2], axis=-1) for each in (boxes, others))
+    return common / (areas[:, None] + other_areas[None] - common)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_pipelines.frames import FrameFiles, frame_files
+from data_pipelines.keyframes import Wrong, refuse
 from data_pipelines.labels import class_names
 from data_pipelines.sources import Sample
 
@@ -45,12 +46,12 @@ def read_charades(
     labels: dict[str, set[int]] = {}
     of_frames: dict[str, list[tuple[int, ...]]] = {}
     known: dict[str, tuple[int, ...]] = {}  # text of the last column -> its classes
-    for video, rows in _read_runs(Path(path)):
-        _add(files, video, [frame for _, frame, _ in rows], path_prefix)
+    for video, rows in read_runs(Path(path)):
+        add_frames(files, video, [frame for _, frame, _ in rows], path_prefix)
         of_video = labels.setdefault(video, set())
         for number, _, text in rows:
             if text not in known:
-                known[text] = _classes(f"{path}:{number}", text, num_classes)
+                known[text] = read_classes(f"{path}:{number}", text, num_classes)
             of_video.update(known[text])
         if per_frame:
             of_frames.setdefault(video, []).extend(known[text] for _, _, text in rows)
@@ -95,8 +96,8 @@ def read_ssv2(
     classes = {name: number for number, name in enumerate(class_names(class_list))}
     by_video = dict(_read_templates(labels, class_list, classes))
     files: dict[str, FrameFiles] = {}
-    for video, rows in _read_runs(path):
-        _add(files, video, [frame for _, frame, _ in rows], path_prefix)
+    for video, rows in read_runs(path):
+        add_frames(files, video, [frame for _, frame, _ in rows], path_prefix)
     for missing, there, absent in (
         (files.keys() - by_video.keys(), path, labels),
         (by_video.keys() - files.keys(), labels, path),
@@ -133,7 +134,7 @@ def _read_templates(
         yield str(entry["id"]), classes[name]
 
 
-def _add(
+def add_frames(
     files: dict[str, FrameFiles], video: str, paths: list[str], path_prefix: PathLike
 ) -> None:
     """Puts frames behind those that the video has already."""
@@ -145,8 +146,13 @@ def _add(
         files[video] = frame_files(video, paths, path_prefix)
 
 
-def _read_runs(path: Path) -> Iterator[tuple[str, list[tuple[int, str, str]]]]:
-    """Rows of the same video that follow each other: (video, (line, path, labels) of each row)."""
+def read_runs(
+    path: Path, wrong: Wrong = refuse
+) -> Iterator[tuple[str, list[tuple[int, str, str]]]]:
+    """Rows of the same video that follow each other: (video, (line, path, labels) of each row).
+
+    A row of another number of columns is left out if `wrong` does not raise.
+    """
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: no such list of frames; set data.root to the folder of the lists and "
@@ -161,10 +167,11 @@ def _read_runs(path: Path) -> Iterator[tuple[str, list[tuple[int, str, str]]]]:
                 if not row:
                     continue
                 if len(row) != 5:
-                    raise ValueError(
+                    wrong(ValueError(
                         f"{path}:{number}: {len(row)} columns in {line.strip()!r}; expected 5, "
                         f"{HEADER!r}"
-                    )
+                    ))
+                    continue
                 if row[0] != video:
                     if rows:
                         yield video, rows
@@ -186,7 +193,7 @@ def _check_header(path: Path, line: str) -> None:
         )
 
 
-def _classes(where: str, text: str, num_classes: int | None) -> tuple[int, ...]:
+def read_classes(where: str, text: str, num_classes: int | None) -> tuple[int, ...]:
     """The classes of one frame, from text like "92,147" with its quotes."""
     try:
         numbers = tuple(int(part) for part in text.replace('"', "").split(",") if part)

@@ -7,7 +7,7 @@ The readers of tables (ava.py, own_boxes.py) give rows; `collect` merges those o
 import csv
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from data_pipelines.frames import FrameFiles, frame_files
 
 PathLike = str | os.PathLike
 Source = str | FrameFiles
+Wrong = Callable[[ValueError], None]  # what a reader does with a row that cannot be read
 # How far a box may reach beyond the frame, as a fraction of it: annotations are rounded, detectors
 # guess what is hidden. Coordinates in pixels are far outside.
 ANNOTATED_OVERHANG = 0.01
@@ -75,6 +76,11 @@ class Moment(NamedTuple):
 
 
 Moments = dict[str, dict[float, Moment]]  # video -> time -> its boxes
+
+
+def refuse(error: ValueError) -> None:
+    """What readers do with a row that cannot be read where nothing else is asked of them."""
+    raise error
 
 
 def read_rows(path: PathLike) -> Iterator[tuple[int, list[str]]]:

@@ -1,15 +1,18 @@
-"""Elements in the order of training, read ahead in threads, stacked into batches.
+"""Elements in the order of training, read ahead in threads or processes, stacked into batches.
 
     for batch in batches(len(samples), load, batch_size=64, seed=0, first_step=1200): ...
 
 The batch of a step is a function of (seed, step) alone: element i of an epoch is drawn by a
 permutation of (seed, epoch), and its random numbers come from (seed, epoch, i). So a run that is
-resumed at a step sees the batches it would have seen, and the only state to keep is the step.
+resumed at a step sees the batches it would have seen, whatever number of threads and processes
+load them, and the only state to keep is the step.
 """
 
+import bisect
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -17,10 +20,12 @@ import grain
 import numpy as np
 
 from data_pipelines.video import VideoError
+from data_pipelines.workers import held_by_worker, in_processes
 
 Element = dict[str, Any]
 Load = Callable[[int, np.random.Generator | None], Element]
 FOREVER = 2**40  # elements: the loop that reads them knows when to stop
+AHEAD = 2  # batches that are kept ready
 SUBSTITUTES = 8  # elements tried in the place of one that cannot be read
 logger = logging.getLogger(__name__)
 
@@ -35,52 +40,97 @@ class Examples(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where an element stands: `index` in the data, and what its random numbers come from."""
+    """Where an element stands: `index` in the data, what its random numbers come from, and which
+    of the order's batch sizes its batch has."""
 
     index: int
     seed: tuple[int, ...]
+    turn: int
 
 
 class Order:
     """The sequence of elements of training for one of `processes`, each row of which it can tell.
 
-    An epoch is size // batch_size whole batches of a permutation of its own (what is left over
+    An epoch is as many whole batches of a permutation of its own as there are (what is left over
     comes to its turn in another epoch). Process p of P has rows p * batch_size / P and on of each
     batch.
+
+    Args:
+      batch_size: of all processes. Several sizes take turns, the first of them in the first step
+        of every epoch (the short cycle of multigrid training).
+      first_step: steps that were made before.
+      first_position: elements of epoch 0 that were seen before its first step: where the run goes
+        on that changes its batch sizes within an epoch (`position` of the order before).
     """
 
     def __init__(
-        self, size: int, *, batch_size: int, seed: int | tuple[int, ...], first_step: int = 0,
-        shuffle: bool = True,
+        self, size: int, *, batch_size: int | Sequence[int], seed: int | tuple[int, ...],
+        first_step: int = 0, first_position: int = 0, shuffle: bool = True,
         process: int = 0, processes: int = 1,
     ):
-        if batch_size % processes:
+        sizes = (batch_size,) if isinstance(batch_size, int) else tuple(batch_size)
+        for one in sizes:
+            if one % processes:
+                raise ValueError(
+                    f"a batch of {one} does not split over {processes} processes; take a multiple "
+                    f"of {processes}"
+                )
+        if size < max(sizes):
             raise ValueError(
-                f"a batch of {batch_size} does not split over {processes} processes; take a "
-                f"multiple of {processes}"
-            )
-        if size < batch_size:
-            raise ValueError(
-                f"there are {size} examples, which do not fill one batch of {batch_size}; take a "
+                f"there are {size} examples, which do not fill one batch of {max(sizes)}; take a "
                 f"batch size of at most {size}"
             )
-        self.steps_per_epoch = size // batch_size
-        self.rows = batch_size // processes
-        self.size, self._batch_size = size, batch_size
+        self.size, self._sizes, self._starts = size, sizes, (0, *itertools.accumulate(sizes))
         self._seed = (seed,) if isinstance(seed, int) else tuple(seed)
-        self._first_step, self._shuffle, self._process = first_step, shuffle, process
+        self._shuffle, self._process, self._processes = shuffle, process, processes
+        self.first_step, self._first_position = first_step, first_position
+        self._steps0 = self._whole_batches(size - first_position)
+        self.steps_per_epoch = self._whole_batches(size)
+
+    def _whole_batches(self, elements: int) -> int:
+        cycles, rest = divmod(elements, self._starts[-1])
+        return cycles * len(self._sizes) + sum(start <= rest for start in self._starts[1:])
+
+    def _within(self, steps: int) -> int:
+        """Elements of the first steps of an epoch."""
+        cycles, turn = divmod(steps, len(self._sizes))
+        return cycles * self._starts[-1] + self._starts[turn]
+
+    def position(self, step: int) -> tuple[int, int]:
+        """(epoch, elements of it seen before) of a step, counted as `first_step` is."""
+        if step < self._steps0:
+            return 0, self._first_position + self._within(step)
+        epoch, step = divmod(step - self._steps0, self.steps_per_epoch)
+        return epoch + 1, self._within(step)
+
+    def rows(self, step: int) -> int:
+        """Rows of this process in the batch of a step."""
+        if step >= self._steps0:
+            step = (step - self._steps0) % self.steps_per_epoch
+        return self._sizes[step % len(self._sizes)] // self._processes
 
     def __len__(self) -> int:
         return FOREVER
 
     def __getitem__(self, number: int) -> Place:
-        step, row = divmod(number, self.rows)
-        epoch, step = divmod(step + self._first_step, self.steps_per_epoch)
-        position = step * self._batch_size + self._process * self.rows + row
+        """Element `number` of this process, counted from its first row of `first_step` on."""
+        epoch, seen = self.position(self.first_step)
+        seen += number * self._processes
+        ends = self._first_position + self._within(self._steps0), self._within(self.steps_per_epoch)
+        if epoch == 0 and seen >= ends[0]:
+            epoch, seen = 1, seen - ends[0]
+        if epoch:
+            epoch, seen = epoch + seen // ends[1], seen % ends[1]
+        before = self._first_position if epoch == 0 else 0
+        cycles, rest = divmod(seen - before, self._starts[-1])
+        turn = bisect.bisect_right(self._starts, rest) - 1
+        row = (rest - self._starts[turn]) // self._processes
+        position = before + cycles * self._starts[-1] + self._starts[turn] + row
+        position += self._process * (self._sizes[turn] // self._processes)
         index = position
         if self._shuffle:
             index = int(_permutation(self.size, self._seed, epoch)[position])
-        return Place(index, (*self._seed, epoch, position))
+        return Place(index, (*self._seed, epoch, position), turn)
 
 
 @lru_cache(maxsize=2)
@@ -89,7 +139,8 @@ def _permutation(size: int, seed: tuple[int, ...], epoch: int) -> np.ndarray:
 
 
 def batches(
-    order: Order, load: Load, *, threads: int = 4, ahead: int = 2
+    order: Order, load: Load | Sequence[Load], *, threads: int = 4, workers: int = 0,
+    ahead: int = AHEAD,
 ) -> Iterator[Element]:
     """Batches of `order` for ever: arrays stacked along a new first axis.
 
@@ -97,30 +148,58 @@ def batches(
     "broken" of the batch lists (index, reason) of those.
 
     Args:
-      load: (index, generator) -> {name: array}, always of the same shapes.
+      load: (index, generator) -> {name: array}, always of the same shapes; one for each of the
+        order's batch sizes where it has several.
       threads: that load at once; decoding and NumPy release Python's lock.
+      workers: processes that load, each with so many threads, where threads of one process get in
+        each other's way; 0 loads in this one. See workers.py.
       ahead: batches that are kept ready.
 
     Yields:
       What `load` gives, stacked; "index" (rows,) of the elements; "broken".
+
+    Raises:
+      RuntimeError: elements drawn one after the other cannot be read; a process died.
     """
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead * order.rows)
-    elements = grain.MapDataset.source(order).map(_Loader(load, order.size))
-    return iter(elements.to_iter_dataset(options).batch(order.rows, batch_fn=_stack))
+    loads = load if isinstance(load, Sequence) else (load,)
+    elements = grain.MapDataset.source(order).map(_Loader(loads, order.size))
+    rows = max(order.rows(step) for step in range(len(loads)))
+    with closing(_read(elements, threads, workers, ahead * rows)) as stream:
+        for step in itertools.count(order.first_step):
+            yield _stack(list(itertools.islice(stream, order.rows(step))))
+
+
+def most_held(rows: int, *, threads: int, workers: int, ahead: int = AHEAD) -> int:
+    """The most elements in memory at once: those that are loaded and those stacked to `rows`."""
+    loaded = ahead * rows
+    if workers:
+        loaded = workers * held_by_worker(-(-loaded // workers), threads)
+    return loaded + 2 * rows
+
+
+def _read(
+    elements: grain.MapDataset, threads: int, workers: int, ahead: int
+) -> Iterator[Element]:
+    """The elements in their order, read ahead."""
+    if not workers:
+        return iter(elements.to_iter_dataset(grain.ReadOptions(threads, ahead)))
+    options = grain.ReadOptions(threads, threads)
+    return in_processes(elements.to_iter_dataset(options), workers, -(-ahead // workers))
 
 
 class _Loader:
     """`load` of a place, with a substitute where it cannot be read."""
 
-    def __init__(self, load: Load, size: int):
-        self._load, self._size = load, size
+    def __init__(self, loads: Sequence[Load], size: int):
+        self._loads, self._size = loads, size
 
     def __call__(self, place: Place) -> Element:
+        load = self._loads[place.turn]
         generator = np.random.default_rng(place.seed)
         index, broken = place.index, []
         for _ in range(SUBSTITUTES):
             try:
-                element = self._load(index, generator)
+                element = load(index, generator)
                 return {**element, "index": index, "broken": broken}
             except VideoError as error:
                 broken.append((index, str(error)))
@@ -139,7 +218,8 @@ def _stack(elements: Sequence[Element]) -> Element:
 
 
 def batches_in_order(
-    size: int, load: Load, *, batch_size: int, threads: int = 4, ahead: int = 2
+    size: int, load: Load, *, batch_size: int, threads: int = 4, workers: int = 0,
+    ahead: int = AHEAD,
 ) -> Iterator[Element]:
     """All elements once, in batches of one shape each, the last of a shape filled up.
 
@@ -150,8 +230,12 @@ def batches_in_order(
       As `batches`, with "mask" (batch_size,) bool. Elements that raise VideoError are in "broken"
       and nowhere else; a batch may hold nothing but "broken".
     """
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead * batch_size)
-    elements = grain.MapDataset.range(size).map(_Reader(load)).to_iter_dataset(options)
+    elements = grain.MapDataset.range(size).map(_Reader(load))
+    with closing(_read(elements, threads, workers, ahead * batch_size)) as stream:
+        yield from _in_order(stream, batch_size)
+
+
+def _in_order(elements: Iterator[Element], batch_size: int) -> Iterator[Element]:
     rows, broken = [], []
     for element in elements:
         if "error" in element:

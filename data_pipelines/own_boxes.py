@@ -17,15 +17,18 @@ from pathlib import Path
 from data_pipelines.keyframes import (
     VIDEO_SUFFIXES,
     Keyframe,
+    Moments,
     PathLike,
     Row,
     Source,
+    Wrong,
     build,
     collect,
     find_sources,
     read_box,
     read_number,
     read_rows,
+    refuse,
 )
 
 CORNERS = ("x1", "y1", "x2", "y2")
@@ -66,14 +69,40 @@ def read_tables(
     """
     if class_names is None:
         class_names = find_actions([*annotated, *predicted])
+    moments, written = read_moments(
+        annotated, predicted, class_names=class_names, score_threshold=score_threshold
+    )
+    found = find_sources(folder, written.values())
+    sources: dict[str, Source] = {
+        video: found[name] for video, name in written.items() if name in found
+    }
+    return build(moments, sources, origin=origin, fps=fps), list(class_names)
+
+
+def read_moments(
+    annotated: Sequence[PathLike],
+    predicted: Sequence[PathLike],
+    *,
+    class_names: Sequence[str],
+    score_threshold: float = 0.0,
+    wrong: Wrong = refuse,
+) -> tuple[Moments, dict[str, str]]:
+    """The boxes of tables without a look at the videos; otherwise as `read_tables`.
+
+    Args:
+        wrong: told of each row that cannot be read; the row is left out if it does not raise.
+
+    Returns:
+        (boxes by video and time, each video's name as it is written)
+    """
     classes = {name: number for number, name in enumerate(class_names)}
     written: dict[str, str] = {}
 
     def rows() -> Iterator[Row]:
         for path in annotated:
-            yield from _rows(path, None, classes, written)
+            yield from _rows(path, None, classes, written, wrong)
         for path in predicted:
-            yield from _rows(path, score_threshold, classes, written)
+            yield from _rows(path, score_threshold, classes, written, wrong)
 
     moments = collect(rows())
     if not moments:
@@ -82,23 +111,20 @@ def read_tables(
             f"{files}: no boxes; expected rows below the header"
             + (f", some with a score of at least {score_threshold}" if predicted else "")
         )
-    found = find_sources(folder, written.values())
-    sources: dict[str, Source] = {
-        video: found[name] for video, name in written.items() if name in found
-    }
-    return build(moments, sources, origin=origin, fps=fps), list(class_names)
+    return moments, written
 
 
-def find_actions(paths: Sequence[PathLike]) -> list[str]:
+def find_actions(paths: Sequence[PathLike], wrong: Wrong = refuse) -> list[str]:
     """The class names of tables: the actions that occur in them, in alphabetical order.
 
-    Numbers alone are "action 1" and so on up to the largest.
+    Numbers alone are "action 1" and so on up to the largest. A row of another number of columns is
+    left out if `wrong` does not raise.
 
     Raises:
         FileNotFoundError, ValueError: a table is missing or cannot be read, or there is no action.
     """
     texts = {
-        cells["action"] for path in paths for _, cells in _cells(path, predicted=True)
+        cells["action"] for path in paths for _, cells in _cells(path, True, wrong)
         if cells.get("action")
     }
     if not texts:
@@ -110,28 +136,44 @@ def find_actions(paths: Sequence[PathLike]) -> list[str]:
 
 
 def _rows(
-    path: PathLike, score_threshold: float | None, classes: dict[str, int], written: dict[str, str]
+    path: PathLike,
+    score_threshold: float | None,
+    classes: dict[str, int],
+    written: dict[str, str],
+    wrong: Wrong,
 ) -> Iterator[Row]:
     """Rows of one table, predicted boxes where there is a threshold; notes videos in `written`."""
     predicted = score_threshold is not None
-    for line, cells in _cells(path, predicted):
+
+    def read(line: int, cells: dict[str, str]) -> Row | None:
         score = 1.0
         if predicted and "score" in cells:
             score = read_number(path, line, "score", cells["score"])
             if not 0 <= score <= 1:
                 raise ValueError(f"{path}:{line}: score is {score:g}; expected it within 0..1")
             if score < score_threshold:
-                continue
+                return None
         texts = [cells[name] for name in CORNERS]
-        yield Row(
+        return Row(
             path, line, _video(path, line, cells["video"], written),
             read_number(path, line, "time", cells["time"]), ",".join(texts),
             read_box(path, line, texts, predicted),
             _label(path, line, cells.get("action", ""), classes), score,
         )
 
+    for line, cells in _cells(path, predicted, wrong):
+        try:
+            row = read(line, cells)
+        except ValueError as error:
+            wrong(error)
+            continue
+        if row is not None:
+            yield row
 
-def _cells(path: PathLike, predicted: bool) -> Iterator[tuple[int, dict[str, str]]]:
+
+def _cells(
+    path: PathLike, predicted: bool, wrong: Wrong
+) -> Iterator[tuple[int, dict[str, str]]]:
     """(line, text by column) of each row below the header."""
     header = None
     for line, columns in read_rows(path):
@@ -152,20 +194,25 @@ def _cells(path: PathLike, predicted: bool) -> Iterator[tuple[int, dict[str, str
                     f"{HEADER}"
                 )
         elif len(columns) != len(header):
-            raise ValueError(
+            wrong(ValueError(
                 f"{path}:{line}: {len(columns)} columns in {','.join(columns)!r}; expected "
                 f"{','.join(header)}"
-            )
+            ))
         else:
             yield line, dict(zip(header, columns, strict=True))
+
+
+def without_suffix(name: str) -> str:
+    """The name of a video without the suffix of a video file, if it has one."""
+    suffix = Path(name).suffix
+    return name[: -len(suffix)] if suffix in VIDEO_SUFFIXES else name
 
 
 def _video(path: PathLike, line: int, name: str, written: dict[str, str]) -> str:
     """The name without suffix, so that tables with and without it speak of the same video."""
     if not name:
         raise ValueError(f"{path}:{line}: no video; expected the name of a file")
-    suffix = Path(name).suffix
-    video = name[: -len(suffix)] if suffix in VIDEO_SUFFIXES else name
+    video = without_suffix(name)
     before = written.setdefault(video, name)
     if before != name:
         if video not in (before, name):

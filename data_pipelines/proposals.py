@@ -11,16 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.keyframes import PathLike
+from data_pipelines.keyframes import PathLike, Wrong, refuse
 
 SUFFIX = ".pkl"
 KEY = "'video,second' as '-5KQ66BBWC4,0902'"
 
 
-def read_proposals(path: PathLike) -> Iterator[tuple[str, str, str, np.ndarray]]:
+def read_proposals(
+    path: PathLike, wrong: Wrong = refuse
+) -> Iterator[tuple[str, str, str, np.ndarray]]:
     """(key, video, text of the second, (N,5) x1, y1, x2, y2, score) in the order of the file.
 
-    N may be 0. Numbers are as they are stored, whatever they are.
+    N may be 0. Numbers are as they are stored, whatever they are. A key or an array that is
+    something else is left out if `wrong` does not raise.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -33,22 +36,32 @@ def read_proposals(path: PathLike) -> Iterator[tuple[str, str, str, np.ndarray]]
             f"{path}: holds a {type(boxes).__name__}; expected a dict of {KEY} to arrays (N,5)"
         )
     for key, array in boxes.items():
-        video, comma, second = key.rpartition(",") if isinstance(key, str) else ("", "", "")
-        if not (video and comma and second):
-            raise ValueError(f"{path}: key {key!r}; expected {KEY}")
-        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-            kind = getattr(array, "dtype", type(array).__name__)
-            raise ValueError(f"{path}:{key}: is of {kind}; expected an array (N,5) of numbers")
-        if array.ndim == 2 and array.shape[1] == 4:
-            raise ValueError(
-                f"{path}:{key}: array of shape {array.shape} has no scores; expected (N,5), the "
-                "last column being the detector's score: append it, 1 where it is not known"
-            )
-        if array.ndim != 2 or array.shape[1] != 5:
-            raise ValueError(
-                f"{path}:{key}: array of shape {array.shape}; expected (N,5): x1,y1,x2,y2,score"
-            )
+        try:
+            video, second = _moment(path, key, array)
+        except ValueError as error:
+            wrong(error)
+            continue
         yield key, video, second, array
+
+
+def _moment(path: PathLike, key: object, array: object) -> tuple[str, str]:
+    """Video and second of a key, whose array is checked."""
+    video, comma, second = key.rpartition(",") if isinstance(key, str) else ("", "", "")
+    if not (video and comma and second):
+        raise ValueError(f"{path}: key {key!r}; expected {KEY}")
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        kind = getattr(array, "dtype", type(array).__name__)
+        raise ValueError(f"{path}:{key}: is of {kind}; expected an array (N,5) of numbers")
+    if array.ndim == 2 and array.shape[1] == 4:
+        raise ValueError(
+            f"{path}:{key}: array of shape {array.shape} has no scores; expected (N,5), the "
+            "last column being the detector's score: append it, 1 where it is not known"
+        )
+    if array.ndim != 2 or array.shape[1] != 5:
+        raise ValueError(
+            f"{path}:{key}: array of shape {array.shape}; expected (N,5): x1,y1,x2,y2,score"
+        )
+    return video, second
 
 
 class _Refused(Exception):

@@ -75,6 +75,15 @@ def select_frames(
     )
 
 
+def keeps_times(container, stream) -> bool:
+    """Whether frames have usable time stamps in this file."""
+    codec = stream.codec_context
+    if container.format.name == "avi" and (codec.has_b_frames or codec.name == "h264"):
+        return False  # keeps the order of decoding only; of H.264 FFmpeg gets the first time wrong
+    # MPEG-PS has time stamps for some frames only.
+    return stream.start_time is not None and container.format.name != "mpeg"
+
+
 def _from_header(container, stream) -> VideoInfo | None:
     """What the header tells, None where it does not do for finding a frame by its time."""
     fps = float(stream.average_rate or stream.guessed_rate or 0)
@@ -82,12 +91,8 @@ def _from_header(container, stream) -> VideoInfo | None:
         duration = float(stream.duration * stream.time_base)
     else:
         duration = (container.duration or 0) / av.time_base
-    if not fps or duration <= 0 or stream.start_time is None:
+    if not fps or duration <= 0 or not keeps_times(container, stream):
         return None
-    if container.format.name == "avi" and stream.codec_context.has_b_frames:
-        return None  # keeps the order of decoding only
-    if container.format.name == "mpeg":
-        return None  # has time stamps for some frames only
     frames = max(round(duration * fps), 1)
     if stream.frames:  # counts also what an edit list leaves out
         frames = min(frames, stream.frames)

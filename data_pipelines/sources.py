@@ -8,14 +8,15 @@ reading in chunks (LOADER_CHUNK_SIZE) has no counterpart. Videos are opened only
 import json
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from data_pipelines.frames import FrameFiles, literal
 from data_pipelines.records import Record
 
 PathLike = str | os.PathLike
+TEMPLATE = "img_{:05d}.jpg"  # of MMAction2's frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,12 @@ class Sample:
     def source(self) -> str | FrameFiles | Record:
         """What views.iterate_views reads."""
         return self.frames or self.record or self.path
+
+
+class Entry(NamedTuple):
+    """An entry of a `.json` list, whatever it holds."""
+
+    value: Any
 
 
 def read_list(
@@ -61,39 +68,50 @@ def read_list(
         FileNotFoundError: there is no such list.
         ValueError: a row that cannot be read, with its line number, or no row at all.
     """
-    path = Path(path)
-    if path.suffix == ".json":
-        return _read_json(path, "filename", path_prefix, num_classes, multi_label)
+    return [
+        video_sample(where, row, separator, path_prefix, num_classes, multi_label)
+        for where, row in list_rows(path)
+    ]
 
-    def sample(where: str, line: str) -> Sample:
-        video, *rest = line.split(separator)
+
+def video_sample(
+    where: str,
+    row: str | Entry,
+    separator: str,
+    path_prefix: PathLike,
+    num_classes: int | None,
+    multi_label: bool,
+) -> Sample:
+    """The video of one row of `list_rows`; arguments and errors as for `read_list`."""
+    if isinstance(row, Entry):
+        video, labels = _values(where, row.value, "filename", "label")
+        labels = labels if isinstance(labels, list) else [labels]
+    else:
+        video, *rest = row.split(separator)
         if multi_label:
             labels = rest
         elif len(rest) <= 2:
             labels = rest[-1:] or ["0"]
         else:
             raise ValueError(
-                f"{where}: {len(rest) + 1} columns in {line!r}; expected 'path label' between "
+                f"{where}: {len(rest) + 1} columns in {row!r}; expected 'path label' between "
                 f"{separator!r}, at most 'path ignored label' (a path that contains the separator "
                 "needs another one: data.separator)"
             )
-        if not rest and (other := re.search(r"([,;\t ])\s*-?\d+$", line)):
+        if not rest and (other := re.search(r"([,;\t ])\s*-?\d+$", row)):
             raise ValueError(
-                f"{where}: one column in {line!r}; the columns seem to be separated by "
+                f"{where}: one column in {row!r}; the columns seem to be separated by "
                 f"{other[1]!r}, not {separator!r}: set data.separator"
             )
-        return Sample(
-            os.path.join(path_prefix, video), read_label(where, labels, num_classes, multi_label)
-        )
-
-    return _read_rows(path, sample)
+    label = read_label(where, labels, num_classes, multi_label)
+    return Sample(os.path.join(path_prefix, video), label)
 
 
 def read_frame_list(
     path: PathLike,
     *,
     path_prefix: PathLike = "",
-    template: str = "img_{:05d}.jpg",
+    template: str = TEMPLATE,
     num_classes: int | None = None,
     multi_label: bool = False,
 ) -> list[Sample]:
@@ -108,22 +126,39 @@ def read_frame_list(
     Raises:
         ValueError: also for a template without such a place.
     """
-    _check_template(template)
-    path = Path(path)
-    if path.suffix == ".json":
-        return _read_json(path, "frame_dir", path_prefix, num_classes, multi_label, template)
+    check_template(template)
+    return [
+        folder_sample(where, row, template, path_prefix, num_classes, multi_label)
+        for where, row in list_rows(path)
+    ]
 
-    def sample(where: str, line: str) -> Sample:
-        columns = line.split()
+
+def folder_sample(
+    where: str,
+    row: str | Entry,
+    template: str,
+    path_prefix: PathLike,
+    num_classes: int | None,
+    multi_label: bool,
+) -> Sample:
+    """The folder of frames of one row of `list_rows`; otherwise as for `read_frame_list`."""
+    if isinstance(row, Entry):
+        folder, count, labels = _values(where, row.value, "frame_dir", "total_frames", "label")
+        labels = labels if isinstance(labels, list) else [labels]
+    else:
+        columns = row.split()
         if len(columns) < 3 or (len(columns) > 3 and not multi_label):
             raise ValueError(
-                f"{where}: {len(columns)} columns in {line!r}; expected 'folder total_frames label'"
+                f"{where}: {len(columns)} columns in {row!r}; expected 'folder total_frames label'"
             )
-        label = read_label(where, columns[2:], num_classes, multi_label)
-        folder = os.path.join(path_prefix, columns[0])
-        return _folder_sample(folder, _frame_count(where, columns[1]), label, template)
-
-    return _read_rows(path, sample)
+        folder, count, *labels = columns
+    label = read_label(where, labels, num_classes, multi_label)
+    frames = _integer(where, "total_frames", count)
+    if frames < 1:
+        raise ValueError(f"{where}: total_frames is {frames}; expected at least 1")
+    folder = os.path.join(path_prefix, folder)
+    files = os.path.join(literal(folder), template)
+    return Sample(folder, label, FrameFiles(folder, frames, files, first=1))
 
 
 def read_image_folders(path: PathLike) -> list[Sample]:
@@ -164,14 +199,8 @@ def image_classes(path: PathLike) -> list[str]:
     return names
 
 
-def _folder_sample(
-    folder: str, count: int, label: int | tuple[int, ...], template: str
-) -> Sample:
-    files = os.path.join(literal(folder), template)
-    return Sample(folder, label, FrameFiles(folder, count, files, first=1))
-
-
-def _check_template(template: str) -> None:
+def check_template(template: str) -> None:
+    """ValueError for a template of `read_frame_list` without a place for a number."""
     try:
         if template.format(1) != template.format(2):
             return
@@ -195,11 +224,22 @@ def _read_text(path: Path) -> str:
         raise ValueError(f"{path}: is not UTF-8 text ({error}); expected a list") from error
 
 
-def _read_rows(path: Path, sample: Callable[[str, str], Sample]) -> list[Sample]:
-    """`sample(where, line)` of each line that is not blank."""
+def list_rows(path: PathLike) -> list[tuple[str, str | Entry]]:
+    """(place, row) of each row: a line that is not blank, or an entry of a `.json` file.
+
+    A place names the file and the line, or the number of the entry.
+
+    Raises:
+        FileNotFoundError: there is no such list.
+        ValueError: it is not text, no JSON, or has no rows.
+    """
+    path = Path(path)
+    text = _read_text(path)
+    if path.suffix == ".json":
+        return _json_rows(path, text)
     rows = [
-        sample(f"{path}:{number}", line)
-        for number, text in enumerate(_read_text(path).splitlines(), 1)
+        (f"{path}:{number}", line)
+        for number, text in enumerate(text.splitlines(), 1)
         if (line := text.strip())
     ]
     if not rows:
@@ -207,36 +247,27 @@ def _read_rows(path: Path, sample: Callable[[str, str], Sample]) -> list[Sample]
     return rows
 
 
-def _read_json(
-    path: Path,
-    path_key: str,
-    path_prefix: PathLike,
-    num_classes: int | None,
-    multi_label: bool,
-    template: str = "",
-) -> list[Sample]:
+def _json_rows(path: Path, text: str) -> list[tuple[str, Entry]]:
     try:
-        entries = json.loads(_read_text(path))
+        entries = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}:{error.lineno}: not JSON ({error.msg})") from error
     if not isinstance(entries, list) or not entries:
-        raise ValueError(f"{path}: expected a list of {{'{path_key}': ..., 'label': ...}}")
-    samples = []
-    for number, entry in enumerate(entries, 1):
-        where = f"{path}, entry {number}"
-        needed = [path_key, "label", *(["total_frames"] if path_key == "frame_dir" else [])]
-        if not isinstance(entry, dict) or (missing := [k for k in needed if k not in entry]):
-            found = entry if not isinstance(entry, dict) else f"no {', '.join(missing)} in {entry}"
-            raise ValueError(f"{where}: found {found}; expected the keys {', '.join(needed)}")
-        labels = entry["label"] if isinstance(entry["label"], list) else [entry["label"]]
-        label = read_label(where, labels, num_classes, multi_label)
-        video = os.path.join(path_prefix, entry[path_key])
-        if template:
-            count = _frame_count(where, entry["total_frames"])
-            samples.append(_folder_sample(video, count, label, template))
-        else:
-            samples.append(Sample(video, label))
-    return samples
+        raise ValueError(
+            f"{path}: expected a list of {{'filename': ..., 'label': ...}}, or of frames "
+            "{'frame_dir': ..., 'total_frames': ..., 'label': ...}"
+        )
+    return [(f"{path}, entry {number}", Entry(entry)) for number, entry in enumerate(entries, 1)]
+
+
+def _values(where: str, entry: Any, *keys: str) -> list:
+    """The values of an entry of a `.json` list."""
+    if not isinstance(entry, dict) or (missing := [key for key in keys if key not in entry]):
+        found = entry if not isinstance(entry, dict) else f"no {', '.join(missing)} in {entry}"
+        raise ValueError(f"{where}: found {found}; expected the keys {', '.join(keys)}")
+    if not isinstance(entry[keys[0]], str):
+        raise ValueError(f"{where}: {keys[0]} is {entry[keys[0]]!r}; expected a path")
+    return [entry[key] for key in keys]
 
 
 def read_label(
@@ -258,13 +289,6 @@ def read_label(
                 "the number of classes is model.num_classes)"
             )
     return numbers if multi_label else numbers[0]
-
-
-def _frame_count(where: str, value: str | int) -> int:
-    frames = _integer(where, "total_frames", value)
-    if frames < 1:
-        raise ValueError(f"{where}: total_frames is {frames}; expected at least 1")
-    return frames
 
 
 def _integer(where: str, what: str, value: str | int) -> int:

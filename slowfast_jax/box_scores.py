@@ -17,7 +17,8 @@ class BoxScores(NamedTuple):
 
 
 def score_boxes(
-    predict: Callable[..., np.ndarray], load: Load, size: int, *, batch_size: int, threads: int = 8
+    predict: Callable[..., np.ndarray], load: Load, size: int, *, batch_size: int,
+    threads: int = 8, workers: int = 0,
 ) -> Iterator[BoxScores]:
     """Scores of `size` keyframes, each once.
 
@@ -26,7 +27,9 @@ def score_boxes(
       load: (index, None) -> clip, boxes and box_mask, as data_pipelines.detection.load_keyframe
         gives them for testing. Where clips have several shapes, one batch has one.
     """
-    for batch in batches_in_order(size, load, batch_size=batch_size, threads=threads):
+    for batch in batches_in_order(
+        size, load, batch_size=batch_size, threads=threads, workers=workers
+    ):
         for index, reason in batch["broken"]:
             yield BoxScores(int(index), None, reason)
         if "clip" not in batch:

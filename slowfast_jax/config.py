@@ -192,6 +192,7 @@ def check_training(config: ConfigDict) -> None:
         ("train.log_period", train.log_period, "at least 1", train.log_period >= 1),
         ("train.max_broken", train.max_broken, "0..1", 0 <= train.max_broken <= 1),
         ("train.threads", train.threads, "at least 1", train.threads >= 1),
+        ("train.workers", train.workers, "at least 0", train.workers >= 0),
         ("train.loss", train.loss, " or ".join(LOSSES), train.loss in LOSSES),
         *((f"optimizer.{name}", config.optimizer[name], "0 or more", config.optimizer[name] >= 0)
           for name in ("clip_norm", "clip_value", "weight_decay", "norm_weight_decay")),

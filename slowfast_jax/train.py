@@ -8,7 +8,8 @@ What differs between jobs (data, loss, validation) is in slowfast_jax/tasks.
 import itertools
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,7 @@ from absl import logging
 from jax.sharding import Mesh, NamedSharding
 from ml_collections import ConfigDict
 
-from data_pipelines.loader import Examples, Order, batches
+from data_pipelines.loader import Examples, Order, batches, most_held
 from slowfast_jax.config import ConfigError, build_model, check_training
 from slowfast_jax.tasks import TASKS
 from slowfast_jax.training.interruption import Interruption
@@ -29,6 +30,7 @@ from slowfast_jax.training.meter import Meter
 from slowfast_jax.training.mixing import make_mixer
 from slowfast_jax.training.optim import make_optimizer
 from slowfast_jax.training.precise_bn import PreciseStep, make_precise_step, precise_batch_stats
+from slowfast_jax.training.prefetch import prefetched
 from slowfast_jax.training.schedules import learning_rate
 from slowfast_jax.training.sharding import data_mesh, put_batch, replicated
 from slowfast_jax.training.state import TrainState, create_state
@@ -114,22 +116,20 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
             checkpoints.scores[step] = score
 
     try:
-        with Interruption() as interruption:
+        with Interruption() as interruption, ExitStack() as stack:
             validating = first and _due(first, per_epoch, epochs, config.train.eval_period)
             if validating and first not in [row["step"] for row in _validations(workdir)]:
                 validate(first, state)  # the run was killed while it did
-            stream = batches(
-                _order(config, examples, first), examples.load, threads=config.train.threads
-            )
+            stream = stack.enter_context(closing(
+                _stream(config, _order(config, examples, first), examples, mesh)
+            ))
             for step in range(first, epochs * per_epoch):
                 with meter.waiting():
-                    batch = next(stream)
-                meter.count_broken(batch.pop("broken"), config.train.max_broken)
-                index = batch.pop("index")
+                    batch, index, broken = next(stream)
+                meter.count_broken(broken, config.train.max_broken)
                 lr = learning_rate(config.schedule, step / per_epoch, epochs, jax.process_count())
-                state, metrics = train_step(
-                    state, put_batch(batch, mesh), np.float32(lr), key
-                )
+                state, metrics = train_step(state, batch, np.float32(lr), key)
+                del batch
                 meter.add(step, lr, metrics, [examples.name(i) for i in index])
 
                 done = step + 1
@@ -201,6 +201,19 @@ def _order(config: ConfigDict, examples: Examples, first_step: int = 0, stream: 
         process=jax.process_index(),
         processes=jax.process_count(),
     )
+
+
+def _stream(
+    config: ConfigDict, order: Order, examples: Examples, mesh: Mesh
+) -> Iterator[tuple[dict[str, jax.Array], np.ndarray, list]]:
+    """(batch on the devices, indices of this process's examples, those that are broken)."""
+
+    def put(batch: dict[str, Any]) -> tuple[dict[str, jax.Array], np.ndarray, list]:
+        broken, index = batch.pop("broken"), batch.pop("index")
+        return put_batch(batch, mesh), index, broken
+
+    threads, workers = config.train.threads, config.train.workers
+    return prefetched(batches(order, examples.load, threads=threads, workers=workers), put)
 
 
 def _due(done: int, per_epoch: int, epochs: int, period: int) -> bool:
@@ -275,14 +288,13 @@ def _with_precise_statistics(
     """Running statistics of the weights as they are now, over batches in an order of their own."""
     count = min(config.norm.precise_batches, examples.size // config.train.batch_size)
     order = _order(config, examples, first_step=int(state.step), stream=1)
-    stream = batches(order, examples.load, threads=config.train.threads)
-    inputs = (
-        put_batch({k: batch[k] for k in ("clip", "boxes") if k in batch}, mesh)
-        for batch in itertools.islice(stream, count)
-    )
-    return state.replace(
-        batch_stats=precise_batch_stats(step, state.params, state.batch_stats, inputs)
-    )
+    with closing(_stream(config, order, examples, mesh)) as stream:
+        inputs = (
+            {name: batch[name] for name in ("clip", "boxes") if name in batch}
+            for batch, _, _ in itertools.islice(stream, count)
+        )
+        statistics = precise_batch_stats(step, state.params, state.batch_stats, inputs)
+    return state.replace(batch_stats=statistics)
 
 
 def _announce(
@@ -295,4 +307,12 @@ def _announce(
         config.name, examples.size, order.steps_per_epoch, config.train.batch_size,
         config.train.epochs, parameters, config.model.get("dtype", "float32"), mesh.size,
         jax.default_backend(),
+    )
+    train, protocol = config.train, config.protocol
+    held = most_held(order.rows(0), threads=train.threads, workers=train.workers)
+    size = held * protocol.num_frames * protocol.train_crop**2 * 3 / 1e9
+    logging.info(
+        "loading with %s; at most %d clips of this process are in memory, %.2f GB",
+        f"{train.workers} processes of {train.threads} threads" if train.workers
+        else f"{train.threads} threads", held, size,
     )

@@ -79,7 +79,8 @@ def test_a_run_goes_on_with_some_broken_videos(broken, tmp_path, caplog):
 
 def test_a_run_stops_with_many(broken, tmp_path):
     config = training_config(broken, train__epochs=20)
-    with pytest.raises(RuntimeError, match=r"\d+ of 100 examples .*max_broken=0.1.*train_\d\d.mp4"):
+    message = r"\d+ of 100 examples .*max_broken=0.01.*train_\d\d.mp4"
+    with pytest.raises(RuntimeError, match=message):
         train(config, tmp_path / "run")
 
 

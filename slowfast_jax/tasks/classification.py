@@ -123,6 +123,7 @@ def validate(
     for batch in batches_in_order(
         len(listing.samples), _loader(config, listing.samples),
         batch_size=config.test.batch_size, threads=config.train.threads,
+        workers=config.train.workers,
     ):
         for _, reason in batch["broken"]:
             logging.error("failed: %s", reason)

@@ -154,7 +154,7 @@ def _score(
     load = _loader(config, keyframes, config.protocol.test_crop)
     scored = score_boxes(
         predict, load, len(keyframes), batch_size=config.test.batch_size,
-        threads=config.train.threads,
+        threads=config.train.threads, workers=config.train.workers,
     )
     scores: dict[int, np.ndarray] = {}
     failed: list[dict[str, Any]] = []

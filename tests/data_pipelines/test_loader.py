@@ -75,6 +75,45 @@ def test_data_that_is_not_there_stops():
         take(Order(9, batch_size=3, seed=0), 1, none)
 
 
+def test_batch_sizes_take_turns():
+    order = Order(22, batch_size=(8, 4, 2), seed=7)
+    assert order.steps_per_epoch == 4  # 8 + 4 + 2 + 8
+    got = take(order, 8, [lambda i, g, t=t: {**load(i, g), "turn": t} for t in range(3)])
+    assert [len(b["index"]) for b in got] == [8, 4, 2, 8] * 2
+    assert [set(b["turn"]) for b in got] == [{0}, {1}, {2}, {0}] * 2
+    for epoch in (got[:4], got[4:]):
+        assert len(set(np.concatenate([b["index"] for b in epoch]))) == 22
+    for first in (2, 5):
+        resumed = take(Order(22, batch_size=(8, 4, 2), seed=7, first_step=first), 3, [load] * 3)
+        for ours, theirs in zip(resumed, got[first:first + 3], strict=True):
+            np.testing.assert_array_equal(ours["draw"], theirs["draw"])
+    halves = [
+        take(Order(22, batch_size=(8, 4, 2), seed=7, process=p, processes=2), 8, [load] * 3)
+        for p in (0, 1)
+    ]
+    for step, batch in enumerate(got):
+        joined = np.concatenate([half[step]["draw"] for half in halves])
+        np.testing.assert_array_equal(joined, batch["draw"])
+
+
+def test_batch_sizes_change_within_an_epoch():
+    before = Order(20, batch_size=4, seed=2)
+    epoch, position = before.position(3)
+    assert (epoch, position) == (0, 12)
+    after = Order(20, batch_size=(2, 4), seed=2, first_position=position)
+    assert [after.position(step) for step in range(4)] == [(0, 12), (0, 14), (0, 18), (1, 0)]
+    got = take(before, 3) + take(after, 3, [load] * 2)
+    assert sorted(np.concatenate([b["index"] for b in got])) == list(range(20))
+    one = take(before, 5)
+    by_index = {i: d for b in one for i, d in zip(b["index"], b["draw"], strict=True)}
+    for batch in got:
+        assert [by_index[index] for index in batch["index"]] == list(batch["draw"])
+    later = Order(20, batch_size=(2, 4), seed=2, first_position=position, first_step=3)
+    np.testing.assert_array_equal(
+        take(later, 1, [load] * 2)[0]["draw"], take(after, 4, [load] * 2)[3]["draw"]
+    )
+
+
 @pytest.mark.parametrize(("size", "batch", "processes", "message"), [
     (3, 4, 1, "3 examples, which do not fill one batch of 4"),
     (8, 4, 3, "batch of 4 does not split over 3 processes"),
