@@ -39,6 +39,9 @@ DATA = {
     "test_list": "val.csv",
     "inverse_uniform_jitter": True,  # always so in the original's reader, whatever its config says
     "video_dir": "",  # videos, or their 15-minute cuts, read directly; "": frames stored as images
+    # Lists of encoded keyframes (docs/records.md), named by train_list and test_list; then neither
+    # videos nor frames are needed.
+    "record_dir": "",
     "frame_dir": "frames",  # below root, like the two that follow
     "frame_list_dir": "frame_lists",  # "": the folders of frames themselves
     "annotation_dir": "annotations",

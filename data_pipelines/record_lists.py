@@ -1,24 +1,26 @@
 """Lists of encoded videos in ArrayRecord files: csv files with a header, a row for each record.
 
-    shard,record,id,label,frames,fps,width,height
-    clips-train.array_record-00000-of-00002,0,abseiling/a.mp4,0,300,30,340,256
+    shard,record,id,label,frames,fps,width,height,broken
+    clips-train.array_record-00000-of-00002,0,abseiling/a.mp4,0,300,30,340,256,
 
 `shard` is the name of a file beside the list, `record` the number of a record in it from 0 on, `id`
-what the video is called, `label` its class or, of several, all with spaces between. What else is in
-a row is for people. data_pipelines.tfds_builders writes such lists; parts of one are lists too.
+what the video is called, `label` its class or, of several, all with spaces between. A row without a
+shard is a video that could not be encoded; `broken` tells why. What else is in a row is for people.
+data_pipelines.tfds_builders writes such lists; parts of one are lists too.
 
 Lists of keyframes have `video,time,begin` in place of `id,label`: whose record shows the time
 around `time`, its first frame `begin`.
 """
 
 import csv
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_pipelines.keyframes import Keyframe, PathLike, read_number
-from data_pipelines.records import Record
+from data_pipelines.keyframes import Keyframe, Moments, PathLike, build, read_number
+from data_pipelines.records import Absent, Record
 from data_pipelines.sources import Sample, read_label
 
 CLIPS = ("shard", "record", "id", "label")
@@ -42,11 +44,11 @@ def read_record_list(
             row["id"], read_label(where, row["label"].split(), num_classes, multi_label),
             record=record,
         )
-        for where, record, row in _rows(path, CLIPS)
+        for where, record, row in _rows(path, CLIPS, "{id}")
     ]
 
 
-def read_moments(path: PathLike) -> dict[tuple[str, float], tuple[Record, float]]:
+def read_moments(path: PathLike) -> dict[tuple[str, float], tuple[Record | Absent, float]]:
     """Reads a list of encoded keyframes: the record of each (video, time), and the time of its
     first frame.
 
@@ -54,21 +56,25 @@ def read_moments(path: PathLike) -> dict[tuple[str, float], tuple[Record, float]
         As `read_record_list`.
     """
     moments = {}
-    for where, record, row in _rows(path, KEYFRAMES):
+    for where, record, row in _rows(path, KEYFRAMES, "{video} at {time}"):
         file, _, line = where.rpartition(":")
-        time, begin = (read_number(file, line, name, row[name]) for name in ("time", "begin"))
+        time = read_number(file, line, "time", row["time"])
+        begin = time
+        if isinstance(record, Record):
+            begin = read_number(file, line, "begin", row["begin"])
         moments[row["video"], time] = record, begin
     return moments
 
 
-def in_records(keyframes: Sequence[Keyframe], path: PathLike) -> list[Keyframe]:
-    """The keyframes with the records of the list `path` as their sources.
+def keyframes_in_records(moments: Moments, path: PathLike) -> list[Keyframe]:
+    """The keyframes of tables of boxes whose videos are the records of the list `path`.
 
     Raises:
-        As `read_moments`; ValueError also for a keyframe that has no record.
+        As `read_moments`; ValueError also for a keyframe that is not in the list.
     """
-    moments = read_moments(path)
-    missing = [k for k in keyframes if (k.video, k.time) not in moments]
+    records = read_moments(path)
+    keyframes = build(moments, dict.fromkeys(moments, str(path)), origin=-math.inf)
+    missing = [k for k in keyframes if (k.video, k.time) not in records]
     if missing:
         others = f" and of {len(missing) - 1} other keyframes" if len(missing) > 1 else ""
         raise ValueError(
@@ -77,15 +83,31 @@ def in_records(keyframes: Sequence[Keyframe], path: PathLike) -> list[Keyframe]:
         )
     found = []
     for keyframe in keyframes:
-        record, begin = moments[keyframe.video, keyframe.time]
-        found.append(replace(keyframe, source=record, origin=begin, fps=0.0))
+        record, begin = records[keyframe.video, keyframe.time]
+        found.append(replace(keyframe, source=record, origin=begin))
     return found
 
 
+def read_broken(path: PathLike) -> tuple[int, list[tuple[str, str]]]:
+    """How many records a list of either kind has, and (name, reason) of what has none."""
+    count, broken = 0, []
+    with open(path, encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["shard"]:
+                count += 1
+            else:
+                name = row["id"] if "id" in row else f"{row['video']} at {row['time']}"
+                broken.append((name, row["broken"]))
+    return count, broken
+
+
 def _rows(
-    path: PathLike, columns: Sequence[str]
-) -> Iterator[tuple[str, Record, dict[str, str]]]:
-    """("file:line", record, text by column) of each row below the header."""
+    path: PathLike, columns: Sequence[str], called: str
+) -> Iterator[tuple[str, Record | Absent, dict[str, str]]]:
+    """("file:line", record, text by column) of each row below the header.
+
+    called: how a video is called that has no record, a template of columns.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
@@ -110,10 +132,14 @@ def _rows(
                     raise ValueError(
                         f"{where}: expected {len(reader.fieldnames)} columns, as in the header"
                     )
+                empty = False
+                if not row["shard"]:
+                    reason = row.get("broken") or "could not be encoded"
+                    yield where, Absent(called.format(**row), reason), row
+                    continue
                 shard = shards.get(row["shard"])
                 if shard is None:
                     shard = shards[row["shard"]] = _shard(where, path.parent, row["shard"])
-                empty = False
                 yield where, Record(shard, _number(where, row["record"])), row
         except (UnicodeDecodeError, csv.Error) as error:
             raise ValueError(f"{path}: is not a csv file in UTF-8 ({error})") from error

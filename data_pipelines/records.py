@@ -38,6 +38,20 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Absent:
+    """A video of a list of records that could not be put into one, and why."""
+
+    name: str
+    reason: str
+
+    def read(self) -> bytes:
+        raise VideoError(self.name, self.reason)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
 class RecordPictures(Pictures):
     """The frames of a video in a record, each encoded as PNG or JPEG, or an array of them all.
 

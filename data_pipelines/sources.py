@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_pipelines.frames import FrameFiles, literal
-from data_pipelines.records import Record
+from data_pipelines.records import Absent, Record
 
 PathLike = str | os.PathLike
 TEMPLATE = "img_{:05d}.jpg"  # of MMAction2's frames
@@ -31,10 +31,10 @@ class Sample:
     label: int | tuple[int, ...]
     frames: FrameFiles | None = None
     frame_labels: tuple[tuple[int, ...], ...] | None = None
-    record: Record | None = None
+    record: Record | Absent | None = None
 
     @property
-    def source(self) -> str | FrameFiles | Record:
+    def source(self) -> str | FrameFiles | Record | Absent:
         """What views.iterate_views reads."""
         return self.frames or self.record or self.path
 

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from data_pipelines import ava, own_boxes
 from data_pipelines.keyframes import Keyframe
 from data_pipelines.labels import class_names
+from data_pipelines.record_lists import keyframes_in_records
 from slowfast_jax.config import ConfigError, closest
 from slowfast_jax.metrics.ava import every
 from slowfast_jax.metrics.ava_files import BoxTable, read_ground_truth
@@ -85,10 +86,15 @@ def _ava(config: ConfigDict, root: Path, subset: str) -> Keyframes:
         score_threshold=data.score_threshold, num_classes=classes,
         seconds=data.keyframe_seconds, every=apart,
     )
-    keyframes = ava.keyframes(
-        boxes, _ava_sources(config, root, subset, boxes), origin=data.first_frame_second,
-        fps=data.fps,
-    )
+    if data.record_dir:
+        records = root / data.record_dir / _list_of(config, subset)
+        tables.append(records)
+        keyframes = keyframes_in_records(boxes, records)
+    else:
+        keyframes = ava.keyframes(
+            boxes, _ava_sources(config, root, subset, boxes), origin=data.first_frame_second,
+            fps=data.fps,
+        )
     if subset == "train":
         return Keyframes(keyframes, tables, names, tuple(evaluated), None, set())
     ground_truth = read_ground_truth(folder / data.ground_truth)
@@ -107,11 +113,15 @@ def _ava_sources(config: ConfigDict, root: Path, subset: str, boxes: ava.Moments
     if data.video_dir:
         return ava.find_sources(root / data.video_dir, boxes)
     if data.frame_list_dir:
-        name = data.train_list if subset == "train" else data.test_list
         return ava.read_frame_list(
-            root / data.frame_list_dir / name, path_prefix=root / data.frame_dir
+            root / data.frame_list_dir / _list_of(config, subset),
+            path_prefix=root / data.frame_dir,
         )
     return ava.find_sources(root / data.frame_dir, boxes)
+
+
+def _list_of(config: ConfigDict, subset: str) -> str:
+    return config.data.train_list if subset == "train" else config.data.test_list
 
 
 def _boxes(config: ConfigDict, root: Path, subset: str) -> Keyframes:

@@ -1,12 +1,12 @@
 """Lists of records, and keyframes in them."""
 
-import numpy as np
 import pytest
 
-from data_pipelines.keyframes import Keyframe
-from data_pipelines.record_lists import in_records, read_record_list
-from data_pipelines.records import Record
+from data_pipelines.keyframes import Row, collect
+from data_pipelines.record_lists import keyframes_in_records, read_record_list
+from data_pipelines.records import Absent, Record
 from data_pipelines.sources import Sample
+from data_pipelines.video import VideoError, probe
 
 HEADER = "shard,record,id,label,frames\n"
 
@@ -22,9 +22,11 @@ def read(folder, text, **keywords):
     return read_record_list(folder / "train.csv", **keywords)
 
 
-def keyframe(video: str, time: float) -> Keyframe:
-    box = np.array([[0, 0, 1, 1]], np.float32)
-    return Keyframe(video, time, "a.mp4", 900.0, 0.0, box, ((1,),), np.ones(1, np.float32))
+def moments(*keys: tuple[str, float]):
+    box = (0.0, 0.0, 1.0, 1.0)
+    return collect(
+        Row("boxes.csv", 1, video, time, "0,0,1,1", box, 1, 1.0) for video, time in keys
+    )
 
 
 def test_samples_in_order_of_rows(folder):
@@ -68,15 +70,24 @@ def test_missing_files_are_named(folder):
 def test_keyframes_get_their_records(folder):
     path = folder / "val.csv"
     path.write_text(
-        "shard,record,video,time,begin\na-0,0,v,902,900.5\na-0,1,v,903,901.5\na-0,2,w,12.5,10\n"
+        "shard,record,video,time,begin,broken\na-0,0,v,902,900.5,\na-0,1,v,903,901.5,\n"
+        "a-0,2,w,12.5,10,\n,,w,14,,it is empty\n"
     )
-    found = in_records([keyframe("w", 12.5), keyframe("v", 903)], path)
+    found = keyframes_in_records(moments(("w", 12.5), ("v", 903), ("w", 14)), path)
     shard = str(folder / "a-0")
     assert [(k.source, k.origin) for k in found] == [
-        (Record(shard, 2), 10.0), (Record(shard, 1), 901.5)
+        (Record(shard, 2), 10.0), (Absent("w at 14", "it is empty"), 14.0),
+        (Record(shard, 1), 901.5),
     ]
     with pytest.raises(ValueError, match="no record of v at 904 and of 1 other keyframes"):
-        in_records([keyframe("v", 904), keyframe("v", 905)], path)
+        keyframes_in_records(moments(("v", 904), ("v", 905)), path)
     path.write_text("shard,record,video,time,begin\na-0,0,v,soon,900.5\n")
     with pytest.raises(ValueError, match="val.csv:2: time is 'soon'"):
-        in_records([], path)
+        keyframes_in_records(moments(("v", 904)), path)
+
+
+def test_videos_without_record_tell_why(folder):
+    (absent,) = read(folder, "shard,record,id,label,broken\n,,a.mp4,1,it is empty\n")
+    assert absent.label == 1
+    with pytest.raises(VideoError, match="a.mp4: it is empty"):
+        probe(absent.source)
