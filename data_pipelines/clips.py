@@ -1,7 +1,8 @@
 """Clips of videos: the frames and the part of them that a network sees, and elements of training.
 
-Only the frames of the clip are decoded, from the key frame before them on, and each is resized and
-cropped as it comes, so a clip of a long video takes the time and memory of a short one.
+Only the frames of the clips are decoded, in one pass from the key frame before the first of them
+on, and each is resized and cropped as it comes, so a clip of a long video takes the time and memory
+of a short one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -81,6 +82,9 @@ def load_clip(
     crop: int,
     rng: np.random.Generator | None,
     sampling: str = "kinetics",
+    jitter_fps: float = 0.0,
+    num_clips: int = 1,
+    num_samples: int = 1,
     lighting: float = 0.0,
     num_classes: int | None = None,
     thread_type: str = "NONE",
@@ -104,10 +108,14 @@ def load_clip(
             anywhere; "ssv2": a frame from anywhere in each of num_frames segments; "charades":
             every sampling_rate-th frame from anywhere, whatever the frame rate, with the labels of
             all frames from the first to the last of them, where the sample has those.
+        jitter_fps: up to so much is added to target_fps, which makes clips shorter. Like all that
+            follows without meaning where rng is None, but for num_classes and thread_type.
+        num_clips: clips of the video, each from anywhere.
+        num_samples: times that each clip is augmented (repeated augmentation).
         lighting: standard deviation of a shift of the colours, see colour.draw.
         num_classes: of samples with several labels, to tell the width of `label`.
         thread_type: see `read_clip`.
-        jitter: see augment.draw; like all that follows without meaning where rng is None.
+        jitter: see augment.draw.
         motion_shift: see augment.draw.
         policy: of the RandAugment done to the frames before they are cropped.
         erase: keywords of erasing.draw for the clip after that; None erases nothing.
@@ -115,12 +123,14 @@ def load_clip(
         **training: more keywords of augment.draw: inverse_uniform, flip, jitter_scales_relative,
             jitter_aspect_relative.
 
-    With a policy or a motion shift the frames of a video file come with a short side of jitter[0]
-    at most before anything is done to them, as all frames do from the original's decoder.
+    With a policy, a motion shift or several clips or samples, the frames of a video file come with
+    a short side of jitter[0] at most before anything is done to them, as all frames do from the
+    original's decoder.
 
     Returns:
         clip: uint8 (T,crop,crop,3) RGB; label: int32 (), or for several labels float32
-        (num_classes,), 1 for each.
+        (num_classes,), 1 for each. With several clips or samples both have a first axis of
+        num_clips * num_samples, the samples of the first clip first.
 
     Raises:
         VideoError: a frame cannot be had.
@@ -128,66 +138,99 @@ def load_clip(
     """
     if sampling not in SAMPLINGS:
         raise ValueError(f"sampling is {sampling!r}; training knows {', '.join(SAMPLINGS)}")
-    draws = None if rng is None else rng.random(num_frames if sampling == "ssv2" else 1)
+    if rng is None:
+        num_clips = num_samples = 1
+    elif jitter_fps:
+        target_fps += rng.uniform(0.0, jitter_fps)
+    choose = partial(
+        _choose, sampling, num_frames=num_frames, sampling_rate=sampling_rate, target_fps=target_fps
+    )
+    count = num_frames if sampling == "ssv2" else 1
+    draws = [None if rng is None else rng.random(count) for _ in range(num_clips)]
 
     def indices(info: VideoInfo) -> np.ndarray:
-        if sampling == "ssv2":
-            if draws is None:
-                return segment_indices(info.frames, num_frames)
-            return random_segment_indices(info.frames, num_frames, draws)
-        if sampling == "charades":
-            if draws is None:
-                return strided_indices(info.frames, num_frames, sampling_rate, 0, 1)
-            return random_strided_indices(info.frames, num_frames, sampling_rate, draws[0])
-        size = clip_size(num_frames, sampling_rate, info.fps or target_fps, target_fps)
-        if draws is None:
-            start = clip_start(info.frames, size, 0, 1, offset_sampling=True)
-        else:
-            start = random_clip_start(info.frames, size, draws[0])
-        return clip_indices(info.frames, start, size, num_frames)
+        return np.concatenate([choose(info, draw) for draw in draws])
 
-    whole = rng is not None and (policy is not None or motion_shift)
-    steps = rand_augment.draw(rng, policy, num_frames) if whole and policy is not None else ()
-
-    def draw(height: int, width: int) -> Geometry:
-        return augment.draw(
-            rng, height, width, crop=crop, jitter=jitter, motion_shift=motion_shift, **training
-        )
+    several = num_clips * num_samples > 1
+    in_steps = rng is not None and (policy is not None or motion_shift or several)
 
     def geometry(height: int, width: int) -> Geometry:
         if rng is None:
             return augment.center(height, width, short_side=crop, crop=crop)
-        if not whole:
-            return draw(height, width)
-        side = min(height, width)
-        if not isinstance(sample.source, FrameFiles):
-            side = min(side, jitter[0])
-        return augment.whole(height, width, short_side=side)
+        if in_steps:
+            side = min(height, width)
+            if not isinstance(sample.source, FrameFiles):
+                side = min(side, jitter[0])
+            return augment.whole(height, width, short_side=side)
+        return augment.draw(rng, height, width, crop=crop, jitter=jitter, **training)
 
-    info, clip, _ = read_clip(sample.source, indices, geometry, thread_type=thread_type)
-    if whole:
-        clip = rand_augment.apply(clip, steps)
-        clip = augment.apply(clip, draw(*clip.shape[1:3]))
-    if rng is not None and lighting:
-        clip = colour.apply(clip, colour.draw(rng, jitter=0.0, lighting=lighting))
-    if rng is not None and erase is not None:
-        patches = erasing.draw(rng, *clip.shape[:3], **erase)
-        clip = erasing.apply(clip, patches, mean=mean, std=std)
-    classes = sample.label
-    if sampling == "charades" and sample.frame_labels is not None:
-        found = indices(info)
-        spanned = sample.frame_labels[found[0] : found[-1] + 1]
-        classes = tuple(sorted({label for of_frame in spanned for label in of_frame}))
-    return {"clip": clip, "label": _label(sample.path, classes, num_classes)}
+    def vary(clip: np.ndarray) -> np.ndarray:
+        """What is done to a clip at random, but for the crop that its frames came with."""
+        if policy is not None:
+            clip = rand_augment.apply(clip, rand_augment.draw(rng, policy, num_frames))
+        if in_steps:
+            part = augment.draw(
+                rng, *clip.shape[1:3], crop=crop, jitter=jitter, motion_shift=motion_shift,
+                **training,
+            )
+            clip = augment.apply(clip, part)
+        if lighting:
+            clip = colour.apply(clip, colour.draw(rng, jitter=0.0, lighting=lighting))
+        if erase is not None:
+            patches = erasing.draw(rng, *clip.shape[:3], **erase)
+            clip = erasing.apply(clip, patches, mean=mean, std=std)
+        return clip
+
+    info, frames, _ = read_clip(sample.source, indices, geometry, thread_type=thread_type)
+    found = indices(info).reshape(num_clips, num_frames)
+    labels = [_label(sample, which, num_classes, sampling) for which in found]
+    if rng is None:
+        return {"clip": frames, "label": labels[0]}
+    clips = frames.reshape(num_clips, num_frames, *frames.shape[1:])
+    varied = [vary(clip) for clip in clips for _ in range(num_samples)]
+    if not several:
+        return {"clip": varied[0], "label": labels[0]}
+    return {"clip": np.stack(varied), "label": np.repeat(np.stack(labels), num_samples, axis=0)}
+
+
+def _choose(
+    sampling: str,
+    info: VideoInfo,
+    draws: np.ndarray | None,
+    *,
+    num_frames: int,
+    sampling_rate: int,
+    target_fps: float,
+) -> np.ndarray:
+    """Frames of a clip; without draws those of the one in the middle."""
+    if sampling == "ssv2":
+        if draws is None:
+            return segment_indices(info.frames, num_frames)
+        return random_segment_indices(info.frames, num_frames, draws)
+    if sampling == "charades":
+        if draws is None:
+            return strided_indices(info.frames, num_frames, sampling_rate, 0, 1)
+        return random_strided_indices(info.frames, num_frames, sampling_rate, draws[0])
+    size = clip_size(num_frames, sampling_rate, info.fps or target_fps, target_fps)
+    if draws is None:
+        start = clip_start(info.frames, size, 0, 1, offset_sampling=True)
+    else:
+        start = random_clip_start(info.frames, size, draws[0])
+    return clip_indices(info.frames, start, size, num_frames)
 
 
 def _label(
-    path: str, classes: int | tuple[int, ...], num_classes: int | None
+    sample: Sample, frames: np.ndarray, num_classes: int | None, sampling: str
 ) -> np.ndarray:
+    """The class of a clip as a number, or its classes as ones among zeros."""
+    classes = sample.label
+    if sampling == "charades" and sample.frame_labels is not None:
+        spanned = sample.frame_labels[frames[0] : frames[-1] + 1]
+        classes = tuple(sorted({label for of_frame in spanned for label in of_frame}))
     if isinstance(classes, int):
         return np.array(classes, np.int32)
     if num_classes is None:
-        raise ValueError(f"{path} has several labels; tell num_classes")
+        raise ValueError(f"{sample.path} has several labels; tell num_classes")
     label = np.zeros(num_classes, np.float32)
     label[list(classes)] = 1
     return label

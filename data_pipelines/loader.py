@@ -32,11 +32,13 @@ logger = logging.getLogger(__name__)
 
 class Examples(NamedTuple):
     """A data set to train on: `size` examples, of which `load` makes arrays and `name` tells which
-    it is."""
+    it is. Each gives `clips` clips; where that is more than one, its arrays begin with that axis.
+    """
 
     size: int
     load: Load
     name: Callable[[int], str]
+    clips: int = 1
 
 
 class Place(NamedTuple):
@@ -139,8 +141,8 @@ def _permutation(size: int, seed: tuple[int, ...], epoch: int) -> np.ndarray:
 
 
 def batches(
-    order: Order, load: Load | Sequence[Load], *, threads: int = 4, workers: int = 0,
-    ahead: int = AHEAD,
+    order: Order, load: Load | Sequence[Load], *, clips: int = 1, threads: int = 4,
+    workers: int = 0, ahead: int = AHEAD,
 ) -> Iterator[Element]:
     """Batches of `order` for ever: arrays stacked along a new first axis.
 
@@ -150,13 +152,14 @@ def batches(
     Args:
       load: (index, generator) -> {name: array}, always of the same shapes; one for each of the
         order's batch sizes where it has several.
+      clips: of an element, see Examples; those of all elements make one axis of the batch.
       threads: that load at once; decoding and NumPy release Python's lock.
       workers: processes that load, each with so many threads, where threads of one process get in
         each other's way; 0 loads in this one. See workers.py.
       ahead: batches that are kept ready.
 
     Yields:
-      What `load` gives, stacked; "index" (rows,) of the elements; "broken".
+      What `load` gives, stacked; "index" (rows,) of the elements of each clip; "broken".
 
     Raises:
       RuntimeError: elements drawn one after the other cannot be read; a process died.
@@ -166,7 +169,8 @@ def batches(
     rows = max(order.rows(step) for step in range(len(loads)))
     with closing(_read(elements, threads, workers, ahead * rows)) as stream:
         for step in itertools.count(order.first_step):
-            yield _stack(list(itertools.islice(stream, order.rows(step))))
+            batch = _stack(list(itertools.islice(stream, order.rows(step))))
+            yield batch if clips == 1 else _unfold(batch, clips)
 
 
 def most_held(rows: int, *, threads: int, workers: int, ahead: int = AHEAD) -> int:
@@ -215,6 +219,16 @@ def _stack(elements: Sequence[Element]) -> Element:
     for name in elements[0]:
         batch[name] = np.stack([element[name] for element in elements])
     return batch
+
+
+def _unfold(batch: Element, clips: int) -> Element:
+    """Rows of clips instead of rows of elements."""
+    unfolded = {
+        name: rows.reshape(-1, *rows.shape[2:])
+        for name, rows in batch.items() if name not in ("broken", "index")
+    }
+    index = np.repeat(batch["index"], clips)
+    return unfolded | {"index": index, "broken": batch["broken"]}
 
 
 def batches_in_order(

@@ -63,6 +63,9 @@ AUGMENT = {
         "rand_augment": "",  # a policy, as rand-m7-n4-mstd0.5-inc1
         "interpolation": "bicubic",  # of its geometric operations, or bilinear, random
         "motion_shift": False,  # the part of the frame that jitter_scales_relative takes moves
+        "num_clips": 1,  # of a video, from anywhere in it; all of them are rows of the batch
+        "num_samples": 1,  # times that each clip is augmented (repeated augmentation), likewise
+        "jitter_fps": 0.0,  # up to so much is added to protocol.target_fps
         "erasing_probability": 0.0,
         "erasing_mode": "pixel",  # noise; or rand: one colour in each frame, const: the mean
         "erasing_count": 1,  # most rectangles; with n above 1 the first n-th of the frames is kept
@@ -178,7 +181,7 @@ def check_training(config: ConfigDict) -> None:
         _check_mixing(config)
     if config.multigrid.long_cycle or config.multigrid.short_cycle:
         raise ConfigError("config.multigrid: this version does not train in cycles")
-    group = max(norm.group_size, 1)
+    group, clips = max(norm.group_size, 1), train.batch_size * clips_of_example(config)
     for name, value, allowed, good in (
         ("train.batch_size", train.batch_size, "at least 1", train.batch_size >= 1),
         ("train.epochs", train.epochs, "at least 1", train.epochs >= 1),
@@ -199,7 +202,7 @@ def check_training(config: ConfigDict) -> None:
         ("norm.group_size", norm.group_size, "at least 1", norm.group_size >= 1),
         ("norm.precise_batches", norm.precise_batches, "at least 1", norm.precise_batches >= 1),
         ("train.batch_size", train.batch_size, f"a multiple of config.norm.group_size, "
-         f"{norm.group_size}, or less", train.batch_size <= group or train.batch_size % group == 0),
+         f"{norm.group_size}, or less, in clips ({clips})", clips <= group or clips % group == 0),
     ):
         if not good:
             raise ConfigError(f"config.{name} is {value}, expected {allowed}")
@@ -208,6 +211,11 @@ def check_training(config: ConfigDict) -> None:
     except ValueError as error:
         raise ConfigError(f"config.{error}") from error
     check_values(config)
+
+
+def clips_of_example(config: ConfigDict) -> int:
+    """Rows of a training batch that come from one video."""
+    return config.augment.get("num_clips", 1) * config.augment.get("num_samples", 1)
 
 
 def _check_mixing(config: ConfigDict) -> None:

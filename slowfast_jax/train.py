@@ -105,7 +105,10 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     checkpoints.scores = {
         row["step"]: row[headline] for row in _validations(workdir) if row[headline] is not None
     }
-    meter = Meter(config.train.batch_size, total_steps=epochs * per_epoch, first_step=first)
+    meter = Meter(
+        config.train.batch_size, total_steps=epochs * per_epoch, first_step=first,
+        clips_of_example=examples.clips,
+    )
 
     def validate(step: int, state: TrainState) -> None:
         results = task.validate(config, partial(predict, state), workdir)
@@ -213,7 +216,10 @@ def _stream(
         return put_batch(batch, mesh), index, broken
 
     threads, workers = config.train.threads, config.train.workers
-    return prefetched(batches(order, examples.load, threads=threads, workers=workers), put)
+    source = batches(
+        order, examples.load, clips=examples.clips, threads=threads, workers=workers
+    )
+    return prefetched(source, put)
 
 
 def _due(done: int, per_epoch: int, epochs: int, period: int) -> bool:
@@ -304,12 +310,13 @@ def _announce(
     logging.info(
         "%s: %d examples, %d steps an epoch of %d clips, %d epochs; %d parameters, %s, on %d %s "
         "device(s)",
-        config.name, examples.size, order.steps_per_epoch, config.train.batch_size,
+        config.name, examples.size, order.steps_per_epoch,
+        config.train.batch_size * examples.clips,
         config.train.epochs, parameters, config.model.get("dtype", "float32"), mesh.size,
         jax.default_backend(),
     )
     train, protocol = config.train, config.protocol
-    held = most_held(order.rows(0), threads=train.threads, workers=train.workers)
+    held = most_held(order.rows(0), threads=train.threads, workers=train.workers) * examples.clips
     size = held * protocol.num_frames * protocol.train_crop**2 * 3 / 1e9
     logging.info(
         "loading with %s; at most %d clips of this process are in memory, %.2f GB",

@@ -121,10 +121,12 @@ def test_a_complete_run_is_not_run_again(whole, data, monkeypatch):
         train(more, workdir)
 
 
-def test_a_run_goes_on_as_if_nothing_had_been(whole, data, copied):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_goes_on_as_if_nothing_had_been(whole, data, copied, workers):
+    """Also where other processes load what follows."""
     shutil.rmtree(copied / "checkpoints/12")
     shutil.rmtree(copied / "checkpoints/6", ignore_errors=True)
-    train(training_config(data), copied)
+    train(training_config(data, train__workers=workers, train__threads=2), copied)
     assert_same_run(copied, whole[0])
 
 
@@ -217,12 +219,15 @@ def test_optimizers_train_through_the_loop(data, tmp_path, fields):
     assert rows_of(tmp_path, "train", "step", "loss") == expected
 
 
-def test_mixed_clips_are_learnt_and_resumed(data, tmp_path):
+def test_mixed_clips_are_learnt_and_resumed(data, tmp_path, caplog):
     config = training_config(
         data, train__loss="soft_cross_entropy", augment__mixup_alpha=0.8, augment__cutmix_alpha=1.0,
-        augment__label_smoothing=0.1, train__epochs=2,
+        augment__label_smoothing=0.1, augment__num_clips=2, augment__num_samples=2,
+        norm__group_size=8, train__epochs=2,
     )
+    caplog.set_level("INFO", "absl")
     train(config, tmp_path)
+    assert "3 steps an epoch of 16 clips" in caplog.text
     shutil.rmtree(tmp_path / "checkpoints/6")
     expected = rows_of(tmp_path, "train", "step", "loss")
     assert all(0 < loss < 3 for _, loss in expected)

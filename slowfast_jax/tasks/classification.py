@@ -15,7 +15,7 @@ from data_pipelines.clips import load_clip
 from data_pipelines.frames import Pictures
 from data_pipelines.labels import unnamed
 from data_pipelines.loader import Examples, batches_in_order
-from slowfast_jax.config import ConfigError
+from slowfast_jax.config import ConfigError, clips_of_example
 from slowfast_jax.metrics.average_precision import mean_average_precision
 from slowfast_jax.metrics.topk import mean_class_accuracy, per_class_accuracy, top_k, top_k_accuracy
 from slowfast_jax.progress import track
@@ -37,7 +37,8 @@ def training_examples(
     listing = find_samples(config, workdir, "train")
     samples = listing.samples
     load = _loader(config, samples)
-    return Examples(len(samples), load, lambda i: samples[i].path), listing.class_names
+    clips = clips_of_example(config)
+    return Examples(len(samples), load, lambda i: samples[i].path, clips), listing.class_names
 
 
 def _loader(config: ConfigDict, samples: Sequence) -> Callable:
@@ -68,6 +69,9 @@ def _augmentation(config: ConfigDict) -> dict[str, Any]:
     """Keywords of load_clip for config.augment; ConfigError for values that make no sense."""
     augment, relative = config.augment, config.data.jitter_scales_relative
     for key, allowed, good in (
+        ("num_clips", "at least 1", augment.num_clips >= 1),
+        ("num_samples", "at least 1", augment.num_samples >= 1),
+        ("jitter_fps", "0 or more", augment.jitter_fps >= 0),
         ("erasing_probability", "0..1", 0 <= augment.erasing_probability <= 1),
         ("erasing_mode", " or ".join(erasing.MODES), augment.erasing_mode in erasing.MODES),
         ("erasing_count", "at least 1", augment.erasing_count >= 1),
@@ -90,8 +94,9 @@ def _augmentation(config: ConfigDict) -> dict[str, Any]:
             "splits": augment.erasing_count,  # as the original gives it on
         }
     return dict(
-        motion_shift=augment.motion_shift, policy=policy, erase=erase,
-        mean=config.protocol.mean, std=config.protocol.std,
+        num_clips=augment.num_clips, num_samples=augment.num_samples,
+        jitter_fps=augment.jitter_fps, motion_shift=augment.motion_shift,
+        policy=policy, erase=erase, mean=config.protocol.mean, std=config.protocol.std,
     )
 
 

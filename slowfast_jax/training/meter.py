@@ -21,8 +21,11 @@ class Meter:
     for the loop.
     """
 
-    def __init__(self, batch_size: int, *, total_steps: int, first_step: int = 0):
+    def __init__(
+        self, batch_size: int, *, total_steps: int, first_step: int = 0, clips_of_example: int = 1
+    ):
         self._batch_size, self._total = batch_size, total_steps
+        self._clips = batch_size * clips_of_example
         self._done = first_step
         self._pending: tuple[int, float, Mapping[str, Any], Sequence[str]] | None = None
         self._seen = self._broken = 0
@@ -97,7 +100,7 @@ class Meter:
         means = {name: float(value) for name, value in self._means.compute().items()}
         record = means | {
             "lr": self._lr,
-            "clips_per_second": self._steps * self._batch_size / seconds,
+            "clips_per_second": self._steps * self._clips / seconds,
             "data_wait": min(self._waited / seconds, 1.0),
             "memory_gb": peak_memory() / 1e9,
         }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import augment, rand_augment
+from data_pipelines import augment, rand_augment, seeking
 from data_pipelines.clips import load_clip
 from data_pipelines.frame_lists import read_charades, read_ssv2
 from data_pipelines.frames import FrameFiles
@@ -133,16 +133,39 @@ def test_augmented_items_equal_those_of_the_original(recorded, arrays, tmp_path)
          {"sampling": "ssv2", "inverse_uniform": True}),
     ):
         rng = Item(recorded[key]["draws"])
-        for number in range(samples):
-            clip = load_clip(
-                sample, num_frames=8, sampling_rate=1, target_fps=30.0, crop=24, jitter=(26, 32),
-                rng=rng, policy=rand_augment.parse("rand-m7-n4-mstd0.5-inc1"),
-                erase={"probability": 0.9}, **options,
-            )["clip"]
+        element = load_clip(
+            sample, num_frames=8, sampling_rate=1, target_fps=30.0, crop=24, jitter=(26, 32),
+            rng=rng, policy=rand_augment.parse("rand-m7-n4-mstd0.5-inc1"),
+            erase={"probability": 0.9}, num_samples=samples, **options,
+        )
+        assert element["label"].tolist() == ([1] * samples if samples > 1 else 1)
+        for number, clip in enumerate(element["clip"] if samples > 1 else [element["clip"]]):
             if "ssv2" in key:
                 clip = clip[..., ::-1]  # what is drawn and computed there takes BGR for RGB
             assert_equal_clips(clip, arrays, f"{key}_sample{number}" if samples > 1 else key)
         assert not rng.draws and rng.patches == recorded[key]["noise_patches"]
+
+
+@needs_parity
+def test_training_geometry_of_several_clips_and_of_short_cycles(recorded, arrays):
+    """As above; a crop in a cycle has frames that much smaller."""
+    rng = InOrder(recorded["kinetics_train_2temporal_0"]["draws"])
+    for clip in range(2):
+        frames = np.stack([smooth(f"kin{clip}_{t}", 36, 48) for t in range(8)])
+        geometry = augment.draw(
+            rng, 36, 48, crop=24, jitter_scales_relative=(0.08, 1.0),
+            jitter_aspect_relative=(0.75, 1.3333),
+        )
+        assert_equal_clips(
+            augment.apply(frames, geometry), arrays, f"kinetics_train_2temporal_0_sample{clip}"
+        )
+    frames = np.stack([smooth(f"kin0_{t}", 36, 48) for t in range(8)])
+    for turn, (crop, smallest) in enumerate([(12, 13), (17, 18), (24, 26)]):
+        key = f"kinetics_train_short_cycle_{turn}"
+        geometry = augment.draw(
+            Replay(recorded[key]["draws"]), 36, 48, crop=crop, jitter=(smallest, 32)
+        )
+        assert_equal_clips(augment.apply(frames, geometry), arrays, key)
 
 
 def test_an_area_that_moves(tmp_path):
@@ -182,6 +205,48 @@ def test_frames_of_videos_are_augmented_small(videos, monkeypatch):
             rng=np.random.default_rng(0), policy=rand_augment.parse("rand-m9"),
         )
     assert shapes == [(8, 32, 42, 3), (8, 48, 64, 3)]
+
+
+def test_several_clips_and_samples_of_a_video(videos, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(
+        "data_pipelines.clips.select_frames",
+        lambda *args, **kwargs: opened.append(args[0]) or seeking.select_frames(*args, **kwargs),
+    )
+    sample = Sample(str(videos["numbered"]), 3)
+    element = load_clip(
+        sample, **SETTINGS, rng=np.random.default_rng(4), num_clips=2, num_samples=3
+    )
+    assert len(opened) == 1 and element["label"].tolist() == [3] * 6
+    assert element["clip"].shape == (6, 8, 32, 32, 3)
+    shown = [frame_numbers(clip) for clip in element["clip"]]
+    assert shown[0] == shown[1] == shown[2] != shown[3] == shown[4] == shown[5]
+    labels = Sample(str(videos["numbered"]), (1, 3))
+    element = load_clip(
+        labels, **SETTINGS, rng=np.random.default_rng(4), num_samples=2, num_classes=5
+    )
+    assert element["label"].tolist() == [[0, 1, 0, 1, 0]] * 2
+    picture = smooth("varied", 60, 80)
+    Image.fromarray(picture).save(tmp_path / "0.png")
+    still = Sample("still", 0, FrameFiles("still", 1, f"{tmp_path}/{{}}.png"))
+    clips = load_clip(
+        still, **SETTINGS, rng=np.random.default_rng(4), num_clips=2, num_samples=2
+    )["clip"]
+    assert len({clip.tobytes() for clip in clips}) == 4
+    alone = load_clip(labels, **SETTINGS, rng=None, num_clips=2, num_samples=3, num_classes=5)
+    assert alone["clip"].shape == (8, 32, 32, 3)
+
+
+def test_a_rate_that_varies(videos):
+    lengths = set()
+    for seed in range(20):
+        element = load_clip(
+            Sample(str(videos["numbered"]), 3), **SETTINGS, rng=np.random.default_rng(seed),
+            jitter_fps=30.0,
+        )
+        numbers = frame_numbers(element["clip"])
+        lengths.add(numbers[-1] - numbers[0])
+    assert min(lengths) < 9 and max(lengths) > 13  # half of 16 frames to all of them
 
 
 def test_a_clip_is_cut_anywhere_in_time(videos):

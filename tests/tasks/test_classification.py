@@ -65,6 +65,7 @@ def test_a_config_says_how_clips_are_augmented(videos):
 
 def test_a_recipe_that_augments_nothing_says_so():
     assert load_config(RECIPE).augment.to_dict() == {
+        "num_clips": 1, "num_samples": 1, "jitter_fps": 0.0,
         "rand_augment": "", "interpolation": "bicubic", "motion_shift": False,
         "erasing_probability": 0.0, "erasing_mode": "pixel", "erasing_count": 1,
         "mixup_alpha": 0.0, "cutmix_alpha": 0.0, "mix_prob": 1.0, "switch_prob": 0.5,
@@ -77,6 +78,7 @@ def test_a_recipe_that_augments_nothing_says_so():
     ("augment.rand_augment=m7-n4", "config.augment: RandAugment 'm7-n4' does not begin with rand"),
     ("augment.erasing_probability=1.5", "augment.erasing_probability is 1.5, expected 0..1"),
     ("augment.erasing_mode=noise", "augment.erasing_mode is noise, expected pixel or rand or"),
+    ("augment.num_samples=0", "augment.num_samples is 0, expected at least 1"),
     ("augment.erasing_count=0", "augment.erasing_count is 0, expected at least 1"),
     ("augment.motion_shift", "expected False without config.data.jitter_scales_relative"),
 ])
