@@ -114,7 +114,9 @@ def _is_cover(stream: av.stream.Stream) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def _packets(container, stream, problems: list[str]) -> Iterator[av.Packet]:
+def _packets(
+    container, stream, problems: list[str], from_start: bool = True
+) -> Iterator[av.Packet]:
     """Packets of the stream that yield a frame; where the file breaks off, `problems` tells."""
     found = 0
     try:
@@ -125,12 +127,15 @@ def _packets(container, stream, problems: list[str]) -> Iterator[av.Packet]:
             yield packet
     except (av.error.FFmpegError, OSError) as error:
         problems.append(f"reading stops after {found} packets ({error.strerror or error})")
-    if found < stream.frames:
+    if from_start and found < stream.frames:
         problems.append(f"the header promises {stream.frames} frames, {found} are there")
 
 
-def decoded_frames(container, stream, problems: list[str]) -> Iterator[av.VideoFrame]:
-    """Decoded frames; packets that cannot be decoded are left out and counted in `problems`."""
+def decoded_frames(
+    container, stream, problems: list[str], from_start: bool = True
+) -> Iterator[av.VideoFrame]:
+    """Decoded frames; packets that cannot be decoded are left out and counted in `problems`, and so
+    are those that the header promises, unless one starts from within."""
     packets = bad = damaged = 0
     reason = ""
 
@@ -142,7 +147,7 @@ def decoded_frames(container, stream, problems: list[str]) -> Iterator[av.VideoF
             bad, reason = bad + 1, error.strerror or str(error)
             return []
 
-    for packet in _packets(container, stream, problems):
+    for packet in _packets(container, stream, problems, from_start):
         packets += 1
         for frame in decode(packet):
             damaged += frame.is_corrupt
