@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from data_pipelines import ava, sources
 from data_pipelines.frames import FrameFiles
 from data_pipelines.keyframes import PathLike, Source, find_sources, read_number, read_rows
@@ -112,7 +114,8 @@ def ava_jobs(
             jobs.append(Job(
                 f"{video} at {time:g}", source,
                 {
-                    "id": video, "time": time, "boxes": [box for box, _ in rows],
+                    "id": video, "time": time,
+                    "boxes": np.float32([box for box, _ in rows]).reshape(-1, 4),
                     "actions": [action for _, action in rows],
                 },
                 {"video": video, "time": f"{time:g}"}, time - origin, origin,
