@@ -23,7 +23,7 @@ setup(
         "orbax-checkpoint>=0.11",
         "grain>=0.2.10",
         "tensorflow-datasets>=4.9.8",
-        "array-record>=0.8",
+        "array-record>=0.8.1; sys_platform != 'win32'",
         "numpy>=2.0",
         "ml-collections>=1.0",
         "clu>=0.0.12",

@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from array_record.python.array_record_module import ArrayRecordReader
 
 from data_pipelines.frames import Pictures, read_image
 from data_pipelines.video import VideoError
@@ -123,7 +122,9 @@ def read_values(shard: str, index: int, features: Any) -> dict[str, Any]:
 
 
 @lru_cache(OPEN_FILES)
-def _reader(shard: str) -> ArrayRecordReader:
+def _reader(shard: str) -> Any:
+    from array_record.python.array_record_module import ArrayRecordReader  # not on every system
+
     if not os.path.isfile(shard):
         raise RuntimeError("there is no such file")
     # What follows a record is of no use: the next one wanted is anywhere.
