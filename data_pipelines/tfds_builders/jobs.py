@@ -13,8 +13,6 @@ from data_pipelines.frames import FrameFiles
 from data_pipelines.keyframes import PathLike, Source, find_sources, read_number, read_rows
 from data_pipelines.proposals import SUFFIX, read_proposals
 
-ANY_SECOND = (0, 10**6)
-
 
 @dataclass(frozen=True)
 class Job:
@@ -90,7 +88,7 @@ def ava_jobs(
     """
     moments = {}
     if annotated:
-        moments = ava.read_boxes(annotated, num_classes=num_classes, seconds=ANY_SECOND)
+        moments = ava.read_boxes(annotated, num_classes=num_classes, seconds=None)
     times: dict[str, set[float]] = {video: set(found) for video, found in moments.items()}
     for path in predicted:
         for video, time in _moments(path):
