@@ -127,8 +127,9 @@ def apply(frames: np.ndarray, geometry: Geometry, *, dtype: type = np.uint8) -> 
         top, left, height, width = geometry.area
         # Contiguous, because a resize takes rows as lines of interleaved values.
         frames = np.ascontiguousarray(frames[:, top : top + height, left : left + width])
-    result = resize(frames, *geometry.size, window=geometry.window, dtype=dtype)
-    return np.ascontiguousarray(result[:, :, ::-1] if geometry.flip else result)
+    return np.ascontiguousarray(resize(
+        frames, *geometry.size, window=geometry.window, mirror=geometry.flip, dtype=dtype
+    ))
 
 
 def apply_boxes(boxes: np.ndarray, geometry: Geometry) -> np.ndarray:

@@ -44,7 +44,8 @@ def check(args: argparse.Namespace, findings: Findings) -> Checked:
         raise UsageError(f"{path}: no folder annotations in it; expected the folder of AVA's data")
     root = args.root
     if not root and kind == "ava":
-        root = path / ("videos" if (path / "videos").is_dir() else "frames")
+        places = [path / name for name in ("videos_15min", "videos", "frames")]
+        root = next(filter(Path.is_dir, places), places[-1])
     elif not root and kind == "boxes":
         root = path.parent / "videos"
     if root and not os.path.isdir(root):
@@ -129,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--root", "--path-prefix", default="", metavar="FOLDER",
         help="where relative paths of a list begin; where the videos of boxes are (default: "
-        "videos beside the table, in AVA videos or frames)",
+        "videos beside the table, in AVA videos_15min, videos or frames)",
     )
     parser.add_argument(
         "--classes", metavar="N|NAMES",

@@ -25,13 +25,13 @@ SUFFIX = ".mp4"
 
 
 def timed_frames(
-    container, stream, from_start: bool = True
+    container, stream, *, whole: bool = True
 ) -> Iterator[tuple[Fraction, av.VideoFrame]]:
     """Frames and when they are shown, in seconds after the first of the file; rising.
 
-    From where the container is; `from_start` tells whether that is the start, so that all frames
-    must come. Where the file keeps no times (AVI with B-frames, MPEG-PS) they follow each other at
-    its rate, from the start. Of frames shown at once the first is given.
+    From where the container is; `whole` where that is its beginning. Where the file keeps no times
+    (AVI with B-frames, MPEG-PS) they follow each other at its rate, from the start. Of frames shown
+    at once the first is given.
 
     Raises:
         VideoError: packets cannot be decoded, or the file breaks off: a copy would hide that.
@@ -39,7 +39,7 @@ def timed_frames(
     problems: list[str] = []
     timed, before = keeps_times(container, stream), None
     rate = stream.average_rate or stream.guessed_rate or Fraction(30)
-    for number, frame in enumerate(decoded_frames(container, stream, problems, from_start)):
+    for number, frame in enumerate(decoded_frames(container, stream, problems, whole=whole)):
         if timed and frame.pts is None:
             raise VideoError(container.name, "has frames without time; re-encode it")
         time = (frame.pts - stream.start_time) * stream.time_base if timed else number / rate
@@ -148,7 +148,7 @@ def _frames_from(container, stream, first: Fraction) -> Iterator[tuple[Fraction,
     # A seek may end behind the key frame needed, or at none; then one from further back is tried.
     for back in (1, 4, 16, 64, None):
         complete = sure
-        for time, frame in timed_frames(container, stream, sure):
+        for time, frame in timed_frames(container, stream, whole=sure):
             if not complete and not frame.key_frame:
                 continue
             if not complete and time > first and back is not None:

@@ -3,15 +3,24 @@
 It is a dict `"video,second"` -> array (N,5) of x1, y1, x2, y2 as fractions of the frame and the
 detector's score, as in `"-5KQ66BBWC4,0902"`. A pickle may ask for any importable name; here nothing
 but what makes an array of numbers is looked up, so that no code of a file runs.
+
+    python -m data_pipelines.proposals BOXES.pkl BOXES.csv
+    python -m data_pipelines.proposals BOXES.csv BOXES.pkl
+
+write the one as the other; the table's rows are `video,second,x1,y1,x2,y2,,score`.
 """
 
+import argparse
+import csv
 import pickle
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.keyframes import PathLike, Wrong, refuse
+from data_pipelines.keyframes import PathLike, Wrong, read_box, read_number, read_rows, refuse
+from data_pipelines.whole_files import whole
 
 SUFFIX = ".pkl"
 KEY = "'video,second' as '-5KQ66BBWC4,0902'"
@@ -120,3 +129,70 @@ def _load(path: PathLike):
                 f"{path}: is not a pickle, or is cut short ({type(error).__name__}: {error}); "
                 f"expected a dict of {KEY} to arrays (N,5)"
             ) from error
+
+
+def convert(source: PathLike, target: PathLike) -> int:
+    """Writes a pickle as a table, or a table as a pickle; the number of boxes.
+
+    Of a table's boxes that have several actions, and so several rows, there is one, with no action.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a row or an array that is wrong; not one of the two is a pickle by its name.
+    """
+    from_pickle, to_pickle = (Path(path).suffix == SUFFIX for path in (source, target))
+    if from_pickle == to_pickle:
+        raise ValueError(f"{source}, {target}: expected one of the two to end in {SUFFIX}")
+    if from_pickle:
+        rows = list(_table_rows(source))
+        with whole(target) as part, open(part, "w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
+        return len(rows)
+    boxes = _boxes_by_moment(source)
+    with whole(target) as part:
+        part.write_bytes(pickle.dumps(boxes, protocol=4))
+    return sum(map(len, boxes.values()))
+
+
+def _table_rows(path: PathLike) -> Iterator[list[str]]:
+    for _, video, second, boxes in read_proposals(path):
+        for *corners, score in boxes:
+            texts = [np.format_float_positional(corner, min_digits=3) for corner in corners]
+            yield [video, second, *texts, "", np.format_float_positional(score, min_digits=6)]
+
+
+def _boxes_by_moment(path: PathLike) -> dict[str, np.ndarray]:
+    moments: dict[str, dict[tuple[str, ...], list[float]]] = {}
+    for line, columns in read_rows(path):
+        if len(columns) != 8:
+            raise ValueError(
+                f"{path}:{line}: {len(columns)} columns in {','.join(columns)!r}; expected "
+                "video,second,x1,y1,x2,y2,,score"
+            )
+        video, second, *texts, _, score = columns
+        box = read_box(path, line, texts, predicted=True)
+        row = [*box, read_number(path, line, "score", score)]
+        moments.setdefault(f"{video},{second}", {}).setdefault(tuple(texts), row)
+    return {key: np.array(list(boxes.values())) for key, boxes in moments.items()}
+
+
+def cli(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns the status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m data_pipelines.proposals", allow_abbrev=False,
+        description="Writes a pickle of predicted boxes as a table, or a table as a pickle.",
+    )
+    parser.add_argument("source", metavar="IN")
+    parser.add_argument("target", metavar="OUT", help="one of the two ends in .pkl")
+    args = parser.parse_args(arguments)
+    try:
+        count = convert(args.source, args.target)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{args.target}: {count} boxes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli())

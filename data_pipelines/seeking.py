@@ -4,6 +4,7 @@ Frame n is the one shown nearest to n / fps after the first. In a video of const
 is the n-th decoded, as video.py counts; where the rate varies it is the one at the right time.
 """
 
+import bisect
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -65,7 +66,11 @@ def select_frames(
                 raise ValueError(
                     f"frames {wanted[0]}..{wanted[-1]} chosen of {path}, which has {info.frames}"
                 )
-            found = _read(path, container, stream, info.fps, wanted, transform)
+            found = None
+            if stream.average_rate == stream.base_rate:
+                found = _read(path, container, stream, info.fps, wanted, transform, skim=True)
+            if found is None:
+                found = _read(path, container, stream, info.fps, wanted, transform, skim=False)
             release_frames()
             if found is not None:
                 return replace(info, **found[1]), wanted, found[0]
@@ -109,9 +114,14 @@ def _read(
     fps: float,
     wanted: np.ndarray,
     transform: Transform | None,
+    *,
+    skim: bool,
 ) -> tuple[np.ndarray, dict] | None:
     """Pictures at the sorted positions `wanted`, and what they tell of the video: fields of
     VideoInfo; None where time stamps do not serve.
+
+    To `skim` is to decode no frame between the wanted ones that others do not refer to; None then
+    also where a frame is not exactly at its time, so that the nearest may have been left out.
     """
     first = stream.start_time
     # A seek may end at a key frame behind the one needed, where decoding order differs from the
@@ -122,7 +132,7 @@ def _read(
             container.seek(first + round(target / stream.time_base), stream=stream)
         except (av.error.FFmpegError, OSError):
             return None
-        found = _collect(path, container, stream, fps, wanted, transform)
+        found = _collect(path, container, stream, fps, wanted, transform, skim)
         if found is not None or target == 0:
             return found
     return None
@@ -135,6 +145,7 @@ def _collect(
     fps: float,
     wanted: np.ndarray,
     transform: Transform | None,
+    skim: bool,
 ) -> tuple[np.ndarray, dict] | None:
     """As `_read`, from where the container is; None if that is behind the first wanted frame."""
     pictures = orientation = before = last = None
@@ -168,11 +179,27 @@ def _collect(
             "height": height, "width": width, "rotation": degrees(orientation), "warning": warning
         }
 
+    start = stream.start_time
+    ticks, base = stream.time_base.numerator, stream.time_base.denominator
+
+    def place_of(pts: int) -> float:
+        return (pts - start) * ticks / base * fps
+
+    places = wanted.tolist()
+
+    def unneeded(packet: av.Packet) -> bool:
+        if packet.pts is None:
+            return False
+        place = place_of(packet.pts)
+        nearest = bisect.bisect(places, place)
+        around = places[max(nearest - 1, 0) : nearest + 1]
+        return all(abs(place - one) > 1 - ROUNDING for one in around)
+
     position = -np.inf
-    for frame in decoded_frames(container, stream, []):
+    for frame in decoded_frames(container, stream, [], unneeded if skim else None):
         if frame.pts is None:
             return None
-        place = float((frame.pts - stream.start_time) * stream.time_base) * fps
+        place = place_of(frame.pts)
         # Frames shown before a key frame but decoded after it may lack what they refer to. The
         # first frame of all does not, and may be no key frame where an edit list hides that.
         if before is None and not frame.key_frame and place > ROUNDING:
@@ -180,13 +207,15 @@ def _collect(
         if place <= position or before is None and place > wanted[0] + ROUNDING:
             return None
         while kept < len(wanted) and wanted[kept] <= place + ROUNDING:
+            if skim and place > wanted[kept] + ROUNDING:
+                return None
             nearer = before is not None and wanted[kept] - position <= place - wanted[kept]
             keep(before if nearer else frame)
         if kept == len(wanted):
             return result()
         before, position = frame, place
     # The end of the file. Headers may promise a little more than there is, but not a lot.
-    if before is None or wanted[-1] - position > fps / 2:
+    if skim or before is None or wanted[-1] - position > fps / 2:
         return None
     while kept < len(wanted):
         keep(before)

@@ -5,7 +5,9 @@ antialiasing (datasets/transform.py of the original); sizes and offsets follow i
 """
 
 import math
+import threading
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,46 +36,101 @@ def _neighbours(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return first, second, weight
 
 
+class _Plan(NamedTuple):
+    """How a window of a resized frame comes from the frame; indices and weights as `_neighbours`.
+
+    `rows` are those of the frame that are needed; `top` and `bottom` count among them. `left` and
+    `right` count values of a row of interleaved RGB. Weights of the first neighbour stand before
+    those of the second.
+    """
+
+    rows: slice | np.ndarray
+    top: np.ndarray
+    bottom: np.ndarray
+    down: tuple[np.ndarray, np.ndarray]
+    left: np.ndarray
+    right: np.ndarray
+    across: tuple[np.ndarray, np.ndarray]
+
+
 @lru_cache(maxsize=64)
-def _columns(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`_neighbours` for a row of interleaved RGB values: (3 * new,) each."""
-    first, second, weight = _neighbours(old, new)
+def _plan(
+    source: tuple[int, int], size: tuple[int, int], window: tuple[int, int, int, int], mirror: bool
+) -> _Plan:
+    first_row, first_column, rows, columns = window
+    top, bottom, down = (
+        part[first_row : first_row + rows] for part in _neighbours(source[0], size[0])
+    )
+    left, right, across = (
+        part[first_column : first_column + columns][:: -1 if mirror else 1]
+        for part in _neighbours(source[1], size[1])
+    )
+    needed = np.unique(np.concatenate([top, bottom]))
+    one_block = needed[-1] - needed[0] < 1.5 * len(needed)
+    block = slice(needed[0], needed[-1] + 1) if one_block else needed
+    if one_block:
+        needed = np.arange(needed[0], needed[-1] + 1)
     channel = np.arange(3)
-    return (
-        (first[:, None] * 3 + channel).ravel(),
-        (second[:, None] * 3 + channel).ravel(),
-        np.repeat(weight, 3),
+    weights = np.repeat(across, 3)
+    return _Plan(
+        block, np.searchsorted(needed, top), np.searchsorted(needed, bottom),
+        (1 - down[:, None], down[:, None]),
+        (left[:, None] * 3 + channel).ravel(), (right[:, None] * 3 + channel).ravel(),
+        (1 - weights, weights),
     )
 
 
-def _resize_frame(
-    frame: np.ndarray, height: int, width: int, window: tuple[int, int, int, int]
-) -> np.ndarray:
-    """The (top, left, h, w) `window` of one (H,W,3) frame resized to (height,width): float32.
+class _Scratch(threading.local):
+    """Memory that a thread uses again for each frame: new memory costs more than the arithmetic."""
+
+    def __init__(self):
+        self._blocks: dict[str, np.ndarray] = {}
+
+    def take(self, name: str, shape: tuple[int, int], dtype: type) -> np.ndarray:
+        size = shape[0] * shape[1] * np.dtype(dtype).itemsize
+        block = self._blocks.get(name)
+        if block is None or block.nbytes < size:
+            block = self._blocks[name] = np.empty(size, np.uint8)
+        return block[:size].view(dtype).reshape(shape)
+
+
+_scratch = _Scratch()
+
+
+def _resize_frame(frame: np.ndarray, plan: _Plan) -> np.ndarray:
+    """The window of one (H,W,3) frame: float32 (h, 3 w), valid until the thread's next call.
 
     Only the rows that a result lies between are touched, so that 1080p to 256 reads half the frame.
     """
-    first_row, first_column, rows, columns = window
-    down_slice = slice(first_row, first_row + rows)
-    across_slice = slice(3 * first_column, 3 * (first_column + columns))
-    top, bottom, down = (part[down_slice] for part in _neighbours(frame.shape[0], height))
-    left, right, across = (part[across_slice] for part in _columns(frame.shape[1], width))
-    pixels = frame.reshape(frame.shape[0], -1)
+    pixels = frame.reshape(frame.shape[0], -1)[plan.rows]
+    shape = len(pixels), len(plan.left)
+    blended = _blend(pixels, plan.left, plan.right, plan.across, 1, shape, "across")
+    shape = len(plan.top), len(plan.left)
+    return _blend(blended, plan.top, plan.bottom, plan.down, 0, shape, "down")
 
-    def blend_columns(rows: np.ndarray) -> np.ndarray:
-        lines = pixels.take(rows, axis=0)
-        result = lines.take(left, axis=1).astype(np.float32)
-        other = lines.take(right, axis=1).astype(np.float32)
-        result *= 1 - across
-        other *= across
-        result += other
-        return result
 
-    result, other = blend_columns(top), blend_columns(bottom)
-    result *= 1 - down[:, None]
-    other *= down[:, None]
-    result += other
-    return result.reshape(rows, columns, 3)
+def _blend(
+    values: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    weights: tuple[np.ndarray, np.ndarray],
+    axis: int,
+    shape: tuple[int, int],
+    name: str,
+) -> np.ndarray:
+    """values[first] * weights[0] + values[second] * weights[1] along an axis, as float32."""
+    parts = []
+    for which, (index, weight) in enumerate(zip((first, second), weights, strict=True)):
+        part = _scratch.take(f"{name} {which}", shape, np.float32)
+        if values.dtype == np.float32:
+            values.take(index, axis=axis, out=part, mode="clip")  # the only mode without a copy
+        else:
+            found = _scratch.take(f"{name} bytes", shape, values.dtype)
+            values.take(index, axis=axis, out=found, mode="clip")
+            np.copyto(part, found)
+        np.multiply(part, weight, out=part)
+        parts.append(part)
+    return np.add(*parts, out=parts[0])
 
 
 def resize(
@@ -82,12 +139,14 @@ def resize(
     width: int,
     *,
     window: tuple[int, int, int, int] | None = None,
+    mirror: bool = False,
     dtype: type = np.uint8,
 ) -> np.ndarray:
     """Resizes (T,H,W,3) frames, uint8 or float32, to (T,height,width,3) of `dtype`.
 
     uint8 results are rounded, half to even; float32 ones are what the original computes with. Of
-    the resized frames only the (top, left, height, width) `window` is computed, if given.
+    the resized frames only the (top, left, height, width) `window` is computed, if given, and
+    mirrored left to right if asked.
     """
     if frames.ndim != 4 or frames.shape[3] != 3:
         raise ValueError(f"expected frames of shape (T,H,W,3), found {frames.shape}")
@@ -97,11 +156,16 @@ def resize(
     if frames.shape[1:3] == (height, width):
         if (rows, columns) != (height, width):
             frames = frames[:, top : top + rows, left : left + columns]
+        if mirror:
+            frames = np.ascontiguousarray(frames[:, :, ::-1])
         return frames.astype(dtype, copy=False)
+    plan = _plan(frames.shape[1:3], (height, width), window, mirror)
     result = np.empty((len(frames), rows, columns, 3), dtype)
     for target, frame in zip(result, frames, strict=True):
-        resized = _resize_frame(frame, height, width, window)
-        target[...] = np.rint(resized, out=resized) if dtype == np.uint8 else resized
+        resized = _resize_frame(frame, plan)
+        if dtype == np.uint8:
+            np.rint(resized, out=resized)
+        np.copyto(target, resized.reshape(target.shape), casting="unsafe")
     return result
 
 

@@ -114,9 +114,7 @@ def _is_cover(stream: av.stream.Stream) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def _packets(
-    container, stream, problems: list[str], from_start: bool = True
-) -> Iterator[av.Packet]:
+def _packets(container, stream, problems: list[str], whole: bool = True) -> Iterator[av.Packet]:
     """Packets of the stream that yield a frame; where the file breaks off, `problems` tells."""
     found = 0
     try:
@@ -127,27 +125,43 @@ def _packets(
             yield packet
     except (av.error.FFmpegError, OSError) as error:
         problems.append(f"reading stops after {found} packets ({error.strerror or error})")
-    if from_start and found < stream.frames:
+    if whole and found < stream.frames:
         problems.append(f"the header promises {stream.frames} frames, {found} are there")
 
 
 def decoded_frames(
-    container, stream, problems: list[str], from_start: bool = True
+    container,
+    stream,
+    problems: list[str],
+    unneeded: Callable[[av.Packet], bool] | None = None,
+    *,
+    whole: bool = True,
 ) -> Iterator[av.VideoFrame]:
-    """Decoded frames; packets that cannot be decoded are left out and counted in `problems`, and so
-    are those that the header promises, unless one starts from within."""
+    """Decoded frames; packets that cannot be decoded are left out and counted in `problems`.
+
+    Frames of `unneeded` packets that no other frame refers to are not decoded, and left out
+    (B-frames, about half of the frames of H.264 as it is usually made).
+
+    `whole`: the container is at its beginning, so that it should have as many as its header says.
+    """
     packets = bad = damaged = 0
     reason = ""
+    leave_out = False
+    # An earlier reading may have ended while it left some out.
+    stream.codec_context.skip_frame = "DEFAULT"
 
     def decode(packet: av.Packet | None) -> list[av.VideoFrame]:
-        nonlocal bad, reason
+        nonlocal bad, reason, leave_out
+        if unneeded is not None and packet is not None and unneeded(packet) != leave_out:
+            leave_out = not leave_out
+            stream.codec_context.skip_frame = "NONREF" if leave_out else "DEFAULT"
         try:
             return stream.decode(packet)
         except av.error.FFmpegError as error:
             bad, reason = bad + 1, error.strerror or str(error)
             return []
 
-    for packet in _packets(container, stream, problems, from_start):
+    for packet in _packets(container, stream, problems, whole):
         packets += 1
         for frame in decode(packet):
             damaged += frame.is_corrupt

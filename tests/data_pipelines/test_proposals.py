@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_pipelines import ava
-from data_pipelines.proposals import read_proposals
+from data_pipelines.proposals import cli, read_proposals
 from tests.shared import REAL, needs_real
 
 KEY = "-5KQ66BBWC4,0902"
@@ -123,3 +123,24 @@ def test_files_that_are_no_pickles_of_arrays(tmp_path, content):
         ava.read_boxes(predicted=[path])
     with pytest.raises(FileNotFoundError, match="none.pkl: no such table of boxes"):
         ava.read_boxes(predicted=[tmp_path / "none.pkl"])
+
+
+def test_to_a_table_and_back(tmp_path, capsys):
+    content = {KEY: BOXES, "v,0904": BOXES[:1]}
+    source, table, target = write(tmp_path, content), tmp_path / "a.csv", tmp_path / "b.pkl"
+    assert cli([str(source), str(table)]) == 0
+    assert table.read_text().splitlines() == [
+        f"{KEY},0.100,0.200,0.500,0.670,,0.950000", f"{KEY},0.300,0.200,0.500,0.600,,0.890000",
+        "v,0904,0.100,0.200,0.500,0.670,,0.950000",
+    ]
+    assert ava.read_boxes(predicted=[table], score_threshold=0.5).keys() == {"-5KQ66BBWC4", "v"}
+    table.write_text(table.read_text() + "v,0904,0.100,0.200,0.500,0.670,12,0.950000\n")
+    assert cli([str(table), str(target)]) == 0
+    back = pickle.loads(target.read_bytes())
+    assert back.keys() == content.keys()
+    for key, array in content.items():
+        np.testing.assert_array_equal(back[key], array)
+    assert cli([str(table), str(tmp_path / "c.csv")]) == 2
+    table.write_text("v,0904,0.1\n")
+    assert cli([str(table), str(target)]) == 2
+    assert "a.csv:1: 3 columns" in capsys.readouterr().err

@@ -99,6 +99,35 @@ def test_a_clip_deep_in_a_long_video_decodes_little_of_it(tmp_path, decoded):
     assert decoded["frames"] < 50 + 16 + 5 and decoded["whole"] == 0
 
 
+def test_frames_between_are_not_decoded(tmp_path, decoded):
+    path = tmp_path / "bframes.mp4"
+    options = {**X264_B, "b-adapt": "0", "x264-params": "b-pyramid=none"}  # three of four are B
+    write_video(path, moving_noise(120), options=options)
+    _, _, whole = video.select_frames(path, lambda info: range(info.frames))
+    indices = 24 + 8 * np.arange(8)
+    _, pictures = read(path, indices)
+    np.testing.assert_array_equal(pictures, whole[indices])
+    assert decoded["frames"] < 0.4 * (indices[-1] - indices[0])
+
+
+def test_frames_that_are_missing_have_their_neighbours_taken(tmp_path, decoded):
+    """The header tells of a constant rate, and there is a hole of half a second."""
+    whole, holed = tmp_path / "whole.mp4", tmp_path / "holed.mkv"
+    write_video(whole, moving_noise(90), options={**X264_B, "bf": "0", "g": "1"})
+    _, _, expected = video.select_frames(whole, lambda info: range(info.frames))
+    there = [*range(60), *range(75, 90)]
+    with av.open(str(whole)) as source, av.open(str(holed), "w") as target:
+        copy = target.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(source.demux(video=0)):
+            if packet.dts is not None and number in there:
+                packet.stream = copy
+                target.mux(packet)
+    indices = np.array([50, 58, 64, 66, 70, 80])
+    nearest = np.abs(np.array(there)[None] - indices[:, None]).argmin(1)
+    _, pictures = read(holed, indices)
+    np.testing.assert_array_equal(pictures, expected[np.array(there)[nearest]])
+
+
 def test_where_the_rate_varies_the_frame_at_that_time_is_taken(videos):
     """Frame i is shown from i (i + 1) / 60 seconds on."""
     shown = np.arange(20) * np.arange(1, 21) / 60
