@@ -23,6 +23,7 @@ setup(
         "orbax-checkpoint>=0.11",
         "grain>=0.2.10",
         "tensorflow-datasets>=4.9.8",
+        "array-record>=0.8.1; sys_platform != 'win32'",
         "numpy>=2.0",
         "ml-collections>=1.0",
         "clu>=0.0.12",
@@ -37,6 +38,7 @@ setup(
         "cuda": ["jax[cuda13]>=0.10"],
         "tpu": ["jax[tpu]>=0.10"],
         "test": ["pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.9"],
+        "beam": ["apache-beam>=2.60"],
         "benchmark": ["torch>=2.5"],
     },
     entry_points={

@@ -39,6 +39,15 @@ DATA = {
     "test_list": "val.csv",
     "inverse_uniform_jitter": True,  # always so in the original's reader, whatever its config says
     "video_dir": "",  # videos, or their 15-minute cuts, read directly; "": frames stored as images
+    # Lists of encoded keyframes (docs/records.md), named by train_list and test_list; then neither
+    # videos nor frames are needed.
+    "record_dir": "",
+    # AVA-Kinetics besides: where the clips of Kinetics-700 are, files ID_000012_000022.mp4 anywhere
+    # below; "": none of it. Tables are below annotation_dir.
+    "kinetics_dir": "",
+    "train_kinetics": ("kinetics_train_v1.0.csv",),
+    "val_kinetics": ("kinetics_val_v1.0.csv",),
+    "kinetics_box_lists": (),  # boxes of a person detector; (): those that are annotated
     "frame_dir": "frames",  # below root, like the two that follow
     "frame_list_dir": "frame_lists",  # "": the folders of frames themselves
     "annotation_dir": "annotations",

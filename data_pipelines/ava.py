@@ -51,7 +51,7 @@ def read_boxes(
     *,
     score_threshold: float = 0.9,
     num_classes: int = NUM_CLASSES,
-    seconds: tuple[int, int] = SECONDS,
+    seconds: tuple[int, int] | None = SECONDS,
     every: int = 1,
     wrong: Wrong = refuse,
 ) -> Moments:
@@ -72,7 +72,8 @@ def read_boxes(
         annotated: files whose last column, if any, is ignored.
         predicted: files of which rows whose score is below `score_threshold` are left out; tables,
             or pickles named .pkl.
-        seconds: the first that may occur and the one past the last.
+        seconds: the first that may occur and the one past the last; None allows any time, also
+            between two seconds, and rows `video,time` of moments without boxes.
         every: keep only seconds that are multiples of this (4 to evaluate during training).
         wrong: told of each row that cannot be read; the row is left out if it does not raise.
 
@@ -168,7 +169,7 @@ def _rows(
     path: PathLike,
     score_threshold: float | None,
     num_classes: int,
-    seconds: tuple[int, int],
+    seconds: tuple[int, int] | None,
     every: int,
     counts: dict[str, int],
     wrong: Wrong,
@@ -178,6 +179,8 @@ def _rows(
     score_of = _score_reader(path) if predicted else None
 
     def read(line: int, columns: list[str]) -> Row | None:
+        if seconds is None and not predicted and len(columns) == 2:
+            return None
         if len(columns) != 8 and (predicted or len(columns) != 7):
             raise ValueError(
                 f"{path}:{line}: {len(columns)} columns in {','.join(columns)!r}; expected "
@@ -189,7 +192,7 @@ def _rows(
             if compared < score_threshold:
                 return None
         time = _second(path, line, columns[1], seconds)
-        if time % every:
+        if int(time) % every:
             return None
         box = read_box(path, line, columns[2:6], predicted)
         label = _label(path, line, columns[6], num_classes)
@@ -209,7 +212,7 @@ def _rows(
 def _proposals(
     path: PathLike,
     score_threshold: float,
-    seconds: tuple[int, int],
+    seconds: tuple[int, int] | None,
     every: int,
     counts: dict[str, int],
     wrong: Wrong,
@@ -217,7 +220,7 @@ def _proposals(
     """Rows of a pickle of predicted boxes; coordinates are written as in AVA's tables."""
     def read(key: str, video: str, second: str, boxes: np.ndarray) -> Iterator[Row]:
         time = _second(path, key, second, seconds)
-        if time % every:
+        if int(time) % every:
             return
         scores = boxes[:, 4]
         outside = scores[~((scores >= 0) & (scores <= 1))]
@@ -236,10 +239,12 @@ def _proposals(
             wrong(error)
 
 
-def _second(path: PathLike, line: int | str, text: str, seconds: tuple[int, int]) -> float:
+def _second(
+    path: PathLike, line: int | str, text: str, seconds: tuple[int, int] | None
+) -> float:
     """The time of a keyframe, checked to be one of the seconds that there are."""
     time = read_number(path, line, "time", text)
-    if not (time.is_integer() and seconds[0] <= time < seconds[1]):
+    if seconds is not None and not (time.is_integer() and seconds[0] <= time < seconds[1]):
         raise ValueError(
             f"{path}:{line}: time is {text!r}; expected a whole second within "
             f"{seconds[0]}..{seconds[1] - 1} (data.keyframe_seconds)"

@@ -14,7 +14,7 @@ import numpy as np
 from data_pipelines import augment, colour, erasing, rand_augment
 from data_pipelines import frames as image_files
 from data_pipelines.augment import Geometry
-from data_pipelines.frames import FrameFiles
+from data_pipelines.frames import FrameFiles, Pictures
 from data_pipelines.sampling import (
     clip_indices,
     clip_size,
@@ -62,7 +62,7 @@ def read_clip(
             raise VideoError(str(source), "the picture changes its size; re-encode it to one size")
         return augment.apply(picture[None], drawn)[0]
 
-    if isinstance(source, FrameFiles):
+    if isinstance(source, Pictures):
         select = image_files.select_frames
     else:
         select = partial(select_frames, thread_type=thread_type)

@@ -1,4 +1,4 @@
-"""Videos stored as image files, one for each frame, and single images.
+"""Videos stored as pictures, one for each frame: image files, and single images.
 
 Read by Pillow: its JPEG decoder is the one of the original's cv2.imdecode, so pixels are equal bit
 for bit, while FFmpeg's differ where colours change (it interpolates the halved colour planes in
@@ -7,8 +7,10 @@ another way).
 
 import os
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -18,8 +20,23 @@ from data_pipelines.video import Transform, VideoError, VideoInfo, short_side_tr
 PathLike = str | os.PathLike
 
 
+class Pictures(ABC):
+    """A video stored as pictures; `str` is what it is called where it is reported."""
+
+    @abstractmethod
+    def open(self) -> tuple[int, Callable[[int], np.ndarray]]:
+        """How many there are, and what reads one: uint8 (H,W,3) RGB of its index, from 0 on.
+
+        Both raise VideoError, reading one with the name of the picture.
+        """
+
+    @abstractmethod
+    def place(self, index: int) -> str:
+        """Where the picture `index` is, to be reported."""
+
+
 @dataclass(frozen=True, slots=True)
-class FrameFiles:
+class FrameFiles(Pictures):
     """The `count` frames of a video in order, as image files.
 
     `name` is what the video is called where it is reported. Frame i is the file
@@ -36,6 +53,11 @@ class FrameFiles:
     def path(self, index: int) -> str:
         """The file of frame `index`, from 0 on."""
         return self.paths[index] if self.paths else self.template.format(self.first + index)
+
+    place = path
+
+    def open(self) -> tuple[int, Callable[[int], np.ndarray]]:
+        return self.count, lambda index: read_image(self.path(index))
 
     def __str__(self) -> str:
         return self.name
@@ -60,7 +82,7 @@ def frame_files(name: str, paths: Sequence[str], path_prefix: PathLike = "") -> 
     return FrameFiles(name, len(paths), paths=joined)
 
 
-def read_image(path: PathLike) -> np.ndarray:
+def read_image(path: PathLike | BinaryIO) -> np.ndarray:
     """The picture in an image file: uint8 (H,W,3) RGB, as stored (EXIF orientation is ignored).
 
     Raises:
@@ -82,7 +104,7 @@ def read_image(path: PathLike) -> np.ndarray:
 
 
 def select_frames(
-    files: FrameFiles,
+    files: Pictures,
     choose: Callable[[VideoInfo], Sequence[int]],
     *,
     short_side: int | None = None,
@@ -103,26 +125,26 @@ def select_frames(
     """
     if short_side is not None:
         transform = short_side_transform(short_side)
+    count, read = files.open()
     info = VideoInfo(
-        frames=files.count, fps=0.0, width=0, height=0, rotation=0, duration=0.0, codec="images"
+        frames=count, fps=0.0, width=0, height=0, rotation=0, duration=0.0, codec="images"
     )
     wanted = np.unique(np.asarray(choose(info), np.int64))
     pictures = None
     for slot, index in enumerate(wanted.tolist()):
-        path = files.path(index)
         try:
-            picture = read_image(path)
+            picture = read(index)
         except VideoError as error:
-            where = f"frame {index + 1} of {files.count}, " if files.count > 1 else ""
-            raise VideoError(files.name, f"{where}{path}: {error.reason}") from error
+            where = f"frame {index + 1} of {count}, " if count > 1 else ""
+            raise VideoError(str(files), f"{where}{error.path}: {error.reason}") from error
         height, width = picture.shape[:2]
         if pictures is None:
             info = replace(info, width=width, height=height)
         elif (height, width) != (info.height, info.width):
             raise VideoError(
-                files.name,
+                str(files),
                 f"the picture changes from {info.width}x{info.height} to {width}x{height} at "
-                f"{path}; extract the frames again, all of one size",
+                f"{files.place(index)}; extract the frames again, all of one size",
             )
         if transform is not None:
             picture = transform(picture)

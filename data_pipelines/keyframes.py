@@ -15,9 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from data_pipelines.frames import FrameFiles, frame_files
+from data_pipelines.records import Absent, Record
 
 PathLike = str | os.PathLike
-Source = str | FrameFiles
+Source = str | FrameFiles | Record | Absent
 Wrong = Callable[[ValueError], None]  # what a reader does with a row that cannot be read
 # How far a box may reach beyond the frame, as a fraction of it: annotations are rounded, detectors
 # guess what is hidden. Coordinates in pixels are far outside.
@@ -35,7 +36,7 @@ class Keyframe:
     Attributes:
         video: its name in the annotations.
         time: seconds as the annotations count them.
-        source: a video file, or frames stored as images.
+        source: a video file or record, or frames stored as images.
         origin: the annotations' time of frame 0 of `source`.
         fps: of frames stored as images; 0.0 for a video file, which tells itself.
         boxes: float32 (B,4) x1, y1, x2, y2 as fractions of the frame, as written in the table:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from data_pipelines import frames as image_files
 from data_pipelines import seeking
-from data_pipelines.frames import FrameFiles
+from data_pipelines.frames import Pictures
 from data_pipelines.video import VideoInfo
 from data_pipelines.views import Video
 
@@ -27,7 +27,7 @@ def look(
     Raises:
         VideoError: a frame cannot be had.
     """
-    select = image_files if isinstance(source, FrameFiles) else seeking
+    select = image_files if isinstance(source, Pictures) else seeking
     info, _, pictures = select.select_frames(source, choose, transform=_reduced)
     return info, pictures
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from data_pipelines import video
 from data_pipelines.video import (
-    PathLike,
+    Encoded,
     Transform,
     VideoError,
     VideoInfo,
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 def select_frames(
-    path: PathLike,
+    path: Encoded,
     choose: Callable[[VideoInfo], Sequence[int]],
     *,
     transform: Transform | None = None,
@@ -108,7 +108,7 @@ def _from_header(container, stream) -> VideoInfo | None:
 
 
 def _read(
-    path: PathLike,
+    path: Encoded,
     container,
     stream,
     fps: float,
@@ -139,7 +139,7 @@ def _read(
 
 
 def _collect(
-    path: PathLike,
+    path: Encoded,
     container,
     stream,
     fps: float,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_pipelines.frames import FrameFiles, literal
+from data_pipelines.records import Absent, Record
 
 PathLike = str | os.PathLike
 TEMPLATE = "img_{:05d}.jpg"  # of MMAction2's frames
@@ -20,7 +21,7 @@ TEMPLATE = "img_{:05d}.jpg"  # of MMAction2's frames
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One video: its file `path`, or where it is stored as image files its name and its `frames`.
+    """One video: its file `path`, or where it is none, its name and its `frames` or `record`.
 
     `label` is the class, or a tuple of classes where the list was read as multi-label;
     `frame_labels` the classes of each frame, where they were asked for.
@@ -30,11 +31,12 @@ class Sample:
     label: int | tuple[int, ...]
     frames: FrameFiles | None = None
     frame_labels: tuple[tuple[int, ...], ...] | None = None
+    record: Record | Absent | None = None
 
     @property
-    def source(self) -> str | FrameFiles:
+    def source(self) -> str | FrameFiles | Record | Absent:
         """What views.iterate_views reads."""
-        return self.path if self.frames is None else self.frames
+        return self.frames or self.record or self.path
 
 
 class Entry(NamedTuple):
@@ -101,7 +103,7 @@ def video_sample(
                 f"{where}: one column in {row!r}; the columns seem to be separated by "
                 f"{other[1]!r}, not {separator!r}: set data.separator"
             )
-    label = _label(where, labels, num_classes, multi_label)
+    label = read_label(where, labels, num_classes, multi_label)
     return Sample(os.path.join(path_prefix, video), label)
 
 
@@ -150,7 +152,7 @@ def folder_sample(
                 f"{where}: {len(columns)} columns in {row!r}; expected 'folder total_frames label'"
             )
         folder, count, *labels = columns
-    label = _label(where, labels, num_classes, multi_label)
+    label = read_label(where, labels, num_classes, multi_label)
     frames = _integer(where, "total_frames", count)
     if frames < 1:
         raise ValueError(f"{where}: total_frames is {frames}; expected at least 1")
@@ -268,10 +270,11 @@ def _values(where: str, entry: Any, *keys: str) -> list:
     return [entry[key] for key in keys]
 
 
-def _label(
+def read_label(
     where: str, labels: list, num_classes: int | None, multi_label: bool
 ) -> int | tuple[int, ...]:
-    """The class of one row, or its classes as a tuple."""
+    """The class of one row, or with `multi_label` its classes as a tuple; ValueError naming the row
+    where there is none, one that is no integer or out of range, or several are not expected."""
     numbers = tuple(_integer(where, "label", label) for label in labels)
     if not numbers or (len(numbers) > 1 and not multi_label):
         raise ValueError(

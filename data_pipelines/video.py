@@ -6,10 +6,12 @@ conversion, turned upright where the file says how the camera was held.
 """
 
 import gc
+import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import av
 import numpy as np
@@ -18,13 +20,24 @@ from av.sidedata.sidedata import Type as SideDataType
 from data_pipelines.transforms import resize_short_side
 
 PathLike = str | os.PathLike
+
+
+@runtime_checkable
+class Stored(Protocol):
+    """An encoded video that is no file of its own; `str` tells where it is."""
+
+    def read(self) -> bytes:
+        """The content of the file that it would be; VideoError where that cannot be had."""
+
+
+Encoded = PathLike | Stored
 Transform = Callable[[np.ndarray], np.ndarray]  # of one picture (H,W,3)
 
 
 class VideoError(Exception):
     """A video of which no frame can be had: `path`, and `reason` with what to do about it."""
 
-    def __init__(self, path: PathLike, reason: str):
+    def __init__(self, path: Encoded, reason: str):
         super().__init__(str(path), reason)
         self.path, self.reason = str(path), reason
 
@@ -54,16 +67,10 @@ class VideoInfo:
 
 
 @contextmanager
-def open_video(path: PathLike, thread_type: str) -> Iterator[tuple]:
+def open_video(path: Encoded, thread_type: str) -> Iterator[tuple]:
     """Opens `path` and yields (container, its first video stream)."""
-    if not os.path.exists(path):
-        raise VideoError(path, "no such file; check the path, in a list also its path_prefix")
-    if os.path.isdir(path):
-        raise VideoError(path, "is a folder; expected a video file")
-    if os.path.getsize(path) == 0:
-        raise VideoError(path, "the file is empty; copy or download it again")
     try:
-        container = av.open(os.fspath(path))
+        container = _open(path)
     except (av.error.FFmpegError, OSError) as error:
         raise VideoError(
             path,
@@ -84,6 +91,22 @@ def open_video(path: PathLike, thread_type: str) -> Iterator[tuple]:
             )
         stream.thread_type = thread_type
         yield container, stream
+
+
+def _open(path: Encoded) -> av.container.InputContainer:
+    if isinstance(path, Stored):
+        content = path.read()
+        if not content:
+            raise VideoError(path, "is empty; write it again")
+        # FFmpeg takes it in one piece: each further one would wait for Python's lock.
+        return av.open(io.BytesIO(content), buffer_size=len(content))
+    if not os.path.exists(path):
+        raise VideoError(path, "no such file; check the path, in a list also its path_prefix")
+    if os.path.isdir(path):
+        raise VideoError(path, "is a folder; expected a video file")
+    if os.path.getsize(path) == 0:
+        raise VideoError(path, "the file is empty; copy or download it again")
+    return av.open(os.fspath(path))
 
 
 def _is_cover(stream: av.stream.Stream) -> bool:
@@ -201,7 +224,7 @@ def upright_picture(
     return picture if transform is None else transform(picture)
 
 
-def probe(path: PathLike) -> VideoInfo:
+def probe(path: Encoded) -> VideoInfo:
     """Reads the whole file but decodes only its first frame.
 
     Raises:
@@ -261,7 +284,7 @@ def _nothing_decodes(stream: av.VideoStream, packets: int) -> str:
 
 
 def _decode(
-    path: PathLike,
+    path: Encoded,
     wanted: np.ndarray,
     transform: Transform | None,
     thread_type: str,
@@ -303,7 +326,7 @@ def _decode(
 
 
 def select_frames(
-    path: PathLike,
+    path: Encoded,
     choose: Callable[[VideoInfo], Sequence[int]],
     *,
     short_side: int | None = None,
@@ -354,7 +377,7 @@ def select_frames(
 
 
 def read_frames(
-    path: PathLike,
+    path: Encoded,
     indices: Sequence[int],
     *,
     short_side: int | None = None,

@@ -12,7 +12,6 @@ data sets (datasets/kinetics.py, ssv2.py, charades.py), which is what `sampling`
 """
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -20,7 +19,7 @@ import numpy as np
 
 from data_pipelines import frames as image_files
 from data_pipelines import video
-from data_pipelines.frames import FrameFiles
+from data_pipelines.frames import Pictures
 from data_pipelines.sampling import (
     clip_indices,
     clip_size,
@@ -30,10 +29,10 @@ from data_pipelines.sampling import (
     strided_indices,
 )
 from data_pipelines.transforms import uniform_crop
-from data_pipelines.video import VideoInfo
+from data_pipelines.video import Encoded, VideoInfo
 
 SAMPLINGS = ("kinetics", "ssv2", "charades")
-Video = str | os.PathLike | FrameFiles  # a video file, or its frames as image files
+Video = Encoded | Pictures  # a video file or record, or pictures of its frames
 logger = logging.getLogger(__name__)
 
 
@@ -133,7 +132,7 @@ def iterate_views(
             sampling=sampling,
         )
 
-    if isinstance(source, FrameFiles):
+    if isinstance(source, Pictures):
         select = image_files.select_frames
     else:
         select = partial(video.select_frames, thread_type=thread_type)

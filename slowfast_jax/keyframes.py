@@ -9,12 +9,13 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from data_pipelines import ava, own_boxes
+from data_pipelines import ava, ava_kinetics, own_boxes
 from data_pipelines.keyframes import Keyframe
 from data_pipelines.labels import class_names
+from data_pipelines.record_lists import keyframes_in_records
 from slowfast_jax.config import ConfigError, closest
 from slowfast_jax.metrics.ava import every
-from slowfast_jax.metrics.ava_files import BoxTable, read_ground_truth
+from slowfast_jax.metrics.ava_files import BoxTable, join, read_ground_truth
 from slowfast_jax.samples import data_root
 
 SECONDS_APART = 4  # of the keyframes that are evaluated during training
@@ -75,30 +76,79 @@ def _ava(config: ConfigDict, root: Path, subset: str) -> Keyframes:
         names = class_names(config.class_names)
     else:
         names = [evaluated.get(action, f"action {action}") for action in range(1, classes + 1)]
-    annotated, predicted = (), data.test_box_lists
-    if subset == "train":
-        annotated, predicted = data.train_gt_box_lists, data.train_box_lists
     apart = 1 if subset != "val" or data.full_test_on_val else SECONDS_APART
-    tables = [folder / name for name in (*annotated, *predicted)]
-    boxes = ava.read_boxes(
-        tables[: len(annotated)], tables[len(annotated):],
-        score_threshold=data.score_threshold, num_classes=classes,
-        seconds=data.keyframe_seconds, every=apart,
-    )
-    keyframes = ava.keyframes(
-        boxes, _ava_sources(config, root, subset, boxes), origin=data.first_frame_second,
-        fps=data.fps,
-    )
+    parts = []
+    if data.train_gt_box_lists + data.train_box_lists if subset == "train" else data.test_box_lists:
+        parts.append(_films(config, root, subset, apart))
+    if data.kinetics_dir:
+        parts.append(_kinetics(config, root, subset, apart))
+    if not parts:
+        raise ConfigError(
+            f"config.data names no tables of boxes for {subset}: set "
+            + ("train_gt_box_lists" if subset == "train" else "test_box_lists")
+            + " or kinetics_dir"
+        )
+    keyframes, files, truths = (list(column) for column in zip(*parts, strict=True))
+    keyframes, files = sum(keyframes, []), sum(files, [])
     if subset == "train":
-        return Keyframes(keyframes, tables, names, tuple(evaluated), None, set())
-    ground_truth = read_ground_truth(folder / data.ground_truth)
+        return Keyframes(keyframes, files, names, tuple(evaluated), None, set())
+    ground_truth = join(truths)
     if apart > 1:
         ground_truth = every(ground_truth, apart)
-    excluded, files = set(), [*tables, folder / data.ground_truth, label_map]
+    excluded, files = set(), [*files, label_map]
     if data.exclusions:
         files.append(folder / data.exclusions)
         excluded = ava.read_exclusions(files[-1])
     return Keyframes(keyframes, files, names, tuple(evaluated), ground_truth, excluded)
+
+
+def _films(
+    config: ConfigDict, root: Path, subset: str, apart: int
+) -> tuple[list[Keyframe], list[Path], BoxTable | None]:
+    """Keyframes of AVA's films, the files they are from, and what is annotated (in testing)."""
+    data, folder = config.data, root / config.data.annotation_dir
+    annotated, predicted = (), data.test_box_lists
+    if subset == "train":
+        annotated, predicted = data.train_gt_box_lists, data.train_box_lists
+    tables = [folder / name for name in (*annotated, *predicted)]
+    boxes = ava.read_boxes(
+        tables[: len(annotated)], tables[len(annotated):],
+        score_threshold=data.score_threshold, num_classes=config.model.num_classes,
+        seconds=data.keyframe_seconds, every=apart,
+    )
+    if data.record_dir:
+        records = root / data.record_dir / _list_of(config, subset)
+        tables.append(records)
+        keyframes = keyframes_in_records(boxes, records)
+    else:
+        keyframes = ava.keyframes(
+            boxes, _ava_sources(config, root, subset, boxes), origin=data.first_frame_second,
+            fps=data.fps,
+        )
+    if subset == "train":
+        return keyframes, tables, None
+    truth = folder / data.ground_truth
+    return keyframes, [*tables, truth], read_ground_truth(truth)
+
+
+def _kinetics(
+    config: ConfigDict, root: Path, subset: str, apart: int
+) -> tuple[list[Keyframe], list[Path], BoxTable | None]:
+    """As `_films`, of the clips of Kinetics that AVA-Kinetics annotates."""
+    data, folder = config.data, root / config.data.annotation_dir
+    training = subset == "train"
+    truths = [folder / name for name in (data.train_kinetics if training else data.val_kinetics)]
+    predicted = [] if training else [folder / name for name in data.kinetics_box_lists]
+    boxes = ava.read_boxes(
+        () if predicted else truths, predicted, score_threshold=data.score_threshold,
+        num_classes=config.model.num_classes, seconds=None, every=apart,
+    )
+    keyframes = ava_kinetics.keyframes(
+        boxes, root / data.kinetics_dir, keep_missing=not training
+    )
+    if training:
+        return keyframes, truths, None
+    return keyframes, [*predicted, *truths], join([read_ground_truth(path) for path in truths])
 
 
 def _ava_sources(config: ConfigDict, root: Path, subset: str, boxes: ava.Moments) -> dict:
@@ -107,11 +157,15 @@ def _ava_sources(config: ConfigDict, root: Path, subset: str, boxes: ava.Moments
     if data.video_dir:
         return ava.find_sources(root / data.video_dir, boxes)
     if data.frame_list_dir:
-        name = data.train_list if subset == "train" else data.test_list
         return ava.read_frame_list(
-            root / data.frame_list_dir / name, path_prefix=root / data.frame_dir
+            root / data.frame_list_dir / _list_of(config, subset),
+            path_prefix=root / data.frame_dir,
         )
     return ava.find_sources(root / data.frame_dir, boxes)
+
+
+def _list_of(config: ConfigDict, subset: str) -> str:
+    return config.data.train_list if subset == "train" else config.data.test_list
 
 
 def _boxes(config: ConfigDict, root: Path, subset: str) -> Keyframes:

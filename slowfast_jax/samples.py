@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from data_pipelines import frame_lists, mini, mini_own, sources
+from data_pipelines import frame_lists, mini, mini_own, record_lists, sources, tfds_sets
 from data_pipelines.labels import class_names
 from data_pipelines.sources import Sample
+from data_pipelines.tfds_sets import TfdsSample
 from slowfast_jax.config import ConfigError, closest
 
 
@@ -20,7 +21,7 @@ class Listing(NamedTuple):
     class_names: those that come with the data, [] where none do.
     """
 
-    samples: list[Sample]
+    samples: list[Sample] | list[TfdsSample]
     files: list[Path]
     class_names: list[str]
 
@@ -135,6 +136,25 @@ def _imagenet(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> 
     return Listing(sources.read_image_folders(path), [path], names)
 
 
+def _records(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
+    data, path = config.data, root / config.data[f"{subset}_list"]
+    samples = record_lists.read_record_list(
+        path, num_classes=config.model.num_classes, multi_label=data.multi_label
+    )
+    return Listing(samples, [path], [])
+
+
+def _tfds(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
+    data = config.data
+    found = tfds_sets.read_tfds(
+        data[f"{subset}_list"], data_dir=data.root, num_classes=config.model.num_classes,
+        multi_label=data.multi_label,
+    )
+    if found.class_names:
+        _check_count(config, found.class_names, f"data set {found.file.parent}")
+    return Listing(found.samples, [found.file], found.class_names)
+
+
 def _generated_names(config: ConfigDict, path: Path) -> list[str]:
     return class_names(path) if config.data.generate else []
 
@@ -164,6 +184,8 @@ READERS: dict[str, Callable[[ConfigDict, Path, str, str], Listing]] = {
     "ssv2": _ssv2,
     "charades": _charades,
     "imagenet": _imagenet,
+    "records": _records,
+    "tfds": _tfds,
 }
 # Name -> function of data_pipelines/mini*.py, and how much it makes.
 GENERATORS: dict[str, tuple[Callable, dict[str, int]]] = {

@@ -77,6 +77,16 @@ def from_arrays(
     )
 
 
+def join(tables: Sequence[BoxTable]) -> BoxTable:
+    """All keyframes of tables that have none in common."""
+    starts = np.cumsum([0, *(len(table.keyframes) for table in tables)])
+    return BoxTable(
+        [keyframe for table in tables for keyframe in table.keyframes],
+        np.concatenate([t.frame + start for t, start in zip(tables, starts, strict=False)]),
+        *(np.concatenate(column) for column in zip(*(t[2:] for t in tables), strict=True)),
+    )
+
+
 def read_detections(path: PathLike) -> BoxTable:
     """Reads a file of detections; a row without a score has score 1.
 

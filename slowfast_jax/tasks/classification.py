@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from data_pipelines import erasing, rand_augment
 from data_pipelines.clips import load_clip
+from data_pipelines.frames import Pictures
 from data_pipelines.labels import unnamed
 from data_pipelines.loader import Examples, batches_in_order
 from slowfast_jax.config import ConfigError, clips_of_example
@@ -177,7 +178,7 @@ def test(
     return Tested(
         files=listing.files,
         ids=[sample.path for sample in samples],
-        images=any(sample.frames for sample in samples),
+        images=any(isinstance(sample.source, Pictures) for sample in samples),
         metrics=metrics(scores, labels, recognizer.class_names, multi_label) if used else {},
         rows=[
             {"video_id": i, "path": samples[i].path, "label": _as_json(samples[i].label)}

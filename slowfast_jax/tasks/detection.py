@@ -12,6 +12,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from data_pipelines.detection import load_keyframe
+from data_pipelines.frames import Pictures
 from data_pipelines.keyframes import Keyframe
 from data_pipelines.labels import unnamed
 from data_pipelines.loader import Examples
@@ -122,7 +123,7 @@ def test(
     return Tested(
         files=found.files,
         ids=[_name(keyframe) for keyframe in keyframes],
-        images=any(not isinstance(keyframe.source, str) for keyframe in keyframes),
+        images=any(isinstance(keyframe.source, Pictures) for keyframe in keyframes),
         metrics=metrics,
         rows=[],
         failed=failed,

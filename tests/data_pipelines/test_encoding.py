@@ -50,6 +50,12 @@ def test_one_second_of_five(tmp_path, suffix, codec, fps, copied):
         assert numbers(target) == list(range(round(4.5 * fps), count))
 
 
+def test_encoding_from_within_to_the_end(tmp_path):
+    source = write(tmp_path / "v.mp4", 90, options=PLAIN)
+    encode(source, tmp_path / "part.mp4", begin=2.5, seconds=9)
+    assert numbers(tmp_path / "part.mp4") == list(range(75, 90))
+
+
 def test_b_frames(tmp_path):
     """A frame behind the end may be there, which one before it refers to."""
     source = write(tmp_path / "v.mp4", 150, options={"bf": "3", "g": "40", "threads": "1"})

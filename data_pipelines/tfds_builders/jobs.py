@@ -1,0 +1,134 @@
+"""What is to be encoded: whole videos of a list, or the time around the keyframes of AVA."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_pipelines import ava, sources
+from data_pipelines.frames import FrameFiles
+from data_pipelines.keyframes import PathLike, Source, find_sources, read_number, read_rows
+from data_pipelines.proposals import SUFFIX, read_proposals
+
+
+@dataclass(frozen=True)
+class Job:
+    """One record to be.
+
+    Attributes:
+        name: of the video, for people.
+        source: where it is.
+        values: features of the record besides the video and what is measured of it.
+        row: columns of its row in the list of records.
+        time: the keyframe around which to cut, in seconds after the first frame; None: all of it.
+        origin: the time of the first frame, as the annotations count.
+        fps: of frames stored as images.
+    """
+
+    name: str
+    source: Source
+    values: dict[str, Any] = field(default_factory=dict)
+    row: dict[str, str] = field(default_factory=dict)
+    time: float | None = None
+    origin: float = 0.0
+    fps: float = 0.0
+
+
+def list_jobs(
+    path: PathLike,
+    *,
+    root: PathLike = "",
+    separator: str = " ",
+    num_classes: int | None = None,
+    multi_label: bool = False,
+) -> list[Job]:
+    """The videos of a list that sources.read_list reads; relative paths begin in `root`.
+
+    Raises as `sources.read_list`; ValueError also for a video listed twice.
+    """
+    jobs, seen = [], set()
+    for sample in sources.read_list(
+        path, separator=separator, num_classes=num_classes, multi_label=multi_label
+    ):
+        if sample.path in seen:
+            raise ValueError(f"{path}: {sample.path} is listed twice; leave one of the rows out")
+        seen.add(sample.path)
+        labels = sample.label if multi_label else (sample.label,)
+        label = {"labels": list(labels)} if multi_label else {"label": sample.label}
+        jobs.append(Job(
+            sample.path, os.path.join(root, sample.path), {"id": sample.path, **label},
+            {"id": sample.path, "label": " ".join(map(str, labels))},
+        ))
+    return jobs
+
+
+def ava_jobs(
+    annotated: Sequence[PathLike],
+    predicted: Sequence[PathLike] = (),
+    *,
+    videos: PathLike,
+    origin: float = ava.FIRST_SECOND,
+    fps: float = ava.FPS,
+    num_classes: int = ava.NUM_CLASSES,
+) -> list[Job]:
+    """The moments of AVA's tables, in the order of films and time.
+
+    Args:
+        annotated: tables whose boxes and actions go into the records.
+        predicted: tables or pickles of boxes, whose moments are encoded as well.
+        videos: folder of films, or of folders of their frames.
+        origin: second of the film that its first frame shows.
+        fps: of films that are stored as images.
+
+    Raises:
+        FileNotFoundError, ValueError: a table, a row of it or a film.
+    """
+    moments = {}
+    if annotated:
+        moments = ava.read_boxes(annotated, num_classes=num_classes, seconds=None)
+    times: dict[str, set[float]] = {video: set(found) for video, found in moments.items()}
+    for path in predicted:
+        for video, time in _moments(path):
+            times.setdefault(video, set()).add(time)
+    found = find_sources(videos, times)
+    if not found:
+        raise ValueError(
+            f"{videos}: none of the {len(times)} videos of the tables is there, for example "
+            f"{next(iter(times))}"
+        )
+    jobs = []
+    for video in times:
+        source = found.get(video, os.path.join(videos, video))  # missing ones are told like broken
+        for time in sorted(times[video]):
+            moment = moments.get(video, {}).get(time)
+            rows = [
+                (box, action + 1)
+                for box, actions, _ in (moment.boxes.values() if moment else ())
+                for action in actions
+            ]
+            jobs.append(Job(
+                f"{video} at {time:g}", source,
+                {
+                    "id": video, "time": time,
+                    "boxes": np.float32([box for box, _ in rows]).reshape(-1, 4),
+                    "actions": [action for _, action in rows],
+                },
+                {"video": video, "time": f"{time:g}"}, time - origin, origin,
+                fps if isinstance(source, FrameFiles) else 0.0,
+            ))
+    return jobs
+
+
+def _moments(path: PathLike) -> list[tuple[str, float]]:
+    if Path(path).suffix == SUFFIX:
+        return [
+            (video, read_number(path, key, "time", second))
+            for key, video, second, _ in read_proposals(path)
+        ]
+    return [
+        (columns[0], read_number(path, line, "time", columns[1]))
+        for line, columns in read_rows(path)
+    ]

@@ -1,0 +1,179 @@
+"""One ArrayRecord file: its videos are encoded and written one after the other.
+
+A file is there when all of it is; with it comes a note (JSON) of what is in it, and of the videos
+that could not be encoded. So work that was stopped goes on with the files that are missing.
+"""
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from array_record.python.array_record_module import ArrayRecordWriter
+
+from data_pipelines.encoding import CRF, GOP, SUFFIX, encode
+from data_pipelines.frames import FrameFiles, read_image
+from data_pipelines.mini import write_video
+from data_pipelines.records import content_feature
+from data_pipelines.tfds_builders.jobs import Job
+from data_pipelines.transforms import resize_short_side
+from data_pipelines.video import VideoError, probe
+from data_pipelines.whole_files import whole
+
+MEASURED = ("frames", "fps", "width", "height")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How videos are encoded.
+
+    short_side: of the picture, in pixels; smaller videos stay as they are. gop: frames from one key
+    frame to the next. seconds: to each side of a keyframe.
+    """
+
+    short_side: int = 320
+    gop: int = GOP
+    seconds: float = 2.5
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A file to be written. features: description of a record's, as `describe` makes it."""
+
+    path: Path
+    jobs: tuple[Job, ...]
+    settings: Settings
+    features: dict[str, Any]
+
+    @property
+    def note(self) -> Path:
+        return self.path.with_name(self.path.name + ".json")
+
+
+def describe(features: Any) -> dict[str, Any]:
+    """tfds.features as JSON, which any process can read."""
+    return features.to_json()
+
+
+def video_features(**others: Any) -> Any:
+    """The features of a record: an encoded video, what is measured of it, and `others`."""
+    import tensorflow_datasets as tfds
+
+    whole_number, number = (tfds.features.Scalar(dtype=t) for t in (np.int64, np.float32))
+    return tfds.features.FeaturesDict({
+        "video": content_feature(), "frames": whole_number, "fps": number, "width": whole_number,
+        "height": whole_number, **others,
+    })
+
+
+def write_shard(shard: Shard) -> list[dict[str, str]]:
+    """Writes the file, if it is not there; returns a row for each of its videos.
+
+    A row holds the job's own columns, what was measured, and `broken`: why the video is not in the
+    file, "" where it is.
+    """
+    if not shard.note.is_file():
+        rows = _write(shard)
+        with whole(shard.note) as part:
+            part.write_text(json.dumps(rows), encoding="utf-8")
+    return json.loads(shard.note.read_text(encoding="utf-8"))
+
+
+def _write(shard: Shard) -> list[dict[str, str]]:
+    import tensorflow_datasets as tfds
+
+    features = tfds.features.FeatureConnector.from_json(shard.features)
+    rows, count = [], 0
+    with whole(shard.path) as part, tempfile.TemporaryDirectory(dir=part.parent) as folder:
+        writer = ArrayRecordWriter(str(part), "group_size:1")
+        try:
+            for job in shard.jobs:
+                row = {"shard": "", "record": "", **job.row}
+                try:
+                    measured, content = _encoded(job, shard.settings, Path(folder, f"v{SUFFIX}"))
+                except (VideoError, av.error.FFmpegError) as error:
+                    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                        raise
+                    reason = error.reason if isinstance(error, VideoError) else str(error)
+                    rows.append(row | dict.fromkeys(measured_columns(job), "") | {
+                        "broken": " ".join(reason.split())
+                    })
+                    continue
+                values = {**job.values, **measured, "video": content}
+                writer.write(features.serialize_example(
+                    {name: values[name] for name in features}
+                ))
+                row |= {"record": str(count)}
+                row |= {name: f"{measured[name]:.9g}" for name in measured_columns(job)}
+                rows.append(row | {"broken": ""})
+                count += 1
+        finally:
+            writer.close()
+    return rows
+
+
+def measured_columns(job: Job) -> tuple[str, ...]:
+    return MEASURED if job.time is None else ("begin", *MEASURED)
+
+
+def _encoded(job: Job, settings: Settings, target: Path) -> tuple[dict[str, Any], bytes]:
+    """What is measured of the encoded video, and the content of its file."""
+    measured: dict[str, Any] = {}
+    part: dict[str, Any] = {}
+    if isinstance(job.source, FrameFiles):
+        first = _encode_images(job, settings, target)
+        fps = job.fps
+    elif job.time is None:
+        first, fps = 0, 1.0
+        encode(job.source, target, short_side=settings.short_side, gop=settings.gop)
+    else:
+        fps = _rate(job.source)
+        first = _first(job, settings, fps)
+        stop = round((job.time + settings.seconds) * fps) + 1
+        part = {"begin": first / fps, "seconds": (stop - first - 0.5) / fps}
+        encode(job.source, target, short_side=settings.short_side, gop=settings.gop, **part)
+    if job.time is not None:
+        measured["begin"] = job.origin + first / fps
+    info = probe(target)
+    if info.warning:
+        raise VideoError(job.name, f"its copy is damaged ({info.warning})")
+    measured |= {name: getattr(info, name) for name in MEASURED}
+    return measured, target.read_bytes()
+
+
+def _first(job: Job, settings: Settings, fps: float) -> int:
+    """The first frame of the time around a keyframe."""
+    return max(round((job.time - settings.seconds) * fps), 0)
+
+
+@lru_cache(8)
+def _rate(path: str | os.PathLike) -> float:
+    return probe(path).fps
+
+
+def _encode_images(job: Job, settings: Settings, target: Path) -> int:
+    """Encodes frames stored as images; returns which one is the first."""
+    first = _first(job, settings, job.fps)
+    stop = min(round((job.time + settings.seconds) * job.fps) + 1, job.source.count)
+    if first >= stop:
+        raise VideoError(job.name, f"lies behind the last of its {job.source.count} frames")
+
+    def pictures() -> Iterator[np.ndarray]:
+        for index in range(first, stop):
+            picture = read_image(job.source.path(index))
+            if min(picture.shape[:2]) > settings.short_side:
+                picture = resize_short_side(picture[None], settings.short_side)[0]
+            height, width = (side // 2 * 2 for side in picture.shape[:2])
+            yield picture[:height, :width]  # H.264 halves the colours' sides
+
+    options = {"preset": "fast", "crf": CRF, "g": str(settings.gop), "threads": "1"}
+    write_video(target, pictures(), fps=Fraction(job.fps).limit_denominator(10**5), options=options)
+    return first
