@@ -59,11 +59,10 @@ COMMANDS: dict[str, list[tuple[str, list[str]]]] = {
             f"{ZOO}/ava/SLOWFAST_32x2_R101_50_50_v2.1.pkl",
             f"{ZOO}/ava/SLOWFAST_32x2_R101_50_50.pkl", f"{ZOO}/ava/SLOWFAST_64x2_R101_50_50.pkl",
         )),
-    ],
-    "ava-kinetics": [
-        ("annotations", _unpack("AVA_KINETICS", f"{DEEPMIND}/ava_kinetics_v1_0.tar.gz")),
-        ("videos, of Kinetics-700", ["python -m data_pipelines.prepare kinetics --downloads"]),
-        ("weights to start from", _fetch("weights", f"{ZOO}/kinetics400/SLOWFAST_8x8_R50.pkl")),
+        ("AVA-Kinetics: annotations, of videos of Kinetics-700", [
+            *_unpack("AVA_KINETICS", f"{DEEPMIND}/ava_kinetics_v1_0.tar.gz"),
+            "python -m data_pipelines.prepare kinetics --downloads",
+        ]),
     ],
     "kinetics": [
         *((f"annotations of Kinetics-{number}, with which videos are found on YouTube",

@@ -5,7 +5,6 @@
         --train kinetics400/train.csv --val kinetics400/validate.csv
     python -m data_pipelines.prepare ssv2 OUT --videos WEBM --annotations LABELS
     python -m data_pipelines.prepare charades OUT --annotations Charades [--videos MP4]
-    python -m data_pipelines.prepare ava-kinetics OUT --videos K700 --annotations TABLES
     python -m data_pipelines.prepare own OUT --videos VIDEOS
 
 Each with --downloads prints where to get what it needs. As many videos are worked on at once as
@@ -24,7 +23,6 @@ from pathlib import Path
 from data_pipelines.downloads import commands
 from data_pipelines.findings import Facts, Findings
 from data_pipelines.preparing_ava import SECONDS, prepare_ava
-from data_pipelines.preparing_ava_kinetics import prepare_ava_kinetics
 from data_pipelines.preparing_frames import prepare_charades, prepare_ssv2
 from data_pipelines.preparing_own import prepare_own
 from data_pipelines.preparing_videos import SPLITS, prepare_videos
@@ -78,9 +76,6 @@ def _parser() -> argparse.ArgumentParser:
             "--videos", type=Path, metavar="FOLDER", help="(default: OUT/frames is there already)"
         )
         frames.add_argument("--annotations", type=Path, metavar="FOLDER", required=True)
-    kind = add("ava-kinetics", "Kinetics videos with boxes of AVA's actions, to tables", 320)
-    kind.add_argument("--videos", type=Path, metavar="FOLDER", required=True)
-    kind.add_argument("--annotations", type=Path, metavar="FOLDER", required=True)
     kind = add("own", "videos in folders of classes to lists, others to a table of boxes", 320)
     kind.add_argument("--videos", type=Path, metavar="FOLDER", required=True)
     kind.add_argument("--classes", metavar="NAMES", help="a file of names in the order wanted")
@@ -115,7 +110,7 @@ def prepare(args: argparse.Namespace, findings: Findings) -> Facts:
         options["splits"] = {split: paths for split, paths in told.items() if paths}
     make = {
         "ava": prepare_ava, "kinetics": prepare_videos, "ssv2": prepare_ssv2,
-        "charades": prepare_charades, "ava-kinetics": prepare_ava_kinetics, "own": prepare_own,
+        "charades": prepare_charades, "own": prepare_own,
     }[kind]
     return make(folder, findings, **options)
 

@@ -87,28 +87,6 @@ def test_ava(films):
             assert (keyframe.time, keyframe.boxes.shape) == (902, (1, 4))
 
 
-def test_ava_kinetics(tmp_path):
-    videos, tables = tmp_path / "k700", tmp_path / "tables"
-    (videos / "waving").mkdir(parents=True)
-    tables.mkdir()
-    write(videos / "waving/a_b_000010_000020.mp4", 300)
-    write(videos / "waving/c_000000_000010.mp4", 300)
-    (tables / "kinetics_train_v1.0.csv").write_text(
-        "a_b,12.5,0.1,0.2,0.5,0.9,12\na_b,12.5,0.1,0.2,0.5,0.9,80\na_b,30.0,0.1,0.2,0.5,0.9,80\n"
-        "d,5.0\n"
-    )
-    (tables / "kinetics_val_v1.0.csv").write_text("c,5.0,0.1,0.2,0.5,0.9,11\n")
-    out = tmp_path / "out"
-    assert run("ava-kinetics", out, "--videos", videos, "--annotations", tables) == 1
-    config = config_of(
-        "configs/own.py:slowfast_8x8_r50", out, class_names="ava",
-        **{"model.num_classes": 80, "data.test_boxes": ("val.csv",)},
-    )
-    (keyframe,) = find_keyframes(config, None, "train").keyframes
-    assert (keyframe.time, keyframe.labels) == (2.5, ((11, 79),))
-    assert find_keyframes(config, None, "test").keyframes[0].labels == ((10,),)
-
-
 @pytest.mark.parametrize("kind", ["ava", "kinetics", "ssv2", "charades", "imagenet"])
 def test_downloads_have_the_weights_that_recipes_name(kind):
     recipes = importlib.import_module(f"configs.{kind}")
