@@ -12,9 +12,10 @@ extracted at 30 a second. A test takes a frame from the middle of each of 64 seg
 so every clip of a video is the same, and where there is one crop it is the left (or top) one of
 frames whose short side is the crop: that is what the original's reader does.
 
-Without extracted frames: --config.data.format=kinetics with a test_list of `path label` rows, paths
-of the data set's webm files, or format=rawframes with MMAction2's `folder total_frames label`. Both
-keep the way of sampling (data.sampling), but the published numbers are for frames.
+Without extracted frames: --config.data.train_list= --config.data.val_list= --config.data.test_list=
+(empty) take the data set's webm files in path_prefix as they come, and format=rawframes
+MMAction2's `folder total_frames label`. Both keep the way of sampling (data.sampling), but the
+published numbers are for frames.
 
 Both recipes start from the Kinetics-400 weights SLOWFAST_8x8_R50.pkl of PySlowFast's MODEL_ZOO.md
 (kinetics400/).

@@ -86,15 +86,8 @@ def read_ssv2(
         ValueError: a row or entry that cannot be read, with its number; a template that is not in
             the class list; a video that is in one of `path` and `labels` only.
     """
-    path, class_list, labels = Path(path), Path(class_list), Path(labels)
-    for file, field in ((class_list, "class_list"), (labels, "val_labels")):
-        if not file.is_file():
-            raise FileNotFoundError(
-                f"{file}: no such file; config.data.{field} names the data set's json file in "
-                "config.data.root"
-            )
-    classes = {name: number for number, name in enumerate(class_names(class_list))}
-    by_video = dict(_read_templates(labels, class_list, classes))
+    path, labels = Path(path), Path(labels)
+    by_video = _read_classes(class_list, labels)
     files: dict[str, FrameFiles] = {}
     for video, rows in read_runs(path):
         add_frames(files, video, [frame for _, frame, _ in rows], path_prefix)
@@ -109,6 +102,29 @@ def read_ssv2(
                 "config.data.val_labels) hold the same videos"
             )
     return [Sample(video, label, files[video]) for video, label in by_video.items()]
+
+
+def read_ssv2_videos(
+    folder: PathLike, *, class_list: PathLike, labels: PathLike
+) -> list[Sample]:
+    """As `read_ssv2`, for the data set's videos as they come: `folder`/78687.webm and so on."""
+    return [
+        Sample(os.path.join(folder, f"{video}.webm"), label)
+        for video, label in _read_classes(class_list, labels).items()
+    ]
+
+
+def _read_classes(class_list: PathLike, labels: PathLike) -> dict[str, int]:
+    """The class of each video of a label file of Something-Something."""
+    class_list, labels = Path(class_list), Path(labels)
+    for file, field in ((class_list, "class_list"), (labels, "val_labels")):
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"{file}: no such file; config.data.{field} names the data set's json file in "
+                "config.data.root"
+            )
+    classes = {name: number for number, name in enumerate(class_names(class_list))}
+    return dict(_read_templates(labels, class_list, classes))
 
 
 def _read_templates(

@@ -106,9 +106,15 @@ def _ssv2(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> List
                 "json file in data.root"
             )
     class_list, labels = root / data.class_list, root / data[labels]
-    samples = frame_lists.read_ssv2(
-        path, class_list=class_list, labels=labels, path_prefix=path_prefix
-    )
+    if data[f"{subset}_list"]:
+        samples = frame_lists.read_ssv2(
+            path, class_list=class_list, labels=labels, path_prefix=path_prefix
+        )
+    else:
+        path = labels
+        samples = frame_lists.read_ssv2_videos(
+            path_prefix, class_list=class_list, labels=labels
+        )
     names = class_names(class_list)
     _check_count(config, names, f"class list {class_list}")
     return Listing(samples, [path, class_list, labels], names)

@@ -2,9 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from data_pipelines import mini
+from data_pipelines.clips import load_clip
+from data_pipelines.video import VideoError
 from slowfast_jax.config import ConfigError, load_config
 from slowfast_jax.samples import GENERATORS, find_samples
 
@@ -28,6 +31,28 @@ def ssv2(root, **fields):
 
 def charades(root, **fields):
     return config_of(root, **{"data.format": "charades", "data.multi_label": True} | fields)
+
+
+def test_ssv2_without_extracted_frames(tiny, tmp_path):
+    mini.write_ssv2(tmp_path, frames=3, **SMALL)
+    (tmp_path / "webm").mkdir()
+    frames = np.random.default_rng(0).integers(0, 256, (12, 32, 48, 3), np.uint8)
+    mini.write_video(tmp_path / "webm/1.webm", frames, codec="libvpx-vp9", options={"cpu-used": "8"})
+    config = ssv2(tmp_path, **{"data.test_list": "", "data.path_prefix": str(tmp_path / "webm")})
+    listing = find_samples(config)
+    assert listing.files[0].name == SSV2_FILES["data.val_labels"]
+    by_frames = find_samples(ssv2(tmp_path))
+    assert [s.label for s in listing.samples] == [s.label for s in by_frames.samples]
+    assert listing.samples[0].source == f"{tmp_path}/webm/1.webm"
+    clip = load_clip(
+        listing.samples[0], num_frames=4, sampling_rate=2, target_fps=30.0, crop=16, rng=None,
+        sampling="ssv2",
+    )["clip"]
+    assert clip.shape == (4, 16, 16, 3)
+    with pytest.raises(VideoError, match="2.webm: no such file"):
+        load_clip(
+            listing.samples[1], num_frames=4, sampling_rate=2, target_fps=30.0, crop=16, rng=None
+        )
 
 
 def test_ssv2(tiny, tmp_path):
