@@ -37,7 +37,8 @@ def test_ssv2_without_extracted_frames(tiny, tmp_path):
     mini.write_ssv2(tmp_path, frames=3, **SMALL)
     (tmp_path / "webm").mkdir()
     frames = np.random.default_rng(0).integers(0, 256, (12, 32, 48, 3), np.uint8)
-    mini.write_video(tmp_path / "webm/1.webm", frames, codec="libvpx-vp9", options={"cpu-used": "8"})
+    options = {"cpu-used": "8"}
+    mini.write_video(tmp_path / "webm/1.webm", frames, codec="libvpx-vp9", options=options)
     config = ssv2(tmp_path, **{"data.test_list": "", "data.path_prefix": str(tmp_path / "webm")})
     listing = find_samples(config)
     assert listing.files[0].name == SSV2_FILES["data.val_labels"]
