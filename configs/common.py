@@ -51,6 +51,7 @@ def base(
             "jitter_scales_relative": (),  # training: area range of a random resized crop
             "jitter_aspect_relative": (),  # its aspect ratios; training then ignores `jitter`
             "random_flip": True,
+            "dummy": False,  # training: the first example alone, for the speed of the step itself
             "pca_jitter": 0.0,  # training: standard deviation of the lighting noise (AlexNet)
             **data,
         },

@@ -13,7 +13,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import grain
@@ -39,6 +39,19 @@ class Examples(NamedTuple):
     load: Load
     name: Callable[[int], str]
     clips: int = 1
+
+
+def always_the_first(examples: Examples) -> Examples:
+    """As many examples, each of which is the first one, read once."""
+
+    @cache
+    def first() -> Element:
+        return examples.load(0, np.random.default_rng(0))
+
+    def load(index: int, generator: np.random.Generator | None) -> Element:
+        return dict(first())
+
+    return examples._replace(load=load)
 
 
 class Place(NamedTuple):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import slowfast_jax
+from data_pipelines import clips
 from slowfast_jax.config import ConfigError
 from slowfast_jax.models import zoo
 from slowfast_jax.train import train
@@ -233,6 +234,22 @@ def test_mixed_clips_are_learnt_and_resumed(data, tmp_path, caplog):
     assert all(0 < loss < 3 for _, loss in expected)
     train(config, tmp_path)
     assert rows_of(tmp_path, "train", "step", "loss") == expected
+
+
+def test_the_step_alone(data, tmp_path, monkeypatch):
+    """One example is read, once."""
+    read = []
+    loaded = clips.read_clip
+    monkeypatch.setattr(
+        clips, "read_clip", lambda source, *rest, **keys: read.append(source)
+        or loaded(source, *rest, **keys),
+    )
+    config = training_config(
+        data, train__epochs=1, train__threads=1, train__eval_period=0, data__dummy=True
+    )
+    train(config, tmp_path)
+    assert read.count(f"{data}/videos/train_00.mp4") == 1
+    assert not [path for path in read if "train" in path and "train_00" not in path]
 
 
 def test_log_lines_tell_what_matters(data, tmp_path, caplog):
