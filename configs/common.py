@@ -67,6 +67,7 @@ def base(
             "keep_last": 2,  # checkpoints that stay, besides
             "keep_best": 1,  # the best by validation
             "log_period": 10,  # steps
+            "max_loss_rise": 0.0,  # stop at so many times the mean of the five losses before; 0: no
             "max_broken": 0.01,  # share of the examples that may be unreadable
             "threads": 8,  # that read examples, in each process
             "workers": 0,  # processes that read examples; 0: threads of the program itself
@@ -91,6 +92,7 @@ def base(
         },
         "schedule": {
             "name": "cosine",
+            "style": "pyslowfast",  # or mmaction2: by epochs, and another warm-up
             "base_lr": 0.1,
             "end_lr": 0.0,
             "warmup_epochs": 0.0,

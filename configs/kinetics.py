@@ -104,6 +104,7 @@ MMACTION = (
             "jitter_scales_relative": (0.08, 1.0),
             "jitter_aspect_relative": (0.75, 4 / 3),
         },
+        "schedule": {"style": "mmaction2"},
         "train": {"eval_period": 5, "checkpoint_period": 4},
         "optimizer": {"nesterov": False, "norm_weight_decay": 1e-4, "clip_norm": 40.0},
         "norm": {"precise": False},

@@ -104,9 +104,9 @@ def _resize_frame(frame: np.ndarray, plan: _Plan) -> np.ndarray:
     """
     pixels = frame.reshape(frame.shape[0], -1)[plan.rows]
     shape = len(pixels), len(plan.left)
-    blended = _blend(pixels, plan.left, plan.right, plan.across, 1, shape, "across")
+    blended = _blend(pixels, plan.left, plan.right, plan.across, 1, shape, "ab")
     shape = len(plan.top), len(plan.left)
-    return _blend(blended, plan.top, plan.bottom, plan.down, 0, shape, "down")
+    return _blend(blended, plan.top, plan.bottom, plan.down, 0, shape, "bc")
 
 
 def _blend(
@@ -116,16 +116,17 @@ def _blend(
     weights: tuple[np.ndarray, np.ndarray],
     axis: int,
     shape: tuple[int, int],
-    name: str,
+    blocks: str,
 ) -> np.ndarray:
-    """values[first] * weights[0] + values[second] * weights[1] along an axis, as float32."""
+    """values[first] * weights[0] + values[second] * weights[1] along an axis, as float32, in the
+    first of the two `blocks` of memory."""
     parts = []
-    for which, (index, weight) in enumerate(zip((first, second), weights, strict=True)):
-        part = _scratch.take(f"{name} {which}", shape, np.float32)
+    for block, index, weight in zip(blocks, (first, second), weights, strict=True):
+        part = _scratch.take(block, shape, np.float32)
         if values.dtype == np.float32:
             values.take(index, axis=axis, out=part, mode="clip")  # the only mode without a copy
         else:
-            found = _scratch.take(f"{name} bytes", shape, values.dtype)
+            found = _scratch.take("found", shape, values.dtype)
             values.take(index, axis=axis, out=found, mode="clip")
             np.copyto(part, found)
         np.multiply(part, weight, out=part)

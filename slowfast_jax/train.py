@@ -109,7 +109,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     }
     meter = Meter(
         config.train.batch_size, total_steps=epochs * per_epoch, first_step=first,
-        clips_of_example=examples.clips,
+        clips_of_example=examples.clips, max_loss_rise=config.train.max_loss_rise,
     )
 
     def validate(step: int, state: TrainState) -> None:

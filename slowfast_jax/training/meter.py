@@ -3,6 +3,7 @@
 import math
 import resource
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,7 @@ import jax
 from absl import logging
 from clu import metrics as clu_metrics
 
+RECENT = 5  # losses that the next one is compared with
 BROKEN_AFTER = 100  # examples before the share of broken ones means anything
 
 
@@ -22,11 +24,14 @@ class Meter:
     """
 
     def __init__(
-        self, batch_size: int, *, total_steps: int, first_step: int = 0, clips_of_example: int = 1
+        self, batch_size: int, *, total_steps: int, first_step: int = 0, clips_of_example: int = 1,
+        max_loss_rise: float = 0.0,
     ):
         self._batch_size, self._total = batch_size, total_steps
         self._clips = batch_size * clips_of_example
         self._done = first_step
+        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._max_rise = max_loss_rise
         self._pending: tuple[int, float, Mapping[str, Any], Sequence[str]] | None = None
         self._seen = self._broken = 0
         self._last_broken = ""
@@ -72,7 +77,8 @@ class Meter:
         self._pending = (step, lr, metrics, names)
 
     def flush(self) -> None:
-        """Waits for the last step; FloatingPointError where its loss or gradient is not finite.
+        """Waits for the last step; FloatingPointError where its loss or gradient is not finite, or
+        the loss more than `max_loss_rise` times the mean of those before (0: whatever it is).
 
         A gradient that is not finite spoils the parameters, which only the next loss would tell.
         """
@@ -82,12 +88,20 @@ class Meter:
         values = {name: float(value) for name, value in jax.device_get(dict(metrics)).items()}
         loss, norm = values["loss"], values.get("grad_norm", 0.0)
         if not math.isfinite(loss + norm):
-            listed = ", ".join(names[:16]) + (", ..." if len(names) > 16 else "")
             raise FloatingPointError(
                 f"the loss of step {step + 1} is {loss} (learning rate {lr:g}, gradient norm "
-                f"{norm:g}); its examples: {listed}. Lower config.schedule.base_lr, lengthen the "
-                "warm-up or set config.optimizer.clip_norm; the checkpoints before it are good"
+                f"{norm:g}); its examples: {_listed(names)}. Lower config.schedule.base_lr, "
+                "lengthen the warm-up or set config.optimizer.clip_norm; the checkpoints before "
+                "it are good"
             )
+        before = sum(self._recent) / RECENT
+        if self._max_rise and len(self._recent) == RECENT and loss > self._max_rise * before:
+            raise FloatingPointError(
+                f"the loss of step {step + 1} is {loss:g}, more than config.train.max_loss_rise="
+                f"{self._max_rise:g} times the mean of the {RECENT} before, {before:g} (learning "
+                f"rate {lr:g}, gradient norm {norm:g}); its examples: {_listed(names)}"
+            )
+        self._recent.append(loss)
         averages = {name: clu_metrics.Average.from_output(name) for name in values}
         means = clu_metrics.Collection.create(**averages).single_from_model_output(**values)
         self._means = means if self._means is None else self._means.merge(means)
@@ -112,6 +126,10 @@ class Meter:
         )
         self._start_window()
         return record
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:16]) + (", ..." if len(names) > 16 else "")
 
 
 def peak_memory() -> float:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 NAMES = ("cosine", "steps")
+STYLES = ("pyslowfast", "mmaction2")
 
 
 def learning_rate(
@@ -12,7 +13,7 @@ def learning_rate(
 ) -> float:
     """The learning rate of the step that begins at `epoch`, in double precision.
 
-    It changes with every step: `epoch` is `step / steps_per_epoch`.
+    `epoch` is `step / steps_per_epoch`.
 
     Args:
       schedule: a recipe's `schedule` section.
@@ -21,7 +22,10 @@ def learning_rate(
         where the warm-up ends.
         "steps": `base_lr * relative_lrs[i]` from epoch `steps[i]` on, the last one to the end.
         Either begins with a straight line from `warmup_start_lr` to the rate that holds at
-        `warmup_epochs`.
+        `warmup_epochs`, and changes with every step. That is the `style` "pyslowfast".
+        With "mmaction2" (MMCV's LrUpdaterHook by epochs) it changes from epoch to epoch, and within
+        the warm-up it is multiplied in every step by a factor that rises in a straight line from
+        warmup_start_lr / base_lr to 1.
       epoch: from 0; it may lie beyond `epochs`.
       epochs: of the whole run.
       hosts: machines that train together. With `scale_lr_by_hosts` all rates are for one.
@@ -31,6 +35,12 @@ def learning_rate(
     check_schedule(schedule, epochs)
     warmup = schedule["warmup_epochs"]
     factor = hosts if schedule["scale_lr_by_hosts"] else 1
+    if schedule["style"] == "mmaction2":
+        rate = _policy(schedule, math.floor(epoch), epochs, factor)
+        if epoch >= warmup:
+            return rate
+        begin = schedule["warmup_start_lr"] / schedule["base_lr"]
+        return rate * (begin + (1 - begin) * epoch / warmup)
     if epoch >= warmup:
         return _policy(schedule, epoch, epochs, factor)
     start = schedule["warmup_start_lr"] * factor
@@ -43,6 +53,10 @@ def check_schedule(schedule: Mapping[str, Any], epochs: float) -> None:
     name, steps, rates = schedule["name"], schedule["steps"], schedule["relative_lrs"]
     if name not in NAMES:
         raise ValueError(f"schedule.name is {name!r}, expected {' or '.join(NAMES)}")
+    if schedule["style"] not in STYLES:
+        raise ValueError(
+            f"schedule.style is {schedule['style']!r}, expected {' or '.join(STYLES)}"
+        )
     if epochs <= 0:
         raise ValueError(f"train.epochs is {epochs}, expected more than 0")
     warmup = schedule["warmup_epochs"]

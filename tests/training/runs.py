@@ -170,6 +170,7 @@ def schedule_of(case: dict[str, Any]) -> dict[str, Any]:
     solver = case["cfg"]["SOLVER"]
     return {
         "name": OUR_POLICY[solver["LR_POLICY"]],
+        "style": "pyslowfast",
         "base_lr": float(solver["BASE_LR"]),
         "end_lr": float(solver["COSINE_END_LR"]),
         "warmup_epochs": float(solver["WARMUP_EPOCHS"]),

@@ -35,6 +35,22 @@ def test_a_loss_that_is_no_number_is_told_with_its_circumstances():
         meter.flush()
 
 
+def test_a_loss_that_explodes_is_told_where_asked():
+    def run(losses, factor):
+        meter = Meter(1, total_steps=20, max_loss_rise=factor)
+        for step, loss in enumerate(losses):
+            meter.add(step, 0.1, {"loss": np.float32(loss)}, ["a.mp4"])
+        meter.flush()
+
+    calm = [2.0, 4.0, 2.0, 4.0, 3.0]
+    run([50.0, *calm, 8.9], 3.0)
+    run([*calm[:4], 100.0], 3.0)  # too early to tell
+    run([*calm, 100.0], 0.0)
+    message = r"loss of step 6 is 9.1, more than .*_rise=3 times the mean of the 5 before, 3 .*a.m"
+    with pytest.raises(FloatingPointError, match=message):
+        run([*calm, 9.1], 3.0)
+
+
 def test_training_stops_where_too_much_is_broken():
     meter = Meter(50, total_steps=10)
     meter.count_broken([(0, "a.mp4: no such file")] * 20, 0.1)  # too few to tell

@@ -1,6 +1,7 @@
 """Learning rates against those the original program prints, for its recipes and made-up ones."""
 
 import importlib
+import math
 
 import pytest
 
@@ -14,7 +15,8 @@ STEMS = {
 }
 POLICIES = {"cosine": "cosine", "steps_with_relative_lrs": "steps"}
 PLAIN = {
-    "name": "cosine", "base_lr": 0.1, "end_lr": 0.0, "warmup_epochs": 0.0, "warmup_start_lr": 0.01,
+    "name": "cosine", "style": "pyslowfast", "base_lr": 0.1, "end_lr": 0.0,
+    "warmup_epochs": 0.0, "warmup_start_lr": 0.01,
     "steps": (), "relative_lrs": (), "cosine_after_warmup": False, "scale_lr_by_hosts": False,
 }
 
@@ -46,6 +48,20 @@ def assert_rates(schedule, epochs, hosts, arrays, key):
     # Near the end of a cosine 1 + cos(x) cancels: one unit in its last place, not in the rate's.
     close = pytest.approx(arrays[f"{key}__lr"], rel=1e-14, abs=1e-16 * schedule["base_lr"] * hosts)
     assert ours == close
+
+
+def test_the_warm_up_of_mmaction2():
+    """Its slowfast_r50_4x16x1_256e: 34 epochs of warm-up from a tenth, rates by epochs."""
+    schedule = PLAIN | {"style": "mmaction2", "warmup_epochs": 34.0, "warmup_start_lr": 0.01}
+    steps = 100  # an epoch
+    for step, factor in ((0, 0.1), (50, 0.1 + 0.9 * 50 / 3400), (1750, 0.1 + 0.9 * 1750 / 3400),
+                         (3399, 0.1 + 0.9 * 3399 / 3400), (3400, 1.0), (12850, 1.0)):
+        regular = 0.05 * (1 + math.cos(math.pi * (step // steps) / 256))
+        assert learning_rate(schedule, step / steps, 256) == pytest.approx(regular * factor)
+    rates = {learning_rate(schedule, epoch, 256) for epoch in (200.0, 200.3, 200.99)}
+    assert len(rates) == 1
+    with pytest.raises(ValueError, match="schedule.style is 'caffe2', expected pyslowfast or mmac"):
+        learning_rate(schedule | {"style": "caffe2"}, 0.0, 256)
 
 
 @needs_parity
