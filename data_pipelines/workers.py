@@ -4,12 +4,12 @@ The processes are Grain's. They use no accelerator, leave Ctrl-C and SIGTERM to 
 started them, which may want to save first, and end with it, also where it is killed.
 """
 
+import gc
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
 from multiprocessing import connection, parent_process
 from typing import Any
 
@@ -38,17 +38,21 @@ def in_processes(
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # Grain asks for its own, which a library's user never parses
     options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=_depth(ahead))
-    with closing(iter(elements.mp_prefetch(options, _begin))) as stream:
-        try:
-            yield from stream
-        except RuntimeError as error:
-            if "terminated unexpectedly" not in str(error):
-                raise
-            raise RuntimeError(
-                f"a process that loads data died ({error}). Exit code -9 is most often the "
-                "system's answer to too little memory: load with fewer (config.train.workers), or "
-                "smaller batches; a training run goes on from its last checkpoint"
-            ) from error
+    stream = iter(elements.mp_prefetch(options, _begin))
+    try:
+        yield from stream
+    except RuntimeError as error:
+        if "terminated unexpectedly" not in str(error):
+            raise
+        raise RuntimeError(
+            f"a process that loads data died ({error}). Exit code -9 is most often the system's "
+            "answer to too little memory: load with fewer (config.train.workers), or smaller "
+            "batches; a training run goes on from its last checkpoint"
+        ) from error
+    finally:
+        stream.close()
+        del stream
+        gc.collect()  # its parts refer to each other and hold the last elements' shared memory
 
 
 def held_by_worker(ahead: int, threads: int) -> int:
