@@ -23,6 +23,22 @@ def frame_numbers(frames: np.ndarray) -> list[int]:
     return [round((float(frame.mean()) - 20) / 3) for frame in frames]
 
 
+@pytest.fixture
+def command(capsys):
+    """cli -> a call of it: (status, its lines on problems, the table and errors)."""
+
+    def caller(cli):
+        def call(*arguments):
+            status = cli([str(argument) for argument in arguments])
+            out, err = capsys.readouterr()
+            lines, _, table = f"\n{out}".partition("\n\n")
+            return status, lines.rstrip("\n").split("\n")[1:], table + err
+
+        return call
+
+    return caller
+
+
 @pytest.fixture(scope="session")
 def videos(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("videos")

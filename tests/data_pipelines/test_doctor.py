@@ -12,14 +12,8 @@ from data_pipelines.sources import read_frame_list, read_list
 
 
 @pytest.fixture
-def run(capsys):
-    def command(*arguments):
-        status = doctor.cli([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        lines, _, table = f"\n{out}".partition("\n\n")
-        return status, lines.rstrip("\n").split("\n")[1:], table + err
-
-    return command
+def run(command):
+    return command(doctor.cli)
 
 
 @pytest.fixture

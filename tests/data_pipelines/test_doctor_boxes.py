@@ -17,14 +17,8 @@ PREDICTED = "person_box_67091280_iou90/ava_detection_val_boxes_and_labels.csv"
 
 
 @pytest.fixture
-def run(capsys):
-    def command(*arguments):
-        status = doctor.cli([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        lines, _, table = f"\n{out}".partition("\n\n")
-        return status, lines.rstrip("\n").split("\n")[1:], table + err
-
-    return command
+def run(command):
+    return command(doctor.cli)
 
 
 @pytest.fixture

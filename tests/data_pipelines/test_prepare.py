@@ -33,15 +33,8 @@ ROWS = "{0},0902,0.1,0.2,0.5,0.9,12,1\n{0},0903,0.1,0.2,0.5,0.9,12,1\n"
 
 
 @pytest.fixture
-def run(capsys):
-    """The command: (status, its lines on problems, the table and errors)."""
-    def command(*arguments):
-        status = prepare.cli([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        lines, _, table = f"\n{out}".partition("\n\n")
-        return status, lines.rstrip("\n").split("\n")[1:], table + err
-
-    return command
+def run(command):
+    return command(prepare.cli)
 
 
 @pytest.fixture
