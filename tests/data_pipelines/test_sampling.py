@@ -1,6 +1,8 @@
 """Frame indices against what the original printed, for every recorded video and setting."""
 
 import json
+import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -203,3 +205,26 @@ def test_bad_numbers_are_refused():
         sampling.clip_start(100, 64, 10, 10)
     with pytest.raises(ValueError, match="crops is 4"):
         sampling.view_table(10, 4)
+
+
+@needs_parity
+def test_the_route_through_pyav(recorded):
+    """Its seek needs time stamps: a span of whole frames, truncated; within what that gives the
+    frames are chosen as ever. It decodes one frame beyond the end, if there is one."""
+    rows = 0
+    for video in recorded["pyav"]:
+        fps, stamps = float(Fraction(video["average_rate"])), video["all_pts"]
+        length = video["frames"]
+        ticks = video["duration"] / length
+        for num_frames, rate, clips, offset, clip, first, last, decoded, indices in video["rows"]:
+            span = max(1.0, math.ceil(rate * (num_frames - 1) / 30 * fps))
+            start = sampling.clip_start(length, span, clip, clips, bool(offset))
+            assert (int(start * ticks), int((start + span - 1) * ticks)) == (first, last)
+            within = [stamp for stamp in stamps if first <= stamp <= last]
+            beyond = [stamp for stamp in stamps if stamp > last][:1]
+            assert within + beyond == decoded
+            size = sampling.clip_size(num_frames, rate, fps)
+            found = sampling.linspace_indices(0, size - 1, num_frames, len(decoded))
+            assert found.tolist() == indices
+            rows += 1
+    assert rows > 300
