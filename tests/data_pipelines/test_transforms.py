@@ -141,3 +141,13 @@ def test_a_window_of_a_resize_is_the_slice_of_it():
             )
     with pytest.raises(ValueError, match=r"window \(0, 40, 30, 30\).* leaves 30x50"):
         transforms.resize(frames, 30, 50, window=(0, 40, 30, 30))
+
+
+@needs_parity
+def test_crops_of_frames_scaled_first(recorded, arrays):
+    for height, width, size, side, index in recorded["uniform_crop_with_scale_size"]["rows"]:
+        picture = random_frames("uc", (height, width, 3))[None]
+        scaled = transforms.resize_short_side(picture, side, dtype=np.float32)
+        found = transforms.uniform_crop(scaled, size, index)[0]
+        expected = arrays[f"uniform_crop_scaled_{height}_{width}_{index}"].transpose(1, 2, 0)
+        np.testing.assert_allclose(found, expected, atol=1e-3)
