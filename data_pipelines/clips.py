@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines import augment, colour, erasing, rand_augment
+from data_pipelines import augment, colour, erasing, rand_augment, ssl_colour
 from data_pipelines import frames as image_files
 from data_pipelines.augment import Geometry
 from data_pipelines.frames import FrameFiles, Pictures
@@ -90,6 +90,7 @@ def load_clip(
     thread_type: str = "NONE",
     jitter: tuple[int, int] = (256, 320),
     motion_shift: bool = False,
+    colours: Mapping[str, Any] | None = None,
     policy: rand_augment.Policy | None = None,
     erase: Mapping[str, Any] | None = None,
     mean: Sequence[float] = (0.45, 0.45, 0.45),
@@ -117,15 +118,16 @@ def load_clip(
         thread_type: see `read_clip`.
         jitter: see augment.draw.
         motion_shift: see augment.draw.
+        colours: keywords of ssl_colour.draw for the frames before all that follows.
         policy: of the RandAugment done to the frames before they are cropped.
         erase: keywords of erasing.draw for the clip after that; None erases nothing.
         mean, std: see erasing.apply.
         **training: more keywords of augment.draw: inverse_uniform, flip, jitter_scales_relative,
             jitter_aspect_relative.
 
-    With a policy, a motion shift or several clips or samples, the frames of a video file come with
-    a short side of jitter[0] at most before anything is done to them, as all frames do from the
-    original's decoder.
+    With colours, a policy, a motion shift or several clips or samples, the frames of a video file
+    come with a short side of jitter[0] at most before anything is done to them, as all frames do
+    from the original's decoder.
 
     Returns:
         clip: uint8 (T,crop,crop,3) RGB; label: int32 (), or for several labels float32
@@ -152,7 +154,9 @@ def load_clip(
         return np.concatenate([choose(info, draw) for draw in draws])
 
     several = num_clips * num_samples > 1
-    in_steps = rng is not None and (policy is not None or motion_shift or several)
+    in_steps = rng is not None and (
+        colours is not None or policy is not None or motion_shift or several
+    )
 
     def geometry(height: int, width: int) -> Geometry:
         if rng is None:
@@ -166,6 +170,8 @@ def load_clip(
 
     def vary(clip: np.ndarray) -> np.ndarray:
         """What is done to a clip at random, but for the crop that its frames came with."""
+        if colours is not None:
+            clip = ssl_colour.apply(clip, ssl_colour.draw(rng, **colours))
         if policy is not None:
             clip = rand_augment.apply(clip, rand_augment.draw(rng, policy, num_frames))
         if in_steps:

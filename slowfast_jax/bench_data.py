@@ -135,7 +135,9 @@ def _decoding_only(config: ConfigDict) -> ConfigDict:
         config.data.color_augmentation = False
         config.protocol.train_crop = SMALL
         for name, value in (("rand_augment", ""), ("motion_shift", False),
-                            ("erasing_probability", 0.0), ("num_samples", 1)):
+                            ("erasing_probability", 0.0), ("num_samples", 1), ("moco_v2", False),
+                            ("color_jitter", (0.0, 0.0, 0.0)), ("hue", 0.0),
+                            ("grey_probability", 0.0), ("difference_probability", 0.0)):
             if name in config.augment:
                 config.augment[name] = value
     return config

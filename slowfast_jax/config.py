@@ -62,6 +62,12 @@ AUGMENT = {
     "classification": {
         "rand_augment": "",  # a policy, as rand-m7-n4-mstd0.5-inc1
         "interpolation": "bicubic",  # of its geometric operations, or bilinear, random
+        # Colours as in self-supervised training, before that; see data_pipelines/ssl_colour.py.
+        "color_jitter": (0.0, 0.0, 0.0),  # of brightness, contrast and saturation
+        "hue": 0.0,
+        "grey_probability": 0.0,
+        "moco_v2": False,  # jitter not always, and a blur
+        "difference_probability": 0.0,  # of a clip of differences in time
         "motion_shift": False,  # the part of the frame that jitter_scales_relative takes moves
         "num_clips": 1,  # of a video, from anywhere in it; all of them are rows of the batch
         "num_samples": 1,  # times that each clip is augmented (repeated augmentation), likewise

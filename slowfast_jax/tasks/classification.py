@@ -72,6 +72,11 @@ def _augmentation(config: ConfigDict) -> dict[str, Any]:
         ("num_clips", "at least 1", augment.num_clips >= 1),
         ("num_samples", "at least 1", augment.num_samples >= 1),
         ("jitter_fps", "0 or more", augment.jitter_fps >= 0),
+        ("color_jitter", "three numbers of 0 or more",
+         len(augment.color_jitter) == 3 and min(augment.color_jitter) >= 0),
+        ("hue", "0..0.5", 0 <= augment.hue <= 0.5),
+        ("grey_probability", "0..1", 0 <= augment.grey_probability <= 1),
+        ("difference_probability", "0..1", 0 <= augment.difference_probability <= 1),
         ("erasing_probability", "0..1", 0 <= augment.erasing_probability <= 1),
         ("erasing_mode", " or ".join(erasing.MODES), augment.erasing_mode in erasing.MODES),
         ("erasing_count", "at least 1", augment.erasing_count >= 1),
@@ -80,7 +85,17 @@ def _augmentation(config: ConfigDict) -> dict[str, Any]:
     ):
         if not good:
             raise ConfigError(f"config.augment.{key} is {augment[key]}, expected {allowed}")
-    policy = erase = None
+    policy = erase = colours = None
+    if any(augment.color_jitter) or augment.moco_v2 or (
+        augment.hue or augment.grey_probability or augment.difference_probability
+    ):
+        colours = {
+            "jitter": augment.color_jitter,
+            "hue": augment.hue,
+            "grey": augment.grey_probability,
+            "moco_v2": augment.moco_v2,
+            "difference": augment.difference_probability,
+        }
     if augment.rand_augment:
         try:
             policy = rand_augment.parse(augment.rand_augment, augment.interpolation)
@@ -96,7 +111,8 @@ def _augmentation(config: ConfigDict) -> dict[str, Any]:
     return dict(
         num_clips=augment.num_clips, num_samples=augment.num_samples,
         jitter_fps=augment.jitter_fps, motion_shift=augment.motion_shift,
-        policy=policy, erase=erase, mean=config.protocol.mean, std=config.protocol.std,
+        colours=colours, policy=policy, erase=erase,
+        mean=config.protocol.mean, std=config.protocol.std,
     )
 
 

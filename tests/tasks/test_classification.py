@@ -47,13 +47,16 @@ def test_a_config_says_how_clips_are_augmented(videos):
     relative = {"jitter_scales_relative": (0.2, 0.9), "jitter_aspect_relative": (0.8, 1.2)}
     config = config_of(
         videos, "augment.rand_augment=rand-m9-n3-mstd0.5-inc1", "augment.interpolation=random",
-        "augment.motion_shift", "augment.erasing_probability=1.0", "augment.erasing_mode=rand",
-        "augment.erasing_count=2",
+        "augment.color_jitter=(0.4,0.4,0.2)", "augment.hue=0.1", "augment.grey_probability=0.5",
+        "augment.moco_v2", "augment.motion_shift", "augment.erasing_probability=1.0",
+        "augment.erasing_mode=rand", "augment.erasing_count=2",
         *(f"data.{name}={value}" for name, value in relative.items()),
     )
     expected = load_clip(
         find_samples(config, None, "train").samples[0], **SETTINGS, **relative, motion_shift=True,
-        rng=np.random.default_rng(7), policy=parse("rand-m9-n3-mstd0.5-inc1", "random"),
+        rng=np.random.default_rng(7),
+        colours={"jitter": (0.4, 0.4, 0.2), "hue": 0.1, "grey": 0.5, "moco_v2": True},
+        policy=parse("rand-m9-n3-mstd0.5-inc1", "random"),
         erase={"probability": 1.0, "mode": "rand", "count": 2, "splits": 2},
     )["clip"]
     np.testing.assert_array_equal(loaded(config, np.random.default_rng(7)), expected)
@@ -67,6 +70,8 @@ def test_a_recipe_that_augments_nothing_says_so():
     assert load_config(RECIPE).augment.to_dict() == {
         "num_clips": 1, "num_samples": 1, "jitter_fps": 0.0,
         "rand_augment": "", "interpolation": "bicubic", "motion_shift": False,
+        "color_jitter": (0.0, 0.0, 0.0), "hue": 0.0, "grey_probability": 0.0, "moco_v2": False,
+        "difference_probability": 0.0,
         "erasing_probability": 0.0, "erasing_mode": "pixel", "erasing_count": 1,
         "mixup_alpha": 0.0, "cutmix_alpha": 0.0, "mix_prob": 1.0, "switch_prob": 0.5,
         "label_smoothing": 0.0,
@@ -79,6 +84,7 @@ def test_a_recipe_that_augments_nothing_says_so():
     ("augment.erasing_probability=1.5", "augment.erasing_probability is 1.5, expected 0..1"),
     ("augment.erasing_mode=noise", "augment.erasing_mode is noise, expected pixel or rand or"),
     ("augment.num_samples=0", "augment.num_samples is 0, expected at least 1"),
+    ("augment.hue=0.7", "augment.hue is 0.7, expected 0..0.5"),
     ("augment.erasing_count=0", "augment.erasing_count is 0, expected at least 1"),
     ("augment.motion_shift", "expected False without config.data.jitter_scales_relative"),
 ])
