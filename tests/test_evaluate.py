@@ -51,7 +51,7 @@ def test_results_hold_everything_needed_to_compare(tiny, folder, tmp_path):
     assert results["metrics"]["top1_acc"] == pytest.approx(100 * accuracy)
 
 
-def test_a_failed_video_is_reported_and_not_counted(tiny, folder, tmp_path, caplog):
+def test_a_failed_video_is_reported_and_scored_as_missing(tiny, folder, tmp_path, caplog):
     (folder / "bad.mp4").write_text("no video")
     rows = "videos/000.mp4 0\nbad.mp4 1\nvideos/002.mp4 2\ngone.mp4 3\n"
     results = evaluate(tiny_config(folder, rows), tmp_path)
@@ -61,6 +61,9 @@ def test_a_failed_video_is_reported_and_not_counted(tiny, folder, tmp_path, capl
     assert results["failed"][1]["path"].endswith("gone.mp4")
     assert results["metrics"]["num_videos"] == 2
     assert results["fingerprint"]["videos_failed"] == 2
+    scored = results["metrics"]
+    assert scored["top5_acc"] == 100 and scored["top5_acc_of_all"] == 50
+    assert scored["top1_acc_of_all"] == scored["top1_acc"] / 2
 
 
 def test_no_video_at_all_is_an_error_after_the_report(tiny, folder, tmp_path):

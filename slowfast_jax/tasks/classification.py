@@ -166,6 +166,9 @@ def test(
 ) -> Tested:
     """Scores every video of config.data.test_list by the config's protocol, multi-view.
 
+    Metrics are of the videos that can be read, those that end in `_of_all` of the whole list, where
+    the others are failures.
+
     With `save_scores`, `workdir`/scores.npz gets scores (V, K), labels and paths of the V videos
     that could be decoded.
     """
@@ -185,6 +188,10 @@ def test(
     scores = np.stack([scored[i].scores for i in used]) if used else np.zeros((0, 1))
     labels = [samples[i].label for i in used]
     multi_label = config.data.multi_label
+    results = metrics(scores, labels, recognizer.class_names, multi_label) if used else {}
+    if used and len(used) < len(samples) and not multi_label:
+        for name in ("top1_acc", "top5_acc"):  # what could not be read counts as wrong
+            results[f"{name}_of_all"] = results[name] * len(used) / len(samples)
     if save_scores and used and workdir is not None:
         Path(workdir).mkdir(parents=True, exist_ok=True)
         np.savez(
@@ -195,7 +202,7 @@ def test(
         files=listing.files,
         ids=[sample.path for sample in samples],
         images=any(isinstance(sample.source, Pictures) for sample in samples),
-        metrics=metrics(scores, labels, recognizer.class_names, multi_label) if used else {},
+        metrics=results,
         rows=[
             {"video_id": i, "path": samples[i].path, "label": _as_json(samples[i].label)}
             | top_scores(scored[i].scores)
