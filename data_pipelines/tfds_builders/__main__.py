@@ -206,12 +206,15 @@ def _count(text: str) -> int:
 def cli(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the status."""
     args = _parser().parse_args(arguments)
+    before = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)  # TFDS warns of a config that is not its own
     try:
         return run(args)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    finally:
+        logging.set_verbosity(before)
 
 
 if __name__ == "__main__":
