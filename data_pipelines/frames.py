@@ -15,9 +15,11 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from data_pipelines.opening import check_size
 from data_pipelines.video import Transform, VideoError, VideoInfo, short_side_transform
 
 PathLike = str | os.PathLike
+MOST_PIXELS = 2**26  # a picture takes up to 14 bytes a pixel while it is read: 1 GB
 
 
 class Pictures(ABC):
@@ -86,10 +88,11 @@ def read_image(path: PathLike | BinaryIO) -> np.ndarray:
     """The picture in an image file: uint8 (H,W,3) RGB, as stored (EXIF orientation is ignored).
 
     Raises:
-        VideoError: the file is missing, no image, or broken.
+        VideoError: the file is missing, no image, broken or too large.
     """
     try:
         with Image.open(path) as image:
+            check_size(path, *image.size, most=MOST_PIXELS)
             return np.asarray(image.convert("RGB"))
     except FileNotFoundError:
         folder = os.path.dirname(path)
@@ -98,8 +101,9 @@ def read_image(path: PathLike | BinaryIO) -> np.ndarray:
         else:
             reason = "no such file"
         raise VideoError(path, reason) from None
-    # Pillow has no exception of its own for broken files.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except VideoError:
+        raise
+    except Exception as error:  # Pillow raises anything at all of broken files
         raise VideoError(path, f"cannot be read as an image ({error})") from error
 
 

@@ -13,6 +13,7 @@ import av
 import numpy as np
 
 from data_pipelines import video
+from data_pipelines.opening import check_size
 from data_pipelines.video import (
     Encoded,
     Transform,
@@ -28,6 +29,9 @@ from data_pipelines.video import (
 
 # Containers round time stamps, Matroska to milliseconds: two hundredths of a frame at 30 a second.
 ROUNDING = 0.05
+# Frames that an edit list leaves out. In a seek, FFmpeg takes time that grows with the square of
+# how many: a second for 100,000, and a damaged header may promise millions.
+MOST_HIDDEN = 10_000
 logger = logging.getLogger(__name__)
 
 
@@ -100,6 +104,8 @@ def _from_header(container, stream) -> VideoInfo | None:
         return None
     frames = max(round(duration * fps), 1)
     if stream.frames:  # counts also what an edit list leaves out
+        if stream.frames > frames + MOST_HIDDEN:
+            return None
         frames = min(frames, stream.frames)
     return VideoInfo(
         frames=frames, fps=fps, width=0, height=0, rotation=0, duration=duration,
@@ -155,6 +161,7 @@ def _collect(
     def keep(frame: av.VideoFrame) -> None:
         nonlocal pictures, size, orientation, kept, damaged, last
         if last is None:
+            check_size(path, frame.width, frame.height)
             orientation = orientation_of(frame)
             size = frame.height, frame.width
         if last is None or last[0] is not frame:

@@ -6,43 +6,17 @@ conversion, turned upright where the file says how the camera was held.
 """
 
 import gc
-import io
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
 
 import av
 import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 
+from data_pipelines.opening import MOST_PIXELS, Encoded, VideoError, check_size, open_video
 from data_pipelines.transforms import resize_short_side
 
-PathLike = str | os.PathLike
-
-
-@runtime_checkable
-class Stored(Protocol):
-    """An encoded video that is no file of its own; `str` tells where it is."""
-
-    def read(self) -> bytes:
-        """The content of the file that it would be; VideoError where that cannot be had."""
-
-
-Encoded = PathLike | Stored
 Transform = Callable[[np.ndarray], np.ndarray]  # of one picture (H,W,3)
-
-
-class VideoError(Exception):
-    """A video of which no frame can be had: `path`, and `reason` with what to do about it."""
-
-    def __init__(self, path: Encoded, reason: str):
-        super().__init__(str(path), reason)
-        self.path, self.reason = str(path), reason
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -64,54 +38,6 @@ class VideoInfo:
     duration: float
     codec: str
     warning: str = ""
-
-
-@contextmanager
-def open_video(path: Encoded, thread_type: str) -> Iterator[tuple]:
-    """Opens `path` and yields (container, its first video stream)."""
-    try:
-        container = _open(path)
-    except (av.error.FFmpegError, OSError) as error:
-        raise VideoError(
-            path,
-            f"cannot be opened ({error.strerror or error}); it is not a video or is cut off: "
-            "download it again, or see what `ffprobe` says",
-        ) from error
-    with container:
-        kinds = {s.index: "cover" if _is_cover(s) else s.type for s in container.streams}
-        stream = next((s for s in container.streams if kinds[s.index] == "video"), None)
-        if stream is None:
-            found = ", ".join(sorted(set(kinds.values()))) or "nothing"
-            raise VideoError(
-                path, f"no video stream (found: {found}); expected a video, leave this file out"
-            )
-        if stream.codec_context is None:
-            raise VideoError(
-                path, "this PyAV has no decoder for its codec; re-encode it, for example to H.264"
-            )
-        stream.thread_type = thread_type
-        yield container, stream
-
-
-def _open(path: Encoded) -> av.container.InputContainer:
-    if isinstance(path, Stored):
-        content = path.read()
-        if not content:
-            raise VideoError(path, "is empty; write it again")
-        # FFmpeg takes it in one piece: each further one would wait for Python's lock.
-        return av.open(io.BytesIO(content), buffer_size=len(content))
-    if not os.path.exists(path):
-        raise VideoError(path, "no such file; check the path, in a list also its path_prefix")
-    if os.path.isdir(path):
-        raise VideoError(path, "is a folder; expected a video file")
-    if os.path.getsize(path) == 0:
-        raise VideoError(path, "the file is empty; copy or download it again")
-    return av.open(os.fspath(path))
-
-
-def _is_cover(stream: av.stream.Stream) -> bool:
-    """Whether it is the cover of a song, which is stored as a video of one picture."""
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
 def _packets(container, stream, problems: list[str], whole: bool = True) -> Iterator[av.Packet]:
@@ -279,7 +205,8 @@ def short_side_transform(size: int) -> Transform:
 def _nothing_decodes(stream: av.VideoStream, packets: int) -> str:
     return (
         f"no frame can be decoded (codec {stream.codec_context.name}, {packets} packets); the "
-        "file is damaged: download it again, or leave it out"
+        f"file is damaged, or its picture larger than {MOST_PIXELS / 1e6:.0f} million pixels: "
+        "download it again, or leave it out"
     )
 
 
@@ -300,6 +227,7 @@ def _decode(
     with open_video(path, thread_type) as (container, stream):
         for frame in decoded_frames(container, stream, problems):
             if orientation is None:
+                check_size(path, frame.width, frame.height)
                 orientation = orientation_of(frame)
             if kept < len(wanted) and count == wanted[kept]:
                 picture = upright_picture(frame, orientation, transform)

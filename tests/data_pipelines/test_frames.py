@@ -140,3 +140,22 @@ def test_frames_of_two_sizes_are_refused(files, folder):
         select_frames(files, lambda info: [0, 8])
     assert "changes from 40x30 to 40x20 at" in error.value.reason
     assert "img_00009.png" in error.value.reason
+
+
+@pytest.mark.parametrize("size", [(8200, 8200), (51, 1)])
+def test_pictures_that_are_too_large_or_a_line_are_refused(files, folder, size):
+    Image.new("1", size).save(folder / "img_00001.png")
+    with broken(files) as error:
+        select_frames(files, lambda info: [0])
+    told = f"img_00001.png: the picture is {size[0]}x{size[1]}; expected at most 67 million pixels"
+    assert told in error.value.reason
+
+
+def test_whatever_pillow_raises_is_told_of_the_file(files, monkeypatch):
+    def fail(path):
+        raise RuntimeError("no planes")
+
+    monkeypatch.setattr(Image, "open", fail)
+    with broken(files) as error:
+        select_frames(files, lambda info: [0])
+    assert "cannot be read as an image (no planes)" in error.value.reason

@@ -9,7 +9,7 @@ import pytest
 from data_pipelines import seeking, video
 from data_pipelines.mini import write_video
 from data_pipelines.video import VideoError
-from tests.data_pipelines.conftest import frame_numbers, turned_picture
+from tests.data_pipelines.conftest import frame_numbers, numbered_frames, turned_picture
 from tests.shared import REAL, needs_real
 
 X264_B = {"bf": "3", "g": "24", "preset": "fast", "threads": "1"}
@@ -224,6 +224,21 @@ def test_a_picture_that_changes_its_size(tmp_path):
                         target.mux(packet)
     with pytest.raises(VideoError, match="changes from 64x48 to 64x64 at frame 10; re-encode"):
         read(path, np.arange(15))
+
+
+def test_a_header_that_promises_more_frames_than_it_shows(tmp_path, monkeypatch):
+    path = tmp_path / "promises.mp4"
+    write_video(path, numbered_frames(20), options={"bf": "0", "threads": "1"})
+    content = bytearray(path.read_bytes())
+    # All frames of one size; many in the first chunk; each as long as before.
+    for box, offset, numbers in ((b"stsz", 8, (30, 200_000)), (b"stsc", 16, (200_000,)),
+                                 (b"stts", 12, (200_000,))):
+        at = content.index(box) + offset
+        content[at : at + 4 * len(numbers)] = b"".join(n.to_bytes(4, "big") for n in numbers)
+    path.write_bytes(content)
+    monkeypatch.setattr(seeking, "_read", None)  # a seek would take seconds
+    with pytest.raises(VideoError, match="no frame can be decoded"):
+        read(path, np.arange(5))
 
 
 @needs_real

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -11,9 +12,11 @@ import numpy as np
 import pytest
 
 from data_pipelines.mini import write_video
+from data_pipelines.playback import still
 from data_pipelines.transforms import resize_short_side
 from data_pipelines.video import VideoError, probe, read_frames, select_frames
-from tests.data_pipelines.conftest import frame_numbers, turned_picture
+from tests.data_pipelines.conftest import frame_numbers, numbered_frames, turned_picture
+from tests.data_pipelines.mutations import h264_parameters
 from tests.shared import REAL, ROOT, needs_real
 
 
@@ -149,6 +152,55 @@ def test_picture_that_changes_its_size(tmp_path):
     path.write_bytes(b"".join(parts))
     with pytest.raises(VideoError, match="changes from 64x48 to 64x64 at frame 4; re-encode"):
         read_frames(path, range(8))
+
+
+def test_a_header_that_wants_a_huge_picture(videos, tmp_path):
+    content = bytearray(videos["packets"].read_bytes())
+    parameters = h264_parameters(16384, 16384)
+    at = content.index(b"\x67\x42")
+    content[at : at + len(parameters)] = parameters
+    (tmp_path / "huge.mp4").write_bytes(content)
+    with pytest.raises(VideoError, match="no frame .* picture larger than 36 million pixels"):
+        probe(tmp_path / "huge.mp4")
+
+
+def test_a_picture_that_is_a_line(tmp_path):
+    # Its short side at 256 pixels, a frame would take 10 MB and more.
+    path = tmp_path / "line.mkv"
+    write_video(path, [np.zeros((16, 816, 3), np.uint8)], codec="ffv1")
+    for read in (probe, lambda path: read_frames(path, [0]), lambda path: still(path, 0)):
+        with pytest.raises(VideoError, match="the picture is 816x16; .* at most 50 times"):
+            read(path)
+
+
+def test_a_stream_that_wants_more_than_its_header(tmp_path):
+    path = tmp_path / "video.webm"
+    options = {"deadline": "realtime", "cpu-used": "8"}
+    write_video(path, numbered_frames(5), codec="libvpx", options=options)
+    size = (16383).to_bytes(2, "little") * 2
+    path.write_bytes(re.sub(rb"(\x9d\x01\x2a)....", rb"\g<1>" + size, path.read_bytes()))
+    for read in (probe, lambda path: read_frames(path, [0]), lambda path: still(path, 0)):
+        with pytest.raises(VideoError, match="no frame can be decoded"):
+            read(path)
+
+
+def test_tags_in_another_encoding_do_no_harm(tmp_path):
+    path = tmp_path / "video.mp4"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "Cafes"
+        stream = container.add_stream("mpeg4", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(numbered_frames(1)[0], format="rgb24")
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    path.write_bytes(path.read_bytes().replace(b"Cafes", "Cafés".encode("latin1")))
+    assert probe(path).frames == 1
+
+
+def test_a_list_of_other_files_is_no_video(videos):
+    path = videos["numbered"].with_name("list.mp4")
+    path.write_text("ffconcat version 1.0\nfile numbered.mp4\n")
+    with pytest.raises(VideoError, match="cannot be opened"):
+        probe(path)
 
 
 def test_choosing_nothing_counts(videos):
