@@ -1,16 +1,19 @@
 """Reading frames from whole, odd and broken files."""
 
+import itertools
 import json
 import pickle
 import re
 import subprocess
 import sys
 import tracemalloc
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 
+from data_pipelines import video
 from data_pipelines.mini import write_video
 from data_pipelines.playback import still
 from data_pipelines.transforms import resize_short_side
@@ -279,3 +282,19 @@ def test_real_frames_are_those_of_a_plain_decode():
     assert info.frames == len(expected) == 131
     np.testing.assert_array_equal(frames, expected)
 
+
+
+def test_a_stream_that_turns_up_on_the_way_ends_the_reading(videos):
+    """PyAV raises IndexError for it, as in a damaged MPEG-TS."""
+
+    def demux(stream):
+        yield from itertools.islice(whole(stream), 25)
+        raise IndexError("list index out of range")
+
+    problems = []
+    with video.open_video(videos["numbered"], "NONE") as (container, stream):
+        whole = container.demux
+        broken = SimpleNamespace(demux=demux)
+        frames = list(video.decoded_frames(broken, stream, problems))
+    assert len(frames) == 25
+    assert problems[0] == "reading stops after 25 packets (another stream begins)"
