@@ -22,7 +22,6 @@ from data_pipelines.video import (
     decoded_frames,
     open_video,
     orientation_of,
-    release_frames,
     upright_picture,
 )
 from data_pipelines.views import Video
@@ -119,7 +118,6 @@ def _video_pictures(
                         path, "the picture changes its size; re-encode it to one size"
                     )
                 yield augment.apply(picture[None], geometry)[0]
-        release_frames()
         if geometry is None:
             raise VideoError(path, "no frame can be decoded; download it again, or leave it out")
 
