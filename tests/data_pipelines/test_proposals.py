@@ -135,20 +135,20 @@ def test_sizes_that_do_not_fit_the_file(tmp_path):
 
 
 def test_types_that_lie(tmp_path):
-    """NumPy would take the bytes for addresses of objects, and the process would end."""
-    dtype = np.dtype("O")
-    state = (3, "|", None, None, None, -1, -1, 0)  # without the mark of objects
+    """NumPy would take bytes for addresses of objects, and the process would end."""
+    fields = {"a": (np.dtype("O"), 0)}
+    state = (3, "|", None, ("a",), fields, 8, 1, 61)  # without the mark that objects are stored
 
     class Lie:
         def __reduce__(self):
-            return np.dtype, ("O8", False, True), state
+            return np.dtype, ("V8", False, True), state
 
     class Array:
         def __reduce__(self):
             return (np.empty(0).__reduce__()[0], (np.ndarray, (0,), b"b"),
-                    (1, (1, 5), Lie(), False, b"\1" * 5 * dtype.itemsize))
+                    (1, (1, 5), Lie(), False, b"\1" * 40))
 
-    with pytest.raises(ValueError, match=f"boxes.pkl:{KEY}: is of object; expected an array"):
+    with pytest.raises(ValueError, match=rf"boxes.pkl:{KEY}: is of \|V8; expected an array"):
         ava.read_boxes(predicted=[write(tmp_path, {KEY: Array()})])
 
 
