@@ -8,6 +8,7 @@ begin at second 900.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from data_pipelines.keyframes import (
 )
 from data_pipelines.labels import pbtxt_items
 from data_pipelines.proposals import SUFFIX, read_proposals
+from data_pipelines.texts import read_text, shown
 
 __all__ = [
     "Keyframe", "Source", "find_sources", "keyframes", "read_boxes", "read_exclusions",
@@ -154,13 +156,12 @@ def read_label_map(path: PathLike) -> dict[int, str]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such label map; check data.label_map")
-    items = pbtxt_items(path, path.read_text(encoding="utf-8-sig"))
+    items = pbtxt_items(path, read_text(path, "a label map"))
     names = dict(items)
     if not names:
         raise ValueError(f"{path}: no items in it; expected item {{ name: \"sit\" id: 11 }}")
     if len(names) < len(items):
-        numbers = [number for number, _ in items]
-        twice = next(number for number in numbers if numbers.count(number) > 1)
+        ((twice, _),) = Counter(number for number, _ in items).most_common(1)
         raise ValueError(f"{path}: the id {twice} is there twice; each action has its own")
     return names
 
@@ -256,9 +257,9 @@ def _label(path: PathLike, line: int, text: str, num_classes: int) -> int | None
     """A class from 0 on, None for no action (empty, or -1)."""
     if text in ("", "-1"):
         return None
-    if not text.isdecimal() or not 1 <= int(text) <= num_classes:
+    if not (text.isdecimal() and len(text) < 10 and 1 <= int(text) <= num_classes):
         raise ValueError(
-            f"{path}:{line}: action is {text!r}; expected one of 1..{num_classes}, or nothing "
+            f"{path}:{line}: action is {shown(text)}; expected one of 1..{num_classes}, or nothing "
             "(the number of classes is model.num_classes)"
         )
     return int(text) - 1

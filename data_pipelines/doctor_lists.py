@@ -3,14 +3,13 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from data_pipelines import sources
 from data_pipelines.findings import Checked, Facts, Findings, some
-from data_pipelines.frame_lists import add_frames, read_classes, read_runs
-from data_pipelines.frames import FrameFiles
+from data_pipelines.frame_lists import collect_frames, read_classes, read_runs
 from data_pipelines.inspection import inspect
 from data_pipelines.keyframes import PathLike
 from data_pipelines.progress import in_threads
@@ -87,7 +86,6 @@ def check_frame_list(
     Where one frame is wrong the whole video is: clips are sampled from all of it.
     """
     bad_rows, bad_videos = set(), set()
-    files: dict[str, FrameFiles] = {}
     places: dict[str, str] = {}
     labels: dict[str, set[int]] = {}
     known: dict[str, tuple[int, ...]] = {}
@@ -96,27 +94,31 @@ def check_frame_list(
     def wrong(error: ValueError) -> None:
         bad_rows.add(findings.tell_row(error))
 
-    for video, rows in read_runs(Path(path), wrong):
-        total += len(rows)
-        paths = [frame for _, frame, _ in rows]
-        where = places.setdefault(video, f"{path}:{rows[0][0]}")
-        if twice := [frame for frame, count in Counter(paths).items() if count > 1]:
-            findings.tell(where, "duplicate", (
-                f"{video} has {some(twice, 3)} more than once; leave it out, or list its frames "
-                "again"
-            ))
-            bad_videos.add(video)
-        add_frames(files, video, paths, path_prefix)
-        of_video = labels.setdefault(video, set())
-        for number, _, text in rows:
-            if text not in known:
-                try:
-                    known[text] = read_classes(f"{path}:{number}", text, num_classes)
-                except ValueError as error:
-                    findings.tell_row(error)
-                    bad_videos.add(video)
-                    continue
-            of_video.update(known[text])
+    def runs() -> Iterator[tuple[str, list[str]]]:
+        nonlocal total
+        for video, rows in read_runs(Path(path), wrong):
+            total += len(rows)
+            paths = [frame for _, frame, _ in rows]
+            where = places.setdefault(video, f"{path}:{rows[0][0]}")
+            if twice := [frame for frame, count in Counter(paths).items() if count > 1]:
+                findings.tell(where, "duplicate", (
+                    f"{video} has {some(twice, 3)} more than once; leave it out, or list its "
+                    "frames again"
+                ))
+                bad_videos.add(video)
+            of_video = labels.setdefault(video, set())
+            for number, _, text in rows:
+                if text not in known:
+                    try:
+                        known[text] = read_classes(f"{path}:{number}", text, num_classes)
+                    except ValueError as error:
+                        findings.tell_row(error)
+                        bad_videos.add(video)
+                        continue
+                of_video.update(known[text])
+            yield video, paths
+
+    files = collect_frames(runs(), path_prefix)
     inspections = in_threads(partial(inspect, clip_frames=clip), list(files.values()), "decoding")
     for video, inspection in zip(files, inspections, strict=True):
         if not findings.tell_video(places[video], video, inspection):

@@ -7,15 +7,15 @@ Such a list has millions of rows. It is read in one pass, about a million rows a
 path for each video (see frames.FrameFiles).
 """
 
-import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from data_pipelines.frames import FrameFiles, frame_files
 from data_pipelines.keyframes import Wrong, refuse
-from data_pipelines.labels import class_names
+from data_pipelines.labels import MOST_CLASSES, class_names
 from data_pipelines.sources import Sample
+from data_pipelines.texts import parse_json, read_text, short_lines, shown
 
 PathLike = str | os.PathLike
 HEADER = "original_vido_id video_id frame_id path labels"
@@ -42,19 +42,22 @@ def read_charades(
         FileNotFoundError: there is no such list.
         ValueError: a row that cannot be read, with its line number, or no row at all.
     """
-    files: dict[str, FrameFiles] = {}
     labels: dict[str, set[int]] = {}
     of_frames: dict[str, list[tuple[int, ...]]] = {}
     known: dict[str, tuple[int, ...]] = {}  # text of the last column -> its classes
-    for video, rows in read_runs(Path(path)):
-        add_frames(files, video, [frame for _, frame, _ in rows], path_prefix)
-        of_video = labels.setdefault(video, set())
-        for number, _, text in rows:
-            if text not in known:
-                known[text] = read_classes(f"{path}:{number}", text, num_classes)
-            of_video.update(known[text])
-        if per_frame:
-            of_frames.setdefault(video, []).extend(known[text] for _, _, text in rows)
+
+    def runs() -> Iterator[tuple[str, list[str]]]:
+        for video, rows in read_runs(Path(path)):
+            of_video = labels.setdefault(video, set())
+            for number, _, text in rows:
+                if text not in known:
+                    known[text] = read_classes(f"{path}:{number}", text, num_classes)
+                of_video.update(known[text])
+            if per_frame:
+                of_frames.setdefault(video, []).extend(known[text] for _, _, text in rows)
+            yield video, [frame for _, frame, _ in rows]
+
+    files = collect_frames(runs(), path_prefix)
     return [
         Sample(
             video, tuple(sorted(labels[video])), frames,
@@ -88,9 +91,8 @@ def read_ssv2(
     """
     path, labels = Path(path), Path(labels)
     by_video = _read_classes(class_list, labels)
-    files: dict[str, FrameFiles] = {}
-    for video, rows in read_runs(path):
-        add_frames(files, video, [frame for _, frame, _ in rows], path_prefix)
+    runs = ((video, [frame for _, frame, _ in rows]) for video, rows in read_runs(path))
+    files = collect_frames(runs, path_prefix)
     for missing, there, absent in (
         (files.keys() - by_video.keys(), path, labels),
         (by_video.keys() - files.keys(), labels, path),
@@ -131,35 +133,45 @@ def _read_templates(
     path: Path, class_list: Path, classes: dict[str, int]
 ) -> Iterator[tuple[str, int]]:
     """(video, class) of each entry of a label file."""
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}:{error.lineno}: not JSON ({error.msg})") from error
+    entries = parse_json(path, read_text(path, "a list of videos in JSON"))
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{path}: expected a list of {{'id': ..., 'template': ...}}")
     for number, entry in enumerate(entries, 1):
         where = f"{path}, entry {number}"
         if not isinstance(entry, dict) or not {"id", "template"} <= entry.keys():
             raise ValueError(
-                f"{where}: found {entry}; expected the keys id and template (the labels of the "
-                "test set are not public: evaluate on the validation set)"
+                f"{where}: found {shown(entry)}; expected the keys id and template (the labels "
+                "of the test set are not public: evaluate on the validation set)"
             )
-        name = entry["template"].replace("[", "").replace("]", "")
+        video, name = entry["id"], entry["template"]
+        if not isinstance(video, str | int) or not isinstance(name, str):
+            raise ValueError(
+                f"{where}: id {shown(video)} and template {shown(name)}; expected texts"
+            )
+        name = name.replace("[", "").replace("]", "")
         if name not in classes:
-            raise ValueError(f"{where}: template {name!r} is not in the class list {class_list}")
-        yield str(entry["id"]), classes[name]
+            raise ValueError(
+                f"{where}: template {shown(name)} is not in the class list {class_list}"
+            )
+        yield str(video), classes[name]
 
 
-def add_frames(
-    files: dict[str, FrameFiles], video: str, paths: list[str], path_prefix: PathLike
-) -> None:
-    """Puts frames behind those that the video has already."""
-    if video in files:  # its rows do not all follow each other
-        paths = [os.path.join(path_prefix, path) for path in paths]
+def collect_frames(
+    runs: Iterable[tuple[str, list[str]]], path_prefix: PathLike
+) -> dict[str, FrameFiles]:
+    """The frames of each video, from (video, paths) of rows that follow each other."""
+    files: dict[str, FrameFiles] = {}
+    later: dict[str, list[str]] = {}  # of videos whose rows do not all follow each other
+    for video, paths in runs:
+        if video not in files:
+            files[video] = frame_files(video, paths, path_prefix)
+        else:
+            later.setdefault(video, []).extend(paths)
+    for video, paths in later.items():
         before = [files[video].path(index) for index in range(files[video].count)]
+        paths = [os.path.join(path_prefix, path) for path in paths]
         files[video] = frame_files(video, before + paths)
-    else:
-        files[video] = frame_files(video, paths, path_prefix)
+    return files
 
 
 def read_runs(
@@ -177,8 +189,9 @@ def read_runs(
     video, rows = "", []
     try:
         with path.open(encoding="utf-8-sig") as file:
-            _check_header(path, file.readline())
-            for number, line in enumerate(file, 2):
+            lines = short_lines(path, file)
+            _check_header(path, next(lines, ""))
+            for number, line in enumerate(lines, 2):
                 row = line.split()
                 if not row:
                     continue
@@ -218,7 +231,7 @@ def read_classes(where: str, text: str, num_classes: int | None) -> tuple[int, .
             f"{where}: labels {text}; expected class numbers, as \"92,147\" or \"\""
         ) from None
     for number in numbers:
-        if number < 0 or (num_classes is not None and number >= num_classes):
-            known = "0 on" if num_classes is None else f"0..{num_classes - 1}"
+        if not 0 <= number < (num_classes or MOST_CLASSES):
+            known = f"0..{(num_classes or MOST_CLASSES) - 1}"
             raise ValueError(f"{where}: label {number}; expected a class within {known}")
     return numbers

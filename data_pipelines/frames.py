@@ -72,7 +72,7 @@ def literal(text: PathLike) -> str:
 
 def frame_files(name: str, paths: Sequence[str], path_prefix: PathLike = "") -> FrameFiles:
     """The files `paths` as frames of a video, `path_prefix` before each that is not absolute."""
-    match = re.fullmatch(r"(.*?)(\d+)(\D*)", paths[0], re.DOTALL)
+    match = re.fullmatch(r"(.*?)(\d{1,18})(\D*)", paths[0], re.DOTALL)
     if match:
         before, number, after = match.groups()
         template = f"{literal(before)}{{:0{len(number)}d}}{literal(after)}"

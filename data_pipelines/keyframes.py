@@ -16,6 +16,7 @@ import numpy as np
 
 from data_pipelines.frames import FrameFiles, frame_files
 from data_pipelines.records import Absent, Record
+from data_pipelines.texts import short_lines, shown
 
 PathLike = str | os.PathLike
 Source = str | FrameFiles | Record | Absent
@@ -26,6 +27,7 @@ ANNOTATED_OVERHANG = 0.01
 PREDICTED_OVERHANG = 0.25
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".MP4", ".MOV", ".AVI")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+LARGEST = 1e12  # of a number in a table: a time, a corner, a person
 logger = logging.getLogger(__name__)
 
 
@@ -97,7 +99,7 @@ def read_rows(path: PathLike) -> Iterator[tuple[int, list[str]]]:
             "config.data"
         )
     with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
+        reader = csv.reader(short_lines(path, file))
         try:
             for columns in reader:
                 if any(columns):
@@ -112,8 +114,8 @@ def read_number(path: PathLike, line: int | str, name: str, text: str) -> float:
         number = float(text)
     except ValueError:
         number = np.nan
-    if not np.isfinite(number):
-        raise ValueError(f"{path}:{line}: {name} is {text!r}; expected a number")
+    if not abs(number) < LARGEST:
+        raise ValueError(f"{path}:{line}: {name} is {shown(text)}; expected a number")
     return number
 
 

@@ -1,11 +1,13 @@
 """Names of classes: the sets that ship with the package, and files in the formats people have."""
 
-import json
 import os
 import re
 from pathlib import Path
 
+from data_pipelines.texts import parse_json, read_text, shown
+
 _FOLDER = Path(__file__).with_name("labels")
+MOST_CLASSES = 100_000  # a larger number is no class
 
 
 def shipped_sets() -> list[str]:
@@ -41,7 +43,7 @@ def class_names(name_or_path: str | os.PathLike, *, count: int | None = None) ->
             f"class names {str(name_or_path)!r}: neither a file nor a set that ships with the "
             f"package ({', '.join(shipped_sets())})"
         )
-    text = path.read_text(encoding="utf-8-sig")
+    text = read_text(path, "names of classes")
     if path.suffix == ".json":
         names = _from_json(path, text)
     elif path.suffix == ".pbtxt":
@@ -63,7 +65,7 @@ def _from_text(path: Path, text: str) -> list[str]:
         )
     numbered = [re.fullmatch(r"(\d+): *(.+)", name) for name in names]
     if all(numbered):
-        return _from_ids(path, [(int(m[1]), m[2]) for m in numbered], first=1, fill=True)
+        return _from_ids(path, [(_id(path, m[1]), m[2]) for m in numbered], first=1, fill=True)
     charades = [re.fullmatch(r"c(\d{3}) +(.+)", name) for name in names]
     if all(charades):
         return _from_ids(path, [(int(m[1]), m[2]) for m in charades], first=0, fill=False)
@@ -72,10 +74,7 @@ def _from_text(path: Path, text: str) -> list[str]:
 
 
 def _from_json(path: Path, text: str) -> list[str]:
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}:{error.lineno}: not JSON ({error.msg})") from error
+    content = parse_json(path, text)
     if isinstance(content, list) and all(isinstance(name, str) for name in content):
         _refuse_repeated(path, content, "name")
         return content
@@ -83,22 +82,32 @@ def _from_json(path: Path, text: str) -> list[str]:
         type(i) is int or isinstance(i, str) and i.isdecimal() for i in content.values()
     ):
         raise ValueError(f"{path}: expected {{name: id, ...}} or [name, ...]")
-    items = [(int(number), name.strip('"')) for name, number in content.items()]
+    items = [(_id(path, number), name.strip('"')) for name, number in content.items()]
     return _from_ids(path, items, first=0, fill=False)
 
 
 def pbtxt_items(path: Path, text: str) -> list[tuple[int, str]]:
     """(id, name) of each `item { name: "..." id: ... }` (also `label { ... label_id: ... }`)."""
     items = []
-    for block in re.findall(r"\{(.*?)\}", text, re.DOTALL):
-        name = re.search(r'\bname:\s*"((?:[^"\\]|\\.)*)"', block)
+    for part in text.split("}")[:-1]:
+        _, brace, block = part.partition("{")
+        if not brace:
+            continue
+        name = re.search(r'\bname:\s*"([^"\\]*(?:\\.[^"\\]*)*)"', block)
         number = re.search(r"\b(?:label_)?id:\s*(\d+)", block)
         if not name or not number:
             raise ValueError(
-                f"{path}: found {{{' '.join(block.split())}}}; expected a name and an id"
+                f"{path}: found {shown(' '.join(block.split()))}; expected a name and an id"
             )
-        items.append((int(number[1]), re.sub(r"\\(.)", r"\1", name[1])))
+        items.append((_id(path, number[1]), re.sub(r"\\(.)", r"\1", name[1])))
     return items
+
+
+def _id(path: Path, number: int | str) -> int:
+    """An id from what a file holds in its place."""
+    if len(str(number)) <= 9 and int(number) < MOST_CLASSES:
+        return int(number)
+    raise ValueError(f"{path}: id {shown(number)}; expected a number below {MOST_CLASSES}")
 
 
 def _from_ids(path: Path, items: list[tuple[int, str]], *, first: int, fill: bool) -> list[str]:
@@ -123,5 +132,7 @@ def _refuse_repeated(path: Path, values: list, what: str) -> None:
     seen = set()
     for value in values:
         if value in seen:
-            raise ValueError(f"{path}: the {what} {value!r} is there twice; each class has its own")
+            raise ValueError(
+                f"{path}: the {what} {shown(value)} is there twice; each class has its own"
+            )
         seen.add(value)

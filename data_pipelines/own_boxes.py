@@ -30,6 +30,8 @@ from data_pipelines.keyframes import (
     read_rows,
     refuse,
 )
+from data_pipelines.labels import MOST_CLASSES
+from data_pipelines.texts import shown
 
 CORNERS = ("x1", "y1", "x2", "y2")
 REQUIRED = ("video", "time", *CORNERS, "action")
@@ -130,8 +132,14 @@ def find_actions(paths: Sequence[PathLike], wrong: Wrong = refuse) -> list[str]:
     if not texts:
         files = ", ".join(map(str, paths)) or "no table"
         raise ValueError(f"{files}: no actions; give class_names, or tables that have some")
-    if all(text.isdecimal() and int(text) > 0 for text in texts):
-        return [f"action {number}" for number in range(1, max(map(int, texts)) + 1)]
+    if all(text.isdecimal() and len(text) < 10 and int(text) > 0 for text in texts):
+        largest = max(map(int, texts))
+        if largest > MOST_CLASSES:
+            raise ValueError(
+                f"{', '.join(map(str, paths))}: action {largest}; expected names, or numbers from "
+                f"1 to {MOST_CLASSES} at most"
+            )
+        return [f"action {number}" for number in range(1, largest + 1)]
     return sorted(texts)
 
 
@@ -230,10 +238,11 @@ def _label(path: PathLike, line: int, text: str, classes: dict[str, int]) -> int
         return None
     if text in classes:
         return classes[text]
-    if text.isdecimal() and 1 <= int(text) <= len(classes):
+    if text.isdecimal() and len(text) < 10 and 1 <= int(text) <= len(classes):
         return int(text) - 1
-    close = difflib.get_close_matches(text, classes, n=1)
+    # Comparing takes the product of the lengths.
+    close = difflib.get_close_matches(text, classes, n=1) if len(text) < 100 else []
     raise ValueError(
-        f"{path}:{line}: action is {text!r}; expected one of {len(classes)} classes by name or "
-        f"number from 1" + (f", perhaps {close[0]!r}" if close else "")
+        f"{path}:{line}: action is {shown(text)}; expected one of {len(classes)} classes by name "
+        "or number from 1" + (f", perhaps {close[0]!r}" if close else "")
     )

@@ -12,7 +12,10 @@ write the one as the other; the table's rows are `video,second,x1,y1,x2,y2,,scor
 
 import argparse
 import csv
+import io
 import pickle
+import pickletools
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines.keyframes import PathLike, Wrong, read_box, read_number, read_rows, refuse
+from data_pipelines.texts import shown
 from data_pipelines.whole_files import whole
 
 SUFFIX = ".pkl"
@@ -45,6 +49,7 @@ def read_proposals(
             f"{path}: holds a {type(boxes).__name__}; expected a dict of {KEY} to arrays (N,5)"
         )
     for key, array in boxes.items():
+        array = array.array if isinstance(array, _Unfilled) else array
         try:
             video, second = _moment(path, key, array)
         except ValueError as error:
@@ -57,8 +62,8 @@ def _moment(path: PathLike, key: object, array: object) -> tuple[str, str]:
     """Video and second of a key, whose array is checked."""
     video, comma, second = key.rpartition(",") if isinstance(key, str) else ("", "", "")
     if not (video and comma and second):
-        raise ValueError(f"{path}: key {key!r}; expected {KEY}")
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        raise ValueError(f"{path}: key {shown(key)}; expected {KEY}")
+    if not isinstance(array, np.ndarray):
         kind = getattr(array, "dtype", type(array).__name__)
         raise ValueError(f"{path}:{key}: is of {kind}; expected an array (N,5) of numbers")
     if array.ndim == 2 and array.shape[1] == 4:
@@ -77,25 +82,63 @@ class _Refused(Exception):
     """A name that has no place in a pickle of arrays."""
 
 
-def _empty_array(*_):
-    return np.ndarray((0,), "b")  # its content follows in the pickle, as the array's state
+class _Type:
+    """A type of numbers, which a pickle makes of its name and then sets the order of bytes of.
+
+    NumPy's own believes what a pickle tells of a type, also that text holds addresses of objects.
+    """
+
+    def __init__(self, name: str, *_):
+        self.name, self.order = name, "="
+
+    def __setstate__(self, state: tuple):
+        self.order = state[1]
+
+    def dtype(self) -> np.dtype:
+        if not re.fullmatch(r"[a-zA-Z]\d{0,9}", self.name) or self.order not in tuple("=<>|"):
+            raise ValueError(f"type {shown(self.name)}")
+        return np.dtype(self.name).newbyteorder(self.order)
 
 
-def _array_of_buffer(buffer, dtype, shape, order):
-    return np.frombuffer(buffer, dtype).reshape(shape, order=order)
+class _NoNumbers:
+    """In the place of an array of something else: its `dtype`, for the message."""
+
+    def __init__(self, dtype: np.dtype):
+        self.dtype = dtype
+
+
+class _Unfilled:
+    """An array whose content follows in the pickle, as its state."""
+
+    def __init__(self, *_):
+        self.array = None
+
+    def __setstate__(self, state: tuple):
+        _, shape, kind, by_columns, content = state
+        self.array = _array(content, kind, shape, "F" if by_columns else "C")
+
+
+def _array(content, kind: _Type, shape: tuple[int, ...], order: str) -> np.ndarray | _NoNumbers:
+    dtype = kind.dtype()
+    if dtype.kind not in "fiu":
+        return _NoNumbers(dtype)
+    array = np.ndarray(shape, dtype, buffer=content, order=order)
+    if array.nbytes != len(content):
+        raise ValueError(f"{len(content)} bytes for an array of shape {shape}")
+    return array
 
 
 def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")  # how protocols before 3 write bytes, whatever they say
 
 
-# NumPy 1 says core, NumPy 2 _core. The type itself only stands in the arguments of _reconstruct.
+# NumPy 1 says core, NumPy 2 _core. The array's class only stands in the arguments of _reconstruct.
 ALLOWED = {
     "numpy.ndarray": "numpy.ndarray",
-    "numpy.dtype": np.dtype,
+    "numpy.dtype": _Type,
     "_codecs.encode": _encode,
-    **{f"numpy.{core}.multiarray._reconstruct": _empty_array for core in ("core", "_core")},
-    **{f"numpy.{core}.numeric._frombuffer": _array_of_buffer for core in ("core", "_core")},
+    **{f"numpy.{core}.multiarray._reconstruct": _Unfilled for core in ("core", "_core")},
+    **{f"numpy.{core}.numeric._frombuffer": _array for core in ("core", "_core")},
 }
 
 
@@ -116,19 +159,30 @@ def _load(path: PathLike):
             f"{path}: no such table of boxes; check data.root and the names of the tables in "
             "config.data"
         )
-    with open(path, "rb") as file:
-        try:
-            return _Unpickler(file, encoding="latin1").load()
-        except _Refused as error:
-            raise ValueError(
-                f"{path}: refers to {error}; expected a dict of arrays and nothing else. Nothing "
-                "was run"
-            ) from error
-        except Exception as error:  # bytes that are no pickle may fail in any way at all
-            raise ValueError(
-                f"{path}: is not a pickle, or is cut short ({type(error).__name__}: {error}); "
-                f"expected a dict of {KEY} to arrays (N,5)"
-            ) from error
+    content = Path(path).read_bytes()
+    try:
+        _check_sizes(content)
+        return _Unpickler(io.BytesIO(content), encoding="latin1").load()
+    except _Refused as error:
+        raise ValueError(
+            f"{path}: refers to {error}; expected a dict of arrays and nothing else. Nothing was "
+            "run"
+        ) from error
+    except Exception as error:  # bytes that are no pickle may fail in any way at all
+        raise ValueError(
+            f"{path}: is not a pickle, or is cut short ({type(error).__name__}: "
+            f"{str(error)[:200]}); expected a dict of {KEY} to arrays (N,5)"
+        ) from error
+
+
+def _check_sizes(content: bytes) -> None:
+    """ValueError for sizes that do not fit the file: Python takes the memory before it looks.
+
+    A place in the list of objects that a pickle refers back to is such a size.
+    """
+    for code, argument, _ in pickletools.genops(io.BytesIO(content)):
+        if code.name.endswith("PUT") and argument > len(content):
+            raise ValueError(f"object {argument} in a file of {len(content)} bytes")
 
 
 def convert(source: PathLike, target: PathLike) -> int:
@@ -145,8 +199,11 @@ def convert(source: PathLike, target: PathLike) -> int:
         raise ValueError(f"{source}, {target}: expected one of the two to end in {SUFFIX}")
     if from_pickle:
         rows = list(_table_rows(source))
-        with whole(target) as part, open(part, "w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(rows)
+        try:
+            with whole(target) as part, open(part, "w", encoding="utf-8", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerows(rows)
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{source}: a name that is no text ({error})") from error
         return len(rows)
     boxes = _boxes_by_moment(source)
     with whole(target) as part:

@@ -5,15 +5,15 @@ A list is read whole: 650,000 rows (Kinetics-700) take about a second and 200 MB
 reading in chunks (LOADER_CHUNK_SIZE) has no counterpart. Videos are opened only when used.
 """
 
-import json
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_pipelines.frames import FrameFiles, literal
+from data_pipelines.labels import MOST_CLASSES
 from data_pipelines.records import Absent, Record
+from data_pipelines.texts import parse_json, read_text, short_lines, shown
 
 PathLike = str | os.PathLike
 TEMPLATE = "img_{:05d}.jpg"  # of MMAction2's frames
@@ -98,13 +98,25 @@ def video_sample(
                 f"{separator!r}, at most 'path ignored label' (a path that contains the separator "
                 "needs another one: data.separator)"
             )
-        if not rest and (other := re.search(r"([,;\t ])\s*-?\d+$", row)):
+        if not rest and (other := _separator(row)):
             raise ValueError(
                 f"{where}: one column in {row!r}; the columns seem to be separated by "
-                f"{other[1]!r}, not {separator!r}: set data.separator"
+                f"{other!r}, not {separator!r}: set data.separator"
             )
     label = read_label(where, labels, num_classes, multi_label)
     return Sample(os.path.join(path_prefix, video), label)
+
+
+def _separator(row: str) -> str | None:
+    """What may separate a path from the number at the end of a row."""
+    rest = row.rstrip("0123456789")
+    if rest == row:
+        return None
+    rest = rest.removesuffix("-")
+    before = rest.rstrip()
+    if before[-1:] in (",", ";"):
+        return before[-1]
+    return rest[len(before) : len(before) + 1] or None
 
 
 def read_frame_list(
@@ -218,10 +230,7 @@ def _read_text(path: Path) -> str:
             f"{path}: no such list of videos; set data.root to the folder of the lists and "
             "data.train_list, data.val_list, data.test_list to their names"
         )
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is not UTF-8 text ({error}); expected a list") from error
+    return read_text(path, "a list")
 
 
 def list_rows(path: PathLike) -> list[tuple[str, str | Entry]]:
@@ -239,7 +248,7 @@ def list_rows(path: PathLike) -> list[tuple[str, str | Entry]]:
         return _json_rows(path, text)
     rows = [
         (f"{path}:{number}", line)
-        for number, text in enumerate(text.splitlines(), 1)
+        for number, text in enumerate(short_lines(path, text.splitlines()), 1)
         if (line := text.strip())
     ]
     if not rows:
@@ -248,10 +257,7 @@ def list_rows(path: PathLike) -> list[tuple[str, str | Entry]]:
 
 
 def _json_rows(path: Path, text: str) -> list[tuple[str, Entry]]:
-    try:
-        entries = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}:{error.lineno}: not JSON ({error.msg})") from error
+    entries = parse_json(path, text)
     if not isinstance(entries, list) or not entries:
         raise ValueError(
             f"{path}: expected a list of {{'filename': ..., 'label': ...}}, or of frames "
@@ -263,10 +269,12 @@ def _json_rows(path: Path, text: str) -> list[tuple[str, Entry]]:
 def _values(where: str, entry: Any, *keys: str) -> list:
     """The values of an entry of a `.json` list."""
     if not isinstance(entry, dict) or (missing := [key for key in keys if key not in entry]):
-        found = entry if not isinstance(entry, dict) else f"no {', '.join(missing)} in {entry}"
+        found = shown(entry)
+        if isinstance(entry, dict):
+            found = f"no {', '.join(missing)} in {found}"
         raise ValueError(f"{where}: found {found}; expected the keys {', '.join(keys)}")
     if not isinstance(entry[keys[0]], str):
-        raise ValueError(f"{where}: {keys[0]} is {entry[keys[0]]!r}; expected a path")
+        raise ValueError(f"{where}: {keys[0]} is {shown(entry[keys[0]])}; expected a path")
     return [entry[key] for key in keys]
 
 
@@ -282,20 +290,22 @@ def read_label(
             + ("at least one" if multi_label else "one (several need data.multi_label)")
         )
     for number in numbers:
-        if number < 0 or (num_classes is not None and number >= num_classes):
-            known = "0 on" if num_classes is None else f"0..{num_classes - 1}"
+        if not 0 <= number < (num_classes or MOST_CLASSES):
             raise ValueError(
-                f"{where}: label {number}; expected a class within {known} (labels count from 0; "
+                f"{where}: label {number}; expected a class within "
+                f"0..{(num_classes or MOST_CLASSES) - 1} (labels count from 0; "
                 "the number of classes is model.num_classes)"
             )
     return numbers if multi_label else numbers[0]
 
 
 def _integer(where: str, what: str, value: str | int) -> int:
-    """`value` as an integer; JSON's true and 1.5 are not."""
+    """`value` as an integer of 32 bits; JSON's true and 1.5 are not."""
     try:
         if isinstance(value, str | int) and not isinstance(value, bool):
-            return int(value)
+            number = int(value)
+            if abs(number) < 2**31:
+                return number
     except ValueError:
         pass
-    raise ValueError(f"{where}: {what} {value!r}; expected an integer")
+    raise ValueError(f"{where}: {what} {shown(value)}; expected an integer")

@@ -11,7 +11,7 @@ the column of that name.
 
 import argparse
 import csv
-import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,7 +19,9 @@ from typing import Any
 
 from data_pipelines.keyframes import PathLike, read_box, read_number
 from data_pipelines.own_boxes import CORNERS
+from data_pipelines.texts import parse_json, read_text, shown
 from data_pipelines.video import VideoError, VideoInfo, probe
+from data_pipelines.whole_files import whole
 
 PARTS = ("file", "view", "attribute", "metadata")  # of a project
 SHAPES = (
@@ -60,10 +62,13 @@ def convert(project: PathLike, videos: PathLike, table: PathLike) -> tuple[int, 
         rows += [(video, time, *corners, action, person) for action in actions or [""]]
     columns = ["video", "time", *CORNERS, "action", PERSON]
     width = len(columns) - (not any(row[-1] for row in rows))
-    with open(table, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns[:width])
-        writer.writerows(row[:width] for row in rows)
+    try:
+        with whole(table) as part, open(part, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns[:width])
+            writer.writerows(row[:width] for row in rows)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{project}: a name that is no text ({error})") from error
     return len(rows), len(content["metadata"]) - len(regions)
 
 
@@ -73,9 +78,9 @@ def _load(path: PathLike) -> dict[str, dict[str, dict[str, Any]]]:
         raise FileNotFoundError(f"{path}: no such project of VIA")
     expected = "expected the project that VIA 3 saves, a .json file, not one of its exports"
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        content = parse_json(path, read_text(path, "JSON"))
     except ValueError as error:
-        raise ValueError(f"{path}: is not JSON ({error}); {expected}") from error
+        raise ValueError(f"{error}; {expected}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: holds a {type(content).__name__}; {expected}")
     for part in PARTS:
@@ -89,20 +94,20 @@ def _video(
     path: PathLike, name: str, region: dict, content: dict, videos: PathLike, known: dict
 ) -> tuple[str, VideoInfo]:
     """Name and size of a region's video; those of a view are looked up once, in `known`."""
-    view = str(region.get("vid"))
+    view = _text(region.get("vid"))
     if view not in known:
-        files = content["view"].get(view, {}).get("fid_list", ())
-        if len(files) != 1 or str(files[0]) not in content["file"]:
+        files = _list(content["view"].get(view, {}).get("fid_list"))
+        if len(files) != 1 or _text(files[0]) not in content["file"]:
             raise ValueError(
                 f"{path}:{name}: view {view!r} shows {len(files)} files; expected one of the videos"
             )
-        written = content["file"][str(files[0])].get("fname", "")
+        written = _text(content["file"][_text(files[0])].get("fname", ""))
         candidates = (written, Path(written).name)  # a video from elsewhere has an address
-        video = next((v for v in candidates if v and (Path(videos) / v).is_file()), None)
+        video = next((v for v in candidates if v and os.path.isfile(Path(videos) / v)), None)
         if video is None:
             raise ValueError(
-                f"{path}:{name}: there is no video {written!r} in {videos}; put it there under "
-                "that name"
+                f"{path}:{name}: there is no video {shown(written)} in {videos}; put it there "
+                "under that name"
             )
         known[view] = video, probe(Path(videos) / video)
     return known[view]
@@ -112,19 +117,19 @@ def _place(
     path: PathLike, name: str, region: dict, info: VideoInfo
 ) -> tuple[str, list[str]]:
     """Seconds, and corners as fractions of the frame."""
-    times, (shape, *numbers) = region.get("z", ()), region["xy"]
+    times, (shape, *numbers) = _list(region.get("z")), _list(region["xy"]) or [None]
     if shape != 1 + SHAPES.index("rectangle") or len(numbers) != 4:
         known = isinstance(shape, int) and 1 <= shape <= len(SHAPES)
         raise ValueError(
-            f"{path}:{name}: region {SHAPES[shape - 1] if known else region['xy']} at "
-            f"{', '.join(map(str, times)) or 'no time'}; expected a rectangle: draw it again"
+            f"{path}:{name}: region {SHAPES[shape - 1] if known else shown(region['xy'])} at "
+            f"{', '.join(map(_text, times)) or 'no time'}; expected a rectangle: draw it again"
         )
     if len(times) != 1:
         raise ValueError(
             f"{path}:{name}: rectangle at {len(times)} times; expected one, in a frame of a video"
         )
-    time = read_number(path, name, "time", str(times[0]))
-    x, y, width, height = (read_number(path, name, "xy", str(number)) for number in numbers)
+    time = read_number(path, name, "time", _text(times[0]))
+    x, y, width, height = (read_number(path, name, "xy", _text(number)) for number in numbers)
     corners = [
         f"{edge:.6f}" for edge in (
             x / info.width, y / info.height, (x + width) / info.width, (y + height) / info.height
@@ -140,14 +145,17 @@ def _said(
     """The actions of a region and its person, "" where nobody named one."""
     actions: list[str] = []
     person = ""
-    for number, value in region.get("av", {}).items():
+    chosen = region.get("av") or {}
+    if not isinstance(chosen, dict):
+        raise ValueError(f"{path}:{name}: attributes {shown(chosen)}; expected a dict of them")
+    for number, value in chosen.items():
         if number not in attributes:
             raise ValueError(
-                f"{path}:{name}: attribute {number!r} is none of the project's, which are "
+                f"{path}:{name}: attribute {shown(number)} is none of the project's, which are "
                 f"{', '.join(attributes) or 'none'}"
             )
-        texts = list(_texts(path, name, attributes[number], str(value)))
-        if attributes[number].get("aname", "").strip().lower() == PERSON:
+        texts = list(_texts(path, name, attributes[number], _text(value)))
+        if _text(attributes[number].get("aname", "")).strip().lower() == PERSON:
             person = ",".join(texts)
         else:
             actions += [text for text in texts if text not in actions]
@@ -156,14 +164,25 @@ def _said(
 
 def _texts(path: PathLike, name: str, attribute: dict, value: str) -> Iterator[str]:
     """What a value says: the chosen options, whose ids it holds, or the parts of a text."""
-    options = attribute.get("options") or {}
+    options = attribute.get("options")
+    if not isinstance(options, dict):
+        options = {}
     for part in filter(None, map(str.strip, value.split(","))):
         if options and part not in options:
             raise ValueError(
-                f"{path}:{name}: option {part!r} of {attribute.get('aname')!r}; expected one of "
-                f"{', '.join(options)}"
+                f"{path}:{name}: option {shown(part)} of {shown(attribute.get('aname'))}; expected "
+                f"one of {', '.join(options)}"
             )
-        yield str(options.get(part, part)).strip()
+        yield _text(options.get(part, part)).strip()
+
+
+def _text(value: Any) -> str:
+    """What a project holds in the place of a text or a number."""
+    return value if isinstance(value, str) else shown(value)
+
+
+def _list(value: Any) -> list:
+    return value if isinstance(value, list) else []
 
 
 def cli(arguments: Sequence[str] | None = None) -> int:

@@ -113,9 +113,13 @@ def read_exclusions(path: PathLike) -> list[Keyframe]:
 def read_label_map(path: PathLike) -> dict[int, str]:
     """Reads the evaluated classes, id to name, from an AVA action list (`.pbtxt`)."""
     classes = {}
-    for item in re.findall(r"item\s*\{([^}]*)\}", Path(path).read_text(encoding="utf-8")):
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not UTF-8 text ({error})") from None
+    for item in re.findall(r"item\s*\{([^{}]*)\}", text):
         name = re.search(r"""name:\s*(["'])(.*)\1""", item)
-        number = re.search(r"\b(?:label_)?id:\s*(\d+)", item)
+        number = re.search(r"\b(?:label_)?id:\s*(\d{1,9})\b", item)
         if not name or not number:
             raise ValueError(
                 f'{path}: expected name: "..." and id: N in each item, found {item.strip()!r}'

@@ -82,11 +82,23 @@ def test_ssv2_as_the_original():
         (HEADER + 'A 0 0 a.jpg "1,x"\n', r"val.csv:2: labels \"1,x\"; expected class numbers"),
         (HEADER + '\nA 0 0 a.jpg ""\nA 0 0 a.jpg "1,6"\n', r"val.csv:4: label 6; .* 0..5"),
         (HEADER + 'A 0 0 a.jpg "-1"\n', r"val.csv:2: label -1"),
+        (HEADER + "A 0 0 %s.jpg x" % ("1" * 20_000), r"val.csv:2: a line of 2\d+ characters"),
     ],
 )
 def test_mistakes_in_rows(make, content, message):
     with pytest.raises(ValueError, match=message):
         read_charades(make("val.csv", content), num_classes=6)
+
+
+def test_what_is_slow_where_it_is_done_badly(make):
+    """Videos whose rows take turns, and names of thousands of digits."""
+    rows = "".join(f'{v} 0 {i} {v}/{i}.jpg "1"\n' for i in range(20_000) for v in "AB")
+    samples = read_charades(make("val.csv", HEADER + rows))
+    assert [paths(sample)[-1] for sample in samples] == ["A/19999.jpg", "B/19999.jpg"]
+    number = "1" * 9000
+    rows = f"A 0 0 {number}x9.jpg 1\nA 0 1 {number} 1\n"
+    (sample,) = read_charades(make("val.csv", HEADER + rows))
+    assert paths(sample) == [f"{number}x9.jpg", number]
 
 
 def test_missing_and_unreadable_lists(make, tmp_path):
@@ -110,6 +122,8 @@ ROWS = HEADER + '1 0 0 1/1.jpg ""\n2 0 0 2/1.jpg ""\n'
         (CLASSES, [*LABELS, {"id": "3", "template": "Eating"}], ROWS,
          "v.json, entry 3: template 'Eating' is not in the class list .*c.json"),
         (CLASSES, [{"id": "1"}], ROWS, "v.json, entry 1: .*keys id and template .*test set"),
+        (CLASSES, [{"id": "1", "template": 5}], ROWS, "v.json, entry 1: .* 5; expected texts"),
+        (CLASSES, "[" * 99_999, ROWS, "v.json: JSON that cannot be read"),
         (CLASSES, {}, ROWS, "v.json: expected a list"),
         (CLASSES, "{", ROWS, "v.json:1: not JSON"),
         ({"a": 0, "b": 2}, LABELS, ROWS, "c.json: no name for id 1"),

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from data_pipelines.mini import write_video
-from tests.data_pipelines.hostile_reader import read_all
 from tests.data_pipelines.mutations import OF_VIDEOS, mutate
+from tests.data_pipelines.watched import read_all
 from tests.shared import REAL
 
 KINDS = {
@@ -93,7 +93,7 @@ def _damaged_images(folder: Path, random: np.random.Generator) -> Path:
 @pytest.mark.parametrize("count", [300, pytest.param(3000, marks=pytest.mark.slow)])
 def test_damaged_videos_are_read_or_told(originals, tmp_path, count):
     paths = write_damaged(tmp_path, originals, count, seed=count)
-    failures, outcomes = read_all(paths)
+    failures, outcomes = read_all("tests.data_pipelines.hostile_videos", paths)
     assert not failures, "\n".join(f"{name}: {text}" for name, text in failures.items())
     assert len(outcomes) == count
     # Files of both kinds, or the damage would be too little or too much to tell anything.

@@ -86,6 +86,12 @@ def test_pbtxt(make_file):
         ("c.txt", "walk\nrun\nwalk\n", "the name 'walk' is there twice"),
         ("c.txt", "walk\nrun\nsit\n", "c.txt: 3 class names; the model has 2 classes"),
         ("c.json", "{", "c.json:1: not JSON"),
+        ("c.json", '{"walk": %s}' % ("9" * 5000), "c.json: JSON that cannot be read .*digits"),
+        ("c.json", "[" * 99_999, "c.json: JSON that cannot be read .*recursion"),
+        ("c.json", {"walk": 0, "run": 10**12}, "id 1000000000000; expected a number"),
+        ("c.txt", "1: walk\n%s: run\n" % ("9" * 5000), "c.txt: id '99.*; expected a number"),
+        ("c.pbtxt", 'item { name: "walk" id: 9999999 }', "id '9999999'; expected a number"),
+        ("c.pbtxt", "{" * 10**6, "no class names in it"),
         ("c.txt", "c000 walk\nc002 run\n", "c.txt: no name for id 1"),
         ("c.json", {"walk": "x"}, "expected {name: id, ...}"),
         ("c.json", {"walk": 0, "run": 0}, "the id 0 is there twice"),
@@ -101,6 +107,13 @@ def test_pbtxt(make_file):
 def test_mistakes(make_file, name, content, message):
     with pytest.raises(ValueError, match=message):
         class_names(make_file(name, content), count=2)
+
+
+def test_another_encoding_is_told(make_file):
+    path = make_file("c.txt", "walk")
+    path.write_bytes("walk\ncaf\u00e9\n".encode("latin1"))
+    with pytest.raises(ValueError, match="c.txt: is not UTF-8 text .*; expected names of classes"):
+        class_names(path)
 
 
 def test_unknown_set_lists_the_known():

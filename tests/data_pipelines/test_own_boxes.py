@@ -86,6 +86,8 @@ def test_persons_and_folders_of_frames(folder):
 @pytest.mark.parametrize(("row", "reason"), [
     ("a,1.5,0.1,0.2,0.5\n", "5 columns in 'a,1.5,0.1,0.2,0.5'; expected video,time,x1,y1"),
     (ROW.replace("1.5", "1:05"), "time is '1:05'; expected a number"),
+    (ROW.replace("1.5", "1e308"), "time is '1e308'; expected a number"),
+    (ROW.replace("wave", "9" * 5000), "action is '99.*; expected one of 2 classes"),
     (ROW.replace("1.5", "-1"), "time -1 of a lies before the beginning of the video, which is 0"),
     (ROW.replace("0.2", ""), "y1 is ''; expected a number"),
     (ROW.replace("0.5", "0.05"), "box 0.1,0.2,0.05,0.6 has no area"),
@@ -119,6 +121,8 @@ def test_nothing_to_train_on_is_refused(folder):
         read_tables([write(folder, HEADER)], folder=folder, class_names=["wave"])
     with pytest.raises(ValueError, match=r"boxes.csv: no actions; give class_names"):
         read_tables([write(folder, HEADER, ROW.replace("wave", ""))], folder=folder)
+    with pytest.raises(ValueError, match=r"boxes.csv: action 999999999; expected names, or num"):
+        read_tables([write(folder, HEADER, ROW.replace("wave", "9" * 9))], folder=folder)
     low = write(folder, HEADER.replace("n\n", "n,score\n"), ROW.replace("\n", ",0.1\n"))
     with pytest.raises(ValueError, match=r"no boxes; .* with a score of at least 0.5"):
         read_tables(predicted=[low], folder=folder, score_threshold=0.5)

@@ -125,6 +125,33 @@ def test_files_that_are_no_pickles_of_arrays(tmp_path, content):
         ava.read_boxes(predicted=[tmp_path / "none.pkl"])
 
 
+def test_sizes_that_do_not_fit_the_file(tmp_path):
+    """Python would take 16 GB for a place in its list of objects, and for a text what it says."""
+    for content in (b"\x80\x02]r\xff\xff\xff\x3f.", b"\x80\x04\x8e" + bytes(4) + b"\2\0\0\0.",
+                    b"\x80\x02}p1073741823\n."):
+        (tmp_path / "boxes.pkl").write_bytes(content)
+        with pytest.raises(ValueError, match="boxes.pkl: is not a pickle, or is cut short"):
+            ava.read_boxes(predicted=[tmp_path / "boxes.pkl"])
+
+
+def test_types_that_lie(tmp_path):
+    """NumPy would take bytes for addresses of objects, and the process would end."""
+    fields = {"a": (np.dtype("O"), 0)}
+    state = (3, "|", None, ("a",), fields, 8, 1, 61)  # without the mark that objects are stored
+
+    class Lie:
+        def __reduce__(self):
+            return np.dtype, ("V8", False, True), state
+
+    class Array:
+        def __reduce__(self):
+            return (np.empty(0).__reduce__()[0], (np.ndarray, (0,), b"b"),
+                    (1, (1, 5), Lie(), False, b"\1" * 40))
+
+    with pytest.raises(ValueError, match=rf"boxes.pkl:{KEY}: is of \|V8; expected an array"):
+        ava.read_boxes(predicted=[write(tmp_path, {KEY: Array()})])
+
+
 def test_to_a_table_and_back(tmp_path, capsys):
     content = {KEY: BOXES, "v,0904": BOXES[:1]}
     source, table, target = write(tmp_path, content), tmp_path / "a.csv", tmp_path / "b.pkl"

@@ -93,7 +93,7 @@ def changed(**fields):
 
 
 @pytest.mark.parametrize(("project", "reason"), [
-    ("# Exported using VGG Image Annotator\n", ": is not JSON (Expecting value: line 1 column 1"),
+    ("# Exported using VGG Image Annotator\n", ":1: not JSON (Expecting value); expected the"),
     ("[]", ": holds a list; expected the project that VIA 3 saves, a .json file"),
     ({"_via_settings": {}, "_via_img_metadata": {}}, ": has no part 'file' of a project of VIA 3"),
     (PROJECT | {"metadata": ["1_a"]}, ": has no part 'metadata' of a project of VIA 3"),
@@ -105,6 +105,16 @@ def changed(**fields):
     (changed(xy=[2, 1, None, 3, 4]), ":1_a: xy is 'None'; expected a number"),
     (changed(xy=[2, 1, 2, 0, 4]), ":1_a: box 0.015625,0.041667,0.015625,0.125000 has no area"),
     (changed(xy=[2, 1, 2, 100, 4]), ":1_a: box 0.015625,0.041667,1.578125,0.125000 reaches outsi"),
+    (changed(xy="12345"), ":1_a: region '12345' at 1.5; expected a rectangle"),
+    (changed(xy=[2, 1, 10**400, 3, 4]), ":1_a: xy is '1000"),
+    (changed(z=3), ":1_a: rectangle at 0 times; expected one"),
+    (changed(z=[[1]]), ":1_a: time is '[1]'; expected a number"),
+    (changed(av=["3"]), ":1_a: attributes ['3']; expected a dict of them"),
+    (changed(av={"4": "\ud800"}), ": a name that is no text"),
+    ("[" * 99_999, ": JSON that cannot be read"),
+    (PROJECT | {"view": {"1": {"fid_list": 1}}}, ":1_a: view '1' shows 0 files; expected one"),
+    (PROJECT | {"file": {"1": {"fname": "a" * 9999}}}, ":1_a: there is no video 'aaaa"),
+    (PROJECT | {"file": {"1": {"fname": ["a"]}}}, ":1_a: there is no video \"['a']\" in"),
     (changed(z=[]), ":1_a: rectangle at 0 times; expected one, in a frame of a video"),
     (changed(z=["0:01"]), ":1_a: time is '0:01'; expected a number"),
     (changed(av={"9": "x"}), ":1_a: attribute '9' is none of the project's, which are 1, 2, 3, 4"),

@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,6 +99,10 @@ def test_label_map(write):
         read_label_map(write("l.pbtxt", "sit\nstand\n"))
     with pytest.raises(ValueError, match='expected name: "..." and id: N in each item'):
         read_label_map(write("l.pbtxt", 'item { name: "sit" }'))
+    path = write("l.pbtxt", "")
+    Path(path).write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match="l.pbtxt: is not UTF-8 text"):
+        read_label_map(path)
 
 
 @needs_real
