@@ -25,7 +25,6 @@ from data_pipelines import mini
 from data_pipelines.clips import load_clip
 from data_pipelines.sampling import clip_indices, clip_size, random_clip_start
 from data_pipelines.sources import Sample
-from data_pipelines.video import release_frames
 from data_pipelines.views import iterate_views
 
 SAMPLING = {"num_frames": 32, "sampling_rate": 2, "target_fps": 30.0}
@@ -170,7 +169,6 @@ def main() -> None:
             contestants, rounds = tasks[task][0](str(path), others), tasks[task][1]
             with measure.Others() as busy:
                 seconds = measure.in_turn(contestants, rounds)
-            release_frames()
             results.append(dict(
                 video=path.name, task=task, seconds=seconds, others=busy.share,
                 megabytes=path.stat().st_size / 1e6,

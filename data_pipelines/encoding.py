@@ -14,7 +14,6 @@ from data_pipelines.video import (
     decoded_frames,
     open_video,
     orientation_of,
-    release_frames,
     upright_picture,
 )
 from data_pipelines.whole_files import whole
@@ -88,7 +87,6 @@ def encode(
             if copy is None:
                 raise VideoError(source, f"ends before second {begin:g}; get the whole video")
             out.mux(copy.encode(None))
-    release_frames()
 
 
 def cut(source: PathLike, target: PathLike, *, begin: float, seconds: float) -> bool:

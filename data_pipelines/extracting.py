@@ -18,7 +18,6 @@ from data_pipelines.video import (
     VideoError,
     open_video,
     orientation_of,
-    release_frames,
     upright_picture,
 )
 
@@ -67,7 +66,6 @@ def extract(
             for _ in range(repeated):
                 count += 1
                 Path(folder, f"{stem}{count:06d}.jpg").write_bytes(content)
-    release_frames()
     if count == 0:
         raise VideoError(source, "no frame can be decoded; download it again, or leave it out")
     return count

@@ -23,7 +23,6 @@ from data_pipelines.video import (
     degrees,
     open_video,
     orientation_of,
-    release_frames,
     upright_picture,
 )
 
@@ -75,7 +74,6 @@ def select_frames(
                 found = _read(path, container, stream, info.fps, wanted, transform, skim=True)
             if found is None:
                 found = _read(path, container, stream, info.fps, wanted, transform, skim=False)
-            release_frames()
             if found is not None:
                 return replace(info, **found[1]), wanted, found[0]
     logger.debug("%s: cannot be read from within, reading it from the start", path)

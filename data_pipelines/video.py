@@ -5,12 +5,12 @@ how the original reads a video, also one of variable frame rate. Pixels are thos
 conversion, turned upright where the file says how the camera was held.
 """
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 
 from data_pipelines.opening import MOST_PIXELS, PathLike, VideoError, check_size, open_video
@@ -101,35 +101,32 @@ def decoded_frames(
         problems.append(f"{damaged} frames are damaged")
 
 
+# Degrees counter-clockwise of an orientation; a mirrored picture is told by its transposition only.
+_ROTATION = {
+    (False, False, False): 0, (True, True, False): 90, (False, True, True): 180,
+    (True, False, True): 270,
+}
+
+
 def orientation_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     """(transpose, flip rows, flip columns) that turn the picture upright, in that order.
 
-    From the file's display matrix: a pixel at (x, y) is shown at (a x + c y, b x + d y). To be
-    asked of one frame only, and `release_frames` to be called when it is not used any more.
+    From the file's display matrix: a pixel at (x, y) is shown at (a x + c y, b x + d y).
     """
-    matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    try:
+        # Not frame.side_data: that and the frame refer to each other, so that both stay until the
+        # garbage collector comes, in a process with many objects after thousands of clips.
+        matrix = SideDataContainer(frame).get(SideDataType.DISPLAYMATRIX)
+    except ValueError:  # beside it is what this PyAV has no name for, as the EXIF of a photograph
+        return {angle: turn for turn, angle in _ROTATION.items()}.get(
+            frame.rotation % 360, (False, False, False)
+        )
     if matrix is None:
         return False, False, False
     a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
     if abs(b) + abs(c) > abs(a) + abs(d):
         return True, b < 0, c < 0
     return False, d < 0, a < 0
-
-
-def release_frames() -> None:
-    """Frees frames that orientation_of was asked of.
-
-    PyAV lets such a frame and its side data refer to each other, so it stays until the garbage
-    collector runs over it: in a process with many objects that is after thousands of clips.
-    """
-    gc.collect(1)
-
-
-# Degrees counter-clockwise of an orientation; a mirrored picture is told by its transposition only.
-_ROTATION = {
-    (False, False, False): 0, (True, True, False): 90, (False, True, True): 180,
-    (True, False, True): 270,
-}
 
 
 def degrees(orientation: tuple[bool, bool, bool]) -> int:
@@ -295,7 +292,6 @@ def select_frames(
                 f"frames {wanted[0]}..{wanted[-1]} chosen of {path}, which has {info.frames}"
             )
         pictures, count, problems = _decode(path, wanted, transform, thread_type, to_end)
-        release_frames()
         warnings = [w for w in (*info.warning.split("; "), *problems) if w]
         info = replace(info, warning="; ".join(dict.fromkeys(warnings)))
         if len(pictures) == len(wanted) and (count == info.frames or not to_end):
