@@ -103,27 +103,32 @@ def decoded_frames(
         problems.append(f"{damaged} frames are damaged")
 
 
+# Degrees counter-clockwise of an orientation; a mirrored picture is told by its transposition only.
+_ROTATION = {
+    (False, False, False): 0, (True, True, False): 90, (False, True, True): 180,
+    (True, False, True): 270,
+}
+
+
 def orientation_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     """(transpose, flip rows, flip columns) that turn the picture upright, in that order.
 
     From the file's display matrix: a pixel at (x, y) is shown at (a x + c y, b x + d y).
     """
-    # Not frame.side_data, which the frame keeps: the two would refer to each other, and frames stay
-    # until the garbage collector comes, in a process of many objects after thousands of clips.
-    matrix = SideDataContainer(frame).get(SideDataType.DISPLAYMATRIX)
+    try:
+        # Not frame.side_data: that and the frame refer to each other, so that both stay until the
+        # garbage collector comes, in a process with many objects after thousands of clips.
+        matrix = SideDataContainer(frame).get(SideDataType.DISPLAYMATRIX)
+    except ValueError:  # beside it is what this PyAV has no name for, as the EXIF of a photograph
+        return {angle: turn for turn, angle in _ROTATION.items()}.get(
+            frame.rotation % 360, (False, False, False)
+        )
     if matrix is None:
         return False, False, False
     a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
     if abs(b) + abs(c) > abs(a) + abs(d):
         return True, b < 0, c < 0
     return False, d < 0, a < 0
-
-
-# Degrees counter-clockwise of an orientation; a mirrored picture is told by its transposition only.
-_ROTATION = {
-    (False, False, False): 0, (True, True, False): 90, (False, True, True): 180,
-    (True, False, True): 270,
-}
 
 
 def degrees(orientation: tuple[bool, bool, bool]) -> int:

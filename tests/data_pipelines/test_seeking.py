@@ -173,13 +173,14 @@ def test_each_frame_is_transformed_as_it_is_decoded(videos):
 
 
 def test_frames_do_not_stay_in_memory(videos):
-    """Also where the garbage collector never gets to them by itself."""
+    """Also where the garbage collector never gets to them."""
     gc.collect()
     gc.disable()
     try:
         alive = []
         for _ in range(3):
             read(videos["numbered"], np.array([20, 40]))
+            video.read_frames(videos["turned90"], [0, 1])
             alive.append(sum(isinstance(o, av.VideoFrame) for o in gc.get_objects()))
     finally:
         gc.enable()

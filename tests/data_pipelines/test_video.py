@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from data_pipelines import video
 from data_pipelines.mini import write_video
@@ -197,6 +198,16 @@ def test_tags_in_another_encoding_do_no_harm(tmp_path):
         container.mux([*stream.encode(frame), *stream.encode(None)])
     path.write_bytes(path.read_bytes().replace(b"Cafes", "Cafés".encode("latin1")))
     assert probe(path).frames == 1
+
+
+@pytest.mark.parametrize("orientation, rotation", [(1, 0), (3, 180), (6, 270), (8, 90)])
+def test_a_photograph_that_says_how_it_was_held(tmp_path, orientation, rotation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(turned_picture()).save(tmp_path / "photo.jpg", exif=exif)
+    info = probe(tmp_path / "photo.jpg")
+    assert info.rotation == rotation
+    assert (info.width, info.height) == ((48, 64) if rotation % 180 else (64, 48))
 
 
 def test_a_list_of_other_files_is_no_video(videos):
