@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 import tracemalloc
+from contextlib import contextmanager
 
 import av
 import numpy as np
 import pytest
 from PIL import Image
 
+from data_pipelines import video
 from data_pipelines.mini import write_video
 from data_pipelines.playback import still
 from data_pipelines.transforms import resize_short_side
@@ -195,6 +197,29 @@ def test_tags_in_another_encoding_do_no_harm(tmp_path):
         container.mux([*stream.encode(frame), *stream.encode(None)])
     path.write_bytes(path.read_bytes().replace(b"Cafes", "Cafés".encode("latin1")))
     assert probe(path).frames == 1
+
+
+def test_streams_that_appear_late_are_left_alone(videos, monkeypatch):
+    """PyAV may fail there when all packets are read."""
+    open_video = video.open_video
+
+    class Late:
+        def __init__(self, container):
+            self.container, self.duration = container, container.duration
+
+        def demux(self, stream):
+            yield from self.container.demux(stream)
+            raise IndexError("list index out of range")
+
+    @contextmanager
+    def opened(*args):
+        with open_video(*args) as (container, stream):
+            yield Late(container), stream
+
+    monkeypatch.setattr(video, "open_video", opened)
+    info = probe(videos["numbered"])
+    assert info.frames == 60 and info.warning == ""
+    assert frame_numbers(read_frames(videos["numbered"], [0, 59])) == [0, 59]
 
 
 @pytest.mark.parametrize("orientation, rotation", [(1, 0), (3, 180), (6, 270), (8, 90)])
