@@ -51,8 +51,8 @@ def _packets(container, stream, problems: list[str], whole: bool = True) -> Iter
             yield packet
     except (av.error.FFmpegError, OSError) as error:
         problems.append(f"reading stops after {found} packets ({error.strerror or error})")
-    except IndexError:  # PyAV does not know streams that turn up on the way
-        problems.append(f"reading stops after {found} packets (another stream begins)")
+    except IndexError:
+        pass  # PyAV at the end of a file in which it found more streams on the way (MPEG-TS)
     if whole and found < stream.frames:
         problems.append(f"the header promises {stream.frames} frames, {found} are there")
 

@@ -211,7 +211,7 @@ def whole(content: bytes, random: np.random.Generator) -> bytes:
 
 def many(content: bytes, random: np.random.Generator) -> bytes:
     """The same again and again."""
-    return content * min(int(random.choice([2, 100, 3000])), LONG // len(content) + 1)
+    return content * min(int(random.choice([2, 100, 3000])), LONG // 10 // len(content) + 1)
 
 
 OF_LISTS: tuple[Mutation, ...] = (

@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.shared import ROOT
 
 MEMORY = 2**30  # bytes of addresses that reading a file may take
-CPU_SECONDS, WALL_SECONDS = 15, 60  # of one file; pictures of 8K take their time
+CPU_SECONDS, WALL_SECONDS = 30, 90  # of one file; pictures of 8K take their time
 
 
 class Wrong(Exception):
