@@ -42,9 +42,7 @@ def draw_blocks(
                 continue
             top = int(rng.integers(0, height - rows + 1))
             left = int(rng.integers(0, width - columns + 1))
-            block = mask[top : top + rows, left : left + columns]
-            if 0 < (added := int((~block).sum())) <= room:
-                block[...] = True
+            if added := _cover(mask[top : top + rows, left : left + columns], room):
                 count += added
                 break
         else:
@@ -90,11 +88,8 @@ def draw_cubes(
             top = int(rng.integers(0, height - rows + 1))
             left = int(rng.integers(0, width - columns + 1))
             front = int(rng.integers(0, frames - length + 1))
-            block = mask[
-                front : front + length, top : top + rows, left : left + columns
-            ]
-            if 0 < (added := int((~block).sum())) <= room:
-                block[...] = True
+            block = mask[front : front + length, top : top + rows, left : left + columns]
+            if added := _cover(block, room):
                 count += added
                 break
         else:
@@ -144,6 +139,16 @@ def _sides(rng: np.random.Generator, least: float, most: float) -> tuple[int, in
     low, high = math.log(MIN_ASPECT), math.log(1 / MIN_ASPECT)
     aspect = math.exp(low + (high - low) * rng.random())
     return round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+
+
+def _cover(block: np.ndarray, room: int) -> int:
+    """Masks a block, a view of the mask, if that adds something and no more than `room`; how many
+    patches it added."""
+    added = int((~block).sum())
+    if not 0 < added <= room:
+        return 0
+    block[...] = True
+    return added
 
 
 def _checked(ratio: float) -> float:

@@ -3,7 +3,7 @@
 import pytest
 
 from slowfast_jax.models import zoo
-from tests.tiny import entry, traces
+from tests.tiny import entry, norm_entry, traces, write_colours
 
 
 @pytest.fixture
@@ -13,3 +13,19 @@ def tiny(monkeypatch):
     monkeypatch.setitem(zoo.ZOO, "test/tiny_boxes", entry(detection=True, activation="sigmoid"))
     traces.clear()
     return traces
+
+
+@pytest.fixture(scope="module")
+def tiny_norm():
+    """Adds test/tiny_norm to the zoo."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(zoo.ZOO, "test/tiny_norm", norm_entry())
+        yield
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory):
+    """A folder of videos whose class is their colour, see tiny.write_colours."""
+    folder = tmp_path_factory.mktemp("data") / "colours"
+    write_colours(folder)
+    return folder

@@ -7,20 +7,14 @@ import pytest
 from slowfast_jax import main
 from slowfast_jax.bench_data import Measured, measure, table
 from slowfast_jax.config import ConfigError
-from slowfast_jax.models import zoo
-from tests.tiny import norm_entry, training_config, write_colours
+from tests.tiny import training_config
 
-
-@pytest.fixture(autouse=True)
-def tiny_norm(monkeypatch):
-    monkeypatch.setitem(zoo.ZOO, "test/tiny_norm", norm_entry())
+pytestmark = pytest.mark.usefixtures("tiny_norm")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "colours"
-    write_colours(folder)
-    return folder
+def data(colours):
+    return colours
 
 
 def test_every_stage_is_measured(data):

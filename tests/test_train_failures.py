@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from slowfast_jax.models import zoo
 from slowfast_jax.tasks import classification
 from slowfast_jax.train import train
 from slowfast_jax.training.checkpoint import load_checkpoint
@@ -20,19 +19,14 @@ from slowfast_jax.training.losses import cross_entropy
 from slowfast_jax.training.manager import latest_checkpoint
 from slowfast_jax.training.writers import Writers, read_metrics
 from tests.shared import ROOT
-from tests.tiny import norm_entry, training_config, write_colours
+from tests.tiny import training_config
 
-
-@pytest.fixture(autouse=True)
-def tiny_norm(monkeypatch):
-    monkeypatch.setitem(zoo.ZOO, "test/tiny_norm", norm_entry())
+pytestmark = pytest.mark.usefixtures("tiny_norm")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "colours"
-    write_colours(folder)
-    return folder
+def data(colours):
+    return colours
 
 
 @pytest.fixture

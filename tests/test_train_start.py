@@ -8,24 +8,18 @@ import pytest
 
 from convert.load import CheckpointMismatch
 from slowfast_jax.config import ConfigError, build_model
-from slowfast_jax.models import zoo
 from slowfast_jax.train import train
 from slowfast_jax.training.checkpoint import load_checkpoint, save_checkpoint
 from slowfast_jax.training.manager import latest_checkpoint
 from slowfast_jax.weights import describe, initial_variables
-from tests.tiny import norm_entry, training_config, write_colours
+from tests.tiny import training_config
 
-
-@pytest.fixture(autouse=True)
-def tiny_norm(monkeypatch):
-    monkeypatch.setitem(zoo.ZOO, "test/tiny_norm", norm_entry())
+pytestmark = pytest.mark.usefixtures("tiny_norm")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "colours"
-    write_colours(folder)
-    return folder
+def data(colours):
+    return colours
 
 
 @pytest.fixture
