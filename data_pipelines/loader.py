@@ -42,7 +42,7 @@ class Examples(NamedTuple):
 
 
 def always_the_first(examples: Examples) -> Examples:
-    """As many examples, each of which is the first one, read once."""
+    """As many examples, each of which is the first one, which each process reads and keeps."""
 
     @cache
     def first() -> Element:

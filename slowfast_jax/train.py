@@ -321,7 +321,7 @@ def _announce(
     held = most_held(order.rows(0), threads=train.threads, workers=train.workers) * examples.clips
     size = held * protocol.num_frames * protocol.train_crop**2 * 3 / 1e9
     logging.info(
-        "loading with %s; at most %d clips of this process are in memory, %.2f GB",
+        "loading with %s; at most %d clips of this process (%.2f GB) are on the way to the devices",
         f"{train.workers} processes of {train.threads} threads" if train.workers
         else f"{train.threads} threads", held, size,
     )

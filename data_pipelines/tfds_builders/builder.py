@@ -31,6 +31,7 @@ from data_pipelines.whole_files import whole
 
 FORMAT = "array_record"
 PER_SHARD, MOST_SHARDS = 64, 1024
+DEFAULTS = Settings()
 
 
 class EncodedVideos(FileReaderBuilder, skip_registration=True):
@@ -58,7 +59,7 @@ class EncodedVideos(FileReaderBuilder, skip_registration=True):
         *,
         splits: Mapping[str, Sequence[Job]],
         features: Mapping[str, Any],
-        settings: Settings = Settings(),  # noqa: B008 (it cannot change)
+        settings: Settings = DEFAULTS,
         shards: int | None = None,
         data_dir: str | os.PathLike | None = None,
     ):
