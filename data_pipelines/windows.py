@@ -16,7 +16,7 @@ import numpy as np
 from data_pipelines import augment
 from data_pipelines import frames as image_files
 from data_pipelines.frames import FrameFiles
-from data_pipelines.sampling import clip_size
+from data_pipelines.sampling import clip_indices, clip_size
 from data_pipelines.video import (
     VideoError,
     decoded_frames,
@@ -70,14 +70,13 @@ def iterate_windows(
     if step < 1:
         raise ValueError(f"a stride of {stride:g} seconds is less than a frame at {fps:g} a second")
     size = clip_size(num_frames, sampling_rate, fps, target_fps)
-    offsets = np.linspace(0, size - 1, num_frames)  # as sampling.clip_indices takes them
     held: deque[np.ndarray] = deque()  # frames from number `oldest` on
     oldest = count = number = 0
 
     def window(last: int) -> Window:
         start = number * step
-        indices = np.minimum((start + offsets).astype(int), last) - oldest
-        clip = np.stack([held[index] for index in indices])
+        indices = clip_indices(last + 1, start, size, num_frames)
+        clip = np.stack([held[index - oldest] for index in indices])
         return Window(start / fps, (start + size) / fps, clip)
 
     for picture in pictures:
