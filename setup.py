@@ -31,6 +31,7 @@ setup(
         "av>=17.0",
         "pillow>=11.0",
         "rich>=13.0",
+        "scipy>=1.13",
         "tensorboardX>=2.6",
         "pyyaml>=6.0",
     ],
