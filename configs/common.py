@@ -76,7 +76,14 @@ def base(
             # Regular expression over paths of parameters; the others stay as they are. "": all.
             "train_only": "",
             "seed": 0,
+            "accumulate": 1,  # parts of a batch that are gone through one after the other
+            # Decay of the moving average of the parameters, which is what is tested; 0: none.
+            "average": 0.0,
         },
+        # Devices along each axis, -1: those that are left. A batch is split over data and fsdp,
+        # parameters and optimiser over fsdp, the height of clips over spatial.
+        "mesh": {"data": -1, "fsdp": 1, "spatial": 1},
+        "target": "",  # --mode compile: for which devices, as v5e:4x4 or cpu:8
         "optimizer": {
             "name": "sgd",
             "momentum": 0.9,

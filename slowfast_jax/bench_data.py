@@ -18,7 +18,7 @@ from data_pipelines.loader import Examples, Order, batches, stack
 from data_pipelines.video import VideoError
 from slowfast_jax.tasks import TASKS
 from slowfast_jax.training.prefetch import prefetched
-from slowfast_jax.training.sharding import data_mesh, put_batch
+from slowfast_jax.training.sharding import make_mesh, put_batch
 
 SPEEDS = (10.0, 100.0, 1000.0)  # clips a second of a training step, where none is told
 SECONDS = 20.0  # that the whole pipeline runs
@@ -46,7 +46,7 @@ def measure(
     Raises:
       RuntimeError: none of the examples can be read.
     """
-    task, mesh = TASKS[config.task], data_mesh()
+    task, mesh = TASKS[config.task], make_mesh(**config.mesh)
     examples, _ = task.training_examples(config, workdir)
     decoding = task.training_examples(_decoding_only(config), workdir)[0]
     chosen = np.random.default_rng(0).permutation(examples.size)[:clips]

@@ -7,7 +7,8 @@
 
 --mode train (the default) trains, from the last checkpoint in --workdir on, and then tests; --mode
 report makes a page of what that left in --workdir; bench_data tells how fast the training data
-comes and what holds it up. Several --config run in turn, each in a process and a sub-folder of
+comes and what holds it up; compile tells what a step takes on the devices of --config.target, which
+need not be there. Several --config run in turn, each in a process and a sub-folder of
 --workdir of its own.
 """
 
@@ -125,9 +126,23 @@ def bench_data(config: ConfigDict, options: flags.FlagValues) -> None:
     print(table(config, measure(config, options.workdir), options.clips_per_second))
 
 
+def compile_ahead(config: ConfigDict, options: flags.FlagValues) -> None:
+    """Prints what the steps will take on the devices of config.target; see compilation.py."""
+    from slowfast_jax.compilation import compile_steps, table, target_devices
+
+    if not config.get("target"):
+        raise ConfigError("--mode=compile needs --config.target, as v5e:4x4 or cpu:8")
+    records = compile_steps(config, target_devices(config.target))
+    print(table(records), flush=True)
+    if options.workdir:
+        os.makedirs(options.workdir, exist_ok=True)
+        with open(os.path.join(options.workdir, "compiled.json"), "w", encoding="utf-8") as file:
+            json.dump(records, file, indent=1)
+
+
 MODES = {
     "train": train, "eval": evaluate, "report": report, "summary": summary,
-    "bench_data": bench_data,
+    "bench_data": bench_data, "compile": compile_ahead,
 }
 
 

@@ -8,35 +8,38 @@ What differs between jobs (data, loss, validation) is in slowfast_jax/tasks.
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any
 
-import flax.linen as nn
 import jax
 import numpy as np
-import optax
 from absl import logging
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from data_pipelines.loader import Examples, Order, always_the_first, batches, most_held
 from slowfast_jax.config import ConfigError, build_model, check_training
+from slowfast_jax.steps import (
+    initial_state,
+    mesh_of,
+    optimizer_of,
+    predictor,
+    state_shapes,
+    training_step,
+)
 from slowfast_jax.tasks import TASKS
 from slowfast_jax.training.interruption import Interruption
 from slowfast_jax.training.manager import Checkpoints
 from slowfast_jax.training.meter import Meter
-from slowfast_jax.training.mixing import make_mixer
-from slowfast_jax.training.optim import make_optimizer
 from slowfast_jax.training.precise_bn import PreciseStep, make_precise_step, precise_batch_stats
 from slowfast_jax.training.prefetch import prefetched
 from slowfast_jax.training.schedules import learning_rate
-from slowfast_jax.training.sharding import data_mesh, put_batch, replicated
-from slowfast_jax.training.state import TrainState, create_state
-from slowfast_jax.training.step import Mixer, make_train_step
+from slowfast_jax.training.sharding import gathered, put_batch, replicated
+from slowfast_jax.training.state import TrainState
 from slowfast_jax.training.writers import Writers, read_metrics
-from slowfast_jax.weights import describe, initial_variables, read_weights, variable_shapes
+from slowfast_jax.weights import describe
 
 
 def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
@@ -57,8 +60,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     """
     check_training(config)
     model = build_model(config, group_size=config.norm.group_size)
-    optimizer = _optimizer(config)
-    task, mesh = TASKS[config.task], data_mesh()
+    optimizer = optimizer_of(config)
+    task, mesh = TASKS[config.task], mesh_of(config)
     examples, class_names = task.training_examples(config, workdir)
     if config.data.dummy:
         examples = always_the_first(examples)
@@ -70,7 +73,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     identity = describe(config, class_names) | {
         "data": {"examples": examples.size, "batch_size": config.train.batch_size,
                  "seed": config.train.seed},
-        "optimizer": {"name": config.optimizer.name},
+        "optimizer": {"name": config.optimizer.name}
+        | ({"averaged": True} if config.train.average else {}),
     }
     if checkpoints.steps():
         first = checkpoints.steps()[-1]
@@ -80,22 +84,15 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                 f"config.train.epochs is {epochs}, and {checkpoints.path(first)} is of epoch "
                 f"{first / per_epoch:g}; choose another --workdir, or more epochs"
             )
-        state = checkpoints.restore(first, _state_shapes(model, optimizer, replicated(mesh)))
+        state = checkpoints.restore(first, state_shapes(config, model, optimizer, mesh))
         logging.info("going on from %s, epoch %.2f", checkpoints.path(first), first / per_epoch)
     else:
         first = 0
-        state = jax.device_put(_initial_state(config, model, optimizer), replicated(mesh))
+        state = initial_state(config, model, optimizer, mesh)
     _announce(config, examples, order, mesh, state)
 
-    train_step = jax.jit(
-        make_train_step(
-            model, optimizer, task.loss_function(config),
-            clip_norm=config.optimizer.clip_norm, clip_value=config.optimizer.clip_value,
-            train_only=config.train.train_only, mix=_mixer(config, model),
-        ),
-        donate_argnums=0, out_shardings=(replicated(mesh), replicated(mesh)),
-    )
-    predict = _predictor(model, mesh)
+    train_step = training_step(config, model, optimizer, mesh, state)
+    predict = predictor(model, mesh)
     precise_step = jax.jit(make_precise_step(model), out_shardings=replicated(mesh))
     precise = (
         config.norm.precise and bool(state.batch_stats) and not config.model.get("frozen_norm")
@@ -176,26 +173,6 @@ def _validations(workdir: str | os.PathLike) -> list[dict[str, Any]]:
     return [row for row in read_metrics(workdir) if row["split"] == "val"]
 
 
-def _optimizer(config: ConfigDict) -> optax.GradientTransformation:
-    options = {k: v for k, v in config.optimizer.items() if not k.startswith("clip_")}
-    try:
-        return make_optimizer(**options)
-    except ValueError as error:
-        raise ConfigError(f"config.{error}") from error
-
-
-def _mixer(config: ConfigDict, model: nn.Module) -> Mixer | None:
-    """What is done to a batch on the devices; None where clips and labels stay as they are."""
-    augment = config.augment
-    if not any(augment.get(k) for k in ("mixup_alpha", "cutmix_alpha", "label_smoothing")):
-        return None
-    return make_mixer(
-        model, group_size=config.norm.group_size, label_smoothing=augment.label_smoothing,
-        mixup_alpha=augment.mixup_alpha, cutmix_alpha=augment.cutmix_alpha,
-        prob=augment.mix_prob, switch_prob=augment.switch_prob,
-    )
-
-
 def _order(config: ConfigDict, examples: Examples, first_step: int = 0, stream: int = 0) -> Order:
     """This process's part of the training data; another `stream` has another order."""
     return Order(
@@ -230,30 +207,6 @@ def _due(done: int, per_epoch: int, epochs: int, period: int) -> bool:
     return not rest and (epoch == epochs or bool(period) and epoch % period == 0)
 
 
-def _initial_state(
-    config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation
-) -> TrainState:
-    """A random start, or config.train.init_from, whose `skip` alone may differ from the file."""
-    variables = initial_variables(model, config.train.seed)
-    start = config.train.init_from
-    if start.path:
-        variables, _ = read_weights(
-            config, variable_shapes(model), start.path,
-            skip=start.skip, strip=start.strip, init=variables,
-        )
-    return create_state(variables, optimizer)
-
-
-def _state_shapes(
-    model: nn.Module, optimizer: optax.GradientTransformation, sharding: NamedSharding
-) -> TrainState:
-    """A TrainState of ShapeDtypeStructs: to go on, neither a start nor its file is needed."""
-    shapes = jax.eval_shape(partial(create_state, optimizer=optimizer), variable_shapes(model))
-    return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes
-    )
-
-
 def _check_identity(checkpoints: Checkpoints, step: int, identity: Mapping[str, Any]) -> None:
     """ConfigError where the run in the folder is another one than this config's."""
     stored, wanted = checkpoints.metadata(step), json.loads(json.dumps(identity))
@@ -272,24 +225,6 @@ def _check_identity(checkpoints: Checkpoints, step: int, identity: Mapping[str, 
         )
 
 
-def _predictor(model: nn.Module, mesh: Mesh) -> Callable[..., np.ndarray]:
-    """(state, clips[, boxes]) -> probabilities, with the running statistics."""
-
-    @jax.jit
-    def probabilities(state: TrainState, batch: dict[str, jax.Array]) -> jax.Array:
-        return model.apply(state.variables, batch["clip"], batch.get("boxes"))[1]["probs"]
-
-    def predict(
-        state: TrainState, clips: np.ndarray, boxes: np.ndarray | None = None
-    ) -> np.ndarray:
-        batch = {"clip": clips} if boxes is None else {"clip": clips, "boxes": boxes}
-        if len(clips) % mesh.size == 0:
-            batch = put_batch(batch, mesh)
-        return np.asarray(probabilities(state, batch))
-
-    return predict
-
-
 def _with_precise_statistics(
     step: PreciseStep, state: TrainState, config: ConfigDict, examples: Examples, mesh: Mesh
 ) -> TrainState:
@@ -301,7 +236,9 @@ def _with_precise_statistics(
             {name: batch[name] for name in ("clip", "boxes") if name in batch}
             for batch, _, _ in itertools.islice(stream, count)
         )
-        statistics = precise_batch_stats(step, state.params, state.batch_stats, inputs)
+        statistics = precise_batch_stats(
+            step, gathered(state.variables["params"], mesh), state.batch_stats, inputs
+        )
     return state.replace(batch_stats=statistics)
 
 

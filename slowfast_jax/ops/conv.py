@@ -11,6 +11,7 @@ Kernels are `(kT, kH, kW, Cin / groups, Cout)`.
 import jax
 import jax.numpy as jnp
 
+from slowfast_jax.ops.backend import backend
 from slowfast_jax.ops.depthwise import shifts
 from slowfast_jax.ops.lowering import Triple, convolve, require
 from slowfast_jax.ops.temporal import temporal_2d
@@ -49,9 +50,7 @@ def conv3d(
     if padding is None:
         padding = tuple(d * (k // 2) for d, k in zip(dilation, size, strict=True))
     if lowering is None:
-        lowering = choose_lowering(
-            x.shape, kernel.shape, strides, dilation, groups, jax.default_backend()
-        )
+        lowering = choose_lowering(x.shape, kernel.shape, strides, dilation, groups, backend())
     elif lowering not in LOWERINGS:
         raise ValueError(f"unknown lowering {lowering!r}; there are {', '.join(LOWERINGS)}")
     return LOWERINGS[lowering](x, kernel, strides, padding, dilation, groups)

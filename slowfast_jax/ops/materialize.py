@@ -3,6 +3,8 @@
 import jax
 from jax.experimental.xla_metadata import set_xla_metadata
 
+from slowfast_jax.ops.backend import backend
+
 
 def materialize(x: jax.Array) -> jax.Array:
     """`x` itself, computed once on CPU however many operations read it.
@@ -11,7 +13,7 @@ def materialize(x: jax.Array) -> jax.Array:
     for every reader, and it drops `lax.optimization_barrier` before it fuses. A call that must not
     be inlined holds: what goes into it is an array in memory. Elsewhere nothing is done.
     """
-    if jax.default_backend() != "cpu":
+    if backend() != "cpu":
         return x
     with set_xla_metadata(inlineable="false"):
         return _identity(x)

@@ -2,6 +2,7 @@
 
 - headline(config), the metric that says which checkpoint is best: the larger the better;
 - training_examples(config, workdir), what there is to train on;
+- batch_shapes(config, rows, crop), shapes and types of a batch of training;
 - loss_function(config), (logits, endpoints, batch) -> (loss, {name: scalar});
 - validate(config, predict, workdir), metrics while training, `predict` being (clips[, boxes]) ->
   probabilities;

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
@@ -114,6 +115,17 @@ def _augmentation(config: ConfigDict) -> dict[str, Any]:
         colours=colours, policy=policy, erase=erase,
         mean=config.protocol.mean, std=config.protocol.std,
     )
+
+
+def batch_shapes(config: ConfigDict, rows: int, crop: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """Of `data_pipelines.clips.load_clip`'s arrays, stacked."""
+    clip = (rows, config.protocol.num_frames, crop, crop, 3)
+    label, dtype = (rows,), np.int32
+    if config.data.multi_label:
+        label, dtype = (rows, config.model.num_classes), np.float32
+    return {
+        "clip": jax.ShapeDtypeStruct(clip, np.uint8), "label": jax.ShapeDtypeStruct(label, dtype)
+    }
 
 
 def loss_function(config: ConfigDict) -> Callable:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
@@ -61,6 +62,17 @@ def _loader(config: ConfigDict, keyframes: Sequence[Keyframe], crop: int) -> Cal
         return load_keyframe(keyframes[index], rng=generator, **options)
 
     return load
+
+
+def batch_shapes(config: ConfigDict, rows: int, crop: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """Of `data_pipelines.detection.load_keyframe`'s arrays, stacked."""
+    boxes, protocol = config.data.max_boxes, config.protocol
+    return {
+        "clip": jax.ShapeDtypeStruct((rows, protocol.num_frames, crop, crop, 3), np.uint8),
+        "boxes": jax.ShapeDtypeStruct((rows, boxes, 4), np.float32),
+        "box_mask": jax.ShapeDtypeStruct((rows, boxes), bool),
+        "labels": jax.ShapeDtypeStruct((rows, boxes, config.model.num_classes), np.float32),
+    }
 
 
 def loss_function(config: ConfigDict) -> Callable:

@@ -13,6 +13,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 COLLECTIONS = ("params", "batch_stats")
+AVERAGE = "average"  # item of a training run that keeps the moving average of its parameters
 METADATA = "metadata"
 
 
@@ -52,7 +53,7 @@ def save_checkpoint(
 
 def load_checkpoint(directory: str | Path) -> tuple[dict, dict]:
     """(variables, metadata) that `save_checkpoint` wrote; arrays as NumPy, whatever device saved
-    them.
+    them. Of a training run's the parameters are the averaged ones, where it keeps an average.
 
     Raises FileNotFoundError where `directory` does not exist and ValueError where it is no
     checkpoint of this kind.
@@ -60,15 +61,18 @@ def load_checkpoint(directory: str | Path) -> tuple[dict, dict]:
     directory = _existing(directory)
     handler = ocp.StandardCheckpointHandler()
     items = {METADATA: ocp.args.JsonRestore()}
-    for name in COLLECTIONS:
+    averaged = (directory / AVERAGE).is_dir()
+    for name in (AVERAGE if averaged else "params", "batch_stats"):
         if (directory / name).is_dir():
             tree = handler.metadata(directory / name)
             as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), dict(tree))
             items[name] = ocp.args.PyTreeRestore(restore_args=as_numpy)
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
         restored = checkpointer.restore(directory, args=ocp.args.Composite(**items))
-    variables = {name: restored[name] for name in COLLECTIONS if name in items}
-    return variables, restored[METADATA]
+    arrays = {name: restored[name] for name in items if name != METADATA}
+    if averaged:
+        arrays["params"] = arrays.pop(AVERAGE)
+    return arrays, restored[METADATA]
 
 
 def load_metadata(directory: str | Path) -> dict:

@@ -9,7 +9,7 @@ import jax
 import orbax.checkpoint as ocp
 from absl import logging
 
-from slowfast_jax.training.checkpoint import COLLECTIONS, METADATA, is_checkpoint
+from slowfast_jax.training.checkpoint import AVERAGE, COLLECTIONS, METADATA, is_checkpoint
 from slowfast_jax.training.state import TrainState
 
 FOLDER = "checkpoints"
@@ -126,5 +126,5 @@ def latest_checkpoint(workdir: str | Path) -> Path | None:
 
 
 def _items(state: TrainState) -> dict[str, Any]:
-    items = {name: getattr(state, name) for name in (*COLLECTIONS, "opt_state")}
+    items = {name: getattr(state, name) for name in (*COLLECTIONS, AVERAGE, "opt_state")}
     return {name: tree for name, tree in items.items() if jax.tree.leaves(tree)}

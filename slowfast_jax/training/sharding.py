@@ -1,41 +1,136 @@
-"""How a training step is spread over devices: clips split along the batch, the rest whole."""
+"""How a training step is spread over devices: a mesh with the axes data, fsdp and spatial.
 
-from collections.abc import Mapping
+The clips of a batch are split along `data` and `fsdp`, their height along `spatial`; the compiler
+adds the rows that a convolution needs from its neighbours. Parameters and the optimiser's state
+are split along `fsdp` and brought together for the step, as in ZeRO
+(https://arxiv.org/abs/1910.02054); along the other axes each device has all of them.
+"""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+AXES = ("data", "fsdp", "spatial")
+BATCH = ("data", "fsdp")
+# Smaller arrays stay whole along `fsdp`: there are many, and together they are next to nothing.
+LEAST_SPLIT = 4096  # elements
+CLIP_DIMENSIONS = 5  # (N, T, H, W, C), of clips and of the maps within a network
 
-def data_mesh() -> Mesh:
-    """All devices of all processes in one row, the axis "data"."""
-    return Mesh(np.array(jax.devices()), ("data",))
+Tree = Any
+
+
+def make_mesh(
+    data: int = -1, fsdp: int = 1, spatial: int = 1, *, devices: Sequence[Any] | None = None
+) -> Mesh:
+    """All devices of all processes, or `devices`, as (data, fsdp, spatial); -1: the devices left.
+
+    The devices of a process follow each other, so that it loads rows that follow each other.
+
+    Raises ValueError, naming the field, where the sizes do not fit the devices or a process would
+    have a part of a clip's height only.
+    """
+    devices = list(jax.devices() if devices is None else devices)
+    sizes = {"data": data, "fsdp": fsdp, "spatial": spatial}
+    for name, size in sizes.items():
+        if size < 1 and size != -1:
+            raise ValueError(f"mesh.{name} is {size}, expected 1 or more, or -1: what is left")
+    open_axes = [name for name, size in sizes.items() if size == -1]
+    if len(open_axes) > 1:
+        raise ValueError(f"mesh.{' and mesh.'.join(open_axes)} are -1, expected at most one")
+    taken = int(np.prod([size for size in sizes.values() if size != -1]))
+    if len(devices) % taken or (not open_axes and taken != len(devices)):
+        product = " x ".join(f"{name} {size}" for name, size in sizes.items() if size != -1)
+        raise ValueError(
+            f"mesh: {product} makes {taken}, which does not fit {len(devices)} devices; set one "
+            "axis to -1 and the others to sizes whose product divides the number of devices"
+        )
+    shape = [len(devices) // taken if size == -1 else size for size in sizes.values()]
+    local = sum(device.process_index == devices[0].process_index for device in devices)
+    if local % shape[2]:
+        raise ValueError(
+            f"mesh.spatial is {shape[2]}, and a process has {local} devices; take a divisor of "
+            "that, since each process loads whole clips"
+        )
+    return Mesh(np.array(devices).reshape(shape), AXES)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """A copy on each device: parameters, statistics, the optimiser's state."""
+    """A copy on each device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
-def over_batch(mesh: Mesh) -> NamedSharding:
-    """Contiguous examples to each device."""
-    return NamedSharding(mesh, PartitionSpec("data"))
+def over_batch(mesh: Mesh, shape: Sequence[int] = ()) -> NamedSharding:
+    """Contiguous rows to each device, and contiguous lines of clips of this `shape`."""
+    if len(shape) == CLIP_DIMENSIONS and shape[2] % mesh.shape["spatial"] == 0:
+        return NamedSharding(mesh, PartitionSpec(BATCH, None, "spatial"))
+    return NamedSharding(mesh, PartitionSpec(BATCH))
+
+
+def state_shardings(tree: Tree, mesh: Mesh) -> Tree:
+    """Each array of parameters, statistics or optimiser state: along `fsdp` by its largest
+    dimension that divides, if there is one and the array is not small."""
+    size = mesh.shape["fsdp"]
+
+    def of(leaf: Any) -> NamedSharding:
+        sides = [side if side % size == 0 else 0 for side in leaf.shape]
+        if size == 1 or np.prod(leaf.shape, dtype=int) < LEAST_SPLIT or not any(sides):
+            return replicated(mesh)
+        largest = int(np.argmax(sides))
+        return NamedSharding(mesh, PartitionSpec(*(None,) * largest, "fsdp"))
+
+    return jax.tree.map(of, tree)
 
 
 def put_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
     """This process's rows of a batch as arrays over the whole mesh. Returns before they are there.
 
-    Raises ValueError where the rows do not split over this process's devices.
+    Raises ValueError where the rows do not split over this process's devices, or the height of the
+    clips along `spatial`.
     """
-    devices = len(mesh.local_devices)
+    spatial = mesh.shape["spatial"]
+    devices = len(mesh.local_devices) // spatial
     for name, rows in batch.items():
         if len(rows) % devices:
             raise ValueError(
                 f"{name}: a batch of {len(rows)} does not split over {devices} devices; take a "
                 f"multiple of {devices} (config.train.batch_size)"
             )
-    sharding = over_batch(mesh)
+        if rows.ndim == CLIP_DIMENSIONS and rows.shape[2] % spatial:
+            raise ValueError(
+                f"{name}: {rows.shape[2]} lines do not split over {spatial} devices; take a "
+                f"crop of a multiple of {spatial}, or another config.mesh.spatial"
+            )
     return {
-        name: jax.make_array_from_process_local_data(sharding, rows)
+        name: jax.make_array_from_process_local_data(over_batch(mesh, rows.shape), rows)
         for name, rows in batch.items()
     }
+
+
+def gathered(tree: Tree, mesh: Mesh) -> Tree:
+    """Arrays that are split along `fsdp`, brought together; also within a jitted function."""
+    if mesh.shape["fsdp"] == 1:
+        return tree
+    return jax.lax.with_sharding_constraint(tree, replicated(mesh))
+
+
+@contextmanager
+def spread_maps(mesh: Mesh) -> Iterator[None]:
+    """The maps within networks that are traced here lie on the mesh as their clips do."""
+    constrain: Callable = partial(_constrained, mesh=mesh)
+    with nn.intercept_methods(constrain):
+        yield
+
+
+def _constrained(call: Callable, args: tuple, kwargs: dict, context: Any, *, mesh: Mesh) -> Any:
+    y = call(*args, **kwargs)
+    if mesh.size == 1 or not isinstance(y, jax.Array) or y.ndim != CLIP_DIMENSIONS:
+        return y
+    if y.shape[0] % (mesh.shape["data"] * mesh.shape["fsdp"]):
+        return y
+    return jax.lax.with_sharding_constraint(y, over_batch(mesh, y.shape))

@@ -2,13 +2,17 @@
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import flax.linen as nn
 import jax
 import optax
+from jax.sharding import Mesh
 
+from slowfast_jax.training.accumulation import in_parts
 from slowfast_jax.training.optim import clip_gradients, paths
+from slowfast_jax.training.sharding import gathered, spread_maps, state_shardings
 from slowfast_jax.training.state import TrainState
 
 Batch = Mapping[str, jax.Array]
@@ -28,6 +32,9 @@ def make_train_step(
     clip_value: float = 0.0,
     train_only: str = "",
     mix: Mixer | None = None,
+    accumulate: int = 1,
+    average: float = 0.0,
+    mesh: Mesh | None = None,
 ) -> TrainStep:
     """`step(state, batch, lr, key) -> (state, metrics)`, to be jitted by the caller.
 
@@ -44,6 +51,12 @@ def make_train_step(
         gradient; running statistics go on (with the classifier alone: the original's
         DETACH_FINAL_FC). "": all are trained.
       mix: see `mixing.make_mixer`.
+      accumulate: parts of the batch that are gone through one after the other, which takes the
+        memory of one; see `accumulation.in_parts`.
+      average: decay of the exponential moving average of the parameters in `state.average`, as of
+        Polyak averaging in https://arxiv.org/abs/1703.01780; 0: none.
+      mesh: over which maps and split parameters lie, see sharding.py; None: one device, or what the
+        compiler makes of the arguments.
 
     The step's arguments are `lr`, a scalar, and `key`, the same random key for every step: the
     number of the step is folded in, for dropout and `mix`.
@@ -54,38 +67,56 @@ def make_train_step(
     Raises ValueError, at the first call, where `train_only` matches nothing.
     """
 
-    def step(state: TrainState, batch: Batch, lr: jax.Array, key: jax.Array):
-        trained = _trained(state.params, train_only)
-        key = jax.random.fold_in(key, state.step)
-        if mix is not None:
-            batch = mix(jax.random.fold_in(key, 1), batch)
+    def gradients_of(
+        params: Any, batch_stats: Any, batch: Batch, key: jax.Array
+    ) -> tuple[Any, Any, Metrics]:
+        """(gradients, new batch statistics, metrics with the loss among them)."""
+        trained = _trained(params, train_only)
 
         def objective(params: Any) -> tuple[jax.Array, tuple[Any, Metrics]]:
             params = jax.tree.map(
                 lambda p, train: p if train else jax.lax.stop_gradient(p), params, trained
             )
-            (logits, endpoints), updated = model.apply(
-                {"params": params, "batch_stats": state.batch_stats},
-                batch["clip"],
-                batch.get("boxes"),
-                train=True,
-                rngs={"dropout": key},
-                mutable=["batch_stats"],
-            )
+            with spread_maps(mesh) if mesh is not None else nullcontext():
+                (logits, endpoints), updated = model.apply(
+                    {"params": params, "batch_stats": batch_stats},
+                    batch["clip"],
+                    batch.get("boxes"),
+                    train=True,
+                    rngs={"dropout": key},
+                    mutable=["batch_stats"],
+                )
             value, metrics = loss(logits, endpoints, batch)
-            return value, (updated.get("batch_stats", state.batch_stats), metrics)
+            return value, (updated.get("batch_stats", batch_stats), metrics)
 
         (value, (batch_stats, metrics)), gradients = jax.value_and_grad(objective, has_aux=True)(
-            state.params
+            params
         )
+        return gradients, batch_stats, metrics | {"loss": value}
+
+    def step(state: TrainState, batch: Batch, lr: jax.Array, key: jax.Array):
+        trained = _trained(state.params, train_only)
+        key = jax.random.fold_in(key, state.step)
+        if mix is not None:
+            batch = mix(jax.random.fold_in(key, 1), batch)
+        params = state.params if mesh is None else gathered(state.params, mesh)
+        gradients, batch_stats, metrics = in_parts(
+            gradients_of, accumulate, block=getattr(model, "group_size", None), mesh=mesh
+        )(params, state.batch_stats, batch, key)
+        if mesh is not None:
+            parts = state_shardings(state.params, mesh)
+            gradients = jax.lax.with_sharding_constraint(gradients, parts)
         gradients, norm = clip_gradients(gradients, norm=clip_norm, value=clip_value)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = jax.tree.map(
             lambda p, u, train: (p - lr * u).astype(p.dtype) if train else p,
             state.params, updates, trained,
         )
-        state = TrainState(state.step + 1, params, batch_stats, opt_state)
-        return state, metrics | {"loss": value, "grad_norm": norm}
+        averaged = jax.tree.map(
+            lambda old, new: average * old + (1 - average) * new, state.average, params
+        ) if average else state.average
+        state = TrainState(state.step + 1, params, batch_stats, opt_state, averaged)
+        return state, metrics | {"grad_norm": norm}
 
     return step
 

@@ -18,7 +18,7 @@ import pytest
 from slowfast_jax.training.checkpoint import load_checkpoint
 from slowfast_jax.training.manager import Checkpoints, latest_checkpoint
 from slowfast_jax.training.optim import make_optimizer
-from slowfast_jax.training.sharding import data_mesh, replicated
+from slowfast_jax.training.sharding import make_mesh, replicated
 from slowfast_jax.training.state import TrainState, create_state
 from tests.shared import ROOT
 
@@ -62,7 +62,7 @@ def test_what_is_restored_is_what_was_saved(tmp_path, optimizer):
 
 def test_shapes_and_shardings_are_enough_to_restore(tmp_path):
     save_all(tmp_path, [3]).close()
-    sharding = replicated(data_mesh())
+    sharding = replicated(make_mesh())
     shapes = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), state_of(1)
     )

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from slowfast_jax.training.sharding import data_mesh, over_batch, put_batch, replicated
+from slowfast_jax.training.sharding import make_mesh, over_batch, put_batch, replicated
 from tests.shared import ROOT
 
 # Processes with four devices take their time to start.
@@ -28,8 +28,8 @@ def run_on_four(script: str, *arguments) -> str:
 
 
 def test_one_device_holds_everything():
-    mesh = data_mesh()
-    assert mesh.axis_names == ("data",) and mesh.size == len(jax.devices())
+    mesh = make_mesh()
+    assert mesh.axis_names == ("data", "fsdp", "spatial") and mesh.size == len(jax.devices())
     batch = {"clip": np.arange(24, dtype=np.uint8).reshape(4, 6), "label": np.arange(4)}
     placed = put_batch(batch, mesh)
     for name, rows in batch.items():
@@ -40,8 +40,8 @@ def test_one_device_holds_everything():
 
 PLACES = """
 import numpy as np
-from slowfast_jax.training.sharding import data_mesh, put_batch
-mesh = data_mesh()
+from slowfast_jax.training.sharding import make_mesh, put_batch
+mesh = make_mesh()
 clip = put_batch({"clip": np.arange(8).reshape(8, 1)}, mesh)["clip"]
 rows = {s.device.id: s.data.ravel().tolist() for s in clip.addressable_shards}
 assert rows == {0: [0, 1], 1: [2, 3], 2: [4, 5], 3: [6, 7]}, rows
@@ -62,9 +62,9 @@ import re
 import jax
 import numpy as np
 from slowfast_jax.models.norm import BatchNorm
-from slowfast_jax.training.sharding import data_mesh, put_batch, replicated
+from slowfast_jax.training.sharding import make_mesh, put_batch, replicated
 
-mesh, random = data_mesh(), np.random.default_rng(0)
+mesh, random = make_mesh(), np.random.default_rng(0)
 for batch, group in ((8, 1), (8, 2), (16, 2), (8, 4), (16, 8), (8, 8), (8, None), (24, 8)):
     norm = BatchNorm(group)
     clip = random.normal(random.normal(), 2, (batch, 2, 6, 6, 16)).astype(np.float32)

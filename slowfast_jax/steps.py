@@ -1,0 +1,129 @@
+"""From a config to what runs on the devices: mesh, optimizer, state, steps of training and testing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from slowfast_jax.config import ConfigError
+from slowfast_jax.tasks import TASKS
+from slowfast_jax.training.mixing import make_mixer
+from slowfast_jax.training.optim import make_optimizer
+from slowfast_jax.training.sharding import (
+    gathered,
+    make_mesh,
+    put_batch,
+    replicated,
+    spread_maps,
+    state_shardings,
+)
+from slowfast_jax.training.state import TrainState, create_state
+from slowfast_jax.training.step import Mixer, TrainStep, make_train_step
+from slowfast_jax.weights import initial_variables, read_weights, variable_shapes
+
+
+def mesh_of(config: ConfigDict, devices: Sequence[Any] | None = None) -> Mesh:
+    """The config's mesh of `devices`, or of all there are."""
+    try:
+        return make_mesh(**config.mesh, devices=devices)
+    except ValueError as error:
+        raise ConfigError(f"config.{error}") from error
+
+
+def optimizer_of(config: ConfigDict) -> optax.GradientTransformation:
+    """The config's optimizer; ConfigError for numbers that make none."""
+    options = {k: v for k, v in config.optimizer.items() if not k.startswith("clip_")}
+    try:
+        return make_optimizer(**options)
+    except ValueError as error:
+        raise ConfigError(f"config.{error}") from error
+
+
+def initial_state(
+    config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation, mesh: Mesh
+) -> TrainState:
+    """A random start, or config.train.init_from, whose `skip` alone may differ from the file."""
+    variables = initial_variables(model, config.train.seed)
+    start = config.train.init_from
+    if start.path:
+        variables, _ = read_weights(
+            config, variable_shapes(model), start.path,
+            skip=start.skip, strip=start.strip, init=variables,
+        )
+    state = create_state(variables, optimizer, averaged=bool(config.train.average))
+    return jax.device_put(state, state_shardings(state, mesh))
+
+
+def state_shapes(
+    config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation, mesh: Mesh
+) -> TrainState:
+    """The state as ShapeDtypeStructs with their places on the mesh, nothing computed or read."""
+    create = partial(create_state, optimizer=optimizer, averaged=bool(config.train.average))
+    shapes = jax.eval_shape(create, variable_shapes(model))
+    return jax.tree.map(
+        lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
+        shapes, state_shardings(shapes, mesh),
+    )
+
+
+def training_step(
+    config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation, mesh: Mesh,
+    state: TrainState,
+) -> TrainStep:
+    """The config's step of training (training/step.py), jitted: it gives up the memory of the state
+    it is called with. `state` tells shapes; it may be of ShapeDtypeStructs."""
+    step = make_train_step(
+        model, optimizer, TASKS[config.task].loss_function(config),
+        clip_norm=config.optimizer.clip_norm, clip_value=config.optimizer.clip_value,
+        train_only=config.train.train_only, mix=_mixer(config, model),
+        accumulate=config.train.accumulate, average=config.train.average, mesh=mesh,
+    )
+    return jax.jit(
+        step, donate_argnums=0, out_shardings=(state_shardings(state, mesh), replicated(mesh))
+    )
+
+
+def _mixer(config: ConfigDict, model: nn.Module) -> Mixer | None:
+    """What is done to a batch on the devices; None where clips and labels stay as they are."""
+    augment = config.augment
+    if not any(augment.get(k) for k in ("mixup_alpha", "cutmix_alpha", "label_smoothing")):
+        return None
+    return make_mixer(
+        model, group_size=config.norm.group_size, label_smoothing=augment.label_smoothing,
+        mixup_alpha=augment.mixup_alpha, cutmix_alpha=augment.cutmix_alpha,
+        prob=augment.mix_prob, switch_prob=augment.switch_prob,
+    )
+
+
+def evaluation_step(model: nn.Module, mesh: Mesh) -> Callable[..., jax.Array]:
+    """(variables, batch) -> probabilities, with the running statistics; jitted."""
+
+    @jax.jit
+    def probabilities(variables: Mapping[str, Any], batch: Mapping[str, jax.Array]) -> jax.Array:
+        with spread_maps(mesh):
+            outputs = model.apply(gathered(variables, mesh), batch["clip"], batch.get("boxes"))
+        return outputs[1]["probs"]
+
+    return probabilities
+
+
+def predictor(model: nn.Module, mesh: Mesh) -> Callable[..., np.ndarray]:
+    """(state, clips[, boxes]) -> probabilities, with the running statistics."""
+    probabilities = evaluation_step(model, mesh)
+
+    def predict(
+        state: TrainState, clips: np.ndarray, boxes: np.ndarray | None = None
+    ) -> np.ndarray:
+        batch = {"clip": clips} if boxes is None else {"clip": clips, "boxes": boxes}
+        if len(clips) % (mesh.size // mesh.shape["spatial"]) == 0:
+            batch = put_batch(batch, mesh)
+        return np.asarray(probabilities(state.variables, batch))
+
+    return predict
