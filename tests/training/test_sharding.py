@@ -1,30 +1,38 @@
 """On one device here; on four, which must be asked for before JAX starts, in a process apart."""
 
 import os
+import re
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import jax
 import numpy as np
 import pytest
 
-from slowfast_jax.training.sharding import make_mesh, over_batch, put_batch, replicated
+from slowfast_jax.training.sharding import (
+    make_mesh,
+    over_batch,
+    put_batch,
+    replicated,
+    state_shardings,
+)
 from tests.shared import ROOT
 
-# Processes with four devices take their time to start.
-pytestmark = pytest.mark.slow
 
-FOUR_DEVICES = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
-
-
-def run_on_four(script: str, *arguments) -> str:
-    """What a script printed, in a process that has four devices."""
+def run_on(devices: int, script: str, *arguments) -> str:
+    """What a script printed, in a process that has so many devices."""
+    flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
     result = subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)], cwd=ROOT, capture_output=True,
-        text=True, env=os.environ | FOUR_DEVICES,
+        text=True, env=os.environ | {"JAX_PLATFORMS": "cpu"} | flags,
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+def run_on_four(script: str, *arguments) -> str:
+    return run_on(4, script, *arguments)
 
 
 def test_one_device_holds_everything():
@@ -52,6 +60,7 @@ except ValueError as error:
 """
 
 
+@pytest.mark.slow
 def test_each_device_has_examples_that_follow_each_other():
     printed = run_on_four(PLACES)
     assert "a batch of 6 does not split over 4 devices; take a multiple of 4" in printed
@@ -99,11 +108,54 @@ def norms():
     return [line.split(" ", 2) for line in run_on_four(NORMS).splitlines()]
 
 
+@pytest.mark.slow
 def test_groups_of_clips_are_normalised_alike_however_they_lie(norms):
     assert len(norms) == 8  # each compared with one device, in there
 
 
+@pytest.mark.slow
 def test_devices_exchange_sums_and_no_clips(norms):
     """As long as groups lie evenly on the devices, or devices in the groups."""
     moved = {(batch, group) for batch, group, what in norms if "clips" in what}
     assert moved == {("24", "8")}
+
+
+@dataclass(frozen=True)
+class Device:
+    id: int
+    process_index: int = 0
+
+
+@pytest.mark.parametrize("sizes, shape", [
+    ((), (8, 1, 1)), ((-1, 4), (2, 4, 1)), ((2, 2, 2), (2, 2, 2)), ((1, -1, 2), (1, 4, 2)),
+])
+def test_the_open_axis_takes_the_devices_left(sizes, shape):
+    mesh = make_mesh(*sizes, devices=[Device(i) for i in range(8)])
+    assert tuple(mesh.shape.values()) == shape
+    assert [device.id for device in mesh.devices.ravel()] == list(range(8))
+
+
+@pytest.mark.parametrize("sizes, message", [
+    ((-1, 3), "fsdp 3 x spatial 1 makes 3, which does not fit 8 devices"),
+    ((2, 2), "data 2 x fsdp 2 x spatial 1 makes 4, which does not fit 8 devices"),
+    ((-1, -1), "mesh.data and mesh.fsdp are -1, expected at most one"),
+    ((0,), "mesh.data is 0, expected 1 or more"),
+    ((1, 1, 8), "mesh.spatial is 8, and a process has 4 devices"),
+])
+def test_sizes_that_do_not_fit(sizes, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make_mesh(*sizes, devices=[Device(i, i // 4) for i in range(8)])
+
+
+def test_large_arrays_are_split_along_their_largest_side():
+    mesh = make_mesh(-1, 4, devices=[Device(i) for i in range(8)])
+    shapes = {
+        "kernel": (1, 3, 3, 64, 128), "small": (64,), "odd": (5, 999), "scalar": (),
+        "wide": (3, 2048, 6),
+    }
+    tree = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in shapes.items()}
+    specs = {name: tuple(s.spec) for name, s in state_shardings(tree, mesh).items()}
+    assert specs == {
+        "kernel": (None, None, None, None, "fsdp"), "small": (), "odd": (), "scalar": (),
+        "wide": (None, "fsdp"),
+    }
