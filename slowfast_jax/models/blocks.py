@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from slowfast_jax.models.norm import BatchNorm
 from slowfast_jax.ops.conv import conv3d
@@ -39,6 +40,7 @@ class Conv3D(nn.Module):
         y = conv3d(
             x, kernel, strides=self.strides, dilation=self.dilation, groups=self.groups
         )
+        y = checkpoint_name(y, "convolution")
         if self.use_bias:
             y = y + self.param("bias", nn.initializers.zeros, (self.features,)).astype(x.dtype)
         return y
@@ -195,11 +197,35 @@ class ResBlock(nn.Module):
         return nn.relu(x + y), out
 
 
+# What training computes again for the gradient instead of keeping it: whole blocks, or what lies
+# between their convolutions (https://arxiv.org/abs/1604.06174).
+REMAT = {
+    "": ResBlock,
+    "blocks": nn.remat(ResBlock),
+    "norms": nn.remat(
+        ResBlock, policy=jax.checkpoint_policies.save_only_these_names("convolution")
+    ),
+}
+
+
+def remat_table(remat: Sequence[str], stages: Sequence[str]) -> dict[str, str]:
+    """{stage: key of REMAT} of a network's `remat`, as ("res2", "res3:norms")."""
+    parts = [entry.partition(":") for entry in remat]
+    for stage, _, how in parts:
+        if stage not in stages or how not in REMAT:
+            raise ValueError(
+                f"remat has {stage}{how and f':{how}'}; expected one of {', '.join(stages)}, whose "
+                "blocks are then computed again for the gradient, or with :norms behind it, all of "
+                "them but the convolutions"
+            )
+    return dict.fromkeys(stages, "") | {stage: how or "blocks" for stage, _, how in parts}
+
+
 class ResStage(nn.Module):
     """Residual blocks at one resolution, the first with the stride, and their non-local blocks.
 
     `branches` has one residual branch per block; a non-local block follows each block whose
-    index is in `nonlocal_blocks`.
+    index is in `nonlocal_blocks`. `remat`: see REMAT.
     """
 
     branches: Sequence[Callable]
@@ -208,13 +234,16 @@ class ResStage(nn.Module):
     stride: int = 1
     nonlocal_blocks: Sequence[int] = ()
     make_nonlocal: Callable = NonLocal
+    remat: str = ""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, Endpoints]:
         out = {}
         for i, branch in enumerate(self.branches):
             stride = self.stride if i == 0 else 1
-            block = ResBlock(branch, self.features, self.conv_norm, stride, name=f"block{i}")
+            block = REMAT[self.remat](
+                branch, self.features, self.conv_norm, stride, name=f"block{i}"
+            )
             x, inside = block(x)
             out |= {f"block{i}": x} | {f"block{i}/{k}": v for k, v in inside.items()}
             if i in self.nonlocal_blocks:

@@ -20,6 +20,7 @@ from slowfast_jax.models.blocks import (
     Triple,
     basic,
     bottleneck,
+    remat_table,
 )
 from slowfast_jax.models.heads import BasicHead, RoIHead, check_boxes, project
 from slowfast_jax.ops.normalize import normalize
@@ -77,6 +78,7 @@ class ResNet3D(nn.Module):
       dropout, activation, average, fc_init_std: see `heads.project`.
       group_size: clips per batch-norm group. frozen_norm: batch norms use their running statistics
         in training, too, and leave them; scale and bias train. folded: no batch norm (`fold.py`).
+      remat: stages of which training computes again instead of keeping, see `blocks.remat_table`.
       mean, std: of the input, on the 0..1 scale. dtype: of the computation.
     """
 
@@ -110,6 +112,7 @@ class ResNet3D(nn.Module):
     group_size: int | None = None
     frozen_norm: bool = False
     folded: bool = False
+    remat: Sequence[str] = ()
     mean: Triple = (0.45, 0.45, 0.45)
     std: Triple = (0.225, 0.225, 0.225)
     dtype: jnp.dtype = jnp.float32
@@ -122,6 +125,7 @@ class ResNet3D(nn.Module):
         conv_norm = ConvNorm(
             train=train and not self.frozen_norm, group_size=self.group_size, folded=self.folded
         )
+        remat = remat_table(self.remat, [f"res{i}" for i in range(2, 6)])
         out: Endpoints = {}
         x = normalize(clip, self.mean, self.std, self.dtype)
         x = out["stem"] = Stem(self.width, kernels[0][0], conv_norm, name="stem")(x)
@@ -130,7 +134,8 @@ class ResNet3D(nn.Module):
                 self, i, blocks, kernels[i + 1], self.num_block_temp_kernel[i], conv_norm,
                 width=self.width, groups=self.groups, stride_1x1=self.stride_1x1,
                 nonlocal_blocks=self.nonlocal_blocks[i], nonlocal_pool=self.nonlocal_pool[i],
-                nonlocal_group=self.nonlocal_group[i], name=f"res{i + 2}",
+                nonlocal_group=self.nonlocal_group[i], remat=remat[f"res{i + 2}"],
+                name=f"res{i + 2}",
             )
             x = run_stage(stage, x, out)
             if i == 0 and time_pool > 1:
@@ -156,6 +161,7 @@ def make_stage(
     nonlocal_blocks: Sequence[int],
     nonlocal_pool: Triple,
     nonlocal_group: int,
+    remat: str,
     name: str,
 ) -> ResStage:
     """Stage `index + 2` of one pathway, with what `net` fixes for all pathways.
@@ -182,6 +188,7 @@ def make_stage(
             NonLocal, mode=net.nonlocal_mode, pool=tuple(nonlocal_pool), group=nonlocal_group,
             pool_first=net.nonlocal_pool_first, zero_init_final_bn=net.zero_init_final_bn,
         ),
+        remat=remat,
         name=name,
     )
 

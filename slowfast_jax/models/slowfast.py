@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from slowfast_jax.models.blocks import DEPTHS, ConvNorm, Endpoints, Triple
+from slowfast_jax.models.blocks import DEPTHS, ConvNorm, Endpoints, Triple, remat_table
 from slowfast_jax.models.resnet3d import Stem, make_stage, run_head, run_stage, table_row
 from slowfast_jax.ops.normalize import normalize
 
@@ -97,6 +97,7 @@ class SlowFast(nn.Module):
     group_size: int | None = None
     frozen_norm: bool = False
     folded: bool = False
+    remat: Sequence[str] = ()
     mean: Triple = (0.45, 0.45, 0.45)
     std: Triple = (0.225, 0.225, 0.225)
     dtype: jnp.dtype = jnp.float32
@@ -111,6 +112,9 @@ class SlowFast(nn.Module):
         widths = (self.width, self.width // self.beta)
         depths = (self.depth, self.depth) if isinstance(self.depth, int) else self.depth
         stages = [table_row(DEPTHS, "depth", d) for d in depths]
+        remat = remat_table(
+            self.remat, [f"{p}_res{i}" for p in ("slow", "fast") for i in range(2, 6)]
+        )
         out: Endpoints = {}
 
         index = slow_frame_indices(clip.shape[1], self.alpha, self.slow_frames)
@@ -136,7 +140,8 @@ class SlowFast(nn.Module):
                     conv_norm, width=widths[p], groups=self.groups, stride_1x1=False,
                     nonlocal_blocks=self.nonlocal_blocks[p][i],
                     nonlocal_pool=self.nonlocal_pool[p][i],
-                    nonlocal_group=self.nonlocal_group[p][i], name=f"{prefix}_res{i + 2}",
+                    nonlocal_group=self.nonlocal_group[p][i],
+                    remat=remat[f"{prefix}_res{i + 2}"], name=f"{prefix}_res{i + 2}",
                 )
                 pathways.append(run_stage(stage, x, out))
             slow, fast = pathways

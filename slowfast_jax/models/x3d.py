@@ -1,13 +1,14 @@
 """X3D (https://arxiv.org/abs/2004.04730): a thin, deep, depthwise network grown along its axes."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from slowfast_jax.models.blocks import Conv3D, ConvNorm, Endpoints, ResStage, Triple
+from slowfast_jax.models.blocks import Conv3D, ConvNorm, Endpoints, ResStage, Triple, remat_table
 from slowfast_jax.models.heads import X3DHead, X3DRoIHead, check_boxes, project
 from slowfast_jax.models.resnet3d import run_stage
 from slowfast_jax.ops.materialize import materialize
@@ -108,6 +109,7 @@ class X3D(nn.Module):
     group_size: int | None = None
     frozen_norm: bool = False
     folded: bool = False
+    remat: Sequence[str] = ()
     mean: Triple = (0.45, 0.45, 0.45)
     std: Triple = (0.225, 0.225, 0.225)
     dtype: jnp.dtype = jnp.float32
@@ -120,6 +122,7 @@ class X3D(nn.Module):
         conv_norm = ConvNorm(
             train=train and not self.frozen_norm, group_size=self.group_size, folded=self.folded
         )
+        remat = remat_table(self.remat, [f"res{i}" for i in range(2, 6)])
         out: Endpoints = {}
         x = normalize(clip, self.mean, self.std, self.dtype)
         stem = round_width(self.stem_width, self.width_factor)
@@ -138,7 +141,7 @@ class X3D(nn.Module):
             blocks = math.ceil(self.depth_factor * repeats)
             stage = ResStage(
                 [partial(branch, squeeze=b % 2 == 0) for b in range(blocks)],
-                features, conv_norm, stride=2, name=f"res{i + 2}",
+                features, conv_norm, stride=2, remat=remat[f"res{i + 2}"], name=f"res{i + 2}",
             )
             x = run_stage(stage, x, out)
 

@@ -1,4 +1,4 @@
-"""Every recipe's model, optimizer, schedule and steps go together: they are traced, not compiled."""
+"""Every recipe's model, optimizer, schedule and steps go together: traced, not compiled."""
 
 import importlib
 
