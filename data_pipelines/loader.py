@@ -45,11 +45,11 @@ def always_the_first(examples: Examples) -> Examples:
     """As many examples, each of which is the first one, which each process reads and keeps."""
 
     @cache
-    def first() -> Element:
-        return examples.load(0, np.random.default_rng(0))
+    def first(**changes: Any) -> Element:
+        return examples.load(0, np.random.default_rng(0), **changes)
 
-    def load(index: int, generator: np.random.Generator | None) -> Element:
-        return dict(first())
+    def load(index: int, generator: np.random.Generator | None, **changes: Any) -> Element:
+        return dict(first(**changes))
 
     return examples._replace(load=load)
 
@@ -116,8 +116,8 @@ class Order:
         return cycles * self._starts[-1] + self._starts[turn]
 
     def position(self, step: int) -> tuple[int, int]:
-        """(epoch, elements of it seen before) of a step, counted as `first_step` is; epoch 0 is that
-        of `first_epoch`."""
+        """(epoch, elements of it seen before) of a step, counted as `first_step` is; `first_epoch`
+        is 0 here."""
         if step < self._steps0:
             return 0, self._first_position + self._within(step)
         epoch, step = divmod(step - self._steps0, self.steps_per_epoch)

@@ -54,6 +54,15 @@ class Plan(NamedTuple):
         return tuple(dict.fromkeys(shape for phase in self.phases for shape in phase.shapes))
 
 
+    def words(self) -> list[str]:
+        """A line for each phase."""
+        return [
+            f"epochs {phase.begin + 1}-{phase.end}: "
+            + ", ".join(f"{s.batch_size}x{s.num_frames}x{s.crop}x{s.crop}" for s in phase.shapes)
+            for phase in self.phases
+        ]
+
+
 def plain_plan(
     shape: Shape, *, epochs: int, schedule: Mapping[str, Any], eval_period: int,
     checkpoint_period: int,
