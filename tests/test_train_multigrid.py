@@ -125,7 +125,8 @@ def test_it_goes_on_as_if_nothing_had_been(whole, data, copied, place):
     for folder in (copied / "checkpoints").iterdir():
         if int(folder.name) > step:
             shutil.rmtree(folder)
-    train(training_config(data, **FIELDS), copied)
+    workers = 2 if place == "between phases" else 0
+    train(training_config(data, **FIELDS, train__workers=workers), copied)
     assert_same_run(copied, whole[0])
 
 
