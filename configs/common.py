@@ -117,15 +117,16 @@ def base(
             "precise": True,  # recompute the running statistics before evaluating and saving
             "precise_batches": 200,
         },
-        "multigrid": {
+        "multigrid": {  # see docs/training.md
             "long_cycle": False,
             "short_cycle": False,
-            "epoch_factor": 1.5,
-            "short_cycle_factors": (0.5, 0.5**0.5),
+            "epoch_factor": 1.5,  # epochs, by those of plain training
+            "short_cycle_factors": (0.5, 0.5**0.5),  # of the crop
+            # Of frames and crop, in their order.
             "long_cycle_factors": ((0.25, 0.5**0.5), (0.5, 0.5**0.5), (0.5, 1.0), (1.0, 1.0)),
-            "norm_group_size": 8,
+            "norm_group_size": 8,  # in the long cycle; larger where the short one's batch is
             "evaluations_per_phase": 3,
-            "lr_decay": 0.1,  # per phase of the long cycle
+            "lr_decay": 0.1,  # from one step of the learning rate to the next, for relative_lrs
         },
         "augment": {},  # AUGMENT of slowfast_jax/config.py tells what there is
         "published": {

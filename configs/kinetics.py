@@ -193,6 +193,16 @@ VARIANTS: Variants = {
     # No weights were released for 8x8; at 4x16 MMAction2 prints 77.13 / 93.20.
     "slowfast_8x8_r152": (_net("slowfast_8x8_r152"), *MMACTION),
     "mini": (_net("mini"), COSINE, common.mini("kinetics_mini")),
+    # In plain batches: --noconfig.multigrid.long_cycle --noconfig.multigrid.short_cycle
+    "mini_multigrid": (
+        _net("mini"), common.mini("kinetics_mini_large"), common.MULTIGRID,
+        common.steps(0.05, epochs=16, at=(0, 12), warmup_epochs=1.0),
+        {
+            "protocol": {"num_frames": 16, "sampling_rate": 2},
+            "train": {"eval_period": 4},
+            "multigrid": {"long_cycle_factors": ((0.25, 0.5**0.5), (1.0, 1.0))},
+        },
+    ),
 }
 
 

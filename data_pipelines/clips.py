@@ -83,6 +83,7 @@ def load_clip(
     rng: np.random.Generator | None,
     sampling: str = "kinetics",
     jitter_fps: float = 0.0,
+    max_sampling_rate: int = 0,
     num_clips: int = 1,
     num_samples: int = 1,
     lighting: float = 0.0,
@@ -111,6 +112,8 @@ def load_clip(
             all frames from the first to the last of them, where the sample has those.
         jitter_fps: up to so much is added to target_fps, which makes clips shorter. Like all that
             follows without meaning where rng is None, but for num_classes and thread_type.
+        max_sampling_rate: above sampling_rate, the rate is drawn between the two, both included
+            (as the original's multigrid training, utils.get_random_sampling_rate).
         num_clips: clips of the video, each from anywhere.
         num_samples: times that each clip is augmented (repeated augmentation).
         lighting: standard deviation of a shift of the colours, see colour.draw.
@@ -142,8 +145,11 @@ def load_clip(
         raise ValueError(f"sampling is {sampling!r}; training knows {', '.join(SAMPLINGS)}")
     if rng is None:
         num_clips = num_samples = 1
-    elif jitter_fps:
-        target_fps += rng.uniform(0.0, jitter_fps)
+    else:
+        if jitter_fps:
+            target_fps += rng.uniform(0.0, jitter_fps)
+        if max_sampling_rate > sampling_rate:
+            sampling_rate = int(rng.integers(sampling_rate, max_sampling_rate + 1))
     choose = partial(
         _choose, sampling, num_frames=num_frames, sampling_rate=sampling_rate, target_fps=target_fps
     )

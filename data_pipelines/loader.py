@@ -24,7 +24,7 @@ from data_pipelines.workers import held_by_worker, in_processes
 
 Element = dict[str, Any]
 Load = Callable[[int, np.random.Generator | None], Element]
-FOREVER = 2**40  # elements: the loop that reads them knows when to stop
+FOREVER = 2**40  # elements, or steps: who reads them knows when to stop
 AHEAD = 2  # batches that are kept ready
 SUBSTITUTES = 8  # elements tried in the place of one that cannot be read
 logger = logging.getLogger(__name__)
@@ -45,11 +45,11 @@ def always_the_first(examples: Examples) -> Examples:
     """As many examples, each of which is the first one, which each process reads and keeps."""
 
     @cache
-    def first() -> Element:
-        return examples.load(0, np.random.default_rng(0))
+    def first(**changes: Any) -> Element:
+        return examples.load(0, np.random.default_rng(0), **changes)
 
-    def load(index: int, generator: np.random.Generator | None) -> Element:
-        return dict(first())
+    def load(index: int, generator: np.random.Generator | None, **changes: Any) -> Element:
+        return dict(first(**changes))
 
     return examples._replace(load=load)
 
@@ -76,12 +76,15 @@ class Order:
       first_step: steps that were made before.
       first_position: elements of epoch 0 that were seen before its first step: where the run goes
         on that changes its batch sizes within an epoch (`position` of the order before).
+      first_epoch: the number of the epoch in which the steps begin to count, where they go on from
+        an order with other batch sizes: no epoch of the two has the same permutation.
+      last_step: where the order ends, counted as `first_step` is; None: never.
     """
 
     def __init__(
         self, size: int, *, batch_size: int | Sequence[int], seed: int | tuple[int, ...],
-        first_step: int = 0, first_position: int = 0, shuffle: bool = True,
-        process: int = 0, processes: int = 1,
+        first_step: int = 0, first_position: int = 0, first_epoch: int = 0,
+        last_step: int | None = None, shuffle: bool = True, process: int = 0, processes: int = 1,
     ):
         sizes = (batch_size,) if isinstance(batch_size, int) else tuple(batch_size)
         for one in sizes:
@@ -98,7 +101,8 @@ class Order:
         self.size, self._sizes, self._starts = size, sizes, (0, *itertools.accumulate(sizes))
         self._seed = (seed,) if isinstance(seed, int) else tuple(seed)
         self._shuffle, self._process, self._processes = shuffle, process, processes
-        self.first_step, self._first_position = first_step, first_position
+        self.first_step, self.last_step = first_step, last_step
+        self._first_position, self._first_epoch = first_position, first_epoch
         self._steps0 = self._whole_batches(size - first_position)
         self.steps_per_epoch = self._whole_batches(size)
 
@@ -112,20 +116,35 @@ class Order:
         return cycles * self._starts[-1] + self._starts[turn]
 
     def position(self, step: int) -> tuple[int, int]:
-        """(epoch, elements of it seen before) of a step, counted as `first_step` is."""
+        """(epoch, elements of it seen before) of a step, counted as `first_step` is; `first_epoch`
+        is 0 here."""
         if step < self._steps0:
             return 0, self._first_position + self._within(step)
         epoch, step = divmod(step - self._steps0, self.steps_per_epoch)
         return epoch + 1, self._within(step)
 
-    def rows(self, step: int) -> int:
-        """Rows of this process in the batch of a step."""
+    def turn(self, step: int) -> int:
+        """Which of the batch sizes a step has."""
         if step >= self._steps0:
             step = (step - self._steps0) % self.steps_per_epoch
-        return self._sizes[step % len(self._sizes)] // self._processes
+        return step % len(self._sizes)
+
+    def rows(self, step: int) -> int:
+        """Rows of this process in the batch of a step."""
+        return self._sizes[self.turn(step)] // self._processes
 
     def __len__(self) -> int:
-        return FOREVER
+        if self.last_step is None:
+            return FOREVER
+        return (self._before(self.last_step) - self._before(self.first_step)) // self._processes
+
+    def _before(self, step: int) -> int:
+        """Elements of all epochs before a step."""
+        epoch, seen = self.position(step)
+        if epoch:
+            whole = self._within(self.steps_per_epoch)
+            seen += self._first_position + self._within(self._steps0) + (epoch - 1) * whole
+        return seen
 
     def __getitem__(self, number: int) -> Place:
         """Element `number` of this process, counted from its first row of `first_step` on."""
@@ -142,6 +161,7 @@ class Order:
         row = (rest - self._starts[turn]) // self._processes
         position = before + cycles * self._starts[-1] + self._starts[turn] + row
         position += self._process * (self._sizes[turn] // self._processes)
+        epoch += self._first_epoch
         index = position
         if self._shuffle:
             index = int(_permutation(self.size, self._seed, epoch)[position])
@@ -157,7 +177,7 @@ def batches(
     order: Order, load: Load | Sequence[Load], *, clips: int = 1, threads: int = 4,
     workers: int = 0, ahead: int = AHEAD,
 ) -> Iterator[Element]:
-    """Batches of `order` for ever: arrays stacked along a new first axis.
+    """Batches of `order` to its end: arrays stacked along a new first axis.
 
     An element that raises VideoError is replaced by another one, drawn by its own random numbers;
     "broken" of the batch lists (index, reason) of those.
@@ -181,7 +201,8 @@ def batches(
     elements = grain.MapDataset.source(order).map(_Loader(loads, order.size))
     rows = max(order.rows(step) for step in range(len(loads)))
     with closing(_read(elements, threads, workers, ahead * rows)) as stream:
-        for step in itertools.count(order.first_step):
+        last = FOREVER if order.last_step is None else order.last_step
+        for step in range(order.first_step, last):
             yield stack(list(itertools.islice(stream, order.rows(step))), clips)
 
 

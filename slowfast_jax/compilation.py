@@ -29,7 +29,7 @@ from slowfast_jax.steps import (
     training_step,
 )
 from slowfast_jax.tasks import TASKS
-from slowfast_jax.training.sharding import over_batch, replicated
+from slowfast_jax.training.sharding import over_batch, replicated, row_shards
 
 
 class Chip(NamedTuple):
@@ -100,7 +100,7 @@ def compile_steps(config: ConfigDict, devices: Sequence[Any]) -> list[dict[str, 
     """
     check_training(config)
     mesh = mesh_of(config, devices)
-    shards = mesh.size // mesh.shape["spatial"]
+    shards = row_shards(mesh)
     for name, size in (("train", config.train.batch_size), ("test", config.test.batch_size)):
         if size % shards:
             raise ConfigError(

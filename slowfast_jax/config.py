@@ -6,16 +6,10 @@
 """
 
 import dataclasses
-import difflib
-import importlib.util
-import inspect
 import math
 import re
-import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import flax.linen as nn
@@ -26,7 +20,10 @@ from data_pipelines.labels import class_names, shipped_sets
 from data_pipelines.views import SAMPLINGS
 from slowfast_jax.metrics.ensemble import METHODS
 from slowfast_jax.models import zoo
+from slowfast_jax.recipes import ConfigError, closest, read_recipe
 from slowfast_jax.training.losses import LOSSES
+from slowfast_jax.training.multigrid import make_plan
+from slowfast_jax.training.plan import Plan, Shape
 from slowfast_jax.training.schedules import check_schedule
 
 # What evaluation and prediction read. Recipes have these keys and more; a model loaded by its zoo
@@ -93,10 +90,6 @@ FROM_PROTOCOL = {
 }
 
 
-class ConfigError(ValueError):
-    """A spec, a config or a flag that cannot be used; the message says what to do."""
-
-
 def load_config(spec: str) -> ConfigDict:
     """The complete config of `path/to/file.py`, `path/to/file.py:variant` or a zoo name.
 
@@ -112,7 +105,7 @@ def load_config(spec: str) -> ConfigDict:
     if spec in zoo.ZOO:
         config = ConfigDict({"name": spec, "model": {"name": spec}})
     elif file:
-        config = _read_recipe(Path(file[1]), file[2] or "")
+        config = read_recipe(Path(file[1]), file[2] or "")
     else:
         raise ConfigError(
             f"{spec!r} is neither a recipe (path/to/file.py or path/to/file.py:variant) nor a "
@@ -185,8 +178,6 @@ def check_training(config: ConfigDict) -> None:
         )
     if config.task == "classification":
         _check_mixing(config)
-    if config.multigrid.long_cycle or config.multigrid.short_cycle:
-        raise ConfigError("config.multigrid: this version does not train in cycles")
     group, clips = max(norm.group_size, 1), train.batch_size * clips_of_example(config)
     for name, value, allowed, good in (
         ("train.batch_size", train.batch_size, "at least 1", train.batch_size >= 1),
@@ -218,11 +209,53 @@ def check_training(config: ConfigDict) -> None:
     ):
         if not good:
             raise ConfigError(f"config.{name} is {value}, expected {allowed}")
+    check_values(config)
+    training_plan(config)
+
+
+def training_plan(config: ConfigDict) -> Plan:
+    """What a run of this config sees in which epoch; ConfigError where it can have no plan."""
+    train, protocol = config.train, config.protocol
+    shape = Shape(
+        train.batch_size, protocol.num_frames, protocol.train_crop, config.norm.group_size,
+        tuple(config.data.jitter), (protocol.sampling_rate, protocol.sampling_rate),
+    )
     try:
-        check_schedule(config.schedule, train.epochs)
+        plan = make_plan(
+            shape, epochs=train.epochs, schedule=config.schedule.to_dict(),
+            eval_period=train.eval_period, checkpoint_period=train.checkpoint_period,
+            multigrid=config.multigrid.to_dict(),
+        )
+        check_schedule(plan.schedule, plan.epochs)
     except ValueError as error:
         raise ConfigError(f"config.{error}") from error
-    check_values(config)
+    if plan.shapes != (shape,):
+        _check_cycles(config, plan)
+    return plan
+
+
+def _check_cycles(config: ConfigDict, plan: Plan) -> None:
+    if config.task != "classification":
+        raise ConfigError(f"config.multigrid goes with classification, not with {config.task}")
+    if config.model.get("head_pool") != "global":
+        raise ConfigError(
+            f"config.model.head_pool is {config.model.get('head_pool')}, expected global: with "
+            "config.multigrid clips come in several sizes"
+        )
+    alpha = config.model.get("alpha", 1)
+    for shape in plan.shapes:
+        clips, group = shape.batch_size * clips_of_example(config), shape.group_size
+        if shape.num_frames % alpha:
+            raise ConfigError(
+                f"config.multigrid.long_cycle_factors makes clips of {shape.num_frames} frames, "
+                f"expected multiples of config.model.alpha, {alpha}"
+            )
+        if clips > group and clips % group:
+            raise ConfigError(
+                f"config.multigrid makes batches of {clips} clips, which do not split into "
+                f"groups of {group} that share batch statistics; choose another "
+                "config.multigrid.norm_group_size (config.norm.group_size without the long cycle)"
+            )
 
 
 def clips_of_example(config: ConfigDict) -> int:
@@ -249,12 +282,6 @@ def _check_mixing(config: ConfigDict) -> None:
         )
     if used and config.data.multi_label:
         raise ConfigError(f"config.augment.{used[0]} goes with one class for each clip")
-
-
-def closest(name: str, known: Iterable[str]) -> str:
-    """"; did you mean a, b?" for names like this one, or nothing."""
-    matches = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return f"; did you mean {', '.join(matches)}?" if matches else ""
 
 
 def _complete(config: ConfigDict) -> None:
@@ -316,82 +343,3 @@ def _fill(config: ConfigDict, defaults: Mapping[str, Any]) -> None:
             config[key] = ConfigDict(value) if isinstance(value, dict) else value
         elif isinstance(value, dict):
             _fill(config[key], value)
-
-
-def _read_recipe(path: Path, variant: str) -> ConfigDict:
-    if not path.is_file():
-        raise ConfigError(_no_file(path, variant))
-    path = path.resolve()
-    with _importable(_checkout_root(path)):
-        try:
-            config = _get_config(_execute(path), path, variant)
-        except ConfigError:
-            raise
-        except Exception as error:
-            known = isinstance(error, ValueError)  # a variant that does not exist, say
-            reason = str(error) if known else f"{path}: {type(error).__name__}: {error}"
-            raise ConfigError(reason) from error
-    if not isinstance(config, ConfigDict):
-        raise ConfigError(
-            f"{path}: get_config gave a {type(config).__name__}, expected an "
-            "ml_collections.ConfigDict"
-        )
-    return config
-
-
-def _execute(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _get_config(module: ModuleType, path: Path, variant: str) -> Any:
-    get_config = getattr(module, "get_config", None)
-    if get_config is None:
-        raise ConfigError(f"{path} has no function get_config(variant); is it a recipe?")
-    arguments = (variant,) if variant else ()
-    try:
-        inspect.signature(get_config).bind(*arguments)
-    except TypeError:
-        raise ConfigError(
-            f"{path} has no variants; leave out ':{variant}'" if variant
-            else f"{path} needs a variant: {path.name}:VARIANT"
-        ) from None
-    return get_config(*arguments)
-
-
-def _checkout_root(path: Path) -> Path:
-    """The folder that holds the recipe's `configs` folder, or else the recipe's own folder."""
-    for folder in path.parents:
-        if folder.name == "configs":
-            return folder.parent
-    return path.parent
-
-
-@contextmanager
-def _importable(root: Path) -> Iterator[None]:
-    """Puts `root` first on the import path, and afterwards leaves no trace of its `configs`."""
-
-    def forget() -> dict[str, ModuleType]:
-        names = [name for name in sys.modules if name.split(".")[0] == "configs"]
-        return {name: sys.modules.pop(name) for name in names}
-
-    before = forget()
-    sys.path.insert(0, str(root))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(root))
-        forget()
-        sys.modules.update(before)
-
-
-def _no_file(path: Path, variant: str) -> str:
-    message = f"recipe {path} does not exist"
-    in_zoo = f"{path.stem}/{variant}"
-    if in_zoo in zoo.ZOO:
-        return f"{message}; outside a checkout use the model's zoo name, {in_zoo}"
-    if not path.parent.is_dir():
-        return f"{message}: there is no folder {path.parent} in {Path.cwd()}"
-    return message + closest(path.name, (p.name for p in path.parent.glob("*.py")))

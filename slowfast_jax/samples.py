@@ -197,6 +197,7 @@ READERS: dict[str, Callable[[ConfigDict, Path, str, str], Listing]] = {
 GENERATORS: dict[str, tuple[Callable, dict[str, int]]] = {
     "ava_mini": (mini.write_ava, {}),
     "kinetics_mini": (mini.write_videos, {"count": 8}),
+    "kinetics_mini_large": (mini.write_videos, {"count": 96, "train_count": 384}),
     "ssv2_mini": (mini.write_ssv2, {"count": 8}),
     "charades_mini": (mini.write_charades, {"count": 6}),
     "imagenet_mini": (mini.write_imagenet, {"count": 12}),

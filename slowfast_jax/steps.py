@@ -12,15 +12,17 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from slowfast_jax.config import ConfigError
+from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.tasks import TASKS
 from slowfast_jax.training.mixing import make_mixer
 from slowfast_jax.training.optim import make_optimizer
+from slowfast_jax.training.plan import Shape
 from slowfast_jax.training.sharding import (
     gathered,
     make_mesh,
     put_batch,
     replicated,
+    row_shards,
     spread_maps,
     state_shardings,
 )
@@ -44,6 +46,13 @@ def optimizer_of(config: ConfigDict) -> optax.GradientTransformation:
         return make_optimizer(**options)
     except ValueError as error:
         raise ConfigError(f"config.{error}") from error
+
+
+def network_of(config: ConfigDict, shape: Shape) -> nn.Module:
+    """The network of a shape; parameters and statistics are the same tree for all of them."""
+    return build_model(
+        config, num_frames=shape.num_frames, crop_size=shape.crop, group_size=shape.group_size
+    )
 
 
 def initial_state(
@@ -96,7 +105,7 @@ def _mixer(config: ConfigDict, model: nn.Module) -> Mixer | None:
     if not any(augment.get(k) for k in ("mixup_alpha", "cutmix_alpha", "label_smoothing")):
         return None
     return make_mixer(
-        model, group_size=config.norm.group_size, label_smoothing=augment.label_smoothing,
+        model, group_size=model.group_size, label_smoothing=augment.label_smoothing,
         mixup_alpha=augment.mixup_alpha, cutmix_alpha=augment.cutmix_alpha,
         prob=augment.mix_prob, switch_prob=augment.switch_prob,
     )
@@ -122,7 +131,7 @@ def predictor(model: nn.Module, mesh: Mesh) -> Callable[..., np.ndarray]:
         state: TrainState, clips: np.ndarray, boxes: np.ndarray | None = None
     ) -> np.ndarray:
         batch = {"clip": clips} if boxes is None else {"clip": clips, "boxes": boxes}
-        if len(clips) % (mesh.size // mesh.shape["spatial"]) == 0:
+        if len(clips) % row_shards(mesh) == 0:
             batch = put_batch(batch, mesh)
         return np.asarray(probabilities(state.variables, batch))
 

@@ -5,12 +5,11 @@
 What differs between jobs (data, loss, validation) is in slowfast_jax/tasks.
 """
 
-import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -19,11 +18,13 @@ from absl import logging
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from data_pipelines.loader import Examples, Order, always_the_first, batches, most_held
-from slowfast_jax.config import ConfigError, build_model, check_training
+from data_pipelines.loader import Examples, always_the_first, most_held
+from slowfast_jax.config import ConfigError, build_model, check_training, training_plan
+from slowfast_jax.course import Course
 from slowfast_jax.steps import (
     initial_state,
     mesh_of,
+    network_of,
     optimizer_of,
     predictor,
     state_shapes,
@@ -33,11 +34,13 @@ from slowfast_jax.tasks import TASKS
 from slowfast_jax.training.interruption import Interruption
 from slowfast_jax.training.manager import Checkpoints
 from slowfast_jax.training.meter import Meter
+from slowfast_jax.training.plan import Plan, Shape
 from slowfast_jax.training.precise_bn import PreciseStep, make_precise_step, precise_batch_stats
 from slowfast_jax.training.prefetch import prefetched
 from slowfast_jax.training.schedules import learning_rate
-from slowfast_jax.training.sharding import gathered, put_batch, replicated
+from slowfast_jax.training.sharding import gathered, put_batch, replicated, row_shards
 from slowfast_jax.training.state import TrainState
+from slowfast_jax.training.step import TrainStep
 from slowfast_jax.training.writers import Writers, read_metrics
 from slowfast_jax.weights import describe
 
@@ -65,35 +68,49 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     examples, class_names = task.training_examples(config, workdir)
     if config.data.dummy:
         examples = always_the_first(examples)
-    order = _order(config, examples)
-    per_epoch, epochs = order.steps_per_epoch, config.train.epochs
+    plan = training_plan(config)
+    course = Course(
+        plan, examples.size, seed=config.train.seed, process=jax.process_index(),
+        processes=jax.process_count(),
+    )
+    _check_batches(config, plan, examples, mesh)
     checkpoints = Checkpoints(
         workdir, keep_last=config.train.keep_last, keep_best=config.train.keep_best
     )
     identity = describe(config, class_names) | {
         "data": {"examples": examples.size, "batch_size": config.train.batch_size,
-                 "seed": config.train.seed},
+                 "seed": config.train.seed,
+                 "cycles": "; ".join(plan.words()) if len(plan.shapes) > 1 else None},
         "optimizer": {"name": config.optimizer.name}
         | ({"averaged": True} if config.train.average else {}),
     }
     if checkpoints.steps():
         first = checkpoints.steps()[-1]
         _check_identity(checkpoints, first, identity)
-        if first > epochs * per_epoch:
+        if first > course.steps:
             raise ConfigError(
-                f"config.train.epochs is {epochs}, and {checkpoints.path(first)} is of epoch "
-                f"{first / per_epoch:g}; choose another --workdir, or more epochs"
+                f"config.train.epochs is {config.train.epochs}, and {checkpoints.path(first)} is "
+                f"of epoch {course.epoch(first):g}; choose another --workdir, or more epochs"
             )
         state = checkpoints.restore(first, state_shapes(config, model, optimizer, mesh))
-        logging.info("going on from %s, epoch %.2f", checkpoints.path(first), first / per_epoch)
+        logging.info("going on from %s, epoch %.2f", checkpoints.path(first), course.epoch(first))
     else:
         first = 0
         state = initial_state(config, model, optimizer, mesh)
-    _announce(config, examples, order, mesh, state)
+    _announce(config, examples, course, mesh, state)
 
-    train_step = training_step(config, model, optimizer, mesh, state)
+    places = state_shapes(config, model, optimizer, mesh)
+
+    @cache  # each is compiled once in the run
+    def train_step(shape: Shape) -> TrainStep:
+        return training_step(config, network_of(config, shape), optimizer, mesh, places)
+
+    @cache
+    def precise_step(shape: Shape) -> PreciseStep:
+        step = make_precise_step(network_of(config, shape))
+        return jax.jit(step, out_shardings=replicated(mesh))
+
     predict = predictor(model, mesh)
-    precise_step = jax.jit(make_precise_step(model), out_shardings=replicated(mesh))
     precise = (
         config.norm.precise and bool(state.batch_stats) and not config.model.get("frozen_norm")
     )
@@ -105,13 +122,12 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         row["step"]: row[headline] for row in _validations(workdir) if row[headline] is not None
     }
     meter = Meter(
-        config.train.batch_size, total_steps=epochs * per_epoch, first_step=first,
-        clips_of_example=examples.clips, max_loss_rise=config.train.max_loss_rise,
+        total_steps=course.steps, first_step=first, max_loss_rise=config.train.max_loss_rise
     )
 
     def validate(step: int, state: TrainState) -> None:
         results = task.validate(config, partial(predict, state), workdir)
-        epoch, score = step / per_epoch, results[headline]
+        epoch, score = course.epoch(step), results[headline]
         writers.write(step, "val", {"epoch": epoch} | results)
         logging.info("epoch %g: %s %.2f", epoch, headline, score)
         if np.isfinite(score):
@@ -119,37 +135,45 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
 
     try:
         with Interruption() as interruption, ExitStack() as stack:
-            validating = first and _due(first, per_epoch, epochs, config.train.eval_period)
+            validating = course.ended(first) in plan.evaluations
             if validating and first not in [row["step"] for row in _validations(workdir)]:
                 validate(first, state)  # the run was killed while it did
+            loading = dict(threads=config.train.threads, workers=config.train.workers)
             stream = stack.enter_context(closing(
-                _stream(config, _order(config, examples, first), examples, mesh)
+                _on_devices(course.batches(examples, first, **loading), mesh)
             ))
-            for step in range(first, epochs * per_epoch):
+            for step in range(first, course.steps):
+                shape = course.shape(step)
                 with meter.waiting():
                     batch, index, broken = next(stream)
-                meter.count_broken(broken, config.train.max_broken)
-                lr = learning_rate(config.schedule, step / per_epoch, epochs, jax.process_count())
-                state, metrics = train_step(state, batch, np.float32(lr), key)
+                meter.count_broken(broken, shape.batch_size, config.train.max_broken)
+                lr = learning_rate(
+                    plan.schedule, course.epoch(step), plan.epochs, jax.process_count()
+                )
+                state, metrics = train_step(shape)(state, batch, np.float32(lr), key)
                 del batch
-                meter.add(step, lr, metrics, [examples.name(i) for i in index])
+                clips = shape.batch_size * examples.clips
+                meter.add(step, lr, metrics, clips, [examples.name(i) for i in index])
 
                 done = step + 1
-                epoch, end_of_epoch = done / per_epoch, done % per_epoch == 0
-                if done % config.train.log_period == 0 or end_of_epoch:
-                    writers.write(done, "train", {"epoch": epoch} | meter.read())
-                validating = _due(done, per_epoch, epochs, config.train.eval_period)
-                saving = _due(done, per_epoch, epochs, config.train.checkpoint_period) or (
+                ended = course.ended(done)
+                if done % config.train.log_period == 0 or ended:
+                    writers.write(done, "train", {"epoch": course.epoch(done)} | meter.read())
+                validating = ended in plan.evaluations
+                saving = ended in plan.checkpoints or (
                     config.train.checkpoint_steps and done % config.train.checkpoint_steps == 0
                 )
                 if not (validating or saving or interruption.asked):
                     continue
                 meter.flush()  # no state is saved whose loss was not seen to be finite
                 with meter.paused():
-                    if precise and end_of_epoch and (validating or saving):
-                        state = _with_precise_statistics(
-                            precise_step, state, config, examples, mesh
+                    if precise and ended and (validating or saving):
+                        shape = course.leg(step).phase.shapes[-1]
+                        count = min(
+                            config.norm.precise_batches, examples.size // shape.batch_size
                         )
+                        others = course.others(examples, shape, done, count, **loading)
+                        state = _with_precise_statistics(precise_step(shape), state, others, mesh)
                     # Before it is validated: that takes time, and may fail.
                     checkpoints.save(done, state, identity | {"step": done})
                     saved = done
@@ -161,7 +185,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     finally:
         checkpoints.close()
         writers.close()
-    if saved < epochs * per_epoch or interruption.asked:
+    if saved < course.steps or interruption.asked:
         logging.info("stopped at step %d; the same command goes on from there", saved)
         return {}
     if first == saved:
@@ -173,20 +197,8 @@ def _validations(workdir: str | os.PathLike) -> list[dict[str, Any]]:
     return [row for row in read_metrics(workdir) if row["split"] == "val"]
 
 
-def _order(config: ConfigDict, examples: Examples, first_step: int = 0, stream: int = 0) -> Order:
-    """This process's part of the training data; another `stream` has another order."""
-    return Order(
-        examples.size,
-        batch_size=config.train.batch_size,
-        seed=(config.train.seed, stream),
-        first_step=first_step,
-        process=jax.process_index(),
-        processes=jax.process_count(),
-    )
-
-
-def _stream(
-    config: ConfigDict, order: Order, examples: Examples, mesh: Mesh
+def _on_devices(
+    source: Iterator[dict[str, Any]], mesh: Mesh
 ) -> Iterator[tuple[dict[str, jax.Array], np.ndarray, list]]:
     """(batch on the devices, indices of this process's examples, those that are broken)."""
 
@@ -194,17 +206,25 @@ def _stream(
         broken, index = batch.pop("broken"), batch.pop("index")
         return put_batch(batch, mesh), index, broken
 
-    threads, workers = config.train.threads, config.train.workers
-    source = batches(
-        order, examples.load, clips=examples.clips, threads=threads, workers=workers
-    )
     return prefetched(source, put)
 
 
-def _due(done: int, per_epoch: int, epochs: int, period: int) -> bool:
-    """Whether `done` steps end an epoch whose number is a multiple of `period`, or the last one."""
-    epoch, rest = divmod(done, per_epoch)
-    return not rest and (epoch == epochs or bool(period) and epoch % period == 0)
+def _check_batches(config: ConfigDict, plan: Plan, examples: Examples, mesh: Mesh) -> None:
+    """ConfigError where a batch, maybe one that comes late in the run, does not split."""
+    shards, parts = row_shards(mesh), config.train.accumulate
+    for shape in plan.shapes:
+        clips = shape.batch_size * examples.clips
+        if clips % shards:
+            raise ConfigError(
+                f"a batch of {clips} clips does not split over {shards} devices; take a "
+                f"multiple of {shards} (config.train.batch_size)"
+            )
+        group = min(shape.group_size, clips)
+        if parts > 1 and clips % (group * parts):
+            raise ConfigError(
+                f"config.train.accumulate is {parts}, expected parts of a batch of {clips} clips "
+                f"that hold whole batch-norm groups of {group}"
+            )
 
 
 def _check_identity(checkpoints: Checkpoints, step: int, identity: Mapping[str, Any]) -> None:
@@ -226,15 +246,13 @@ def _check_identity(checkpoints: Checkpoints, step: int, identity: Mapping[str, 
 
 
 def _with_precise_statistics(
-    step: PreciseStep, state: TrainState, config: ConfigDict, examples: Examples, mesh: Mesh
+    step: PreciseStep, state: TrainState, source: Iterator[dict[str, Any]], mesh: Mesh
 ) -> TrainState:
-    """Running statistics of the weights as they are now, over batches in an order of their own."""
-    count = min(config.norm.precise_batches, examples.size // config.train.batch_size)
-    order = _order(config, examples, first_step=int(state.step), stream=1)
-    with closing(_stream(config, order, examples, mesh)) as stream:
+    """Running statistics of the weights as they are now, over the batches of `source`."""
+    with closing(_on_devices(source, mesh)) as stream:
         inputs = (
             {name: batch[name] for name in ("clip", "boxes") if name in batch}
-            for batch, _, _ in itertools.islice(stream, count)
+            for batch, _, _ in stream
         )
         statistics = precise_batch_stats(
             step, gathered(state.variables["params"], mesh), state.batch_stats, inputs
@@ -243,20 +261,28 @@ def _with_precise_statistics(
 
 
 def _announce(
-    config: ConfigDict, examples: Examples, order: Order, mesh: Mesh, state: TrainState
+    config: ConfigDict, examples: Examples, course: Course, mesh: Mesh, state: TrainState
 ) -> None:
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    plan, train = course.plan, config.train
     logging.info(
         "%s: %d examples, %d steps an epoch of %d clips, %d epochs; %d parameters, %s, on %d %s "
         "device(s)",
-        config.name, examples.size, order.steps_per_epoch,
-        config.train.batch_size * examples.clips,
-        config.train.epochs, parameters, config.model.get("dtype", "float32"), mesh.size,
-        jax.default_backend(),
+        config.name, examples.size, course.leg(0).order.steps_per_epoch,
+        course.shape(0).batch_size * examples.clips, plan.epochs, parameters,
+        config.model.get("dtype", "float32"), mesh.size, jax.default_backend(),
     )
-    train, protocol = config.train, config.protocol
-    held = most_held(order.rows(0), threads=train.threads, workers=train.workers) * examples.clips
-    size = held * protocol.num_frames * protocol.train_crop**2 * 3 / 1e9
+    if len(plan.shapes) > 1:
+        logging.info(
+            "%d steps in cycles, clips in batches of\n%s", course.steps, "\n".join(plan.words())
+        )
+    held, size = 0, 0.0
+    for shape in plan.shapes:
+        clips = examples.clips * most_held(
+            course.rows(shape), threads=train.threads, workers=train.workers
+        )
+        held = max(held, clips)
+        size = max(size, clips * shape.num_frames * shape.crop**2 * 3 / 1e9)
     logging.info(
         "loading with %s; at most %d clips of this process (%.2f GB) are on the way to the devices",
         f"{train.workers} processes of {train.threads} threads" if train.workers

@@ -96,7 +96,9 @@ def test_what_a_run_leaves(whole):
 def test_a_checkpoint_says_what_it_is(whole):
     variables, metadata = load_checkpoint(latest_checkpoint(whole[0]))
     assert metadata["step"] == STEPS and metadata["model"]["name"] == "test/tiny_norm"
-    assert metadata["data"] == {"examples": 12, "batch_size": 4, "seed": 0}
+    assert metadata["data"] == {
+        "examples": 12, "batch_size": 4, "seed": 0, "cycles": None,
+    }
     assert metadata["config"]["schedule"]["base_lr"] == 0.1
     assert {a.dtype for a in jax.tree.leaves(variables)} == {np.dtype(np.float32)}
 

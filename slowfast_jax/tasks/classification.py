@@ -43,6 +43,8 @@ def training_examples(
 
 
 def _loader(config: ConfigDict, samples: Sequence) -> Callable:
+    """(index, generator, **changes) -> element; `changes` are keywords of load_clip that differ
+    from the config's."""
     data, protocol = config.data, config.protocol
     options = dict(
         num_frames=protocol.num_frames,
@@ -60,8 +62,10 @@ def _loader(config: ConfigDict, samples: Sequence) -> Callable:
         **_augmentation(config),
     )
 
-    def load(index: int, generator: np.random.Generator | None) -> dict[str, Any]:
-        return load_clip(samples[index], rng=generator, **options)
+    def load(
+        index: int, generator: np.random.Generator | None, **changes: Any
+    ) -> dict[str, Any]:
+        return load_clip(samples[index], rng=generator, **(options | changes))
 
     return load
 

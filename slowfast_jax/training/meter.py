@@ -23,23 +23,19 @@ class Meter:
     for the loop.
     """
 
-    def __init__(
-        self, batch_size: int, *, total_steps: int, first_step: int = 0, clips_of_example: int = 1,
-        max_loss_rise: float = 0.0,
-    ):
-        self._batch_size, self._total = batch_size, total_steps
-        self._clips = batch_size * clips_of_example
-        self._done = first_step
+    def __init__(self, *, total_steps: int, first_step: int = 0, max_loss_rise: float = 0.0):
+        self._total, self._done = total_steps, first_step
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._max_rise = max_loss_rise
-        self._pending: tuple[int, float, Mapping[str, Any], Sequence[str]] | None = None
+        self._pending: tuple[int, float, Mapping[str, Any], int, Sequence[str]] | None = None
         self._seen = self._broken = 0
         self._last_broken = ""
         self._start_window()
 
     def _start_window(self) -> None:
         self._means: clu_metrics.Collection | None = None
-        self._steps, self._waited, self._paused = 0, 0.0, 0.0
+        self._steps = self._clips = 0
+        self._waited = self._paused = 0.0
         self._lr, self._started = 0.0, time.perf_counter()
 
     @contextmanager
@@ -56,12 +52,15 @@ class Meter:
         yield
         self._paused += time.perf_counter() - start
 
-    def count_broken(self, broken: Sequence[tuple[int, str]], most: float) -> None:
-        """Names examples that could not be read; RuntimeError where their share is above `most`."""
+    def count_broken(
+        self, broken: Sequence[tuple[int, str]], examples: int, most: float
+    ) -> None:
+        """Names those of a batch's examples that could not be read; RuntimeError where their share
+        is above `most`."""
         for _, reason in broken:
             logging.warning("left out, another example took its place: %s", reason)
             self._last_broken = reason
-        self._seen += self._batch_size
+        self._seen += examples
         self._broken += len(broken)
         if self._seen >= BROKEN_AFTER and self._broken > most * self._seen:
             raise RuntimeError(
@@ -70,11 +69,13 @@ class Meter:
             )
 
     def add(
-        self, step: int, lr: float, metrics: Mapping[str, jax.Array], names: Sequence[str]
+        self, step: int, lr: float, metrics: Mapping[str, jax.Array], clips: int,
+        names: Sequence[str],
     ) -> None:
-        """Takes the metrics of a step that was started. `names` are of its examples."""
+        """Takes the metrics of a step of so many clips that was started. `names` are of its
+        examples."""
         self.flush()
-        self._pending = (step, lr, metrics, names)
+        self._pending = (step, lr, metrics, clips, names)
 
     def flush(self) -> None:
         """Waits for the last step; FloatingPointError where its loss or gradient is not finite, or
@@ -84,7 +85,7 @@ class Meter:
         """
         if self._pending is None:
             return
-        (step, lr, metrics, names), self._pending = self._pending, None
+        (step, lr, metrics, clips, names), self._pending = self._pending, None
         values = {name: float(value) for name, value in jax.device_get(dict(metrics)).items()}
         loss, norm = values["loss"], values.get("grad_norm", 0.0)
         if not math.isfinite(loss + norm):
@@ -106,6 +107,7 @@ class Meter:
         means = clu_metrics.Collection.create(**averages).single_from_model_output(**values)
         self._means = means if self._means is None else self._means.merge(means)
         self._steps, self._done, self._lr = self._steps + 1, step + 1, lr
+        self._clips += clips
 
     def read(self) -> dict[str, float]:
         """The record since the last one, which is logged too."""
@@ -114,7 +116,7 @@ class Meter:
         means = {name: float(value) for name, value in self._means.compute().items()}
         record = means | {
             "lr": self._lr,
-            "clips_per_second": self._steps * self._clips / seconds,
+            "clips_per_second": self._clips / seconds,
             "data_wait": min(self._waited / seconds, 1.0),
             "memory_gb": peak_memory() / 1e9,
         }

@@ -72,6 +72,11 @@ def over_batch(mesh: Mesh, shape: Sequence[int] = ()) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(BATCH))
 
 
+def row_shards(mesh: Mesh) -> int:
+    """Parts that the rows of a batch are split into."""
+    return mesh.shape["data"] * mesh.shape["fsdp"]
+
+
 def state_shardings(tree: Tree, mesh: Mesh) -> Tree:
     """Each array of parameters, statistics or optimiser state: along `fsdp` by its largest
     dimension that divides, if there is one and the array is not small."""
@@ -131,6 +136,6 @@ def _constrained(call: Callable, args: tuple, kwargs: dict, context: Any, *, mes
     y = call(*args, **kwargs)
     if mesh.size == 1 or not isinstance(y, jax.Array) or y.ndim != CLIP_DIMENSIONS:
         return y
-    if y.shape[0] % (mesh.shape["data"] * mesh.shape["fsdp"]):
+    if y.shape[0] % row_shards(mesh):
         return y
     return jax.lax.with_sharding_constraint(y, over_batch(mesh, y.shape))

@@ -33,7 +33,8 @@ C2_STEMS = {
     ),
 }
 OTHERS = {
-    "kinetics": "slowfast_4x16_r101 slowfast_8x8_r101 slowfast_8x8_r152",  # MMAction2
+    # MMAction2's, and our own
+    "kinetics": "slowfast_4x16_r101 slowfast_8x8_r101 slowfast_8x8_r152 mini_multigrid",
     "ava": "mini_still",
     "own": "slowfast_8x8_r50 x3d_xs x3d_m",
 }

@@ -249,6 +249,24 @@ def test_a_rate_that_varies(videos):
     assert min(lengths) < 9 and max(lengths) > 13  # half of 16 frames to all of them
 
 
+def test_a_rate_that_is_drawn(videos):
+    """Without a range nothing is drawn for it."""
+    sample = Sample(str(videos["numbered"]), 3)
+    steps = set()
+    for seed in range(20):
+        clip = load_clip(
+            sample, **SETTINGS, rng=np.random.default_rng(seed), max_sampling_rate=4
+        )["clip"]
+        numbers = frame_numbers(clip)
+        steps.add(round((numbers[-1] - numbers[0]) / 7))
+    assert steps == {2, 3, 4}
+    same, plain = (
+        load_clip(sample, **SETTINGS, rng=np.random.default_rng(0), **more)["clip"]
+        for more in ({"max_sampling_rate": 2}, {})
+    )
+    np.testing.assert_array_equal(same, plain)
+
+
 def test_a_clip_is_cut_anywhere_in_time(videos):
     starts = set()
     for seed in range(30):

@@ -114,6 +114,27 @@ def test_batch_sizes_change_within_an_epoch():
     )
 
 
+def test_an_order_ends_where_it_is_told():
+    for first, position in ((0, 0), (2, 0), (7, 0), (0, 5), (3, 5)):
+        for processes in (1, 2):
+            order = Order(
+                22, batch_size=(8, 4, 2), seed=7, first_step=first, first_position=position,
+                last_step=9, processes=processes,
+            )
+            got = list(batches(order, [load] * 3))
+            assert len(got) == 9 - first and sum(len(b["index"]) for b in got) == len(order)
+
+
+def test_an_order_goes_on_in_a_later_epoch():
+    """With other batch sizes: what an element gets depends on epoch and place alone."""
+    whole = take(Order(10, batch_size=5, seed=3), 8)
+    later = take(Order(10, batch_size=(2, 3), seed=3, first_epoch=2), 8, [load] * 2)
+    for name in ("index", "draw"):
+        np.testing.assert_array_equal(
+            np.concatenate([b[name] for b in later]), np.concatenate([b[name] for b in whole[4:]])
+        )
+
+
 @pytest.mark.parametrize(("size", "batch", "processes", "message"), [
     (3, 4, 1, "3 examples, which do not fill one batch of 4"),
     (8, 4, 3, "batch of 4 does not split over 3 processes"),

@@ -9,9 +9,9 @@ from slowfast_jax.training.meter import Meter
 def test_means_and_speed_since_the_last_record(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    meter = Meter(4, total_steps=10)
+    meter = Meter(total_steps=10)
     for step, loss in enumerate((1.0, 2.0, 6.0)):
-        meter.add(step, 0.1, {"loss": np.float32(loss), "grad_norm": np.float32(1)}, ["a"] * 4)
+        meter.add(step, 0.1, {"loss": np.float32(loss), "grad_norm": np.float32(1)}, 4, ["a"] * 4)
         now[0] += 2
     with meter.waiting():
         now[0] += 4
@@ -22,14 +22,14 @@ def test_means_and_speed_since_the_last_record(monkeypatch):
     assert record["data_wait"] == 0.4 and record["clips_per_second"] == 1.2
     assert record["memory_gb"] > 0.01
     now[0] += 1
-    meter.add(3, 0.2, {"loss": np.float32(8)}, ["a"] * 4)
+    meter.add(3, 0.2, {"loss": np.float32(8)}, 4, ["a"] * 4)
     assert meter.read()["loss"] == 8
 
 
 def test_a_loss_that_is_no_number_is_told_with_its_circumstances():
-    meter = Meter(2, total_steps=10)
+    meter = Meter(total_steps=10)
     metrics = {"loss": np.float32(np.nan), "grad_norm": np.float32(12.5)}
-    meter.add(6, 0.25, metrics, ["v1 at 902 s", "v2 at 903 s"])
+    meter.add(6, 0.25, metrics, 2, ["v1 at 902 s", "v2 at 903 s"])
     with pytest.raises(FloatingPointError, match=r"loss of step 7 is nan \(learning rate 0.25, "
                        r"gradient norm 12.5\); its examples: v1 at 902 s, v2 at 903 s"):
         meter.flush()
@@ -37,9 +37,9 @@ def test_a_loss_that_is_no_number_is_told_with_its_circumstances():
 
 def test_a_loss_that_explodes_is_told_where_asked():
     def run(losses, factor):
-        meter = Meter(1, total_steps=20, max_loss_rise=factor)
+        meter = Meter(total_steps=20, max_loss_rise=factor)
         for step, loss in enumerate(losses):
-            meter.add(step, 0.1, {"loss": np.float32(loss)}, ["a.mp4"])
+            meter.add(step, 0.1, {"loss": np.float32(loss)}, 1, ["a.mp4"])
         meter.flush()
 
     calm = [2.0, 4.0, 2.0, 4.0, 3.0]
@@ -52,7 +52,7 @@ def test_a_loss_that_explodes_is_told_where_asked():
 
 
 def test_training_stops_where_too_much_is_broken():
-    meter = Meter(50, total_steps=10)
-    meter.count_broken([(0, "a.mp4: no such file")] * 20, 0.1)  # too few to tell
+    meter = Meter(total_steps=10)
+    meter.count_broken([(0, "a.mp4: no such file")] * 20, 50, 0.1)  # too few to tell
     with pytest.raises(RuntimeError, match=r"20 of 100 examples.*max_broken=0.1"):
-        meter.count_broken([(0, "a.mp4: no such file")] * 0, 0.1)
+        meter.count_broken([(0, "a.mp4: no such file")] * 0, 50, 0.1)

@@ -1,0 +1,199 @@
+"""Multigrid training: most of a run on smaller clips, in larger batches.
+
+Wu et al., "A Multigrid Method for Efficiently Training Video Models" (CVPR 2020,
+https://arxiv.org/abs/1912.00998), with the numbers of PySlowFast's utils/multigrid.py and
+datasets/multigrid_helper.py. Frames times pixels times batch stay about the same:
+
+- The long cycle goes from few small frames in large batches to the recipe's shape, once in each
+  stage between two steps of the learning rate, which follows the batch size.
+- The short cycle changes crop and batch from step to step, three shapes in turn.
+
+Clips that share batch statistics grow with the short cycle's batch and not with the long one's, as
+there a GPU's batch was split.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from slowfast_jax.training.plan import Phase, Plan, Shape, plain_plan
+
+
+def make_plan(
+    shape: Shape, *, epochs: int, schedule: Mapping[str, Any], eval_period: int,
+    checkpoint_period: int, multigrid: Mapping[str, Any],
+) -> Plan:
+    """The plan of a recipe, in cycles where its `multigrid` section asks for them.
+
+    With `long_cycle` the rates are base_lr times `lr_decay` for each stage before and times the
+    batch size relative to the recipe's (`relative_lrs` is not used); `epochs` becomes about
+    `epoch_factor` times as many; validations and checkpoints count back from the end of each phase,
+    `evaluations_per_phase` of them at most. The original cannot run the long cycle without the
+    short one; here that is the same plan with but the last of the three shapes. With
+    `short_cycle` alone, epochs and steps are multiplied by `epoch_factor` and truncated.
+
+    Args:
+      shape: the recipe's; its jitter's maximum and the lesser sampling rate are those of all.
+      schedule, multigrid: sections of the recipe.
+      eval_period, checkpoint_period: epochs, of runs without the long cycle.
+
+    Raises:
+      ValueError: naming the key of the recipe, for settings that make no plan.
+    """
+    long, short = multigrid["long_cycle"], multigrid["short_cycle"]
+    periods = dict(eval_period=eval_period, checkpoint_period=checkpoint_period)
+    if not (long or short):
+        return plain_plan(shape, epochs=epochs, schedule=schedule, **periods)
+    _check(multigrid, epochs)
+    if not long:
+        factor = multigrid["epoch_factor"]
+        later = {**schedule, "steps": tuple(int(step * factor) for step in schedule["steps"])}
+        plan = plain_plan(shape, epochs=int(epochs * factor), schedule=later, **periods)
+        turns = _turns(shape, shape, multigrid)
+        return plan._replace(phases=(Phase(0, plan.epochs, turns),))
+    stages = long_cycle(shape, epochs=epochs, schedule=schedule, multigrid=multigrid)
+    steps, rates = _steps_and_rates(stages, multigrid["lr_decay"])
+    due = _counted_back([stage.end for stage in stages], multigrid["evaluations_per_phase"])
+    begins = [0, *(stage.end for stage in stages)]
+    phases = tuple(
+        Phase(begin, stage.end, _turns(stage.base(shape, multigrid), shape, multigrid))
+        for begin, stage in zip(begins, stages, strict=False) if stage.end > begin
+    )
+    return Plan(
+        shape, phases, stages[-1].end, {**schedule, "steps": steps, "relative_lrs": rates}, due, due
+    )
+
+
+class Stage(NamedTuple):
+    """One shape of the long cycle, up to epoch `end`: `step` steps of the learning rate came
+    before, `relative` is the batch by that of the recipe."""
+
+    step: int
+    relative: int
+    num_frames: int
+    crop: int
+    end: int
+
+    def base(self, shape: Shape, multigrid: Mapping[str, Any]) -> Shape:
+        """The shape without the short cycle."""
+        low = shape.sampling_rates[0]
+        return Shape(
+            batch_size=self.relative * shape.batch_size,
+            num_frames=self.num_frames,
+            crop=self.crop,
+            group_size=multigrid["norm_group_size"],
+            jitter=_jitter(shape, self.crop),
+            # Fewer frames may lie further apart, up to the time that the recipe's clip covers.
+            sampling_rates=(low, low * (shape.num_frames // self.num_frames)),
+        )
+
+
+def long_cycle(
+    shape: Shape, *, epochs: int, schedule: Mapping[str, Any], multigrid: Mapping[str, Any]
+) -> list[Stage]:
+    """All shapes between every two steps of the learning rate, then the last one to the end.
+
+    A shape has as many steps in one stage as the others, the part after the last step saves as many
+    as the rest. Ends are sums rounded once, half to even; a stage may be empty.
+    """
+    at = tuple(schedule["steps"])
+    if schedule["name"] != "steps" or len(at) < 2 or at[-1] > epochs:
+        raise ValueError(
+            "multigrid.long_cycle goes through its shapes between two steps of the learning rate: "
+            f"it needs schedule.name=steps and schedule.steps from 0 to train.epochs, {epochs}, at "
+            f"most; schedule.name is {schedule['name']} and schedule.steps {at}"
+        )
+    size = float(shape.num_frames * shape.crop**2)
+    shapes, means = [], []
+    for of_time, of_space in multigrid["long_cycle_factors"]:
+        frames = int(round(shape.num_frames * of_time))
+        crop = int(round(shape.crop * of_space))
+        if frames < 1 or crop < 1:
+            raise ValueError(
+                f"multigrid.long_cycle_factors has {(of_time, of_space)}, which leaves {frames} of "
+                f"{shape.num_frames} frames and {crop} of {shape.crop} pixels"
+            )
+        crops = [crop]
+        if multigrid["short_cycle"]:
+            crops = [shape.crop * factor for factor in multigrid["short_cycle_factors"]] + crops
+        relative = [int(round(size / (frames * side * side))) for side in crops]
+        shapes.append((relative[-1], frames, crop))
+        means.append(sum(relative) / len(relative))
+
+    lengths, total = [], 0.0  # (step, shape, epochs before they are scaled)
+    for step, length in enumerate(at[i + 1] - at[i] for i in range(len(at) - 1)):
+        for one, mean in zip(shapes, means, strict=True):
+            of_shape = length * mean / sum(means)
+            total += of_shape / mean
+            lengths.append((step, one, of_shape))
+    saving = at[-1] / total
+    lengths.append((len(at) - 1, shapes[-1], (epochs - at[-1]) / saving * means[-1]))
+    scale = epochs * multigrid["epoch_factor"] / sum(length for *_, length in lengths)
+    stages, done = [], 0.0
+    for step, one, length in lengths:
+        done += length * scale
+        stages.append(Stage(step, *one, int(round(done))))
+    return stages
+
+
+def _steps_and_rates(
+    stages: Sequence[Stage], decay: float
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Steps of the learning rate and the factors of base_lr. The last stage is halved: its first
+    half keeps the rate of the one before."""
+    steps = [0, *(stage.end for stage in stages)]
+    steps[-1] = (steps[-2] + steps[-1]) // 2
+    rates = [decay**stage.step * stage.relative for stage in stages]
+    return tuple(steps), (*rates[:-1], rates[-2], rates[-1])
+
+
+def _turns(base: Shape, shape: Shape, multigrid: Mapping[str, Any]) -> tuple[Shape, ...]:
+    """The shapes of the short cycle that ends in `base`; `shape`: the recipe's."""
+    if not multigrid["short_cycle"]:
+        return (base,)
+    turns = []
+    for factor in multigrid["short_cycle_factors"]:
+        crop = int(round(factor * shape.crop))
+        times = int(round((base.crop / (factor * shape.crop)) ** 2))
+        if crop < 1 or times < 1:
+            raise ValueError(
+                f"multigrid.short_cycle_factors has {factor}: crops of {crop} pixels in batches of "
+                f"{times} times those of {base.crop} pixels; take a smaller factor, or longer "
+                "multigrid.long_cycle_factors"
+            )
+        turns.append(base._replace(
+            batch_size=times * base.batch_size, crop=crop, group_size=times * base.group_size,
+            jitter=_jitter(shape, crop),
+        ))
+    return (*turns, base)
+
+
+def _jitter(shape: Shape, crop: int) -> tuple[int, int]:
+    """The least short side becomes smaller with the crop, the most does not."""
+    return int(round(float(shape.jitter[0]) * crop / shape.crop)), shape.jitter[1]
+
+
+def _counted_back(ends: Sequence[int], count: int) -> frozenset[int]:
+    """Of each phase its end, and others from there back, about `count` of them."""
+    due = set()
+    for begin, end in zip([0, *ends], ends, strict=False):
+        due.update(range(end, begin, -max((end - begin) // count + 1, 1)))
+    return frozenset(due)
+
+
+def _check(multigrid: Mapping[str, Any], epochs: int) -> None:
+    for name, allowed, good in (
+        ("epoch_factor", f"enough for one epoch (train.epochs is {epochs})",
+         epochs * multigrid["epoch_factor"] >= 1),
+        ("short_cycle_factors", "numbers above 0",
+         all(factor > 0 for factor in multigrid["short_cycle_factors"])),
+        ("long_cycle_factors", "pairs of numbers above 0 and up to 1 (of frames and of pixels)",
+         len(multigrid["long_cycle_factors"]) > 0 and all(
+             len(pair) == 2 and 0 < min(pair) and max(pair) <= 1
+             for pair in multigrid["long_cycle_factors"]
+         )),
+        ("norm_group_size", "at least 1", multigrid["norm_group_size"] >= 1),
+        ("evaluations_per_phase", "at least 1", multigrid["evaluations_per_phase"] >= 1),
+        ("lr_decay", "above 0", multigrid["lr_decay"] > 0),
+    ):
+        if not good:
+            raise ValueError(f"multigrid.{name} is {multigrid[name]}, expected {allowed}")
