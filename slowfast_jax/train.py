@@ -22,6 +22,7 @@ from jax.sharding import Mesh, NamedSharding
 from ml_collections import ConfigDict
 
 from data_pipelines.loader import Examples, Order, always_the_first, batches, most_held
+from slowfast_jax import processes
 from slowfast_jax.config import ConfigError, build_model, check_training
 from slowfast_jax.tasks import TASKS
 from slowfast_jax.training.interruption import Interruption
@@ -95,7 +96,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         ),
         donate_argnums=0, out_shardings=(replicated(mesh), replicated(mesh)),
     )
-    predict = _predictor(model, mesh)
+    predict = _predictor(model)
     precise_step = jax.jit(make_precise_step(model), out_shardings=replicated(mesh))
     precise = (
         config.norm.precise and bool(state.batch_stats) and not config.model.get("frozen_norm")
@@ -104,6 +105,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     headline = task.headline(config)
     saved = first
     writers = Writers(workdir, first)
+    processes.barrier("metrics.jsonl")
+    wishes, stop = processes.Wishes(), False
     checkpoints.scores = {
         row["step"]: row[headline] for row in _validations(workdir) if row[headline] is not None
     }
@@ -113,7 +116,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     )
 
     def validate(step: int, state: TrainState) -> None:
-        results = task.validate(config, partial(predict, state), workdir)
+        variables = processes.local_copy(state.variables)
+        results = task.validate(config, partial(predict, variables), workdir)
         epoch, score = step / per_epoch, results[headline]
         writers.write(step, "val", {"epoch": epoch} | results)
         logging.info("epoch %g: %s %.2f", epoch, headline, score)
@@ -129,10 +133,12 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                 _stream(config, _order(config, examples, first), examples, mesh)
             ))
             for step in range(first, epochs * per_epoch):
+                processes.at(f"the data of step {step + 1}")
                 with meter.waiting():
                     batch, index, broken = next(stream)
                 meter.count_broken(broken, config.train.max_broken)
                 lr = learning_rate(config.schedule, step / per_epoch, epochs, jax.process_count())
+                processes.at(f"step {step + 1}")
                 state, metrics = train_step(state, batch, np.float32(lr), key)
                 del batch
                 meter.add(step, lr, metrics, [examples.name(i) for i in index])
@@ -145,7 +151,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                 saving = _due(done, per_epoch, epochs, config.train.checkpoint_period) or (
                     config.train.checkpoint_steps and done % config.train.checkpoint_steps == 0
                 )
-                if not (validating or saving or interruption.asked):
+                stop = wishes.any(interruption.asked)
+                if not (validating or saving or stop):
                     continue
                 meter.flush()  # no state is saved whose loss was not seen to be finite
                 with meter.paused():
@@ -158,13 +165,16 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                     saved = done
                     if validating:
                         validate(done, state)
-                if interruption.asked:
+                        stop = stop or processes.anyone(interruption.asked)
+                if stop:
                     break
             checkpoints.wait()
+            stop = stop or processes.anyone(interruption.asked)
     finally:
         checkpoints.close()
         writers.close()
-    if saved < epochs * per_epoch or interruption.asked:
+    processes.barrier("the end of the training")  # and of its files
+    if saved < epochs * per_epoch or stop:
         logging.info("stopped at step %d; the same command goes on from there", saved)
         return {}
     if first == saved:
@@ -272,20 +282,22 @@ def _check_identity(checkpoints: Checkpoints, step: int, identity: Mapping[str, 
         )
 
 
-def _predictor(model: nn.Module, mesh: Mesh) -> Callable[..., np.ndarray]:
-    """(state, clips[, boxes]) -> probabilities, with the running statistics."""
+def _predictor(model: nn.Module) -> Callable[..., np.ndarray]:
+    """(variables, clips[, boxes]) -> probabilities, with the running statistics, on the devices of
+    this process alone: each has its own part of the examples."""
+    mesh = Mesh(np.array(jax.local_devices()), ("data",))
 
     @jax.jit
-    def probabilities(state: TrainState, batch: dict[str, jax.Array]) -> jax.Array:
-        return model.apply(state.variables, batch["clip"], batch.get("boxes"))[1]["probs"]
+    def probabilities(variables: Mapping, batch: dict[str, jax.Array]) -> jax.Array:
+        return model.apply(variables, batch["clip"], batch.get("boxes"))[1]["probs"]
 
     def predict(
-        state: TrainState, clips: np.ndarray, boxes: np.ndarray | None = None
+        variables: Mapping, clips: np.ndarray, boxes: np.ndarray | None = None
     ) -> np.ndarray:
         batch = {"clip": clips} if boxes is None else {"clip": clips, "boxes": boxes}
         if len(clips) % mesh.size == 0:
             batch = put_batch(batch, mesh)
-        return np.asarray(probabilities(state, batch))
+        return np.asarray(probabilities(variables, batch))
 
     return predict
 
