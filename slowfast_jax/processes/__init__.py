@@ -49,7 +49,7 @@ def start(
         "process %d of %d (%s), which meet at %s", place.process, place.processes, place.cluster,
         place.coordinator,
     )
-    meet(place, seconds)
+    connections = meet(place, seconds)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     # JAX's own would take SIGTERM for itself, and do nothing on Ctrl-C: see Wishes.
     jax.config.update("jax_enable_preemption_service", False)
@@ -58,7 +58,7 @@ def start(
         cluster_detection_method="deactivate",
     )
     _running["watch"] = Watch(
-        distributed.global_state.client, place.process, place.processes, watchdog
+        distributed.global_state.client, connections, place.process, place.processes, watchdog
     )
     logging.info(
         "process %d of %d: %d of %d devices (%s)", place.process, place.processes,
@@ -69,6 +69,7 @@ def start(
 def finish() -> None:
     """Waits for the others at the end of the program, where all went well."""
     if "watch" in _running:
+        _running["watch"].leave()
         barrier("the end")
         _running.pop("watch").close()
         jax.distributed.shutdown()

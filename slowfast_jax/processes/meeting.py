@@ -2,7 +2,8 @@
 
 JAX's own start ends a process that waits in vain with a stack trace that names nobody; so they meet
 here first. Process 0 listens at the coordinator's address, which JAX takes over afterwards; each of
-the others says who it is and waits for the word to go on.
+the others says who it is and waits for the word to go on. The connections stay: a process that is
+killed closes them.
 """
 
 import contextlib
@@ -21,21 +22,19 @@ class MeetingError(OSError):
     """The processes did not come together."""
 
 
-def meet(place: Place, seconds: float) -> None:
-    """Returns when all processes are there.
+def meet(place: Place, seconds: float) -> dict[int, socket.socket]:
+    """Returns when all processes are there: in process 0 the connections to the others, by their
+    numbers, in the others that to process 0.
 
     Raises MeetingError, in those that are there, after `seconds`, with the numbers of the missing
     ones; and at once where one was started twice or with another number of processes.
     """
-    if place.processes == 1:
-        return
     if place.process == 0:
-        _welcome(place, seconds)
-    else:
-        _come(place, seconds)
+        return _welcome(place, seconds)
+    return {0: _come(place, seconds)}
 
 
-def _welcome(place: Place, seconds: float) -> None:
+def _welcome(place: Place, seconds: float) -> dict[int, socket.socket]:
     port = int(place.coordinator.rpartition(":")[2])
     try:
         family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
@@ -51,7 +50,7 @@ def _welcome(place: Place, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     came: dict[int, socket.socket] = {}
     problem = ""
-    with server, contextlib.ExitStack() as open_connections:
+    with server:
         while len(came) < place.processes - 1 and not problem:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -63,10 +62,10 @@ def _welcome(place: Place, seconds: float) -> None:
                 connection, _ = server.accept()
             except TimeoutError:
                 continue
-            open_connections.enter_context(connection)
             hello = _hello(connection)
-            if hello is None:
-                continue  # of another program
+            if hello is None:  # of another program
+                connection.close()
+                continue
             process, processes = hello
             if processes != place.processes:
                 problem = (
@@ -84,15 +83,12 @@ def _welcome(place: Place, seconds: float) -> None:
                 came[process] = connection
         for connection in came.values():
             _say(connection, problem)
-        for connection in came.values():  # they close first, so that the port is free at once
-            with contextlib.suppress(OSError):
-                connection.settimeout(PATIENCE)
-                connection.recv(1)
     if problem:
         raise MeetingError(problem)
+    return came
 
 
-def _come(place: Place, seconds: float) -> None:
+def _come(place: Place, seconds: float) -> socket.socket:
     host, _, port = place.coordinator.rpartition(":")
     deadline = time.monotonic() + seconds
     while True:
@@ -107,17 +103,16 @@ def _come(place: Place, seconds: float) -> None:
                     "address and port?"
                 ) from error
             time.sleep(RETRY)
-    with connection:
-        hello = {"slowfast_jax": [place.process, place.processes]}
-        try:
-            connection.sendall(json.dumps(hello).encode() + b"\n")
-            # Process 0 has begun to wait later than this one, at the worst just now.
-            answer = _line(connection, seconds + PATIENCE)
-        except OSError as error:
-            raise MeetingError(
-                f"process 0 of {place.processes} at {place.coordinator} was there and is gone "
-                f"({error}); its own output tells why"
-            ) from error
+    hello = {"slowfast_jax": [place.process, place.processes]}
+    try:
+        connection.sendall(json.dumps(hello).encode() + b"\n")
+        # Process 0 has begun to wait later than this one, at the worst just now.
+        answer = _line(connection, seconds + PATIENCE)
+    except OSError as error:
+        raise MeetingError(
+            f"process 0 of {place.processes} at {place.coordinator} was there and is gone "
+            f"({error}); its own output tells why"
+        ) from error
     if answer is None:
         raise MeetingError(
             f"process 0 of {place.processes} at {place.coordinator} ended while the processes met; "
@@ -125,6 +120,7 @@ def _come(place: Place, seconds: float) -> None:
         )
     if answer:
         raise MeetingError(answer)
+    return connection
 
 
 def _missing(missing: list[int], place: Place, seconds: float) -> str:
