@@ -24,10 +24,17 @@ def environment(devices: int) -> dict[str, str]:
 
 
 class Run:
-    """`processes` of the program, whose output goes to files. `arguments`: of all; `own`: process
-    -> those of it alone."""
+    """`processes` of the program, whose output goes to files.
 
-    def __init__(self, folder: Path, arguments, *, processes: int = 2, devices: int = 2, own=None):
+    Args:
+      arguments: of all. own: process -> those of it alone.
+      program: of Python.
+    """
+
+    def __init__(
+        self, folder: Path, arguments, *, processes: int = 2, devices: int = 2, own=None,
+        program=("-m", "slowfast_jax.main"),
+    ):
         folder.mkdir(parents=True, exist_ok=True)
         self.logs = [folder / f"log{i}" for i in range(processes)]
         port = free_port()
@@ -37,8 +44,7 @@ class Run:
                      f"--process_id={i}"]
             with log.open("w") as file:
                 self.processes.append(subprocess.Popen(
-                    [sys.executable, "-m", "slowfast_jax.main", *place, *arguments,
-                     *(own or {}).get(i, ())],
+                    [sys.executable, *program, *place, *arguments, *(own or {}).get(i, ())],
                     cwd=ROOT, env=environment(devices), stdout=file, stderr=file,
                 ))
 
