@@ -67,6 +67,9 @@ def base(
             "keep_last": 2,  # checkpoints that stay, besides
             "keep_best": 1,  # the best by validation
             "log_period": 10,  # steps
+            # With many processes: all end when none, or one that the others wait for, went on for
+            # so long. Longer than compiling takes; 0: never.
+            "watchdog_seconds": 1800.0,
             "max_loss_rise": 0.0,  # stop at so many times the mean of the five losses before; 0: no
             "max_broken": 0.01,  # share of the examples that may be unreadable
             "threads": 8,  # that read examples, in each process

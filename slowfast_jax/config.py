@@ -190,6 +190,8 @@ def check_training(config: ConfigDict) -> None:
         ("train.keep_last", train.keep_last, "at least 1", train.keep_last >= 1),
         ("train.keep_best", train.keep_best, "0 or more", train.keep_best >= 0),
         ("train.log_period", train.log_period, "at least 1", train.log_period >= 1),
+        ("train.watchdog_seconds", train.watchdog_seconds, "0 or more",
+         train.watchdog_seconds >= 0),
         ("train.max_broken", train.max_broken, "0..1", 0 <= train.max_broken <= 1),
         ("train.max_loss_rise", train.max_loss_rise, "0 or more", train.max_loss_rise >= 0),
         ("train.threads", train.threads, "at least 1", train.threads >= 1),

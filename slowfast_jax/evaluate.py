@@ -16,6 +16,7 @@ from absl import logging
 from ml_collections import ConfigDict
 from PIL import features
 
+from slowfast_jax import processes
 from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.recognizer import Recognizer, load
 from slowfast_jax.summary import count, totals
@@ -65,9 +66,9 @@ def evaluate(
         "videos": tested.rows,
         "timing": tested.timing,
     }
-    for failure in tested.failed:
+    for failure in tested.failed if processes.first() else ():
         logging.error("failed: %s: %s", failure["path"], failure["reason"])
-    if workdir is not None:
+    if workdir is not None and processes.first():
         _write(Path(workdir), results)
     if len(tested.failed) == len(tested.ids):
         first = tested.failed[0]

@@ -8,8 +8,9 @@
 --mode train (the default) trains, from the last checkpoint in --workdir on, and then tests; --mode
 report makes a page of what that left in --workdir; bench_data tells how fast the training data
 comes and what holds it up; compile tells what a step takes on the devices of --config.target, which
-need not be there. Several --config run in turn, each in a process and a sub-folder of
---workdir of its own.
+need not be there. Several --config run in turn, each in a process and a sub-folder of --workdir of
+its own. Training and testing are spread over many processes where SLURM, Kubernetes, a TPU pod or
+flags say so; see docs/scaling.md.
 """
 
 import json
@@ -25,11 +26,16 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags import config_path
 
-from slowfast_jax import malloc
+from slowfast_jax import malloc, processes
 from slowfast_jax.config import ConfigError, build_model, closest, load_config
+from slowfast_jax.processes.clusters import ClusterError, find_place
 
 FLAGS = flags.FLAGS
-FLAG_NAMES = ("workdir", "mode", "weights", "clips", "save_scores", "clips_per_second")
+FLAG_NAMES = (
+    "workdir", "mode", "weights", "clips", "save_scores", "clips_per_second", "coordinator",
+    "process_id", "num_processes", "meeting_seconds",
+)
+IN_MANY_PROCESSES = ("train", "eval")
 
 
 def define_flags(flag_values: flags.FlagValues = FLAGS) -> None:
@@ -49,6 +55,18 @@ def define_flags(flag_values: flags.FlagValues = FLAGS) -> None:
     flags.DEFINE_float(
         "clips_per_second", None, "bench_data: the speed of the training step to be fed.",
         lower_bound=0.001, flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "coordinator", None, "host:port of process 0, where several processes meet.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_integer(
+        "process_id", None, "Which of them this is, from 0.", flag_values=flag_values
+    )
+    flags.DEFINE_integer("num_processes", None, "How many there are.", flag_values=flag_values)
+    flags.DEFINE_float(
+        "meeting_seconds", processes.MEETING_SECONDS, "How long they wait for each other.",
+        lower_bound=1.0, flag_values=flag_values,
     )
 
 
@@ -87,7 +105,8 @@ def evaluate(config: ConfigDict, options: flags.FlagValues) -> None:
         metrics = {k: v for k, v in results["metrics"].items() if not k.startswith("per_class")}
         counts = {k: v for k, v in results["fingerprint"].items() if k.startswith("videos_")}
         views = f"{config.protocol.clips}x{config.protocol.crops}"
-        print(json.dumps({"views": views} | counts | metrics), flush=True)
+        if processes.first():
+            print(json.dumps({"views": views} | counts | metrics), flush=True)
 
 
 def report(config: ConfigDict, options: flags.FlagValues) -> None:
@@ -252,12 +271,40 @@ def cli(argv: Sequence[str] | None = None) -> None:
 def run(config: ConfigDict) -> int:
     """Runs the mode that the flags name; the exit status."""
     try:
+        join_the_others(config)
         MODES[FLAGS.mode](config, FLAGS)
-    except ConfigError as error:
-        return _report(error, 2)
+        processes.finish()
+    except (ConfigError, ClusterError) as error:
+        status = _report(error, 2)
+        processes.fail(error, status)
     except (OSError, ValueError, RuntimeError, FloatingPointError) as error:
-        return _report(error, 1)
-    return 0
+        status = _report(error, 1)
+        processes.fail(error, status)
+    except BaseException as error:
+        processes.fail(error)
+        raise
+    else:
+        status = 0
+    return status
+
+
+def join_the_others(config: ConfigDict) -> None:
+    """Makes this process one of many, where the flags or the environment say so."""
+    place = find_place(FLAGS.coordinator, FLAGS.process_id, FLAGS.num_processes)
+    if place is None or place.processes == 1:
+        return
+    if FLAGS.mode not in IN_MANY_PROCESSES:
+        raise ConfigError(
+            f"--mode={FLAGS.mode} runs in one process, and {place.cluster} says that this is "
+            f"process {place.process} of {place.processes}: start it once, as --num_processes=1 "
+            "--process_id=0 --coordinator=localhost:1"
+        )
+    watchdog = processes.WATCHDOG_SECONDS
+    if "train" in config:
+        watchdog = config.train.watchdog_seconds
+    processes.start(place, seconds=FLAGS.meeting_seconds, watchdog=watchdog)
+    if not processes.first():  # the same would be told as often as there are processes
+        logging.set_verbosity(logging.WARNING)
 
 
 def run_in_turn(specs: Sequence[str], argv: Sequence[str]) -> int:

@@ -7,12 +7,21 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from slowfast_jax import processes
+
 SECONDS_BETWEEN_LINES = 30.0
 Item = TypeVar("Item")
 
 
 def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
-    """Passes `items` on, of which there will be `total`, and shows on stderr how many have come."""
+    """Passes `items` on, of which there will be `total`, and shows on stderr how many have come.
+
+    Of many processes the first one shows it, of its own part.
+    """
+    if not processes.first():
+        yield from _alive(items)
+        return
+    items = _alive(items)
     console = Console(stderr=True)
     if console.is_terminal:
         columns = (
@@ -31,4 +40,10 @@ def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
         if count == total or now - last > SECONDS_BETWEEN_LINES:
             last = now
             console.print(f"{what}: {count}/{total} in {now - start:.0f} s", highlight=False)
+        yield item
+
+
+def _alive(items: Iterable[Item]) -> Iterator[Item]:
+    for item in items:
+        processes.alive()
         yield item

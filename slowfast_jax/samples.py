@@ -11,6 +11,7 @@ from data_pipelines import frame_lists, mini, mini_own, record_lists, sources, t
 from data_pipelines.labels import class_names
 from data_pipelines.sources import Sample
 from data_pipelines.tfds_sets import TfdsSample
+from slowfast_jax import processes
 from slowfast_jax.config import ConfigError, closest
 
 
@@ -63,10 +64,11 @@ def data_root(config: ConfigDict, workdir: str | os.PathLike | None) -> Path:
         raise ConfigError(f"{config.name} generates its data: give it a workdir to put it")
     folder = Path(workdir) / name
     complete = folder / COMPLETE
-    if not complete.exists():
+    if processes.first() and not complete.exists():
         make, arguments = GENERATORS[name]
         make(folder, seed=0, **arguments)
         complete.touch()
+    processes.barrier(f"the data in {folder}")
     return folder
 
 

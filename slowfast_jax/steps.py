@@ -18,11 +18,9 @@ from slowfast_jax.training.mixing import make_mixer
 from slowfast_jax.training.optim import make_optimizer
 from slowfast_jax.training.plan import Shape
 from slowfast_jax.training.sharding import (
-    gathered,
     make_mesh,
     put_batch,
     replicated,
-    row_shards,
     spread_maps,
     state_shardings,
 )
@@ -116,23 +114,25 @@ def evaluation_step(model: nn.Module, mesh: Mesh) -> Callable[..., jax.Array]:
 
     @jax.jit
     def probabilities(variables: Mapping[str, Any], batch: Mapping[str, jax.Array]) -> jax.Array:
+        variables = jax.lax.with_sharding_constraint(variables, replicated(mesh))
         with spread_maps(mesh):
-            outputs = model.apply(gathered(variables, mesh), batch["clip"], batch.get("boxes"))
-        return outputs[1]["probs"]
+            return model.apply(variables, batch["clip"], batch.get("boxes"))[1]["probs"]
 
     return probabilities
 
 
-def predictor(model: nn.Module, mesh: Mesh) -> Callable[..., np.ndarray]:
-    """(state, clips[, boxes]) -> probabilities, with the running statistics."""
+def predictor(model: nn.Module) -> Callable[..., np.ndarray]:
+    """(variables, clips[, boxes]) -> probabilities, with the running statistics, on the devices of
+    this process alone: each has its own part of the examples."""
+    mesh = make_mesh(devices=jax.local_devices())
     probabilities = evaluation_step(model, mesh)
 
     def predict(
-        state: TrainState, clips: np.ndarray, boxes: np.ndarray | None = None
+        variables: Mapping[str, Any], clips: np.ndarray, boxes: np.ndarray | None = None
     ) -> np.ndarray:
         batch = {"clip": clips} if boxes is None else {"clip": clips, "boxes": boxes}
-        if len(clips) % row_shards(mesh) == 0:
+        if len(clips) % mesh.size == 0:
             batch = put_batch(batch, mesh)
-        return np.asarray(probabilities(state.variables, batch))
+        return np.asarray(probabilities(variables, batch))
 
     return predict

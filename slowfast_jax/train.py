@@ -19,6 +19,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from data_pipelines.loader import Examples, always_the_first, most_held
+from slowfast_jax import processes
 from slowfast_jax.config import ConfigError, build_model, check_training, training_plan
 from slowfast_jax.course import Course
 from slowfast_jax.steps import (
@@ -110,7 +111,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         step = make_precise_step(network_of(config, shape))
         return jax.jit(step, out_shardings=replicated(mesh))
 
-    predict = predictor(model, mesh)
+    predict = predictor(model)
     precise = (
         config.norm.precise and bool(state.batch_stats) and not config.model.get("frozen_norm")
     )
@@ -118,6 +119,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     headline = task.headline(config)
     saved = first
     writers = Writers(workdir, first)
+    processes.barrier("metrics.jsonl")
+    wishes, stop = processes.Wishes(), False
     checkpoints.scores = {
         row["step"]: row[headline] for row in _validations(workdir) if row[headline] is not None
     }
@@ -126,7 +129,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     )
 
     def validate(step: int, state: TrainState) -> None:
-        results = task.validate(config, partial(predict, state), workdir)
+        variables = processes.local_copy(state.variables)
+        results = task.validate(config, partial(predict, variables), workdir)
         epoch, score = course.epoch(step), results[headline]
         writers.write(step, "val", {"epoch": epoch} | results)
         logging.info("epoch %g: %s %.2f", epoch, headline, score)
@@ -144,12 +148,14 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
             ))
             for step in range(first, course.steps):
                 shape = course.shape(step)
+                processes.at(f"the data of step {step + 1}")
                 with meter.waiting():
                     batch, index, broken = next(stream)
                 meter.count_broken(broken, shape.batch_size, config.train.max_broken)
                 lr = learning_rate(
                     plan.schedule, course.epoch(step), plan.epochs, jax.process_count()
                 )
+                processes.at(f"step {step + 1}")
                 state, metrics = train_step(shape)(state, batch, np.float32(lr), key)
                 del batch
                 clips = shape.batch_size * examples.clips
@@ -163,7 +169,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                 saving = ended in plan.checkpoints or (
                     config.train.checkpoint_steps and done % config.train.checkpoint_steps == 0
                 )
-                if not (validating or saving or interruption.asked):
+                stop = wishes.any(interruption.asked)
+                if not (validating or saving or stop):
                     continue
                 meter.flush()  # no state is saved whose loss was not seen to be finite
                 with meter.paused():
@@ -179,13 +186,16 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                     saved = done
                     if validating:
                         validate(done, state)
-                if interruption.asked:
+                        stop = stop or processes.anyone(interruption.asked)
+                if stop:
                     break
             checkpoints.wait()
+            stop = stop or processes.anyone(interruption.asked)
     finally:
         checkpoints.close()
         writers.close()
-    if saved < course.steps or interruption.asked:
+    processes.barrier("the end of the training")  # and of its files
+    if saved < course.steps or stop:
         logging.info("stopped at step %d; the same command goes on from there", saved)
         return {}
     if first == saved:

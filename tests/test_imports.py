@@ -12,12 +12,15 @@ ALLOWED = {
     "slowfast_jax/ops": {"slowfast_jax.ops"},
     "slowfast_jax/models": {"slowfast_jax.models", "slowfast_jax.ops"},
     "slowfast_jax/metrics": {"slowfast_jax.metrics"},
-    "slowfast_jax/training": {"slowfast_jax.training", "slowfast_jax.ops"},
+    "slowfast_jax/processes": {"slowfast_jax.processes"},
+    "slowfast_jax/training": {
+        "slowfast_jax.training", "slowfast_jax.ops", "slowfast_jax.processes",
+    },
     "slowfast_jax/tasks": {
         "slowfast_jax.tasks", "slowfast_jax.models", "slowfast_jax.ops",
         "slowfast_jax.training", "slowfast_jax.metrics", "slowfast_jax.config",
         "slowfast_jax.samples", "slowfast_jax.keyframes", "slowfast_jax.box_scores",
-        "slowfast_jax.progress", "data_pipelines",
+        "slowfast_jax.processes", "slowfast_jax.progress", "data_pipelines",
     },
     "data_pipelines": {"data_pipelines"},
     "convert": {"convert", "slowfast_jax.training.checkpoint"},

@@ -1,5 +1,6 @@
 """What a clip shows: one class of several, or several at once."""
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from data_pipelines.clips import load_clip
 from data_pipelines.frames import Pictures
 from data_pipelines.labels import unnamed
 from data_pipelines.loader import Examples, batches_in_order
+from slowfast_jax import processes
 from slowfast_jax.config import ConfigError, clips_of_example
 from slowfast_jax.metrics.average_precision import mean_average_precision
 from slowfast_jax.metrics.topk import mean_class_accuracy, per_class_accuracy, top_k, top_k_accuracy
@@ -157,21 +159,25 @@ def validate(
     """Metrics in percent of one clip from the middle of each video of config.data.val_list."""
     listing = find_samples(config, workdir, "val")
     scores, used = [], []
+    share = processes.share(len(listing.samples))
     for batch in batches_in_order(
-        len(listing.samples), _loader(config, listing.samples),
+        len(share), _loader(config, listing.samples[share.start : share.stop]),
         batch_size=config.test.batch_size, threads=config.train.threads,
         workers=config.train.workers,
     ):
         for _, reason in batch["broken"]:
             logging.error("failed: %s", reason)
         if "clip" in batch:
-            scores.append(predict(batch["clip"])[batch["mask"]])
-            used += list(batch["index"][batch["mask"]])
+            scores += list(predict(batch["clip"])[batch["mask"]])
+            used += [share[i] for i in batch["index"][batch["mask"]]]
+        processes.alive()
+    parts = processes.gather((used, scores))
+    used, scores = (list(itertools.chain(*part)) for part in zip(*parts, strict=True))
     if not used:
         raise RuntimeError(f"none of the {len(listing.samples)} videos to validate on can be read")
     labels = [listing.samples[i].label for i in used]
     names = listing.class_names or unnamed(config.model.num_classes)
-    return metrics(np.concatenate(scores), labels, names, config.data.multi_label)
+    return metrics(np.stack(scores), labels, names, config.data.multi_label)
 
 
 def test(
@@ -196,7 +202,7 @@ def test(
     logging.info(
         "%s: %d videos of %s, %d x %d views each; %d views at once (config.test.batch_size %d)",
         config.name, len(samples), listing.files[0], protocol.clips, protocol.crops,
-        recognizer.batch_size(len(samples)), config.test.batch_size,
+        recognizer.batch_size(len(processes.share(len(samples)))), config.test.batch_size,
     )
     scored, timing = _score(recognizer, [sample.source for sample in samples])
     used = [i for i in sorted(scored) if not scored[i].error]
@@ -208,7 +214,7 @@ def test(
     if used and len(used) < len(samples) and not multi_label:
         for name in ("top1_acc", "top5_acc"):  # what could not be read counts as wrong
             results[f"{name}_of_all"] = results[name] * len(used) / len(samples)
-    if save_scores and used and workdir is not None:
+    if save_scores and used and workdir is not None and processes.first():
         Path(workdir).mkdir(parents=True, exist_ok=True)
         np.savez(
             Path(workdir) / "scores.npz", scores=scores, paths=[samples[i].path for i in used],
@@ -238,11 +244,17 @@ def report(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
 
 
 def _score(recognizer: Any, videos: Sequence) -> tuple[dict[int, Any], dict[str, float]]:
-    """Each video's scores by its place in the list, and seconds: all, and waiting for decoding."""
+    """Each video's scores by its place in the list, and seconds: all, and waiting for decoding (of
+    this process's part of the videos)."""
     timing: dict[str, float] = {}
     start = time.perf_counter()
-    results = track(recognizer.score_videos(videos, timing), len(videos), "testing")
-    scored = {result.index: result._replace(views=None) for result in results}
+    share = processes.share(len(videos))
+    part = recognizer.score_videos(videos[share.start : share.stop], timing)
+    scored = {
+        share[result.index]: result._replace(index=share[result.index], views=None)
+        for result in track(part, len(share), "testing")
+    }
+    scored = {i: result for part in processes.gather(scored) for i, result in part.items()}
     timing = {"seconds": time.perf_counter() - start, "seconds_waiting_for_video": timing["waited"]}
     share = timing["seconds_waiting_for_video"] / timing["seconds"]
     logging.info(

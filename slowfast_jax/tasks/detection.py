@@ -17,6 +17,7 @@ from data_pipelines.frames import Pictures
 from data_pipelines.keyframes import Keyframe
 from data_pipelines.labels import unnamed
 from data_pipelines.loader import Examples
+from slowfast_jax import processes
 from slowfast_jax.box_scores import score_boxes
 from slowfast_jax.config import ConfigError
 from slowfast_jax.keyframes import Keyframes, find_keyframes
@@ -91,7 +92,7 @@ def validate(
     """Frame-mAP in percent on every fourth second, or on all with config.data.full_test_on_val."""
     found = find_keyframes(config, workdir, "val")
     scores, failed = _score(config, predict, found.keyframes)
-    for failure in failed:
+    for failure in failed if processes.first() else ():
         logging.error("failed: %s: %s", failure["path"], failure["reason"])
     return _metrics(config, found, scores)[0]
 
@@ -119,7 +120,7 @@ def test(
     timing = {"seconds": time.perf_counter() - start}
     timing["keyframes_per_second"] = len(keyframes) / timing["seconds"]
     metrics, table = _metrics(config, found, scores) if scores else ({}, None)
-    if workdir is not None and table is not None:
+    if workdir is not None and table is not None and processes.first():
         Path(workdir).mkdir(parents=True, exist_ok=True)
         write_detections(Path(workdir) / "detections.csv", table)
         if save_scores:
@@ -164,20 +165,24 @@ def _score(
     config: ConfigDict, predict: Callable[..., Any], keyframes: Sequence[Keyframe]
 ) -> tuple[dict[int, np.ndarray], list[dict[str, Any]]]:
     """(B, K) scores of the boxes of each keyframe that can be read, and the others."""
-    load = _loader(config, keyframes, config.protocol.test_crop)
+    share = processes.share(len(keyframes))
+    load = _loader(config, keyframes[share.start : share.stop], config.protocol.test_crop)
     scored = score_boxes(
-        predict, load, len(keyframes), batch_size=config.test.batch_size,
+        predict, load, len(share), batch_size=config.test.batch_size,
         threads=config.train.threads, workers=config.train.workers,
     )
     scores: dict[int, np.ndarray] = {}
     failed: list[dict[str, Any]] = []
-    for result in track(scored, len(keyframes), "testing"):
+    for result in track(scored, len(share), "testing"):
+        index = share[result.index]
         if result.error:
-            name = _name(keyframes[result.index])
-            failed.append({"video_id": result.index, "path": name, "reason": result.error})
+            name = _name(keyframes[index])
+            failed.append({"video_id": index, "path": name, "reason": result.error})
         else:
-            scores[result.index] = result.scores
-    return scores, failed
+            scores[index] = result.scores
+    parts = processes.gather((scores, failed))
+    scores = {index: row for part, _ in parts for index, row in part.items()}
+    return scores, [failure for _, part in parts for failure in part]
 
 
 def _metrics(config: ConfigDict, found: Keyframes, scores: dict[int, np.ndarray]):

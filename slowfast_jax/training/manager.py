@@ -9,6 +9,7 @@ import jax
 import orbax.checkpoint as ocp
 from absl import logging
 
+from slowfast_jax import processes
 from slowfast_jax.training.checkpoint import AVERAGE, COLLECTIONS, METADATA, is_checkpoint
 from slowfast_jax.training.state import TrainState
 
@@ -99,13 +100,14 @@ class Checkpoints:
     def _remove_old(self) -> None:
         steps = self.steps()
         scored = sorted((s for s in steps if s in self.scores), key=self.scores.__getitem__)
+        processes.barrier("the removal of checkpoints")  # all have seen the same ones
         stay = steps[-self._keep_last :] + scored[max(len(scored) - self._keep_best, 0) :]
         for step in set(steps) - set(stay):
-            self._manager.delete(step)  # only gives it another name
+            self._manager.delete(step)  # by all processes; only gives it another name
         self._empty_deleted()
 
     def _empty_deleted(self) -> None:
-        if jax.process_index() == 0:
+        if processes.first():
             shutil.rmtree(self.directory / DELETED, ignore_errors=True)
 
     def _failed(self, error: Exception) -> OSError:

@@ -12,6 +12,8 @@ import jax
 from absl import logging
 from clu import metrics as clu_metrics
 
+from slowfast_jax import processes
+
 RECENT = 5  # losses that the next one is compared with
 BROKEN_AFTER = 100  # examples before the share of broken ones means anything
 
@@ -60,7 +62,7 @@ class Meter:
         for _, reason in broken:
             logging.warning("left out, another example took its place: %s", reason)
             self._last_broken = reason
-        self._seen += examples
+        self._seen += examples // processes.count()
         self._broken += len(broken)
         if self._seen >= BROKEN_AFTER and self._broken > most * self._seen:
             raise RuntimeError(

@@ -9,6 +9,8 @@ from typing import Any
 
 from tensorboardX import SummaryWriter
 
+from slowfast_jax import processes
+
 METRICS_FILE = "metrics.jsonl"
 
 
@@ -16,11 +18,14 @@ class Writers:
     """Writes records of a run to `workdir`/metrics.jsonl and `workdir`/tensorboard.
 
     A run that goes on from `first_step` forgets what its predecessor wrote after that step, so
-    that the file is the one of an uninterrupted run.
+    that the file is the one of an uninterrupted run. Of many processes the first one writes.
     """
 
     def __init__(self, workdir: str | Path, first_step: int = 0):
         workdir = Path(workdir)
+        self._file = None
+        if not processes.first():
+            return
         workdir.mkdir(parents=True, exist_ok=True)
         self._path = workdir / METRICS_FILE
         if self._path.exists():
@@ -38,6 +43,8 @@ class Writers:
 
         Raises OSError, with the file's name, where it cannot be written.
         """
+        if self._file is None:
+            return
         place = {"step": step, "split": split}  # also where the values have such names
         try:
             self._file.write(_line(place | dict(values) | place))
@@ -50,6 +57,8 @@ class Writers:
 
     def close(self) -> None:
         """Never raises: what was to be told of a full disk, `write` told."""
+        if self._file is None:
+            return
         for file in (self._file, self._board):
             with suppress(OSError):
                 file.close()

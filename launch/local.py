@@ -1,0 +1,115 @@
+"""Several processes of the program on this machine.
+
+    python launch/local.py --processes 2 --devices 2 -- --config configs/kinetics.py:mini \\
+        --workdir DIR
+
+What follows -- goes to `python -m slowfast_jax.main`. Every line of the output has the process's
+number before it. Where one process fails, the others are given --grace seconds to end, and are
+ended. Ctrl-C and SIGTERM are passed on. With --devices each process makes so many devices of the
+CPU; without it, it takes what there is, so on accelerators share them out by the environment.
+The exit status is that of the first process that failed.
+"""
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--devices", type=int, default=0, help="of the CPU, in each process")
+    parser.add_argument("--port", type=int, default=0, help="to meet at; default: a free one")
+    parser.add_argument("--grace", type=float, default=60.0, help="seconds")
+    parser.add_argument("arguments", nargs="*", help="of the program")
+    options = parser.parse_args(argv)
+    if options.processes < 1 or options.devices < 0:
+        parser.error("--processes is 1 or more, --devices 0 or more")
+    if not options.arguments:
+        parser.error("after -- come the program's arguments, as --config and --workdir")
+    running = start(options)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: _pass_on(running, number))
+    printers = [
+        threading.Thread(target=_print, args=(i, process)) for i, process in enumerate(running)
+    ]
+    for printer in printers:
+        printer.start()
+    status = wait(running, options.grace)
+    for printer in printers:
+        printer.join()
+    return status
+
+
+def start(options: argparse.Namespace) -> list[subprocess.Popen]:
+    environment = dict(os.environ)
+    if options.devices:
+        kept = [f for f in environment.get("XLA_FLAGS", "").split() if "device_count" not in f]
+        kept.append(f"--xla_force_host_platform_device_count={options.devices}")
+        environment |= {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": " ".join(kept)}
+    port = options.port or _free_port()
+    paths = [str(ROOT), environment.get("PYTHONPATH", "")]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    command = [sys.executable, "-u", "-m", "slowfast_jax.main", *options.arguments]
+    if options.processes > 1:
+        command += [f"--coordinator=127.0.0.1:{port}", f"--num_processes={options.processes}"]
+    return [
+        subprocess.Popen(
+            command + ([f"--process_id={i}"] if options.processes > 1 else []),
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C comes through this program, once
+        )
+        for i in range(options.processes)
+    ]
+
+
+def wait(running: Sequence[subprocess.Popen], grace: float) -> int:
+    """Until all have ended; the status of the first that failed, as a shell would tell it."""
+    status, deadline = 0, None
+    while any(process.poll() is None for process in running):
+        for i, process in enumerate(running):
+            if process.poll() and not status:
+                status = process.returncode if process.returncode > 0 else 128 - process.returncode
+                deadline = time.monotonic() + grace
+                how = f"ended with status {process.returncode}"
+                if process.returncode < 0:
+                    how = f"was ended by {signal.Signals(-process.returncode).name}"
+                print(f"local: process {i} {how}; the others have {grace:g} s", flush=True)
+        if deadline and time.monotonic() > deadline:
+            for process in running:
+                process.kill()
+        time.sleep(0.05)
+    failed = [p.returncode for p in running if p.returncode]
+    return status or (failed and (failed[0] if failed[0] > 0 else 128 - failed[0])) or 0
+
+
+def _pass_on(running: Sequence[subprocess.Popen], number: int) -> None:
+    for process in running:
+        if process.poll() is None:
+            process.send_signal(number)
+
+
+def _print(number: int, process: subprocess.Popen) -> None:
+    for line in process.stdout:
+        text = line.decode(errors="replace").rstrip("\n")
+        print(f"[{number}] {text}", flush=True)
+
+
+def _free_port() -> int:
+    with socket.create_server(("", 0)) as server:
+        return server.getsockname()[1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
