@@ -67,6 +67,7 @@ def base(
             "keep_last": 2,  # checkpoints that stay, besides
             "keep_best": 1,  # the best by validation
             "log_period": 10,  # steps
+            "summary_period": 0,  # epochs between histograms of parameters and pictures of clips
             # With many processes: all end when none, or one that the others wait for, went on for
             # so long. Longer than compiling takes; 0: never.
             "watchdog_seconds": 1800.0,
@@ -86,6 +87,10 @@ def base(
         # Devices along each axis, -1: those that are left. A batch is split over data and fsdp,
         # parameters and optimiser over fsdp, the height of clips over spatial.
         "mesh": {"data": -1, "fsdp": 1, "spatial": 1},
+        # Steps of which a profile is taken, as 10:15, counted from 0; "": none.
+        "profile_steps": "",
+        "matmul_precision": "default",  # of float32 on TPU and GPU; or high, highest
+        "compilation_cache": "",  # folder for compiled programs, which spares the next start
         "target": "",  # --mode compile: for which devices, as v5e:4x4 or cpu:8
         "optimizer": {
             "name": "sgd",

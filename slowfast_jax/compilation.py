@@ -12,13 +12,14 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from slowfast_jax.chips import find_chip
 from slowfast_jax.config import ConfigError, build_model, check_training, clips_of_example
 from slowfast_jax.ops.backend import written_for
 from slowfast_jax.steps import (
@@ -31,24 +32,6 @@ from slowfast_jax.steps import (
 from slowfast_jax.tasks import TASKS
 from slowfast_jax.training.sharding import over_batch, replicated, row_shards
 
-
-class Chip(NamedTuple):
-    """What its maker states: bfloat16 FLOP/s, bytes of memory, its bytes/s, and bytes/s of all its
-    links to other chips together."""
-
-    flops: float
-    memory: float
-    bandwidth: float
-    links: float
-
-
-# https://docs.cloud.google.com/tpu/docs/system-architecture-tpu-vm; by JAX's name of the device.
-CHIPS = {
-    "TPU v4": Chip(275e12, 32e9, 1228e9, 300e9),
-    "TPU v5 lite": Chip(197e12, 16e9, 819e9, 200e9),
-    "TPU v5": Chip(459e12, 95e9, 2765e9, 600e9),
-    "TPU v6 lite": Chip(918e12, 32e9, 1640e9, 448e9),
-}
 COLLECTIVES = (
     "all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute"
 )
@@ -188,7 +171,7 @@ def collective_bytes(text: str) -> dict[str, int]:
 def roofline(record: Mapping[str, Any]) -> dict[str, float]:
     """Seconds that the arithmetic, the memory and the links take at the chip's peaks, and of the
     step, were each of them to overlap with the others; {} for a chip that is not known."""
-    chip = CHIPS.get(record["device"])
+    chip = find_chip(record["device"])
     if chip is None:
         return {}
     # A ring sums in two passes over the array, and gathers in one.
@@ -223,7 +206,7 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
             f"  memory      {_size(r['argument_bytes'])} arguments, "
             f"{_size(r['temporary_bytes'])} temporary"
             + ("" if r.get("fits", True) else ": MORE THAN THE CHIP HAS"),
-            f"  arithmetic  {r['flops'] / 1e9:,.0f} GFLOP",
+            f"  arithmetic  {r['flops'] / 1e9:,.4g} GFLOP",
             f"  memory      {_size(r['bytes_accessed'])} accessed",
             "  collectives " + (", ".join(
                 f"{kind} {_size(size)}" for kind, size in r["collective_bytes"].items()

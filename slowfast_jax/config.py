@@ -24,6 +24,7 @@ from slowfast_jax.recipes import ConfigError, closest, read_recipe
 from slowfast_jax.training.losses import LOSSES
 from slowfast_jax.training.multigrid import make_plan
 from slowfast_jax.training.plan import Plan, Shape
+from slowfast_jax.training.profiling import parse_steps
 from slowfast_jax.training.schedules import check_schedule
 
 # What evaluation and prediction read. Recipes have these keys and more; a model loaded by its zoo
@@ -190,6 +191,7 @@ def check_training(config: ConfigDict) -> None:
         ("train.keep_last", train.keep_last, "at least 1", train.keep_last >= 1),
         ("train.keep_best", train.keep_best, "0 or more", train.keep_best >= 0),
         ("train.log_period", train.log_period, "at least 1", train.log_period >= 1),
+        ("train.summary_period", train.summary_period, "0 or more", train.summary_period >= 0),
         ("train.watchdog_seconds", train.watchdog_seconds, "0 or more",
          train.watchdog_seconds >= 0),
         ("train.max_broken", train.max_broken, "0..1", 0 <= train.max_broken <= 1),
@@ -211,6 +213,10 @@ def check_training(config: ConfigDict) -> None:
     ):
         if not good:
             raise ConfigError(f"config.{name} is {value}, expected {allowed}")
+    try:
+        parse_steps(config.profile_steps)
+    except ValueError as error:
+        raise ConfigError(f"config.{error}") from error
     check_values(config)
     training_plan(config)
 

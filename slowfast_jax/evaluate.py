@@ -6,6 +6,7 @@
 import hashlib
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,11 @@ def _sha256(path: Path) -> str:
 def _write(workdir: Path, results: dict[str, Any]) -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     (workdir / "results.json").write_text(to_lines(results) + "\n", encoding="utf-8")
+    row = {"time": datetime.now(UTC).isoformat(timespec="seconds")}
+    row |= {key: results["fingerprint"][key] for key in ("config", "weights", "views")}
+    with (workdir / "results.jsonl").open("a", encoding="utf-8") as file:
+        metrics = {k: v for k, v in results["metrics"].items() if not k.startswith("per_class")}
+        file.write(json.dumps(row | metrics, allow_nan=False) + "\n")
 
 
 def to_lines(results: dict[str, Any]) -> str:

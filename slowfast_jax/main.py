@@ -35,6 +35,7 @@ FLAG_NAMES = (
     "workdir", "mode", "weights", "clips", "save_scores", "clips_per_second", "coordinator",
     "process_id", "num_processes", "meeting_seconds",
 )
+PRECISIONS = ("default", "high", "highest")
 IN_MANY_PROCESSES = ("train", "eval")
 
 
@@ -271,6 +272,7 @@ def cli(argv: Sequence[str] | None = None) -> None:
 def run(config: ConfigDict) -> int:
     """Runs the mode that the flags name; the exit status."""
     try:
+        set_up_jax(config)
         join_the_others(config)
         MODES[FLAGS.mode](config, FLAGS)
         processes.finish()
@@ -286,6 +288,21 @@ def run(config: ConfigDict) -> int:
     else:
         status = 0
     return status
+
+
+def set_up_jax(config: ConfigDict) -> None:
+    """What the config says of JAX itself."""
+    import jax
+
+    precision = config.get("matmul_precision", "default")
+    if precision not in PRECISIONS:
+        raise ConfigError(
+            f"config.matmul_precision is {precision!r}, expected {', '.join(PRECISIONS)}"
+        )
+    if precision != "default":
+        jax.config.update("jax_default_matmul_precision", precision)
+    if config.get("compilation_cache"):
+        jax.config.update("jax_compilation_cache_dir", config.compilation_cache)
 
 
 def join_the_others(config: ConfigDict) -> None:

@@ -12,7 +12,9 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from slowfast_jax.chips import find_chip
 from slowfast_jax.config import ConfigError, build_model
+from slowfast_jax.summary import count, totals
 from slowfast_jax.tasks import TASKS
 from slowfast_jax.training.mixing import make_mixer
 from slowfast_jax.training.optim import make_optimizer
@@ -107,6 +109,18 @@ def _mixer(config: ConfigDict, model: nn.Module) -> Mixer | None:
         mixup_alpha=augment.mixup_alpha, cutmix_alpha=augment.cutmix_alpha,
         prob=augment.mix_prob, switch_prob=augment.switch_prob,
     )
+
+
+def peak_flops(mesh: Mesh) -> float:
+    """FLOP/s of all its devices, 0 where their makers' figure is not known."""
+    chip = find_chip(mesh.devices.flat[0].device_kind)
+    return chip.flops * mesh.size if chip else 0.0
+
+
+def clip_flops(config: ConfigDict, shape: Shape) -> float:
+    """FLOPs of training on a clip by our own count of multiply-adds (summary.py): two each, and the
+    gradients take twice what the network itself does."""
+    return 6.0 * totals(count(network_of(config, shape), shape.num_frames, shape.crop))["macs"]
 
 
 def evaluation_step(model: nn.Module, mesh: Mesh) -> Callable[..., jax.Array]:

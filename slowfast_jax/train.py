@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -23,10 +24,12 @@ from slowfast_jax import processes
 from slowfast_jax.config import ConfigError, build_model, check_training, training_plan
 from slowfast_jax.course import Course
 from slowfast_jax.steps import (
+    clip_flops,
     initial_state,
     mesh_of,
     network_of,
     optimizer_of,
+    peak_flops,
     predictor,
     state_shapes,
     training_step,
@@ -34,10 +37,11 @@ from slowfast_jax.steps import (
 from slowfast_jax.tasks import TASKS
 from slowfast_jax.training.interruption import Interruption
 from slowfast_jax.training.manager import Checkpoints
-from slowfast_jax.training.meter import Meter
+from slowfast_jax.training.meter import Diverged, Meter
 from slowfast_jax.training.plan import Plan, Shape
 from slowfast_jax.training.precise_bn import PreciseStep, make_precise_step, precise_batch_stats
 from slowfast_jax.training.prefetch import prefetched
+from slowfast_jax.training.profiling import Profile, parse_steps
 from slowfast_jax.training.schedules import learning_rate
 from slowfast_jax.training.sharding import gathered, put_batch, replicated, row_shards
 from slowfast_jax.training.state import TrainState
@@ -85,22 +89,18 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         "optimizer": {"name": config.optimizer.name}
         | ({"averaged": True} if config.train.average else {}),
     }
-    if checkpoints.steps():
-        first = checkpoints.steps()[-1]
-        _check_identity(checkpoints, first, identity)
+    places = state_shapes(config, model, optimizer, mesh)
+    first, state = _last_state(checkpoints, identity, places)
+    if state is not None:
         if first > course.steps:
             raise ConfigError(
                 f"config.train.epochs is {config.train.epochs}, and {checkpoints.path(first)} is "
                 f"of epoch {course.epoch(first):g}; choose another --workdir, or more epochs"
             )
-        state = checkpoints.restore(first, state_shapes(config, model, optimizer, mesh))
         logging.info("going on from %s, epoch %.2f", checkpoints.path(first), course.epoch(first))
     else:
-        first = 0
         state = initial_state(config, model, optimizer, mesh)
     _announce(config, examples, course, mesh, state)
-
-    places = state_shapes(config, model, optimizer, mesh)
 
     @cache  # each is compiled once in the run
     def train_step(shape: Shape) -> TrainStep:
@@ -117,7 +117,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     )
     key = jax.random.key(config.train.seed)
     headline = task.headline(config)
-    saved = first
+    done = saved = first
     writers = Writers(workdir, first)
     processes.barrier("metrics.jsonl")
     wishes, stop = processes.Wishes(), False
@@ -125,8 +125,11 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         row["step"]: row[headline] for row in _validations(workdir) if row[headline] is not None
     }
     meter = Meter(
-        total_steps=course.steps, first_step=first, max_loss_rise=config.train.max_loss_rise
+        total_steps=course.steps, first_step=first, max_loss_rise=config.train.max_loss_rise,
+        peak_flops=peak_flops(mesh),
     )
+    flops = cache(partial(clip_flops, config) if peak_flops(mesh) else lambda shape: 0.0)
+    profile = Profile(parse_steps(config.profile_steps), Path(workdir) / "profile")
 
     def validate(step: int, state: TrainState) -> None:
         variables = processes.local_copy(state.variables)
@@ -148,6 +151,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
             ))
             for step in range(first, course.steps):
                 shape = course.shape(step)
+                profile.before(step, meter.flush)
                 processes.at(f"the data of step {step + 1}")
                 with meter.waiting():
                     batch, index, broken = next(stream)
@@ -157,12 +161,20 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                 )
                 processes.at(f"step {step + 1}")
                 state, metrics = train_step(shape)(state, batch, np.float32(lr), key)
-                del batch
                 clips = shape.batch_size * examples.clips
-                meter.add(step, lr, metrics, clips, [examples.name(i) for i in index])
-
+                meter.add(
+                    step, lr, metrics, clips, [examples.name(i) for i in index],
+                    clips * flops(shape),
+                )
                 done = step + 1
                 ended = course.ended(done)
+                if ended and config.train.summary_period and (
+                    ended % config.train.summary_period == 0
+                ):
+                    with meter.paused():
+                        writers.histograms(done, state.params)
+                        writers.pictures(done, batch["clip"])
+                del batch
                 if done % config.train.log_period == 0 or ended:
                     writers.write(done, "train", {"epoch": course.epoch(done)} | meter.read())
                 validating = ended in plan.evaluations
@@ -189,9 +201,18 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                         stop = stop or processes.anyone(interruption.asked)
                 if stop:
                     break
+            profile.close(meter.flush)
             checkpoints.wait()
             stop = stop or processes.anyone(interruption.asked)
+    except Diverged as error:
+        logging.error("the step is described in %s", writers.diverged(error.record))
+        raise
+    except Exception:
+        if done > saved and processes.count() == 1:
+            _rescue(checkpoints, meter, done, state, identity)
+        raise
     finally:
+        profile.close()
         checkpoints.close()
         writers.close()
     processes.barrier("the end of the training")  # and of its files
@@ -201,6 +222,53 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     if first == saved:
         logging.info("the run in %s is complete", workdir)
     return _validations(workdir)[-1]
+
+
+def _last_state(
+    checkpoints: Checkpoints, identity: Mapping[str, Any], places: TrainState
+) -> tuple[int, TrainState | None]:
+    """(step, state) of the last checkpoint that can be read; those that cannot are set aside.
+    (0, None) where there is no checkpoint.
+
+    Raises OSError where there are some, and none of them can be read.
+    """
+    steps = checkpoints.steps()
+    for step in reversed(steps):
+        state, reason = None, ""
+        try:
+            _check_identity(checkpoints, step, identity)
+            state = checkpoints.restore(step, places)
+        except ConfigError:
+            raise
+        except Exception as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        if not processes.anyone(state is None):
+            return step, state
+        logging.error(
+            "%s cannot be read and is now %s (%s); going on from the one before",
+            checkpoints.path(step), checkpoints.set_aside(step).name, reason,
+        )
+    if steps:
+        raise OSError(
+            f"none of the checkpoints in {checkpoints.directory} can be read; they are still there "
+            "as *.unreadable. Bring back a copy, or take another --workdir to begin anew"
+        )
+    return 0, None
+
+
+def _rescue(
+    checkpoints: Checkpoints, meter: Meter, done: int, state: TrainState,
+    identity: Mapping[str, Any],
+) -> None:
+    """Saves what an error would lose, where the last step was good."""
+    try:
+        meter.flush()
+        if not any(leaf.is_deleted() for leaf in jax.tree.leaves(state)):
+            checkpoints.save(done, state, identity | {"step": done})
+            checkpoints.wait()
+            logging.info("saved %s before ending", checkpoints.path(done))
+    except (OSError, FloatingPointError) as error:
+        logging.error("step %d could not be saved: %s", done, error)
 
 
 def _validations(workdir: str | os.PathLike) -> list[dict[str, Any]]:

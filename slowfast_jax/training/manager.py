@@ -68,6 +68,18 @@ class Checkpoints:
         )
         return state.replace(step=count, **{k: restored[k] for k in like})
 
+    def set_aside(self, step: int) -> Path:
+        """Gives a checkpoint that cannot be read another name, by which nobody finds it. To be
+        called by all processes."""
+        aside = self.path(step).with_name(f"{step}.unreadable")
+        processes.barrier("a checkpoint that cannot be read")
+        if processes.first():
+            shutil.rmtree(aside, ignore_errors=True)
+            self.path(step).rename(aside)
+        processes.barrier("a checkpoint that was set aside")
+        self._manager.reload()
+        return aside
+
     def save(self, step: int, state: TrainState, metadata: Mapping[str, Any]) -> None:
         """Begins to write; returns once the state is copied, so that training can change it.
 

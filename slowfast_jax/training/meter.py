@@ -15,7 +15,16 @@ from clu import metrics as clu_metrics
 from slowfast_jax import processes
 
 RECENT = 5  # losses that the next one is compared with
+MUCH_WAITING = 0.2  # share of the time
 BROKEN_AFTER = 100  # examples before the share of broken ones means anything
+
+
+class Diverged(FloatingPointError):
+    """A loss that is not finite, or far above those before; `record` tells its step."""
+
+    def __init__(self, message: str, record: Mapping[str, Any]):
+        super().__init__(message)
+        self.record = dict(record)
 
 
 class Meter:
@@ -25,11 +34,15 @@ class Meter:
     for the loop.
     """
 
-    def __init__(self, *, total_steps: int, first_step: int = 0, max_loss_rise: float = 0.0):
-        self._total, self._done = total_steps, first_step
+    def __init__(
+        self, *, total_steps: int, first_step: int = 0, max_loss_rise: float = 0.0,
+        peak_flops: float = 0.0,
+    ):
+        """peak_flops: FLOP/s of all devices together, 0 where that is not known."""
+        self._total, self._done, self._peak = total_steps, first_step, peak_flops
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._max_rise = max_loss_rise
-        self._pending: tuple[int, float, Mapping[str, Any], int, Sequence[str]] | None = None
+        self._pending: tuple | None = None
         self._seen = self._broken = 0
         self._last_broken = ""
         self._start_window()
@@ -37,6 +50,7 @@ class Meter:
     def _start_window(self) -> None:
         self._means: clu_metrics.Collection | None = None
         self._steps = self._clips = 0
+        self._flops = 0.0
         self._waited = self._paused = 0.0
         self._lr, self._started = 0.0, time.perf_counter()
 
@@ -72,37 +86,38 @@ class Meter:
 
     def add(
         self, step: int, lr: float, metrics: Mapping[str, jax.Array], clips: int,
-        names: Sequence[str],
+        names: Sequence[str], flops: float = 0.0,
     ) -> None:
         """Takes the metrics of a step of so many clips that was started. `names` are of its
-        examples."""
+        examples, `flops` what its arithmetic counts."""
         self.flush()
-        self._pending = (step, lr, metrics, clips, names)
+        self._pending = (step, lr, metrics, clips, names, flops)
 
     def flush(self) -> None:
-        """Waits for the last step; FloatingPointError where its loss or gradient is not finite, or
+        """Waits for the last step; Diverged where its loss or gradient is not finite, or
         the loss more than `max_loss_rise` times the mean of those before (0: whatever it is).
 
         A gradient that is not finite spoils the parameters, which only the next loss would tell.
         """
         if self._pending is None:
             return
-        (step, lr, metrics, clips, names), self._pending = self._pending, None
+        (step, lr, metrics, clips, names, flops), self._pending = self._pending, None
         values = {name: float(value) for name, value in jax.device_get(dict(metrics)).items()}
         loss, norm = values["loss"], values.get("grad_norm", 0.0)
+        record = {"step": step + 1, "lr": lr, "examples": list(names)} | values
         if not math.isfinite(loss + norm):
-            raise FloatingPointError(
+            raise Diverged(
                 f"the loss of step {step + 1} is {loss} (learning rate {lr:g}, gradient norm "
                 f"{norm:g}); its examples: {_listed(names)}. Lower config.schedule.base_lr, "
                 "lengthen the warm-up or set config.optimizer.clip_norm; the checkpoints before "
-                "it are good"
+                "it are good", record,
             )
         before = sum(self._recent) / RECENT
         if self._max_rise and len(self._recent) == RECENT and loss > self._max_rise * before:
-            raise FloatingPointError(
+            raise Diverged(
                 f"the loss of step {step + 1} is {loss:g}, more than config.train.max_loss_rise="
                 f"{self._max_rise:g} times the mean of the {RECENT} before, {before:g} (learning "
-                f"rate {lr:g}, gradient norm {norm:g}); its examples: {_listed(names)}"
+                f"rate {lr:g}, gradient norm {norm:g}); its examples: {_listed(names)}", record,
             )
         self._recent.append(loss)
         averages = {name: clu_metrics.Average.from_output(name) for name in values}
@@ -110,6 +125,7 @@ class Meter:
         self._means = means if self._means is None else self._means.merge(means)
         self._steps, self._done, self._lr = self._steps + 1, step + 1, lr
         self._clips += clips
+        self._flops += flops
 
     def read(self) -> dict[str, float]:
         """The record since the last one, which is logged too."""
@@ -122,12 +138,20 @@ class Meter:
             "data_wait": min(self._waited / seconds, 1.0),
             "memory_gb": peak_memory() / 1e9,
         }
+        if self._peak:
+            record["mfu"] = self._flops / seconds / self._peak
         left = (self._total - self._done) * seconds / max(self._steps, 1)
         logging.info(
-            "step %d/%d: %s, lr %.4g, %.1f clips/s, waits for data %.0f %%, %.2f GB, %s to go",
+            "step %d/%d: %s, lr %.4g, %.1f clips/s%s, waits for data %.0f %%, %.2f GB, %s to go",
             self._done, self._total, _words(means), self._lr, record["clips_per_second"],
+            f" (MFU {record['mfu']:.0%})" if self._peak else "",
             100 * record["data_wait"], record["memory_gb"], _clock(left),
         )
+        if record["data_wait"] > MUCH_WAITING and not processes.first():
+            logging.warning(  # the others only tell what is wrong
+                "process %d waits for data %.0f %% of the time", processes.index(),
+                100 * record["data_wait"],
+            )
         self._start_window()
         return record
 

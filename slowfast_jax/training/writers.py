@@ -7,11 +7,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
 from tensorboardX import SummaryWriter
 
 from slowfast_jax import processes
 
 METRICS_FILE = "metrics.jsonl"
+PICTURES, FRAMES = 4, 8  # clips and frames of each that are shown
 
 
 class Writers:
@@ -22,7 +26,7 @@ class Writers:
     """
 
     def __init__(self, workdir: str | Path, first_step: int = 0):
-        workdir = Path(workdir)
+        workdir = self._workdir = Path(workdir)
         self._file = None
         if not processes.first():
             return
@@ -54,6 +58,34 @@ class Writers:
         for name, value in values.items():
             if isinstance(value, (int, float)):
                 self._board.add_scalar(f"{split}/{name}", value, step)
+
+    def histograms(self, step: int, params: Any) -> None:
+        """Adds one of each parameter to TensorBoard; `params` on whatever devices."""
+        for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            # Split arrays are brought together by all processes, though one of them writes.
+            array = np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
+            if self._file is not None:
+                self._board.add_histogram(f"params/{name}", array, step)
+
+    def pictures(self, step: int, clips: jax.Array) -> None:
+        """Adds frames of the first clips to TensorBoard as they go into the network: a row each."""
+        if self._file is None:
+            return
+        shown = np.asarray(clips.addressable_shards[0].data[:PICTURES])
+        frames = np.linspace(0, shown.shape[1] - 1, min(shown.shape[1], FRAMES)).astype(int)
+        rows = shown[:, frames].transpose(0, 2, 1, 3, 4)  # (N, H, T, W, 3)
+        sheet = rows.reshape(rows.shape[0] * rows.shape[1], -1, 3)
+        self._board.add_image("clips", sheet, step, dataformats="HWC")
+
+    def diverged(self, record: Mapping[str, Any]) -> Path:
+        """Writes what is known of a step that went wrong to diverged.json, for each process its
+        own; the file."""
+        name = "diverged.json" if processes.first() else f"diverged_{processes.index()}.json"
+        path = self._workdir / name
+        with suppress(OSError):  # the error that led here matters more
+            path.write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8")
+        return path
 
     def close(self) -> None:
         """Never raises: what was to be told of a full disk, `write` told."""

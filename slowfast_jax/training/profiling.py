@@ -1,0 +1,44 @@
+"""A profiler's trace of some steps, for TensorBoard or https://ui.perfetto.dev."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+from absl import logging
+
+
+def parse_steps(text: str) -> range:
+    """ "10:15" -> steps 10 to 14, counted from 0; "" -> none. ValueError for anything else."""
+    if not text:
+        return range(0)
+    match = re.fullmatch(r"(\d+):(\d+)", text)
+    if not match or int(match[1]) >= int(match[2]):
+        raise ValueError(
+            f"profile_steps is {text!r}, expected FIRST:BEHIND, as 10:15 for steps 10 to 14, "
+            "counted from 0"
+        )
+    return range(int(match[1]), int(match[2]))
+
+
+class Profile:
+    """Traces `steps` into `folder`; to be told each step before it begins, and the end."""
+
+    def __init__(self, steps: range, folder: Path):
+        self._steps, self._folder, self._running = steps, folder, False
+
+    def before(self, step: int, finish: Callable[[], None]) -> None:
+        """`finish` waits for what is under way, so that the trace has all of it."""
+        if step in self._steps and not self._running:
+            finish()
+            jax.profiler.start_trace(str(self._folder))
+            self._running = True
+        elif step >= self._steps.stop:
+            self.close(finish)
+
+    def close(self, finish: Callable[[], None] = lambda: None) -> None:
+        if self._running:
+            finish()
+            jax.profiler.stop_trace()
+            self._running = False
+            logging.info("the profile of %s is in %s", self._steps, self._folder)

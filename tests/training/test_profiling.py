@@ -1,0 +1,32 @@
+"""Which steps are profiled."""
+
+import jax
+import pytest
+
+from slowfast_jax.training.profiling import Profile, parse_steps
+
+
+@pytest.mark.parametrize("text, steps", [("", range(0)), ("10:15", range(10, 15))])
+def test_steps_of_a_text(text, steps):
+    assert parse_steps(text) == steps
+
+
+@pytest.mark.parametrize("text", ["10", "5:5", "7:3", "a:b", "-1:4", "1:2:3"])
+def test_what_names_no_steps(text):
+    with pytest.raises(ValueError, match=f"profile_steps is '{text}', expected FIRST:BEHIND"):
+        parse_steps(text)
+
+
+@pytest.mark.parametrize("total, ended_by", [(9, "the step behind"), (4, "the end")])
+def test_a_trace_of_the_steps(tmp_path, monkeypatch, total, ended_by):
+    told = []
+    monkeypatch.setattr(jax.profiler, "start_trace", lambda folder: told.append("start"))
+    monkeypatch.setattr(jax.profiler, "stop_trace", lambda: told.append("stop"))
+    profile = Profile(parse_steps("2:5"), tmp_path)
+    for step in range(total):
+        profile.before(step, lambda: told.append("finish"))
+        told.append(step)
+    profile.close(lambda: told.append("finish"))
+    inside = [2, 3, 4][: total - 2]
+    rest = list(range(5, total))
+    assert told == [0, 1, "finish", "start", *inside, "finish", "stop", *rest]
