@@ -47,8 +47,9 @@ def begin(folder, name, *more, **options) -> Run:
     data = folder / "data"
     return Run(folder / name, [
         "--config=tests/recipes/tiny.py", f"--workdir={folder / name}",
-        f"--config.data.root={data}", f"--config.data.path_prefix={data}", "--config.train.batch_size=8",
-        f"--config.train.epochs={EPOCHS}", "--config.train.eval_period=6",
+        f"--config.data.root={data}", f"--config.data.path_prefix={data}",
+        "--config.train.batch_size=8", f"--config.train.epochs={EPOCHS}",
+        "--config.train.eval_period=6",
         "--config.schedule.base_lr=0.02", "--config.train.watchdog_seconds=15", *more,
     ], **options)
 
