@@ -75,23 +75,23 @@ def start(options: argparse.Namespace) -> list[subprocess.Popen]:
 
 
 def wait(running: Sequence[subprocess.Popen], grace: float) -> int:
-    """Until all have ended; the status of the first that failed, as a shell would tell it."""
-    status, deadline = 0, None
-    while any(process.poll() is None for process in running):
-        for i, process in enumerate(running):
-            if process.poll() and not status:
-                status = process.returncode if process.returncode > 0 else 128 - process.returncode
-                deadline = time.monotonic() + grace
-                how = f"ended with status {process.returncode}"
-                if process.returncode < 0:
-                    how = f"was ended by {signal.Signals(-process.returncode).name}"
-                print(f"local: process {i} {how}; the others have {grace:g} s", flush=True)
+    """Until all have ended; the status of the first that failed."""
+    status, deadline, under_way = 0, None, True
+    while under_way:
+        under_way = any(process.poll() is None for process in running)
+        failed = [i for i, process in enumerate(running) if process.returncode]
+        if failed and not status:
+            code = running[failed[0]].returncode
+            status, how = code, f"ended with status {code}"
+            if code < 0:  # as a shell tells it
+                status, how = 128 - code, f"was ended by {signal.Signals(-code).name}"
+            deadline = time.monotonic() + grace
+            print(f"local: process {failed[0]} {how}; the others have {grace:g} s", flush=True)
         if deadline and time.monotonic() > deadline:
             for process in running:
                 process.kill()
         time.sleep(0.05)
-    failed = [p.returncode for p in running if p.returncode]
-    return status or (failed and (failed[0] if failed[0] > 0 else 128 - failed[0])) or 0
+    return status
 
 
 def _pass_on(running: Sequence[subprocess.Popen], number: int) -> None:
