@@ -199,9 +199,6 @@ def check_training(config: ConfigDict) -> None:
         ("train.threads", train.threads, "at least 1", train.threads >= 1),
         ("train.accumulate", train.accumulate, "at least 1", train.accumulate >= 1),
         ("train.average", train.average, "0 (none) or below 1", 0 <= train.average < 1),
-        ("train.accumulate", train.accumulate, "parts that hold whole groups of "
-         f"config.norm.group_size, {norm.group_size}, clips of the batch's {clips}",
-         train.accumulate == 1 or clips % (min(group, clips) * train.accumulate) == 0),
         ("train.workers", train.workers, "at least 0", train.workers >= 0),
         ("train.loss", train.loss, " or ".join(LOSSES), train.loss in LOSSES),
         *((f"optimizer.{name}", config.optimizer[name], "0 or more", config.optimizer[name] >= 0)
