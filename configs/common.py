@@ -116,6 +116,9 @@ def base(
             "relative_lrs": (),  # factors of base_lr; entries beyond the steps are unused
             "cosine_after_warmup": False,
             "scale_lr_by_hosts": False,
+            # Examples in the batch that all rates are for: with another train.batch_size they
+            # change in proportion (https://arxiv.org/abs/1706.02677); 0: they are as they stand.
+            "reference_batch": 0,
         },
         "norm": {
             # Clips that share batch statistics. The published recipes use 8 GPUs: batch / 8, times

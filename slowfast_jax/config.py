@@ -25,7 +25,7 @@ from slowfast_jax.training.losses import LOSSES
 from slowfast_jax.training.multigrid import make_plan
 from slowfast_jax.training.plan import Plan, Shape
 from slowfast_jax.training.profiling import parse_steps
-from slowfast_jax.training.schedules import check_schedule
+from slowfast_jax.training.schedules import check_schedule, scaled
 
 # What evaluation and prediction read. Recipes have these keys and more; a model loaded by its zoo
 # name, and a recipe that leaves some out, get them from here.
@@ -225,9 +225,10 @@ def training_plan(config: ConfigDict) -> Plan:
         train.batch_size, protocol.num_frames, protocol.train_crop, config.norm.group_size,
         tuple(config.data.jitter), (protocol.sampling_rate, protocol.sampling_rate),
     )
+    schedule = scaled(config.schedule.to_dict(), train.batch_size)
     try:
         plan = make_plan(
-            shape, epochs=train.epochs, schedule=config.schedule.to_dict(),
+            shape, epochs=train.epochs, schedule=schedule,
             eval_period=train.eval_period, checkpoint_period=train.checkpoint_period,
             multigrid=config.multigrid.to_dict(),
         )

@@ -137,6 +137,31 @@ def test_a_run_goes_on_in_another_number_of_processes(one, folder, number, befor
     assert_same_rows(folder / name, one)
 
 
+WIDE = "--config.model.num_classes=2000"  # a head that is large enough to be split
+
+
+@pytest.fixture(scope="module")
+def one_wide(folder):
+    run = begin(folder, "one wide", WIDE, processes=1, devices=1)
+    assert run.wait() == [0], run.text(0)
+    return folder / "one wide"
+
+
+@pytest.mark.parametrize("mesh", [{"fsdp": 4}, {"fsdp": 2}, {"spatial": 2}])
+def test_every_mesh_over_two_processes(one_wide, folder, mesh):
+    """Stopped on the way, it goes on in one process whose devices are a row."""
+    (axis, size), = mesh.items()
+    name = f"{axis}{size}"
+    run = begin(folder, name, WIDE, f"--config.mesh.{axis}={size}")
+    run.wait_for(rf"step 20/{EPOCHS * PER_EPOCH}")
+    run.processes[0].send_signal(signal.SIGTERM)
+    assert run.wait() == [0, 0], run.text(0) + run.text(1)
+    assert 20 <= int(latest_checkpoint(folder / name).name) < EPOCHS * PER_EPOCH
+    run = begin(folder, name, WIDE, processes=1, devices=2)
+    assert run.wait() == [0], run.text(0)
+    assert_same_rows(folder / name, one_wide)
+
+
 def end_of(run: Run, statuses) -> None:
     assert run.wait() == statuses, run.text(0) + run.text(1)
 

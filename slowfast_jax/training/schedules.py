@@ -48,6 +48,18 @@ def learning_rate(
     return epoch * slope + start
 
 
+def scaled(schedule: Mapping[str, Any], batch_size: int) -> dict[str, Any]:
+    """The schedule with rates in proportion to the batch, where it says for which one they are
+    (https://arxiv.org/abs/1706.02677, section 2.1)."""
+    reference = schedule["reference_batch"]
+    if not reference:
+        return dict(schedule)
+    factor = batch_size / reference
+    return dict(schedule) | {
+        name: schedule[name] * factor for name in ("base_lr", "end_lr", "warmup_start_lr")
+    }
+
+
 def check_schedule(schedule: Mapping[str, Any], epochs: float) -> None:
     """ValueError, naming the key of the recipe, for a schedule that makes no sense."""
     name, steps, rates = schedule["name"], schedule["steps"], schedule["relative_lrs"]

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from slowfast_jax.training.schedules import learning_rate
+from slowfast_jax.training.schedules import learning_rate, scaled
 from tests.models import cases
 from tests.shared import PARITY, needs_parity
 
@@ -18,6 +18,7 @@ PLAIN = {
     "name": "cosine", "style": "pyslowfast", "base_lr": 0.1, "end_lr": 0.0,
     "warmup_epochs": 0.0, "warmup_start_lr": 0.01,
     "steps": (), "relative_lrs": (), "cosine_after_warmup": False, "scale_lr_by_hosts": False,
+    "reference_batch": 0,
 }
 
 
@@ -48,6 +49,15 @@ def assert_rates(schedule, epochs, hosts, arrays, key):
     # Near the end of a cosine 1 + cos(x) cancels: one unit in its last place, not in the rate's.
     close = pytest.approx(arrays[f"{key}__lr"], rel=1e-14, abs=1e-16 * schedule["base_lr"] * hosts)
     assert ours == close
+
+
+def test_rates_in_proportion_to_the_batch():
+    schedule = PLAIN | {"end_lr": 0.001, "warmup_epochs": 2.0, "reference_batch": 64}
+    larger = scaled(schedule, 512)
+    for epoch in (0, 1, 2, 50, 99):
+        rates = [learning_rate(s, epoch, 100) for s in (larger, schedule)]
+        assert rates[0] == pytest.approx(8 * rates[1], rel=1e-12)
+    assert scaled(schedule, 64) == schedule and scaled(PLAIN, 512) == PLAIN
 
 
 def test_the_warm_up_of_mmaction2():
