@@ -5,9 +5,8 @@
 What differs between jobs (data, loss, validation) is in slowfast_jax/tasks.
 """
 
-import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from functools import cache, partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from data_pipelines.loader import Examples, always_the_first, most_held
 from slowfast_jax import processes
 from slowfast_jax.config import ConfigError, build_model, check_training, training_plan
 from slowfast_jax.course import Course
+from slowfast_jax.resuming import identity_of, last_state, rescue
 from slowfast_jax.steps import (
     clip_flops,
     initial_state,
@@ -47,7 +47,6 @@ from slowfast_jax.training.sharding import gathered, put_batch, replicated, row_
 from slowfast_jax.training.state import TrainState
 from slowfast_jax.training.step import TrainStep
 from slowfast_jax.training.writers import Writers, read_metrics
-from slowfast_jax.weights import describe
 
 
 def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
@@ -82,15 +81,9 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     checkpoints = Checkpoints(
         workdir, keep_last=config.train.keep_last, keep_best=config.train.keep_best
     )
-    identity = describe(config, class_names) | {
-        "data": {"examples": examples.size, "batch_size": config.train.batch_size,
-                 "seed": config.train.seed,
-                 "cycles": "; ".join(plan.words()) if len(plan.shapes) > 1 else None},
-        "optimizer": {"name": config.optimizer.name}
-        | ({"averaged": True} if config.train.average else {}),
-    }
+    identity = identity_of(config, class_names, examples.size, plan)
     places = state_shapes(config, model, optimizer, mesh)
-    first, state = _last_state(checkpoints, identity, places)
+    first, state = last_state(checkpoints, identity, places)
     if state is not None:
         if first > course.steps:
             raise ConfigError(
@@ -161,12 +154,12 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                 )
                 processes.at(f"step {step + 1}")
                 state, metrics = train_step(shape)(state, batch, np.float32(lr), key)
+                done = step + 1
                 clips = shape.batch_size * examples.clips
                 meter.add(
                     step, lr, metrics, clips, [examples.name(i) for i in index],
                     clips * flops(shape),
                 )
-                done = step + 1
                 ended = course.ended(done)
                 if ended and config.train.summary_period and (
                     ended % config.train.summary_period == 0
@@ -209,7 +202,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         raise
     except Exception:
         if done > saved and processes.count() == 1:
-            _rescue(checkpoints, meter, done, state, identity)
+            rescue(checkpoints, meter, done, state, identity)
         raise
     finally:
         profile.close()
@@ -222,53 +215,6 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     if first == saved:
         logging.info("the run in %s is complete", workdir)
     return _validations(workdir)[-1]
-
-
-def _last_state(
-    checkpoints: Checkpoints, identity: Mapping[str, Any], places: TrainState
-) -> tuple[int, TrainState | None]:
-    """(step, state) of the last checkpoint that can be read; those that cannot are set aside.
-    (0, None) where there is no checkpoint.
-
-    Raises OSError where there are some, and none of them can be read.
-    """
-    steps = checkpoints.steps()
-    for step in reversed(steps):
-        state, reason = None, ""
-        try:
-            _check_identity(checkpoints, step, identity)
-            state = checkpoints.restore(step, places)
-        except ConfigError:
-            raise
-        except Exception as error:
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        if not processes.anyone(state is None):
-            return step, state
-        logging.error(
-            "%s cannot be read and is now %s (%s); going on from the one before",
-            checkpoints.path(step), checkpoints.set_aside(step).name, reason,
-        )
-    if steps:
-        raise OSError(
-            f"none of the checkpoints in {checkpoints.directory} can be read; they are still there "
-            "as *.unreadable. Bring back a copy, or take another --workdir to begin anew"
-        )
-    return 0, None
-
-
-def _rescue(
-    checkpoints: Checkpoints, meter: Meter, done: int, state: TrainState,
-    identity: Mapping[str, Any],
-) -> None:
-    """Saves what an error would lose, where the last step was good."""
-    try:
-        meter.flush()
-        if not any(leaf.is_deleted() for leaf in jax.tree.leaves(state)):
-            checkpoints.save(done, state, identity | {"step": done})
-            checkpoints.wait()
-            logging.info("saved %s before ending", checkpoints.path(done))
-    except (OSError, FloatingPointError) as error:
-        logging.error("step %d could not be saved: %s", done, error)
 
 
 def _validations(workdir: str | os.PathLike) -> list[dict[str, Any]]:
@@ -303,24 +249,6 @@ def _check_batches(config: ConfigDict, plan: Plan, examples: Examples, mesh: Mes
                 f"config.train.accumulate is {parts}, expected parts of a batch of {clips} clips "
                 f"that hold whole batch-norm groups of {group}"
             )
-
-
-def _check_identity(checkpoints: Checkpoints, step: int, identity: Mapping[str, Any]) -> None:
-    """ConfigError where the run in the folder is another one than this config's."""
-    stored, wanted = checkpoints.metadata(step), json.loads(json.dumps(identity))
-    different = [
-        f"{section}.{key} was {stored[section].get(key)!r} and is {value!r}"
-        for section in ("model", "data", "optimizer")
-        for key, value in wanted[section].items()
-        if stored[section].get(key) != value
-    ]
-    if stored["class_names"] != wanted["class_names"]:
-        different.append("the class names are others")
-    if different:
-        raise ConfigError(
-            f"{checkpoints.path(step)} is of another run: {'; '.join(different)}. Choose another "
-            "--workdir, or go on as that run began"
-        )
 
 
 def _with_precise_statistics(
