@@ -196,7 +196,7 @@ VARIANTS: Variants = {
     # In plain batches: --noconfig.multigrid.long_cycle --noconfig.multigrid.short_cycle
     "mini_multigrid": (
         _net("mini", dropout=0.2), common.mini("kinetics_mini_large"), common.MULTIGRID,
-        common.steps(0.001, epochs=16, at=(0, 12), warmup_epochs=1.0, warmup_start_lr=0.0003),
+        common.steps(0.0006, epochs=16, at=(0, 12), warmup_epochs=1.0, warmup_start_lr=0.0003),
         {
             "protocol": {"num_frames": 16, "sampling_rate": 2},
             "train": {"batch_size": 4, "eval_period": 4},
@@ -204,7 +204,7 @@ VARIANTS: Variants = {
             "optimizer": {"name": "adamw", "weight_decay": 0.01, "clip_norm": 1.0},
             "multigrid": {
                 "long_cycle_factors": ((0.5, 0.5**0.5), (1.0, 1.0)),
-                "epoch_factor": 1.25,
+                "epoch_factor": 2.0,
                 "norm_group_size": 4,
             },
         },
