@@ -195,12 +195,18 @@ VARIANTS: Variants = {
     "mini": (_net("mini"), COSINE, common.mini("kinetics_mini")),
     # In plain batches: --noconfig.multigrid.long_cycle --noconfig.multigrid.short_cycle
     "mini_multigrid": (
-        _net("mini"), common.mini("kinetics_mini_large"), common.MULTIGRID,
-        common.steps(0.05, epochs=16, at=(0, 12), warmup_epochs=1.0),
+        _net("mini", dropout=0.2), common.mini("kinetics_mini_large"), common.MULTIGRID,
+        common.steps(0.0006, epochs=16, at=(0, 12), warmup_epochs=1.0, warmup_start_lr=0.0003),
         {
             "protocol": {"num_frames": 16, "sampling_rate": 2},
-            "train": {"eval_period": 4},
-            "multigrid": {"long_cycle_factors": ((0.25, 0.5**0.5), (1.0, 1.0))},
+            "train": {"batch_size": 4, "eval_period": 4},
+            "norm": {"group_size": 4},
+            "optimizer": {"name": "adamw", "weight_decay": 0.01, "clip_norm": 1.0},
+            "multigrid": {
+                "long_cycle_factors": ((0.5, 0.5**0.5), (1.0, 1.0)),
+                "epoch_factor": 2.0,
+                "norm_group_size": 4,
+            },
         },
     ),
 }

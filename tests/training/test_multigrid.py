@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from slowfast_jax.config import load_config, training_plan
+from slowfast_jax.samples import GENERATORS
 from slowfast_jax.training.multigrid import make_plan
 from slowfast_jax.training.plan import Shape
 from slowfast_jax.training.schedules import learning_rate
@@ -168,4 +169,7 @@ def test_mini_recipes_have_plans(stem):
     module = importlib.import_module(f"configs.{stem}")
     for variant in module.VARIANTS:
         if variant.startswith("mini"):
-            assert training_plan(load_config(f"{ROOT}/configs/{stem}.py:{variant}")).phases
+            config = load_config(f"{ROOT}/configs/{stem}.py:{variant}")
+            plan, (_, made) = training_plan(config), GENERATORS[config.data.generate]
+            examples = made.get("train_count", 8)  # what the smallest of them has
+            assert max(shape.batch_size for shape in plan.shapes) <= examples
