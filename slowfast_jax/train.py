@@ -243,6 +243,11 @@ def _check_batches(config: ConfigDict, plan: Plan, examples: Examples, mesh: Mes
                 f"a batch of {clips} clips does not split over {shards} devices; take a "
                 f"multiple of {shards} (config.train.batch_size)"
             )
+        if shape.crop % mesh.shape["spatial"]:
+            raise ConfigError(
+                f"config.mesh.spatial is {mesh.shape['spatial']}, expected a divisor of the crop, "
+                f"{shape.crop}"
+            )
         group = min(shape.group_size, clips)
         if parts > 1 and clips % (group * parts):
             raise ConfigError(

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from data_pipelines import loader
-from slowfast_jax.config import ConfigError
-from slowfast_jax.train import train
+from data_pipelines.loader import Examples
+from slowfast_jax.config import ConfigError, training_plan
+from slowfast_jax.train import _check_batches, train
 from slowfast_jax.training.checkpoint import load_checkpoint
 from slowfast_jax.training.manager import latest_checkpoint
+from slowfast_jax.training.sharding import make_mesh
 from slowfast_jax.training.writers import read_metrics
 from tests.tiny import training_config
 
@@ -136,6 +138,21 @@ def test_histograms_and_pictures_on_request(colours, tmp_path, monkeypatch):
 def test_fields_that_make_no_sense(colours, tmp_path, field, value, message):
     with pytest.raises(ConfigError, match=message):
         train(training_config(colours, **{field: value}), tmp_path)
+
+
+@pytest.mark.parametrize("sizes, message", [
+    ((3, 1, 1), "a batch of 4 clips does not split over 3 devices"),
+    ((1, 1, 3), "config.mesh.spatial is 3, expected a divisor of the crop, 16"),
+])
+def test_batches_that_a_mesh_does_not_split(colours, sizes, message):
+    class Device:
+        process_index = 0
+
+    config = training_config(colours)
+    mesh = make_mesh(*sizes, devices=[Device() for _ in range(3)])
+    examples = Examples(12, load=None, name=None)
+    with pytest.raises(ConfigError, match=message):
+        _check_batches(config, training_plan(config), examples, mesh)
 
 
 def test_averaged_parameters_are_what_is_saved_for_use(colours, tmp_path):
