@@ -7,6 +7,7 @@ A target is a TPU topology, which needs the extra `slowfast_jax[tpu]` but no TPU
 devices of this machine's kind. All figures are the compiler's, for one device and one step.
 """
 
+import importlib.util
 import math
 import os
 import re
@@ -16,6 +17,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.experimental import topologies
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -61,19 +63,18 @@ def target_devices(target: str) -> list[Any]:
             f"config.target is {target!r}, expected a TPU topology (v5e:4x4, v5e:16x16, v4:2x2x4) "
             "or cpu:8"
         )
+    if importlib.util.find_spec("libtpu") is None:
+        raise ConfigError(
+            "compiling for a TPU needs its compiler: pip install 'slowfast_jax[tpu]'"
+        )
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # no questions to a network for a real TPU
     try:
-        from jax.experimental import topologies
-
         return list(topologies.get_topology_desc(
             platform="tpu", topology_name=target, chip_config_name="default",
         ).devices)
     except Exception as error:
-        if "libtpu" in str(error):
-            raise ConfigError(
-                "compiling for a TPU needs its compiler: pip install 'slowfast_jax[tpu]'"
-            ) from error
-        raise ConfigError(f"config.target={target}: {error}") from error
+        hint = " (one program at a time has the compiler)" if "lockfile" in str(error) else ""
+        raise ConfigError(f"config.target={target}: {error}{hint}") from error
 
 
 def compile_steps(config: ConfigDict, devices: Sequence[Any]) -> list[dict[str, Any]]:

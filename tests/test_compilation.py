@@ -1,5 +1,6 @@
 """What is told of programs compiled ahead."""
 
+import importlib.util
 import json
 import re
 
@@ -76,6 +77,12 @@ def test_targets_that_there_are_not(target, message):
     jax.devices()  # from now on there are no more
     with pytest.raises(ConfigError, match=re.escape(message)):
         target_devices(target)
+
+
+def test_the_compiler_for_tpus_is_an_extra(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=re.escape("pip install 'slowfast_jax[tpu]'")):
+        target_devices("v5e:4x4")
 
 
 COMPILE = """

@@ -73,6 +73,8 @@ def choose_lowering(
             return "fold_time"
         if (kh, kw) == (1, 1):
             return "taps"
+        if strides[0] == dilation[0] == 1:
+            return "frame_blocks"
     if groups == 1 and (kt, kh, kw) == (1, 1, 1):
         return "pointwise"
     if backend != "cpu":
