@@ -5,6 +5,7 @@ from functools import reduce
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 Triple = tuple[int, int, int]
@@ -44,8 +45,9 @@ def avg_pool(x: jax.Array, window: Triple) -> jax.Array:
     size = _output_size(x.shape[1:4], window, (1, 1, 1), (0, 0, 0))
     if size == (1, 1, 1):
         return x.mean((1, 2, 3), keepdims=True)
+    # A NumPy zero: JAX differentiates a window's sum only where it sees that it begins with 0.
     total = lax.reduce_window(
-        x, jnp.zeros((), x.dtype), lax.add, (1, *window, 1), (1, 1, 1, 1, 1), "VALID"
+        x, np.zeros((), x.dtype), lax.add, (1, *window, 1), (1, 1, 1, 1, 1), "VALID"
     )
     return total / (window[0] * window[1] * window[2])
 

@@ -57,3 +57,15 @@ def test_avg_pool_moves_by_one():
 def test_a_window_that_does_not_fit_says_so():
     with pytest.raises(ValueError, match=r"\(8, 7, 7\) pooling window does not fit"):
         avg_pool(jnp.zeros((1, 4, 7, 7, 3)), (8, 7, 7))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_the_gradient_of_a_mean_over_windows(dtype):
+    """A position counts once for each window it is in: of 4 x 4 with windows of 3, 1 2 2 1."""
+    def total(x):
+        return avg_pool(x, (2, 3, 3)).astype(jnp.float32).sum()
+
+    gradient = jax.jit(jax.grad(total))(jnp.ones((1, 2, 4, 4, 1), dtype))
+    counts = np.outer([1, 2, 2, 1], [1, 2, 2, 1])
+    expected = np.broadcast_to(counts[None, None, ..., None] / 18, gradient.shape)
+    np.testing.assert_allclose(gradient.astype(jnp.float32), expected, rtol=1e-2)
