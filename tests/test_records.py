@@ -11,35 +11,28 @@ from data_pipelines.loader import Order, batches
 from data_pipelines.tfds_builders.__main__ import cli
 from slowfast_jax.config import ConfigError, load_config
 from slowfast_jax.evaluate import evaluate
-from slowfast_jax.models import zoo
 from slowfast_jax.samples import find_samples
 from slowfast_jax.tasks import classification
 from slowfast_jax.train import train
 from slowfast_jax.training.writers import read_metrics
 from tests.shared import ROOT
-from tests.tiny import norm_entry, training_config, write_colours
+from tests.tiny import training_config
 
 WHERE = "encoded_videos/colours"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def tiny_norm():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(zoo.ZOO, "test/tiny_norm", norm_entry())
-        yield
+pytestmark = pytest.mark.usefixtures("tiny_norm")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data(colours):
     """Videos and their lists, and below tfds/ the same encoded."""
-    folder = tmp_path_factory.mktemp("data") / "colours"
-    write_colours(folder)
-    lists = [str(folder / f"{name}.csv") for name in ("train", "val", "test")]
+    lists = [str(colours / f"{name}.csv") for name in ("train", "val", "test")]
     assert cli([
-        "kinetics", *lists, "--root", str(folder), "--out", str(folder / "tfds"),
+        "kinetics", *lists, "--root", str(colours), "--out", str(colours / "tfds"),
         "--name=colours", "--shards=2",
     ]) == 0
-    return folder
+    return colours
 
 
 def config_of(data, format_):

@@ -10,33 +10,26 @@ import pytest
 import slowfast_jax
 from data_pipelines import clips
 from slowfast_jax.config import ConfigError
-from slowfast_jax.models import zoo
 from slowfast_jax.train import train
 from slowfast_jax.training import manager
 from slowfast_jax.training.checkpoint import load_checkpoint
 from slowfast_jax.training.manager import latest_checkpoint
 from slowfast_jax.training.writers import read_metrics
-from tests.tiny import norm_entry, training_config, write_colours
+from tests.tiny import training_config
 
 STEPS = 12
 
 
-@pytest.fixture(scope="module", autouse=True)
-def tiny_norm():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(zoo.ZOO, "test/tiny_norm", norm_entry())
-        yield
+pytestmark = pytest.mark.usefixtures("tiny_norm")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "colours"
-    write_colours(folder)
-    return folder
+def data(colours):
+    return colours
 
 
 @pytest.fixture(scope="module")
-def whole(data, tmp_path_factory):
+def whole(data, tiny_norm, tmp_path_factory):
     """(workdir, results) of a run that nobody disturbed."""
     workdir = tmp_path_factory.mktemp("whole")
     return workdir, train(training_config(data), workdir)

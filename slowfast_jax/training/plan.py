@@ -53,7 +53,6 @@ class Plan(NamedTuple):
         """All that occur, each once, in the order of the run."""
         return tuple(dict.fromkeys(shape for phase in self.phases for shape in phase.shapes))
 
-
     def words(self) -> list[str]:
         """A line for each phase."""
         return [
