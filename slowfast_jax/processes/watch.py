@@ -97,6 +97,7 @@ class Watch:
                     return
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 self._end_without_store(f"it does not answer ({reason})")
+                return
             if self._seconds:
                 self._look(states, time.monotonic())
 
