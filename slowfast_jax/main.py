@@ -259,6 +259,7 @@ def cli(argv: Sequence[str] | None = None) -> None:
     # It repeats, at the end, what went wrong in each of several writes at once.
     python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
     logging.get_absl_logger().addFilter(_is_ours)
+    sys.unraisablehook = _unraisable
     try:
         specs, rest = take_flag("config", argv)
         if len(specs) > 1:
@@ -347,6 +348,13 @@ def _is_ours(record: python_logging.LogRecord) -> bool:
     """Whether a log line is worth showing: Orbax tells every step of a save, and logs an error
     with all that led to it, several times, before it raises it."""
     return "orbax" not in record.pathname
+
+
+def _unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Shows errors in threads that nobody can catch, but those of the writes of a checkpoint that
+    failed: whichever ends after the first that fails finds the event loop of them all closed."""
+    if "Event loop is closed" not in str(unraisable.exc_value):
+        sys.__unraisablehook__(unraisable)
 
 
 def _report(error: Exception, status: int) -> int:
