@@ -10,6 +10,7 @@ from jax.ad_checkpoint import checkpoint_name
 
 from slowfast_jax.models.norm import BatchNorm
 from slowfast_jax.ops.conv import conv3d
+from slowfast_jax.ops.frames import conv3d_packed
 from slowfast_jax.ops.pool import max_pool
 
 Triple = tuple[int, int, int]
@@ -23,7 +24,10 @@ he_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 class Conv3D(nn.Module):
-    """A 3-D convolution with symmetric padding `dilation * (k // 2)`."""
+    """A 3-D convolution with symmetric padding `dilation * (k // 2)`.
+
+    `frames` of the clip lie side by side in the channels of the maps (see `ops/frames.py`).
+    """
 
     features: int
     kernel_size: Triple = (1, 1, 1)
@@ -31,18 +35,22 @@ class Conv3D(nn.Module):
     dilation: Triple = (1, 1, 1)
     groups: int = 1
     use_bias: bool = False
+    frames: int = 1
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """`(N, T, H, W, Cin)` -> `(N, T', H', W', features)`."""
-        shape = (*self.kernel_size, x.shape[-1] // self.groups, self.features)
+        shape = (*self.kernel_size, x.shape[-1] // self.frames // self.groups, self.features)
         kernel = self.param("kernel", he_fan_out, shape).astype(x.dtype)
-        y = conv3d(
-            x, kernel, strides=self.strides, dilation=self.dilation, groups=self.groups
-        )
+        place = dict(strides=self.strides, dilation=self.dilation)
+        if self.frames > 1:
+            y = conv3d_packed(x, kernel, self.frames, **place)
+        else:
+            y = conv3d(x, kernel, groups=self.groups, **place)
         y = checkpoint_name(y, "convolution")
         if self.use_bias:
-            y = y + self.param("bias", nn.initializers.zeros, (self.features,)).astype(x.dtype)
+            bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(x.dtype)
+            y = y + jnp.tile(bias, y.shape[-1] // self.features)
         return y
 
 
@@ -50,13 +58,28 @@ class ConvNorm:
     """Makes a convolution `name` and its batch norm `name_bn` in the calling module.
 
     With `folded` there is no norm: it lives in the convolution's kernel and bias
-    (see `models/fold.py`).
+    (see `models/fold.py`). `frames` of the clip lie side by side in the channels of the maps that
+    it is given (see `ops/frames.py`).
     """
 
-    def __init__(self, *, train: bool, group_size: int | None = None, folded: bool = False):
+    def __init__(
+        self,
+        *,
+        train: bool,
+        group_size: int | None = None,
+        folded: bool = False,
+        frames: int = 1,
+    ):
         self.train = train
         self.group_size = group_size
         self.folded = folded
+        self.frames = frames
+
+    def packed(self, frames: int) -> "ConvNorm":
+        """The same for maps with `frames` side by side."""
+        return ConvNorm(
+            train=self.train, group_size=self.group_size, folded=self.folded, frames=frames
+        )
 
     def __call__(
         self,
@@ -70,11 +93,14 @@ class ConvNorm:
         **conv: Any,
     ) -> jax.Array:
         use_bias = use_bias or (norm and self.folded)
-        x = Conv3D(features, use_bias=use_bias, name=name, **conv)(x)
+        x = Conv3D(features, use_bias=use_bias, frames=self.frames, name=name, **conv)(x)
         if self.folded or not norm:
             return x
         init = nn.initializers.zeros if zero_scale else nn.initializers.ones
-        return BatchNorm(self.group_size, scale_init=init, name=f"{name}_bn")(x, self.train)
+        norm = BatchNorm(
+            self.group_size, frames=x.shape[-1] // features, scale_init=init, name=f"{name}_bn"
+        )
+        return norm(x, self.train)
 
 
 def bottleneck(
@@ -191,7 +217,7 @@ class ResBlock(nn.Module):
         y = self.branch(x, self.conv_norm, features=self.features, stride=self.stride)
         y, extra = y if isinstance(y, tuple) else (y, {})
         out.update(extra, branch=y)
-        if x.shape[-1] != self.features or self.stride != 1:
+        if x.shape[-1] != y.shape[-1] or self.stride != 1:
             strides = (1, self.stride, self.stride)
             x = self.conv_norm(x, "shortcut", self.features, strides=strides)
         return nn.relu(x + y), out

@@ -22,17 +22,21 @@ class BatchNorm(nn.Module):
 
     Where the collection "batch_moments" is mutable, mean and biased variance of the whole batch go
     there, under the names of the running ones.
+
+    `frames` frames of the clip lie side by side in the channels (see `ops/frames.py`), and share
+    scale, bias and statistics.
     """
 
     group_size: int | None = None
     momentum: float = 0.9
     epsilon: float = 1e-5
+    frames: int = 1
     scale_init: Any = nn.initializers.ones
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """`(N, T, H, W, C)` -> the same shape and dtype; statistics in float32."""
-        channels = x.shape[-1]
+        channels = x.shape[-1] // self.frames
         scale = self.param("scale", self.scale_init, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
@@ -40,11 +44,14 @@ class BatchNorm(nn.Module):
         if not train:
             factor = scale * jax.lax.rsqrt(running_var.value + self.epsilon)
             shift = bias - running_mean.value * factor
+            factor, shift = jnp.tile(factor, self.frames), jnp.tile(shift, self.frames)
             return (x * factor + shift).astype(x.dtype)
 
         groups = self._groups(x.shape[0])
         grouped = x.reshape(groups, x.shape[0] // groups, *x.shape[1:])
-        y, mean, var = batch_norm(grouped, scale, bias, self.epsilon)  # (G, 1, 1, 1, 1, C)
+        y, mean, var = batch_norm(
+            grouped, scale, bias, self.epsilon, self.frames
+        )  # (G, 1, 1, 1, 1, C)
         if self.is_initializing():
             return y.reshape(x.shape)
         mean, var = mean.reshape(groups, channels), var.reshape(groups, channels)

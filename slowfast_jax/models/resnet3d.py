@@ -23,6 +23,7 @@ from slowfast_jax.models.blocks import (
     remat_table,
 )
 from slowfast_jax.models.heads import BasicHead, RoIHead, check_boxes, project
+from slowfast_jax.ops.frames import unpack
 from slowfast_jax.ops.normalize import normalize
 from slowfast_jax.ops.pool import max_pool
 
@@ -196,7 +197,8 @@ def make_stage(
 def run_stage(stage: ResStage, x: jax.Array, out: Endpoints) -> jax.Array:
     """Applies a stage and notes its endpoints under its name."""
     x, inside = stage(x)
-    out |= {f"{stage.name}/{k}": v for k, v in inside.items()} | {stage.name: x}
+    inside = {f"{stage.name}/{k}": v for k, v in inside.items()} | {stage.name: x}
+    out |= {k: unpack(v, stage.conv_norm.frames) for k, v in inside.items()}
     return x
 
 

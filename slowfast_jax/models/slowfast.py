@@ -9,6 +9,7 @@ import numpy as np
 
 from slowfast_jax.models.blocks import DEPTHS, ConvNorm, Endpoints, Triple, remat_table
 from slowfast_jax.models.resnet3d import Stem, make_stage, run_head, run_stage, table_row
+from slowfast_jax.ops.frames import frames_to_pack, pack, unpack
 from slowfast_jax.ops.normalize import normalize
 
 # Temporal kernels of the stem and of stages 2 to 5.
@@ -39,7 +40,7 @@ class Lateral(nn.Module):
             raise ValueError(
                 f"the lateral connection gives {x.shape[1]} frames and the slow pathway has "
                 f"{slow.shape[1]}: a clip needs a multiple of alpha = {self.alpha} frames, "
-                f"not {fast.shape[1]}"
+                f"not {fast.shape[1] * self.conv_norm.frames}"
             )
         return jnp.concatenate([slow, x], -1)
 
@@ -120,16 +121,17 @@ class SlowFast(nn.Module):
         index = slow_frame_indices(clip.shape[1], self.alpha, self.slow_frames)
         fast = normalize(clip, self.mean, self.std, self.dtype)
         slow = fast[:, index]
-        slow = out["slow_stem"] = Stem(widths[0], SLOW_KERNELS[0][0], conv_norm, name="slow_stem")(
+        packed = self._packed_frames(clip.shape[1])
+        norms = (conv_norm, conv_norm.packed(packed))  # of the pathways
+        slow = out["slow_stem"] = Stem(widths[0], SLOW_KERNELS[0][0], norms[0], name="slow_stem")(
             slow
         )
-        fast = out["fast_stem"] = Stem(widths[1], FAST_KERNELS[0][0], conv_norm, name="fast_stem")(
-            fast
-        )
+        fast = Stem(widths[1], FAST_KERNELS[0][0], norms[1], name="fast_stem")(pack(fast, packed))
+        out["fast_stem"] = unpack(fast, packed)
         for i in range(4):
             slow = out[f"lateral{i + 1}"] = Lateral(
-                fast.shape[-1] * self.fusion_ratio, self.fusion_kernel, self.alpha, conv_norm,
-                norm=self.lateral_norm, name=f"lateral{i + 1}",
+                fast.shape[-1] // packed * self.fusion_ratio, self.fusion_kernel, self.alpha,
+                norms[1], norm=self.lateral_norm, name=f"lateral{i + 1}",
             )(slow, fast)
             pathways = []
             for p, (x, prefix, kernels) in enumerate(
@@ -137,7 +139,7 @@ class SlowFast(nn.Module):
             ):
                 stage = make_stage(
                     self, i, stages[p][i], kernels[i + 1], self.num_block_temp_kernel[p][i],
-                    conv_norm, width=widths[p], groups=self.groups, stride_1x1=False,
+                    norms[p], width=widths[p], groups=self.groups, stride_1x1=False,
                     nonlocal_blocks=self.nonlocal_blocks[p][i],
                     nonlocal_pool=self.nonlocal_pool[p][i],
                     nonlocal_group=self.nonlocal_group[p][i],
@@ -147,8 +149,14 @@ class SlowFast(nn.Module):
             slow, fast = pathways
 
         frames = [self.num_frames // self.alpha, self.num_frames]
-        logits, head = run_head(self, [slow, fast], frames, boxes, train)
+        logits, head = run_head(self, [slow, unpack(fast, packed)], frames, boxes, train)
         return logits, out | head
+
+    def _packed_frames(self, frames: int) -> int:
+        """How many frames of the fast pathway lie side by side in the channels of its maps."""
+        if self.groups > 1 or any(self.nonlocal_blocks[1]) or frames % self.alpha:
+            return 1
+        return frames_to_pack(4 * self.width // self.beta, self.alpha)  # res2's width
 
 
 def slow_frame_indices(frames: int, alpha: int, how: str = "linspace") -> np.ndarray:

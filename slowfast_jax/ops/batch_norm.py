@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from slowfast_jax.ops.precision import widen
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3,))
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def batch_norm(
-    x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
+    x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float, frames: int = 1
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """`(x - mean) / sqrt(var + epsilon) * scale + bias` over every axis but the first and last.
 
@@ -18,39 +18,45 @@ def batch_norm(
     once for each term; this one keeps the input alone and needs two sums and one pass.
 
     Args:
-      x: `(G, ..., C)`: G groups, each with statistics of its own.
+      x: `(G, ..., frames * C)`: G groups, each with statistics of its own.
       scale, bias: `(C,)`.
+      frames: how many frames lie side by side in the channels of `x`; they share the statistics.
 
     Returns:
       `(y, mean, var)`: y with the shape and dtype of `x`; mean and biased variance in float32 (or
       wider), `(G, 1, ..., 1, C)`, through which no gradient flows.
     """
-    return _forward(x, scale, bias, epsilon)[0]
+    return _forward(x, scale, bias, epsilon, frames)[0]
 
 
-def _forward(x, scale, bias, epsilon):
+def _forward(x, scale, bias, epsilon, frames):
     axes = tuple(range(1, x.ndim - 1))
+    tile = partial(_tile, frames=frames)
     wide = widen(x)
-    mean = wide.mean(axes, keepdims=True)
-    var = jnp.square(wide - mean).mean(axes, keepdims=True)
+    mean = _over_frames(wide.mean(axes, keepdims=True), frames) / frames
+    var = jnp.square(wide - tile(mean)).mean(axes, keepdims=True)
+    var = _over_frames(var, frames) / frames
     inverse = jax.lax.rsqrt(var + epsilon)
     # Not from the centred input: with one reader more XLA would keep it as an array.
     factor = inverse * scale
-    y = wide * factor + (bias - mean * factor)
+    y = wide * tile(factor) + tile(bias - mean * factor)
     return (y.astype(x.dtype), mean, var), (x, scale, bias, mean, inverse)
 
 
-def _backward(epsilon, saved, cotangents):
+def _backward(epsilon, frames, saved, cotangents):
     x, scale, bias, mean, inverse = saved
     axes = tuple(range(1, x.ndim - 1))
-    count = x.size // (x.shape[0] * x.shape[-1])
+    tile = partial(_tile, frames=frames)
+    count = x.size // (x.shape[0] * scale.size)
     dy, wide = widen(cotangents[0]), widen(x)
-    sum_dy = dy.sum(axes, keepdims=True)
-    sum_dy_centred = (dy * (wide - mean)).sum(axes, keepdims=True)
+    sum_dy = _over_frames(dy.sum(axes, keepdims=True), frames)
+    sum_dy_centred = (dy * (wide - tile(mean))).sum(axes, keepdims=True)
+    sum_dy_centred = _over_frames(sum_dy_centred, frames)
     # dx = factor * (dy - mean of dy - centred * slope), again without the centred input
     factor = scale * inverse
     slope = jnp.square(inverse) * sum_dy_centred / count
-    dx = factor * dy - (factor * slope) * wide + factor * (slope * mean - sum_dy / count)
+    shift = factor * (slope * mean - sum_dy / count)
+    dx = tile(factor) * dy - tile(factor * slope) * wide + tile(shift)
     over_groups = (*axes, 0)
     dscale = (sum_dy_centred * inverse).sum(over_groups).astype(scale.dtype)
     dbias = sum_dy.sum(over_groups).astype(bias.dtype)
@@ -58,3 +64,15 @@ def _backward(epsilon, saved, cotangents):
 
 
 batch_norm.defvjp(_forward, _backward)
+
+
+def _over_frames(sums: jax.Array, frames: int) -> jax.Array:
+    """`(..., frames * C)` summed to `(..., C)`."""
+    if frames == 1:
+        return sums
+    return sums.reshape(*sums.shape[:-1], frames, -1).sum(-2)
+
+
+def _tile(statistic: jax.Array, frames: int) -> jax.Array:
+    """`(..., C)` for each frame, `(..., frames * C)`."""
+    return jnp.tile(statistic, frames) if frames > 1 else statistic

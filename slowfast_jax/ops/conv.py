@@ -66,14 +66,16 @@ def choose_lowering(
 ) -> str:
     """The name of the lowering that `conv3d` takes for these shapes on this backend."""
     (kt, kh, kw, _, out), channels = kernel, shape[-1]
-    if backend == "tpu" and groups == 1 and min(channels, out) <= 8:
-        # Channels are laid along 128 lanes, of which so few leave most empty. With the frames in
-        # the batch the compiler lays the batch there instead, and moves much less memory.
+    if backend == "tpu" and groups == 1:
+        # As matmuls or with an axis for time, the layers of a block end up in layouts that do not
+        # fit together, and the compiler copies whole maps between them.
         if kt == 1:
             return "fold_time"
-        if (kh, kw) == (1, 1):
+        # Channels are laid along 128 lanes, of which few leave most empty. With the frames in the
+        # batch the compiler lays the batch there instead.
+        if (kh, kw) == (1, 1) and min(channels, out) <= 8:
             return "taps"
-        if strides[0] == dilation[0] == 1:
+        if strides[0] == dilation[0] == 1 and min(channels, out) <= 8:
             return "frame_blocks"
     if groups == 1 and (kt, kh, kw) == (1, 1, 1):
         return "pointwise"
