@@ -83,6 +83,9 @@ class X3D(nn.Module):
       stem_width: channels of the stem before `width_factor` (upstream DIM_C1).
       head_width: channels of the last layer before the classifier (DIM_C5).
       scale_res2: stage 2 is twice as wide as the stem. norm_lin_5: batch norm there (BN_LIN5).
+      drop_connect: probability that a clip goes without a residual branch of stage 5 in training
+        (`ResBlock`); 2/5, 3/5 and 4/5 of it in the stages before. The original's DROPCONNECT_RATE,
+        which its blocks read but, as they stand, never act on.
     """
 
     num_classes: int
@@ -102,6 +105,7 @@ class X3D(nn.Module):
     roi_scale: float = 1 / 32
     roi_aligned: bool = True
     dropout: float = 0.5
+    drop_connect: float = 0.0
     activation: str = "softmax"
     average: str = "probs"
     fc_init_std: float = 0.01
@@ -119,6 +123,8 @@ class X3D(nn.Module):
         self, clip: jax.Array, boxes: jax.Array | None = None, train: bool = False
     ) -> tuple[jax.Array, Endpoints]:
         check_boxes(boxes, self.detection)
+        if not 0 <= self.drop_connect < 1:
+            raise ValueError(f"drop_connect is {self.drop_connect}, expected 0 or more, below 1")
         conv_norm = ConvNorm(
             train=train and not self.frozen_norm, group_size=self.group_size, folded=self.folded
         )
@@ -139,9 +145,12 @@ class X3D(nn.Module):
                 zero_init_final_bn=self.zero_init_final_bn,
             )
             blocks = math.ceil(self.depth_factor * repeats)
+            share = (i + 2) / (len(BASE_REPEATS) + 1)
             stage = ResStage(
                 [partial(branch, squeeze=b % 2 == 0) for b in range(blocks)],
-                features, conv_norm, stride=2, remat=remat[f"res{i + 2}"], name=f"res{i + 2}",
+                features, conv_norm, stride=2,
+                drop_connect=self.drop_connect * share if train else 0.0,
+                remat=remat[f"res{i + 2}"], name=f"res{i + 2}",
             )
             x = run_stage(stage, x, out)
 
