@@ -101,6 +101,9 @@ def base(
             "dampening": 0.0,
             "betas": (0.9, 0.999),  # of adam and adamw
             "zero_wd_1d": False,  # no decay for biases and other one-dimensional parameters
+            "no_decay": (),  # regular expressions over paths of parameters that have none
+            # Learning rate of a layer by that of the next one; the head's is the schedule's.
+            "layer_decay": 1.0,
             "lars": False,  # gradients scaled by layer
             "clip_norm": 0.0,  # largest norm of all gradients together; 0: they are not clipped
             "clip_value": 0.0,  # largest absolute value of an entry, then `clip_norm` is not used

@@ -17,7 +17,7 @@ from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.summary import count, totals
 from slowfast_jax.tasks import TASKS
 from slowfast_jax.training.mixing import make_mixer
-from slowfast_jax.training.optim import make_optimizer
+from slowfast_jax.training.optim import make_optimizer, without_decay
 from slowfast_jax.training.plan import Shape
 from slowfast_jax.training.sharding import (
     make_mesh,
@@ -39,11 +39,13 @@ def mesh_of(config: ConfigDict, devices: Sequence[Any] | None = None) -> Mesh:
         raise ConfigError(f"config.{error}") from error
 
 
-def optimizer_of(config: ConfigDict) -> optax.GradientTransformation:
-    """The config's optimizer; ConfigError for numbers that make none."""
+def optimizer_of(config: ConfigDict, model: nn.Module) -> optax.GradientTransformation:
+    """The config's optimizer of the model; ConfigError for numbers and names that make none."""
     options = {k: v for k, v in config.optimizer.items() if not k.startswith("clip_")}
     try:
-        return make_optimizer(**options)
+        if config.optimizer.no_decay:
+            without_decay(variable_shapes(model)["params"], config.optimizer.no_decay)
+        return make_optimizer(**options, layer_of=getattr(model, "layer_of", None))
     except ValueError as error:
         raise ConfigError(f"config.{error}") from error
 

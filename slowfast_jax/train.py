@@ -67,7 +67,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     """
     check_training(config)
     model = build_model(config, group_size=config.norm.group_size)
-    optimizer = optimizer_of(config)
+    optimizer = optimizer_of(config, model)
     task, mesh = TASKS[config.task], mesh_of(config)
     examples, class_names = task.training_examples(config, workdir)
     if config.data.dummy:

@@ -36,6 +36,16 @@ ARCHS = {
     "slow_i3d": (((5,), (3,), (3, 1), (3, 1), (1, 3)), 1),
     "slow": (((1,), (1,), (1,), (3,), (3,)), 1),
 }
+# A lateral connection belongs to what it reads.
+LAYERS = {
+    "stem": 0, "lateral1": 0, "res2": 1, "lateral2": 1, "res3": 2, "lateral3": 2, "res4": 3,
+    "lateral4": 3, "res5": 4, "head": 5,
+}
+
+
+def layer_of(path: str) -> int:
+    """Layer of a residual network's parameter, for learning rates that differ between layers."""
+    return LAYERS[path.split("/")[0].removeprefix("slow_").removeprefix("fast_")]
 
 
 class Stem(nn.Module):
@@ -116,6 +126,8 @@ class ResNet3D(nn.Module):
     mean: Triple = (0.45, 0.45, 0.45)
     std: Triple = (0.225, 0.225, 0.225)
     dtype: jnp.dtype = jnp.float32
+
+    layer_of = staticmethod(layer_of)
 
     @nn.compact
     def __call__(

@@ -8,7 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from slowfast_jax.models.blocks import DEPTHS, ConvNorm, Endpoints, Triple, remat_table
-from slowfast_jax.models.resnet3d import Stem, make_stage, run_head, run_stage, table_row
+from slowfast_jax.models.resnet3d import (
+    Stem,
+    layer_of,
+    make_stage,
+    run_head,
+    run_stage,
+    table_row,
+)
 from slowfast_jax.ops.normalize import normalize
 
 # Temporal kernels of the stem and of stages 2 to 5.
@@ -101,6 +108,8 @@ class SlowFast(nn.Module):
     mean: Triple = (0.45, 0.45, 0.45)
     std: Triple = (0.225, 0.225, 0.225)
     dtype: jnp.dtype = jnp.float32
+
+    layer_of = staticmethod(layer_of)
 
     @nn.compact
     def __call__(

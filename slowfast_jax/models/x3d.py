@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from slowfast_jax.models.blocks import Conv3D, ConvNorm, Endpoints, ResStage, Triple, remat_table
 from slowfast_jax.models.heads import X3DHead, X3DRoIHead, check_boxes, project
-from slowfast_jax.models.resnet3d import run_stage
+from slowfast_jax.models.resnet3d import layer_of, run_stage
 from slowfast_jax.ops.materialize import materialize
 from slowfast_jax.ops.normalize import normalize
 
@@ -117,6 +117,8 @@ class X3D(nn.Module):
     mean: Triple = (0.45, 0.45, 0.45)
     std: Triple = (0.225, 0.225, 0.225)
     dtype: jnp.dtype = jnp.float32
+
+    layer_of = staticmethod(layer_of)
 
     @nn.compact
     def __call__(
