@@ -20,6 +20,7 @@ from data_pipelines.labels import class_names, shipped_sets
 from data_pipelines.views import SAMPLINGS
 from slowfast_jax.metrics.ensemble import METHODS
 from slowfast_jax.models import zoo
+from slowfast_jax.models.dtypes import dtype_table
 from slowfast_jax.recipes import ConfigError, closest, read_recipe
 from slowfast_jax.training.losses import LOSSES
 from slowfast_jax.training.multigrid import make_plan
@@ -120,12 +121,19 @@ def load_config(spec: str) -> ConfigDict:
 def build_model(config: ConfigDict, **overrides: Any) -> nn.Module:
     """The network of a complete config, with keywords overridden.
 
-    Raises ConfigError for a keyword that the network does not have.
+    Raises ConfigError for a keyword that the network does not have, and for dtypes of parts that it
+    does not have.
     """
     keywords = {k: v for k, v in config.model.to_dict().items() if k != "name"}
     keywords |= {k: config.protocol[key] for k, key in FROM_PROTOCOL.items()}
     keywords |= overrides
-    _check_keys("model", keywords, _fields(zoo.find(config.model.name)["make"]))
+    make = zoo.find(config.model.name)["make"]
+    _check_keys("model", keywords, _fields(make))
+    if keywords.get("dtypes"):
+        try:
+            dtype_table(keywords["dtypes"], make.parts)
+        except ValueError as error:
+            raise ConfigError(f"config.model.{error}") from error
     if isinstance(keywords.get("dtype"), str):
         keywords["dtype"] = jnp.dtype(keywords["dtype"])
     return zoo.create(config.model.name, **keywords)

@@ -281,7 +281,8 @@ def _announce(
         "device(s)",
         config.name, examples.size, course.leg(0).order.steps_per_epoch,
         course.shape(0).batch_size * examples.clips, plan.epochs, parameters,
-        config.model.get("dtype", "float32"), mesh.size, jax.default_backend(),
+        " ".join((config.model.get("dtype", "float32"), *config.model.get("dtypes", ()))),
+        mesh.size, jax.default_backend(),
     )
     if len(plan.shapes) > 1:
         logging.info(

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from slowfast_jax.models.blocks import Conv3D, ConvNorm, Endpoints, ResStage, Triple, remat_table
+from slowfast_jax.models.dtypes import in_dtypes
 from slowfast_jax.models.heads import X3DHead, X3DRoIHead, check_boxes, project
-from slowfast_jax.models.resnet3d import layer_of, run_stage
+from slowfast_jax.models.resnet3d import PARTS, layer_of, run_stage
 from slowfast_jax.ops.materialize import materialize
 from slowfast_jax.ops.normalize import normalize
 
@@ -117,10 +118,13 @@ class X3D(nn.Module):
     mean: Triple = (0.45, 0.45, 0.45)
     std: Triple = (0.225, 0.225, 0.225)
     dtype: jnp.dtype = jnp.float32
+    dtypes: Sequence[str] = ()
 
+    parts = PARTS
     layer_of = staticmethod(layer_of)
 
     @nn.compact
+    @in_dtypes
     def __call__(
         self, clip: jax.Array, boxes: jax.Array | None = None, train: bool = False
     ) -> tuple[jax.Array, Endpoints]:
@@ -132,7 +136,7 @@ class X3D(nn.Module):
         )
         remat = remat_table(self.remat, [f"res{i}" for i in range(2, 6)])
         out: Endpoints = {}
-        x = normalize(clip, self.mean, self.std, self.dtype)
+        x = normalize(clip, self.mean, self.std, jnp.float32 if self.dtypes else self.dtype)
         stem = round_width(self.stem_width, self.width_factor)
         x = out["stem"] = Stem(stem, conv_norm, name="stem")(x)
 
@@ -165,13 +169,13 @@ class X3D(nn.Module):
             logits, head = X3DRoIHead(
                 projection, conv_norm, inner, self.head_width,
                 self.roi_resolution, self.roi_scale, self.roi_aligned, **shared,
-            )(x, boxes, train)
+            )(x, boxes=boxes, train=train)
         else:
             side = math.ceil(self.crop_size / 32)
             window = (self.num_frames, side, side) if self.head_pool == "window" else None
             logits, head = X3DHead(
                 projection, conv_norm, inner, self.head_width, window, **shared
-            )(x, train)
+            )(x, train=train)
         return logits, out | {f"head/{k}": v for k, v in head.items()} | {
             k: head[k] for k in ("features", "logits", "probs")
         }
