@@ -212,6 +212,7 @@ def check_training(config: ConfigDict) -> None:
         *((f"optimizer.{name}", config.optimizer[name], "0 or more", config.optimizer[name] >= 0)
           for name in ("clip_norm", "clip_value", "weight_decay", "norm_weight_decay")),
         ("norm.group_size", norm.group_size, "at least 1", norm.group_size >= 1),
+        ("norm.sync_devices", norm.sync_devices, "at least 1", norm.sync_devices >= 1),
         ("norm.precise_batches", norm.precise_batches, "at least 1", norm.precise_batches >= 1),
         ("train.batch_size", train.batch_size, f"a multiple of config.norm.group_size, "
          f"{norm.group_size}, or less, in clips ({clips})", clips <= group or clips % group == 0),
@@ -238,7 +239,7 @@ def training_plan(config: ConfigDict) -> Plan:
         plan = make_plan(
             shape, epochs=train.epochs, schedule=schedule,
             eval_period=train.eval_period, checkpoint_period=train.checkpoint_period,
-            multigrid=config.multigrid.to_dict(),
+            multigrid=config.multigrid.to_dict(), sync_devices=config.norm.sync_devices,
         )
         check_schedule(plan.schedule, plan.epochs)
     except ValueError as error:

@@ -39,9 +39,16 @@ def mesh_of(config: ConfigDict, devices: Sequence[Any] | None = None) -> Mesh:
         raise ConfigError(f"config.{error}") from error
 
 
-def optimizer_of(config: ConfigDict, model: nn.Module) -> optax.GradientTransformation:
-    """The config's optimizer of the model; ConfigError for numbers and names that make none."""
+def optimizer_of(
+    config: ConfigDict, model: nn.Module, shape: Shape | None = None
+) -> optax.GradientTransformation:
+    """The config's optimizer of the model; ConfigError for numbers and names that make none.
+
+    Its state is the same for all shapes; with multigrid.split_norm_decay the weight decay is not.
+    """
     options = {k: v for k, v in config.optimizer.items() if not k.startswith("clip_")}
+    if shape is not None and shape.split and config.multigrid.split_norm_decay:
+        options["norm_weight_decay"] = config.optimizer.weight_decay
     try:
         if config.optimizer.no_decay:
             without_decay(variable_shapes(model)["params"], config.optimizer.no_decay)

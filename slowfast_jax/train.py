@@ -97,7 +97,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
 
     @cache  # each is compiled once in the run
     def train_step(shape: Shape) -> TrainStep:
-        return training_step(config, network_of(config, shape), optimizer, mesh, places)
+        model = network_of(config, shape)
+        return training_step(config, model, optimizer_of(config, model, shape), mesh, places)
 
     @cache
     def precise_step(shape: Shape) -> PreciseStep:
