@@ -53,6 +53,4 @@ def in_dtypes(call: Callable) -> Callable:
 
 
 def _cast(args: tuple, dtype: jnp.dtype) -> tuple:
-    return jax.tree.map(
-        lambda x: x.astype(dtype) if isinstance(x, jax.Array) else x, args
-    )
+    return jax.tree.map(lambda x: x.astype(dtype) if isinstance(x, jax.Array) else x, args)
