@@ -101,6 +101,9 @@ def base(
             "dampening": 0.0,
             "betas": (0.9, 0.999),  # of adam and adamw
             "zero_wd_1d": False,  # no decay for biases and other one-dimensional parameters
+            "no_decay": (),  # regular expressions over paths of parameters that have none
+            # Learning rate of a layer by that of the next one; the head's is the schedule's.
+            "layer_decay": 1.0,
             "lars": False,  # gradients scaled by layer
             "clip_norm": 0.0,  # largest norm of all gradients together; 0: they are not clipped
             "clip_value": 0.0,  # largest absolute value of an entry, then `clip_norm` is not used
@@ -136,6 +139,8 @@ def base(
             # Of frames and crop, in their order.
             "long_cycle_factors": ((0.25, 0.5**0.5), (0.5, 0.5**0.5), (0.5, 1.0), (1.0, 1.0)),
             "norm_group_size": 8,  # in the long cycle; larger where the short one's batch is
+            # Phases whose batch a GPU splits for its statistics: `weight_decay` for norms, too.
+            "split_norm_decay": False,
             "evaluations_per_phase": 3,
             "lr_decay": 0.1,  # from one step of the learning rate to the next, for relative_lrs
         },
@@ -208,9 +213,12 @@ def published(source: str, views: str, **values: float | str) -> Part:
 
 # Long and short cycle (Wu et al., "A Multigrid Method for Efficiently Training Video Models").
 # Batches come in several crop sizes, so the head pools whatever is there, not a fixed window.
+# Where the original splits a GPU's batch, in the phases with more than 8 clips on each, scale and
+# bias are not of a batch norm to its optimizer (SubBatchNorm3d has them itself): they decay as the
+# convolutions. In the other phases they have BN.WEIGHT_DECAY, 0.
 MULTIGRID: Part = {
     "model": {"head_pool": "global"},
-    "multigrid": {"long_cycle": True, "short_cycle": True},
+    "multigrid": {"long_cycle": True, "short_cycle": True, "split_norm_decay": True},
 }
 
 # The original's c2/ files: weights converted from Caffe2, test settings, nothing to train.

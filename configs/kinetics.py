@@ -206,6 +206,7 @@ VARIANTS: Variants = {
                 "long_cycle_factors": ((0.5, 0.5**0.5), (1.0, 1.0)),
                 "epoch_factor": 2.0,
                 "norm_group_size": 4,
+                "split_norm_decay": False,  # as docs/performance.md measured it
             },
         },
     ),

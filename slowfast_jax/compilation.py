@@ -102,7 +102,7 @@ def compile_steps(config: ConfigDict, devices: Sequence[Any]) -> list[dict[str, 
 
 def _lower_training(config: ConfigDict, mesh: Mesh) -> jax.stages.Lowered:
     model = build_model(config, group_size=config.norm.group_size)
-    optimizer = optimizer_of(config)
+    optimizer = optimizer_of(config, model)
     state = state_shapes(config, model, optimizer, mesh)
     rows = config.train.batch_size * clips_of_example(config)
     batch = _batch_shapes(config, rows, config.protocol.train_crop, mesh)
@@ -114,7 +114,7 @@ def _lower_training(config: ConfigDict, mesh: Mesh) -> jax.stages.Lowered:
 
 def _lower_evaluation(config: ConfigDict, mesh: Mesh) -> jax.stages.Lowered:
     model = build_model(config)
-    state = state_shapes(config, model, optimizer_of(config), mesh)
+    state = state_shapes(config, model, optimizer_of(config, model), mesh)
     batch = _batch_shapes(config, config.test.batch_size, config.protocol.test_crop, mesh)
     inputs = {name: batch[name] for name in ("clip", "boxes") if name in batch}
     return evaluation_step(model, mesh).lower(state.variables, inputs)

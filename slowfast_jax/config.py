@@ -20,6 +20,7 @@ from data_pipelines.labels import class_names, shipped_sets
 from data_pipelines.views import SAMPLINGS
 from slowfast_jax.metrics.ensemble import METHODS
 from slowfast_jax.models import zoo
+from slowfast_jax.models.dtypes import dtype_table
 from slowfast_jax.recipes import ConfigError, closest, read_recipe
 from slowfast_jax.training.losses import LOSSES
 from slowfast_jax.training.multigrid import make_plan
@@ -120,12 +121,19 @@ def load_config(spec: str) -> ConfigDict:
 def build_model(config: ConfigDict, **overrides: Any) -> nn.Module:
     """The network of a complete config, with keywords overridden.
 
-    Raises ConfigError for a keyword that the network does not have.
+    Raises ConfigError for a keyword that the network does not have, and for dtypes of parts that it
+    does not have.
     """
     keywords = {k: v for k, v in config.model.to_dict().items() if k != "name"}
     keywords |= {k: config.protocol[key] for k, key in FROM_PROTOCOL.items()}
     keywords |= overrides
-    _check_keys("model", keywords, _fields(zoo.find(config.model.name)["make"]))
+    make = zoo.find(config.model.name)["make"]
+    _check_keys("model", keywords, _fields(make))
+    if keywords.get("dtypes"):
+        try:
+            dtype_table(keywords["dtypes"], make.parts)
+        except ValueError as error:
+            raise ConfigError(f"config.model.{error}") from error
     if isinstance(keywords.get("dtype"), str):
         keywords["dtype"] = jnp.dtype(keywords["dtype"])
     return zoo.create(config.model.name, **keywords)
@@ -204,6 +212,7 @@ def check_training(config: ConfigDict) -> None:
         *((f"optimizer.{name}", config.optimizer[name], "0 or more", config.optimizer[name] >= 0)
           for name in ("clip_norm", "clip_value", "weight_decay", "norm_weight_decay")),
         ("norm.group_size", norm.group_size, "at least 1", norm.group_size >= 1),
+        ("norm.sync_devices", norm.sync_devices, "at least 1", norm.sync_devices >= 1),
         ("norm.precise_batches", norm.precise_batches, "at least 1", norm.precise_batches >= 1),
         ("train.batch_size", train.batch_size, f"a multiple of config.norm.group_size, "
          f"{norm.group_size}, or less, in clips ({clips})", clips <= group or clips % group == 0),
@@ -230,7 +239,7 @@ def training_plan(config: ConfigDict) -> Plan:
         plan = make_plan(
             shape, epochs=train.epochs, schedule=schedule,
             eval_period=train.eval_period, checkpoint_period=train.checkpoint_period,
-            multigrid=config.multigrid.to_dict(),
+            multigrid=config.multigrid.to_dict(), sync_devices=config.norm.sync_devices,
         )
         check_schedule(plan.schedule, plan.epochs)
     except ValueError as error:

@@ -12,17 +12,19 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from data_pipelines.loader import Examples
 from slowfast_jax.chips import find_chip
 from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.summary import count, totals
 from slowfast_jax.tasks import TASKS
 from slowfast_jax.training.mixing import make_mixer
-from slowfast_jax.training.optim import make_optimizer
-from slowfast_jax.training.plan import Shape
+from slowfast_jax.training.optim import make_optimizer, without_decay
+from slowfast_jax.training.plan import Plan, Shape
 from slowfast_jax.training.sharding import (
     make_mesh,
     put_batch,
     replicated,
+    row_shards,
     spread_maps,
     state_shardings,
 )
@@ -39,13 +41,45 @@ def mesh_of(config: ConfigDict, devices: Sequence[Any] | None = None) -> Mesh:
         raise ConfigError(f"config.{error}") from error
 
 
-def optimizer_of(config: ConfigDict) -> optax.GradientTransformation:
-    """The config's optimizer; ConfigError for numbers that make none."""
+def optimizer_of(
+    config: ConfigDict, model: nn.Module, shape: Shape | None = None
+) -> optax.GradientTransformation:
+    """The config's optimizer of the model; ConfigError for numbers and names that make none.
+
+    Its state is the same for all shapes; with multigrid.split_norm_decay the weight decay is not.
+    """
     options = {k: v for k, v in config.optimizer.items() if not k.startswith("clip_")}
+    if shape is not None and shape.split and config.multigrid.split_norm_decay:
+        options["norm_weight_decay"] = config.optimizer.weight_decay
     try:
-        return make_optimizer(**options)
+        if config.optimizer.no_decay:
+            without_decay(variable_shapes(model)["params"], config.optimizer.no_decay)
+        return make_optimizer(**options, layer_of=getattr(model, "layer_of", None))
     except ValueError as error:
         raise ConfigError(f"config.{error}") from error
+
+
+def check_batches(config: ConfigDict, plan: Plan, examples: Examples, mesh: Mesh) -> None:
+    """ConfigError where a batch, maybe one that comes late in the run, does not split."""
+    shards, parts = row_shards(mesh), config.train.accumulate
+    for shape in plan.shapes:
+        clips = shape.batch_size * examples.clips
+        if clips % shards:
+            raise ConfigError(
+                f"a batch of {clips} clips does not split over {shards} devices; take a "
+                f"multiple of {shards} (config.train.batch_size)"
+            )
+        if shape.crop % mesh.shape["spatial"]:
+            raise ConfigError(
+                f"config.mesh.spatial is {mesh.shape['spatial']}, expected a divisor of the crop, "
+                f"{shape.crop}"
+            )
+        group = min(shape.group_size, clips)
+        if parts > 1 and clips % (group * parts):
+            raise ConfigError(
+                f"config.train.accumulate is {parts}, expected parts of a batch of {clips} clips "
+                f"that hold whole batch-norm groups of {group}"
+            )
 
 
 def network_of(config: ConfigDict, shape: Shape) -> nn.Module:

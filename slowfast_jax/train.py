@@ -24,6 +24,7 @@ from slowfast_jax.config import ConfigError, build_model, check_training, traini
 from slowfast_jax.course import Course
 from slowfast_jax.resuming import identity_of, last_state, rescue
 from slowfast_jax.steps import (
+    check_batches,
     clip_flops,
     initial_state,
     mesh_of,
@@ -38,12 +39,12 @@ from slowfast_jax.tasks import TASKS
 from slowfast_jax.training.interruption import Interruption
 from slowfast_jax.training.manager import Checkpoints
 from slowfast_jax.training.meter import Diverged, Meter
-from slowfast_jax.training.plan import Plan, Shape
+from slowfast_jax.training.plan import Shape
 from slowfast_jax.training.precise_bn import PreciseStep, make_precise_step, precise_batch_stats
-from slowfast_jax.training.prefetch import prefetched
+from slowfast_jax.training.prefetch import on_devices
 from slowfast_jax.training.profiling import Profile, parse_steps
 from slowfast_jax.training.schedules import learning_rate
-from slowfast_jax.training.sharding import gathered, put_batch, replicated, row_shards
+from slowfast_jax.training.sharding import gathered, replicated
 from slowfast_jax.training.state import TrainState
 from slowfast_jax.training.step import TrainStep
 from slowfast_jax.training.writers import Writers, read_metrics
@@ -67,7 +68,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     """
     check_training(config)
     model = build_model(config, group_size=config.norm.group_size)
-    optimizer = optimizer_of(config)
+    optimizer = optimizer_of(config, model)
     task, mesh = TASKS[config.task], mesh_of(config)
     examples, class_names = task.training_examples(config, workdir)
     if config.data.dummy:
@@ -77,7 +78,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         plan, examples.size, seed=config.train.seed, process=jax.process_index(),
         processes=jax.process_count(),
     )
-    _check_batches(config, plan, examples, mesh)
+    check_batches(config, plan, examples, mesh)
     checkpoints = Checkpoints(
         workdir, keep_last=config.train.keep_last, keep_best=config.train.keep_best
     )
@@ -97,7 +98,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
 
     @cache  # each is compiled once in the run
     def train_step(shape: Shape) -> TrainStep:
-        return training_step(config, network_of(config, shape), optimizer, mesh, places)
+        model = network_of(config, shape)
+        return training_step(config, model, optimizer_of(config, model, shape), mesh, places)
 
     @cache
     def precise_step(shape: Shape) -> PreciseStep:
@@ -139,9 +141,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
             if validating and first not in [row["step"] for row in _validations(workdir)]:
                 validate(first, state)  # the run was killed while it did
             loading = dict(threads=config.train.threads, workers=config.train.workers)
-            stream = stack.enter_context(closing(
-                _on_devices(course.batches(examples, first, **loading), mesh)
-            ))
+            batches = course.batches(examples, first, **loading)
+            stream = stack.enter_context(closing(on_devices(batches, mesh)))
             for step in range(first, course.steps):
                 shape = course.shape(step)
                 profile.before(step, meter.flush)
@@ -221,46 +222,11 @@ def _validations(workdir: str | os.PathLike) -> list[dict[str, Any]]:
     return [row for row in read_metrics(workdir) if row["split"] == "val"]
 
 
-def _on_devices(
-    source: Iterator[dict[str, Any]], mesh: Mesh
-) -> Iterator[tuple[dict[str, jax.Array], np.ndarray, list]]:
-    """(batch on the devices, indices of this process's examples, those that are broken)."""
-
-    def put(batch: dict[str, Any]) -> tuple[dict[str, jax.Array], np.ndarray, list]:
-        broken, index = batch.pop("broken"), batch.pop("index")
-        return put_batch(batch, mesh), index, broken
-
-    return prefetched(source, put)
-
-
-def _check_batches(config: ConfigDict, plan: Plan, examples: Examples, mesh: Mesh) -> None:
-    """ConfigError where a batch, maybe one that comes late in the run, does not split."""
-    shards, parts = row_shards(mesh), config.train.accumulate
-    for shape in plan.shapes:
-        clips = shape.batch_size * examples.clips
-        if clips % shards:
-            raise ConfigError(
-                f"a batch of {clips} clips does not split over {shards} devices; take a "
-                f"multiple of {shards} (config.train.batch_size)"
-            )
-        if shape.crop % mesh.shape["spatial"]:
-            raise ConfigError(
-                f"config.mesh.spatial is {mesh.shape['spatial']}, expected a divisor of the crop, "
-                f"{shape.crop}"
-            )
-        group = min(shape.group_size, clips)
-        if parts > 1 and clips % (group * parts):
-            raise ConfigError(
-                f"config.train.accumulate is {parts}, expected parts of a batch of {clips} clips "
-                f"that hold whole batch-norm groups of {group}"
-            )
-
-
 def _with_precise_statistics(
     step: PreciseStep, state: TrainState, source: Iterator[dict[str, Any]], mesh: Mesh
 ) -> TrainState:
     """Running statistics of the weights as they are now, over the batches of `source`."""
-    with closing(_on_devices(source, mesh)) as stream:
+    with closing(on_devices(source, mesh)) as stream:
         inputs = (
             {name: batch[name] for name in ("clip", "boxes") if name in batch}
             for batch, _, _ in stream
@@ -281,7 +247,8 @@ def _announce(
         "device(s)",
         config.name, examples.size, course.leg(0).order.steps_per_epoch,
         course.shape(0).batch_size * examples.clips, plan.epochs, parameters,
-        config.model.get("dtype", "float32"), mesh.size, jax.default_backend(),
+        " ".join((config.model.get("dtype", "float32"), *config.model.get("dtypes", ()))),
+        mesh.size, jax.default_backend(),
     )
     if len(plan.shapes) > 1:
         logging.info(

@@ -22,8 +22,8 @@ from slowfast_jax.training.manager import latest_checkpoint
 
 # Keywords in which a checkpoint and the network may differ: none changes what the parameters mean.
 FREE_KEYWORDS = {
-    "average", "dropout", "dtype", "fc_init_std", "frozen_norm", "group_size", "head_pool",
-    "remat", "zero_init_final_bn",
+    "average", "drop_connect", "dropout", "dtype", "dtypes", "fc_init_std", "frozen_norm",
+    "group_size", "head_pool", "remat", "zero_init_final_bn",
 }
 
 

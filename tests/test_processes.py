@@ -25,12 +25,12 @@ HANGS = """
 import sys, time
 from slowfast_jax import train
 from slowfast_jax.main import cli
-def stream(*arguments, whole=train._on_devices):
+def stream(*arguments, whole=train.on_devices):
     for number, batch in enumerate(whole(*arguments)):
         if number == 3 and "--process_id=1" in sys.argv:
             time.sleep(1000)
         yield batch
-train._on_devices = stream
+train.on_devices = stream
 cli()
 """
 

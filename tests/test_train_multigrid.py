@@ -11,6 +11,7 @@ import pytest
 from slowfast_jax import course
 from slowfast_jax.config import ConfigError, training_plan
 from slowfast_jax.course import Course
+from slowfast_jax.steps import optimizer_of
 from slowfast_jax.train import train
 from slowfast_jax.training.schedules import learning_rate
 from slowfast_jax.training.writers import read_metrics
@@ -133,11 +134,19 @@ def test_it_goes_on_as_if_nothing_had_been(whole, data, copied, place):
 @pytest.mark.parametrize("fields", [
     {"multigrid__short_cycle": False}, {"multigrid__long_cycle": False, "train__batch_size": 4},
 ], ids=["long", "short"])
-def test_each_cycle_alone(data, tmp_path, fields):
+def test_each_cycle_alone(data, tmp_path, fields, monkeypatch):
     plan, steps = planned(data, **fields)
+    optimizers = set()
+
+    def noting(config, model, shape=None):
+        optimizers.add(shape)
+        return optimizer_of(config, model, shape)
+
+    monkeypatch.setattr("slowfast_jax.train.optimizer_of", noting)
     train(training_config(data, **FIELDS | fields | {"train__keep_last": 1}), tmp_path)
     rows = read_metrics(tmp_path)
     assert rows[-1]["step"] == steps.steps and rows[-1]["epoch"] == plan.epochs
+    assert optimizers == {None, *map(steps.shape, range(steps.steps))}
 
 
 def test_cycles_are_another_run(whole, data):

@@ -12,7 +12,8 @@ import pytest
 from data_pipelines import loader
 from data_pipelines.loader import Examples
 from slowfast_jax.config import ConfigError, training_plan
-from slowfast_jax.train import _check_batches, train
+from slowfast_jax.steps import check_batches
+from slowfast_jax.train import train
 from slowfast_jax.training.checkpoint import load_checkpoint
 from slowfast_jax.training.manager import latest_checkpoint
 from slowfast_jax.training.sharding import make_mesh
@@ -152,7 +153,7 @@ def test_batches_that_a_mesh_does_not_split(colours, sizes, message):
     mesh = make_mesh(*sizes, devices=[Device() for _ in range(3)])
     examples = Examples(12, load=None, name=None)
     with pytest.raises(ConfigError, match=message):
-        _check_batches(config, training_plan(config), examples, mesh)
+        check_batches(config, training_plan(config), examples, mesh)
 
 
 def test_averaged_parameters_are_what_is_saved_for_use(colours, tmp_path):

@@ -204,12 +204,17 @@ class ResBlock(nn.Module):
 
     The shortcut is the identity, or a strided 1 x 1 x 1 convolution with batch norm where the
     width changes or the block has a stride. `branch` is `bottleneck`, `basic` or X3D's.
+
+    `drop_connect`: probability that a clip goes without the branch (stochastic depth,
+    https://arxiv.org/abs/1603.09382); those that keep it have it divided by `1 - drop_connect`.
+    0 when testing.
     """
 
     branch: Callable
     features: int
     conv_norm: ConvNorm
     stride: int = 1
+    drop_connect: float = 0.0
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, Endpoints]:
@@ -217,6 +222,7 @@ class ResBlock(nn.Module):
         y = self.branch(x, self.conv_norm, features=self.features, stride=self.stride)
         y, extra = y if isinstance(y, tuple) else (y, {})
         out.update(extra, branch=y)
+        y = nn.Dropout(self.drop_connect, broadcast_dims=(1, 2, 3, 4), deterministic=False)(y)
         if x.shape[-1] != y.shape[-1] or self.stride != 1:
             strides = (1, self.stride, self.stride)
             x = self.conv_norm(x, "shortcut", self.features, strides=strides)
@@ -251,7 +257,7 @@ class ResStage(nn.Module):
     """Residual blocks at one resolution, the first with the stride, and their non-local blocks.
 
     `branches` has one residual branch per block; a non-local block follows each block whose
-    index is in `nonlocal_blocks`. `remat`: see REMAT.
+    index is in `nonlocal_blocks`. `drop_connect`: see ResBlock. `remat`: see REMAT.
     """
 
     branches: Sequence[Callable]
@@ -260,6 +266,7 @@ class ResStage(nn.Module):
     stride: int = 1
     nonlocal_blocks: Sequence[int] = ()
     make_nonlocal: Callable = NonLocal
+    drop_connect: float = 0.0
     remat: str = ""
 
     @nn.compact
@@ -268,7 +275,7 @@ class ResStage(nn.Module):
         for i, branch in enumerate(self.branches):
             stride = self.stride if i == 0 else 1
             block = REMAT[self.remat](
-                branch, self.features, self.conv_norm, stride, name=f"block{i}"
+                branch, self.features, self.conv_norm, stride, self.drop_connect, name=f"block{i}"
             )
             x, inside = block(x)
             out |= {f"block{i}": x} | {f"block{i}/{k}": v for k, v in inside.items()}

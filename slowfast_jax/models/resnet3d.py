@@ -22,6 +22,7 @@ from slowfast_jax.models.blocks import (
     bottleneck,
     remat_table,
 )
+from slowfast_jax.models.dtypes import in_dtypes
 from slowfast_jax.models.heads import BasicHead, RoIHead, check_boxes, project
 from slowfast_jax.ops.frames import unpack
 from slowfast_jax.ops.normalize import normalize
@@ -37,6 +38,17 @@ ARCHS = {
     "slow_i3d": (((5,), (3,), (3, 1), (3, 1), (1, 3)), 1),
     "slow": (((1,), (1,), (1,), (3,), (3,)), 1),
 }
+PARTS = ("stem", "res2", "res3", "res4", "res5", "head")
+# A lateral connection belongs to what it reads.
+LAYERS = {
+    "stem": 0, "lateral1": 0, "res2": 1, "lateral2": 1, "res3": 2, "lateral3": 2, "res4": 3,
+    "lateral4": 3, "res5": 4, "head": 5,
+}
+
+
+def layer_of(path: str) -> int:
+    """Layer of a residual network's parameter, for learning rates that differ between layers."""
+    return LAYERS[path.split("/")[0].removeprefix("slow_").removeprefix("fast_")]
 
 
 class Stem(nn.Module):
@@ -80,7 +92,8 @@ class ResNet3D(nn.Module):
       group_size: clips per batch-norm group. frozen_norm: batch norms use their running statistics
         in training, too, and leave them; scale and bias train. folded: no batch norm (`fold.py`).
       remat: stages of which training computes again instead of keeping, see `blocks.remat_table`.
-      mean, std: of the input, on the 0..1 scale. dtype: of the computation.
+      mean, std: of the input, on the 0..1 scale.
+      dtype: of the computation. dtypes: parts that compute in another, as ("head:float32",).
     """
 
     num_classes: int
@@ -117,8 +130,13 @@ class ResNet3D(nn.Module):
     mean: Triple = (0.45, 0.45, 0.45)
     std: Triple = (0.225, 0.225, 0.225)
     dtype: jnp.dtype = jnp.float32
+    dtypes: Sequence[str] = ()
+
+    parts = PARTS
+    layer_of = staticmethod(layer_of)
 
     @nn.compact
+    @in_dtypes
     def __call__(
         self, clip: jax.Array, boxes: jax.Array | None = None, train: bool = False
     ) -> tuple[jax.Array, Endpoints]:
@@ -128,7 +146,7 @@ class ResNet3D(nn.Module):
         )
         remat = remat_table(self.remat, [f"res{i}" for i in range(2, 6)])
         out: Endpoints = {}
-        x = normalize(clip, self.mean, self.std, self.dtype)
+        x = normalize(clip, self.mean, self.std, jnp.float32 if self.dtypes else self.dtype)
         x = out["stem"] = Stem(self.width, kernels[0][0], conv_norm, name="stem")(x)
         for i, blocks in enumerate(table_row(DEPTHS, "depth", self.depth)):
             stage = make_stage(
@@ -219,13 +237,13 @@ def run_head(
         head = RoIHead(
             projection, net.roi_resolution, net.roi_scale, net.roi_aligned, name="head"
         )
-        logits, out = head(pathways, boxes, train)
+        logits, out = head(pathways, boxes=boxes, train=train)
     else:
         side = net.crop_size // 32
         windows = tuple(
             (t, side, side) if net.head_pool == "window" else None for t in frames
         )
-        logits, out = BasicHead(projection, windows, name="head")(pathways, train)
+        logits, out = BasicHead(projection, windows, name="head")(pathways, train=train)
     return logits, {f"head/{k}": v for k, v in out.items()} | {
         k: out[k] for k in ("features", "logits", "probs")
     }

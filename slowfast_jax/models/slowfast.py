@@ -8,13 +8,26 @@ import jax.numpy as jnp
 import numpy as np
 
 from slowfast_jax.models.blocks import DEPTHS, ConvNorm, Endpoints, Triple, remat_table
-from slowfast_jax.models.resnet3d import Stem, make_stage, run_head, run_stage, table_row
+from slowfast_jax.models.dtypes import in_dtypes
+from slowfast_jax.models.resnet3d import (
+    Stem,
+    layer_of,
+    make_stage,
+    run_head,
+    run_stage,
+    table_row,
+)
 from slowfast_jax.ops.frames import frames_to_pack, pack, unpack
 from slowfast_jax.ops.normalize import normalize
 
 # Temporal kernels of the stem and of stages 2 to 5.
 SLOW_KERNELS = ((1,), (1,), (1,), (3,), (3,))
 FAST_KERNELS = ((5,), (3,), (3,), (3,), (3,))
+PARTS = (
+    *(f"{pathway}_{part}" for part in ("stem", "res2", "res3", "res4", "res5")
+      for pathway in ("slow", "fast")),
+    "lateral1", "lateral2", "lateral3", "lateral4", "head",
+)
 
 
 class Lateral(nn.Module):
@@ -102,8 +115,13 @@ class SlowFast(nn.Module):
     mean: Triple = (0.45, 0.45, 0.45)
     std: Triple = (0.225, 0.225, 0.225)
     dtype: jnp.dtype = jnp.float32
+    dtypes: Sequence[str] = ()
+
+    parts = PARTS
+    layer_of = staticmethod(layer_of)
 
     @nn.compact
+    @in_dtypes
     def __call__(
         self, clip: jax.Array, boxes: jax.Array | None = None, train: bool = False
     ) -> tuple[jax.Array, Endpoints]:
@@ -119,7 +137,7 @@ class SlowFast(nn.Module):
         out: Endpoints = {}
 
         index = slow_frame_indices(clip.shape[1], self.alpha, self.slow_frames)
-        fast = normalize(clip, self.mean, self.std, self.dtype)
+        fast = normalize(clip, self.mean, self.std, jnp.float32 if self.dtypes else self.dtype)
         slow = fast[:, index]
         packed = self._packed_frames(clip.shape[1])
         norms = (conv_norm, conv_norm.packed(packed))  # of the pathways

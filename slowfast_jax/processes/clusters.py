@@ -154,9 +154,9 @@ def _checked(cluster: str, values, names) -> Place:
     if missing:
         given = [name for name in names if name not in missing]
         raise ClusterError(
-            f"{', '.join(missing)} missing: {', '.join(given)} tell only a part. Many processes "
-            f"need where they meet, which one this is (0..N-1) and how many there are: "
-            f"{', '.join(FLAGS)}, or {', '.join(VARIABLES)}"
+            f"{', '.join(given)} without {', '.join(missing)}: many processes need where they "
+            f"meet, which one this is (0..N-1) and how many there are: {', '.join(FLAGS)}, or "
+            f"{', '.join(VARIABLES)}"
         )
     coordinator = str(values[0])
     host, _, port = coordinator.rpartition(":")

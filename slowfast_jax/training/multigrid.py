@@ -20,7 +20,7 @@ from slowfast_jax.training.plan import Phase, Plan, Shape, plain_plan
 
 def make_plan(
     shape: Shape, *, epochs: int, schedule: Mapping[str, Any], eval_period: int,
-    checkpoint_period: int, multigrid: Mapping[str, Any],
+    checkpoint_period: int, multigrid: Mapping[str, Any], sync_devices: int = 1,
 ) -> Plan:
     """The plan of a recipe, in cycles where its `multigrid` section asks for them.
 
@@ -35,6 +35,7 @@ def make_plan(
       shape: the recipe's; its jitter's maximum and the lesser sampling rate are those of all.
       schedule, multigrid: sections of the recipe.
       eval_period, checkpoint_period: epochs, of runs without the long cycle.
+      sync_devices: GPUs of the original that shared batch statistics, whose clips `shape` counts.
 
     Raises:
       ValueError: naming the key of the recipe, for settings that make no plan.
@@ -54,8 +55,9 @@ def make_plan(
     steps, rates = _steps_and_rates(stages, multigrid["lr_decay"])
     due = _counted_back([stage.end for stage in stages], multigrid["evaluations_per_phase"])
     begins = [0, *(stage.end for stage in stages)]
+    of_gpu = shape.group_size // sync_devices
     phases = tuple(
-        Phase(begin, stage.end, _turns(stage.base(shape, multigrid), shape, multigrid))
+        Phase(begin, stage.end, _turns(stage.base(shape, of_gpu, multigrid), shape, multigrid))
         for begin, stage in zip(begins, stages, strict=False) if stage.end > begin
     )
     return Plan(
@@ -73,8 +75,8 @@ class Stage(NamedTuple):
     crop: int
     end: int
 
-    def base(self, shape: Shape, multigrid: Mapping[str, Any]) -> Shape:
-        """The shape without the short cycle."""
+    def base(self, shape: Shape, of_gpu: int, multigrid: Mapping[str, Any]) -> Shape:
+        """The shape without the short cycle; a GPU has `of_gpu` clips of the recipe's."""
         low = shape.sampling_rates[0]
         return Shape(
             batch_size=self.relative * shape.batch_size,
@@ -84,6 +86,7 @@ class Stage(NamedTuple):
             jitter=_jitter(shape, self.crop),
             # Fewer frames may lie further apart, up to the time that the recipe's clip covers.
             sampling_rates=(low, low * (shape.num_frames // self.num_frames)),
+            split=self.relative * of_gpu > multigrid["norm_group_size"],
         )
 
 

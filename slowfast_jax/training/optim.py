@@ -6,7 +6,8 @@ PyTorch: a rate that changes does not rescale what has been gathered.
 """
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -28,6 +29,9 @@ def make_optimizer(
     weight_decay: float,
     norm_weight_decay: float = 0.0,
     zero_wd_1d: bool = False,
+    no_decay: Sequence[str] = (),
+    layer_decay: float = 1.0,
+    layer_of: Callable[[str], int] | None = None,
     momentum: float = 0.9,
     nesterov: bool = True,
     dampening: float = 0.0,
@@ -46,11 +50,18 @@ def make_optimizer(
       norm_weight_decay: the same for scale and bias of batch norms. The original takes
         `weight_decay` there, too, where its batch norm is split (sub-BN).
       zero_wd_1d: no decay for other one-dimensional parameters and biases.
+      no_decay: regular expressions over whole paths of parameters that have no decay, whatever else
+        they are; see `without_decay`.
+      layer_decay: the learning rate of a layer by that of the next one, at most 1; the last layer
+        has the whole rate (discriminative fine-tuning, https://arxiv.org/abs/1801.06146).
+      layer_of: a parameter's path -> number of its layer, as the networks tell (`layer_of`). Only
+        needed for `layer_decay`.
       lars: scales the gradient of every kernel by the ratio of parameter to gradient norm
         (https://arxiv.org/abs/1708.03888) before the momentum. As in the original, parameters
         with one dimension are not scaled and then, batch norms aside, not decayed either.
 
-    Raises ValueError for an unknown name and for numbers that PyTorch refuses.
+    Raises ValueError for an unknown name and for numbers that PyTorch refuses; at the first update
+    for an entry of `no_decay` that matches nothing.
     """
     if name not in NAMES:
         raise ValueError(f"optimizer.name is {name!r}, expected {', '.join(NAMES)}")
@@ -61,17 +72,26 @@ def make_optimizer(
         )
     if not all(0 < beta < 1 for beta in betas):
         raise ValueError(f"optimizer.betas is {tuple(betas)}, expected two numbers in (0, 1)")
+    if not 0 < layer_decay <= 1:
+        raise ValueError(f"optimizer.layer_decay is {layer_decay}, expected above 0, at most 1")
+    if layer_decay < 1 and layer_of is None:
+        raise ValueError(
+            f"optimizer.layer_decay is {layer_decay}, and this network has no `layer_of` that "
+            "tells its layers; set it to 1"
+        )
 
     def decays(params: Tree) -> Tree:
         """Each parameter's weight decay."""
 
-        def of(path: str, parameter: jax.Array) -> float:
+        def of(path: str, parameter: jax.Array, without: bool) -> float:
+            if without:
+                return 0.0
             if is_norm(path):
                 return norm_weight_decay
             flat = parameter.ndim == 1 or path.endswith("bias")
             return 0.0 if zero_wd_1d and flat else weight_decay
 
-        return jax.tree.map(of, paths(params), params)
+        return jax.tree.map(of, paths(params), params, without_decay(params, no_decay))
 
     def decay(updates: Tree, params: Tree) -> Tree:
         return jax.tree.map(lambda u, p, d: u + d * p, updates, params, decays(params))
@@ -86,15 +106,17 @@ def make_optimizer(
 
         return jax.tree.map(of, paths(params), gradients, params, decays(params))
 
-    first = optax.stateless(decay_and_trust if lars else decay)
-    if name == "sgd":
-        return optax.chain(first, _momentum(momentum, nesterov, dampening))
-    adam = _adam(*betas)
-    if name == "adam":
-        return optax.chain(first, adam)
-    if lars:
+    def by_layer(updates: Tree, params: Tree) -> Tree:
+        layers = jax.tree.map(layer_of, paths(updates))
+        last = max(jax.tree.leaves(layers))
+        return jax.tree.map(lambda u, layer: u * layer_decay ** (last - layer), updates, layers)
+
+    if name == "adamw" and lars:
         raise ValueError("optimizer.lars goes with sgd and adam; adamw decays after scaling")
-    return optax.chain(adam, first)
+    first = optax.stateless(decay_and_trust if lars else decay)
+    rule = _momentum(momentum, nesterov, dampening) if name == "sgd" else _adam(*betas)
+    parts = [rule, first] if name == "adamw" else [first, rule]
+    return optax.chain(*parts, *([optax.stateless(by_layer)] if layer_decay < 1 else []))
 
 
 def clip_gradients(
@@ -116,6 +138,27 @@ def clip_gradients(
         factor = jnp.minimum(1.0, norm / (total + CLIP_EPSILON))
         gradients = jax.tree.map(lambda g: g * factor.astype(g.dtype), gradients)
     return gradients, total
+
+
+def without_decay(params: Tree, no_decay: Sequence[str]) -> Tree:
+    """A tree of bools: which parameters a regular expression of `no_decay` matches as a whole.
+
+    Raises ValueError for one that matches none of them.
+    """
+    names = paths(params)
+    for pattern in no_decay:
+        try:
+            matched = any(re.fullmatch(pattern, path) for path in jax.tree.leaves(names))
+        except re.error as error:
+            raise ValueError(
+                f"optimizer.no_decay has {pattern!r}, which is no regular expression: {error}"
+            ) from error
+        if not matched:
+            raise ValueError(
+                f"optimizer.no_decay has {pattern!r}, which matches no parameter; their paths are "
+                f"{', '.join(jax.tree.leaves(names)[:3])}, ..."
+            )
+    return jax.tree.map(lambda path: any(re.fullmatch(p, path) for p in no_decay), names)
 
 
 def is_norm(path: str) -> bool:

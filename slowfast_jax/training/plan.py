@@ -13,7 +13,8 @@ class Shape(NamedTuple):
 
     batch_size: examples, of all processes. group_size: clips that share batch statistics. jitter:
     range of the short side in pixels. sampling_rates: the least and the most frames of the video
-    from one frame of a clip to the next; a clip's number is drawn from them.
+    from one frame of a clip to the next; a clip's number is drawn from them. split: the
+    clips that share batch statistics are a part of what one GPU of the original has.
     """
 
     batch_size: int
@@ -22,6 +23,7 @@ class Shape(NamedTuple):
     group_size: int
     jitter: tuple[int, int]
     sampling_rates: tuple[int, int]
+    split: bool = False
 
 
 class Phase(NamedTuple):

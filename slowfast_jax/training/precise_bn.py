@@ -28,12 +28,14 @@ def make_precise_step(model: nn.Module) -> PreciseStep:
     """
 
     def step(params: Any, batch_stats: Any, seen: float, batch: Batch):
+        # Whose masks matter where residual branches are dropped: other ones for each batch.
+        number = jnp.int32(jnp.round(seen / batch["clip"].size))
         _, updated = model.apply(
             {"params": params, "batch_stats": batch_stats},
             batch["clip"],
             batch.get("boxes"),
             train=True,
-            rngs={"dropout": jax.random.key(0)},  # no batch norm comes after a dropout
+            rngs={"dropout": jax.random.fold_in(jax.random.key(0), number)},
             mutable=["batch_stats", "batch_moments"],
         )
         if "batch_moments" not in updated:

@@ -5,6 +5,12 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from slowfast_jax.training.sharding import put_batch
+
 POLL = 0.1  # seconds between looks whether anyone still wants what is ready
 
 
@@ -50,3 +56,15 @@ def prefetched(source: Iterator[Any], put: Callable[[Any], Any], ahead: int = 1)
     finally:
         stop.set()
         thread.join()
+
+
+def on_devices(
+    source: Iterator[dict[str, Any]], mesh: Mesh
+) -> Iterator[tuple[dict[str, jax.Array], np.ndarray, list]]:
+    """(batch on the devices, indices of this process's examples, those that are broken)."""
+
+    def put(batch: dict[str, Any]) -> tuple[dict[str, jax.Array], np.ndarray, list]:
+        broken, index = batch.pop("broken"), batch.pop("index")
+        return put_batch(batch, mesh), index, broken
+
+    return prefetched(source, put)

@@ -41,4 +41,6 @@ class Profile:
             finish()
             jax.profiler.stop_trace()
             self._running = False
-            logging.info("the profile of %s is in %s", self._steps, self._folder)
+            first, last = self._steps[0], self._steps[-1]
+            steps = f"step {first}" if first == last else f"steps {first} to {last}"
+            logging.info("the profile of %s is in %s", steps, self._folder)

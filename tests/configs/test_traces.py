@@ -33,7 +33,7 @@ def test_the_steps_of_a_recipe(spec):
     config = load_config(f"{ROOT}/configs/{spec}")
     task, mesh = TASKS[config.task], make_mesh(devices=jax.devices()[:1])
     model = build_model(config, group_size=config.norm.group_size)
-    optimizer = steps.optimizer_of(config)
+    optimizer = steps.optimizer_of(config, model)
     state = steps.state_shapes(config, model, optimizer, mesh)
 
     if config.train.enable:

@@ -33,6 +33,7 @@ VALUES = [
     (kinetics, "slowfast_8x8_r50_stepwise_multigrid", {
         "model.name": "kinetics/slowfast_8x8_r50", "model.head_pool": "global",
         "protocol.test_crop": 224, "multigrid.long_cycle": True, "multigrid.short_cycle": True,
+        "multigrid.split_norm_decay": True,
         "schedule.steps": (0, 94, 154, 196), "schedule.relative_lrs": SIX_RATES,
         "train.epochs": 239, "published.top1": 76.6, "published.top5": 92.7,
     }),

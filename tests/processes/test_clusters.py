@@ -57,8 +57,8 @@ def test_the_first_of_slurms_nodes(nodes, host):
 
 
 @pytest.mark.parametrize(("flags", "message"), [
-    (("h:1", None, None), "--process_id, --num_processes missing: --coordinator tell only a part"),
-    ((None, 0, 2), "--coordinator missing"),
+    (("h:1", None, None), "--coordinator without --process_id, --num_processes: many"),
+    ((None, 0, 2), "--process_id, --num_processes without --coordinator: many"),
     (("h", 0, 2), "--coordinator is 'h', expected host:port of process 0"),
     (("h:0", 0, 2), "--coordinator is 'h:0'"),
     (("h:99999", 0, 2), "--coordinator is 'h:99999'"),
@@ -72,7 +72,7 @@ def test_flags_that_make_no_sense(flags, message):
 
 
 @pytest.mark.parametrize(("environment", "message"), [
-    ({"JAX_COORDINATOR_ADDRESS": "h:1"}, "JAX_PROCESS_ID, JAX_NUM_PROCESSES missing"),
+    ({"JAX_COORDINATOR_ADDRESS": "h:1"}, "_ADDRESS without JAX_PROCESS_ID, JAX_NUM_PROCESSES"),
     (JAX | {"JAX_PROCESS_ID": "one"}, "JAX_PROCESS_ID is 'one', expected a whole number"),
     (KUBERNETES | {"JOB_COMPLETION_INDEX": "4"}, r"JOB_COMPLETION_INDEX is 4, expected 0\.\.3"),
     (SLURM | {"SLURM_JOB_ID": ""}, "SLURM_JOB_ID is '', expected a number"),

@@ -1,12 +1,17 @@
 """Plans in cycles against those of the original program, and what makes no plan."""
 
 import importlib
+import itertools
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from data_pipelines.loader import Order
 from slowfast_jax.config import load_config, training_plan
 from slowfast_jax.samples import GENERATORS
+from slowfast_jax.steps import optimizer_of
 from slowfast_jax.training.multigrid import make_plan
 from slowfast_jax.training.plan import Shape
 from slowfast_jax.training.schedules import learning_rate
@@ -20,6 +25,7 @@ RECIPES = (
 )
 RECORDED = cases.manifest("schedules", "multigrid") if PARITY.is_dir() else {}
 GPUS = 8
+ONE = jnp.ones(1)
 
 
 def config_of(path, **fields):
@@ -51,6 +57,7 @@ def test_every_epoch_is_the_original_s(path):
         of_gpu = record["short_batch_per_gpu"]
         assert [s.batch_size for s in phase.shapes] == [GPUS * batch for batch in of_gpu]
         assert [s.group_size for s in phase.shapes] == [clips_that_share(record, b) for b in of_gpu]
+        assert {s.split for s in phase.shapes} == {record["norm"] == "sub_batchnorm"}
         assert [s.crop for s in phase.shapes] == record["short_crop"]
         assert [s.jitter for s in phase.shapes] == [
             (low, record["jitter_max_scale"]) for low in record["short_jitter_min_scale"]
@@ -69,6 +76,45 @@ def clips_that_share(record, of_gpu):
     if record["norm"] == "sub_batchnorm":
         return of_gpu // record["num_splits"]
     return of_gpu * (record["num_sync_devices"] if record["norm"] == "sync_batchnorm" else 1)
+
+
+@needs_parity
+@pytest.mark.parametrize("path", RECIPES)
+def test_norms_decay_where_a_gpu_s_batch_was_split(path):
+    """Recorded of PySlowFast: its optimizer takes scale and bias of split norms for other ones."""
+    groups = cases.manifest("schedules", "param_groups")[
+        "sub_batchnorm slow R18, BN.WEIGHT_DECAY .123"
+    ]
+    decay_of = {name: group["weight_decay"] for group in groups for name in group["params"]}
+    assert decay_of["s1.pathway0_stem.bn.weight"] == decay_of["s1.pathway0_stem.conv.weight"] > 0
+
+    config, params = config_of(path), {"a": {"kernel": ONE}, "a_bn": {"scale": ONE}}
+    for shape in training_plan(config).shapes:
+        optimizer = optimizer_of(config, None, shape)
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        updates, _ = optimizer.update(zeros, optimizer.init(params), params)
+        kernel, scale = updates["a"]["kernel"][0], updates["a_bn"]["scale"][0]
+        assert kernel > 0 and scale == (kernel if shape.split else 0)
+
+
+@needs_parity
+def test_the_short_cycle_s_batches_of_an_epoch():
+    """Of 700 examples; the rest that the original drops in training is no batch here either."""
+    plan, sizes = training_plan(config_of("SSv2/SLOWFAST_16x8_R50_multigrid")), (128, 64, 64)
+    (shapes,) = {p.shapes for p in plan.phases if tuple(s.batch_size for s in p.shapes) == sizes}
+    order = Order(700, batch_size=[s.batch_size for s in shapes], seed=0, shuffle=False)
+    places, batches = iter(map(order.__getitem__, itertools.count())), []
+    for step in range(order.steps_per_epoch):
+        rows = [next(places) for _ in range(order.rows(step))]
+        index = [row.index for row in rows]
+        assert index == list(range(index[0], index[-1] + 1))
+        assert {row.turn for row in rows} == {order.turn(step)}
+        batches.append([index[0], index[-1], order.turn(step), len(rows)])
+    whole, rest = (
+        RECORDED[f"short_cycle_iteration_700_items_drop_last={drop}"]["batches"]
+        for drop in (True, False)
+    )
+    assert batches == whole == rest[:-1] and rest[-1][3] < sizes[rest[-1][2]]
 
 
 @needs_parity

@@ -7,7 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from slowfast_jax.training.optim import clip_gradients, is_norm, make_optimizer
+from slowfast_jax.models import zoo
+from slowfast_jax.models.resnet3d import layer_of
+from slowfast_jax.training.optim import clip_gradients, is_norm, make_optimizer, paths
+from slowfast_jax.weights import variable_shapes
 from tests.models import cases
 from tests.shared import needs_parity
 
@@ -100,6 +103,73 @@ def test_decay_by_group(options, expected):
     )
 
 
+RULES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_layers_and_what_has_no_decay_are_groups_of_pytorch(name):
+    torch = pytest.importorskip("torch")
+    start = {  # path: (start, scale of the learning rate, weight decay)
+        "stem/conv/kernel": (randn("p0", 3, 4), 0.5**5, 0.1),
+        "lateral1/conv/kernel": (randn("p1", 2, 2), 0.5**5, 0.1),
+        "fast_res2/block0/a/kernel": (randn("p2", 4, 4), 0.5**4, 0.0),
+        "slow_res5/block1/a_bn/scale": (randn("p3", 4), 0.5, 0.2),
+        "slow_res5/block1/a_bn/bias": (randn("p4", 4), 0.5, 0.0),
+        "head/projection/kernel": (randn("p5", 4, 2), 1.0, 0.1),
+        "head/projection/bias": (randn("p6", 2), 1.0, 0.1),
+    }
+    gradients = [
+        {path: randn(f"{path}{i}", *p.shape) for path, (p, *_) in start.items()} for i in range(4)
+    ]
+    optimizer = make_optimizer(
+        name, weight_decay=0.1, norm_weight_decay=0.2, layer_decay=0.5, layer_of=layer_of,
+        no_decay=("fast_res2/.*", ".*a_bn/bias"),
+    )
+    ours = run(optimizer, {path: p for path, (p, *_) in start.items()}, gradients, lr=0.1)
+
+    theirs = {path: torch.tensor(np.array(p)) for path, (p, *_) in start.items()}
+    groups = [
+        {"params": [theirs[path]], "lr": 0.1 * scale, "weight_decay": decay}
+        for path, (_, scale, decay) in start.items()
+    ]
+    options = {"momentum": 0.9, "nesterov": True} if name == "sgd" else {}
+    torch_optimizer = getattr(torch.optim, RULES[name])(groups, lr=9.0, **options)
+    for found, gradient in zip(ours, gradients, strict=True):
+        for path, value in theirs.items():
+            value.grad = torch.tensor(np.array(gradient[path]))
+        torch_optimizer.step()
+        for path, value in theirs.items():
+            np.testing.assert_allclose(
+                found[path], value.numpy(), rtol=2e-6, atol=2e-7, err_msg=path
+            )
+
+
+@pytest.mark.parametrize(
+    "name", ["kinetics/mini", "kinetics/i3d_nln_8x8_r50", "kinetics/x3d_xs", "ava/slow_8x8_r50"]
+)
+def test_networks_tell_their_layers(name):
+    model = zoo.create(name)
+    names = jax.tree.leaves(paths(variable_shapes(model)["params"]))
+    layers = {}
+    for path in names:
+        layers.setdefault(model.layer_of(path), set()).add(path.split("/")[0])
+    assert sorted(layers) == [0, 1, 2, 3, 4, 5] and layers[5] == {"head"}
+    if name == "kinetics/mini":
+        assert layers[0] == {"slow_stem", "fast_stem", "lateral1"}
+        assert layers[3] == {"slow_res4", "fast_res4", "lateral4"}
+
+
+@pytest.mark.parametrize("pattern, message", [
+    ("pos_embed", "no_decay has 'pos_embed', which matches no parameter; their paths are head/"),
+    ("head", "no_decay has 'head', which matches no parameter"),  # of the whole path
+    ("(", r"no_decay has '\(', which is no regular expression"),
+])
+def test_what_has_no_decay_is_there(pattern, message):
+    optimizer = make_optimizer(weight_decay=0.1, no_decay=("head/.*", pattern))
+    with pytest.raises(ValueError, match=message):
+        optimizer.update(tree(0.0), optimizer.init(tree(1.0)), tree(1.0))
+
+
 def test_is_norm():
     assert is_norm("slow_res2/block0/a_bn/scale") and is_norm("stem/conv_bn/bias")
     assert not is_norm("head/projection/bias") and not is_norm("res2/block0/a/kernel")
@@ -125,6 +195,9 @@ def test_clipping_by_norm_and_by_value():
     (dict(dampening=0.1), "and dampening 0.1"),
     (dict(betas=(0.9, 1.0)), r"betas is \(0.9, 1.0\), expected two numbers in \(0, 1\)"),
     (dict(name="adamw", lars=True), "lars goes with sgd and adam"),
+    (dict(layer_decay=0.0), "layer_decay is 0.0, expected above 0, at most 1"),
+    (dict(layer_decay=1.5), "layer_decay is 1.5, expected above 0, at most 1"),
+    (dict(layer_decay=0.5), "layer_decay is 0.5, and this network has no `layer_of`"),
 ])
 def test_nonsense(options, message):
     with pytest.raises(ValueError, match=message):

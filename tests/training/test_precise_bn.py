@@ -1,10 +1,12 @@
 """Precise statistics are those of all the elements that the batches hold."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from slowfast_jax.models.norm import BatchNorm
 from slowfast_jax.training.precise_bn import make_precise_step, precise_batch_stats
 from tests.training.test_step import Toy, toy_batch
 
@@ -25,6 +27,22 @@ def test_unequal_batches(model):
     every = np.concatenate(clips).reshape(-1, 3)
     np.testing.assert_allclose(stats["mean"], every.mean(0), rtol=1e-5)
     np.testing.assert_allclose(stats["var"], every.var(0), rtol=1e-5)
+
+
+class Dropping(nn.Module):
+    """A batch norm after what training leaves out, clip by clip."""
+
+    @nn.compact
+    def __call__(self, clip, boxes=None, train=False):
+        x = nn.Dropout(0.5, broadcast_dims=(1, 2, 3, 4), deterministic=not train)(clip)
+        return BatchNorm(name="stem_bn")(x, train), {}
+
+
+def test_each_batch_leaves_out_other_branches():
+    ones = np.ones((8, 1, 1, 1, 2))
+    assert run(Dropping(), [ones])["mean"][0] in np.arange(9) / 4
+    means = {float(run(Dropping(), [ones] * count)["mean"][0]) for count in range(1, 6)}
+    assert len(means) > 1
 
 
 def test_no_batch():

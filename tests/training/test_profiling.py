@@ -18,7 +18,8 @@ def test_what_names_no_steps(text):
 
 
 @pytest.mark.parametrize("total, ended_by", [(9, "the step behind"), (4, "the end")])
-def test_a_trace_of_the_steps(tmp_path, monkeypatch, total, ended_by):
+def test_a_trace_of_the_steps(tmp_path, monkeypatch, caplog, total, ended_by):
+    caplog.set_level("INFO", "absl")
     told = []
     monkeypatch.setattr(jax.profiler, "start_trace", lambda folder: told.append("start"))
     monkeypatch.setattr(jax.profiler, "stop_trace", lambda: told.append("stop"))
@@ -30,3 +31,14 @@ def test_a_trace_of_the_steps(tmp_path, monkeypatch, total, ended_by):
     inside = [2, 3, 4][: total - 2]
     rest = list(range(5, total))
     assert told == [0, 1, "finish", "start", *inside, "finish", "stop", *rest]
+    assert f"the profile of steps 2 to 4 is in {tmp_path}" in caplog.text
+
+
+def test_a_trace_of_one_step(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO", "absl")
+    monkeypatch.setattr(jax.profiler, "start_trace", lambda folder: None)
+    monkeypatch.setattr(jax.profiler, "stop_trace", lambda: None)
+    profile = Profile(parse_steps("2:3"), tmp_path)
+    profile.before(2, lambda: None)
+    profile.close()
+    assert "the profile of step 2 is in" in caplog.text
