@@ -81,7 +81,7 @@ def main() -> None:
             for name, config in configs.items():
                 results[name] = run(config, Path(folder) / name)
                 jax.clear_caches()  # so that the other side compiles for itself
-    print(f"{options.videos} videos, {options.test} of the {options.on}, seed {options.seed}")
+    print(f"{options.videos} videos, {options.test} of the {options.on} set, seed {options.seed}")
     columns = list(next(iter(results.values())))
     rows = [[name, *(result[column] for column in columns)] for name, result in results.items()]
     print(measure.table(["", *columns], rows))
@@ -171,10 +171,11 @@ def run(config: ConfigDict, workdir: Path) -> dict[str, Any]:
             steps = range(before, row["step"])
             clips = sum(course.shape(step).batch_size for step in steps)
             seconds, before = seconds + clips / row["clips_per_second"], row["step"]
-    tops = [row["top1"] for row in rows if row["split"] == "val"]
+    headline = TASKS[config.task].headline(config)
+    tops = [row[headline] for row in rows if row["split"] == "val"]
     compiling = _length(spans)
     return {
-        "last top-1": tops[-1], "best top-1": max(tops), "total s": total, "training s": seconds,
+        "last": tops[-1], "best": max(tops), "total s": total, "training s": seconds,
         "compiling s": compiling, "apart from it s": seconds - compiling,
         "processor s": processor, "steps": course.steps,
     }
