@@ -20,7 +20,7 @@ setup(
         "jax>=0.10",
         "flax>=0.12",
         "optax>=0.2.5",
-        "orbax-checkpoint>=0.11",
+        "orbax-checkpoint>=0.11.33",
         "grain>=0.2.10",
         "tensorflow-datasets>=4.9.8",
         "array-record>=0.8.1; sys_platform != 'win32'",

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from slowfast_jax.training.checkpoint import load_checkpoint
@@ -70,6 +71,33 @@ def test_shapes_and_shardings_are_enough_to_restore(tmp_path):
     restored = checkpoints.restore(3, shapes)
     assert_same(restored, state_of(3))
     assert all(leaf.sharding == sharding for leaf in jax.tree.leaves(restored))
+    checkpoints.close()
+
+
+def test_a_checkpoint_of_earlier_versions_is_restored(tmp_path):
+    """They wrote the arrays of JAX, compressed."""
+    state = state_of(3)
+    items = {
+        name: ocp.args.StandardSave(getattr(state, name))
+        for name in ("params", "batch_stats", "opt_state")
+    }
+    with ocp.CheckpointManager(tmp_path / "checkpoints") as manager:
+        manager.save(3, args=ocp.args.Composite(metadata=ocp.args.JsonSave({"step": 3}), **items))
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps() == [3] and checkpoints.metadata(3) == {"step": 3}
+    assert_same(checkpoints.restore(3, state_of(1)), state)
+    checkpoints.close()
+
+
+def test_types_stay(tmp_path):
+    params = {
+        "a": jnp.asarray([1.5, -2.25], jnp.bfloat16), "b": jnp.arange(3), "c": jnp.asarray(True)
+    }
+    state = TrainState(jnp.asarray(2, jnp.int32), params, {}, ())
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(2, state, {})
+    checkpoints.wait()
+    assert_same(checkpoints.restore(2, state), state)
     checkpoints.close()
 
 

@@ -1,0 +1,241 @@
+"""Multigrid training against plain training on generated videos: accuracy, and what it took.
+
+    python -m benchmarks.multigrid --data DIR --cache DIR2
+    python -m benchmarks.multigrid --data DIR --on held_out --only multigrid \\
+        --multigrid multigrid.epoch_factor=1.25 schedule.base_lr=0.001
+    python -m benchmarks.multigrid --data DIR --shapes
+
+Both sides train the network of configs/kinetics.py:mini_multigrid on the same videos from the same
+seed by `train`, one after the other; `--plain` and `--multigrid` change fields of one side's
+config, `--both` of both. The videos are written to --data once. Settings are to be chosen `--on
+held_out`, videos of another seed than those of the test, which the last comparison is on.
+
+Seconds of training are those between records of metrics.jsonl, validation, saving and the start
+left out; compiling is what JAX reports of the training steps, tracing and lowering included, and is
+part of them. With `--cache` a program is compiled once and then read from the folder, so that a
+second run of the command tells what is left. Processor seconds are of the whole run, validation
+included. `--shapes` trains nothing and tells what a clip of each shape costs, to read and to
+compute.
+"""
+
+import argparse
+import ast
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from benchmarks import measure
+from data_pipelines import mini
+from slowfast_jax import malloc
+from slowfast_jax.config import build_model, load_config, training_plan
+from slowfast_jax.course import Course
+from slowfast_jax.steps import (
+    initial_state,
+    mesh_of,
+    network_of,
+    optimizer_of,
+    state_shapes,
+    training_step,
+)
+from slowfast_jax.tasks import TASKS
+from slowfast_jax.train import train
+from slowfast_jax.training.sharding import put_batch
+from slowfast_jax.training.writers import read_metrics
+
+RECIPE = "configs/kinetics.py:mini_multigrid"
+PLAIN = {
+    "multigrid.long_cycle": False, "multigrid.short_cycle": False,
+    "train.batch_size": 8, "norm.group_size": 8, "schedule.base_lr": 0.001,
+}
+SIDES: dict[str, dict[str, Any]] = {"plain": PLAIN, "multigrid": {}}
+HELD_OUT = "held_out"
+
+
+def main() -> None:
+    options = _options()
+    malloc.restart_with_settings()
+    measure.pin(options.threads)
+    if options.cache:
+        jax.config.update("jax_compilation_cache_dir", str(Path(options.cache).absolute()))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    with tempfile.TemporaryDirectory() as folder:
+        data = write_data(Path(options.data or folder) / "videos", options.videos, options.test)
+        configs = {
+            name: _config(options, data, fields | dict(getattr(options, name)))
+            for name, fields in SIDES.items() if options.only in (None, name)
+        }
+        for name, config in configs.items():
+            print(f"{name}:", "; ".join(training_plan(config).words()))
+        if options.shapes:
+            for config in configs.values():
+                print(measure.table(*_costs_of_shapes(config, options.rounds)), flush=True)
+            return
+        results = {}
+        with measure.Others() as others:
+            for name, config in configs.items():
+                results[name] = run(config, Path(folder) / name)
+                jax.clear_caches()  # so that the other side compiles for itself
+    print(f"{options.videos} videos, {options.test} of the {options.on} set, seed {options.seed}")
+    columns = list(next(iter(results.values())))
+    rows = [[name, *(result[column] for column in columns)] for name, result in results.items()]
+    print(measure.table(["", *columns], rows))
+    if len(results) == 2:
+        plain, cycles = results["plain"], results["multigrid"]
+        for column in columns[2:]:
+            if cycles[column]:
+                print(f"{column}: plain takes {plain[column] / cycles[column]:.2f}x")
+    if others.share > measure.DISTURBED:
+        print(f"other programs took {others.share:.0%} of the cores")
+    if options.json:
+        measure.write_json(options.json, results)
+
+
+def _options() -> argparse.Namespace:
+    parser = measure.options(__doc__)
+    parser.set_defaults(rounds=5, batch=None)
+    parser.add_argument("--data", help="folder for the videos; a temporary one without")
+    parser.add_argument("--cache", help="folder of compiled programs, kept from run to run")
+    parser.add_argument("--videos", type=int, default=384, help="to train on [%(default)s]")
+    parser.add_argument("--test", type=int, default=96, help="to validate on [%(default)s]")
+    parser.add_argument("--on", choices=("test", HELD_OUT), default="test",
+                        help="which videos tell the accuracy [%(default)s]")
+    parser.add_argument("--seed", type=int, default=0, help="of the training [%(default)s]")
+    parser.add_argument("--frames", type=int, default=16, help="of a clip [%(default)s]")
+    parser.add_argument("--size", type=int, default=64, help="pixels of a clip [%(default)s]")
+    parser.add_argument("--epochs", type=int, default=16,
+                        help="of the plain side; the learning rate falls after three quarters "
+                        "[%(default)s]")
+    parser.add_argument("--only", choices=tuple(SIDES), help="one side alone")
+    parser.add_argument("--shapes", action="store_true", help="only what a clip costs")
+    for name in (*SIDES, "both"):
+        parser.add_argument(f"--{name}", nargs="*", type=_field, default=[], metavar="KEY=VALUE",
+                            help=f"fields of the config ({name})")
+    return parser.parse_args()
+
+
+def _field(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    try:
+        return name, ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return name, value
+
+
+def _config(options: argparse.Namespace, data: Path, fields: dict[str, Any]) -> ConfigDict:
+    config = load_config(RECIPE)
+    config.update_from_flattened_dict({
+        "data.generate": "", "data.root": str(data), "data.path_prefix": str(data),
+        "data.val_list": f"{options.on}.csv", "train.threads": options.threads,
+        "train.seed": options.seed, "train.epochs": options.epochs,
+        "schedule.steps": (0, options.epochs * 3 // 4),
+        "protocol.num_frames": options.frames, "protocol.train_crop": options.size,
+        "protocol.test_crop": options.size,
+        "data.jitter": (options.size, options.size * 5 // 4),
+        **dict(options.both), **fields,
+    })
+    return config
+
+
+def write_data(folder: Path, videos: int, test: int) -> Path:
+    """train.csv, test.csv and held_out.csv in a folder of its own for these numbers; what is there
+    stays."""
+    folder = folder / f"{videos}_{test}"
+    complete = folder / "complete"
+    if not complete.exists():
+        mini.write_videos(folder, seed=0, count=test, train_count=videos)
+        listed = mini.write_videos(folder / HELD_OUT, seed=1, count=test, train_count=0)
+        rows = listed.read_text().splitlines()
+        (folder / f"{HELD_OUT}.csv").write_text("".join(f"{HELD_OUT}/{row}\n" for row in rows))
+        complete.touch()
+    return folder
+
+
+def run(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+    """Trains; what it took."""
+    began, processor = time.perf_counter(), time.process_time()
+    with _compiling() as spans:
+        train(config, workdir)
+    total, processor = time.perf_counter() - began, time.process_time() - processor
+    plan = training_plan(config)
+    course = Course(plan, len(Path(config.data.root, "train.csv").read_text().splitlines()),
+                    seed=config.train.seed)
+    rows, seconds, before = read_metrics(workdir), 0.0, 0
+    for row in rows:
+        if row["split"] == "train":
+            steps = range(before, row["step"])
+            clips = sum(course.shape(step).batch_size for step in steps)
+            seconds, before = seconds + clips / row["clips_per_second"], row["step"]
+    headline = TASKS[config.task].headline(config)
+    tops = [row[headline] for row in rows if row["split"] == "val"]
+    compiling = _length(spans)
+    return {
+        "last": tops[-1], "best": max(tops), "total s": total, "training s": seconds,
+        "compiling s": compiling, "apart from it s": seconds - compiling,
+        "processor s": processor, "steps": course.steps,
+    }
+
+
+@contextmanager
+def _compiling():
+    """The spans in which JAX traced, lowered or compiled a training step, or something inside."""
+    spans = []
+
+    def note(event: str, start: float, end: float, *, fun_name: str = "", **_: Any) -> None:
+        if event.startswith("/jax/core/compile/") and fun_name.split("(")[-1].strip(")") == "step":
+            spans.append((start, end))
+
+    jax.monitoring.register_event_time_span_listener(note)
+    try:
+        yield spans
+    finally:
+        jax.monitoring.unregister_event_time_span_listener(note)
+
+
+def _length(spans: list[tuple[float, float]]) -> float:
+    """Seconds that spans cover, which may lie in each other."""
+    covered, until = 0.0, 0.0
+    for start, end in sorted(spans):
+        covered += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return covered
+
+
+def _costs_of_shapes(config: ConfigDict, rounds: int) -> tuple[list[str], list[list[Any]]]:
+    """Header and rows of a table: of each shape, milliseconds for a clip."""
+    model = build_model(config, group_size=config.norm.group_size)
+    optimizer, mesh, plan = optimizer_of(config), mesh_of(config), training_plan(config)
+    examples, _ = TASKS[config.task].training_examples(config, None)
+    course = Course(plan, examples.size, seed=0)
+    places, key = state_shapes(config, model, optimizer, mesh), jax.random.key(0)
+    rows = []
+    for shape in plan.shapes:
+        state = initial_state(config, model, optimizer, mesh)
+        step = training_step(config, network_of(config, shape), optimizer, mesh, places)
+        loading = dict(threads=config.train.threads, workers=0)
+        read = course.others(examples, shape, 0, max(64 // shape.batch_size, 1), **loading)
+        begin = time.process_time()
+        batches = list(read)
+        reading = (time.process_time() - begin) / (len(batches) * shape.batch_size)
+        batch = {name: batches[0][name] for name in batches[0] if name not in ("broken", "index")}
+        batch, seconds, processor = put_batch(batch, mesh), [], []
+        for _ in range(rounds + 1):
+            begin, used = time.perf_counter(), time.process_time()
+            state, metrics = step(state, batch, np.float32(0), key)
+            jax.block_until_ready((state, metrics))
+            seconds.append((time.perf_counter() - begin) / shape.batch_size)
+            processor.append((time.process_time() - used) / shape.batch_size)
+        rows.append([
+            f"{shape.batch_size}x{shape.num_frames}x{shape.crop}", 1e3 * reading,
+            1e3 * min(processor[1:]), 1e3 * min(seconds[1:]), seconds[0] * shape.batch_size,
+        ])
+    return ["ms a clip", "reading, processor", "step, processor", "step", "first step, s"], rows
+
+
+if __name__ == "__main__":
+    main()
