@@ -70,7 +70,9 @@ def target_devices(target: str) -> list[Any]:
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # no questions to a network for a real TPU
     try:
         return list(topologies.get_topology_desc(
-            platform="tpu", topology_name=target, chip_config_name="default",
+            platform="tpu", topology_name=target,
+            # A v4 chip has two cores, which work as one device; by default each is one.
+            chip_config_name="megacore" if target.startswith("v4:") else "default",
         ).devices)
     except Exception as error:
         hint = " (one program at a time has the compiler)" if "lockfile" in str(error) else ""
@@ -92,12 +94,13 @@ def compile_steps(config: ConfigDict, devices: Sequence[Any]) -> list[dict[str, 
                 f"that {mesh.size} devices split a batch into"
             )
     with written_for(devices[0].platform):
-        return [
+        records = [
             _record("train", config.train.batch_size * clips_of_example(config), devices[0],
                     lambda: _lower_training(config, mesh), mesh),
             _record("eval", config.test.batch_size, devices[0],
                     lambda: _lower_evaluation(config, mesh), mesh),
         ]
+    return [{"config": config.name} | record for record in records]
 
 
 def _lower_training(config: ConfigDict, mesh: Mesh) -> jax.stages.Lowered:

@@ -11,6 +11,7 @@ from jax.ad_checkpoint import checkpoint_name
 from slowfast_jax.models.norm import BatchNorm
 from slowfast_jax.ops.conv import conv3d
 from slowfast_jax.ops.frames import conv3d_packed
+from slowfast_jax.ops.layout import laid_out
 from slowfast_jax.ops.pool import max_pool
 
 Triple = tuple[int, int, int]
@@ -95,12 +96,12 @@ class ConvNorm:
         use_bias = use_bias or (norm and self.folded)
         x = Conv3D(features, use_bias=use_bias, frames=self.frames, name=name, **conv)(x)
         if self.folded or not norm:
-            return x
+            return laid_out(x)
         init = nn.initializers.zeros if zero_scale else nn.initializers.ones
         norm = BatchNorm(
             self.group_size, frames=x.shape[-1] // features, scale_init=init, name=f"{name}_bn"
         )
-        return norm(x, self.train)
+        return laid_out(norm(x, self.train))
 
 
 def bottleneck(

@@ -1,0 +1,146 @@
+"""A simulated scaling curve: what the compiler's figures for one chip say of 8 to 256 of them.
+
+    python -m benchmarks.scaling DIR/compiled.json
+    python -m benchmarks.scaling A/compiled.json B/compiled.json --plot docs/scaling.svg
+
+compiled.json is what `--mode compile --workdir DIR` wrote. Nothing here is measured on chips. The
+model, in which clips per chip stay as they were compiled:
+
+    at best     max(arithmetic, memory)             all that the links move is hidden
+    at worst    arithmetic + memory + links         nothing overlaps
+
+arithmetic and memory: FLOPs and bytes of the step at the chip's stated peaks. links: gradients are
+summed along a ring or torus, 2 (n - 1) / n times their size, at half the stated bandwidth of all
+links, as slices below a whole pod have no wrap-around; and a microsecond for each of the
+2 * 2 * (side - 1) hops of a square of n chips. Reading: milliseconds of one core for a clip, see
+docs/performance.md.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import measure
+from slowfast_jax.chips import Chip, find_chip
+
+CHIPS = (8, 16, 32, 64, 128, 256)
+HOP_SECONDS = 1e-6
+COLOURS = ("#1b6ca8", "#d1603d", "#4c956c", "#7d5ba6", "#8a817c", "#b5446e")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("compiled", type=Path, nargs="+", help="files that --mode compile wrote")
+    parser.add_argument("--reading", type=float, default=36.6,
+                        help="milliseconds of a core to read a clip [%(default)s]")
+    parser.add_argument("--examples", type=int, default=240_000, help="[%(default)s]")
+    parser.add_argument("--epochs", type=int, default=196, help="[%(default)s]")
+    parser.add_argument("--plot", type=Path, metavar="SVG", help="draw clips/s over chips")
+    options = parser.parse_args()
+    curves = {}
+    for path in options.compiled:
+        record = json.loads(path.read_text())[0]
+        chip = find_chip(record["device"])
+        if chip is None:
+            parser.error(f"{path} is of {record['device']}, whose peaks are not known")
+        rows = [
+            simulate(record, chip, chips, reading=options.reading / 1e3,
+                     clips=options.examples * options.epochs)
+            for chips in CHIPS
+        ]
+        name = record["config"]
+        print(f"\n{name}, simulated: {record['device']}, {record['clips'] / record['devices']:g} "
+              f"clips a chip; {limit(record, chip)} limits it")
+        print(table(rows))
+        curves[f"{name}, {record['device']}"] = rows
+    if options.plot:
+        options.plot.write_text(drawing(curves))
+
+
+def simulate(
+    record: Mapping[str, Any], chip: Chip, chips: int, *, reading: float, clips: int
+) -> dict[str, float]:
+    """The step of one chip's record on `chips` of them, and a run over `clips` clips."""
+    arithmetic = record["flops"] / chip.flops
+    memory = record["bytes_accessed"] / chip.bandwidth
+    size = sum(record["collective_bytes"].values())
+    side = math.sqrt(chips)
+    links = 2 * (chips - 1) / chips * size / (chip.links / 2) + 4 * (side - 1) * HOP_SECONDS
+    batch = chips * record["clips"] / record["devices"]
+    best, worst = max(arithmetic, memory), arithmetic + memory + links
+    return {
+        "chips": chips, "batch": batch, "links ms": 1e3 * links,
+        "step ms, best": 1e3 * best, "worst": 1e3 * worst,
+        "clips/s, best": batch / best, "worst ": batch / worst,
+        "hours, best": clips / batch * best / 3600, "worst  ": clips / batch * worst / 3600,
+        "reading cores, best": batch / best * reading,
+    }
+
+
+def limit(record: Mapping[str, Any], chip: Chip) -> str:
+    """What takes longest on one chip."""
+    parts = {
+        "arithmetic": record["flops"] / chip.flops,
+        "memory": record["bytes_accessed"] / chip.bandwidth,
+    }
+    return max(parts, key=parts.__getitem__)
+
+
+def table(rows: Sequence[Mapping[str, float]]) -> str:
+    return measure.table(
+        [name.strip() for name in rows[0]],
+        [[f"{row[name]:,.4g}" for name in row] for row in rows],
+    )
+
+
+def drawing(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """Clips/s over chips as SVG, both on logarithmic axes: a band from worst to best each."""
+    width, height, left, bottom = 640, 400, 70, 50
+    speeds = [row[key] for rows in curves.values() for row in rows
+              for key in ("clips/s, best", "worst ")]
+    low, high = math.floor(math.log2(min(speeds))), math.ceil(math.log2(max(speeds)))
+    first, last = math.log2(CHIPS[0]), math.log2(CHIPS[-1])
+
+    def place(chips: float, speed: float) -> tuple[float, float]:
+        across = (math.log2(chips) - first) / (last - first)
+        up = (math.log2(speed) - low) / (high - low)
+        return left + across * (width - left - 20), height - bottom - up * (height - bottom - 40)
+
+    def text(x: float, y: float, words: str, anchor: str = "middle") -> str:
+        return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}">{words}</text>'
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        'font-family="sans-serif" font-size="12">',
+        f'<rect width="{width}" height="{height}" fill="white"/>',
+        text(width / 2, 20, "Training, SIMULATED from compiled programs: clips/s over chips"),
+        text(width / 2, height - 10, "chips"),
+    ]
+    for chips in CHIPS:
+        x, y = place(chips, 2**low)
+        parts += [text(x, y + 18, str(chips)),
+                  f'<path d="M{x:.0f} {y:.0f}V40" stroke="#ddd"/>']
+    for power in range(low, high + 1):
+        x, y = place(CHIPS[0], 2**power)
+        parts += [text(x - 8, y + 4, f"{2**power:,}", "end"),
+                  f'<path d="M{x:.0f} {y:.0f}H{width - 20}" stroke="#ddd"/>']
+    for i, (name, rows) in enumerate(curves.items()):
+        colour = COLOURS[i % len(COLOURS)]
+        points = [place(row["chips"], row["clips/s, best"]) for row in rows]
+        points += [place(row["chips"], row["worst "]) for row in reversed(rows)]
+        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+        parts += [
+            f'<path d="M{path}Z" fill="{colour}" fill-opacity="0.4" stroke="{colour}"/>',
+            f'<rect x="{left + 12}" y="{50 + 18 * i}" width="12" height="12" fill="{colour}"/>',
+            text(left + 30, 60 + 18 * i, name, "start"),
+        ]
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+if __name__ == "__main__":
+    main()
