@@ -69,7 +69,10 @@ def two(folder):
 
 
 def rows(workdir) -> list[dict]:
-    return [{k: v for k, v in row.items() if k not in CLOCKS} for row in read_metrics(workdir)]
+    return [
+        {k: v for k, v in row.items() if not k.startswith(tuple(CLOCKS))}
+        for row in read_metrics(workdir)
+    ]
 
 
 def assert_same_rows(actual, expected):
@@ -94,6 +97,9 @@ def results(workdir) -> dict:
 
 def test_two_processes_train_as_one(one, two, folder):
     assert_same_rows(folder / "two", one)
+    for row in read_metrics(folder / "two"):
+        waits = {name for name in row if name.startswith("data_wait_of")}
+        assert len(waits) == (2 if row["split"] == "train" else 0)
 
 
 def test_two_processes_test_as_one(one, two, folder):

@@ -1,5 +1,6 @@
 """Convolution + norm, residual blocks and the non-local block of the convolutional networks."""
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -37,6 +38,7 @@ class Conv3D(nn.Module):
     groups: int = 1
     use_bias: bool = False
     frames: int = 1
+    lowering: str | None = None  # see `conv3d`
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -47,7 +49,7 @@ class Conv3D(nn.Module):
         if self.frames > 1:
             y = conv3d_packed(x, kernel, self.frames, **place)
         else:
-            y = conv3d(x, kernel, groups=self.groups, **place)
+            y = conv3d(x, kernel, groups=self.groups, lowering=self.lowering, **place)
         y = checkpoint_name(y, "convolution")
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(x.dtype)
@@ -60,7 +62,8 @@ class ConvNorm:
 
     With `folded` there is no norm: it lives in the convolution's kernel and bias
     (see `models/fold.py`). `frames` of the clip lie side by side in the channels of the maps that
-    it is given (see `ops/frames.py`).
+    it is given (see `ops/frames.py`). `depthwise` tells that its 1 x 1 x 1 convolutions lie between
+    depthwise ones, which on a TPU go with matmuls and a layout of their own.
     """
 
     def __init__(
@@ -70,17 +73,19 @@ class ConvNorm:
         group_size: int | None = None,
         folded: bool = False,
         frames: int = 1,
+        depthwise: bool = False,
     ):
         self.train = train
         self.group_size = group_size
         self.folded = folded
         self.frames = frames
+        self.depthwise = depthwise
 
     def packed(self, frames: int) -> "ConvNorm":
         """The same for maps with `frames` side by side."""
-        return ConvNorm(
-            train=self.train, group_size=self.group_size, folded=self.folded, frames=frames
-        )
+        other = copy.copy(self)
+        other.frames = frames
+        return other
 
     def __call__(
         self,
@@ -94,14 +99,17 @@ class ConvNorm:
         **conv: Any,
     ) -> jax.Array:
         use_bias = use_bias or (norm and self.folded)
+        if self.depthwise and "kernel_size" not in conv:
+            conv["lowering"] = "pointwise"
+        laid = (lambda y: y) if self.depthwise else laid_out
         x = Conv3D(features, use_bias=use_bias, frames=self.frames, name=name, **conv)(x)
         if self.folded or not norm:
-            return laid_out(x)
+            return laid(x)
         init = nn.initializers.zeros if zero_scale else nn.initializers.ones
         norm = BatchNorm(
             self.group_size, frames=x.shape[-1] // features, scale_init=init, name=f"{name}_bn"
         )
-        return laid_out(norm(x, self.train))
+        return laid(norm(x, self.train))
 
 
 def bottleneck(

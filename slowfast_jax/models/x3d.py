@@ -44,8 +44,9 @@ class SqueezeExcite(nn.Module):
         x = materialize(x)  # the mean and the product read the convolution before
         gate = x.mean((1, 2, 3), keepdims=True)
         squeezed = round_width(channels, self.ratio, minimum=8, divisor=8)
-        gate = nn.relu(Conv3D(squeezed, use_bias=True, name="fc1")(gate))
-        return x * nn.sigmoid(Conv3D(channels, use_bias=True, name="fc2")(gate))
+        dense = partial(Conv3D, use_bias=True, lowering="pointwise")
+        gate = nn.relu(dense(squeezed, name="fc1")(gate))
+        return x * nn.sigmoid(dense(channels, name="fc2")(gate))
 
 
 def x3d_branch(
@@ -132,7 +133,8 @@ class X3D(nn.Module):
         if not 0 <= self.drop_connect < 1:
             raise ValueError(f"drop_connect is {self.drop_connect}, expected 0 or more, below 1")
         conv_norm = ConvNorm(
-            train=train and not self.frozen_norm, group_size=self.group_size, folded=self.folded
+            train=train and not self.frozen_norm, group_size=self.group_size, folded=self.folded,
+            depthwise=True,
         )
         remat = remat_table(self.remat, [f"res{i}" for i in range(2, 6)])
         out: Endpoints = {}

@@ -128,7 +128,7 @@ class Meter:
         self._flops += flops
 
     def read(self) -> dict[str, float]:
-        """The record since the last one, which is logged too."""
+        """The record since the last one, which is logged too. To be called by all processes."""
         self.flush()
         seconds = max(time.perf_counter() - self._started - self._paused, 1e-9)
         means = {name: float(value) for name, value in self._means.compute().items()}
@@ -147,11 +147,13 @@ class Meter:
             f" (MFU {record['mfu']:.0%})" if self._peak else "",
             100 * record["data_wait"], record["memory_gb"], _clock(left),
         )
-        if record["data_wait"] > MUCH_WAITING and not processes.first():
-            logging.warning(  # the others only tell what is wrong
-                "process %d waits for data %.0f %% of the time", processes.index(),
-                100 * record["data_wait"],
-            )
+        if processes.count() > 1:
+            waits = processes.gather(record["data_wait"])
+            record |= {f"data_wait_of_process_{i}": share for i, share in enumerate(waits)}
+            slow = [f"{i} ({share:.0%})" for i, share in enumerate(waits) if share > MUCH_WAITING]
+            if slow and processes.first():
+                logging.warning("process %s waits for data, and all others for it",
+                                ", ".join(slow))
         self._start_window()
         return record
 

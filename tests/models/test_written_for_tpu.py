@@ -47,3 +47,16 @@ def some_weights(leaf):
         return rng.uniform(0.5, 1, leaf.shape).astype(leaf.dtype)
     fan_in = np.prod(leaf.shape[:-1])
     return (rng.standard_normal(leaf.shape) / np.sqrt(fan_in)).astype(leaf.dtype)
+
+
+@pytest.mark.parametrize("name", ["x3d_s", "i3d_nln_8x8_r50", "c2d_8x8_r50"])
+def test_other_families_have_the_same_shapes(name):
+    model = zoo.create(f"kinetics/{name}")
+    clip = jax.ShapeDtypeStruct((1, model.num_frames, 224, 224, 3), np.uint8)
+    shapes = []
+    for backend in ("cpu", "tpu"):
+        with written_for(backend):
+            shapes.append(jax.eval_shape(lambda clip: model.init_with_output(
+                jax.random.key(0), clip
+            ), clip))
+    assert jax.tree.all(jax.tree.map(lambda a, b: a.shape == b.shape, *shapes))
