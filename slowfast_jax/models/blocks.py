@@ -101,15 +101,17 @@ class ConvNorm:
         use_bias = use_bias or (norm and self.folded)
         if self.depthwise and "kernel_size" not in conv:
             conv["lowering"] = "pointwise"
-        laid = (lambda y: y) if self.depthwise else laid_out
         x = Conv3D(features, use_bias=use_bias, frames=self.frames, name=name, **conv)(x)
         if self.folded or not norm:
-            return laid(x)
+            return self._laid_out(x)
         init = nn.initializers.zeros if zero_scale else nn.initializers.ones
         norm = BatchNorm(
             self.group_size, frames=x.shape[-1] // features, scale_init=init, name=f"{name}_bn"
         )
-        return laid(norm(x, self.train))
+        return self._laid_out(norm(x, self.train))
+
+    def _laid_out(self, x: jax.Array) -> jax.Array:
+        return x if self.depthwise else laid_out(x)
 
 
 def bottleneck(
