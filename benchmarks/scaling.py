@@ -38,8 +38,6 @@ def main() -> None:
     parser.add_argument("compiled", type=Path, nargs="+", help="files that --mode compile wrote")
     parser.add_argument("--reading", type=float, default=36.6,
                         help="milliseconds of a core to read a clip [%(default)s]")
-    parser.add_argument("--examples", type=int, default=240_000, help="[%(default)s]")
-    parser.add_argument("--epochs", type=int, default=196, help="[%(default)s]")
     parser.add_argument("--plot", type=Path, metavar="SVG", help="draw clips/s over chips")
     options = parser.parse_args()
     curves = {}
@@ -49,9 +47,7 @@ def main() -> None:
         if chip is None:
             parser.error(f"{path} is of {record['device']}, whose peaks are not known")
         rows = [
-            simulate(record, chip, chips, reading=options.reading / 1e3,
-                     clips=options.examples * options.epochs)
-            for chips in CHIPS
+            simulate(record, chip, chips, reading=options.reading / 1e3) for chips in CHIPS
         ]
         name = record["config"]
         print(f"\n{name}, simulated: {record['device']}, {record['clips'] / record['devices']:g} "
@@ -63,9 +59,9 @@ def main() -> None:
 
 
 def simulate(
-    record: Mapping[str, Any], chip: Chip, chips: int, *, reading: float, clips: int
+    record: Mapping[str, Any], chip: Chip, chips: int, *, reading: float
 ) -> dict[str, float]:
-    """The step of one chip's record on `chips` of them, and a run over `clips` clips."""
+    """The step of one chip's record on `chips` of them; `reading`: seconds of a core for a clip."""
     arithmetic = record["flops"] / chip.flops
     memory = record["bytes_accessed"] / chip.bandwidth
     size = sum(record["collective_bytes"].values())
@@ -75,10 +71,9 @@ def simulate(
     best, worst = max(arithmetic, memory), arithmetic + memory + links
     return {
         "chips": chips, "batch": batch, "links ms": 1e3 * links,
-        "step ms, best": 1e3 * best, "worst": 1e3 * worst,
-        "clips/s, best": batch / best, "worst ": batch / worst,
-        "hours, best": clips / batch * best / 3600, "worst  ": clips / batch * worst / 3600,
-        "reading cores, best": batch / best * reading,
+        "best ms": 1e3 * best, "worst ms": 1e3 * worst,
+        "best clips/s": batch / best, "worst clips/s": batch / worst,
+        "cores to read": batch / best * reading,
     }
 
 
@@ -93,8 +88,9 @@ def limit(record: Mapping[str, Any], chip: Chip) -> str:
 
 def table(rows: Sequence[Mapping[str, float]]) -> str:
     return measure.table(
-        [name.strip() for name in rows[0]],
-        [[f"{row[name]:,.4g}" for name in row] for row in rows],
+        list(rows[0]),
+        [[f"{v:,.0f}" if v >= 100 or v == int(v) else f"{v:.3g}" for v in row.values()]
+         for row in rows],
     )
 
 
@@ -102,7 +98,7 @@ def drawing(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     """Clips/s over chips as SVG, both on logarithmic axes: a band from worst to best each."""
     width, height, left, bottom = 640, 400, 70, 50
     speeds = [row[key] for rows in curves.values() for row in rows
-              for key in ("clips/s, best", "worst ")]
+              for key in ("best clips/s", "worst clips/s")]
     low, high = math.floor(math.log2(min(speeds))), math.ceil(math.log2(max(speeds)))
     first, last = math.log2(CHIPS[0]), math.log2(CHIPS[-1])
 
@@ -131,8 +127,8 @@ def drawing(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
                   f'<path d="M{x:.0f} {y:.0f}H{width - 20}" stroke="#ddd"/>']
     for i, (name, rows) in enumerate(curves.items()):
         colour = COLOURS[i % len(COLOURS)]
-        points = [place(row["chips"], row["clips/s, best"]) for row in rows]
-        points += [place(row["chips"], row["worst "]) for row in reversed(rows)]
+        points = [place(row["chips"], row["best clips/s"]) for row in rows]
+        points += [place(row["chips"], row["worst clips/s"]) for row in reversed(rows)]
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
         parts += [
             f'<path d="M{path}Z" fill="{colour}" fill-opacity="0.4" stroke="{colour}"/>',
