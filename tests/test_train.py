@@ -109,7 +109,7 @@ def test_a_checkpoint_is_weights(whole):
 def test_a_complete_run_is_not_run_again(whole, data, monkeypatch):
     workdir, results = whole
     before = (workdir / "metrics.jsonl").read_text()
-    monkeypatch.setattr("slowfast_jax.train.put_batch", None)  # no batch is asked for
+    monkeypatch.setattr("slowfast_jax.training.prefetch.put_batch", None)  # no batch is asked for
     assert train(training_config(data), workdir) == results
     assert (workdir / "metrics.jsonl").read_text() == before
     more = training_config(data, train__epochs=3)

@@ -11,7 +11,9 @@ from slowfast_jax.ops.backend import written_for
 
 @pytest.mark.parametrize("keywords", [
     {"block": "bottleneck", "dilations": (1, 1, 1, 2), "strides": (1, 2, 2, 1)},
-    {"block": "basic", "folded": True, "lateral_norm": False},
+    pytest.param(
+        {"block": "basic", "folded": True, "lateral_norm": False}, marks=pytest.mark.slow
+    ),
 ], ids=["bottlenecks", "basic blocks without norms"])
 def test_it_gives_the_same_numbers(keywords, monkeypatch):
     keywords = dict(depth=18, num_classes=3, width=16, beta=4, dropout=0.0) | keywords
