@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from slowfast_jax.ops.backend import backend
 from slowfast_jax.ops.depthwise import shifts
-from slowfast_jax.ops.lowering import Triple, convolve, require
+from slowfast_jax.ops.lowering import Triple, convolve, require, wide_kernel
 from slowfast_jax.ops.temporal import temporal_2d
 from slowfast_jax.ops.winograd import winograd, winograd_time
 
@@ -163,10 +163,7 @@ def frame_blocks(x, kernel, strides, padding, dilation, groups, block=4):
     x = jnp.concatenate(
         [x[:, i : i + block * (blocks - 1) + 1 : block] for i in range(reach)], -1
     )
-    wide = jnp.stack(
-        [jnp.pad(kernel, ((i, block - 1 - i), *((0, 0),) * 4)) for i in range(block)], -2
-    )  # (reach, kH, kW, C, block, O)
-    wide = wide.transpose(1, 2, 0, 3, 4, 5).reshape(1, kh, kw, reach * c, block * out)
+    wide = wide_kernel(kernel, block)[None]
     y = fold_time(x, wide, (1, *strides[1:]), (0, *padding[1:]), dilation, 1)
     y = y.reshape(n, blocks, *y.shape[2:4], block, out).transpose(0, 1, 4, 2, 3, 5)
     return y.reshape(n, blocks * block, *y.shape[3:])[:, :frames]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from slowfast_jax.ops.backend import backend
 from slowfast_jax.ops.conv import conv3d
-from slowfast_jax.ops.lowering import Triple
+from slowfast_jax.ops.lowering import Triple, wide_kernel
 
 LANES = 128
 
@@ -60,9 +60,10 @@ def conv3d_packed(
     Returns:
       `(N, T / frames, H', W', frames * Cout)`; with a stride in time there is one frame in a
       position, `(N, T / stride, H', W', Cout)`.
+
+    Raises ValueError for a stride in time that is neither, and for dilation in time.
     """
-    size, (channels, features) = kernel.shape[0], kernel.shape[3:]
-    stride = strides[0]
+    size, stride = kernel.shape[0], strides[0]
     if dilation[0] != 1 or (stride != 1 and stride % frames):
         raise ValueError(
             f"a map with {frames} frames in its channels is convolved without dilation and with "
@@ -72,11 +73,7 @@ def conv3d_packed(
     written = frames if stride == 1 else 1
     reach = written - 1 + size  # frames that the `written` ones of one position read
     x = _reached(x, frames, -(size // 2), reach, max(1, stride // frames))
-    wide = jnp.stack(
-        [jnp.pad(kernel, ((i, written - 1 - i), *((0, 0),) * 4)) for i in range(written)], -2
-    )  # (reach, kH, kW, Cin, written, Cout)
-    wide = wide.transpose(1, 2, 0, 3, 4, 5)
-    wide = wide.reshape(1, *wide.shape[:2], reach * channels, written * features)
+    wide = wide_kernel(kernel, written)[None]
     padding = (0, *(d * (k // 2) for d, k in zip(dilation[1:], kernel.shape[1:3], strict=True)))
     return conv3d(x, wide, strides=(1, *strides[1:]), padding=padding, dilation=dilation)
 

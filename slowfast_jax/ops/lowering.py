@@ -1,5 +1,7 @@
 """What the lowerings of `conv3d` share."""
 
+import jax
+import jax.numpy as jnp
 from jax import lax
 
 Triple = tuple[int, int, int]
@@ -23,3 +25,16 @@ def convolve(x, kernel, strides, padding, dilation, groups):
 def require(condition: bool, lowering: str, what: str) -> None:
     if not condition:
         raise ValueError(f"the lowering {lowering!r} takes {what}")
+
+
+def wide_kernel(kernel: jax.Array, frames: int) -> jax.Array:
+    """A kernel that computes `frames` frames at once, which lie side by side in the channels.
+
+    `(kT, kH, kW, C, O)` -> `(kH, kW, reach * C, frames * O)`, which reads the `reach = frames +
+    kT - 1` frames that it needs from the channels, too, with zeros where a frame is out of reach.
+    """
+    kt, kh, kw, c, out = kernel.shape
+    wide = jnp.stack(
+        [jnp.pad(kernel, ((i, frames - 1 - i), *((0, 0),) * 4)) for i in range(frames)], -2
+    )  # (reach, kH, kW, C, frames, O)
+    return wide.transpose(1, 2, 0, 3, 4, 5).reshape(kh, kw, (frames + kt - 1) * c, frames * out)
