@@ -50,7 +50,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=measure.names(allowed), default=",".join(default),
                             help=f"some of {', '.join(allowed)} [%(default)s]")
     parser.add_argument("--batches", default="8,16,32,64",
-                        type=lambda text: [int(size) for size in text.split(",")],
+                        type=batch_sizes,
                         help="clips at a time [%(default)s]")
     parser.add_argument("--rounds", type=int, default=10, help="timed rounds [%(default)s]")
     parser.add_argument("--json", metavar="FILE", help="write the raw figures here")
@@ -65,6 +65,16 @@ def main() -> None:
                     results += compare(name, step, dtype, batch, options)
                     if options.json:
                         measure.write_json(options.json, results)
+
+
+def batch_sizes(text: str) -> list[int]:
+    try:
+        sizes = [int(size) for size in text.split(",")]
+    except ValueError:
+        sizes = []
+    if not sizes or min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers like 8,16,32")
+    return sizes
 
 
 def compare(
@@ -159,6 +169,7 @@ def _serve(pipe, side: str, *arguments) -> None:
 
 
 def ours(name: str, step: str, dtype: str, shape: tuple[int, ...], _: str) -> Side:
+    """Our network on clips of `shape (N, T, H, W, 3)`."""
     kind = jnp.bfloat16 if dtype == "bfloat16" else jnp.float32
     jax.config.update("jax_default_matmul_precision",
                       "tensorfloat32" if dtype == "tf32" else "default")
@@ -178,6 +189,7 @@ def ours(name: str, step: str, dtype: str, shape: tuple[int, ...], _: str) -> Si
 
 
 def pytorch(name: str, step: str, dtype: str, shape: tuple[int, ...], form: str) -> Side:
+    """PyTorch's network in one of its forms on as many clips, in its layout."""
     import torch
 
     from benchmarks import torch_models

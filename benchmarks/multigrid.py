@@ -120,12 +120,16 @@ def _field(text: str) -> tuple[str, Any]:
 
 def _config(options: argparse.Namespace, data: Path, fields: dict[str, Any]) -> ConfigDict:
     config = load_config(RECIPE)
-    config.update_from_flattened_dict({
+    changes = {
         "data.generate": "", "data.root": str(data), "data.path_prefix": str(data),
         "data.val_list": f"{options.on}.csv", "train.threads": options.threads,
         "train.seed": options.seed,
         **dict(options.both), **fields,
-    })
+    }
+    try:
+        config.update_from_flattened_dict(changes)
+    except (KeyError, TypeError) as error:
+        raise SystemExit(f"error: {RECIPE}: {str(error.args[0]).split(' and cannot')[0]}") from None
     return config
 
 

@@ -152,7 +152,7 @@ def frame_blocks(x, kernel, strides, padding, dilation, groups, block=4):
     """
     require(groups == 1 and strides[0] == dilation[0] == 1, "frame_blocks",
              "a dense kernel without stride or dilation in time")
-    kt, kh, kw, c, out = kernel.shape
+    kt, out = kernel.shape[0], kernel.shape[-1]
     n, t = x.shape[:2]
     frames = t + 2 * padding[0] - kt + 1
     blocks = -(-frames // block)
