@@ -25,8 +25,8 @@ import numpy as np
 from benchmarks import measure
 from slowfast_jax import malloc
 from slowfast_jax.models import zoo
+from slowfast_jax.training.checkpoint_manager import Checkpoints
 from slowfast_jax.training.losses import cross_entropy
-from slowfast_jax.training.manager import Checkpoints
 from slowfast_jax.training.optim import make_optimizer
 from slowfast_jax.training.state import create_state
 from slowfast_jax.training.step import make_train_step

@@ -31,11 +31,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks import measure
-from data_pipelines import mini
+from data_pipelines.mini import datasets
 from slowfast_jax import malloc
 from slowfast_jax.config import build_model, load_config, training_plan
-from slowfast_jax.course import Course
-from slowfast_jax.steps import (
+from slowfast_jax.loop.build import (
     initial_state,
     mesh_of,
     network_of,
@@ -43,6 +42,7 @@ from slowfast_jax.steps import (
     state_shapes,
     training_step,
 )
+from slowfast_jax.loop.step_schedule import Course
 from slowfast_jax.tasks import TASKS
 from slowfast_jax.train import train
 from slowfast_jax.training.sharding import put_batch
@@ -139,8 +139,8 @@ def write_data(folder: Path, videos: int, test: int) -> Path:
     folder = folder / f"{videos}_{test}"
     complete = folder / "complete"
     if not complete.exists():
-        mini.write_videos(folder, seed=0, count=test, train_count=videos)
-        listed = mini.write_videos(folder / HELD_OUT, seed=1, count=test, train_count=0)
+        datasets.write_videos(folder, seed=0, count=test, train_count=videos)
+        listed = datasets.write_videos(folder / HELD_OUT, seed=1, count=test, train_count=0)
         rows = listed.read_text().splitlines()
         (folder / f"{HELD_OUT}.csv").write_text("".join(f"{HELD_OUT}/{row}\n" for row in rows))
         complete.touch()

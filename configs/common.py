@@ -44,7 +44,7 @@ def base(
             "path_prefix": "",  # put before every path of the lists
             "separator": " ",
             "multi_label": False,
-            "sampling": "kinetics",  # whose test clips and crops: see data_pipelines/views.py
+            "sampling": "kinetics",  # whose test clips and crops: see examples/eval_views.py
             "frame_template": "img_{:05d}.jpg",  # format rawframes: a frame's file in its folder
             "jitter": (256, 320),  # training: range of the short side in pixels
             "inverse_uniform_jitter": False,  # draw 1/side uniformly instead of the side
@@ -144,7 +144,7 @@ def base(
             "evaluations_per_phase": 3,
             "lr_decay": 0.1,  # from one step of the learning rate to the next, for relative_lrs
         },
-        "augment": {},  # AUGMENT of slowfast_jax/config.py tells what there is
+        "augment": {},  # AUGMENT of slowfast_jax/config/__init__.py tells what there is
         "published": {
             "top1": placeholder(float),  # percent; None where nobody printed a number
             "top5": placeholder(float),

@@ -9,7 +9,7 @@ DATA holds videos/, train.csv and test.csv. A table has a row for each action of
 
     video,time,x1,y1,x2,y2,action[,person][,score]
 
-columns in any order (data_pipelines/own_boxes.py). The classes are the actions of the training
+columns in any order (data_pipelines/sources/box_tables.py). The classes are the actions of training
 table in alphabetical order, or config.class_names, a file with one name a line.
 
 Every variant starts from Kinetics-400 weights: `slowfast_8x8_r50` is AVA's network on

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from data_pipelines.inspection import Inspection
-from data_pipelines.keyframes import PathLike
+from data_pipelines.sources.keyframes import PathLike
+from data_pipelines.video.inspection import Inspection
 
 Facts = dict[str, str | int]
 

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from data_pipelines.texts import parse_json, read_text, shown
+from data_pipelines.text_files import parse_json, read_text, shown
 
 _FOLDER = Path(__file__).with_name("labels")
 MOST_CLASSES = 100_000  # a larger number is no class

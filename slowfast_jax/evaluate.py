@@ -17,12 +17,12 @@ from absl import logging
 from ml_collections import ConfigDict
 from PIL import features
 
-from slowfast_jax import processes
+from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError, build_model
+from slowfast_jax.models.cost import count, totals
 from slowfast_jax.recognizer import Recognizer, load
-from slowfast_jax.summary import count, totals
 from slowfast_jax.tasks import TASKS
-from slowfast_jax.tasks.tested import Tested
+from slowfast_jax.tasks.result import Tested
 
 
 def evaluate(
@@ -35,7 +35,7 @@ def evaluate(
     """Tests a network by the config's protocol on the videos, or boxes in them, of its test list.
 
     Videos are files, or frames stored as image files, or single images, as config.data.format says
-    (see slowfast_jax.samples). One that cannot be decoded is never dropped silently: the metrics
+    (see slowfast_jax/data/video_lists.py). One that cannot be decoded is never dropped: the metrics
     are over the others, say over how many, and the results name it with its reason.
 
     Args:
@@ -67,9 +67,9 @@ def evaluate(
         "videos": tested.rows,
         "timing": tested.timing,
     }
-    for failure in tested.failed if processes.first() else ():
+    for failure in tested.failed if distributed.first() else ():
         logging.error("failed: %s: %s", failure["path"], failure["reason"])
-    if workdir is not None and processes.first():
+    if workdir is not None and distributed.first():
         _write(Path(workdir), results)
     if len(tested.failed) == len(tested.ids):
         first = tested.failed[0]

@@ -26,9 +26,9 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags import config_path
 
-from slowfast_jax import malloc, processes
+from slowfast_jax import distributed, malloc
 from slowfast_jax.config import ConfigError, build_model, closest, load_config
-from slowfast_jax.processes.clusters import ClusterError, find_place
+from slowfast_jax.distributed.cluster_env import ClusterError, find_place
 
 FLAGS = flags.FLAGS
 FLAG_NAMES = (
@@ -66,7 +66,7 @@ def define_flags(flag_values: flags.FlagValues = FLAGS) -> None:
     )
     flags.DEFINE_integer("num_processes", None, "How many there are.", flag_values=flag_values)
     flags.DEFINE_float(
-        "meeting_seconds", processes.MEETING_SECONDS, "How long they wait for each other.",
+        "meeting_seconds", distributed.MEETING_SECONDS, "How long they wait for each other.",
         lower_bound=1.0, flag_values=flag_values,
     )
 
@@ -92,7 +92,7 @@ def evaluate(config: ConfigDict, options: flags.FlagValues) -> None:
     The weights are --weights, else the config's, else the last checkpoint in --workdir.
     """
     from slowfast_jax.evaluate import evaluate as run
-    from slowfast_jax.training.manager import latest_checkpoint
+    from slowfast_jax.training.checkpoint_manager import latest_checkpoint
 
     weights = options.weights or config.test.checkpoint
     if not weights and options.workdir:
@@ -106,13 +106,13 @@ def evaluate(config: ConfigDict, options: flags.FlagValues) -> None:
         metrics = {k: v for k, v in results["metrics"].items() if not k.startswith("per_class")}
         counts = {k: v for k, v in results["fingerprint"].items() if k.startswith("videos_")}
         views = f"{config.protocol.clips}x{config.protocol.crops}"
-        if processes.first():
+        if distributed.first():
             print(json.dumps({"views": views} | counts | metrics), flush=True)
 
 
 def report(config: ConfigDict, options: flags.FlagValues) -> None:
     """Writes report.html and annotated.mp4 on the last test in --workdir; prints where, as JSON."""
-    from slowfast_jax.report import write_report
+    from slowfast_jax.report.html import write_report
     from slowfast_jax.tasks import TASKS
 
     if not options.workdir:
@@ -128,7 +128,7 @@ def report(config: ConfigDict, options: flags.FlagValues) -> None:
 
 def summary(config: ConfigDict, options: flags.FlagValues) -> None:
     """Prints parameters, multiply-adds and activations of the network."""
-    from slowfast_jax.summary import table
+    from slowfast_jax.models.cost import table
 
     protocol = config.protocol
     print(config.name)
@@ -139,7 +139,7 @@ def summary(config: ConfigDict, options: flags.FlagValues) -> None:
 
 def bench_data(config: ConfigDict, options: flags.FlagValues) -> None:
     """Prints how fast the training data comes, stage by stage; see bench_data.py."""
-    from slowfast_jax.bench_data import measure, table
+    from slowfast_jax.analysis.bench_data import measure, table
     from slowfast_jax.config import check_training
 
     check_training(config)
@@ -148,7 +148,7 @@ def bench_data(config: ConfigDict, options: flags.FlagValues) -> None:
 
 def compile_ahead(config: ConfigDict, options: flags.FlagValues) -> None:
     """Prints what the steps will take on the devices of config.target; see compilation.py."""
-    from slowfast_jax.compilation import compile_steps, table, target_devices
+    from slowfast_jax.analysis.compile_ahead import compile_steps, table, target_devices
 
     if not config.get("target"):
         raise ConfigError("--mode=compile needs --config.target, as v5e:4x4 or cpu:8")
@@ -276,15 +276,15 @@ def run(config: ConfigDict) -> int:
         set_up_jax(config)
         join_the_others(config)
         MODES[FLAGS.mode](config, FLAGS)
-        processes.finish()
+        distributed.finish()
     except (ConfigError, ClusterError) as error:
         status = _report(error, 2)
-        processes.fail(error, status)
+        distributed.fail(error, status)
     except (OSError, ValueError, RuntimeError, FloatingPointError) as error:
         status = _report(error, 1)
-        processes.fail(error, status)
+        distributed.fail(error, status)
     except BaseException as error:
-        processes.fail(error)
+        distributed.fail(error)
         raise
     else:
         status = 0
@@ -317,11 +317,11 @@ def join_the_others(config: ConfigDict) -> None:
             f"process {place.process} of {place.processes}: start it once, as --num_processes=1 "
             "--process_id=0 --coordinator=localhost:1"
         )
-    watchdog = processes.WATCHDOG_SECONDS
+    watchdog = distributed.WATCHDOG_SECONDS
     if "train" in config:
         watchdog = config.train.watchdog_seconds
-    processes.start(place, seconds=FLAGS.meeting_seconds, watchdog=watchdog)
-    if not processes.first():  # the same would be told as often as there are processes
+    distributed.start(place, seconds=FLAGS.meeting_seconds, watchdog=watchdog)
+    if not distributed.first():  # the same would be told as often as there are processes
         logging.set_verbosity(logging.WARNING)
 
 

@@ -4,7 +4,7 @@
     python -m slowfast_jax.predict a.mp4 --weights RUN --boxes people.csv --draw DIR
 
 The second is for networks that tell what persons do: their boxes are in a table, see
-data_pipelines/own_boxes.py. RUN, the folder of a training, knows its config.
+data_pipelines/sources/box_tables.py. RUN, the folder of a training, knows its config.
 """
 
 import argparse
@@ -83,7 +83,7 @@ def predict(
 def _predict_persons(
     recognizer: Any, videos: Sequence[str], table: str, draw: str | None, top_k: int
 ) -> list[dict[str, Any]]:
-    from slowfast_jax.detect import detect, read_boxes, write_film
+    from slowfast_jax.inference.person_actions import detect, read_boxes, write_film
     from slowfast_jax.progress import track
 
     names, records = recognizer.class_names, []

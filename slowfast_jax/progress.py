@@ -7,7 +7,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from slowfast_jax import processes
+from slowfast_jax import distributed
 
 SECONDS_BETWEEN_LINES = 30.0
 Item = TypeVar("Item")
@@ -18,7 +18,7 @@ def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
 
     Of many processes the first one shows it, of its own part.
     """
-    if not processes.first():
+    if not distributed.first():
         yield from _alive(items)
         return
     items = _alive(items)
@@ -45,5 +45,5 @@ def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
 
 def _alive(items: Iterable[Item]) -> Iterator[Item]:
     for item in items:
-        processes.alive()
+        distributed.alive()
         yield item

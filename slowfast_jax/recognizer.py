@@ -18,13 +18,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from data_pipelines import labels
-from data_pipelines.video import VideoError
-from data_pipelines.views import Video
+from data_pipelines.examples.eval_views import Video
+from data_pipelines.video.decoding import VideoError
 from slowfast_jax.config import FROM_PROTOCOL, ConfigError, build_model, check_values, load_config
-from slowfast_jax.inputs import check_boxes, check_clips
+from slowfast_jax.inference.input_checks import check_boxes, check_clips
+from slowfast_jax.inference.multiview import VideoScores, score_videos
 from slowfast_jax.metrics.topk import top_k as best
 from slowfast_jax.models.fold import fold_batch_norm
-from slowfast_jax.multiview import VideoScores, score_videos
 from slowfast_jax.weights import (
     initial_variables,
     read_weights,
@@ -119,7 +119,7 @@ class Recognizer:
         """The best classes of a video file by the config's test protocol: [(name, score)].
 
         Scores are probabilities: the mean over the views, or their maximum where the protocol's
-        ensemble is "max". Raises data_pipelines.video.VideoError where the video cannot be decoded.
+        ensemble is "max". Raises VideoError where the video cannot be decoded.
         """
         (result,) = self.score_videos([path])
         if result.error:
@@ -132,7 +132,7 @@ class Recognizer:
     ) -> Iterator[VideoScores]:
         """Scores of many videos by the config's test protocol, each when it is complete.
 
-        A video is a file, or frames stored as image files (data_pipelines.frames). One that cannot
+        A video is a file, or frames stored as image files (video/image_files.py). One that cannot
         be decoded comes with its error. `timing` gets "waited", the seconds the device waited for
         decoded views.
         """

@@ -18,12 +18,10 @@ from absl import logging
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from data_pipelines.loader import Examples, always_the_first, most_held
-from slowfast_jax import processes
+from data_pipelines.loading.batches import Examples, always_the_first, most_held
+from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError, build_model, check_training, training_plan
-from slowfast_jax.course import Course
-from slowfast_jax.resuming import identity_of, last_state, rescue
-from slowfast_jax.steps import (
+from slowfast_jax.loop.build import (
     check_batches,
     clip_flops,
     initial_state,
@@ -35,9 +33,10 @@ from slowfast_jax.steps import (
     state_shapes,
     training_step,
 )
+from slowfast_jax.loop.resume import identity_of, last_state, rescue
+from slowfast_jax.loop.step_schedule import Course
 from slowfast_jax.tasks import TASKS
-from slowfast_jax.training.interruption import Interruption
-from slowfast_jax.training.manager import Checkpoints
+from slowfast_jax.training.checkpoint_manager import Checkpoints
 from slowfast_jax.training.meter import Diverged, Meter
 from slowfast_jax.training.plan import Shape
 from slowfast_jax.training.precise_bn import PreciseStep, make_precise_step, precise_batch_stats
@@ -45,6 +44,7 @@ from slowfast_jax.training.prefetch import on_devices
 from slowfast_jax.training.profiling import Profile, parse_steps
 from slowfast_jax.training.schedules import learning_rate
 from slowfast_jax.training.sharding import gathered, replicated
+from slowfast_jax.training.signals import Interruption
 from slowfast_jax.training.state import TrainState
 from slowfast_jax.training.step import TrainStep
 from slowfast_jax.training.writers import Writers, read_metrics
@@ -114,8 +114,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     headline = task.headline(config)
     done = saved = first
     writers = Writers(workdir, first)
-    processes.barrier("metrics.jsonl")
-    wishes, stop = processes.Wishes(), False
+    distributed.barrier("metrics.jsonl")
+    wishes, stop = distributed.Wishes(), False
     checkpoints.scores = {
         row["step"]: row[headline] for row in _validations(workdir) if row[headline] is not None
     }
@@ -127,7 +127,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     profile = Profile(parse_steps(config.profile_steps), Path(workdir) / "profile")
 
     def validate(step: int, state: TrainState) -> None:
-        variables = processes.local_copy(state.variables)
+        variables = distributed.local_copy(state.variables)
         results = task.validate(config, partial(predict, variables), workdir)
         epoch, score = course.epoch(step), results[headline]
         writers.write(step, "val", {"epoch": epoch} | results)
@@ -146,14 +146,14 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
             for step in range(first, course.steps):
                 shape = course.shape(step)
                 profile.before(step, meter.flush)
-                processes.at(f"the data of step {step + 1}")
+                distributed.at(f"the data of step {step + 1}")
                 with meter.waiting():
                     batch, index, broken = next(stream)
                 meter.count_broken(broken, shape.batch_size, config.train.max_broken)
                 lr = learning_rate(
                     plan.schedule, course.epoch(step), plan.epochs, jax.process_count()
                 )
-                processes.at(f"step {step + 1}")
+                distributed.at(f"step {step + 1}")
                 state, metrics = train_step(shape)(state, batch, np.float32(lr), key)
                 done = step + 1
                 clips = shape.batch_size * examples.clips
@@ -192,24 +192,24 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                     saved = done
                     if validating:
                         validate(done, state)
-                        stop = stop or processes.anyone(interruption.asked)
+                        stop = stop or distributed.anyone(interruption.asked)
                 if stop:
                     break
             profile.close(meter.flush)
             checkpoints.wait()
-            stop = stop or processes.anyone(interruption.asked)
+            stop = stop or distributed.anyone(interruption.asked)
     except Diverged as error:
         logging.error("the step is described in %s", writers.diverged(error.record))
         raise
     except Exception:
-        if done > saved and processes.count() == 1:
+        if done > saved and distributed.count() == 1:
             rescue(checkpoints, meter, done, state, identity)
         raise
     finally:
         profile.close()
         checkpoints.close()
         writers.close()
-    processes.barrier("the end of the training")  # and of its files
+    distributed.barrier("the end of the training")  # and of its files
     if saved < course.steps or stop:
         logging.info("stopped at step %d; the same command goes on from there", saved)
         return {}

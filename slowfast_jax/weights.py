@@ -18,7 +18,7 @@ from convert.readers import ForeignCheckpoint, read_checkpoint
 from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.models import zoo
 from slowfast_jax.training.checkpoint import load_metadata
-from slowfast_jax.training.manager import latest_checkpoint
+from slowfast_jax.training.checkpoint_manager import latest_checkpoint
 
 # Keywords in which a checkpoint and the network may differ: none changes what the parameters mean.
 FREE_KEYWORDS = {

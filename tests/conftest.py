@@ -3,7 +3,7 @@
 import pytest
 
 from slowfast_jax.models import zoo
-from tests.tiny import entry, norm_entry, traces, write_colours
+from tests.support.tiny_models import entry, norm_entry, traces, write_colours
 
 
 @pytest.fixture

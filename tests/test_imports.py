@@ -5,22 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.shared import ROOT
+from tests.support.paths import ROOT
 
 # What a part may import of this project. A part not listed here may import anything below it.
 ALLOWED = {
     "slowfast_jax/ops": {"slowfast_jax.ops"},
     "slowfast_jax/models": {"slowfast_jax.models", "slowfast_jax.ops"},
     "slowfast_jax/metrics": {"slowfast_jax.metrics"},
-    "slowfast_jax/processes": {"slowfast_jax.processes"},
+    "slowfast_jax/distributed": {"slowfast_jax.distributed"},
     "slowfast_jax/training": {
-        "slowfast_jax.training", "slowfast_jax.ops", "slowfast_jax.processes",
+        "slowfast_jax.training", "slowfast_jax.ops", "slowfast_jax.distributed",
     },
     "slowfast_jax/tasks": {
         "slowfast_jax.tasks", "slowfast_jax.models", "slowfast_jax.ops",
         "slowfast_jax.training", "slowfast_jax.metrics", "slowfast_jax.config",
-        "slowfast_jax.samples", "slowfast_jax.keyframes", "slowfast_jax.box_scores",
-        "slowfast_jax.processes", "slowfast_jax.progress", "data_pipelines",
+        "slowfast_jax.data", "slowfast_jax.inference", "slowfast_jax.report",
+        "slowfast_jax.distributed", "slowfast_jax.progress", "data_pipelines",
     },
     "data_pipelines": {"data_pipelines"},
     "convert": {"convert", "slowfast_jax.training.checkpoint"},

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from data_pipelines import ava
 from data_pipelines.labels import class_names
-from data_pipelines.record_lists import read_broken
+from data_pipelines.sources import ava
+from data_pipelines.sources.record_lists import read_broken
 from data_pipelines.tfds_builders.jobs import Job, ava_jobs, list_jobs
 from data_pipelines.tfds_builders.shards import Settings
 

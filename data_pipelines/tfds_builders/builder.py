@@ -18,6 +18,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 
+from data_pipelines.atomic_files import whole
 from data_pipelines.progress import in_threads
 from data_pipelines.tfds_builders.jobs import Job
 from data_pipelines.tfds_builders.shards import (
@@ -27,7 +28,6 @@ from data_pipelines.tfds_builders.shards import (
     video_features,
     write_shard,
 )
-from data_pipelines.whole_files import whole
 
 FORMAT = "array_record"
 PER_SHARD, MOST_SHARDS = 64, 1024

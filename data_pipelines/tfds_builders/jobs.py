@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines import ava, sources
-from data_pipelines.frames import FrameFiles
-from data_pipelines.keyframes import PathLike, Source, find_sources, read_number, read_rows
-from data_pipelines.proposals import SUFFIX, read_proposals
+from data_pipelines.sources import ava, video_lists
+from data_pipelines.sources.box_pickles import SUFFIX, read_proposals
+from data_pipelines.sources.keyframes import PathLike, Source, find_sources, read_number, read_rows
+from data_pipelines.video.image_files import FrameFiles
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ def list_jobs(
     num_classes: int | None = None,
     multi_label: bool = False,
 ) -> list[Job]:
-    """The videos of a list that sources.read_list reads; relative paths begin in `root`.
+    """The videos of a list that video_lists.read_list reads; relative paths begin in `root`.
 
-    Raises as `sources.read_list`; ValueError also for a video listed twice.
+    Raises as `video_lists.read_list`; ValueError also for a video listed twice.
     """
     jobs, seen = [], set()
-    for sample in sources.read_list(
+    for sample in video_lists.read_list(
         path, separator=separator, num_classes=num_classes, multi_label=multi_label
     ):
         if sample.path in seen:

@@ -19,14 +19,14 @@ import av
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
 
-from data_pipelines.encoding import CRF, GOP, SUFFIX, encode
-from data_pipelines.frames import FrameFiles, read_image
-from data_pipelines.mini import write_video
-from data_pipelines.records import content_feature
+from data_pipelines.atomic_files import whole
+from data_pipelines.mini.datasets import write_video
 from data_pipelines.tfds_builders.jobs import Job
-from data_pipelines.transforms import resize_short_side
-from data_pipelines.video import VideoError, probe
-from data_pipelines.whole_files import whole
+from data_pipelines.transforms.resize import resize_short_side
+from data_pipelines.video.decoding import VideoError, probe
+from data_pipelines.video.encoding import CRF, GOP, SUFFIX, encode
+from data_pipelines.video.image_files import FrameFiles, read_image
+from data_pipelines.video.records import content_feature
 
 MEASURED = ("frames", "fps", "width", "height")
 

@@ -11,8 +11,8 @@ from jax.ad_checkpoint import checkpoint_name
 
 from slowfast_jax.models.norm import BatchNorm
 from slowfast_jax.ops.conv import conv3d
-from slowfast_jax.ops.frames import conv3d_packed
 from slowfast_jax.ops.layout import laid_out
+from slowfast_jax.ops.packing import conv3d_packed
 from slowfast_jax.ops.pool import max_pool
 
 Triple = tuple[int, int, int]
@@ -28,7 +28,7 @@ he_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 class Conv3D(nn.Module):
     """A 3-D convolution with symmetric padding `dilation * (k // 2)`.
 
-    `frames` of the clip lie side by side in the channels of the maps (see `ops/frames.py`).
+    `frames` of the clip lie side by side in the channels of the maps (see `ops/packing.py`).
     """
 
     features: int
@@ -62,7 +62,7 @@ class ConvNorm:
 
     With `folded` there is no norm: it lives in the convolution's kernel and bias
     (see `models/fold.py`). `frames` of the clip lie side by side in the channels of the maps that
-    it is given (see `ops/frames.py`). `depthwise` tells that its 1 x 1 x 1 convolutions lie between
+    it is given (see `ops/packing.py`). `depthwise`: its 1 x 1 x 1 convolutions lie between
     depthwise ones, which on a TPU go with matmuls and a layout of their own.
     """
 

@@ -23,7 +23,7 @@ class BatchNorm(nn.Module):
     Where the collection "batch_moments" is mutable, mean and biased variance of the whole batch go
     there, under the names of the running ones.
 
-    `frames` frames of the clip lie side by side in the channels (see `ops/frames.py`), and share
+    `frames` frames of the clip lie side by side in the channels (see `ops/packing.py`), and share
     scale, bias and statistics.
     """
 

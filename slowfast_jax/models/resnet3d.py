@@ -24,8 +24,8 @@ from slowfast_jax.models.blocks import (
 )
 from slowfast_jax.models.dtypes import in_dtypes
 from slowfast_jax.models.heads import BasicHead, RoIHead, check_boxes, project
-from slowfast_jax.ops.frames import unpack
 from slowfast_jax.ops.normalize import normalize
+from slowfast_jax.ops.packing import unpack
 from slowfast_jax.ops.pool import max_pool
 
 # Temporal kernels of the stem and of stages 2 to 5 (cycled over a stage's blocks), and by how

@@ -17,8 +17,8 @@ from slowfast_jax.models.resnet3d import (
     run_stage,
     table_row,
 )
-from slowfast_jax.ops.frames import frames_to_pack, pack, unpack
 from slowfast_jax.ops.normalize import normalize
+from slowfast_jax.ops.packing import frames_to_pack, pack, unpack
 
 # Temporal kernels of the stem and of stages 2 to 5.
 SLOW_KERNELS = ((1,), (1,), (1,), (3,), (3,))

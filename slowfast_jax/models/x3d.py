@@ -12,7 +12,7 @@ from slowfast_jax.models.blocks import Conv3D, ConvNorm, Endpoints, ResStage, Tr
 from slowfast_jax.models.dtypes import in_dtypes
 from slowfast_jax.models.heads import X3DHead, X3DRoIHead, check_boxes, project
 from slowfast_jax.models.resnet3d import PARTS, layer_of, run_stage
-from slowfast_jax.ops.materialize import materialize
+from slowfast_jax.ops.fusion_barrier import materialize
 from slowfast_jax.ops.normalize import normalize
 
 BASE_REPEATS = (1, 2, 5, 3)

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from slowfast_jax.ops.fusion_barrier import materialize
 from slowfast_jax.ops.lowering import require
-from slowfast_jax.ops.materialize import materialize
 from slowfast_jax.ops.precision import wide_dtype
 
 LARGE_FRAME = 2**16  # elements of a frame of the output, 256 KiB in float32

@@ -7,7 +7,7 @@
 - validate(config, predict, workdir), metrics while training, `predict` being (clips[, boxes]) ->
   probabilities;
 - test(config, recognizer, workdir, save_scores), a `Tested` by the config's protocol;
-- report(config, workdir), what slowfast_jax.report shows of the last test in `workdir` besides its
+- report(config, workdir), what report/html.py shows of the last test in `workdir` besides its
   metrics: keywords of `write_report`.
 """
 

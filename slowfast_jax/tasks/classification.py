@@ -12,19 +12,19 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from data_pipelines import erasing, rand_augment
-from data_pipelines.clips import load_clip
-from data_pipelines.frames import Pictures
+from data_pipelines.examples.clips import load_clip
 from data_pipelines.labels import unnamed
-from data_pipelines.loader import Examples, batches_in_order
-from slowfast_jax import processes
+from data_pipelines.loading.batches import Examples, batches_in_order
+from data_pipelines.transforms import rand_augment, random_erasing
+from data_pipelines.video.image_files import Pictures
+from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError, clips_of_example
+from slowfast_jax.data.video_lists import find_samples
 from slowfast_jax.metrics.average_precision import mean_average_precision
 from slowfast_jax.metrics.topk import mean_class_accuracy, per_class_accuracy, top_k, top_k_accuracy
 from slowfast_jax.progress import track
-from slowfast_jax.samples import find_samples
-from slowfast_jax.tasks import classification_report
-from slowfast_jax.tasks.tested import Tested
+from slowfast_jax.report import classification
+from slowfast_jax.tasks.result import Tested
 from slowfast_jax.training.losses import LOSSES
 
 
@@ -85,7 +85,8 @@ def _augmentation(config: ConfigDict) -> dict[str, Any]:
         ("grey_probability", "0..1", 0 <= augment.grey_probability <= 1),
         ("difference_probability", "0..1", 0 <= augment.difference_probability <= 1),
         ("erasing_probability", "0..1", 0 <= augment.erasing_probability <= 1),
-        ("erasing_mode", " or ".join(erasing.MODES), augment.erasing_mode in erasing.MODES),
+        ("erasing_mode", " or ".join(random_erasing.MODES),
+         augment.erasing_mode in random_erasing.MODES),
         ("erasing_count", "at least 1", augment.erasing_count >= 1),
         ("motion_shift", "False without config.data.jitter_scales_relative",
          bool(relative) or not augment.motion_shift),
@@ -124,7 +125,7 @@ def _augmentation(config: ConfigDict) -> dict[str, Any]:
 
 
 def batch_shapes(config: ConfigDict, rows: int, crop: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """Of `data_pipelines.clips.load_clip`'s arrays, stacked."""
+    """Of `data_pipelines.examples.clips.load_clip`'s arrays, stacked."""
     clip = (rows, config.protocol.num_frames, crop, crop, 3)
     label, dtype = (rows,), np.int32
     if config.data.multi_label:
@@ -159,7 +160,7 @@ def validate(
     """Metrics in percent of one clip from the middle of each video of config.data.val_list."""
     listing = find_samples(config, workdir, "val")
     scores, used = [], []
-    share = processes.share(len(listing.samples))
+    share = distributed.share(len(listing.samples))
     for batch in batches_in_order(
         len(share), _loader(config, listing.samples[share.start : share.stop]),
         batch_size=config.test.batch_size, threads=config.train.threads,
@@ -170,8 +171,8 @@ def validate(
         if "clip" in batch:
             scores += list(predict(batch["clip"])[batch["mask"]])
             used += [share[i] for i in batch["index"][batch["mask"]]]
-        processes.alive()
-    parts = processes.gather((used, scores))
+        distributed.alive()
+    parts = distributed.gather((used, scores))
     used, scores = (list(itertools.chain(*part)) for part in zip(*parts, strict=True))
     if not used:
         raise RuntimeError(f"none of the {len(listing.samples)} videos to validate on can be read")
@@ -202,7 +203,7 @@ def test(
     logging.info(
         "%s: %d videos of %s, %d x %d views each; %d views at once (config.test.batch_size %d)",
         config.name, len(samples), listing.files[0], protocol.clips, protocol.crops,
-        recognizer.batch_size(len(processes.share(len(samples)))), config.test.batch_size,
+        recognizer.batch_size(len(distributed.share(len(samples)))), config.test.batch_size,
     )
     scored, timing = _score(recognizer, [sample.source for sample in samples])
     used = [i for i in sorted(scored) if not scored[i].error]
@@ -214,7 +215,7 @@ def test(
     if used and len(used) < len(samples) and not multi_label:
         for name in ("top1_acc", "top5_acc"):  # what could not be read counts as wrong
             results[f"{name}_of_all"] = results[name] * len(used) / len(samples)
-    if save_scores and used and workdir is not None and processes.first():
+    if save_scores and used and workdir is not None and distributed.first():
         Path(workdir).mkdir(parents=True, exist_ok=True)
         np.savez(
             Path(workdir) / "scores.npz", scores=scores, paths=[samples[i].path for i in used],
@@ -240,7 +241,7 @@ def test(
 
 def report(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     """What a report shows of the last test in `workdir`; see classification_report.py."""
-    return classification_report.report(config, workdir)
+    return classification.report(config, workdir)
 
 
 def _score(recognizer: Any, videos: Sequence) -> tuple[dict[int, Any], dict[str, float]]:
@@ -248,13 +249,13 @@ def _score(recognizer: Any, videos: Sequence) -> tuple[dict[int, Any], dict[str,
     this process's part of the videos)."""
     timing: dict[str, float] = {}
     start = time.perf_counter()
-    share = processes.share(len(videos))
+    share = distributed.share(len(videos))
     part = recognizer.score_videos(videos[share.start : share.stop], timing)
     scored = {
         share[result.index]: result._replace(index=share[result.index], views=None)
         for result in track(part, len(share), "testing")
     }
-    scored = {i: result for part in processes.gather(scored) for i, result in part.items()}
+    scored = {i: result for part in distributed.gather(scored) for i, result in part.items()}
     timing = {"seconds": time.perf_counter() - start, "seconds_waiting_for_video": timing["waited"]}
     share = timing["seconds_waiting_for_video"] / timing["seconds"]
     logging.info(

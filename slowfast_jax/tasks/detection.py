@@ -12,20 +12,20 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from data_pipelines.detection import load_keyframe
-from data_pipelines.frames import Pictures
-from data_pipelines.keyframes import Keyframe
+from data_pipelines.examples.keyframe_clips import load_keyframe
 from data_pipelines.labels import unnamed
-from data_pipelines.loader import Examples
-from slowfast_jax import processes
-from slowfast_jax.box_scores import score_boxes
+from data_pipelines.loading.batches import Examples
+from data_pipelines.sources.keyframes import Keyframe
+from data_pipelines.video.image_files import Pictures
+from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError
-from slowfast_jax.keyframes import Keyframes, find_keyframes
+from slowfast_jax.data.keyframe_lists import Keyframes, find_keyframes
+from slowfast_jax.inference.box_scores import score_boxes
 from slowfast_jax.metrics import ava
 from slowfast_jax.metrics.ava_files import from_arrays, write_detections
 from slowfast_jax.progress import track
-from slowfast_jax.tasks import detection_report
-from slowfast_jax.tasks.tested import Tested
+from slowfast_jax.report import detection
+from slowfast_jax.tasks.result import Tested
 from slowfast_jax.training.losses import LOSSES
 
 
@@ -66,7 +66,7 @@ def _loader(config: ConfigDict, keyframes: Sequence[Keyframe], crop: int) -> Cal
 
 
 def batch_shapes(config: ConfigDict, rows: int, crop: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """Of `data_pipelines.detection.load_keyframe`'s arrays, stacked."""
+    """Of `data_pipelines.examples.keyframe_clips.load_keyframe`'s arrays, stacked."""
     boxes, protocol = config.data.max_boxes, config.protocol
     return {
         "clip": jax.ShapeDtypeStruct((rows, protocol.num_frames, crop, crop, 3), np.uint8),
@@ -92,7 +92,7 @@ def validate(
     """Frame-mAP in percent on every fourth second, or on all with config.data.full_test_on_val."""
     found = find_keyframes(config, workdir, "val")
     scores, failed = _score(config, predict, found.keyframes)
-    for failure in failed if processes.first() else ():
+    for failure in failed if distributed.first() else ():
         logging.error("failed: %s: %s", failure["path"], failure["reason"])
     return _metrics(config, found, scores)[0]
 
@@ -120,7 +120,7 @@ def test(
     timing = {"seconds": time.perf_counter() - start}
     timing["keyframes_per_second"] = len(keyframes) / timing["seconds"]
     metrics, table = _metrics(config, found, scores) if scores else ({}, None)
-    if workdir is not None and table is not None and processes.first():
+    if workdir is not None and table is not None and distributed.first():
         Path(workdir).mkdir(parents=True, exist_ok=True)
         write_detections(Path(workdir) / "detections.csv", table)
         if save_scores:
@@ -146,7 +146,7 @@ def test(
 
 def report(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     """What a report shows of the last test in `workdir`; see detection_report.py."""
-    return detection_report.report(config, workdir)
+    return detection.report(config, workdir)
 
 
 def _check_names(names: Sequence[str], found: Keyframes) -> None:
@@ -165,7 +165,7 @@ def _score(
     config: ConfigDict, predict: Callable[..., Any], keyframes: Sequence[Keyframe]
 ) -> tuple[dict[int, np.ndarray], list[dict[str, Any]]]:
     """(B, K) scores of the boxes of each keyframe that can be read, and the others."""
-    share = processes.share(len(keyframes))
+    share = distributed.share(len(keyframes))
     load = _loader(config, keyframes[share.start : share.stop], config.protocol.test_crop)
     scored = score_boxes(
         predict, load, len(share), batch_size=config.test.batch_size,
@@ -180,7 +180,7 @@ def _score(
             failed.append({"video_id": index, "path": name, "reason": result.error})
         else:
             scores[index] = result.scores
-    parts = processes.gather((scores, failed))
+    parts = distributed.gather((scores, failed))
     scores = {index: row for part, _ in parts for index, row in part.items()}
     return scores, [failure for _, part in parts for failure in part]
 

@@ -12,7 +12,7 @@ import jax
 from absl import logging
 from clu import metrics as clu_metrics
 
-from slowfast_jax import processes
+from slowfast_jax import distributed
 
 RECENT = 5  # losses that the next one is compared with
 MUCH_WAITING = 0.2  # share of the time
@@ -76,7 +76,7 @@ class Meter:
         for _, reason in broken:
             logging.warning("left out, another example took its place: %s", reason)
             self._last_broken = reason
-        self._seen += examples // processes.count()
+        self._seen += examples // distributed.count()
         self._broken += len(broken)
         if self._seen >= BROKEN_AFTER and self._broken > most * self._seen:
             raise RuntimeError(
@@ -147,11 +147,11 @@ class Meter:
             f" (MFU {record['mfu']:.0%})" if self._peak else "",
             100 * record["data_wait"], record["memory_gb"], _clock(left),
         )
-        if processes.count() > 1:
-            waits = processes.gather(record["data_wait"])
+        if distributed.count() > 1:
+            waits = distributed.gather(record["data_wait"])
             record |= {f"data_wait_of_process_{i}": share for i, share in enumerate(waits)}
             slow = [f"{i} ({share:.0%})" for i, share in enumerate(waits) if share > MUCH_WAITING]
-            if slow and processes.first():
+            if slow and distributed.first():
                 logging.warning("process %s waits for data, and all others for it",
                                 ", ".join(slow))
         self._start_window()

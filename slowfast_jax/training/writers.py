@@ -12,7 +12,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from tensorboardX import SummaryWriter
 
-from slowfast_jax import processes
+from slowfast_jax import distributed
 
 METRICS_FILE = "metrics.jsonl"
 PICTURES, FRAMES = 4, 8  # clips and frames of each that are shown
@@ -28,7 +28,7 @@ class Writers:
     def __init__(self, workdir: str | Path, first_step: int = 0):
         workdir = self._workdir = Path(workdir)
         self._file = None
-        if not processes.first():
+        if not distributed.first():
             return
         workdir.mkdir(parents=True, exist_ok=True)
         self._path = workdir / METRICS_FILE
@@ -81,7 +81,7 @@ class Writers:
     def diverged(self, record: Mapping[str, Any]) -> Path:
         """Writes what is known of a step that went wrong to diverged.json, for each process its
         own; the file."""
-        name = "diverged.json" if processes.first() else f"diverged_{processes.index()}.json"
+        name = "diverged.json" if distributed.first() else f"diverged_{distributed.index()}.json"
         path = self._workdir / name
         with suppress(OSError):  # the error that led here matters more
             path.write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8")

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from slowfast_jax import steps
 from slowfast_jax.config import build_model, clips_of_example, load_config
+from slowfast_jax.loop import build
 from slowfast_jax.tasks import TASKS
 from slowfast_jax.training.schedules import learning_rate
 from slowfast_jax.training.sharding import make_mesh
-from tests.shared import ROOT
+from tests.support.paths import ROOT
 
 STEMS = ("kinetics", "ava", "ssv2", "charades", "imagenet", "own")
 SPECS = [
@@ -33,8 +33,8 @@ def test_the_steps_of_a_recipe(spec):
     config = load_config(f"{ROOT}/configs/{spec}")
     task, mesh = TASKS[config.task], make_mesh(devices=jax.devices()[:1])
     model = build_model(config, group_size=config.norm.group_size)
-    optimizer = steps.optimizer_of(config, model)
-    state = steps.state_shapes(config, model, optimizer, mesh)
+    optimizer = build.optimizer_of(config, model)
+    state = build.state_shapes(config, model, optimizer, mesh)
 
     if config.train.enable:
         epochs = config.train.epochs
@@ -42,7 +42,7 @@ def test_the_steps_of_a_recipe(spec):
         assert all(0 <= rate < 20 for rate in rates) and rates[1] > 0
     rows = config.norm.group_size * clips_of_example(config)
     batch = task.batch_shapes(config, rows, config.protocol.train_crop)
-    step = steps.training_step(config, model, optimizer, mesh, state)
+    step = build.training_step(config, model, optimizer, mesh, state)
     scalar, key = jax.ShapeDtypeStruct((), jnp.float32), jax.eval_shape(lambda: jax.random.key(0))
     after, metrics = jax.eval_shape(step, state, batch, scalar, key)
     assert shapes(after) == shapes(state)
@@ -51,7 +51,7 @@ def test_the_steps_of_a_recipe(spec):
     batch = task.batch_shapes(config, 2, config.protocol.test_crop)
     inputs = {name: batch[name] for name in ("clip", "boxes") if name in batch}
     probabilities = jax.eval_shape(
-        steps.evaluation_step(build_model(config), mesh), state.variables, inputs
+        build.evaluation_step(build_model(config), mesh), state.variables, inputs
     )
     boxes = inputs["boxes"].shape[1:2] if "boxes" in inputs else ()
     assert probabilities.shape == (2, *boxes, config.model.num_classes)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from configs import ava, charades, imagenet, kinetics, ssv2
-from tests.shared import PARITY, needs_parity
+from tests.support.paths import PARITY, needs_parity
 
 SIX_RATES = (1.0, 0.1, 0.01, 0.001, 0.0001, 0.00001)
 FOUR_RATES = SIX_RATES[:4]

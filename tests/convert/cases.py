@@ -11,7 +11,7 @@ from convert import names
 from convert.layouts import to_ours
 from convert.trees import unflatten
 from slowfast_jax.models import zoo
-from tests.shared import PARITY
+from tests.support.paths import PARITY
 
 # Networks without convolutional stages, or (CSN, R(2+1)D) of a kind this project has none of.
 OTHER_NETWORKS = ("MVIT", "REV_", "CSN", "R2PLUS1D", "INDEX")

@@ -22,7 +22,7 @@ from tests.convert.cases import (
     shapes_of,
     weights_rule,
 )
-from tests.shared import needs_parity
+from tests.support.paths import needs_parity
 
 SUBBN = "TINY_SLOW_SUBBN"
 HEAD = {"head/projection/kernel", "head/projection/bias"}

@@ -9,7 +9,7 @@ from convert.__main__ import cli
 from convert.verify import describe_outputs
 from slowfast_jax.training.checkpoint import load_checkpoint
 from tests.convert.cases import assert_same, mini_shapes, random_variables
-from tests.shared import REAL, needs_real
+from tests.support.paths import REAL, needs_real
 
 MINI = ["--config", "kinetics/mini"]
 

@@ -8,7 +8,7 @@ from convert.load import by_our_paths
 from convert.readers import ForeignCheckpoint
 from convert.trees import flatten
 from tests.convert.cases import expected_variables, manifest, manifests, mini_shapes
-from tests.shared import needs_parity
+from tests.support.paths import needs_parity
 
 # Hub models and the PySlowFast cases that are the same network.
 SAME_NETWORK = {

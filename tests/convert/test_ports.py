@@ -21,7 +21,7 @@ from slowfast_jax.weights import check_origin, variable_shapes
 from tests.convert.cases import manifest, manifests, random_variables, weights_rule
 from tests.convert.test_names import empty, entries
 from tests.convert.torch_pickles import Global, dumped, refused
-from tests.shared import PARITY, needs_parity
+from tests.support.paths import PARITY, needs_parity
 
 PADDLE, MINDSPORE = PARITY / "paddlevideo", PARITY / "mindspore"
 # (scheme, name there, PySlowFast's name)

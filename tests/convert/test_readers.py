@@ -25,7 +25,7 @@ from tests.convert.torch_pickles import (
     views,
     zip_file,
 )
-from tests.shared import REAL, needs_parity, needs_real
+from tests.support.paths import REAL, needs_parity, needs_real
 
 
 @pytest.fixture

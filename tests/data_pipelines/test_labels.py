@@ -5,7 +5,7 @@ import json
 import pytest
 
 from data_pipelines.labels import class_names, shipped_sets
-from tests.shared import REAL, needs_real
+from tests.support.paths import REAL, needs_real
 
 SIZES = {
     "kinetics400": 400, "kinetics600": 600, "kinetics700": 700, "ssv2": 174, "ucf101": 101,

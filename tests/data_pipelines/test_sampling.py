@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data_pipelines import sampling
-from tests.shared import PARITY, needs_parity
+from tests.support.paths import PARITY, needs_parity
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import time
 import pytest
 
 from launch import local
-from tests.shared import ROOT
-from tests.tiny import write_colours
+from tests.support.paths import ROOT
+from tests.support.tiny_models import write_colours
 
 COMMAND = [sys.executable, str(ROOT / "launch" / "local.py")]
 

@@ -8,7 +8,7 @@ import time
 import pytest
 import yaml
 
-from tests.shared import ROOT
+from tests.support.paths import ROOT
 
 LAUNCH = ROOT / "launch"
 # What the stand-ins are asked for goes to the file `calls`.

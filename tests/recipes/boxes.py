@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 from configs import ava, common
 from slowfast_jax.models import zoo
 from tests.recipes.tiny import NAME
-from tests.tiny import norm_entry
+from tests.support.tiny_models import norm_entry
 
 
 def get_config(variant: str = "") -> ConfigDict:

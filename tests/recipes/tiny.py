@@ -2,14 +2,14 @@
 
     python -m slowfast_jax.main --config tests/recipes/tiny.py --config.data.root=DIR ...
 
-DIR is what `tests.tiny.write_colours` made.
+DIR is what `tests.support.tiny_models.write_colours` made.
 """
 
 from ml_collections import ConfigDict
 
 from configs import common
 from slowfast_jax.models import zoo
-from tests.tiny import norm_entry
+from tests.support.tiny_models import norm_entry
 
 NAME = "test/tiny_norm"
 

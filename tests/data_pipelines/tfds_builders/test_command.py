@@ -12,16 +12,16 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data_pipelines import ava, sources
-from data_pipelines.detection import load_keyframe
-from data_pipelines.keyframes import find_sources
-from data_pipelines.mini import write_video
-from data_pipelines.record_lists import keyframes_in_records, read_record_list
-from data_pipelines.records import Record
+from data_pipelines.examples.keyframe_clips import load_keyframe
+from data_pipelines.mini.datasets import write_video
+from data_pipelines.sources import ava, video_lists
+from data_pipelines.sources.keyframes import find_sources
+from data_pipelines.sources.record_lists import keyframes_in_records, read_record_list
+from data_pipelines.sources.tfds import read_tfds
 from data_pipelines.tfds_builders import shards
 from data_pipelines.tfds_builders.__main__ import cli
-from data_pipelines.tfds_sets import read_tfds
-from data_pipelines.video import read_frames
+from data_pipelines.video.decoding import read_frames
+from data_pipelines.video.records import Record
 from tests.data_pipelines.conftest import PLAIN, frame_numbers, numbered_frames
 
 
@@ -60,7 +60,7 @@ def test_records_hold_the_videos_in_small(lists, tmp_path, capsys):
     assert f"{folder}/train.csv: 7 records" in capsys.readouterr().out
     assert not folder.with_name("1.0.0.unfinished").exists()
     samples = read_record_list(folder / "train.csv", num_classes=3)
-    expected = sources.read_list(lists / "train.csv", path_prefix=lists)
+    expected = video_lists.read_list(lists / "train.csv", path_prefix=lists)
     assert [(lists / s.path, s.label) for s in samples] == [(Path(s.path), s.label)
                                                             for s in expected]
     for number, sample in enumerate(samples):

@@ -1,0 +1,34 @@
+"""Files and folders that are complete or not there, so that work can go on where it stopped."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from data_pipelines.sources.keyframes import PathLike
+
+
+@contextmanager
+def whole(target: PathLike) -> Iterator[Path]:
+    """Gives a path to write to, a file or a folder, which becomes `target` when all went well.
+
+    What an earlier attempt left there is removed.
+    """
+    target = Path(target)
+    part = target.with_name(f".{target.name}.part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove(part)
+    try:
+        yield part
+        os.replace(part, target)
+    except BaseException:
+        _remove(part)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

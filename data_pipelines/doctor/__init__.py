@@ -1,0 +1,1 @@
+"""Checks data sets before they are used: `python -m data_pipelines.doctor`."""

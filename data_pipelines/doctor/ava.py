@@ -1,0 +1,138 @@
+"""Checks AVA's annotations, predicted boxes and films."""
+
+import pickle
+import re
+import shutil
+from pathlib import Path
+
+from data_pipelines.doctor.boxes import (
+    Bad,
+    Table,
+    check_videos,
+    count_boxes,
+    kept,
+    tell_duplicates,
+    tell_empty,
+    write_rows,
+)
+from data_pipelines.findings import Checked, Facts, Findings
+from data_pipelines.sources import ava
+from data_pipelines.sources.box_pickles import SUFFIX, read_proposals
+from data_pipelines.sources.keyframes import PathLike, read_rows
+
+TRUTH = re.compile(r"ava_([a-z]+)_v\d+\.\d+\.csv")
+
+
+def check_ava(
+    folder: PathLike,
+    findings: Findings,
+    *,
+    videos: PathLike,
+    score_threshold: float,
+    origin: float,
+    fps: float,
+) -> Checked:
+    """Checks AVA's annotations, predicted boxes and films.
+
+    Tables are found by their names in folder/annotations: ava_SPLIT_v2.2.csv, and files of
+    predicted boxes (.csv, .pkl) with the split in their name, wherever below.
+
+    Args:
+        videos: folder of the films, or of folders of frames.
+        score_threshold: predicted boxes below it do not count.
+        origin: second of the films that their first frame shows.
+        fps: of frames stored as images.
+
+    Raises:
+        FileNotFoundError: a folder is missing, or there are no annotations in it.
+    """
+    annotations = Path(folder) / "annotations"
+    truths, predictions = _find_tables(annotations)
+    classes = _evaluated(annotations)
+    facts: Facts = {}
+    annotated, predicted = [], []
+    for split, paths in truths.items():
+        found = [_read_ava(path, findings, score_threshold) for path in predictions[split]]
+        predicted += found
+        for path in paths:
+            truth = _read_ava(path, findings, None)
+            annotated.append(truth)
+            facts |= count_boxes(truth, found, findings)
+            tell_empty(truth, classes, findings)
+    tables = annotated + predicted
+    names = {video: video for table in tables for video in table.moments}
+    video_facts, bad = check_videos(tables, names, videos, findings, origin, fps)
+
+    def write(out: PathLike) -> None:
+        shutil.copytree(annotations, out, dirs_exist_ok=True)
+        for table in filter(lambda table: table.moments, tables):
+            target = Path(out) / table.path.relative_to(annotations)
+            write_table = _write_pickle if table.path.suffix == SUFFIX else _write_csv
+            write_table(table, bad, target)
+
+    return Checked(facts | video_facts, write)
+
+
+def _find_tables(annotations: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+    """(annotated, predicted) tables by split; predicted ones of the same splits only."""
+    files = sorted(path for path in annotations.rglob("*") if path.suffix in (".csv", SUFFIX))
+    truths: dict[str, list[Path]] = {}
+    for path in files:
+        if match := TRUTH.fullmatch(path.name):
+            truths.setdefault(match[1], []).append(path)
+    if not truths:
+        raise FileNotFoundError(
+            f"{annotations}: no annotations as ava_train_v2.2.csv in it; `python -m "
+            "data_pipelines.prepare ava --downloads` tells where to get them"
+        )
+    predictions = {
+        split: [
+            path for path in files
+            if not TRUTH.fullmatch(path.name) and "excluded" not in path.name
+            and re.search(rf"[_.]{split}[_.]", path.name)
+        ]
+        for split in truths
+    }
+    return truths, predictions
+
+
+def _evaluated(annotations: Path) -> dict[int, str]:
+    """Names of the classes that count, by class from 0 on; none where there is no label map."""
+    maps = sorted(annotations.glob("*activitynet*.pbtxt"))
+    if not maps:
+        return {}
+    return {action - 1: name for action, name in ava.read_label_map(maps[-1]).items()}
+
+
+def _read_ava(path: Path, findings: Findings, score_threshold: float | None) -> Table:
+    """A table of AVA's, of predicted boxes where there is a threshold."""
+    bad: set[str] = set()
+    tables = {"annotated": [path]} if score_threshold is None else {
+        "predicted": [path], "score_threshold": score_threshold
+    }
+    try:
+        moments = ava.read_boxes(
+            **tables, wrong=lambda error: bad.add(findings.tell_row(error))
+        )
+    except ValueError as error:  # the file as a whole
+        findings.tell_row(error)
+        return Table(path, {}, bad)
+    if path.suffix != SUFFIX:
+        tell_duplicates(path, bad, findings)
+    return Table(path, moments, bad)
+
+
+def _write_csv(table: Table, bad: Bad, out: Path) -> None:
+    write_rows(out, [
+        columns for line, columns in read_rows(table.path)
+        if kept(table, bad, str(line), columns[0], columns[1])
+    ])
+
+
+def _write_pickle(table: Table, bad: Bad, out: Path) -> None:
+    boxes_by_moment = {
+        key: boxes
+        for key, video, second, boxes in read_proposals(table.path, wrong=lambda error: None)
+        if kept(table, bad, key, video, second)
+    }
+    out.write_bytes(pickle.dumps(boxes_by_moment, protocol=4))

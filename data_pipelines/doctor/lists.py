@@ -1,0 +1,174 @@
+"""Checks lists of videos (video_lists.py, frame_lists.py): rows, files, labels."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from data_pipelines.findings import Checked, Facts, Findings, some
+from data_pipelines.progress import in_threads
+from data_pipelines.sources import video_lists
+from data_pipelines.sources.frame_lists import collect_frames, read_classes, read_runs
+from data_pipelines.sources.keyframes import PathLike
+from data_pipelines.sources.video_lists import Entry, Sample
+from data_pipelines.video.inspection import inspect
+
+RATE = 30.0  # frames a second that the recipes sample clips at
+
+
+def check_list(
+    path: PathLike,
+    parse: Callable[[str, str | Entry], Sample],
+    findings: Findings,
+    *,
+    num_classes: int | None,
+    clip: int,
+) -> Checked:
+    """Checks a list with a row for each video.
+
+    Args:
+        parse: gives the sample of (place, row), as video_lists.video_sample.
+        num_classes: None: classes are those up to the largest label.
+        clip: frames of a clip at 30 a second.
+
+    Raises:
+        FileNotFoundError: there is no such list.
+        ValueError: it cannot be read at all.
+    """
+    rows = video_lists.list_rows(path)
+    samples: dict[int, Sample] = {}  # by the number of the row
+    first: dict[str, int] = {}
+    for number, (where, row) in enumerate(rows):
+        try:
+            sample = parse(where, row)
+        except ValueError as error:
+            findings.tell_row(error)
+            continue
+        before = first.setdefault(os.path.normpath(sample.path), number)
+        if before == number:
+            samples[number] = sample
+        else:
+            label = samples[before].label
+            findings.tell(where, "duplicate", (
+                f"{sample.path} is there already, at {rows[before][0]}"
+                + ("; leave one out" if label == sample.label else
+                   f" with label {label} instead of {sample.label}; find out which is right")
+            ))
+    seconds = clip / RATE
+    look = partial(inspect, clip_seconds=seconds, clip_frames=clip)
+    inspections = in_threads(look, [sample.source for sample in samples.values()], "decoding")
+    good, frames, decoded = [], 0, 0
+    for (number, sample), inspection in zip(samples.items(), inspections, strict=True):
+        frames += inspection.frames
+        decoded += inspection.frames > 0
+        if findings.tell_video(rows[number][0], sample.path, inspection):
+            good.append(number)
+    counts = _count_classes([samples[number].label for number in good])
+    facts = {
+        "rows": len(rows), "rows that are right": len(good), "videos decoded": decoded,
+        "frames": frames, **_tell_classes(path, counts, num_classes, findings),
+    }
+    return Checked(facts, lambda out: _write(out, [rows[number][1] for number in good]))
+
+
+def check_frame_list(
+    path: PathLike,
+    findings: Findings,
+    *,
+    path_prefix: PathLike,
+    num_classes: int | None,
+    clip: int,
+) -> Checked:
+    """Checks a list with a row for each frame; as `check_list`.
+
+    Where one frame is wrong the whole video is: clips are sampled from all of it.
+    """
+    bad_rows, bad_videos = set(), set()
+    places: dict[str, str] = {}
+    labels: dict[str, set[int]] = {}
+    known: dict[str, tuple[int, ...]] = {}
+    total = 0
+
+    def wrong(error: ValueError) -> None:
+        bad_rows.add(findings.tell_row(error))
+
+    def runs() -> Iterator[tuple[str, list[str]]]:
+        nonlocal total
+        for video, rows in read_runs(Path(path), wrong):
+            total += len(rows)
+            paths = [frame for _, frame, _ in rows]
+            where = places.setdefault(video, f"{path}:{rows[0][0]}")
+            if twice := [frame for frame, count in Counter(paths).items() if count > 1]:
+                findings.tell(where, "duplicate", (
+                    f"{video} has {some(twice, 3)} more than once; leave it out, or list its "
+                    "frames again"
+                ))
+                bad_videos.add(video)
+            of_video = labels.setdefault(video, set())
+            for number, _, text in rows:
+                if text not in known:
+                    try:
+                        known[text] = read_classes(f"{path}:{number}", text, num_classes)
+                    except ValueError as error:
+                        findings.tell_row(error)
+                        bad_videos.add(video)
+                        continue
+                of_video.update(known[text])
+            yield video, paths
+
+    files = collect_frames(runs(), path_prefix)
+    inspections = in_threads(partial(inspect, clip_frames=clip), list(files.values()), "decoding")
+    for video, inspection in zip(files, inspections, strict=True):
+        if not findings.tell_video(places[video], video, inspection):
+            bad_videos.add(video)
+    good = [video for video in files if video not in bad_videos]
+    counts = _count_classes([tuple(labels[video]) for video in good])
+    facts = {"rows": total, "videos": len(files), "videos that are right": len(good)}
+    if counts:  # those of Something-Something are in a file of their own
+        facts |= _tell_classes(path, counts, num_classes, findings)
+    return Checked(facts, partial(_write_frame_list, path, bad_rows, bad_videos))
+
+
+def _count_classes(labels: Iterable[int | tuple[int, ...]]) -> Counter[int]:
+    return Counter(
+        label for each in labels for label in (each if isinstance(each, tuple) else (each,))
+    )
+
+
+def _tell_classes(
+    path: PathLike, counts: Counter[int], num_classes: int | None, findings: Findings
+) -> Facts:
+    if num_classes is None:
+        num_classes = max(counts, default=-1) + 1
+    empty = [label for label in range(num_classes) if not counts[label]]
+    if empty:
+        findings.tell(str(path), "class without an example", (
+            f"{len(empty)} of the classes 0..{num_classes - 1}: {some(empty)}; look whether labels "
+            "count from 0 and all videos are there"
+        ))
+    of_class = [counts[label] for label in range(num_classes) if counts[label]]
+    fewest, most = (min(of_class), max(of_class)) if of_class else (0, 0)
+    return {
+        "classes": num_classes, "classes without an example": len(empty),
+        "examples of a class": f"{fewest}..{most}",
+    }
+
+
+def _write(path: PathLike, rows: Sequence[str | Entry]) -> None:
+    if rows and isinstance(rows[0], Entry):
+        text = json.dumps([row.value for row in rows], indent=1) + "\n"
+    else:
+        text = "".join(f"{row}\n" for row in rows)
+    Path(path).write_text(text, encoding="utf-8")
+
+
+def _write_frame_list(
+    source: PathLike, bad_rows: set[str], bad_videos: set[str], path: PathLike
+) -> None:
+    with open(source, encoding="utf-8-sig") as lines, open(path, "w", encoding="utf-8") as out:
+        for number, line in enumerate(lines, 1):
+            columns = line.split()
+            if columns and f"{source}:{number}" not in bad_rows and columns[0] not in bad_videos:
+                out.write(line.rstrip("\r\n") + "\n")

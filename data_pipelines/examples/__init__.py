@@ -1,0 +1,1 @@
+"""From a sample or keyframe to one element of a batch."""

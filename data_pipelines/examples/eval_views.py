@@ -1,0 +1,148 @@
+"""The test views of a video: `clips` clips evenly in time, each in `crops` crops.
+
+As the original tests (tools/test_net.py): every view is scored by itself and the scores are
+combined per video; view id = clip * crops + crop. Where clips and crops lie differs between its
+data sets (datasets/kinetics.py, ssv2.py, charades.py), which is what `sampling` names:
+
+- "kinetics": clips of num_frames * sampling_rate frames at target_fps, evenly from the start on;
+  a single crop is the centre.
+- "ssv2": every clip is the whole video, a frame from each of num_frames segments; a single crop is
+  the left or top one.
+- "charades": clips of every sampling_rate-th frame, from the start to the end; crops as "ssv2".
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+
+from data_pipelines.sampling import (
+    clip_indices,
+    clip_size,
+    clip_start,
+    crop_positions,
+    segment_indices,
+    strided_indices,
+)
+from data_pipelines.transforms.resize import uniform_crop
+from data_pipelines.video import decoding, image_files
+from data_pipelines.video.decoding import Encoded, VideoInfo
+from data_pipelines.video.image_files import Pictures
+
+SAMPLINGS = ("kinetics", "ssv2", "charades")
+Video = Encoded | Pictures  # a video file or record, or pictures of its frames
+logger = logging.getLogger(__name__)
+
+
+def count_views(clips: int, crops: int) -> int:
+    """How many views a video is tested with."""
+    return clips * len(crop_positions(crops))
+
+
+def view_indices(
+    info: VideoInfo,
+    *,
+    num_frames: int,
+    sampling_rate: int,
+    target_fps: float,
+    clips: int,
+    offset_sampling: bool = False,
+    sampling: str = "kinetics",
+) -> np.ndarray:
+    """Frames of each test clip: int64 (clips, num_frames), clips in time order.
+
+    Frames of an unknown rate (info.fps 0) are taken to be at `target_fps`. `offset_sampling` is
+    for "kinetics" only.
+    """
+    if sampling == "ssv2":
+        return np.tile(segment_indices(info.frames, num_frames), (clips, 1))
+    if sampling == "charades":
+        return np.stack([
+            strided_indices(info.frames, num_frames, sampling_rate, i, clips) for i in range(clips)
+        ])
+    size = clip_size(num_frames, sampling_rate, info.fps or target_fps, target_fps)
+    starts = [clip_start(info.frames, size, i, clips, offset_sampling) for i in range(clips)]
+    return np.stack([clip_indices(info.frames, start, size, num_frames) for start in starts])
+
+
+def iterate_views(
+    source: Video,
+    *,
+    num_frames: int,
+    sampling_rate: int,
+    target_fps: float,
+    clips: int,
+    crops: int,
+    test_crop: int,
+    offset_sampling: bool = False,
+    sampling: str = "kinetics",
+    train_jitter_min: int | None = None,
+    thread_type: str = "AUTO",
+    report: Callable[[VideoInfo], None] | None = None,
+) -> Iterator[np.ndarray]:
+    """Yields the clips of a video in time order, each uint8 (crops,T,S,S,3) RGB, S = `test_crop`.
+
+    With two or three crops the short side is `test_crop` and they lie left (top), centre and right
+    (bottom). One crop with the sampling "kinetics" is the centre of frames whose short side is
+    `train_jitter_min` (the original's DATA.TRAIN_JITTER_SCALES[0]; `test_crop` where None), and
+    otherwise the left (top) one.
+
+    A video file is decoded once, to its end, because the clips lie where the true number of frames
+    puts them. In memory are only the frames that its clips need, resized, each once.
+
+    Args:
+        sampling: one of SAMPLINGS, see above.
+        thread_type: see decoding.select_frames.
+        report: is told what the file holds before the first clip, also what is wrong with it
+            (`VideoInfo.warning`, which is logged otherwise).
+
+    Raises:
+        VideoError: no frame of the video can be had, or an image file of a frame that its clips
+            need (on the first step).
+        ValueError: `test_crop` is larger than `train_jitter_min`, or crops, clips or sampling make
+            no sense.
+    """
+    if sampling not in SAMPLINGS:
+        raise ValueError(f"sampling is {sampling!r}; expected one of {', '.join(SAMPLINGS)}")
+    centred = sampling == "kinetics"
+    positions = crop_positions(crops)
+    if crops == 1 and not centred:
+        positions = (0,)
+    if clips < 1:
+        raise ValueError(f"clips is {clips}; a video is tested with at least 1")
+    short_side = test_crop
+    if crops == 1 and centred and train_jitter_min is not None:
+        short_side = train_jitter_min
+    if test_crop > short_side:
+        raise ValueError(
+            f"test_crop {test_crop} does not fit frames resized to train_jitter_min "
+            f"{train_jitter_min}; take 3 crops, or a crop of at most {train_jitter_min}"
+        )
+
+    def indices(info: VideoInfo) -> np.ndarray:
+        return view_indices(
+            info,
+            num_frames=num_frames,
+            sampling_rate=sampling_rate,
+            target_fps=target_fps,
+            clips=clips,
+            offset_sampling=offset_sampling,
+            sampling=sampling,
+        )
+
+    if isinstance(source, Pictures):
+        select = image_files.select_frames
+    else:
+        select = partial(decoding.select_frames, thread_type=thread_type)
+    info, found, frames = select(
+        source, lambda info: indices(info).ravel(), short_side=short_side
+    )
+    if report is not None:
+        report(info)
+    elif info.warning:
+        logger.warning("%s: %s", source, info.warning)
+
+    for row in indices(info):
+        pictures = frames[np.searchsorted(found, row)]  # (T,H,W,3)
+        yield np.stack([uniform_crop(pictures, test_crop, position) for position in positions])

@@ -1,0 +1,131 @@
+"""Clips that slide over a whole video, for features or scores of long videos over time.
+
+    for window in iterate_windows("day.mp4", num_frames=32, sampling_rate=2, stride=1.0): ...
+
+The video is decoded once, from its start to its end, and only the frames of the windows under way
+are in memory, so that a video may be as long as it likes.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from data_pipelines.examples.eval_views import Video
+from data_pipelines.sampling import clip_indices, clip_size
+from data_pipelines.transforms import geometry
+from data_pipelines.video import image_files
+from data_pipelines.video.decoding import (
+    VideoError,
+    decoded_frames,
+    open_video,
+    orientation_of,
+    upright_picture,
+)
+from data_pipelines.video.image_files import FrameFiles
+
+CHUNK = 32  # image files read at a time
+
+
+class Window(NamedTuple):
+    """begin, end: seconds of the video that the clip spans; clip: uint8 (T,S,S,3) RGB."""
+
+    begin: float
+    end: float
+    clip: np.ndarray
+
+
+def iterate_windows(
+    source: Video,
+    *,
+    num_frames: int,
+    sampling_rate: int,
+    target_fps: float = 30.0,
+    stride: float,
+    crop: int = 256,
+    thread_type: str = "AUTO",
+) -> Iterator[Window]:
+    """Yields a clip of num_frames * sampling_rate frames at `target_fps` every `stride` seconds.
+
+    They begin with the video and go on until it is covered; of the last one,
+    and of a video shorter than a clip, what is past the end repeats the last frame. Pictures are
+    the centre of frames whose short side is `crop`, as in tests of one crop.
+
+    Args:
+        stride: seconds from one window to the next, at least a frame.
+        thread_type: see decoding.select_frames.
+
+    Raises:
+        VideoError: no frame of the video can be had, or the picture changes its size.
+        ValueError: a stride of less than a frame.
+    """
+    if isinstance(source, FrameFiles):
+        fps = target_fps  # image files do not tell
+        pictures = _image_pictures(source, crop)
+    else:
+        fps, pictures = _video_pictures(source, crop, thread_type)
+    step = stride * fps
+    if step < 1:
+        raise ValueError(f"a stride of {stride:g} seconds is less than a frame at {fps:g} a second")
+    size = clip_size(num_frames, sampling_rate, fps, target_fps)
+    held: deque[np.ndarray] = deque()  # frames from number `oldest` on
+    oldest = count = number = 0
+
+    def window(last: int) -> Window:
+        start = number * step
+        indices = clip_indices(last + 1, start, size, num_frames)
+        clip = np.stack([held[index - oldest] for index in indices])
+        return Window(start / fps, (start + size) / fps, clip)
+
+    for picture in pictures:
+        if count < math.floor(number * step):  # between windows further apart than they are long
+            oldest = count + 1
+        else:
+            held.append(picture)
+        count += 1
+        while number * step + size <= count:
+            yield window(count - 1)
+            number += 1
+            while oldest < math.floor(number * step) and held:
+                held.popleft()
+                oldest += 1
+    covered = (number - 1) * step + size if number else 0
+    if covered < count and number * step < count:
+        yield window(count - 1)
+
+
+def _video_pictures(
+    path: str, crop: int, thread_type: str
+) -> tuple[float, Iterator[np.ndarray]]:
+    """The frame rate, and the pictures (crop,crop,3) of all frames."""
+    with open_video(path, thread_type) as (_, stream):
+        fps = float(stream.average_rate or stream.guessed_rate or 30)
+
+    def pictures() -> Iterator[np.ndarray]:
+        drawn = orientation = None
+        with open_video(path, thread_type) as (container, stream):
+            for frame in decoded_frames(container, stream, []):
+                if orientation is None:
+                    orientation = orientation_of(frame)
+                picture = upright_picture(frame, orientation, None)
+                if drawn is None:
+                    drawn = geometry.center(*picture.shape[:2], short_side=crop, crop=crop)
+                elif picture.shape[:2] != drawn.source:
+                    raise VideoError(
+                        path, "the picture changes its size; re-encode it to one size"
+                    )
+                yield geometry.apply(picture[None], drawn)[0]
+        if drawn is None:
+            raise VideoError(path, "no frame can be decoded; download it again, or leave it out")
+
+    return fps, pictures()
+
+
+def _image_pictures(files: FrameFiles, crop: int) -> Iterator[np.ndarray]:
+    for first in range(0, files.count, CHUNK):
+        chosen = range(first, min(first + CHUNK, files.count))
+        _, _, frames = image_files.select_frames(files, lambda _, chosen=chosen: chosen)
+        drawn = geometry.center(*frames.shape[1:3], short_side=crop, crop=crop)
+        yield from geometry.apply(frames, drawn)

@@ -1,0 +1,1 @@
+"""From elements to batches in a reproducible order."""

@@ -1,0 +1,56 @@
+"""A small generated data set in tables of one's own (own_boxes.py): the scenes of ava-mini."""
+
+import csv
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from data_pipelines.mini import ava_scenes, datasets
+from data_pipelines.sources.ava import FIRST_SECOND
+
+HEADER = ("video", "time", "x1", "y1", "x2", "y2", "action")
+NAMES = [name for name, _ in ava_scenes.ACTIONS.values()]
+
+
+def write_own(
+    directory: str | os.PathLike,
+    *,
+    seed: int,
+    train_videos: int = 24,
+    test_videos: int = 8,
+    **scenes: int,
+) -> None:
+    """Writes small videos of moving figures and tables of who does what.
+
+    In `directory` are afterwards videos/train_000.mp4 and so on, train.csv and test.csv with
+    actions and persons, and people.csv: what an imagined person detector finds at the moments of
+    test.csv, with scores. `scenes`: seconds, fps, height and width, see `mini.write_ava`.
+    """
+    directory = Path(directory)
+    datasets.write_ava(
+        directory, seed=seed, train_videos=train_videos, val_videos=test_videos, **scenes
+    )
+    annotations = directory / "annotations"
+    for table, source, last in (
+        ("train.csv", "ava_train_v2.2.csv", "person"),
+        ("test.csv", "ava_val_v2.2.csv", "person"),
+        ("people.csv", datasets.DETECTIONS["val"], "score"),
+    ):
+        with open(annotations / source, encoding="utf-8", newline="") as file:
+            rows = [_row(columns, last == "score") for columns in csv.reader(file)]
+        header = (*HEADER[:-1], last) if last == "score" else (*HEADER, last)
+        _write(directory / table, [header, *rows])
+    shutil.rmtree(annotations)
+
+
+def _row(columns: list[str], detected: bool) -> list[str]:
+    """A row of AVA's without the action of a detected box, and counted from the first frame."""
+    video, time, *box, action, last = columns
+    named = [] if detected else [NAMES[int(action) - 1]]
+    return [video, f"{int(time) - FIRST_SECOND}", *box, *named, last]
+
+
+def _write(path: Path, rows: Iterable[Iterable[str]]) -> None:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)

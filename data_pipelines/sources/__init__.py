@@ -1,0 +1,1 @@
+"""From the annotation files people have to samples (videos) and keyframes (boxes at a time)."""

@@ -1,0 +1,295 @@
+"""AVA's own files: boxes, frame lists, excluded timestamps, the label map.
+
+A row of boxes is `video,time,x1,y1,x2,y2,action,person`, time in whole seconds of the film, corners
+as fractions of the frame, actions counted from 1 and empty where there is none. A file of predicted
+boxes has the detector's score in the last column; one named .pkl is a pickle of arrays, see
+proposals.py. Only the seconds 902 to 1798 are annotated; frames, and films as they are usually cut,
+begin at second 900.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data_pipelines.labels import pbtxt_items
+from data_pipelines.sources.box_pickles import SUFFIX, read_proposals
+from data_pipelines.sources.frame_lists import read_charades
+from data_pipelines.sources.keyframes import (
+    Keyframe,
+    Moments,
+    PathLike,
+    Row,
+    Source,
+    Wrong,
+    build,
+    collect,
+    find_sources,
+    read_box,
+    read_number,
+    read_rows,
+    refuse,
+)
+from data_pipelines.text_files import read_text, shown
+from data_pipelines.video.image_files import FrameFiles
+
+__all__ = [
+    "Keyframe", "Source", "find_sources", "keyframes", "read_boxes", "read_exclusions",
+    "read_frame_list", "read_label_map",
+]
+COLUMNS = "video,time,x1,y1,x2,y2,action,person (or score)"
+NUM_CLASSES = 80
+FIRST_SECOND = 900
+SECONDS = (902, 1799)  # those annotated; the second is past the last
+FPS = 30.0
+logger = logging.getLogger(__name__)
+
+
+def read_boxes(
+    annotated: Sequence[PathLike] = (),
+    predicted: Sequence[PathLike] = (),
+    *,
+    score_threshold: float = 0.9,
+    num_classes: int = NUM_CLASSES,
+    seconds: tuple[int, int] | None = SECONDS,
+    every: int = 1,
+    wrong: Wrong = refuse,
+) -> Moments:
+    """Reads files of boxes; those with the same text of coordinates become one with all actions.
+
+    As in the original (datasets/ava_helper.py) one trains on annotated and predicted boxes and
+    tests on predicted ones. Its recipes for training list the annotations as predictions as well;
+    then the person's number is taken for a score, which drops person 0 there and changes nothing,
+    and is warned of.
+
+    The boxes of a pickle have no actions. As in MMAction2 and PaddleVideo, of a moment where no
+    score reaches the threshold the best box is kept. Unlike there, a moment that the pickle lacks
+    has no predicted box (there it is the whole frame), and in training a box that lies on an
+    annotated one does not get its actions: it is a person who does nothing, or with `train.loss` of
+    "bce_positive_rows" nobody.
+
+    Args:
+        annotated: files whose last column, if any, is ignored.
+        predicted: files of which rows whose score is below `score_threshold` are left out; tables,
+            or pickles named .pkl.
+        seconds: the first that may occur and the one past the last; None allows any time, also
+            between two seconds, and rows `video,time` of moments without boxes.
+        every: keep only seconds that are multiples of this (4 to evaluate during training).
+        wrong: told of each row that cannot be read; the row is left out if it does not raise.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a row that cannot be read, with file, line (of a pickle: key) and reason; no
+            boxes at all.
+    """
+    counts = {"rows": 0}
+
+    def rows() -> Iterator[Row]:
+        for path in annotated:
+            yield from _rows(path, None, num_classes, seconds, every, counts, wrong)
+        for path in predicted:
+            if Path(path).suffix == SUFFIX:
+                yield from _proposals(path, score_threshold, seconds, every, counts, wrong)
+            else:
+                yield from _rows(
+                    path, score_threshold, num_classes, seconds, every, counts, wrong
+                )
+
+    moments = collect(rows())
+    if not moments:
+        files = ", ".join(map(str, (*annotated, *predicted))) or "no file"
+        raise ValueError(
+            f"{files}: no boxes left of {counts['rows']} rows; expected some whose score reaches "
+            f"{score_threshold} (data.score_threshold)"
+            + (f", at seconds that are multiples of {every}" if every > 1 else "")
+        )
+    return moments
+
+
+def keyframes(
+    moments: Moments, sources: dict[str, Source], *, origin: float = FIRST_SECOND, fps: float = FPS
+) -> list[Keyframe]:
+    """The keyframes of `read_boxes`, as keyframes.build gives them.
+
+    The original lets a moment past the last frame show the last frame; here it is an error.
+
+    Args:
+        sources: of `read_frame_list` or `find_sources`.
+        origin: second of the film that the first frame shows; 0 for whole films.
+        fps: of frames stored as images.
+    """
+    return build(moments, sources, origin=origin, fps=fps)
+
+
+def read_frame_list(path: PathLike, *, path_prefix: PathLike = "") -> dict[str, FrameFiles]:
+    """The frames of each video, from a list `original_vido_id video_id frame_id path labels`.
+
+    Raises:
+        FileNotFoundError: there is no such list.
+        ValueError: a row that cannot be read, with its line number, or no row at all.
+    """
+    return {sample.path: sample.frames for sample in read_charades(path, path_prefix=path_prefix)}
+
+
+def read_exclusions(path: PathLike) -> set[tuple[str, float]]:
+    """The moments `video,time` that are left out of evaluation."""
+    moments = set()
+    for line, columns in read_rows(path):
+        if len(columns) != 2:
+            raise ValueError(
+                f"{path}:{line}: {len(columns)} columns in {','.join(columns)!r}; expected "
+                "video,time"
+            )
+        moments.add((columns[0], read_number(path, line, "time", columns[1])))
+    return moments
+
+
+def read_label_map(path: PathLike) -> dict[int, str]:
+    """Names by action, counted from 1, of the actions that a .pbtxt file lists: those evaluated.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: no items in it, one without name or id, or an id twice.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such label map; check data.label_map")
+    items = pbtxt_items(path, read_text(path, "a label map"))
+    names = dict(items)
+    if not names:
+        raise ValueError(f"{path}: no items in it; expected item {{ name: \"sit\" id: 11 }}")
+    if len(names) < len(items):
+        ((twice, _),) = Counter(number for number, _ in items).most_common(1)
+        raise ValueError(f"{path}: the id {twice} is there twice; each action has its own")
+    return names
+
+
+def _rows(
+    path: PathLike,
+    score_threshold: float | None,
+    num_classes: int,
+    seconds: tuple[int, int] | None,
+    every: int,
+    counts: dict[str, int],
+    wrong: Wrong,
+) -> Iterator[Row]:
+    """Rows of one file, predicted boxes where there is a threshold."""
+    predicted = score_threshold is not None
+    score_of = _score_reader(path) if predicted else None
+
+    def read(line: int, columns: list[str]) -> Row | None:
+        if seconds is None and not predicted and len(columns) == 2:
+            return None
+        if len(columns) != 8 and (predicted or len(columns) != 7):
+            raise ValueError(
+                f"{path}:{line}: {len(columns)} columns in {','.join(columns)!r}; expected "
+                f"{COLUMNS}"
+            )
+        score = 1.0
+        if predicted:
+            compared, score = score_of(line, columns[7])
+            if compared < score_threshold:
+                return None
+        time = _second(path, line, columns[1], seconds)
+        if int(time) % every:
+            return None
+        box = read_box(path, line, columns[2:6], predicted)
+        label = _label(path, line, columns[6], num_classes)
+        return Row(path, line, columns[0], time, ",".join(columns[2:6]), box, label, score)
+
+    for line, columns in read_rows(path):
+        counts["rows"] += 1
+        try:
+            row = read(line, columns)
+        except ValueError as error:
+            wrong(error)
+            continue
+        if row is not None:
+            yield row
+
+
+def _proposals(
+    path: PathLike,
+    score_threshold: float,
+    seconds: tuple[int, int] | None,
+    every: int,
+    counts: dict[str, int],
+    wrong: Wrong,
+) -> Iterator[Row]:
+    """Rows of a pickle of predicted boxes; coordinates are written as in AVA's tables."""
+    def read(key: str, video: str, second: str, boxes: np.ndarray) -> Iterator[Row]:
+        time = _second(path, key, second, seconds)
+        if int(time) % every:
+            return
+        scores = boxes[:, 4]
+        outside = scores[~((scores >= 0) & (scores <= 1))]
+        if len(outside):
+            raise ValueError(f"{path}:{key}: score is {outside[0]:g}; expected it within 0..1")
+        for *corners, score in boxes[scores >= min(score_threshold, scores.max(initial=0))]:
+            texts = [np.format_float_positional(corner, min_digits=3) for corner in corners]
+            box = read_box(path, key, texts, predicted=True)
+            yield Row(path, key, video, time, ",".join(texts), box, None, float(score))
+
+    for key, video, second, boxes in read_proposals(path, wrong):
+        counts["rows"] += len(boxes)
+        try:
+            yield from list(read(key, video, second, boxes))
+        except ValueError as error:
+            wrong(error)
+
+
+def _second(
+    path: PathLike, line: int | str, text: str, seconds: tuple[int, int] | None
+) -> float:
+    """The time of a keyframe, checked to be one of the seconds that there are."""
+    time = read_number(path, line, "time", text)
+    if seconds is not None and not (time.is_integer() and seconds[0] <= time < seconds[1]):
+        raise ValueError(
+            f"{path}:{line}: time is {text!r}; expected a whole second within "
+            f"{seconds[0]}..{seconds[1] - 1} (data.keyframe_seconds)"
+        )
+    return time
+
+
+def _label(path: PathLike, line: int, text: str, num_classes: int) -> int | None:
+    """A class from 0 on, None for no action (empty, or -1)."""
+    if text in ("", "-1"):
+        return None
+    if not (text.isdecimal() and len(text) < 10 and 1 <= int(text) <= num_classes):
+        raise ValueError(
+            f"{path}:{line}: action is {shown(text)}; expected one of 1..{num_classes}, or nothing "
+            "(the number of classes is model.num_classes)"
+        )
+    return int(text) - 1
+
+
+def _score_reader(path: PathLike) -> Callable[[int, str], tuple[float, float]]:
+    """Gives (what the threshold is compared with, the score) of a row's last column."""
+    if _holds_persons(path):
+        logger.warning(
+            "%s is listed as predicted boxes, but its last column holds the numbers of persons, "
+            "not scores. As in the original, rows of a number below data.score_threshold are left "
+            "out: person 0.", path,
+        )
+        return lambda line, text: (read_number(path, line, "person", text), 1.0)
+
+    def read(line: int, text: str) -> tuple[float, float]:
+        score = read_number(path, line, "score", text)
+        if not 0 <= score <= 1:
+            raise ValueError(f"{path}:{line}: score is {text}; expected it within 0..1")
+        return score, score
+
+    return read
+
+
+def _holds_persons(path: PathLike) -> bool:
+    """Whether the last column of all rows is a whole number."""
+    found = False
+    for _, columns in read_rows(path):
+        if len(columns) == 8:
+            if not columns[7].strip().isdecimal():
+                return False
+            found = True
+    return found

@@ -1,0 +1,96 @@
+"""AVA-Kinetics (Li et al. 2020): boxes and actions of AVA in one or a few moments of the clips of
+Kinetics-700.
+
+Its tables kinetics_train_v1.0.csv and so on have rows `video,time,x1,y1,x2,y2,action`, like AVA's:
+the video by its name on YouTube, the time in seconds of the film there; and rows `video,time` of
+moments without boxes. Clips are files `video_000012_000022.mp4`, from second 12 to 22 of the film.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_pipelines.sources.keyframes import VIDEO_SUFFIXES, Keyframe, Moments, PathLike
+from data_pipelines.video.records import Absent
+
+NAME = re.compile(r"(?P<video>.+)_(?P<start>\d{6})_(?P<end>\d{6})")
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A file that shows the seconds `start` to `end` of a film."""
+
+    path: str
+    start: int
+    end: int
+
+
+def find_clips(folder: PathLike, videos: Iterable[str]) -> dict[str, list[Clip]]:
+    """The clips of films, anywhere below the folder; films without any are left out.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"{folder}: no such folder of clips; check data.kinetics_dir")
+    wanted, found = set(videos), {}
+    for directory, folders, files in os.walk(folder):
+        folders.sort()
+        for file in sorted(files):
+            stem, suffix = os.path.splitext(file)
+            match = NAME.fullmatch(stem) if suffix in VIDEO_SUFFIXES else None
+            if match and match["video"] in wanted:
+                path = os.path.join(directory, file)
+                clip = Clip(path, int(match["start"]), int(match["end"]))
+                found.setdefault(match["video"], []).append(clip)
+    return found
+
+
+def keyframes(moments: Moments, folder: PathLike, *, keep_missing: bool) -> list[Keyframe]:
+    """The keyframes of ava.read_boxes (seconds=None) in the clips below `folder`.
+
+    Links rot, so nobody has all clips; how many moments have none is logged.
+
+    Args:
+        keep_missing: whether keyframes whose clip is not there are among them, to be told when they
+            are read: in testing what is annotated there counts as missed.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: none of the moments is in a clip there.
+    """
+    clips = find_clips(folder, moments)
+    found, missing = [], []
+    for video, times in moments.items():
+        for time, moment in sorted(times.items()):
+            clip = next((c for c in clips.get(video, ()) if c.start <= time < c.end), None)
+            if clip is None:
+                missing.append(f"{video} at {time:g}")
+                if not keep_missing:
+                    continue
+            boxes, labels, scores = zip(*moment.boxes.values(), strict=True)
+            reason = f"no clip of this moment below {folder}; get it, or leave its rows out"
+            found.append(Keyframe(
+                video=video, time=time,
+                source=clip.path if clip else Absent(f"{video} at {time:g}", reason),
+                origin=float(clip.start) if clip else 0.0, fps=0.0,
+                boxes=np.array(boxes, np.float32), labels=tuple(map(tuple, labels)),
+                scores=np.array(scores, np.float32),
+            ))
+    total = sum(map(len, moments.values()))
+    if len(missing) == total:
+        raise ValueError(
+            f"{folder}: none of the {total} moments, as {missing[0]}, is in a clip below it; "
+            "expected files like -5KQ66BBWC4_000012_000022.mp4"
+        )
+    if missing:
+        logger.warning(
+            "%s: no clip of %d of %d moments, for example %s", folder, len(missing), total,
+            missing[0],
+        )
+    return found

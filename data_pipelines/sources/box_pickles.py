@@ -1,0 +1,262 @@
+"""Boxes of AVA's persons as MMAction2 and PaddleVideo hand them round: a pickle of arrays.
+
+It is a dict `"video,second"` -> array (N,5) of x1, y1, x2, y2 as fractions of the frame and the
+detector's score, as in `"-5KQ66BBWC4,0902"`. A pickle may ask for any importable name; here nothing
+but what makes an array of numbers is looked up, so that no code of a file runs.
+
+    python -m data_pipelines.sources.box_pickles BOXES.pkl BOXES.csv
+    python -m data_pipelines.sources.box_pickles BOXES.csv BOXES.pkl
+
+write the one as the other; the table's rows are `video,second,x1,y1,x2,y2,,score`.
+"""
+
+import argparse
+import csv
+import io
+import pickle
+import pickletools
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data_pipelines.atomic_files import whole
+from data_pipelines.sources.keyframes import (
+    PathLike,
+    Wrong,
+    read_box,
+    read_number,
+    read_rows,
+    refuse,
+)
+from data_pipelines.text_files import shown
+
+SUFFIX = ".pkl"
+KEY = "'video,second' as '-5KQ66BBWC4,0902'"
+
+
+def read_proposals(
+    path: PathLike, wrong: Wrong = refuse
+) -> Iterator[tuple[str, str, str, np.ndarray]]:
+    """(key, video, text of the second, (N,5) x1, y1, x2, y2, score) in the order of the file.
+
+    N may be 0. Numbers are as they are stored, whatever they are. A key or an array that is
+    something else is left out if `wrong` does not raise.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such pickle, or wants more than arrays; a key or an array that is
+            something else, with the key.
+    """
+    boxes = _load(path)
+    if not isinstance(boxes, dict):
+        raise ValueError(
+            f"{path}: holds a {type(boxes).__name__}; expected a dict of {KEY} to arrays (N,5)"
+        )
+    for key, array in boxes.items():
+        array = array.array if isinstance(array, _Unfilled) else array
+        try:
+            video, second = _moment(path, key, array)
+        except ValueError as error:
+            wrong(error)
+            continue
+        yield key, video, second, array
+
+
+def _moment(path: PathLike, key: object, array: object) -> tuple[str, str]:
+    """Video and second of a key, whose array is checked."""
+    video, comma, second = key.rpartition(",") if isinstance(key, str) else ("", "", "")
+    if not (video and comma and second):
+        raise ValueError(f"{path}: key {shown(key)}; expected {KEY}")
+    if not isinstance(array, np.ndarray):
+        kind = getattr(array, "dtype", type(array).__name__)
+        raise ValueError(f"{path}:{key}: is of {kind}; expected an array (N,5) of numbers")
+    if array.ndim == 2 and array.shape[1] == 4:
+        raise ValueError(
+            f"{path}:{key}: array of shape {array.shape} has no scores; expected (N,5), the "
+            "last column being the detector's score: append it, 1 where it is not known"
+        )
+    if array.ndim != 2 or array.shape[1] != 5:
+        raise ValueError(
+            f"{path}:{key}: array of shape {array.shape}; expected (N,5): x1,y1,x2,y2,score"
+        )
+    return video, second
+
+
+class _Refused(Exception):
+    """A name that has no place in a pickle of arrays."""
+
+
+class _Type:
+    """A type of numbers, which a pickle makes of its name and then sets the order of bytes of.
+
+    NumPy's own believes what a pickle tells of a type, also that text holds addresses of objects.
+    """
+
+    def __init__(self, name: str, *_):
+        self.name, self.order = name, "="
+
+    def __setstate__(self, state: tuple):
+        self.order = state[1]
+
+    def dtype(self) -> np.dtype:
+        if not re.fullmatch(r"[a-zA-Z]\d{0,9}", self.name) or self.order not in tuple("=<>|"):
+            raise ValueError(f"type {shown(self.name)}")
+        return np.dtype(self.name).newbyteorder(self.order)
+
+
+class _NoNumbers:
+    """In the place of an array of something else: its `dtype`, for the message."""
+
+    def __init__(self, dtype: np.dtype):
+        self.dtype = dtype
+
+
+class _Unfilled:
+    """An array whose content follows in the pickle, as its state."""
+
+    def __init__(self, *_):
+        self.array = None
+
+    def __setstate__(self, state: tuple):
+        _, shape, kind, by_columns, content = state
+        self.array = _array(content, kind, shape, "F" if by_columns else "C")
+
+
+def _array(content, kind: _Type, shape: tuple[int, ...], order: str) -> np.ndarray | _NoNumbers:
+    dtype = kind.dtype()
+    if dtype.kind not in "fiu":
+        return _NoNumbers(dtype)
+    array = np.ndarray(shape, dtype, buffer=content, order=order)
+    if array.nbytes != len(content):
+        raise ValueError(f"{len(content)} bytes for an array of shape {shape}")
+    return array
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    return text.encode("latin1")  # how protocols before 3 write bytes, whatever they say
+
+
+# NumPy 1 says core, NumPy 2 _core. The array's class only stands in the arguments of _reconstruct.
+ALLOWED = {
+    "numpy.ndarray": "numpy.ndarray",
+    "numpy.dtype": _Type,
+    "_codecs.encode": _encode,
+    **{f"numpy.{core}.multiarray._reconstruct": _Unfilled for core in ("core", "_core")},
+    **{f"numpy.{core}.numeric._frombuffer": _array for core in ("core", "_core")},
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    """Knows the names in ALLOWED and no others; text of Python 2 is taken byte by byte."""
+
+    def find_class(self, module: str, name: str):
+        full = f"{module}.{name}"
+        if full not in ALLOWED:
+            raise _Refused(full)
+        return ALLOWED[full]
+
+
+def _load(path: PathLike):
+    """The object that a pickle holds."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"{path}: no such table of boxes; check data.root and the names of the tables in "
+            "config.data"
+        )
+    content = Path(path).read_bytes()
+    try:
+        _check_sizes(content)
+        return _Unpickler(io.BytesIO(content), encoding="latin1").load()
+    except _Refused as error:
+        raise ValueError(
+            f"{path}: refers to {error}; expected a dict of arrays and nothing else. Nothing was "
+            "run"
+        ) from error
+    except Exception as error:  # bytes that are no pickle may fail in any way at all
+        raise ValueError(
+            f"{path}: is not a pickle, or is cut short ({type(error).__name__}: "
+            f"{str(error)[:200]}); expected a dict of {KEY} to arrays (N,5)"
+        ) from error
+
+
+def _check_sizes(content: bytes) -> None:
+    """ValueError for sizes that do not fit the file: Python takes the memory before it looks.
+
+    A place in the list of objects that a pickle refers back to is such a size.
+    """
+    for code, argument, _ in pickletools.genops(io.BytesIO(content)):
+        if code.name.endswith("PUT") and argument > len(content):
+            raise ValueError(f"object {argument} in a file of {len(content)} bytes")
+
+
+def convert(source: PathLike, target: PathLike) -> int:
+    """Writes a pickle as a table, or a table as a pickle; the number of boxes.
+
+    Of a table's boxes that have several actions, and so several rows, there is one, with no action.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a row or an array that is wrong; not one of the two is a pickle by its name.
+    """
+    from_pickle, to_pickle = (Path(path).suffix == SUFFIX for path in (source, target))
+    if from_pickle == to_pickle:
+        raise ValueError(f"{source}, {target}: expected one of the two to end in {SUFFIX}")
+    if from_pickle:
+        rows = list(_table_rows(source))
+        try:
+            with whole(target) as part, open(part, "w", encoding="utf-8", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerows(rows)
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{source}: a name that is no text ({error})") from error
+        return len(rows)
+    boxes = _boxes_by_moment(source)
+    with whole(target) as part:
+        part.write_bytes(pickle.dumps(boxes, protocol=4))
+    return sum(map(len, boxes.values()))
+
+
+def _table_rows(path: PathLike) -> Iterator[list[str]]:
+    for _, video, second, boxes in read_proposals(path):
+        for *corners, score in boxes:
+            texts = [np.format_float_positional(corner, min_digits=3) for corner in corners]
+            yield [video, second, *texts, "", np.format_float_positional(score, min_digits=6)]
+
+
+def _boxes_by_moment(path: PathLike) -> dict[str, np.ndarray]:
+    moments: dict[str, dict[tuple[str, ...], list[float]]] = {}
+    for line, columns in read_rows(path):
+        if len(columns) != 8:
+            raise ValueError(
+                f"{path}:{line}: {len(columns)} columns in {','.join(columns)!r}; expected "
+                "video,second,x1,y1,x2,y2,,score"
+            )
+        video, second, *texts, _, score = columns
+        box = read_box(path, line, texts, predicted=True)
+        row = [*box, read_number(path, line, "score", score)]
+        moments.setdefault(f"{video},{second}", {}).setdefault(tuple(texts), row)
+    return {key: np.array(list(boxes.values())) for key, boxes in moments.items()}
+
+
+def cli(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns the status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m data_pipelines.sources.box_pickles", allow_abbrev=False,
+        description="Writes a pickle of predicted boxes as a table, or a table as a pickle.",
+    )
+    parser.add_argument("source", metavar="IN")
+    parser.add_argument("target", metavar="OUT", help="one of the two ends in .pkl")
+    args = parser.parse_args(arguments)
+    try:
+        count = convert(args.source, args.target)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{args.target}: {count} boxes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli())

@@ -1,0 +1,248 @@
+"""Tables of boxes of one's own videos: csv files with a header, which names the columns
+
+    video,time,x1,y1,x2,y2,action[,person][,score]
+
+in any order. `video` is the name of a file, with or without its suffix, below a folder of videos
+(or of a folder of frames in there); `time` seconds in it; corners are fractions of the frame.
+`action` is a name or a number counted from 1, empty where there is none; a box with several actions
+has a row for each. Predicted boxes, as a person detector gives them, need no action and may have a
+score. Every distinct (video, time) is a keyframe: the moments to train on, or to tell the actions
+of.
+"""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from data_pipelines.labels import MOST_CLASSES
+from data_pipelines.sources.keyframes import (
+    VIDEO_SUFFIXES,
+    Keyframe,
+    Moments,
+    PathLike,
+    Row,
+    Source,
+    Wrong,
+    build,
+    collect,
+    find_sources,
+    read_box,
+    read_number,
+    read_rows,
+    refuse,
+)
+from data_pipelines.text_files import shown
+
+CORNERS = ("x1", "y1", "x2", "y2")
+REQUIRED = ("video", "time", *CORNERS, "action")
+OPTIONAL = ("person", "score")
+HEADER = "video,time,x1,y1,x2,y2,action[,person][,score]"
+
+
+def read_tables(
+    annotated: Sequence[PathLike] = (),
+    predicted: Sequence[PathLike] = (),
+    *,
+    folder: PathLike,
+    class_names: Sequence[str] | None = None,
+    score_threshold: float = 0.0,
+    origin: float = 0.0,
+    fps: float = 0.0,
+) -> tuple[list[Keyframe], list[str]]:
+    """Keyframes of tables of annotated and predicted boxes, in the order of their rows.
+
+    Boxes of a moment whose coordinates are written alike become one with all actions.
+
+    Args:
+        folder: where the videos are.
+        class_names: in class order; None takes the actions that occur, names in alphabetical order
+            or the numbers up to the largest. Give those of training to every other split.
+        score_threshold: predicted boxes below it are left out.
+        origin: the tables' time of the first frame of each video.
+        fps: of videos stored as image files.
+
+    Returns:
+        (keyframes, class names)
+
+    Raises:
+        FileNotFoundError: a table or the folder is missing.
+        ValueError: a row that cannot be read or whose video is missing, with file, line and reason;
+            no boxes at all.
+    """
+    if class_names is None:
+        class_names = find_actions([*annotated, *predicted])
+    moments, written = read_moments(
+        annotated, predicted, class_names=class_names, score_threshold=score_threshold
+    )
+    found = find_sources(folder, written.values())
+    sources: dict[str, Source] = {
+        video: found[name] for video, name in written.items() if name in found
+    }
+    return build(moments, sources, origin=origin, fps=fps), list(class_names)
+
+
+def read_moments(
+    annotated: Sequence[PathLike],
+    predicted: Sequence[PathLike],
+    *,
+    class_names: Sequence[str],
+    score_threshold: float = 0.0,
+    wrong: Wrong = refuse,
+) -> tuple[Moments, dict[str, str]]:
+    """The boxes of tables without a look at the videos; otherwise as `read_tables`.
+
+    Args:
+        wrong: told of each row that cannot be read; the row is left out if it does not raise.
+
+    Returns:
+        (boxes by video and time, each video's name as it is written)
+    """
+    classes = {name: number for number, name in enumerate(class_names)}
+    written: dict[str, str] = {}
+
+    def rows() -> Iterator[Row]:
+        for path in annotated:
+            yield from _rows(path, None, classes, written, wrong)
+        for path in predicted:
+            yield from _rows(path, score_threshold, classes, written, wrong)
+
+    moments = collect(rows())
+    if not moments:
+        files = ", ".join(map(str, (*annotated, *predicted))) or "no table"
+        raise ValueError(
+            f"{files}: no boxes; expected rows below the header"
+            + (f", some with a score of at least {score_threshold}" if predicted else "")
+        )
+    return moments, written
+
+
+def find_actions(paths: Sequence[PathLike], wrong: Wrong = refuse) -> list[str]:
+    """The class names of tables: the actions that occur in them, in alphabetical order.
+
+    Numbers alone are "action 1" and so on up to the largest. A row of another number of columns is
+    left out if `wrong` does not raise.
+
+    Raises:
+        FileNotFoundError, ValueError: a table is missing or cannot be read, or there is no action.
+    """
+    texts = {
+        cells["action"] for path in paths for _, cells in _cells(path, True, wrong)
+        if cells.get("action")
+    }
+    if not texts:
+        files = ", ".join(map(str, paths)) or "no table"
+        raise ValueError(f"{files}: no actions; give class_names, or tables that have some")
+    if all(text.isdecimal() and len(text) < 10 and int(text) > 0 for text in texts):
+        largest = max(map(int, texts))
+        if largest > MOST_CLASSES:
+            raise ValueError(
+                f"{', '.join(map(str, paths))}: action {largest}; expected names, or numbers from "
+                f"1 to {MOST_CLASSES} at most"
+            )
+        return [f"action {number}" for number in range(1, largest + 1)]
+    return sorted(texts)
+
+
+def _rows(
+    path: PathLike,
+    score_threshold: float | None,
+    classes: dict[str, int],
+    written: dict[str, str],
+    wrong: Wrong,
+) -> Iterator[Row]:
+    """Rows of one table, predicted boxes where there is a threshold; notes videos in `written`."""
+    predicted = score_threshold is not None
+
+    def read(line: int, cells: dict[str, str]) -> Row | None:
+        score = 1.0
+        if predicted and "score" in cells:
+            score = read_number(path, line, "score", cells["score"])
+            if not 0 <= score <= 1:
+                raise ValueError(f"{path}:{line}: score is {score:g}; expected it within 0..1")
+            if score < score_threshold:
+                return None
+        texts = [cells[name] for name in CORNERS]
+        return Row(
+            path, line, _video(path, line, cells["video"], written),
+            read_number(path, line, "time", cells["time"]), ",".join(texts),
+            read_box(path, line, texts, predicted),
+            _label(path, line, cells.get("action", ""), classes), score,
+        )
+
+    for line, cells in _cells(path, predicted, wrong):
+        try:
+            row = read(line, cells)
+        except ValueError as error:
+            wrong(error)
+            continue
+        if row is not None:
+            yield row
+
+
+def _cells(
+    path: PathLike, predicted: bool, wrong: Wrong
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line, text by column) of each row below the header."""
+    header = None
+    for line, columns in read_rows(path):
+        columns = [column.strip() for column in columns]
+        if header is None:
+            header = columns
+            required = [name for name in REQUIRED if not (predicted and name == "action")]
+            missing = [name for name in required if name not in header]
+            unknown = [name for name in header if name not in (*REQUIRED, *OPTIONAL)]
+            if missing or unknown or len(set(header)) < len(header):
+                problem = (
+                    f"no column {', '.join(missing)}" if missing
+                    else f"unknown column {', '.join(map(repr, unknown))}" if unknown
+                    else "a column twice"
+                )
+                raise ValueError(
+                    f"{path}:{line}: {problem} in {','.join(header)!r}; expected the header "
+                    f"{HEADER}"
+                )
+        elif len(columns) != len(header):
+            wrong(ValueError(
+                f"{path}:{line}: {len(columns)} columns in {','.join(columns)!r}; expected "
+                f"{','.join(header)}"
+            ))
+        else:
+            yield line, dict(zip(header, columns, strict=True))
+
+
+def without_suffix(name: str) -> str:
+    """The name of a video without the suffix of a video file, if it has one."""
+    suffix = Path(name).suffix
+    return name[: -len(suffix)] if suffix in VIDEO_SUFFIXES else name
+
+
+def _video(path: PathLike, line: int, name: str, written: dict[str, str]) -> str:
+    """The name without suffix, so that tables with and without it speak of the same video."""
+    if not name:
+        raise ValueError(f"{path}:{line}: no video; expected the name of a file")
+    video = without_suffix(name)
+    before = written.setdefault(video, name)
+    if before != name:
+        if video not in (before, name):
+            raise ValueError(
+                f"{path}:{line}: videos {before!r} and {name!r}; names must differ in more "
+                "than the suffix"
+            )
+        written[video] = max(before, name, key=len)
+    return video
+
+
+def _label(path: PathLike, line: int, text: str, classes: dict[str, int]) -> int | None:
+    """A class from 0 on, None for no action."""
+    if text == "":
+        return None
+    if text in classes:
+        return classes[text]
+    if text.isdecimal() and len(text) < 10 and 1 <= int(text) <= len(classes):
+        return int(text) - 1
+    # Comparing takes the product of the lengths.
+    close = difflib.get_close_matches(text, classes, n=1) if len(text) < 100 else []
+    raise ValueError(
+        f"{path}:{line}: action is {shown(text)}; expected one of {len(classes)} classes by name "
+        "or number from 1" + (f", perhaps {close[0]!r}" if close else "")
+    )

@@ -1,0 +1,237 @@
+"""Lists with a row for each frame, as PySlowFast has them for Something-Something and Charades:
+
+    original_vido_id video_id frame_id path labels
+    46GP8 0 0 46GP8/46GP8-000001.jpg "92,147"
+
+Such a list has millions of rows. It is read in one pass, about a million rows a second, keeping one
+path for each video (see frames.FrameFiles).
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from data_pipelines.labels import MOST_CLASSES, class_names
+from data_pipelines.sources.keyframes import Wrong, refuse
+from data_pipelines.sources.video_lists import Sample
+from data_pipelines.text_files import parse_json, read_text, short_lines, shown
+from data_pipelines.video.image_files import FrameFiles, frame_files
+
+PathLike = str | os.PathLike
+HEADER = "original_vido_id video_id frame_id path labels"
+
+
+def read_charades(
+    path: PathLike,
+    *,
+    path_prefix: PathLike = "",
+    num_classes: int | None = None,
+    per_frame: bool = False,
+) -> list[Sample]:
+    """Reads a frame list of Charades: a video's label is the union over its frames.
+
+    Samples are in the order in which their videos first occur, named by `original_vido_id`; a
+    video whose frames have no label has the label (). Frames are in the order of their rows.
+
+    Args:
+        path_prefix: folder put before each path that is not absolute.
+        num_classes: labels must lie in 0..num_classes-1.
+        per_frame: keep the classes of each frame, too, which is what training goes by.
+
+    Raises:
+        FileNotFoundError: there is no such list.
+        ValueError: a row that cannot be read, with its line number, or no row at all.
+    """
+    labels: dict[str, set[int]] = {}
+    of_frames: dict[str, list[tuple[int, ...]]] = {}
+    known: dict[str, tuple[int, ...]] = {}  # text of the last column -> its classes
+
+    def runs() -> Iterator[tuple[str, list[str]]]:
+        for video, rows in read_runs(Path(path)):
+            of_video = labels.setdefault(video, set())
+            for number, _, text in rows:
+                if text not in known:
+                    known[text] = read_classes(f"{path}:{number}", text, num_classes)
+                of_video.update(known[text])
+            if per_frame:
+                of_frames.setdefault(video, []).extend(known[text] for _, _, text in rows)
+            yield video, [frame for _, frame, _ in rows]
+
+    files = collect_frames(runs(), path_prefix)
+    return [
+        Sample(
+            video, tuple(sorted(labels[video])), frames,
+            tuple(of_frames[video]) if per_frame else None,
+        )
+        for video, frames in files.items()
+    ]
+
+
+def read_ssv2(
+    path: PathLike,
+    *,
+    class_list: PathLike,
+    labels: PathLike,
+    path_prefix: PathLike = "",
+) -> list[Sample]:
+    """Reads a frame list of Something-Something and the labels that belong to it.
+
+    Samples are in the order of `labels`, as in the original, named by their id.
+
+    Args:
+        class_list: something-something-v2-labels.json, {name: class}.
+        labels: something-something-v2-validation.json, [{"id": video, "template": name, ...}]; what
+            stands in brackets in a template has none in the class list.
+        path_prefix: folder put before each path that is not absolute.
+
+    Raises:
+        FileNotFoundError: one of the files is missing.
+        ValueError: a row or entry that cannot be read, with its number; a template that is not in
+            the class list; a video that is in one of `path` and `labels` only.
+    """
+    path, labels = Path(path), Path(labels)
+    by_video = _read_classes(class_list, labels)
+    runs = ((video, [frame for _, frame, _ in rows]) for video, rows in read_runs(path))
+    files = collect_frames(runs, path_prefix)
+    for missing, there, absent in (
+        (files.keys() - by_video.keys(), path, labels),
+        (by_video.keys() - files.keys(), labels, path),
+    ):
+        if missing:
+            raise ValueError(
+                f"{absent}: {len(missing)} of the videos of {there} are not in it, for example "
+                f"{min(missing)}; a frame list and its label file (config.data.test_list, "
+                "config.data.val_labels) hold the same videos"
+            )
+    return [Sample(video, label, files[video]) for video, label in by_video.items()]
+
+
+def read_ssv2_videos(
+    folder: PathLike, *, class_list: PathLike, labels: PathLike
+) -> list[Sample]:
+    """As `read_ssv2`, for the data set's videos as they come: `folder`/78687.webm and so on."""
+    return [
+        Sample(os.path.join(folder, f"{video}.webm"), label)
+        for video, label in _read_classes(class_list, labels).items()
+    ]
+
+
+def _read_classes(class_list: PathLike, labels: PathLike) -> dict[str, int]:
+    """The class of each video of a label file of Something-Something."""
+    class_list, labels = Path(class_list), Path(labels)
+    for file, field in ((class_list, "class_list"), (labels, "val_labels")):
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"{file}: no such file; config.data.{field} names the data set's json file in "
+                "config.data.root"
+            )
+    classes = {name: number for number, name in enumerate(class_names(class_list))}
+    return dict(_read_templates(labels, class_list, classes))
+
+
+def _read_templates(
+    path: Path, class_list: Path, classes: dict[str, int]
+) -> Iterator[tuple[str, int]]:
+    """(video, class) of each entry of a label file."""
+    entries = parse_json(path, read_text(path, "a list of videos in JSON"))
+    if not isinstance(entries, list) or not entries:
+        raise ValueError(f"{path}: expected a list of {{'id': ..., 'template': ...}}")
+    for number, entry in enumerate(entries, 1):
+        where = f"{path}, entry {number}"
+        if not isinstance(entry, dict) or not {"id", "template"} <= entry.keys():
+            raise ValueError(
+                f"{where}: found {shown(entry)}; expected the keys id and template (the labels "
+                "of the test set are not public: evaluate on the validation set)"
+            )
+        video, name = entry["id"], entry["template"]
+        if not isinstance(video, str | int) or not isinstance(name, str):
+            raise ValueError(
+                f"{where}: id {shown(video)} and template {shown(name)}; expected texts"
+            )
+        name = name.replace("[", "").replace("]", "")
+        if name not in classes:
+            raise ValueError(
+                f"{where}: template {shown(name)} is not in the class list {class_list}"
+            )
+        yield str(video), classes[name]
+
+
+def collect_frames(
+    runs: Iterable[tuple[str, list[str]]], path_prefix: PathLike
+) -> dict[str, FrameFiles]:
+    """The frames of each video, from (video, paths) of rows that follow each other."""
+    files: dict[str, FrameFiles] = {}
+    later: dict[str, list[str]] = {}  # of videos whose rows do not all follow each other
+    for video, paths in runs:
+        if video not in files:
+            files[video] = frame_files(video, paths, path_prefix)
+        else:
+            later.setdefault(video, []).extend(paths)
+    for video, paths in later.items():
+        before = [files[video].path(index) for index in range(files[video].count)]
+        paths = [os.path.join(path_prefix, path) for path in paths]
+        files[video] = frame_files(video, before + paths)
+    return files
+
+
+def read_runs(
+    path: Path, wrong: Wrong = refuse
+) -> Iterator[tuple[str, list[tuple[int, str, str]]]]:
+    """Rows of the same video that follow each other: (video, (line, path, labels) of each row).
+
+    A row of another number of columns is left out if `wrong` does not raise.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such list of frames; set data.root to the folder of the lists and "
+            "data.test_list to its name"
+        )
+    video, rows = "", []
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            lines = short_lines(path, file)
+            _check_header(path, next(lines, ""))
+            for number, line in enumerate(lines, 2):
+                row = line.split()
+                if not row:
+                    continue
+                if len(row) != 5:
+                    wrong(ValueError(
+                        f"{path}:{number}: {len(row)} columns in {line.strip()!r}; expected 5, "
+                        f"{HEADER!r}"
+                    ))
+                    continue
+                if row[0] != video:
+                    if rows:
+                        yield video, rows
+                    video, rows = row[0], []
+                rows.append((number, row[3], row[4]))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not UTF-8 text ({error}); expected a frame list") from error
+    if not rows:
+        raise ValueError(f"{path}: the list is empty; expected rows {HEADER!r}")
+    yield video, rows
+
+
+def _check_header(path: Path, line: str) -> None:
+    if line and line.split()[:1] not in (["original_vido_id"], ["original_video_id"]):
+        raise ValueError(
+            f"{path}:1: found {line.strip()!r}; expected the header {HEADER!r} of a frame list (a "
+            "list with a row for each video is read with data.format=kinetics, or rawframes where "
+            "videos are folders of frames)"
+        )
+
+
+def read_classes(where: str, text: str, num_classes: int | None) -> tuple[int, ...]:
+    """The classes of one frame, from text like "92,147" with its quotes."""
+    try:
+        numbers = tuple(int(part) for part in text.replace('"', "").split(",") if part)
+    except ValueError:
+        raise ValueError(
+            f"{where}: labels {text}; expected class numbers, as \"92,147\" or \"\""
+        ) from None
+    for number in numbers:
+        if not 0 <= number < (num_classes or MOST_CLASSES):
+            known = f"0..{(num_classes or MOST_CLASSES) - 1}"
+            raise ValueError(f"{where}: label {number}; expected a class within {known}")
+    return numbers

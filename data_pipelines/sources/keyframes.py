@@ -1,0 +1,271 @@
+"""Keyframes, each a moment of a video with boxes of persons, and how rows of boxes become them.
+
+The readers of tables (ava.py, own_boxes.py) give rows; `collect` merges those of the same box and
+`build` puts them together with the videos. What is wrong with a row is told with its file and line.
+"""
+
+import csv
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from data_pipelines.text_files import short_lines, shown
+from data_pipelines.video.image_files import FrameFiles, frame_files
+from data_pipelines.video.records import Absent, Record
+
+PathLike = str | os.PathLike
+Source = str | FrameFiles | Record | Absent
+Wrong = Callable[[ValueError], None]  # what a reader does with a row that cannot be read
+# How far a box may reach beyond the frame, as a fraction of it: annotations are rounded, detectors
+# guess what is hidden. Coordinates in pixels are far outside.
+ANNOTATED_OVERHANG = 0.01
+PREDICTED_OVERHANG = 0.25
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".MP4", ".MOV", ".AVI")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+LARGEST = 1e12  # of a number in a table: a time, a corner, a person
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Keyframe:
+    """A moment of a video and the boxes to tell the actions of.
+
+    Attributes:
+        video: its name in the annotations.
+        time: seconds as the annotations count them.
+        source: a video file or record, or frames stored as images.
+        origin: the annotations' time of frame 0 of `source`.
+        fps: of frames stored as images; 0.0 for a video file, which tells itself.
+        boxes: float32 (B,4) x1, y1, x2, y2 as fractions of the frame, as written in the table:
+            predicted ones may reach a little outside.
+        labels: for each box its classes, counted from 0; () for a box without action.
+        scores: float32 (B,) of the person detector, 1 for annotated boxes.
+    """
+
+    video: str
+    time: float
+    source: Source
+    origin: float
+    fps: float
+    boxes: np.ndarray
+    labels: tuple[tuple[int, ...], ...]
+    scores: np.ndarray
+
+
+class Row(NamedTuple):
+    """A row of a table: a box and at most one of its classes."""
+
+    path: PathLike
+    line: int | str  # a number, or the key in a pickle
+    video: str
+    time: float
+    text: str  # of the coordinates
+    box: tuple[float, float, float, float]
+    label: int | None
+    score: float
+
+
+class Moment(NamedTuple):
+    """The boxes of one moment, by the text of their coordinates, and where the first one stands."""
+
+    path: PathLike
+    line: int | str
+    boxes: dict[str, tuple[tuple[float, ...], list[int], float]]  # box, classes, score
+
+
+Moments = dict[str, dict[float, Moment]]  # video -> time -> its boxes
+
+
+def refuse(error: ValueError) -> None:
+    """What readers do with a row that cannot be read where nothing else is asked of them."""
+    raise error
+
+
+def read_rows(path: PathLike) -> Iterator[tuple[int, list[str]]]:
+    """(line number, columns) of each row of a csv file that is not blank.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not text.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"{path}: no such table of boxes; check data.root and the names of the tables in "
+            "config.data"
+        )
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(short_lines(path, file))
+        try:
+            for columns in reader:
+                if any(columns):
+                    yield reader.line_num, columns
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"{path}: is not a csv file in UTF-8 ({error})") from error
+
+
+def read_number(path: PathLike, line: int | str, name: str, text: str) -> float:
+    """The number in a column."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = np.nan
+    if not abs(number) < LARGEST:
+        raise ValueError(f"{path}:{line}: {name} is {shown(text)}; expected a number")
+    return number
+
+
+def read_box(
+    path: PathLike, line: int | str, texts: list[str], predicted: bool
+) -> tuple[float, float, float, float]:
+    """x1, y1, x2, y2 from their columns, checked to be a box within the frame."""
+    overhang = PREDICTED_OVERHANG if predicted else ANNOTATED_OVERHANG
+    try:  # there are a million rows: what is wrong is found out only where something is
+        x1, y1, x2, y2 = box = tuple(map(float, texts))
+        if -overhang <= x1 < x2 <= 1 + overhang and -overhang <= y1 < y2 <= 1 + overhang:
+            return box
+    except ValueError:
+        pass
+    for name, text in zip(("x1", "y1", "x2", "y2"), texts, strict=True):
+        read_number(path, line, name, text)
+    if x2 <= x1 or y2 <= y1:
+        raise ValueError(
+            f"{path}:{line}: box {','.join(texts)} has no area; expected x1,y1,x2,y2 with x1 < x2 "
+            "and y1 < y2"
+        )
+    raise ValueError(
+        f"{path}:{line}: box {','.join(texts)} reaches outside the frame; expected fractions "
+        f"of its width and height within 0..1 (at most {overhang} beyond)"
+    )
+
+
+def collect(rows: Iterable[Row]) -> Moments:
+    """Merges rows whose box has the same coordinates in the same writing, as the original does.
+
+    Videos, boxes and classes are in the order of their rows.
+    """
+    moments: Moments = {}
+    for row in rows:
+        path, line, video, time, text, box, label, score = row
+        times = moments.get(video)
+        if times is None:
+            times = moments[video] = {}
+        moment = times.get(time)
+        if moment is None:
+            moment = times[time] = Moment(path, line, {})
+        entry = moment.boxes.get(text)
+        if entry is None:
+            entry = moment.boxes[text] = (box, [], score)
+        if label is not None and label not in entry[1]:
+            entry[1].append(label)
+    return moments
+
+
+def build(
+    moments: Moments, sources: Mapping[str, Source], *, origin: float, fps: float = 0.0
+) -> list[Keyframe]:
+    """Keyframes in the order of `sources`, those of a video in the order of time.
+
+    Args:
+        sources: where the videos are, by the names that `moments` has; may hold more.
+        origin: the annotations' time of the first frame.
+        fps: of sources that are image files.
+
+    Raises:
+        ValueError: a video that is not among the sources; a moment before the first frame or, for
+            image files, after the last (of a video file that is found out when it is read).
+    """
+    _refuse_missing(moments, sources)
+    keyframes = []
+    for video, source in sources.items():
+        images = isinstance(source, FrameFiles)
+        for time, moment in sorted(moments.get(video, {}).items()):
+            if images:
+                _check_within(video, time, moment, source, origin, fps)
+            elif time < origin:
+                raise ValueError(
+                    f"{moment.path}:{moment.line}: time {time:g} of {video} lies before the "
+                    f"beginning of the video, which is {origin:g}"
+                )
+            boxes, labels, scores = zip(*moment.boxes.values(), strict=True)
+            keyframes.append(Keyframe(
+                video=video, time=time, source=source, origin=origin,
+                fps=fps if images else 0.0, boxes=np.array(boxes, np.float32),
+                labels=tuple(map(tuple, labels)), scores=np.array(scores, np.float32),
+            ))
+    logger.info(
+        "%d keyframes of %d videos with %d boxes, %d labels",
+        len(keyframes), len(moments), sum(len(k.boxes) for k in keyframes),
+        sum(len(labels) for k in keyframes for labels in k.labels),
+    )
+    return keyframes
+
+
+def _refuse_missing(moments: Moments, sources: Mapping[str, Source]) -> None:
+    missing = [video for video in moments if video not in sources]
+    if not missing:
+        return
+    first = next(iter(moments[missing[0]].values()))
+    others = f" and {len(missing) - 1} other videos" if len(missing) > 1 else ""
+    there = f"{len(sources)} are there, for example {next(iter(sources))!r}" if sources else "none"
+    raise ValueError(
+        f"{first.path}:{first.line}: there is no video {missing[0]!r}{others} ({there}); get it, "
+        "or leave its rows out"
+    )
+
+
+def _check_within(
+    video: str, time: float, moment: Moment, files: FrameFiles, origin: float, fps: float
+) -> None:
+    if not fps > 0:
+        raise ValueError(f"{files}: frames stored as images need their rate: set data.fps")
+    if not 0 <= round((time - origin) * fps) < files.count + fps / 2:
+        raise ValueError(
+            f"{moment.path}:{moment.line}: time {time:g} of {video} lies outside its {files.count} "
+            f"frames, which are {origin:g}..{origin + (files.count - 1) / fps:g} at {fps:g} a "
+            "second; extract all of them, or leave the row out"
+        )
+
+
+def find_sources(folder: PathLike, videos: Iterable[str]) -> dict[str, Source]:
+    """Where videos are: files `folder/video.mp4` and the like, or folders of frames `folder/video`.
+
+    A name may have its suffix, or be a path below the folder. Frames are numbered one after the
+    other, whatever the first number is. Videos that are not there are left out.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: frames are missing in between.
+    """
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"{folder}: no such folder of videos; check data.root")
+    found: dict[str, Source] = {}
+    for video in videos:
+        path = os.path.join(folder, video)
+        candidates = [path, *(path + suffix for suffix in VIDEO_SUFFIXES)]
+        file = next(filter(os.path.isfile, candidates), None)
+        if file is not None:
+            found[video] = file
+        elif os.path.isdir(path) and (frames := _frames_in(video, path)):
+            found[video] = frames
+    return found
+
+
+def _frames_in(video: str, folder: str) -> FrameFiles | None:
+    names = sorted(
+        entry.name for entry in os.scandir(folder)
+        if entry.name[0] != "." and entry.name.lower().endswith(IMAGE_SUFFIXES)
+    )
+    if not names:
+        return None
+    files = frame_files(video, names, folder)
+    if files.paths and len(names) > 1:
+        raise ValueError(
+            f"{folder}: its {len(names)} images, from {names[0]} to {names[-1]}, are not numbered "
+            "one after the other; extract the frames again"
+        )
+    return files

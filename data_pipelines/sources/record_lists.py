@@ -1,0 +1,162 @@
+"""Lists of encoded videos in ArrayRecord files: csv files with a header, a row for each record.
+
+    shard,record,id,label,frames,fps,width,height,broken
+    clips-train.array_record-00000-of-00002,0,abseiling/a.mp4,0,300,30,340,256,
+
+`shard` is the name of a file beside the list, `record` the number of a record in it from 0 on, `id`
+what the video is called, `label` its class or, of several, all with spaces between. A row without a
+shard is a video that could not be encoded; `broken` tells why. What else is in a row is for people.
+data_pipelines.tfds_builders writes such lists; parts of one are lists too.
+
+Lists of keyframes have `video,time,begin` in place of `id,label`: whose record shows the time
+around `time`, its first frame `begin`.
+"""
+
+import csv
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from data_pipelines.sources.keyframes import Keyframe, Moments, PathLike, build, read_number
+from data_pipelines.sources.video_lists import Sample, read_label
+from data_pipelines.video.records import Absent, Record
+
+CLIPS = ("shard", "record", "id", "label")
+KEYFRAMES = ("shard", "record", "video", "time", "begin")
+
+
+def read_record_list(
+    path: PathLike, *, num_classes: int | None = None, multi_label: bool = False
+) -> list[Sample]:
+    """Reads a list of encoded videos and their labels.
+
+    Args:
+        num_classes: labels must lie in 0..num_classes-1.
+
+    Raises:
+        FileNotFoundError: there is no such list, or a file that it names is missing.
+        ValueError: a row that cannot be read, with its line number, or no row at all.
+    """
+    return [
+        Sample(
+            row["id"], read_label(where, row["label"].split(), num_classes, multi_label),
+            record=record,
+        )
+        for where, record, row in _rows(path, CLIPS, "{id}")
+    ]
+
+
+def read_moments(path: PathLike) -> dict[tuple[str, float], tuple[Record | Absent, float]]:
+    """Reads a list of encoded keyframes: the record of each (video, time), and the time of its
+    first frame.
+
+    Raises:
+        As `read_record_list`.
+    """
+    moments = {}
+    for where, record, row in _rows(path, KEYFRAMES, "{video} at {time}"):
+        file, _, line = where.rpartition(":")
+        time = read_number(file, line, "time", row["time"])
+        begin = time
+        if isinstance(record, Record):
+            begin = read_number(file, line, "begin", row["begin"])
+        moments[row["video"], time] = record, begin
+    return moments
+
+
+def keyframes_in_records(moments: Moments, path: PathLike) -> list[Keyframe]:
+    """The keyframes of tables of boxes whose videos are the records of the list `path`.
+
+    Raises:
+        As `read_moments`; ValueError also for a keyframe that is not in the list.
+    """
+    records = read_moments(path)
+    keyframes = build(moments, dict.fromkeys(moments, str(path)), origin=-math.inf)
+    missing = [k for k in keyframes if (k.video, k.time) not in records]
+    if missing:
+        others = f" and of {len(missing) - 1} other keyframes" if len(missing) > 1 else ""
+        raise ValueError(
+            f"{path}: no record of {missing[0].video} at {missing[0].time:g}{others}; write the "
+            "records from the same tables of boxes, or leave the rows out"
+        )
+    found = []
+    for keyframe in keyframes:
+        record, begin = records[keyframe.video, keyframe.time]
+        found.append(replace(keyframe, source=record, origin=begin))
+    return found
+
+
+def read_broken(path: PathLike) -> tuple[int, list[tuple[str, str]]]:
+    """How many records a list of either kind has, and (name, reason) of what has none."""
+    count, broken = 0, []
+    with open(path, encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["shard"]:
+                count += 1
+            else:
+                name = row["id"] if "id" in row else f"{row['video']} at {row['time']}"
+                broken.append((name, row["broken"]))
+    return count, broken
+
+
+def _rows(
+    path: PathLike, columns: Sequence[str], called: str
+) -> Iterator[tuple[str, Record | Absent, dict[str, str]]]:
+    """("file:line", record, text by column) of each row below the header.
+
+    called: how a video is called that has no record, a template of columns.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such list of records; set data.root to the folder that "
+            "`python -m data_pipelines.tfds_builders` wrote, and data.train_list, data.val_list, "
+            "data.test_list to the names of the lists in it"
+        )
+    shards: dict[str, str] = {}
+    empty = True
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        try:
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if missing:
+                raise ValueError(
+                    f"{path}:1: no column {', '.join(missing)} in {reader.fieldnames}; expected "
+                    f"the header {','.join(columns)},... of a list of records"
+                )
+            for row in reader:
+                where = f"{path}:{reader.line_num}"
+                if None in row or None in row.values():
+                    raise ValueError(
+                        f"{where}: expected {len(reader.fieldnames)} columns, as in the header"
+                    )
+                empty = False
+                if not row["shard"]:
+                    reason = row.get("broken") or "could not be encoded"
+                    yield where, Absent(called.format(**row), reason), row
+                    continue
+                shard = shards.get(row["shard"])
+                if shard is None:
+                    shard = shards[row["shard"]] = _shard(where, path.parent, row["shard"])
+                yield where, Record(shard, _number(where, row["record"])), row
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"{path}: is not a csv file in UTF-8 ({error})") from error
+    if empty:
+        raise ValueError(f"{path}: the list is empty; expected rows {','.join(columns)},...")
+
+
+def _shard(where: str, folder: Path, name: str) -> str:
+    shard = os.path.join(folder, name)
+    if not os.path.isfile(shard):
+        raise FileNotFoundError(
+            f"{where}: there is no file {shard}; a list stands beside the files of its records"
+        )
+    return shard
+
+
+def _number(where: str, text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError(f"{where}: record is {text!r}; expected a number from 0 on")
+    return int(text)

@@ -1,0 +1,311 @@
+"""Lists of videos and their labels, in the formats of PySlowFast and MMAction2, with a row for each
+video; lists with a row for each frame are in frame_lists.py.
+
+A list is read whole: 650,000 rows (Kinetics-700) take about a second and 200 MB, so the original's
+reading in chunks (LOADER_CHUNK_SIZE) has no counterpart. Videos are opened only when used.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from data_pipelines.labels import MOST_CLASSES
+from data_pipelines.text_files import parse_json, read_text, short_lines, shown
+from data_pipelines.video.image_files import FrameFiles, literal
+from data_pipelines.video.records import Absent, Record
+
+PathLike = str | os.PathLike
+TEMPLATE = "img_{:05d}.jpg"  # of MMAction2's frames
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One video: its file `path`, or where it is none, its name and its `frames` or `record`.
+
+    `label` is the class, or a tuple of classes where the list was read as multi-label;
+    `frame_labels` the classes of each frame, where they were asked for.
+    """
+
+    path: str
+    label: int | tuple[int, ...]
+    frames: FrameFiles | None = None
+    frame_labels: tuple[tuple[int, ...], ...] | None = None
+    record: Record | Absent | None = None
+
+    @property
+    def source(self) -> str | FrameFiles | Record | Absent:
+        """What views.iterate_views reads."""
+        return self.frames or self.record or self.path
+
+
+class Entry(NamedTuple):
+    """An entry of a `.json` list, whatever it holds."""
+
+    value: Any
+
+
+def read_list(
+    path: PathLike,
+    *,
+    separator: str = " ",
+    path_prefix: PathLike = "",
+    num_classes: int | None = None,
+    multi_label: bool = False,
+) -> list[Sample]:
+    """Reads a list of video files: Kinetics-style, UCF-101, HMDB-51, MMAction2's VideoDataset.
+
+    Rows are `path label`, `path` alone (the label is then 0), or `path ignored label`; with
+    `multi_label` they are `path label label ...`. Blank lines are skipped. A `.json` file holds a
+    list of {"filename": path, "label": class or list of classes}.
+
+    Args:
+        separator: stands between the columns.
+        path_prefix: folder put before each path that is not absolute.
+        num_classes: labels must lie in 0..num_classes-1.
+
+    Raises:
+        FileNotFoundError: there is no such list.
+        ValueError: a row that cannot be read, with its line number, or no row at all.
+    """
+    return [
+        video_sample(where, row, separator, path_prefix, num_classes, multi_label)
+        for where, row in list_rows(path)
+    ]
+
+
+def video_sample(
+    where: str,
+    row: str | Entry,
+    separator: str,
+    path_prefix: PathLike,
+    num_classes: int | None,
+    multi_label: bool,
+) -> Sample:
+    """The video of one row of `list_rows`; arguments and errors as for `read_list`."""
+    if isinstance(row, Entry):
+        video, labels = _values(where, row.value, "filename", "label")
+        labels = labels if isinstance(labels, list) else [labels]
+    else:
+        video, *rest = row.split(separator)
+        if multi_label:
+            labels = rest
+        elif len(rest) <= 2:
+            labels = rest[-1:] or ["0"]
+        else:
+            raise ValueError(
+                f"{where}: {len(rest) + 1} columns in {row!r}; expected 'path label' between "
+                f"{separator!r}, at most 'path ignored label' (a path that contains the separator "
+                "needs another one: data.separator)"
+            )
+        if not rest and (other := _separator(row)):
+            raise ValueError(
+                f"{where}: one column in {row!r}; the columns seem to be separated by "
+                f"{other!r}, not {separator!r}: set data.separator"
+            )
+    label = read_label(where, labels, num_classes, multi_label)
+    return Sample(os.path.join(path_prefix, video), label)
+
+
+def _separator(row: str) -> str | None:
+    """What may separate a path from the number at the end of a row."""
+    rest = row.rstrip("0123456789")
+    if rest == row:
+        return None
+    rest = rest.removesuffix("-")
+    before = rest.rstrip()
+    if before[-1:] in (",", ";"):
+        return before[-1]
+    return rest[len(before) : len(before) + 1] or None
+
+
+def read_frame_list(
+    path: PathLike,
+    *,
+    path_prefix: PathLike = "",
+    template: str = TEMPLATE,
+    num_classes: int | None = None,
+    multi_label: bool = False,
+) -> list[Sample]:
+    """Reads MMAction2's RawframeDataset list: rows `folder total_frames label`.
+
+    With `multi_label` several labels may follow. A `.json` file holds a list of {"frame_dir": path,
+    "total_frames": number, "label": class or list of classes}. Otherwise as `read_list`.
+
+    Args:
+        template: name of a frame's file in its folder, with a place for its number, from 1 on.
+
+    Raises:
+        ValueError: also for a template without such a place.
+    """
+    check_template(template)
+    return [
+        folder_sample(where, row, template, path_prefix, num_classes, multi_label)
+        for where, row in list_rows(path)
+    ]
+
+
+def folder_sample(
+    where: str,
+    row: str | Entry,
+    template: str,
+    path_prefix: PathLike,
+    num_classes: int | None,
+    multi_label: bool,
+) -> Sample:
+    """The folder of frames of one row of `list_rows`; otherwise as for `read_frame_list`."""
+    if isinstance(row, Entry):
+        folder, count, labels = _values(where, row.value, "frame_dir", "total_frames", "label")
+        labels = labels if isinstance(labels, list) else [labels]
+    else:
+        columns = row.split()
+        if len(columns) < 3 or (len(columns) > 3 and not multi_label):
+            raise ValueError(
+                f"{where}: {len(columns)} columns in {row!r}; expected 'folder total_frames label'"
+            )
+        folder, count, *labels = columns
+    label = read_label(where, labels, num_classes, multi_label)
+    frames = _integer(where, "total_frames", count)
+    if frames < 1:
+        raise ValueError(f"{where}: total_frames is {frames}; expected at least 1")
+    folder = os.path.join(path_prefix, folder)
+    files = os.path.join(literal(folder), template)
+    return Sample(folder, label, FrameFiles(folder, frames, files, first=1))
+
+
+def read_image_folders(path: PathLike) -> list[Sample]:
+    """Reads ImageNet's val folder: a folder of images for each class, in it `n01440764/*.JPEG`.
+
+    As in the original (datasets/imagenet.py) a class is the place of its folder among the sorted
+    ones; `image_classes` has their names. Hidden files and folders are left out. Each image is a
+    video of one frame.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: there are no class folders in it, or no images in them.
+    """
+    samples = []
+    for label, name in enumerate(image_classes(path)):
+        folder = os.path.join(path, name)
+        for file in sorted(e.name for e in os.scandir(folder) if e.name[0] != "."):
+            image = os.path.join(folder, file)
+            samples.append(Sample(image, label, FrameFiles(image, 1, paths=(image,))))
+    if not samples:
+        raise ValueError(f"{path}: the class folders are empty; expected images in them")
+    return samples
+
+
+def image_classes(path: PathLike) -> list[str]:
+    """Names of the class folders in class order; raises as `read_image_folders`."""
+    if not os.path.isdir(path):
+        raise FileNotFoundError(
+            f"{path}: no such folder of images; set data.root to the folder that holds it and "
+            "data.test_list to its name"
+        )
+    names = sorted(e.name for e in os.scandir(path) if e.is_dir() and e.name[0] != ".")
+    if not names:
+        raise ValueError(
+            f"{path}: no folders in it; expected one for each class with its images inside, as "
+            "n01440764/ILSVRC2012_val_00000293.JPEG"
+        )
+    return names
+
+
+def check_template(template: str) -> None:
+    """ValueError for a template of `read_frame_list` without a place for a number."""
+    try:
+        if template.format(1) != template.format(2):
+            return
+        problem = "has no place for the number"
+    except (LookupError, ValueError) as error:
+        problem = f"does not take a number ({error})"
+    raise ValueError(
+        f"data.frame_template {template!r} {problem}; expected something like 'img_{{:05d}}.jpg'"
+    )
+
+
+def _read_text(path: Path) -> str:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such list of videos; set data.root to the folder of the lists and "
+            "data.train_list, data.val_list, data.test_list to their names"
+        )
+    return read_text(path, "a list")
+
+
+def list_rows(path: PathLike) -> list[tuple[str, str | Entry]]:
+    """(place, row) of each row: a line that is not blank, or an entry of a `.json` file.
+
+    A place names the file and the line, or the number of the entry.
+
+    Raises:
+        FileNotFoundError: there is no such list.
+        ValueError: it is not text, no JSON, or has no rows.
+    """
+    path = Path(path)
+    text = _read_text(path)
+    if path.suffix == ".json":
+        return _json_rows(path, text)
+    rows = [
+        (f"{path}:{number}", line)
+        for number, text in enumerate(short_lines(path, text.splitlines()), 1)
+        if (line := text.strip())
+    ]
+    if not rows:
+        raise ValueError(f"{path}: the list is empty; expected rows 'path label'")
+    return rows
+
+
+def _json_rows(path: Path, text: str) -> list[tuple[str, Entry]]:
+    entries = parse_json(path, text)
+    if not isinstance(entries, list) or not entries:
+        raise ValueError(
+            f"{path}: expected a list of {{'filename': ..., 'label': ...}}, or of frames "
+            "{'frame_dir': ..., 'total_frames': ..., 'label': ...}"
+        )
+    return [(f"{path}, entry {number}", Entry(entry)) for number, entry in enumerate(entries, 1)]
+
+
+def _values(where: str, entry: Any, *keys: str) -> list:
+    """The values of an entry of a `.json` list."""
+    if not isinstance(entry, dict) or (missing := [key for key in keys if key not in entry]):
+        found = shown(entry)
+        if isinstance(entry, dict):
+            found = f"no {', '.join(missing)} in {found}"
+        raise ValueError(f"{where}: found {found}; expected the keys {', '.join(keys)}")
+    if not isinstance(entry[keys[0]], str):
+        raise ValueError(f"{where}: {keys[0]} is {shown(entry[keys[0]])}; expected a path")
+    return [entry[key] for key in keys]
+
+
+def read_label(
+    where: str, labels: list, num_classes: int | None, multi_label: bool
+) -> int | tuple[int, ...]:
+    """The class of one row, or with `multi_label` its classes as a tuple; ValueError naming the row
+    where there is none, one that is no integer or out of range, or several are not expected."""
+    numbers = tuple(_integer(where, "label", label) for label in labels)
+    if not numbers or (len(numbers) > 1 and not multi_label):
+        raise ValueError(
+            f"{where}: {len(numbers)} labels; expected "
+            + ("at least one" if multi_label else "one (several need data.multi_label)")
+        )
+    for number in numbers:
+        if not 0 <= number < (num_classes or MOST_CLASSES):
+            raise ValueError(
+                f"{where}: label {number}; expected a class within "
+                f"0..{(num_classes or MOST_CLASSES) - 1} (labels count from 0; "
+                "the number of classes is model.num_classes)"
+            )
+    return numbers if multi_label else numbers[0]
+
+
+def _integer(where: str, what: str, value: str | int) -> int:
+    """`value` as an integer of 32 bits; JSON's true and 1.5 are not."""
+    try:
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            number = int(value)
+            if abs(number) < 2**31:
+                return number
+    except ValueError:
+        pass
+    raise ValueError(f"{where}: {what} {shown(value)}; expected an integer")

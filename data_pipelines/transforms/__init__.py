@@ -1,0 +1,1 @@
+"""From frames to the pixels a network sees: resizing, crops, colors, masks. Pure NumPy."""

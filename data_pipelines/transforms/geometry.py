@@ -1,0 +1,192 @@
+"""Geometry of a clip: which part of its frames is taken, at what size, mirrored or not.
+
+What is drawn and what is done with it are apart: `draw`, `center` and `whole` give a `Geometry`,
+which `apply` carries out on frames and `apply_boxes` on boxes. The draws follow PySlowFast's
+datasets/utils.py (spatial_sampling) and transform.py, from a generator of one's own.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from data_pipelines.sampling import linspace_indices
+from data_pipelines.transforms import boxes as box_arithmetic
+from data_pipelines.transforms.resize import resize, short_side_size, uniform_crop_offsets
+
+Area = tuple[int, int, int, int]  # top, left, height, width
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """What is done to frames of (height, width) `source`, in the order of the fields.
+
+    `area` is cut out of them, None being the whole; this is resized to (height, width) `size`; of
+    that `window` is kept; and mirrored if `flip`.
+    """
+
+    source: tuple[int, int]
+    area: Area | None
+    size: tuple[int, int]
+    window: Area
+    flip: bool
+    last_area: Area | None = None
+
+
+def draw(
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    *,
+    crop: int,
+    jitter: tuple[int, int] = (256, 320),
+    inverse_uniform: bool = False,
+    flip: bool = True,
+    jitter_scales_relative: tuple[float, float] | tuple[()] = (),
+    jitter_aspect_relative: tuple[float, float] | tuple[()] = (),
+    motion_shift: bool = False,
+) -> Geometry:
+    """Training: a random crop x crop square, mirrored with probability 1/2.
+
+    The short side is scaled to a whole number drawn from `jitter` and a square cut out anywhere.
+    With the relative ranges, jitter has no meaning: a part of the frame of random area and aspect
+    is stretched to the square (Szegedy et al. 2015).
+
+    Args:
+        jitter: smallest and largest short side in pixels.
+        inverse_uniform: draw 1 / side uniformly instead of the side.
+        flip: whether mirroring is allowed.
+        jitter_scales_relative: smallest and largest area as a share of the frame's.
+        jitter_aspect_relative: smallest and largest width / height, drawn on a log scale.
+        motion_shift: with the relative ranges, two parts are drawn, for the first and the last
+            frame, and those between lie between.
+
+    Raises:
+        ValueError: the crop does not fit the smallest short side, or a range is not one; or a
+            motion shift without the relative ranges.
+    """
+    last_area = None
+    if jitter_scales_relative or jitter_aspect_relative:
+        _check_range("jitter_scales_relative", jitter_scales_relative)
+        _check_range("jitter_aspect_relative", jitter_aspect_relative)
+        ranges = jitter_scales_relative, jitter_aspect_relative
+        area = _draw_area(rng, height, width, *ranges)
+        if motion_shift:
+            last_area = _draw_area(rng, height, width, *ranges)
+        size, window = (crop, crop), (0, 0, crop, crop)
+    elif motion_shift:
+        raise ValueError(
+            "a motion shift moves a part of random area; set data.jitter_scales_relative and "
+            "data.jitter_aspect_relative"
+        )
+    else:
+        _check_range("jitter", jitter)
+        if jitter[0] < crop:
+            raise ValueError(
+                f"a {crop}x{crop} crop does not fit a short side of {jitter[0]}; let "
+                f"data.jitter {tuple(jitter)} begin at {crop} or more"
+            )
+        if inverse_uniform:
+            side = round(1.0 / rng.uniform(1.0 / jitter[1], 1.0 / jitter[0]))
+        else:
+            side = round(rng.uniform(*jitter))
+        size = short_side_size(height, width, side)
+        # The last position is never drawn: that is how the original draws.
+        top, left = (int(rng.integers(side - crop)) if side > crop else 0 for side in size)
+        area, window = None, (top, left, crop, crop)
+    flipped = bool(flip and rng.random() < 0.5)
+    return Geometry((height, width), area, size, window, flipped, last_area)
+
+
+def center(height: int, width: int, *, short_side: int, crop: int, flip: bool = False) -> Geometry:
+    """The centre crop x crop square of frames whose short side is scaled to `short_side`."""
+    size = short_side_size(height, width, short_side)
+    window = (*uniform_crop_offsets(*size, crop, 1), crop, crop)
+    return Geometry((height, width), None, size, window, flip)
+
+
+def whole(height: int, width: int, *, short_side: int, flip: bool = False) -> Geometry:
+    """All of the frame, its short side scaled to `short_side`."""
+    size = short_side_size(height, width, short_side)
+    return Geometry((height, width), None, size, (0, 0, *size), flip)
+
+
+def apply(frames: np.ndarray, geometry: Geometry, *, dtype: type = np.uint8) -> np.ndarray:
+    """Frames (T,H,W,3) as `geometry` says: (T,height,width,3) of `dtype`, height and width those
+    of its window. Nothing outside the window is computed. uint8 results are rounded.
+    """
+    if frames.shape[1:3] != geometry.source:
+        raise ValueError(f"frames of {frames.shape[1:3]}; the geometry is for {geometry.source}")
+    if geometry.last_area is not None:
+        areas = _areas_between(geometry.area, geometry.last_area, len(frames))
+        each = (replace(geometry, area=area, last_area=None) for area in areas)
+        return np.concatenate([
+            apply(frame[None], one, dtype=dtype) for frame, one in zip(frames, each, strict=True)
+        ])
+    if geometry.area is not None:
+        top, left, height, width = geometry.area
+        # Contiguous, because a resize takes rows as lines of interleaved values.
+        frames = np.ascontiguousarray(frames[:, top : top + height, left : left + width])
+    return np.ascontiguousarray(resize(
+        frames, *geometry.size, window=geometry.window, mirror=geometry.flip, dtype=dtype
+    ))
+
+
+def apply_boxes(boxes: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Boxes (B,4) in pixels of a source frame in pixels of the result, clipped to it.
+
+    A box that lies outside the window keeps its row but has no area any more.
+
+    Raises:
+        ValueError: the area moves, so that boxes are somewhere else in each frame.
+    """
+    if geometry.last_area is not None:
+        raise ValueError("boxes do not follow an area that moves from frame to frame")
+    if geometry.area is None:
+        boxes = box_arithmetic.scale(boxes, geometry.source, geometry.size)
+    else:
+        top, left, *area = geometry.area
+        boxes = box_arithmetic.crop(boxes, top, left)
+        boxes = box_arithmetic.stretch(boxes, tuple(area), geometry.size)
+    top, left, height, width = geometry.window
+    boxes = box_arithmetic.crop(boxes, top, left)
+    if geometry.flip:
+        boxes = box_arithmetic.flip(boxes, width)
+    return box_arithmetic.clip(boxes, height, width)
+
+
+def _draw_area(
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    scales: tuple[float, float],
+    aspects: tuple[float, float],
+) -> Area:
+    """A part of a frame of random area and aspect; after ten that do not fit, the middle."""
+    for _ in range(10):
+        area = rng.uniform(*scales) * height * width
+        aspect = math.exp(rng.uniform(math.log(aspects[0]), math.log(aspects[1])))
+        columns, rows = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < columns <= width and 0 < rows <= height:
+            top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
+            return int(top), int(left), rows, columns
+    columns, rows = width, height
+    if width / height < aspects[0]:
+        rows = round(width / aspects[0])
+    elif width / height > aspects[1]:
+        columns = round(height * aspects[1])
+    return (height - rows) // 2, (width - columns) // 2, rows, columns
+
+
+def _areas_between(first: Area, last: Area, count: int) -> list[Area]:
+    """`count` areas evenly from `first` to `last`, each number truncated."""
+    numbers = [
+        linspace_indices(start, end, count, max(start, end) + 1)
+        for start, end in zip(first, last, strict=True)
+    ]
+    return [tuple(area) for area in np.stack(numbers, axis=1).tolist()]
+
+
+def _check_range(name: str, values: tuple) -> None:
+    if len(values) != 2 or not 0 < values[0] <= values[1]:
+        raise ValueError(f"data.{name} is {tuple(values)}; expected two rising positive numbers")

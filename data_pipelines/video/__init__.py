@@ -1,0 +1,1 @@
+"""From the bytes of a video, or of image files, to frames."""

@@ -1,0 +1,1 @@
+"""From a config to its lists of videos or keyframes."""

@@ -1,0 +1,256 @@
+"""What a config detects actions in: keyframes with boxes, and what they are measured against."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from absl import logging
+from ml_collections import ConfigDict
+
+from data_pipelines.labels import class_names
+from data_pipelines.sources import ava, ava_kinetics, box_tables
+from data_pipelines.sources.keyframes import Keyframe
+from data_pipelines.sources.record_lists import keyframes_in_records
+from slowfast_jax.config import ConfigError, closest
+from slowfast_jax.data.video_lists import data_root
+from slowfast_jax.metrics.ava import every
+from slowfast_jax.metrics.ava_files import BoxTable, join, read_ground_truth
+
+SECONDS_APART = 4  # of the keyframes that are evaluated during training
+
+
+class Keyframes(NamedTuple):
+    """Keyframes, and where they come from.
+
+    files: the tables, first the one the keyframes are from. names: of all classes, the action of
+    class k being k + 1. evaluated: actions that count. ground_truth, excluded: to measure against;
+    None and empty in training.
+    """
+
+    keyframes: list[Keyframe]
+    files: list[Path]
+    names: list[str]
+    evaluated: tuple[int, ...]
+    ground_truth: BoxTable | None
+    excluded: set[tuple[str, float]]
+
+
+def find_keyframes(
+    config: ConfigDict, workdir: str | os.PathLike | None, subset: str
+) -> Keyframes:
+    """The keyframes of a subset: "train", "val" (during training) or "test".
+
+    Raises:
+      ConfigError: for a data format there is not, and fields that do not fit the data.
+      FileNotFoundError, ValueError: from the tables, with file and line.
+    """
+    data = config.data
+    if data.format not in READERS:
+        raise ConfigError(
+            f"config.data.format is {data.format}; actions are detected in {', '.join(READERS)}"
+            f"{closest(data.format, READERS)}"
+        )
+    found = READERS[data.format](config, data_root(config, workdir), subset)
+    most = max(len(keyframe.boxes) for keyframe in found.keyframes)
+    if most > data.max_boxes:
+        raise ConfigError(
+            f"config.data.max_boxes is {data.max_boxes}, and a keyframe of {found.files[0]} has "
+            f"{most} boxes: set it to that or more"
+        )
+    return found
+
+
+def _ava(config: ConfigDict, root: Path, subset: str) -> Keyframes:
+    data, folder = config.data, root / config.data.annotation_dir
+    classes = config.model.num_classes
+    label_map = folder / data.label_map
+    evaluated = ava.read_label_map(label_map)
+    if max(evaluated) > classes:
+        raise ConfigError(
+            f"{label_map} has the action {max(evaluated)} and the network {classes} classes: set "
+            f"config.model.num_classes={max(evaluated)} or more"
+        )
+    if config.class_names:
+        names = class_names(config.class_names)
+    else:
+        names = [evaluated.get(action, f"action {action}") for action in range(1, classes + 1)]
+    apart = 1 if subset != "val" or data.full_test_on_val else SECONDS_APART
+    parts = []
+    if data.train_gt_box_lists + data.train_box_lists if subset == "train" else data.test_box_lists:
+        parts.append(_films(config, root, subset, apart))
+    if data.kinetics_dir:
+        parts.append(_kinetics(config, root, subset, apart))
+    if not parts:
+        raise ConfigError(
+            f"config.data names no tables of boxes for {subset}: set "
+            + ("train_gt_box_lists" if subset == "train" else "test_box_lists")
+            + " or kinetics_dir"
+        )
+    keyframes, files, truths = (list(column) for column in zip(*parts, strict=True))
+    keyframes, files = sum(keyframes, []), sum(files, [])
+    if subset == "train":
+        return Keyframes(keyframes, files, names, tuple(evaluated), None, set())
+    ground_truth = join(truths)
+    if apart > 1:
+        ground_truth = every(ground_truth, apart)
+    excluded, files = set(), [*files, label_map]
+    if data.exclusions:
+        files.append(folder / data.exclusions)
+        excluded = ava.read_exclusions(files[-1])
+    return Keyframes(keyframes, files, names, tuple(evaluated), ground_truth, excluded)
+
+
+def _films(
+    config: ConfigDict, root: Path, subset: str, apart: int
+) -> tuple[list[Keyframe], list[Path], BoxTable | None]:
+    """Keyframes of AVA's films, the files they are from, and what is annotated (in testing)."""
+    data, folder = config.data, root / config.data.annotation_dir
+    annotated, predicted = (), data.test_box_lists
+    if subset == "train":
+        annotated, predicted = data.train_gt_box_lists, data.train_box_lists
+    tables = [folder / name for name in (*annotated, *predicted)]
+    boxes = ava.read_boxes(
+        tables[: len(annotated)], tables[len(annotated):],
+        score_threshold=data.score_threshold, num_classes=config.model.num_classes,
+        seconds=data.keyframe_seconds, every=apart,
+    )
+    if data.record_dir:
+        records = root / data.record_dir / _list_of(config, subset)
+        tables.append(records)
+        keyframes = keyframes_in_records(boxes, records)
+    else:
+        keyframes = ava.keyframes(
+            boxes, _ava_sources(config, root, subset, boxes), origin=data.first_frame_second,
+            fps=data.fps,
+        )
+    if subset == "train":
+        return keyframes, tables, None
+    truth = folder / data.ground_truth
+    return keyframes, [*tables, truth], read_ground_truth(truth)
+
+
+def _kinetics(
+    config: ConfigDict, root: Path, subset: str, apart: int
+) -> tuple[list[Keyframe], list[Path], BoxTable | None]:
+    """As `_films`, of the clips of Kinetics that AVA-Kinetics annotates."""
+    data, folder = config.data, root / config.data.annotation_dir
+    training = subset == "train"
+    truths = [folder / name for name in (data.train_kinetics if training else data.val_kinetics)]
+    predicted = [] if training else [folder / name for name in data.kinetics_box_lists]
+    boxes = ava.read_boxes(
+        () if predicted else truths, predicted, score_threshold=data.score_threshold,
+        num_classes=config.model.num_classes, seconds=None, every=apart,
+    )
+    keyframes = ava_kinetics.keyframes(
+        boxes, root / data.kinetics_dir, keep_missing=not training
+    )
+    if training:
+        return keyframes, truths, None
+    return keyframes, [*predicted, *truths], join([read_ground_truth(path) for path in truths])
+
+
+def _ava_sources(config: ConfigDict, root: Path, subset: str, boxes: ava.Moments) -> dict:
+    """Videos by name: files of data.video_dir, frames of a list, or folders of frames."""
+    data = config.data
+    if data.video_dir:
+        return ava.find_sources(root / data.video_dir, boxes)
+    if data.frame_list_dir:
+        return ava.read_frame_list(
+            root / data.frame_list_dir / _list_of(config, subset),
+            path_prefix=root / data.frame_dir,
+        )
+    return ava.find_sources(root / data.frame_dir, boxes)
+
+
+def _list_of(config: ConfigDict, subset: str) -> str:
+    return config.data.train_list if subset == "train" else config.data.test_list
+
+
+def _boxes(config: ConfigDict, root: Path, subset: str) -> Keyframes:
+    """Tables of one's own; "val" is the test, which is measured at the moments of its table."""
+    data, folder = config.data, root / config.data.video_dir
+    files = {
+        field: [root / name for name in data[field]]
+        for field in ("train_boxes", "test_boxes", "test_detections")
+    }
+    if config.class_names:
+        names, where = class_names(config.class_names), f"config.class_names {config.class_names}"
+    elif all(path.is_file() for path in files["train_boxes"]) or subset == "train":
+        names = box_tables.find_actions(files["train_boxes"])
+        where = _join(files["train_boxes"])
+    else:
+        raise ConfigError(
+            "the classes are the actions of config.data.train_boxes, which is not there "
+            f"({_join(files['train_boxes'])}): set config.data.root, or config.class_names to a "
+            "file with one name a line"
+        )
+    if len(names) != config.model.num_classes:
+        raise ConfigError(
+            f"{where} has {len(names)} actions ({_some(names)}) and the network "
+            f"{config.model.num_classes} classes: set --config.model.num_classes={len(names)}"
+        )
+    options = dict(
+        folder=folder, class_names=names, origin=data.first_frame_second, fps=data.fps
+    )
+    tables = files["train_boxes" if subset == "train" else "test_boxes"]
+    keyframes, _ = box_tables.read_tables(tables, **options)
+    evaluated = tuple(range(1, len(names) + 1))
+    if subset == "train":
+        return Keyframes(keyframes, tables, names, evaluated, None, set())
+    ground_truth = to_table(keyframes)
+    if files["test_detections"]:
+        found, _ = box_tables.read_tables(
+            predicted=files["test_detections"], score_threshold=data.score_threshold, **options
+        )
+        keyframes = _at_moments_of(found, keyframes, files)
+        tables = [*files["test_detections"], *tables]
+    return Keyframes(keyframes, tables, names, evaluated, ground_truth, set())
+
+
+def to_table(keyframes: Sequence[Keyframe]) -> BoxTable:
+    """Annotated boxes as what is to be found, a row for each action of each box."""
+    rows = [
+        (number, box, label + 1)
+        for number, keyframe in enumerate(keyframes)
+        for box, labels in zip(keyframe.boxes, keyframe.labels, strict=True)
+        for label in labels
+    ]
+    frame, boxes, actions = zip(*rows, strict=True) if rows else ((), (), ())
+    return BoxTable(
+        [(keyframe.video, keyframe.time) for keyframe in keyframes],
+        np.array(frame, np.int32), np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(actions, np.int32), np.ones(len(rows)),
+    )
+
+
+def _at_moments_of(
+    detected: list[Keyframe], annotated: list[Keyframe], files: dict[str, list[Path]]
+) -> list[Keyframe]:
+    """The detected keyframes that are annotated: of the others it is not known what is true."""
+    moments = {(keyframe.video, keyframe.time) for keyframe in annotated}
+    kept = [keyframe for keyframe in detected if (keyframe.video, keyframe.time) in moments]
+    if not kept:
+        raise ConfigError(
+            f"no moment of {_join(files['test_detections'])}, as {detected[0].video} at "
+            f"{detected[0].time:g}, is one of {_join(files['test_boxes'])}, as "
+            f"{annotated[0].video} at {annotated[0].time:g}; detect persons at moments "
+            "that are annotated"
+        )
+    logging.info(
+        "%d of %d annotated moments have detected boxes; those of %d other moments are left out",
+        len(kept), len(moments), len(detected) - len(kept),
+    )
+    return kept
+
+
+def _join(paths: Sequence[Path]) -> str:
+    return ", ".join(map(str, paths)) or "no table"
+
+
+def _some(names: Sequence[str], most: int = 12) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+READERS: dict[str, Callable[[ConfigDict, Path, str], Keyframes]] = {"ava": _ava, "boxes": _boxes}

@@ -1,0 +1,209 @@
+"""What a config trains and tests on: its lists, in the format they have, or data made first."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from data_pipelines.labels import class_names
+from data_pipelines.mini import datasets, own_boxes
+from data_pipelines.sources import frame_lists, record_lists, tfds, video_lists
+from data_pipelines.sources.tfds import TfdsSample
+from data_pipelines.sources.video_lists import Sample
+from slowfast_jax import distributed
+from slowfast_jax.config import ConfigError, closest
+
+
+class Listing(NamedTuple):
+    """Videos, and where they come from.
+
+    files: the list (for images the folder), then other files that the labels depend on.
+    class_names: those that come with the data, [] where none do.
+    """
+
+    samples: list[Sample] | list[TfdsSample]
+    files: list[Path]
+    class_names: list[str]
+
+
+def find_samples(
+    config: ConfigDict, workdir: str | os.PathLike | None = None, subset: str = "test"
+) -> Listing:
+    """Reads the list of a subset ("train", "val", "test": config.data.test_list) by the config's
+    data.format; with config.data.generate makes the data first.
+
+    Raises:
+      ConfigError: for a format or generator there is not, and fields that do not fit the data.
+      FileNotFoundError, ValueError: from the lists.
+    """
+    data = config.data
+    if data.format not in READERS:
+        raise ConfigError(
+            f"config.data.format is {data.format}; this version reads {', '.join(READERS)}"
+            f"{closest(data.format, READERS)}"
+        )
+    root, path_prefix = data_root(config, workdir), data.path_prefix
+    if data.generate:
+        path_prefix = str(root)
+    return READERS[data.format](config, root, path_prefix, subset)
+
+
+def data_root(config: ConfigDict, workdir: str | os.PathLike | None) -> Path:
+    """The folder of the lists: config.data.root, or that of the small data set which
+    config.data.generate names, made in `workdir` where it is not there yet."""
+    name = config.data.generate
+    if not name:
+        return Path(config.data.root)
+    if name not in GENERATORS:
+        raise ConfigError(
+            f"config.data.generate is {name}; this version generates {', '.join(GENERATORS)}"
+            f"{closest(name, GENERATORS)}"
+        )
+    if workdir is None:
+        raise ConfigError(f"{config.name} generates its data: give it a workdir to put it")
+    folder = Path(workdir) / name
+    complete = folder / COMPLETE
+    if distributed.first() and not complete.exists():
+        make, arguments = GENERATORS[name]
+        make(folder, seed=0, **arguments)
+        complete.touch()
+    distributed.barrier(f"the data in {folder}")
+    return folder
+
+
+def _videos(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
+    data, path = config.data, root / config.data[f"{subset}_list"]
+    samples = video_lists.read_list(
+        path,
+        separator=data.separator,
+        path_prefix=path_prefix,
+        num_classes=config.model.num_classes,
+        multi_label=data.multi_label,
+    )
+    return Listing(samples, [path], _generated_names(config, root / "classes.txt"))
+
+
+def _rawframes(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
+    _check_prefix(path_prefix)
+    data, path = config.data, root / config.data[f"{subset}_list"]
+    samples = video_lists.read_frame_list(
+        path,
+        path_prefix=path_prefix,
+        template=data.frame_template,
+        num_classes=config.model.num_classes,
+        multi_label=data.multi_label,
+    )
+    return Listing(samples, [path], [])
+
+
+def _ssv2(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
+    _check_prefix(path_prefix)
+    data, path = config.data, root / config.data[f"{subset}_list"]
+    labels = "train_labels" if subset == "train" else "val_labels"
+    for field in ("class_list", labels):
+        if not data[field]:
+            raise ConfigError(
+                f"config.data.{field} is empty; data.format ssv2 needs the name of the data set's "
+                "json file in data.root"
+            )
+    class_list, labels = root / data.class_list, root / data[labels]
+    if data[f"{subset}_list"]:
+        samples = frame_lists.read_ssv2(
+            path, class_list=class_list, labels=labels, path_prefix=path_prefix
+        )
+    else:
+        path = labels
+        samples = frame_lists.read_ssv2_videos(
+            path_prefix, class_list=class_list, labels=labels
+        )
+    names = class_names(class_list)
+    _check_count(config, names, f"class list {class_list}")
+    return Listing(samples, [path, class_list, labels], names)
+
+
+def _charades(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
+    _check_prefix(path_prefix)
+    if not config.data.multi_label:
+        raise ConfigError(
+            "config.data.multi_label is False, and videos of data.format charades have several "
+            "labels"
+        )
+    path = root / config.data[f"{subset}_list"]
+    samples = frame_lists.read_charades(
+        path, path_prefix=path_prefix, num_classes=config.model.num_classes,
+        per_frame=subset == "train",
+    )
+    return Listing(samples, [path], _generated_names(config, root / "Charades_v1_classes.txt"))
+
+
+def _imagenet(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
+    path = root / config.data[f"{subset}_list"]
+    names = video_lists.image_classes(path)
+    _check_count(config, names, f"folder of images {path}")
+    return Listing(video_lists.read_image_folders(path), [path], names)
+
+
+def _records(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
+    data, path = config.data, root / config.data[f"{subset}_list"]
+    samples = record_lists.read_record_list(
+        path, num_classes=config.model.num_classes, multi_label=data.multi_label
+    )
+    return Listing(samples, [path], [])
+
+
+def _tfds(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
+    data = config.data
+    found = tfds.read_tfds(
+        data[f"{subset}_list"], data_dir=data.root, num_classes=config.model.num_classes,
+        multi_label=data.multi_label,
+    )
+    if found.class_names:
+        _check_count(config, found.class_names, f"data set {found.file.parent}")
+    return Listing(found.samples, [found.file], found.class_names)
+
+
+def _generated_names(config: ConfigDict, path: Path) -> list[str]:
+    return class_names(path) if config.data.generate else []
+
+
+def _check_prefix(path_prefix: str) -> None:
+    """So that a wrong one is told once, and not for every video."""
+    if path_prefix and not os.path.isdir(path_prefix):
+        raise ConfigError(
+            f"config.data.path_prefix is {path_prefix}: there is no such folder; expected the one "
+            "that the paths of the list begin in"
+        )
+
+
+def _check_count(config: ConfigDict, names: list[str], where: str) -> None:
+    """ConfigError where the data has other classes than the network, so labels would be shifted."""
+    if len(names) != config.model.num_classes:
+        raise ConfigError(
+            f"{where} has {len(names)} classes and the network {config.model.num_classes}; expected"
+            " all of the network's, because a class is its place among them. For a network of your "
+            f"own set config.model.num_classes={len(names)}"
+        )
+
+
+READERS: dict[str, Callable[[ConfigDict, Path, str, str], Listing]] = {
+    "kinetics": _videos,
+    "rawframes": _rawframes,
+    "ssv2": _ssv2,
+    "charades": _charades,
+    "imagenet": _imagenet,
+    "records": _records,
+    "tfds": _tfds,
+}
+# Name -> function of data_pipelines/mini*.py, and how much it makes.
+GENERATORS: dict[str, tuple[Callable, dict[str, int]]] = {
+    "ava_mini": (datasets.write_ava, {}),
+    "kinetics_mini": (datasets.write_videos, {"count": 8}),
+    "kinetics_mini_large": (datasets.write_videos, {"count": 96, "train_count": 384}),
+    "ssv2_mini": (datasets.write_ssv2, {"count": 8}),
+    "charades_mini": (datasets.write_charades, {"count": 6}),
+    "imagenet_mini": (datasets.write_imagenet, {"count": 12}),
+    "own_mini": (own_boxes.write_own, {}),
+}
+COMPLETE = "complete"  # a file in the folder of a data set that was made to its end

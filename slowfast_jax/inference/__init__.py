@@ -1,0 +1,1 @@
+"""From clips and boxes to scores: multi-view testing and input checks."""

@@ -1,0 +1,1 @@
+"""From a config to what the training loop runs: mesh, optimizer, state, jitted steps, schedule."""

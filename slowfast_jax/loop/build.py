@@ -1,0 +1,186 @@
+"""From a config to what runs on the devices: mesh, optimizer, state, steps of training and testing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from data_pipelines.loading.batches import Examples
+from slowfast_jax.chips import find_chip
+from slowfast_jax.config import ConfigError, build_model
+from slowfast_jax.models.cost import count, totals
+from slowfast_jax.tasks import TASKS
+from slowfast_jax.training.mixing import make_mixer
+from slowfast_jax.training.optim import make_optimizer, without_decay
+from slowfast_jax.training.plan import Plan, Shape
+from slowfast_jax.training.sharding import (
+    make_mesh,
+    put_batch,
+    replicated,
+    row_shards,
+    spread_maps,
+    state_shardings,
+)
+from slowfast_jax.training.state import TrainState, create_state
+from slowfast_jax.training.step import Mixer, TrainStep, make_train_step
+from slowfast_jax.weights import initial_variables, read_weights, variable_shapes
+
+
+def mesh_of(config: ConfigDict, devices: Sequence[Any] | None = None) -> Mesh:
+    """The config's mesh of `devices`, or of all there are."""
+    try:
+        return make_mesh(**config.mesh, devices=devices)
+    except ValueError as error:
+        raise ConfigError(f"config.{error}") from error
+
+
+def optimizer_of(
+    config: ConfigDict, model: nn.Module, shape: Shape | None = None
+) -> optax.GradientTransformation:
+    """The config's optimizer of the model; ConfigError for numbers and names that make none.
+
+    Its state is the same for all shapes; with multigrid.split_norm_decay the weight decay is not.
+    """
+    options = {k: v for k, v in config.optimizer.items() if not k.startswith("clip_")}
+    if shape is not None and shape.split and config.multigrid.split_norm_decay:
+        options["norm_weight_decay"] = config.optimizer.weight_decay
+    try:
+        if config.optimizer.no_decay:
+            without_decay(variable_shapes(model)["params"], config.optimizer.no_decay)
+        return make_optimizer(**options, layer_of=getattr(model, "layer_of", None))
+    except ValueError as error:
+        raise ConfigError(f"config.{error}") from error
+
+
+def check_batches(config: ConfigDict, plan: Plan, examples: Examples, mesh: Mesh) -> None:
+    """ConfigError where a batch, maybe one that comes late in the run, does not split."""
+    shards, parts = row_shards(mesh), config.train.accumulate
+    for shape in plan.shapes:
+        clips = shape.batch_size * examples.clips
+        if clips % shards:
+            raise ConfigError(
+                f"a batch of {clips} clips does not split over {shards} devices; take a "
+                f"multiple of {shards} (config.train.batch_size)"
+            )
+        if shape.crop % mesh.shape["spatial"]:
+            raise ConfigError(
+                f"config.mesh.spatial is {mesh.shape['spatial']}, expected a divisor of the crop, "
+                f"{shape.crop}"
+            )
+        group = min(shape.group_size, clips)
+        if parts > 1 and clips % (group * parts):
+            raise ConfigError(
+                f"config.train.accumulate is {parts}, expected parts of a batch of {clips} clips "
+                f"that hold whole batch-norm groups of {group}"
+            )
+
+
+def network_of(config: ConfigDict, shape: Shape) -> nn.Module:
+    """The network of a shape; parameters and statistics are the same tree for all of them."""
+    return build_model(
+        config, num_frames=shape.num_frames, crop_size=shape.crop, group_size=shape.group_size
+    )
+
+
+def initial_state(
+    config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation, mesh: Mesh
+) -> TrainState:
+    """A random start, or config.train.init_from, whose `skip` alone may differ from the file."""
+    variables = initial_variables(model, config.train.seed)
+    start = config.train.init_from
+    if start.path:
+        variables, _ = read_weights(
+            config, variable_shapes(model), start.path,
+            skip=start.skip, strip=start.strip, init=variables,
+        )
+    state = create_state(variables, optimizer, averaged=bool(config.train.average))
+    return jax.device_put(state, state_shardings(state, mesh))
+
+
+def state_shapes(
+    config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation, mesh: Mesh
+) -> TrainState:
+    """The state as ShapeDtypeStructs with their places on the mesh, nothing computed or read."""
+    create = partial(create_state, optimizer=optimizer, averaged=bool(config.train.average))
+    shapes = jax.eval_shape(create, variable_shapes(model))
+    return jax.tree.map(
+        lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
+        shapes, state_shardings(shapes, mesh),
+    )
+
+
+def training_step(
+    config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation, mesh: Mesh,
+    state: TrainState,
+) -> TrainStep:
+    """The config's step of training (training/step.py), jitted: it gives up the memory of the state
+    it is called with. `state` tells shapes; it may be of ShapeDtypeStructs."""
+    step = make_train_step(
+        model, optimizer, TASKS[config.task].loss_function(config),
+        clip_norm=config.optimizer.clip_norm, clip_value=config.optimizer.clip_value,
+        train_only=config.train.train_only, mix=_mixer(config, model),
+        accumulate=config.train.accumulate, average=config.train.average, mesh=mesh,
+    )
+    return jax.jit(
+        step, donate_argnums=0, out_shardings=(state_shardings(state, mesh), replicated(mesh))
+    )
+
+
+def _mixer(config: ConfigDict, model: nn.Module) -> Mixer | None:
+    """What is done to a batch on the devices; None where clips and labels stay as they are."""
+    augment = config.augment
+    if not any(augment.get(k) for k in ("mixup_alpha", "cutmix_alpha", "label_smoothing")):
+        return None
+    return make_mixer(
+        model, group_size=model.group_size, label_smoothing=augment.label_smoothing,
+        mixup_alpha=augment.mixup_alpha, cutmix_alpha=augment.cutmix_alpha,
+        prob=augment.mix_prob, switch_prob=augment.switch_prob,
+    )
+
+
+def peak_flops(mesh: Mesh) -> float:
+    """FLOP/s of all its devices, 0 where their makers' figure is not known."""
+    chip = find_chip(mesh.devices.flat[0].device_kind)
+    return chip.flops * mesh.size if chip else 0.0
+
+
+def clip_flops(config: ConfigDict, shape: Shape) -> float:
+    """FLOPs of training on a clip by our own count of multiply-adds (models/cost.py): two each; the
+    gradients take twice what the network itself does."""
+    return 6.0 * totals(count(network_of(config, shape), shape.num_frames, shape.crop))["macs"]
+
+
+def evaluation_step(model: nn.Module, mesh: Mesh) -> Callable[..., jax.Array]:
+    """(variables, batch) -> probabilities, with the running statistics; jitted."""
+
+    @jax.jit
+    def probabilities(variables: Mapping[str, Any], batch: Mapping[str, jax.Array]) -> jax.Array:
+        variables = jax.lax.with_sharding_constraint(variables, replicated(mesh))
+        with spread_maps(mesh):
+            return model.apply(variables, batch["clip"], batch.get("boxes"))[1]["probs"]
+
+    return probabilities
+
+
+def predictor(model: nn.Module) -> Callable[..., np.ndarray]:
+    """(variables, clips[, boxes]) -> probabilities, with the running statistics, on the devices of
+    this process alone: each has its own part of the examples."""
+    mesh = make_mesh(devices=jax.local_devices())
+    probabilities = evaluation_step(model, mesh)
+
+    def predict(
+        variables: Mapping[str, Any], clips: np.ndarray, boxes: np.ndarray | None = None
+    ) -> np.ndarray:
+        batch = {"clip": clips} if boxes is None else {"clip": clips, "boxes": boxes}
+        if len(clips) % mesh.size == 0:
+            batch = put_batch(batch, mesh)
+        return np.asarray(probabilities(variables, batch))
+
+    return predict

@@ -1,0 +1,97 @@
+"""Where a run goes on: the last checkpoint that can be read, if it is of the same run."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+from absl import logging
+from ml_collections import ConfigDict
+
+from slowfast_jax import distributed
+from slowfast_jax.config import ConfigError
+from slowfast_jax.training.checkpoint_manager import Checkpoints
+from slowfast_jax.training.meter import Meter
+from slowfast_jax.training.plan import Plan
+from slowfast_jax.training.state import TrainState
+from slowfast_jax.weights import describe
+
+
+def identity_of(
+    config: ConfigDict, class_names: Sequence[str], examples: int, plan: Plan
+) -> dict[str, Any]:
+    """What is stored beside a checkpoint, and what a run that goes on from it must share."""
+    cycles = "; ".join(plan.words()) if len(plan.shapes) > 1 else None
+    return describe(config, class_names) | {
+        "data": {
+            "examples": examples, "batch_size": config.train.batch_size,
+            "seed": config.train.seed, "cycles": cycles,
+        },
+        "optimizer": {"name": config.optimizer.name}
+        | ({"averaged": True} if config.train.average else {}),
+    }
+
+
+def last_state(
+    checkpoints: Checkpoints, identity: Mapping[str, Any], places: TrainState
+) -> tuple[int, TrainState | None]:
+    """(step, state) of the last checkpoint that can be read; those that cannot are set aside.
+    (0, None) where there is no checkpoint.
+
+    Raises OSError where there are some, and none of them can be read.
+    """
+    steps = checkpoints.steps()
+    for step in reversed(steps):
+        state, reason = None, ""
+        try:
+            _check_identity(checkpoints, step, identity)
+            state = checkpoints.restore(step, places)
+        except ConfigError:
+            raise
+        except Exception as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        if not distributed.anyone(state is None):
+            return step, state
+        logging.error(
+            "%s cannot be read and is now %s (%s); going on from the one before",
+            checkpoints.path(step), checkpoints.set_aside(step).name, reason,
+        )
+    if steps:
+        raise OSError(
+            f"none of the checkpoints in {checkpoints.directory} can be read; they are still there "
+            "as *.unreadable. Bring back a copy, or take another --workdir to begin anew"
+        )
+    return 0, None
+
+
+def _check_identity(checkpoints: Checkpoints, step: int, identity: Mapping[str, Any]) -> None:
+    """ConfigError where the run in the folder is another one than this config's."""
+    stored, wanted = checkpoints.metadata(step), json.loads(json.dumps(identity))
+    different = [
+        f"{section}.{key} was {stored[section].get(key)!r} and is {value!r}"
+        for section in ("model", "data", "optimizer")
+        for key, value in wanted[section].items()
+        if stored[section].get(key) != value
+    ]
+    if stored["class_names"] != wanted["class_names"]:
+        different.append("the class names are others")
+    if different:
+        raise ConfigError(
+            f"{checkpoints.path(step)} is of another run: {'; '.join(different)}. Choose another "
+            "--workdir, or go on as that run began"
+        )
+
+
+def rescue(
+    checkpoints: Checkpoints, meter: Meter, done: int, state: TrainState,
+    identity: Mapping[str, Any],
+) -> None:
+    """Saves what an error would lose, where the last step was good."""
+    try:
+        meter.flush()
+        if not any(leaf.is_deleted() for leaf in jax.tree.leaves(state)):
+            checkpoints.save(done, state, identity | {"step": done})
+            checkpoints.wait()
+            logging.info("saved %s before ending", checkpoints.path(done))
+    except (OSError, FloatingPointError) as error:
+        logging.error("step %d could not be saved: %s", done, error)

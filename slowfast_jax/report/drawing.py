@@ -1,0 +1,119 @@
+"""Boxes and captions drawn into pictures, and videos of such pictures."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from data_pipelines.mini.datasets import write_video
+
+Colour = tuple[int, int, int]
+
+GREEN, RED, GREY, BLUE = (46, 160, 67), (218, 54, 51), (125, 133, 144), (31, 111, 235)
+WHITE = (255, 255, 255)
+
+
+class Annotated(NamedTuple):
+    """A frame of a video and what is to be drawn into it; see `draw_boxes`."""
+
+    image: np.ndarray
+    boxes: np.ndarray
+    captions: Sequence[str]
+    colours: Sequence[Colour]
+
+
+def draw_boxes(
+    image: np.ndarray,
+    boxes: np.ndarray,
+    captions: Sequence[str],
+    colours: Sequence[Colour],
+    *,
+    scale: int = 1,
+) -> np.ndarray:
+    """Draws boxes with a caption each into a copy of a picture.
+
+    A caption stands above its box, else below or inside it, where no other one stands yet, and is
+    moved to lie within the picture.
+
+    Args:
+      image: uint8 (H, W, 3) RGB.
+      boxes: (B, 4) x1, y1, x2, y2 in pixels of the image.
+      captions: B texts, of one or more lines; "" for none.
+      colours: B colours (red, green, blue), of the box and behind the caption.
+      scale: enlarges the picture this many times first, for text that is legible on small ones.
+
+    Returns:
+      uint8 (H * scale, W * scale, 3).
+    """
+    if not len(boxes) == len(captions) == len(colours):
+        raise ValueError(
+            f"{len(boxes)} boxes, {len(captions)} captions and {len(colours)} colours: expected as "
+            "many of each"
+        )
+    height, width = image.shape[0] * scale, image.shape[1] * scale
+    picture = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(max(11, round(min(height, width) / 30)))
+    line = max(2, round(min(height, width) / 200))
+    corners = (np.asarray(boxes, float).reshape(-1, 4) * scale).round().astype(int).tolist()
+    for box, colour in zip(corners, colours, strict=True):
+        draw.rectangle((*box[:2], max(box[0], box[2]), max(box[1], box[3])), None, colour, line)
+    taken: list[tuple[int, int, int, int]] = []
+    for box, caption, colour in zip(corners, captions, colours, strict=True):
+        if not caption:
+            continue
+        left, top, right, bottom = draw.multiline_textbbox((0, 0), caption, font, spacing=2)
+        size = (right - left + 6, bottom - top + 6)
+        place = _place(box, size, (width, height), taken)
+        taken.append(place)
+        draw.rectangle(place, colour)
+        draw.multiline_text(
+            (place[0] + 3 - left, place[1] + 3 - top), caption, WHITE, font, spacing=2
+        )
+    return np.asarray(picture)
+
+
+def _place(
+    box: Sequence[int],
+    size: tuple[int, int],
+    limits: tuple[int, int],
+    taken: Sequence[tuple[int, int, int, int]],
+) -> tuple[int, int, int, int]:
+    """Where a caption of this size goes, x1, y1, x2, y2: the first free place, else the first."""
+    (width, height), (x1, y1, _, y2) = size, box
+    x = max(0, min(x1, limits[0] - width - 1))
+    places = []
+    for y in (y1 - height, y2, y1, y2 - height):
+        y = max(0, min(y, limits[1] - height - 1))
+        places.append((x, y, x + width, y + height))
+    free = (
+        p for p in places
+        if not any(p[0] < t[2] and t[0] < p[2] and p[1] < t[3] and t[1] < p[3] for t in taken)
+    )
+    return next(free, places[0])
+
+
+def write_annotated_video(
+    path: str | os.PathLike,
+    frames: Iterable[Annotated],
+    *,
+    fps: Fraction | int,
+    scale: int = 1,
+) -> None:
+    """Writes an H.264 .mp4 of frames with their boxes, one after the other.
+
+    Frames have the same size; an odd last row or column is left out, which H.264 cannot store.
+    """
+    if not str(path).endswith(".mp4"):
+        raise ValueError(f"{path}: expected a name that ends in .mp4")
+
+    def pictures() -> Iterator[np.ndarray]:
+        for frame in frames:
+            picture = draw_boxes(*frame, scale=scale)
+            height, width = (size - size % 2 for size in picture.shape[:2])
+            yield np.ascontiguousarray(picture[:height, :width])
+
+    write_video(path, pictures(), fps=fps)

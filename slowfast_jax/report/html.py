@@ -1,0 +1,264 @@
+"""report.html of a finished run: one file with its metrics, curves and pictures, and no scripts.
+
+    write_report(workdir, **TASKS[config.task].report(config, workdir))
+
+Beside it is annotated.mp4, where the task gives a film.
+"""
+
+import base64
+import io
+import itertools
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from slowfast_jax.metrics.confusion import most_mistaken
+from slowfast_jax.report.charts import Line, line_chart, matrix_chart
+from slowfast_jax.report.drawing import (
+    GREEN,
+    GREY,
+    RED,
+    Annotated,
+    Colour,
+    draw_boxes,
+    write_annotated_video,
+)
+from slowfast_jax.report.items import Film, Picture, existing
+from slowfast_jax.report.page import PAGE, STYLE
+from slowfast_jax.training.writers import METRICS_FILE, read_metrics
+
+PICTURE_WIDTH = 480  # pixels that a picture has at least, by a whole factor, and about at most
+FILM = "annotated.mp4"
+MOST_CLASSES = 80  # that the matrix of confusion has room for
+TITLES = {
+    "map": "mAP, %", "top1_acc": "top-1 accuracy, %", "top5_acc": "top-5 accuracy, %",
+    "mean_class_acc": "mean class accuracy, %", "num_keyframes": "keyframes",
+    "num_videos": "videos",
+}
+PER_CLASS = {"per_class_ap": "AP, %", "per_class_acc": "accuracy, %"}
+
+
+def write_report(
+    workdir: str | os.PathLike,
+    *,
+    frames: Sequence[Picture] = (),
+    confusion: np.ndarray | None = None,
+    class_names: Sequence[str] = (),
+    explanation: str = "",
+    film: Film | None = None,
+) -> Path:
+    """Writes `workdir`/report.html from its results.json and, where it was trained, metrics.jsonl.
+
+    Args:
+      frames: pictures to show.
+      confusion: (K, K), see metrics.confusion; with `class_names`, K of them.
+      explanation: what a cell of `confusion` is.
+      film: becomes `workdir`/annotated.mp4, to which the page links.
+
+    Returns:
+      The path of the report.
+
+    Raises:
+      FileNotFoundError: results.json is missing.
+      ValueError: a file that cannot be read, or arguments that do not fit each other.
+    """
+    workdir = Path(workdir)
+    if confusion is not None and np.shape(confusion) != (len(class_names),) * 2:
+        raise ValueError(
+            f"confusion is {np.shape(confusion)} and there are {len(class_names)} class_names; "
+            "expected (K, K) and K"
+        )
+    path = existing(workdir / "results.json", "eval")
+    records = read_metrics(workdir) if (workdir / METRICS_FILE).exists() else []
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        metrics, fingerprint = results["metrics"], results["fingerprint"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: is no record of an evaluation ({error!r})") from error
+    name = fingerprint.get("config", workdir.name)
+    sections = [
+        _headline(metrics, records),
+        _section("Training", _curves(records)),
+        _section("Actions", _class_table(metrics)),
+        _section("What is taken for what", _confusion(confusion, class_names, explanation)),
+        _section("Film", _film(workdir, film) if film else ""),
+        _section("Frames", _legend() + "".join(map(_figure, frames)) if frames else ""),
+        _section("This run", _facts(fingerprint)),
+    ]
+    page = PAGE.format(name=escape(name), style=STYLE, body="\n".join(filter(None, sections)))
+    report = workdir / "report.html"
+    report.write_text(page, encoding="utf-8")
+    return report
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section>\n<h2>{escape(title)}</h2>\n{body}\n</section>" if body else ""
+
+
+def _headline(metrics: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> str:
+    numbers = {k: v for k, v in metrics.items() if isinstance(v, (int, float))}
+    if records:
+        numbers |= {"steps": records[-1]["step"], "epochs": records[-1].get("epoch", math.nan)}
+    tiles = [
+        f"<div><strong>{_number(value)}</strong><span>{escape(TITLES.get(name, name))}</span></div>"
+        for name, value in numbers.items() if math.isfinite(value)
+    ]
+    return f'<div class="tiles">{"".join(tiles)}</div>'
+
+
+def _curves(records: Sequence[Mapping[str, Any]]) -> str:
+    def line(split: str, value: str) -> Line:
+        points = [
+            (row["step"], row[value]) for row in records
+            if row["split"] == split and isinstance(row.get(value), (int, float))
+        ]
+        return Line(split, [p[0] for p in points], [p[1] for p in points])
+
+    charts = [
+        line_chart("loss", [line("train", "loss"), line("val", "loss")]),
+        line_chart("learning rate", [line("train", "lr")]),
+        *(line_chart(f"validation: {TITLES[name]}", [line("val", name)])
+          for name in ("map", "top1_acc")),
+    ]
+    return f'<div class="charts">{"".join(charts)}</div>' if any(charts) else ""
+
+
+def _class_table(metrics: Mapping[str, Any]) -> str:
+    """Classes from the best to the worst."""
+    key = next((key for key in PER_CLASS if metrics.get(key)), None)
+    if key is None:
+        return ""
+    values, boxes = metrics[key], metrics.get("per_class_boxes", {})
+    rows = [
+        f'<tr><th scope="row">{escape(name)}</th>'
+        f'<td class="bar"><div style="width:{value:.1f}%"></div></td>'
+        f"<td>{value:.1f}</td><td>{boxes.get(name, '')}</td></tr>"
+        for name, value in sorted(values.items(), key=lambda item: -item[1])
+    ]
+    absent = [name for name in boxes if name not in values]
+    note = f"<p>Never in the ground truth: {escape(', '.join(absent))}.</p>" if absent else ""
+    heads = "".join(f"<th>{head}</th>" for head in (
+        "action", "", PER_CLASS[key], "boxes" if boxes else ""))
+    return (
+        f'<table class="classes"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>{note}"
+    )
+
+
+def _confusion(matrix: np.ndarray | None, names: Sequence[str], explanation: str) -> str:
+    if matrix is None:
+        return ""
+    shown = most_mistaken(matrix, MOST_CLASSES)
+    if len(shown) < len(names):
+        explanation += f" Of the {len(names)} classes, the {len(shown)} most often mistaken."
+    chart = matrix_chart(np.asarray(matrix, float)[np.ix_(shown, shown)], [names[k] for k in shown])
+    return f'<p>{escape(explanation)}</p><div class="wide">{chart}</div>'
+
+
+def _film(workdir: Path, film: Film) -> str:
+    """Writes the film, and gives the part of the page that shows it."""
+    pictures = iter(film.pictures)
+    first = next(pictures, None)
+    if first is None:
+        return ""
+    scale, width = _scale(first), first.image.shape[1]
+    drawn = map(annotated, itertools.chain([first], pictures))
+    write_annotated_video(workdir / FILM, drawn, fps=film.fps, scale=scale)
+    return (
+        "<p>Boxes and labels are those of the nearest keyframe. Green: all labels are true. Red: "
+        "one is not. Grey: none was said.</p>"
+        f'<video controls muted loop playsinline width="{width * scale}" src="{FILM}"></video>'
+    )
+
+
+def annotated(picture: Picture) -> Annotated:
+    """What is drawn into a frame of the film: the labels that were said, true or not by colour."""
+    captions, colours = [], []
+    for truths, predictions in zip(picture.truths, picture.predictions, strict=True):
+        best_first = sorted(predictions, key=lambda prediction: -prediction[1])
+        captions.append("\n".join(f"{name} {score:.2f}" for name, score in best_first))
+        colours.append(_colour(truths, predictions))
+    return Annotated(picture.image, picture.boxes, captions, colours)
+
+
+def _colour(truths: Sequence[str], predictions: Sequence[tuple[str, float]]) -> Colour:
+    if not predictions:
+        return GREY
+    return GREEN if all(name in truths for name, _ in predictions) else RED
+
+
+def _scale(picture: Picture) -> int:
+    return max(1, round(PICTURE_WIDTH / picture.image.shape[1]))
+
+
+def _legend() -> str:
+    return (
+        '<p><span class="chip right">✓ predicted, true</span> '
+        '<span class="chip wrong">✗ predicted, false</span> '
+        '<span class="chip missed">○ true, not predicted</span></p>'
+    )
+
+
+def _figure(picture: Picture) -> str:
+    colours, rows = [], []
+    for truths, predictions in zip(picture.truths, picture.predictions, strict=True):
+        spans = " ".join(
+            f'<span class="chip {kind}">{text}</span>' for kind, text in _chips(truths, predictions)
+        )
+        colours.append(_colour(truths, predictions))
+        rows.append(f"<li>{spans or 'nothing'}</li>")
+    several = len(rows) > 1
+    tags = [str(number) if several else "" for number in range(1, len(rows) + 1)]
+    kind = "ol" if several else "ul"
+    drawn = draw_boxes(picture.image, picture.boxes, tags, colours, scale=_scale(picture))
+    return (
+        f'<figure><img src="{_jpeg(drawn)}" width="{drawn.shape[1]}" height="{drawn.shape[0]}" '
+        f'alt="{escape(picture.title)}"><figcaption>{escape(picture.title)}'
+        f"<{kind}>{''.join(rows)}</{kind}></figcaption></figure>"
+    )
+
+
+def _chips(
+    truths: Sequence[str], predictions: Sequence[tuple[str, float]]
+) -> Iterator[tuple[str, str]]:
+    """Kind and text of each label of a box, predictions by falling score."""
+    for name, score in sorted(predictions, key=lambda prediction: -prediction[1]):
+        kind, sign = ("right", "✓") if name in truths else ("wrong", "✗")
+        yield kind, f"{sign} {escape(name)} {score:.2f}"
+    said = {name for name, _ in predictions}
+    for name in truths:
+        if name not in said:
+            yield "missed", f"○ {escape(name)}"
+
+
+def _jpeg(image: np.ndarray) -> str:
+    picture = Image.fromarray(image)
+    picture.thumbnail((2 * PICTURE_WIDTH, 2 * PICTURE_WIDTH))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _facts(fingerprint: Mapping[str, Any]) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{escape(key)}</th><td>{escape(_text(value))}</td></tr>'
+        for key, value in fingerprint.items()
+    )
+    return f'<table class="facts"><tbody>{rows}</tbody></table>' if rows else ""
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_text(part)}" for key, part in value.items())
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _number(value: float) -> str:
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:.1f}"

@@ -1,0 +1,177 @@
+"""The doctor on lists: healthy ones, and every illness at once."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from data_pipelines.doctor import __main__ as doctor
+from data_pipelines.mini import datasets
+from data_pipelines.sources.frame_lists import read_charades
+from data_pipelines.sources.video_lists import read_frame_list, read_list
+
+
+@pytest.fixture
+def run(command):
+    return command(doctor.cli)
+
+
+@pytest.fixture
+def folder(videos, tmp_path):
+    """A folder of videos, of which three are right."""
+    for name in ("numbered", "bframes", "ntsc", "truncated", "audio", "five"):
+        shutil.copy(videos[name], tmp_path / videos[name].name)
+    return tmp_path
+
+
+def write(folder, name, text):
+    (folder / name).write_text(text)
+    return folder / name
+
+
+def kinds(lines):
+    """(line, kind) of the problems; the line is "" for the list itself."""
+    places = [line.split(": ")[:2] for line in lines]
+    return [(where.rpartition(".csv")[2].lstrip(":"), kind) for where, kind in places]
+
+
+def test_a_healthy_list(folder, run):
+    path = write(folder, "a.csv", "numbered.mp4 0\nbframes.mp4 1\n")
+    status, lines, table = run(path, "--root", folder, "--clip", 20, "--classes", 2)
+    assert status == 0 and lines == []
+    assert "all is well" in table and "decoding: 2/2" in table
+    clean = folder / "clean.csv"
+    assert run(path, "--path-prefix", folder, "--clip", 20, "--clean", clean)[0] == 0
+    assert clean.read_text() == path.read_text()
+
+
+def test_every_illness_of_a_list(folder, run):
+    path = write(folder, "a.csv", (
+        "numbered.mp4 0\n"
+        "none.mp4 0\n"
+        "truncated.mp4 1\n"
+        "audio.m4a 1\n"
+        "five.mp4 2\n"
+        "./numbered.mp4 1\n"
+        "\n"
+        "numbered.mp4 0\n"
+        "bframes.mp4 7\n"
+        "bframes.mp4 one\n"
+        "a b c d\n"
+        "ntsc.mp4 ignored 1\n"
+    ))
+    clean = folder / "clean.csv"
+    status, lines, table = run(
+        path, "--root", folder, "--clip", 10, "--classes", 5, "--clean", clean
+    )
+    assert status == 1
+    assert sorted(kinds(lines)) == sorted([
+        ("2", "missing"), ("3", "broken"), ("4", "no video"), ("5", "short"), ("6", "duplicate"),
+        ("8", "duplicate"), ("9", "wrong row"), ("10", "wrong row"), ("11", "wrong row"),
+        ("", "class without an example"),
+    ])
+    told = {kind: line for line, (_, kind) in zip(lines, kinds(lines), strict=True)}
+    assert "2 of the classes 0..4: 3, 4;" in told["class without an example"]
+    assert "the same" not in told["duplicate"]
+    assert any("with label 0 instead of 1; find out which is right" in line for line in lines)
+    assert re.search(r"wrong row +3\n", table) and "problems: 10\n" in table
+    assert [(s.path, s.label) for s in read_list(clean)] == [
+        ("numbered.mp4", 0), ("five.mp4", 2), ("ntsc.mp4", 1)
+    ]
+
+
+def test_lists_with_names_separators_and_several_labels(folder, run):
+    path = write(folder, "a.csv", "numbered.mp4,0,2\nbframes.mp4,3\n")
+    names = write(folder, "names.txt", "a\nb\nc\n")
+    status, lines, _ = run(
+        path, "--root", folder, "--separator", ",", "--multi-label", "--classes", names,
+        "--clip", 1,
+    )
+    assert status == 1
+    assert kinds(lines) == [("2", "wrong row"), ("", "class without an example")]
+
+
+def test_lists_in_json(folder, run):
+    entries = [
+        {"filename": "numbered.mp4", "label": 0}, {"filename": "bframes.mp4"}, 5,
+        {"filename": 7, "label": 0},
+    ]
+    path = write(folder, "a.json", json.dumps(entries))
+    status, lines, _ = run(path, "--root", folder, "--clip", 1, "--clean", folder / "clean.json")
+    assert status == 1 and [line.split(": ")[0] for line in lines] == [
+        f"{path}, entry {number}" for number in (2, 3, 4)
+    ]
+    assert json.loads((folder / "clean.json").read_text()) == entries[:1]
+
+
+@pytest.fixture
+def charades(tmp_path):
+    datasets.write_charades(tmp_path, count=4, seed=0, frames=6, height=16, width=24)
+    return tmp_path
+
+
+def test_folders_of_frames(charades, run):
+    frames = charades / "frames"
+    rows = "V0000 6 0\nV0001 6 1\nV0002 7 0\nV0003 6\n"
+    path = write(charades, "a.csv", rows)
+    status, lines, _ = run(
+        path, "--root", frames, "--template", "x{:06d}.jpg", "--clip", 6, "--format", "rawframes"
+    )
+    assert status == 1 and [kind for _, kind in kinds(lines)] == ["wrong row", *["missing"] * 3]
+    for folder in frames.iterdir():
+        for image in folder.iterdir():
+            image.rename(folder / image.name[6:])
+    clean = charades / "clean.csv"
+    status, lines, _ = run(
+        path, "--root", frames, "--template", "{:06d}.jpg", "--clip", 6, "--clean", clean
+    )
+    assert status == 1
+    assert kinds(lines) == [("4", "wrong row"), ("3", "missing")]  # seen to be folders of frames
+    assert [sample.path for sample in read_frame_list(clean)] == ["V0000", "V0001"]
+
+
+def test_lists_of_frames(charades, run):
+    path = charades / "val.csv"
+    arguments = (path, "--root", charades, "--clip", 6, "--classes")
+    status, lines, table = run(*arguments, 4)
+    assert status == 0 and re.search(r"videos that are right +4\n", table)
+    (charades / "frames/V0001/V0001-000003.jpg").write_bytes(b"no image")
+    rows = path.read_text().splitlines()
+    rows[1] += " 6"  # V0000
+    rows[14] = rows[13]  # V0002
+    path.write_text("\n".join(rows) + "\n")
+    clean = charades / "clean.csv"
+    status, lines, _ = run(*arguments, 3, "--clean", clean)
+    assert status == 1
+    found = kinds(lines)
+    assert ("2", "wrong row") in found and ("8", "broken") in found
+    assert ("14", "duplicate") in found
+    assert sum(kind == "wrong row" for _, kind in found) > 1  # labels that are no classes
+    left = read_charades(clean, num_classes=3)
+    assert {sample.path for sample in left} <= {"V0000", "V0003"} and left
+
+
+def test_mistaken_commands(folder, run, videos):
+    path = write(folder, "a.csv", "numbered.mp4 0\n")
+    for arguments, message in (
+        ((folder / "none.csv",), "none.csv: no such file or folder"),
+        ((path, "--root", folder / "none"), "none: no such folder"),
+        ((path, "--classes", "kinetics4"), "--classes: class names 'kinetics4': neither"),
+        ((path, "--format", "rawframes", "--template", "x.jpg"), "--template: "),
+        ((path, "--predicted", path), "--predicted goes with boxes"),
+        ((path, "--clean", path), "is there already"),
+        ((videos["numbered"],), "is not text"),
+        ((folder,), "no folder annotations in it"),
+    ):
+        status, _, text = run(*arguments)
+        assert status == 2 and text.startswith("error: ") and message in text
+    with pytest.raises(SystemExit) as caught:
+        run(path, "--what")
+    assert caught.value.code == 2
+
+
+def test_a_list_that_is_no_list(folder, run):
+    status, lines, _ = run(write(folder, "a.csv", "\n\n"))
+    assert status == 1 and lines == [f"{folder}/a.csv: wrong row: the list is empty; expected "
+                                     "rows 'path label'"]

@@ -1,0 +1,160 @@
+"""Loading in processes: the same batches, and what happens when one of them or the program dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from data_pipelines.loading.batches import Order, batches, batches_in_order, most_held
+from data_pipelines.video.decoding import VideoError
+from tests.support.paths import ROOT
+
+ORDER = dict(batch_size=3, seed=5)
+
+
+def loader(log=None):
+    """A load that says where and from what it was made; `log` gets a byte for each element."""
+
+    def load(index, generator):
+        if log is not None:
+            with open(log, "ab") as file:
+                file.write(b".")
+        elif index % 4 == 3:
+            raise VideoError(f"{index}.mp4", "is broken")
+        draw = -1.0 if generator is None else generator.random()
+        clip = np.full((64, 64), index % 256, np.uint8)
+        return {"clip": clip, "draw": np.float64(draw), "process": os.getpid(),
+                "platform": os.environ.get("JAX_PLATFORMS", "")}
+
+    return load
+
+
+def take(count, order, **options):
+    stream = batches(order, loader(), **options)
+    found = [next(stream) for _ in range(count)]
+    stream.close()
+    return found
+
+
+def test_the_batches_are_those_of_one_process():
+    alone = take(8, Order(11, **ORDER))
+    for workers in (1, 2):
+        shared = take(8, Order(11, **ORDER), workers=workers, threads=2)
+        assert {len(set(b["process"])) for b in shared} == {workers}
+        assert os.getpid() not in np.concatenate([b["process"] for b in shared])
+        assert set(np.concatenate([b["platform"] for b in shared])) == {"cpu"}
+        for name in ("index", "clip", "draw", "broken"):
+            for ours, theirs in zip(alone, shared, strict=True):
+                np.testing.assert_array_equal(ours[name], theirs[name])
+    resumed = take(3, Order(11, **ORDER, first_step=5), workers=2)
+    for ours, theirs in zip(alone[5:], resumed, strict=True):
+        np.testing.assert_array_equal(ours["draw"], theirs["draw"])
+
+
+def test_validation_in_processes():
+    alone, shared = (
+        list(batches_in_order(6, loader(), batch_size=4, workers=workers)) for workers in (0, 2)
+    )
+    assert len(alone) == len(shared) == 2
+    for ours, theirs in zip(alone, shared, strict=True):
+        assert ours["broken"] == theirs["broken"]
+        for name in ("index", "clip", "mask"):
+            np.testing.assert_array_equal(ours[name], theirs[name])
+
+
+def test_an_error_of_a_process_is_that_of_the_run():
+    def none(index, generator):
+        raise VideoError(f"{index}.mp4", "no such file")
+
+    with pytest.raises(RuntimeError, match="8 examples drawn .* no such file"):
+        next(batches(Order(9, **ORDER), none, workers=1))
+
+
+def test_a_process_that_is_killed_ends_the_run_at_once():
+    stream = batches(Order(11, **ORDER), loader(), workers=2)
+    victim = int(next(stream)["process"][0])
+    os.kill(victim, signal.SIGKILL)
+    begin = time.monotonic()
+    with pytest.raises(RuntimeError, match="process that loads data died .*config.train.workers"):
+        for _ in range(100):
+            next(stream)
+    assert time.monotonic() - begin < 30
+    stream.close()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_no_more_is_in_memory_than_is_told(workers, tmp_path):
+    log = tmp_path / "loaded"
+    stream = batches(Order(400, batch_size=4, seed=0), loader(log), threads=2, workers=workers)
+    for _ in range(3):
+        next(stream)
+    size = -1
+    while size != (size := log.stat().st_size):  # until no more is loaded
+        time.sleep(1)
+    assert 0 < size - 3 * 4 <= most_held(4, threads=2, workers=workers)
+    stream.close()
+
+
+PROGRAM = """
+import sys
+from data_pipelines.loading.batches import Order, batches
+from tests.data_pipelines.loading.test_workers import loader
+
+if __name__ == "__main__":
+    stream = batches(Order(11, batch_size=3, seed=5), loader(), workers=2)
+    print(*next(stream)["process"], flush=True)
+    {ending}
+"""
+
+
+def run_program(tmp_path, ending):
+    (tmp_path / "program.py").write_text(PROGRAM.format(ending=ending))
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, tmp_path / "program.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, env=environment, text=True, start_new_session=True,
+    )
+
+
+def ended(process: int) -> bool:
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def wait_for_end(processes, seconds=15):
+    end = time.monotonic() + seconds
+    while not all(map(ended, processes)):
+        assert time.monotonic() < end, "processes that load live on"
+        time.sleep(0.1)
+
+
+def test_processes_end_with_a_program_that_is_killed(tmp_path):
+    program = run_program(tmp_path, "input()")
+    processes = {int(p) for p in program.stdout.readline().split()}
+    program.kill()
+    program.communicate()
+    wait_for_end(processes)
+
+
+def test_a_program_that_is_asked_to_stop_may_go_on_reading(tmp_path):
+    program = run_program(
+        tmp_path,
+        "import signal; signal.signal(signal.SIGTERM, lambda *_: None)\n"
+        "    print('ready', flush=True); sys.stdin.readline()\n"
+        "    [next(stream) for _ in range(20)]; print('read on')",
+    )
+    processes = {int(p) for p in program.stdout.readline().split()}
+    assert program.stdout.readline() == "ready\n"
+    os.killpg(program.pid, signal.SIGTERM)
+    time.sleep(0.5)
+    print(file=program.stdin, flush=True)
+    assert program.stdout.readline() == "read on\n"
+    assert program.wait(60) == 0, program.stderr.read()
+    wait_for_end(processes)

@@ -1,0 +1,138 @@
+"""Projects of VIA 3 as tables: attributes of every kind, and what is no project or rectangle."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+
+from data_pipelines.mini.datasets import write_video
+from data_pipelines.prepare import via
+from data_pipelines.sources.box_tables import read_tables
+
+PROJECT = {
+    "project": {"pid": "__VIA_PROJECT_ID__", "vid_list": ["1", "2"]},
+    "attribute": {
+        "1": {"aname": "TEMPORAL-SEGMENTS", "anchor_id": "FILE1_Z2_XY0", "type": 4, "options": {}},
+        "2": {
+            "aname": "pose", "anchor_id": "FILE1_Z1_XY1", "type": 3,
+            "options": {"0": "sit", "1": "stand, still"}, "default_option_id": "0",
+        },
+        "3": {
+            "aname": "other", "anchor_id": "FILE1_Z1_XY1", "type": 2,
+            "options": {"0": "wave", "1": "talk", "2": "sit"},
+        },
+        "4": {"aname": "notes", "anchor_id": "FILE1_Z1_XY1", "type": 1, "options": {}},
+        "5": {"aname": "Person", "anchor_id": "FILE1_Z1_XY1", "type": 1, "options": {}},
+    },
+    "file": {
+        "1": {"fid": "1", "fname": "a.mp4", "type": 4, "loc": 1, "src": ""},
+        "2": {"fid": 2, "fname": "http://videos.org/day1/b.mkv", "type": 4, "loc": 2},
+        "3": {"fid": 3, "fname": "c.mp4", "type": 4, "loc": 1},
+    },
+    "view": {"1": {"fid_list": ["1"]}, "2": {"fid_list": [2]}, "3": {"fid_list": [3]}},
+    "metadata": {
+        "1_a": {"vid": "1", "flg": 0, "z": [1.5], "xy": [2, 6.4, 12, 32, 24],
+                "av": {"2": "1", "3": "0,1", "4": "run , wave,", "5": "7"}},
+        "1_b": {"vid": "1", "flg": 0, "z": [1.5], "xy": [2, 0, 0, 64, 48], "av": {"3": ""}},
+        "1_c": {"vid": "1", "flg": 0, "z": [0.2, 1.7], "xy": [], "av": {"1": "_DEFAULT"}},
+        "2_d": {"vid": "2", "flg": 0, "z": [0], "xy": [2, 6.4, 12, 32.001, 24.002], "av": {}},
+    },
+}
+TABLE = """video,time,x1,y1,x2,y2,action,person
+a.mp4,1.5,0.100000,0.250000,0.600000,0.750000,"stand, still",7
+a.mp4,1.5,0.100000,0.250000,0.600000,0.750000,wave,7
+a.mp4,1.5,0.100000,0.250000,0.600000,0.750000,talk,7
+a.mp4,1.5,0.100000,0.250000,0.600000,0.750000,run,7
+a.mp4,1.5,0.000000,0.000000,1.000000,1.000000,,
+b.mkv,0.0,0.100000,0.250000,0.600016,0.750042,,
+"""
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos")
+    for name in ("a.mp4", "b.mkv"):
+        write_video(folder / name, [np.full((48, 64, 3), 90, np.uint8)] * 60)
+    (folder / "c.mp4").write_bytes(b"no video")
+    return folder
+
+
+def run(tmp_path, videos, project) -> int:
+    text = project if isinstance(project, str) else json.dumps(project)
+    (tmp_path / "via.json").write_text(text)
+    return via.cli([str(tmp_path / "via.json"), str(videos), str(tmp_path / "out.csv")])
+
+
+def test_a_project(tmp_path, videos, capsys):
+    assert run(tmp_path, videos, PROJECT) == 0
+    assert (tmp_path / "out.csv").read_text() == TABLE
+    out, err = capsys.readouterr()
+    assert out == f"{tmp_path}/out.csv: 6 rows\n"
+    assert err == "warning: 1 segments of time without a box left out\n"
+    keyframes, names = read_tables([tmp_path / "out.csv"], folder=videos)
+    assert names == ["run", "stand, still", "talk", "wave"]
+    assert [(k.video, k.time, k.labels) for k in keyframes] == [
+        ("a", 1.5, ((1, 3, 2, 0), ())), ("b", 0.0, ((),))
+    ]
+
+
+def test_without_persons_there_is_no_such_column(tmp_path, videos):
+    project = copy.deepcopy(PROJECT)
+    del project["metadata"]["1_a"]["av"]["5"], project["metadata"]["1_c"]
+    assert run(tmp_path, videos, project) == 0
+    table = (tmp_path / "out.csv").read_text().splitlines()
+    assert table[0] == "video,time,x1,y1,x2,y2,action" and table[2].endswith(",wave")
+
+
+def changed(**fields):
+    """The project with other fields of region 1_a."""
+    project = copy.deepcopy(PROJECT)
+    project["metadata"]["1_a"] |= fields
+    return project
+
+
+@pytest.mark.parametrize(("project", "reason"), [
+    ("# Exported using VGG Image Annotator\n", ":1: not JSON (Expecting value); expected the"),
+    ("[]", ": holds a list; expected the project that VIA 3 saves, a .json file"),
+    ({"_via_settings": {}, "_via_img_metadata": {}}, ": has no part 'file' of a project of VIA 3"),
+    (PROJECT | {"metadata": ["1_a"]}, ": has no part 'metadata' of a project of VIA 3"),
+    (PROJECT | {"metadata": {}}, ": no regions in it; expected rectangles"),
+    (changed(xy=[3, 1, 2, 3]), ":1_a: region circle at 1.5; expected a rectangle: draw it again"),
+    (changed(xy=[8, 1, 2, 3, 4, 5, 6, 7, 8]), ":1_a: region extreme rectangle at 1.5; expected a"),
+    (changed(xy=[2, 1, 2]), ":1_a: region rectangle at 1.5; expected a rectangle"),
+    (changed(xy=["2", 1, 2, 3, 4]), ":1_a: region ['2', 1, 2, 3, 4] at 1.5; expected a rectangle"),
+    (changed(xy=[2, 1, None, 3, 4]), ":1_a: xy is 'None'; expected a number"),
+    (changed(xy=[2, 1, 2, 0, 4]), ":1_a: box 0.015625,0.041667,0.015625,0.125000 has no area"),
+    (changed(xy=[2, 1, 2, 100, 4]), ":1_a: box 0.015625,0.041667,1.578125,0.125000 reaches outsi"),
+    (changed(xy="12345"), ":1_a: region '12345' at 1.5; expected a rectangle"),
+    (changed(xy=[2, 1, 10**400, 3, 4]), ":1_a: xy is '1000"),
+    (changed(z=3), ":1_a: rectangle at 0 times; expected one"),
+    (changed(z=[[1]]), ":1_a: time is '[1]'; expected a number"),
+    (changed(av=["3"]), ":1_a: attributes ['3']; expected a dict of them"),
+    (changed(av={"4": "\ud800"}), ": a name that is no text"),
+    ("[" * 99_999, ": JSON that cannot be read"),
+    (PROJECT | {"view": {"1": {"fid_list": 1}}}, ":1_a: view '1' shows 0 files; expected one"),
+    (PROJECT | {"file": {"1": {"fname": "a" * 9999}}}, ":1_a: there is no video 'aaaa"),
+    (PROJECT | {"file": {"1": {"fname": ["a"]}}}, ":1_a: there is no video \"['a']\" in"),
+    (changed(z=[]), ":1_a: rectangle at 0 times; expected one, in a frame of a video"),
+    (changed(z=["0:01"]), ":1_a: time is '0:01'; expected a number"),
+    (changed(av={"9": "x"}), ":1_a: attribute '9' is none of the project's, which are 1, 2, 3, 4"),
+    (changed(av={"3": "0,7"}), ":1_a: option '7' of 'other'; expected one of 0, 1, 2"),
+    (changed(vid="9"), ":1_a: view '9' shows 0 files; expected one of the videos"),
+    (PROJECT | {"view": {"1": {"fid_list": [1, 2]}}}, ":1_a: view '1' shows 2 files; expected one"),
+    (PROJECT | {"file": {"1": {"fname": "z.mp4"}}}, ":1_a: there is no video 'z.mp4' in "),
+    (changed(vid="3"), "c.mp4: cannot be opened"),
+])
+def test_what_cannot_be_a_table_is_refused(tmp_path, videos, capsys, project, reason):
+    assert run(tmp_path, videos, project) == 1
+    error = capsys.readouterr().err
+    assert reason in error and error.startswith("error: ")
+    assert ("via.json" in error) == (reason[0] == ":") and not (tmp_path / "out.csv").exists()
+
+
+def test_missing_files(tmp_path, videos, capsys):
+    assert via.cli([str(tmp_path / "none.json"), str(videos), str(tmp_path / "out.csv")]) == 1
+    assert "none.json: no such project of VIA" in capsys.readouterr().err
+    assert run(tmp_path, tmp_path / "none", PROJECT) == 1
+    assert "none: no such folder of videos" in capsys.readouterr().err

@@ -1,0 +1,133 @@
+"""Tables of one's own: names and numbers, every column, and every row that is wrong."""
+
+import numpy as np
+import pytest
+
+from data_pipelines.examples.keyframe_clips import load_keyframe
+from data_pipelines.mini.datasets import write_video
+from data_pipelines.sources.box_tables import read_tables
+from data_pipelines.video.image_files import FrameFiles
+
+HEADER = "video,time,x1,y1,x2,y2,action\n"
+ROW = "a,1.5,0.1,0.2,0.5,0.6,wave\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("a.mp4", "b.mkv", "day1/c.mp4"):
+        path = tmp_path / "videos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_video(path, [np.full((48, 64, 3), 90, np.uint8)] * 60)
+    return tmp_path / "videos"
+
+
+def write(folder, *rows: str, name: str = "boxes.csv"):
+    path = folder.parent / name
+    path.write_text("".join(rows))
+    return path
+
+
+def test_a_table_with_names(folder):
+    path = write(
+        folder, HEADER, ROW, ROW.replace("wave", "run"), ROW.replace("wave", ""),
+        "b.mkv,0,0.1,0.2,0.5,0.6,\n", "a.mp4,1.50,0,0,1,1,jump up\n", "a,0.5,0,0,1,1,run\n",
+        "day1/c,1,0,0,1,1,run\n",
+    )
+    keyframes, names = read_tables([path], folder=folder)
+    assert names == ["jump up", "run", "wave"]
+    assert [(k.video, k.time, k.labels) for k in keyframes] == [
+        ("a", 0.5, ((1,),)), ("a", 1.5, ((2, 1), (0,))), ("b", 0.0, ((),)), ("day1/c", 1.0, ((1,),))
+    ]
+    assert keyframes[0].source == str(folder / "a.mp4") and keyframes[0].origin == 0.0
+    assert keyframes[1].boxes.tolist()[0] == np.float32([0.1, 0.2, 0.5, 0.6]).tolist()
+    element = load_keyframe(
+        keyframes[1], num_frames=4, sampling_rate=2, crop=32, max_boxes=3, num_classes=len(names),
+        rng=None,
+    )
+    assert element["labels"].tolist() == [[0, 1, 1], [1, 0, 0], [0, 0, 0]]
+
+
+def test_numbers_count_from_1(folder):
+    path = write(folder, HEADER, ROW.replace("wave", "2"), ROW.replace("wave", "4"))
+    keyframes, names = read_tables([path], folder=folder)
+    assert names == ["action 1", "action 2", "action 3", "action 4"]
+    assert keyframes[0].labels == ((1, 3),)
+    keyframes, names = read_tables([path], folder=folder, class_names=["a", "b", "c", "d", "e"])
+    assert keyframes[0].labels == ((1, 3),) and names[4] == "e"
+
+
+def test_predicted_boxes_with_columns_in_another_order(folder):
+    path = write(
+        folder, "score,video,x1,y1,x2,y2,time\n", "0.9,a,0.1,0.2,1.01,0.6,1\n",
+        "0.4,a,0.3,0.2,1.0,0.6,1\n", name="predicted.csv",
+    )
+    keyframes, _ = read_tables(
+        predicted=[path], folder=folder, class_names=["wave"], score_threshold=0.5
+    )
+    (keyframe,) = keyframes
+    assert keyframe.labels == ((),) and keyframe.scores.tolist() == [np.float32(0.9)]
+    both, names = read_tables([write(folder, HEADER, ROW.replace("1.5", "1"))], [path],
+                              folder=folder)
+    assert names == ["wave"] and both[0].scores.tolist() == [1.0, *np.float32([0.9, 0.4])]
+
+
+def test_persons_and_folders_of_frames(folder):
+    path = write(folder, HEADER.replace("n\n", "n,person\n"), "f,6,0,0,1,1,wave,3\n")
+    for number in range(30):
+        frame = folder / "f" / f"{number:03d}.jpg"
+        frame.parent.mkdir(exist_ok=True)
+        frame.write_bytes(b"")
+    (keyframe,), _ = read_tables([path], folder=folder, origin=5, fps=10)
+    assert isinstance(keyframe.source, FrameFiles) and (keyframe.fps, keyframe.origin) == (10, 5)
+    with pytest.raises(ValueError, match=r"boxes.csv:2: time 6 of f lies outside its 30 frames"):
+        read_tables([path], folder=folder, fps=10)
+
+
+@pytest.mark.parametrize(("row", "reason"), [
+    ("a,1.5,0.1,0.2,0.5\n", "5 columns in 'a,1.5,0.1,0.2,0.5'; expected video,time,x1,y1"),
+    (ROW.replace("1.5", "1:05"), "time is '1:05'; expected a number"),
+    (ROW.replace("1.5", "1e308"), "time is '1e308'; expected a number"),
+    (ROW.replace("wave", "9" * 5000), "action is '99.*; expected one of 2 classes"),
+    (ROW.replace("1.5", "-1"), "time -1 of a lies before the beginning of the video, which is 0"),
+    (ROW.replace("0.2", ""), "y1 is ''; expected a number"),
+    (ROW.replace("0.5", "0.05"), "box 0.1,0.2,0.05,0.6 has no area"),
+    ("a,1.5,12,20,50,60,wave\n", "box 12,20,50,60 reaches outside the frame; expected fractions"),
+    (ROW.replace("wave", "wav"), "action is 'wav'; expected one of 2 classes .*, perhaps 'wave'"),
+    (ROW.replace("wave", "3"), "action is '3'; expected one of 2 classes by name or number"),
+    (ROW.replace("a,", ",", 1), "no video; expected the name of a file"),
+    (ROW.replace("a,", "z,", 1), "there is no video 'z' .*3 are there|there is no video 'z' "),
+    (ROW.replace("a,", "a.avi,", 1), "videos 'a.mp4' and 'a.avi'; names must differ"),
+])
+def test_bad_rows_are_refused(folder, row, reason):
+    path = write(folder, HEADER, ROW.replace("a,", "a.mp4,", 1).replace("1.5", "0.5"), row)
+    with pytest.raises(ValueError, match=rf"boxes\.csv:3: ({reason})"):
+        read_tables([path], folder=folder, class_names=["wave", "run"])
+
+
+@pytest.mark.parametrize(("header", "reason"), [
+    ("video,time,x1,y1,x2,action\n", "no column y2 in"),
+    ("a,1.5,0.1,0.2,0.5,0.6,wave\n", "no column video, time, x1"),
+    (HEADER.replace("action", "action,scores"), "unknown column 'scores' in"),
+    (HEADER.replace("action", "action,video"), "a column twice in"),
+])
+def test_bad_headers_are_refused(folder, header, reason):
+    path = write(folder, header, ROW)
+    with pytest.raises(ValueError, match=rf"boxes.csv:1: {reason}.*expected the header video"):
+        read_tables([path], folder=folder, class_names=["wave"])
+
+
+def test_nothing_to_train_on_is_refused(folder):
+    with pytest.raises(ValueError, match=r"boxes.csv: no boxes; expected rows below the header$"):
+        read_tables([write(folder, HEADER)], folder=folder, class_names=["wave"])
+    with pytest.raises(ValueError, match=r"boxes.csv: no actions; give class_names"):
+        read_tables([write(folder, HEADER, ROW.replace("wave", ""))], folder=folder)
+    with pytest.raises(ValueError, match=r"boxes.csv: action 999999999; expected names, or num"):
+        read_tables([write(folder, HEADER, ROW.replace("wave", "9" * 9))], folder=folder)
+    low = write(folder, HEADER.replace("n\n", "n,score\n"), ROW.replace("\n", ",0.1\n"))
+    with pytest.raises(ValueError, match=r"no boxes; .* with a score of at least 0.5"):
+        read_tables(predicted=[low], folder=folder, score_threshold=0.5)
+    with pytest.raises(ValueError, match=r"boxes.csv:2: score is 95; expected it within 0..1"):
+        write(folder, HEADER.replace("n\n", "n,score\n"), ROW.replace("\n", ",95\n"))
+        read_tables(predicted=[low], folder=folder)
+    with pytest.raises(FileNotFoundError, match="no such folder of videos"):
+        read_tables([write(folder, HEADER, ROW)], folder=folder / "none")

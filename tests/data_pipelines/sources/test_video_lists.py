@@ -1,0 +1,198 @@
+"""Lists of videos: every form that is read, and every mistake that is told."""
+
+import json
+import time
+
+import pytest
+
+from data_pipelines.sources.video_lists import (
+    Sample,
+    image_classes,
+    read_frame_list,
+    read_image_folders,
+    read_list,
+)
+from data_pipelines.video.image_files import FrameFiles
+
+
+@pytest.fixture
+def make_list(tmp_path):
+    def write(content, name="test.csv"):
+        path = tmp_path / name
+        path.write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
+        return path
+
+    return write
+
+
+def test_two_columns(make_list):
+    path = make_list("a.mp4 3\nfolder/b.avi 0\n")
+    assert read_list(path) == [Sample("a.mp4", 3), Sample("folder/b.avi", 0)]
+
+
+def test_one_column_has_label_0(make_list):
+    assert read_list(make_list("a.mp4\nb.mp4")) == [Sample("a.mp4", 0), Sample("b.mp4", 0)]
+
+
+def test_three_columns_ignore_the_second(make_list):
+    assert read_list(make_list("a.mp4 300 7\nb.mp4 x 8\n")) == [
+        Sample("a.mp4", 7), Sample("b.mp4", 8)
+    ]
+
+
+def test_columns_may_be_mixed_and_blank_lines_are_skipped(make_list):
+    path = make_list("\ufeffa.mp4 1\r\n\r\n  \nb.mp4\r\nc.mp4 9 2 \r\n\n")
+    assert [s.label for s in read_list(path)] == [1, 0, 2]
+
+
+def test_separator_and_prefix(make_list, tmp_path):
+    path = make_list(f"my videos/a b.mp4,3\n{tmp_path}/c.mp4,4\n")
+    assert read_list(path, separator=",", path_prefix="/data") == [
+        Sample("/data/my videos/a b.mp4", 3), Sample(f"{tmp_path}/c.mp4", 4)
+    ]
+
+
+def test_multi_label(make_list):
+    path = make_list("a.mp4 3 1 5\nb.mp4 2\n")
+    assert [s.label for s in read_list(path, multi_label=True)] == [(3, 1, 5), (2,)]
+    with pytest.raises(ValueError, match=r"test.csv:1: 0 labels; expected at least one"):
+        read_list(make_list("a.mp4\n"), multi_label=True)
+
+
+def test_json(make_list):
+    path = make_list([{"filename": "a.mp4", "label": [3]}, {"filename": "b.mp4", "label": 4}],
+                     "list.json")
+    assert read_list(path, path_prefix="v") == [Sample("v/a.mp4", 3), Sample("v/b.mp4", 4)]
+    path = make_list([{"filename": "a.mp4", "label": [3, 4]}], "list.json")
+    assert read_list(path, multi_label=True) == [Sample("a.mp4", (3, 4))]
+    with pytest.raises(ValueError, match="list.json, entry 1: 2 labels; expected one"):
+        read_list(path)
+
+
+def test_frame_lists(make_list):
+    path = make_list("dir/1 163 1\ndir/2 122 0\n", "frames.txt")
+    first, second = read_frame_list(path, path_prefix="r")
+    assert (first.path, first.label, first.frames.count) == ("r/dir/1", 1, 163)
+    assert [first.frames.path(i) for i in (0, 162)] == [
+        "r/dir/1/img_00001.jpg", "r/dir/1/img_00163.jpg"
+    ]
+    assert second.source == FrameFiles("r/dir/2", 122, "r/dir/2/img_{:05d}.jpg", first=1)
+    (sample, _) = read_frame_list(path, path_prefix="{r}", template="{:06}.png")
+    assert sample.frames.path(0) == "{r}/dir/1/000001.png"
+    path = make_list("dir/1 163 1 3\n", "frames.txt")
+    assert read_frame_list(path, multi_label=True)[0].label == (1, 3)
+    with pytest.raises(ValueError, match="frames.txt:1: 4 columns"):
+        read_frame_list(path)
+    path = make_list([{"frame_dir": "d", "total_frames": 5, "label": [2]}], "frames.json")
+    (sample,) = read_frame_list(path)
+    assert (sample.path, sample.label, sample.frames.count) == ("d", 2, 5)
+
+
+@pytest.mark.parametrize(("template", "message"), [
+    ("img.jpg", "'img.jpg' has no place for the number; expected something like 'img_{:05d}.jpg'"),
+    ("{name}.jpg", "does not take a number"),
+    ("{:05s}.jpg", "does not take a number"),
+    ("{}_{}.jpg", "does not take a number"),
+    ("{.jpg", "does not take a number"),
+])
+def test_mistakes_in_templates(make_list, template, message):
+    with pytest.raises(ValueError, match=f"data.frame_template .*{message}"):
+        read_frame_list(make_list("dir/1 163 1\n", "frames.txt"), template=template)
+
+
+def test_image_folders(tmp_path):
+    for name in ("n02/b.JPEG", "n02/a.JPEG", "n01/x.png", ".git/y", "n02/.hidden", "notes.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+    samples = read_image_folders(tmp_path)
+    assert [(s.path, s.label) for s in samples] == [
+        (f"{tmp_path}/n01/x.png", 0), (f"{tmp_path}/n02/a.JPEG", 1), (f"{tmp_path}/n02/b.JPEG", 1)
+    ]
+    assert samples[0].source.path(0) == samples[0].path and samples[0].source.count == 1
+    assert image_classes(tmp_path) == ["n01", "n02"]
+
+
+def test_mistakes_in_image_folders(tmp_path):
+    with pytest.raises(FileNotFoundError, match="val: no such folder of images; set data.root"):
+        read_image_folders(tmp_path / "val")
+    (tmp_path / "a.JPEG").write_text("")
+    with pytest.raises(ValueError, match="no folders in it; expected one for each class"):
+        read_image_folders(tmp_path)
+    (tmp_path / "n01").mkdir()
+    with pytest.raises(ValueError, match="the class folders are empty"):
+        read_image_folders(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a.mp4 0\nb.mp4 dancing\n", r"test.csv:2: label 'dancing'; expected an integer"),
+        ("a.mp4 0\n\nb.mp4 1.5\n", r"test.csv:3: label '1.5'; expected an integer"),
+        ("a.mp4 5\n", r"test.csv:1: label 5; expected a class within 0..4"),
+        ("a.mp4 -1\n", r"test.csv:1: label -1; expected a class within 0..4"),
+        ("my video 1.mp4 3\n", r"test.csv:1: 4 columns"),
+        ("a b c d.mp4 3\n", r"test.csv:1: 5 columns in 'a b c d.mp4 3'.*data.separator"),
+        ("a.mp4,3\n", r"test.csv:1: one column in 'a.mp4,3'; .* by ',', not ' '"),
+        ("a.mp4\t3\n", r"test.csv:1: one column in .* by '\\t', not ' '"),
+        ("a.mp4,-3\n", r"test.csv:1: one column in .* by ',', not ' '"),
+        ("a.mp4" + "\t" * 9000 + "3\n", r"test.csv:1: one column in .* by '\\t', not ' '"),
+        ("a.mp4 1\n" + "b" * 20_000, r"test.csv:2: a line of 20000 characters; expected a table"),
+        ("a.mp4 99999999999\n", r"test.csv:1: label '99999999999'; expected an integer"),
+        ("", r"test.csv: the list is empty"),
+        ("\n \n", r"test.csv: the list is empty"),
+    ],
+)
+def test_mistakes_in_rows(make_list, content, message):
+    with pytest.raises(ValueError, match=message):
+        read_list(make_list(content), num_classes=5)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", r"list.json:1: not JSON"),
+        ("[" * 99_999, r"list.json: JSON that cannot be read .*recursion"),
+        ([["a" * 999] * 999], r"list.json, entry 1: found \[.{999,3000}; expected the keys"),
+        ({}, r"list.json: expected a list of"),
+        ([], r"list.json: expected a list of"),
+        (["a.mp4"], r"list.json, entry 1: found 'a.mp4'; expected the keys filename, label"),
+        ([{"filename": "a.mp4"}], r"list.json, entry 1: found no label in"),
+        ([{"filename": "a.mp4", "label": []}], r"entry 1: 0 labels"),
+        ([{"filename": "a.mp4", "label": True}], r"entry 1: label True; expected an integer"),
+        ([{"filename": "a.mp4", "label": 5}], r"entry 1: label 5; expected a class within 0..4"),
+    ],
+)
+def test_mistakes_in_json(make_list, content, message):
+    with pytest.raises(ValueError, match=message):
+        read_list(make_list(content, "list.json"), num_classes=5)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("dir/1 163\n", r"frames.txt:1: 2 columns"),
+        ("dir/1 many 1\n", r"frames.txt:1: total_frames 'many'; expected an integer"),
+        ("dir/1 0 1\n", r"frames.txt:1: total_frames is 0"),
+    ],
+)
+def test_mistakes_in_frame_lists(make_list, content, message):
+    with pytest.raises(ValueError, match=message):
+        read_frame_list(make_list(content, "frames.txt"))
+
+
+def test_missing_list(tmp_path):
+    with pytest.raises(FileNotFoundError, match="val.csv: no such list .* data.root"):
+        read_list(tmp_path / "val.csv")
+
+
+def test_a_video_given_for_a_list(videos):
+    with pytest.raises(ValueError, match="numbered.mp4: is not UTF-8 text"):
+        read_list(videos["numbered"])
+
+
+def test_large_lists_are_quick(make_list):
+    path = make_list("".join(f"class_{i % 700}/video_{i}.mp4 {i % 700}\n" for i in range(100_000)))
+    start = time.perf_counter()
+    assert len(read_list(path, num_classes=700)) == 100_000
+    assert time.perf_counter() - start < 3

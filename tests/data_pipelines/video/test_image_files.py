@@ -1,0 +1,161 @@
+"""Frames as image files: which files, their pixels, and every way in which one cannot be read."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_pipelines.examples.eval_views import iterate_views
+from data_pipelines.mini.datasets import write_video
+from data_pipelines.transforms.resize import resize_short_side
+from data_pipelines.video.decoding import VideoError
+from data_pipelines.video.image_files import FrameFiles, frame_files, read_image, select_frames
+
+NOISE = np.random.default_rng(0).integers(0, 256, (12, 30, 40, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """12 frames of noise, img_00001.png and so on."""
+    for number, picture in enumerate(NOISE, 1):
+        Image.fromarray(picture).save(tmp_path / f"img_{number:05d}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def files(folder):
+    return FrameFiles("noise", 12, f"{folder}/img_{{:05d}}.png", first=1)
+
+
+@pytest.mark.parametrize("paths", [
+    ["7/7_000001.jpg", "7/7_000002.jpg", "7/7_000003.jpg"],
+    ["x/98.png", "x/99.png", "x/100.png"],
+    ["a1", "a2"],
+    ["img{0}_00.jpg"],
+])
+def test_numbered_files_take_the_memory_of_one(paths):
+    files = frame_files("v", paths, "/data/{x}")
+    assert files.paths == () and files.count == len(paths)
+    assert [files.path(i) for i in range(len(paths))] == [f"/data/{{x}}/{path}" for path in paths]
+    assert str(files) == "v"
+
+
+@pytest.mark.parametrize("paths", [
+    ["a.jpg", "b.jpg"], ["1.jpg", "3.jpg"], ["01.jpg", "2.jpg"], ["9.jpg", "10.png"],
+])
+def test_other_files_are_kept_as_they_are(paths):
+    files = frame_files("v", paths, "p")
+    assert files.paths == tuple(f"p/{path}" for path in paths)
+    assert files.path(1) == f"p/{paths[1]}"
+
+
+def test_a_prefix_is_not_put_before_absolute_paths():
+    for paths in (["/x/1.jpg", "/x/2.jpg"], ["/x/b.jpg", "/x/a.jpg"]):
+        files = frame_files("v", paths, "p")
+        assert [files.path(0), files.path(1)] == paths
+
+
+def test_pixels_are_those_stored(folder):
+    np.testing.assert_array_equal(read_image(folder / "img_00003.png"), NOISE[2])
+    grey = NOISE[0, :, :, 0]
+    Image.fromarray(grey).save(folder / "grey.png")
+    np.testing.assert_array_equal(read_image(folder / "grey.png"), np.stack([grey] * 3, -1))
+    alpha = np.concatenate([NOISE[0], NOISE[1, :, :, :1]], -1)
+    Image.fromarray(alpha).save(folder / "alpha.png")
+    np.testing.assert_array_equal(read_image(folder / "alpha.png"), NOISE[0])
+
+
+def test_jpeg_equals_opencv(tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    smooth = resize_short_side(NOISE[:1, :10, :14], 120)[0]
+    for keywords in ({"quality": 95}, {"quality": 60}, {"subsampling": 0}, {"progressive": True}):
+        Image.fromarray(smooth).save(tmp_path / "a.jpg", **keywords)
+        expected = cv2.imread(str(tmp_path / "a.jpg"))[..., ::-1]
+        np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), expected)
+
+
+def test_selection(files):
+    told = []
+
+    def choose(info):
+        told.append(info.frames)
+        return [7, 2, 2, 11]
+
+    info, found, pictures = select_frames(files, choose, short_side=20)
+    assert told == [12] and found.tolist() == [2, 7, 11]
+    assert (info.frames, info.width, info.height, info.fps) == (12, 40, 30, 0)
+    np.testing.assert_array_equal(pictures, resize_short_side(NOISE[[2, 7, 11]], 20))
+
+
+def test_frames_give_the_views_of_their_video(files, tmp_path):
+    write_video(tmp_path / "v.mkv", NOISE, fps=30, codec="ffv1", pixel_format="bgr0")
+    for offset in (False, True):
+        protocol = dict(
+            num_frames=3, sampling_rate=2, target_fps=30, clips=4, crops=3, test_crop=20,
+            offset_sampling=offset,
+        )
+        for ours, expected in zip(
+            iterate_views(files, **protocol), iterate_views(tmp_path / "v.mkv", **protocol),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(ours, expected)
+
+
+def broken(files):
+    return pytest.raises(VideoError, match=f"^{files.name}: ")
+
+
+def test_only_chosen_frames_must_be_there(files, folder):
+    (folder / "img_00005.png").unlink()
+    assert len(select_frames(files, lambda info: [3, 5])[2]) == 2
+    with broken(files) as error:
+        select_frames(files, lambda info: [3, 4])
+    assert error.value.reason == f"frame 5 of 12, {folder}/img_00005.png: no such file"
+
+
+def test_a_missing_folder_is_named(folder):
+    image = f"{folder}/gone/1.jpg"
+    with pytest.raises(VideoError) as error:
+        select_frames(FrameFiles(image, 1, paths=(image,)), lambda info: [0])
+    assert error.value.reason == (
+        f"{image}: there is no folder {folder}/gone; check data.path_prefix"
+    )
+
+
+def test_broken_files_are_refused(files, folder):
+    buffer = io.BytesIO()
+    Image.fromarray(NOISE[0]).save(buffer, "JPEG")
+    for content in (buffer.getvalue()[:700], (folder / "img_00001.png").read_bytes()[:900],
+                    b"", b"no image at all", (folder / "img_00001.png").read_bytes()[:20]):
+        (folder / "img_00001.png").write_bytes(content)
+        with broken(files) as error:
+            select_frames(files, lambda info: [0])
+        assert f"{folder}/img_00001.png: cannot be read as an image" in error.value.reason
+
+
+def test_frames_of_two_sizes_are_refused(files, folder):
+    Image.fromarray(NOISE[0, :20]).save(folder / "img_00009.png")
+    with broken(files) as error:
+        select_frames(files, lambda info: [0, 8])
+    assert "changes from 40x30 to 40x20 at" in error.value.reason
+    assert "img_00009.png" in error.value.reason
+
+
+@pytest.mark.parametrize("size", [(8200, 8200), (51, 1)])
+def test_pictures_that_are_too_large_or_a_line_are_refused(files, folder, size):
+    Image.new("1", size).save(folder / "img_00001.png")
+    with broken(files) as error:
+        select_frames(files, lambda info: [0])
+    told = f"img_00001.png: the picture is {size[0]}x{size[1]}; expected at most 67 million pixels"
+    assert told in error.value.reason
+
+
+def test_whatever_pillow_raises_is_told_of_the_file(files, monkeypatch):
+    def fail(path):
+        raise RuntimeError("no planes")
+
+    monkeypatch.setattr(Image, "open", fail)
+    with broken(files) as error:
+        select_frames(files, lambda info: [0])
+    assert "cannot be read as an image (no planes)" in error.value.reason

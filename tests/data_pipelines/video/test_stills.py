@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_pipelines.mini.datasets import write_video
+from data_pipelines.video.decoding import VideoError
+from data_pipelines.video.image_files import frame_files
+from data_pipelines.video.stills import CHUNK, LARGEST, look, middle, play, still
+from tests.data_pipelines.conftest import frame_numbers
+
+
+def test_a_still_is_the_frame_at_its_time(videos):
+    path = str(videos["numbered"])  # 60 frames, 30 a second
+    seen = [still(path, seconds) for seconds in (0, 0.5, 1.01, 1.99, 5, -1)]
+    assert frame_numbers(seen) == [0, 15, 30, 59, 59, 0]
+    assert frame_numbers([middle(path), middle(str(videos["one_frame"]))]) == [30, 0]
+    with pytest.raises(VideoError, match="no such file"):
+        still("gone.mp4", 1.0)
+
+
+def test_frames_are_played_in_order(videos):
+    path = str(videos["numbered"])
+    assert CHUNK < 50
+    assert frame_numbers(list(play(path, 3, 53))) == list(range(3, 53))
+    assert list(play(path, 7, 7)) == []
+
+
+def test_frames_stored_as_images(tmp_path):
+    for number in range(4):
+        Image.new("RGB", (8, 6), (60 * number,) * 3).save(tmp_path / f"{number:03d}.png")
+    files = frame_files("walk", [f"{number:03d}.png" for number in range(4)], tmp_path)
+    assert still(files, 0.5, fps=4)[0, 0, 0] == 120 and middle(files)[0, 0, 0] == 120
+    assert [picture[0, 0, 0] for picture in play(files, 1, 4)] == [60, 120, 180]
+
+
+def test_large_pictures_are_reduced(tmp_path):
+    picture = np.zeros((2 * LARGEST, 3 * LARGEST, 3), np.uint8)
+    picture[:, ::2] = 200
+    write_video(tmp_path / "large.mp4", [picture], options={"crf": "1"})
+    info, pictures = look(str(tmp_path / "large.mp4"), lambda info: [0])
+    assert pictures.shape == (1, LARGEST, round(1.5 * LARGEST), 3) and info.frames == 1
+    assert np.abs(pictures.astype(int) - 100).max() < 20  # not one column of two

@@ -1,0 +1,97 @@
+"""A plan laid over data: which step is where, and that its batches follow from the step alone."""
+
+import numpy as np
+import pytest
+
+from data_pipelines.loading.batches import Examples, always_the_first
+from slowfast_jax.loop.step_schedule import Course
+from slowfast_jax.training.multigrid import make_plan
+from tests.slowfast_jax.training.test_multigrid import CYCLES, SHAPE, STEPS
+
+SIZE = 30
+PLAN = make_plan(
+    SHAPE._replace(batch_size=2), epochs=6, schedule=STEPS | {"steps": (0, 4)}, eval_period=1,
+    checkpoint_period=1, multigrid=CYCLES,
+)
+LOADING = dict(threads=1, workers=0)
+
+
+def load(index, generator, crop=SHAPE.crop, num_frames=SHAPE.num_frames, **rest):
+    return {"clip": np.zeros((num_frames, crop)), "draw": generator.random(), "rest": len(rest)}
+
+
+EXAMPLES = Examples(SIZE, load, str)
+
+
+def course(**place):
+    return Course(PLAN, SIZE, seed=3, **place)
+
+
+def batches(first=0, examples=EXAMPLES, **place):
+    return list(course(**place).batches(examples, first, **LOADING))
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return batches()
+
+
+def test_steps_epochs_and_shapes(whole):
+    laid = course()
+    assert [(p.begin, p.end) for p in PLAN.phases] == [(0, 5), (5, 7), (7, 9)]
+    ends = [laid.ended(done) for done in range(laid.steps + 1)]
+    assert [epoch for epoch in ends if epoch] == list(range(1, PLAN.epochs + 1))
+    assert ends[0] == 0 and ends[-1] == laid.epoch(laid.steps) == PLAN.epochs
+    epochs = [laid.epoch(step) for step in range(laid.steps)]
+    assert epochs == sorted(epochs)
+    assert all(laid.epoch(done) == epoch for done, epoch in enumerate(ends) if epoch)
+    assert len(whole) == laid.steps
+    for step, batch in enumerate(whole):
+        shape = laid.shape(step)
+        assert shape in laid.leg(step).phase.shapes
+        assert batch["clip"].shape == (shape.batch_size, shape.num_frames, shape.crop)
+        assert set(batch["rest"]) == {0 if shape == PLAN.shape else 3}
+
+
+def test_no_epoch_has_an_example_twice_or_the_order_of_another(whole):
+    laid = course()
+    epochs = [[] for _ in range(PLAN.epochs)]
+    for step, batch in enumerate(whole):
+        epochs[int(laid.epoch(step))] += list(batch["index"])
+    assert all(len(set(epoch)) == len(epoch) >= 24 for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == PLAN.epochs
+
+
+def test_it_goes_on_from_any_step(whole):
+    for first in range(course().steps):
+        rest = batches(first)
+        assert len(rest) == len(whole) - first
+        for ours, theirs in zip(rest[:4], whole[first:], strict=False):
+            np.testing.assert_array_equal(ours["index"], theirs["index"])
+            np.testing.assert_array_equal(ours["draw"], theirs["draw"])
+
+
+def test_processes_share_each_batch(whole):
+    parts = [batches(process=p, processes=2) for p in (0, 1)]
+    assert course(processes=2).rows(PLAN.shape) == 1
+    for batch, *shares in zip(whole, *parts, strict=True):
+        joined = np.concatenate([share["draw"] for share in shares])
+        np.testing.assert_array_equal(joined, batch["draw"])
+
+
+def test_other_batches_are_of_one_shape():
+    laid, shape = course(), PLAN.phases[0].shapes[-1]
+    first, again, later = (
+        list(laid.others(EXAMPLES, shape, step, 2, **LOADING)) for step in (4, 4, 5)
+    )
+    assert [len(b["index"]) for b in first] == [shape.batch_size] * 2
+    np.testing.assert_array_equal(first[0]["draw"], again[0]["draw"])
+    np.testing.assert_array_equal(first[1]["draw"], later[0]["draw"])
+    assert list(first[0]["index"]) != list(batches(4)[0]["index"])[: shape.batch_size]
+
+
+def test_one_example_alone_is_made_once_for_each_shape():
+    made = []
+    one = Examples(SIZE, lambda *a, **k: made.append(k) or load(*a, **k), str)
+    batches(examples=always_the_first(one))
+    assert len(made) == len({(s.num_frames, s.crop) for s in PLAN.shapes})

@@ -1,0 +1,273 @@
+"""The loop on generated videos: it learns, it writes what it should, it goes on as it was."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+import slowfast_jax
+from data_pipelines.examples import clips
+from slowfast_jax.config import ConfigError
+from slowfast_jax.train import train
+from slowfast_jax.training import checkpoint_manager
+from slowfast_jax.training.checkpoint import load_checkpoint
+from slowfast_jax.training.checkpoint_manager import latest_checkpoint
+from slowfast_jax.training.writers import read_metrics
+from tests.support.tiny_models import training_config
+
+STEPS = 12
+
+
+pytestmark = pytest.mark.usefixtures("tiny_norm")
+
+
+@pytest.fixture(scope="module")
+def data(colours):
+    return colours
+
+
+@pytest.fixture(scope="module")
+def whole(data, tiny_norm, tmp_path_factory):
+    """(workdir, results) of a run that nobody disturbed."""
+    workdir = tmp_path_factory.mktemp("whole")
+    return workdir, train(training_config(data), workdir)
+
+
+@pytest.fixture
+def copied(whole, tmp_path):
+    return shutil.copytree(whole[0], tmp_path / "run")
+
+
+def rows_of(workdir, split, *names):
+    return [[row[n] for n in names] for row in read_metrics(workdir) if row["split"] == split]
+
+
+def arrays_of(workdir, step=None):
+    folder = workdir / f"checkpoints/{step}" if step else latest_checkpoint(workdir)
+    return load_checkpoint(folder)[0]
+
+
+def assert_same_run(actual, expected):
+    """Bit for bit: the losses of all steps, the validations, the last checkpoint."""
+    names = ("step", "epoch", "loss", "grad_norm", "top1_err", "lr")
+    assert rows_of(actual, "train", *names) == rows_of(expected, "train", *names)
+    assert [r for r in read_metrics(actual) if r["split"] == "val"] == [
+        r for r in read_metrics(expected) if r["split"] == "val"
+    ]
+    ours, theirs = arrays_of(actual), arrays_of(expected)
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    assert jax.tree.all(jax.tree.map(np.array_equal, ours, theirs))
+
+
+def test_it_learns(whole):
+    workdir, results = whole
+    losses = np.array(rows_of(workdir, "train", "loss"))[:, 0]
+    assert losses[-4:].mean() < 0.7 * losses[:4].mean()
+    assert results["top1_acc"] >= 75
+
+
+def test_what_a_run_leaves(whole):
+    workdir, results = whole
+    rows = read_metrics(workdir)
+    assert [row["step"] for row in rows if row["split"] == "train"] == [*range(1, STEPS + 1)]
+    assert [(row["step"], row["epoch"]) for row in rows if row["split"] == "val"] == [
+        (6, 2), (12, 4)
+    ]
+    assert set(rows[0]) == {
+        "step", "split", "epoch", "loss", "top1_err", "grad_norm", "lr", "clips_per_second",
+        "data_wait", "memory_gb",
+    }
+    assert rows[-1] == results and results["num_videos"] == 8
+    assert list((workdir / "tensorboard").glob("events.out.tfevents.*"))
+    steps = sorted(int(p.name) for p in (workdir / "checkpoints").iterdir())
+    best = max((row["top1_acc"], row["step"]) for row in rows if row["split"] == "val")[1]
+    assert steps == sorted({9, 12, best})
+
+
+def test_a_checkpoint_says_what_it_is(whole):
+    variables, metadata = load_checkpoint(latest_checkpoint(whole[0]))
+    assert metadata["step"] == STEPS and metadata["model"]["name"] == "test/tiny_norm"
+    assert metadata["data"] == {
+        "examples": 12, "batch_size": 4, "seed": 0, "cycles": None,
+    }
+    assert metadata["config"]["schedule"]["base_lr"] == 0.1
+    assert {a.dtype for a in jax.tree.leaves(variables)} == {np.dtype(np.float32)}
+
+
+def test_a_checkpoint_is_weights(whole):
+    recognizer = slowfast_jax.load("test/tiny_norm", weights=latest_checkpoint(whole[0]))
+    clips = np.zeros((4, 4, 16, 16, 3), np.uint8)
+    clips += np.array([[200, 60, 60], [60, 180, 60], [60, 80, 220], [190, 190, 70]], np.uint8)[
+        :, None, None, None
+    ]
+    probs = recognizer(clips)
+    assert (probs.argmax(-1) == np.arange(4)).mean() >= 0.75
+
+
+def test_a_complete_run_is_not_run_again(whole, data, monkeypatch):
+    workdir, results = whole
+    before = (workdir / "metrics.jsonl").read_text()
+    monkeypatch.setattr("slowfast_jax.training.prefetch.put_batch", None)  # no batch is asked for
+    assert train(training_config(data), workdir) == results
+    assert (workdir / "metrics.jsonl").read_text() == before
+    more = training_config(data, train__epochs=3)
+    with pytest.raises(ConfigError, match=r"train.epochs is 3, and .*12 is of epoch 4"):
+        train(more, workdir)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_goes_on_as_if_nothing_had_been(whole, data, copied, workers):
+    """Also where other processes load what follows."""
+    shutil.rmtree(copied / "checkpoints/12")
+    shutil.rmtree(copied / "checkpoints/6", ignore_errors=True)
+    train(training_config(data, train__workers=workers, train__threads=2), copied)
+    assert_same_run(copied, whole[0])
+
+
+def test_a_run_stopped_while_it_validates_does_so_first(whole, data, copied):
+    rows = (copied / "metrics.jsonl").read_text().splitlines(keepends=True)
+    assert json.loads(rows[-1])["split"] == "val"
+    (copied / "metrics.jsonl").write_text("".join(rows[:-1]))
+    assert train(training_config(data), copied) == whole[1]
+    assert_same_run(copied, whole[0])
+
+
+def test_validation_that_fails_costs_no_training(data, tmp_path):
+    config = training_config(data, train__epochs=1, data__val_list="gone.csv")
+    with pytest.raises(FileNotFoundError, match="gone.csv"):
+        train(config, tmp_path)
+    assert latest_checkpoint(tmp_path).name == "3"
+    config.data.val_list = "val.csv"
+    assert train(config, tmp_path)["step"] == 3
+    assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2, 3, 3]
+
+
+@pytest.mark.parametrize(("fields", "message"), [
+    ({"train__batch_size": 6}, "data.batch_size was 4 and is 6"),
+    ({"train__seed": 1}, "data.seed was 0 and is 1"),
+    ({"model__dropout": 0.1}, "model.dropout was 0.5 and is 0.1"),
+    ({"model__dtype": "bfloat16"}, "model.dtype was 'float32' and is 'bfloat16'"),
+    ({"optimizer__name": "adamw"}, "optimizer.name was 'sgd' and is 'adamw'"),
+])
+def test_the_folder_of_another_run_is_refused(whole, data, fields, message):
+    with pytest.raises(ConfigError, match=f"checkpoints/12 is of another run: {message}.*workdir"):
+        train(training_config(data, **fields), whole[0])
+
+
+def test_other_examples_are_another_run(whole, data, tmp_path):
+    shutil.copytree(data, tmp_path / "data")
+    rows = (data / "train.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "data/train.csv").write_text("".join(rows[:8]))
+    with pytest.raises(ConfigError, match="data.examples was 12 and is 8"):
+        train(training_config(tmp_path / "data"), whole[0])
+
+
+def test_a_batch_that_makes_no_groups_is_refused(data, tmp_path):
+    config = training_config(data, norm__group_size=3)
+    with pytest.raises(ConfigError, match=r"batch_size is 4, expected a multiple of .*size, 3"):
+        train(config, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_precise_statistics_are_of_the_weights_that_are_saved(whole, data, copied):
+    """The running statistics are of batches seen with these weights, so they differ from those
+    which followed the weights; nothing else in the run does."""
+    workdir = copied.parent / "running"
+    train(training_config(data, norm__precise=False), workdir)
+    names = ("step", "loss", "grad_norm")
+    assert rows_of(workdir, "train", *names) == rows_of(whole[0], "train", *names)
+    ours, theirs = arrays_of(workdir), arrays_of(whole[0])
+    assert jax.tree.all(jax.tree.map(np.array_equal, ours["params"], theirs["params"]))
+    different = jax.tree.map(np.array_equal, ours["batch_stats"], theirs["batch_stats"])
+    assert not any(jax.tree.leaves(different))
+
+
+def test_frozen_norms_have_no_precise_statistics(data, tmp_path):
+    config = training_config(data, model__frozen_norm=True, train__epochs=1)
+    assert train(config, tmp_path)["step"] == 3
+    stats = arrays_of(tmp_path)["batch_stats"]
+    assert not stats["a_bn"]["mean"].any() and (stats["a_bn"]["var"] == 1).all()
+
+
+def test_bfloat16_computes_in_16_bits_and_keeps_32(whole, data, tmp_path):
+    train(training_config(data, model__dtype="bfloat16"), tmp_path)
+    losses = [np.array(rows_of(w, "train", "loss"))[:, 0] for w in (tmp_path, whole[0])]
+    assert not np.array_equal(*losses)
+    np.testing.assert_allclose(*losses, atol=0.05)
+    assert {a.dtype for a in jax.tree.leaves(arrays_of(tmp_path))} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("fields", [
+    {"name": "adamw", "betas": (0.8, 0.99), "clip_norm": 0.5, "no_decay": (".*/bias",)},
+    {"lars": True, "clip_value": 0.01, "zero_wd_1d": True},
+])
+def test_optimizers_train_through_the_loop(data, tmp_path, fields):
+    config = training_config(
+        data, schedule__base_lr=0.01, train__epochs=2,
+        **{f"optimizer__{name}": value for name, value in fields.items()},
+    )
+    train(config, tmp_path)
+    shutil.rmtree(tmp_path / "checkpoints/6")
+    expected = rows_of(tmp_path, "train", "step", "loss")
+    train(config, tmp_path)
+    assert rows_of(tmp_path, "train", "step", "loss") == expected
+
+
+def test_mixed_clips_are_learnt_and_resumed(data, tmp_path, caplog):
+    config = training_config(
+        data, train__loss="soft_cross_entropy", augment__mixup_alpha=0.8, augment__cutmix_alpha=1.0,
+        augment__label_smoothing=0.1, augment__num_clips=2, augment__num_samples=2,
+        norm__group_size=8, train__epochs=2,
+    )
+    caplog.set_level("INFO", "absl")
+    train(config, tmp_path)
+    assert "3 steps an epoch of 16 clips" in caplog.text
+    shutil.rmtree(tmp_path / "checkpoints/6")
+    expected = rows_of(tmp_path, "train", "step", "loss")
+    assert all(0 < loss < 3 for _, loss in expected)
+    train(config, tmp_path)
+    assert rows_of(tmp_path, "train", "step", "loss") == expected
+
+
+def test_the_step_alone(data, tmp_path, monkeypatch):
+    """One example is read, once."""
+    read = []
+    loaded = clips.read_clip
+    monkeypatch.setattr(
+        clips, "read_clip", lambda source, *rest, **keys: read.append(source)
+        or loaded(source, *rest, **keys),
+    )
+    config = training_config(
+        data, train__epochs=1, train__threads=1, train__eval_period=0, data__dummy=True
+    )
+    train(config, tmp_path)
+    assert read.count(f"{data}/videos/train_00.mp4") == 1
+    assert not [path for path in read if "train" in path and "train_00" not in path]
+
+
+def test_log_lines_tell_what_matters(data, tmp_path, caplog):
+    caplog.set_level("INFO", "absl")
+    train(training_config(data, train__epochs=1, train__log_period=2), tmp_path)
+    text = caplog.text
+    assert "12 examples, 3 steps an epoch of 4 clips, 1 epochs" in text
+    for part in ("step 2/3: ", "loss ", "lr 0.025", "clips/s", "waits for data", "GB", "to go"):
+        assert part in text
+    assert [row["step"] for row in read_metrics(tmp_path)] == [2, 3, 3]
+
+
+def test_steps_are_saved_between_epochs_where_asked(data, tmp_path, monkeypatch):
+    saved, save = [], checkpoint_manager.Checkpoints.save
+
+    def noting(self, step, *rest):
+        saved.append(step)
+        save(self, step, *rest)
+
+    monkeypatch.setattr(checkpoint_manager.Checkpoints, "save", noting)
+    config = training_config(
+        data, train__checkpoint_steps=2, train__checkpoint_period=0, train__eval_period=0,
+        train__epochs=3,
+    )
+    train(config, tmp_path)
+    assert saved == [2, 4, 6, 8, 9]

@@ -1,0 +1,123 @@
+"""A run that is stopped, politely or not, goes on to the very end it would have come to."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from slowfast_jax.models import zoo
+from slowfast_jax.train import train
+from slowfast_jax.training.checkpoint import load_checkpoint
+from slowfast_jax.training.checkpoint_manager import latest_checkpoint
+from slowfast_jax.training.writers import read_metrics
+from tests.support.paths import ROOT
+from tests.support.tiny_models import norm_entry, training_config, write_colours
+
+# Checkpoints in the middle of epochs, and so many that every other moment one is being written.
+LONG = {"epochs": 40, "checkpoint_steps": 4, "checkpoint_period": 0, "eval_period": 20}
+STEPS = 3 * LONG["epochs"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "colours"
+    write_colours(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    """The folder of a long run that nobody disturbed, in this process."""
+    workdir = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(zoo.ZOO, "test/tiny_norm", norm_entry())
+        train(training_config(data, **{f"train__{k}": v for k, v in LONG.items()}), workdir)
+    return workdir
+
+
+def start(data, workdir) -> subprocess.Popen:
+    workdir.mkdir(exist_ok=True)
+    fields = [f"--config.train.{name}={value}" for name, value in LONG.items()]
+    with (workdir / "log").open("w") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "slowfast_jax.main", "--config=tests/recipes/tiny.py",
+             f"--workdir={workdir}", f"--config.data.root={data}",
+             f"--config.data.path_prefix={data}", *fields],
+            cwd=ROOT, env=os.environ | {"JAX_PLATFORMS": "cpu"}, stdout=log, stderr=log,
+        )
+
+
+def wait_for_step(process, workdir, step) -> None:
+    """Until this process, not those before it, has taken the step; or is through."""
+    deadline = time.monotonic() + 600
+    while process.poll() is None:
+        taken = re.findall(r"step (\d+)/", (workdir / "log").read_text())
+        if taken and int(taken[-1]) >= step:
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.003)
+
+
+def assert_same_run(actual, expected):
+    """Bit for bit: the losses of all steps, the validations, parameters and optimiser."""
+    def lines(workdir):
+        clocks = {"clips_per_second", "data_wait", "memory_gb"}
+        return [{k: v for k, v in row.items() if k not in clocks} for row in read_metrics(workdir)]
+
+    assert lines(actual) == lines(expected)
+    ours, theirs = (load_checkpoint(latest_checkpoint(workdir)) for workdir in (actual, expected))
+    assert ours[1] == theirs[1]
+    assert jax.tree.structure(ours[0]) == jax.tree.structure(theirs[0])
+    assert jax.tree.all(jax.tree.map(np.array_equal, ours[0], theirs[0]))
+
+
+def kill_and_restart(data, workdir, whole, times):
+    """Kills at random steps and, within them, random moments."""
+    random, during_saves = np.random.default_rng(times), 0
+    process, begun = start(data, workdir), 0
+    for _ in range(times):
+        target = begun + int(random.integers(4, STEPS // times))
+        wait_for_step(process, workdir, target)
+        time.sleep(random.uniform(0, 0.03))
+        assert process.poll() is None, "it was to be killed, and is through"
+        process.kill()
+        process.wait()
+        last = latest_checkpoint(workdir)
+        during_saves += any(not path.name.isdecimal() for path in last.parent.iterdir())
+        load_checkpoint(last)
+        begun = int(last.name)
+        process = start(data, workdir)
+        wait_for_step(process, workdir, begun + 1)
+        assert f"going on from {last}," in (workdir / "log").read_text()
+    assert process.wait() == 0, (workdir / "log").read_text()
+    assert during_saves, "no kill fell into a save: save more often"
+    assert_same_run(workdir, whole)
+
+
+@pytest.mark.slow
+def test_killed_ten_times(data, whole, tmp_path):
+    kill_and_restart(data, tmp_path / "run", whole, 10)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_asked_to_stop_saves_and_goes_on(data, whole, tmp_path, number):
+    process = start(data, tmp_path)
+    wait_for_step(process, tmp_path, 9)
+    process.send_signal(number)
+    assert process.wait() == 0, (tmp_path / "log").read_text()
+    log = (tmp_path / "log").read_text()
+    last = int(latest_checkpoint(tmp_path).name)
+    assert f"stopped at step {last}; the same command goes on from there" in log
+    assert 9 <= last == read_metrics(tmp_path)[-1]["step"] < STEPS
+    assert "Traceback" not in log and not (tmp_path / "results.json").exists()
+    if number == signal.SIGINT:
+        return  # from here on there is no difference
+    process = start(data, tmp_path)
+    assert process.wait() == 0 and (tmp_path / "results.json").exists()
+    assert_same_run(tmp_path, whole)

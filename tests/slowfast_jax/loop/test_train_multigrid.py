@@ -1,0 +1,162 @@
+"""The loop in cycles: every step has the planned shape, and a run goes on anywhere in them."""
+
+import logging
+import re
+import shutil
+from collections import Counter
+
+import jax
+import pytest
+
+from slowfast_jax.config import ConfigError, training_plan
+from slowfast_jax.loop import step_schedule
+from slowfast_jax.loop.build import optimizer_of
+from slowfast_jax.loop.step_schedule import Course
+from slowfast_jax.train import train
+from slowfast_jax.training.schedules import learning_rate
+from slowfast_jax.training.writers import read_metrics
+from tests.slowfast_jax.loop.test_train import assert_same_run, rows_of
+from tests.support.tiny_models import training_config, write_colours
+
+EXAMPLES = 24
+FIELDS = {
+    "train__batch_size": 2, "train__epochs": 3, "train__checkpoint_steps": 1,
+    "train__keep_last": 100, "model__head_pool": "global", "norm__group_size": 2,
+    "schedule__name": "steps", "schedule__steps": (0, 2), "schedule__relative_lrs": (1.0, 0.1),
+    "multigrid__long_cycle": True, "multigrid__short_cycle": True, "multigrid__norm_group_size": 2,
+    "multigrid__long_cycle_factors": ((0.5, 0.5**0.5), (1.0, 1.0)),
+}
+COMPILED = re.compile(r"Finished XLA compilation of (?:jit\()?(step|probabilities)\b")
+
+pytestmark = pytest.mark.usefixtures("tiny_norm")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "colours"
+    write_colours(folder, train=EXAMPLES)
+    return folder
+
+
+class Messages(logging.Handler):
+    def __init__(self):
+        super().__init__(logging.DEBUG)
+        self.texts = []
+
+    def emit(self, record):
+        self.texts.append(record.getMessage())
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_norm, data, tmp_path_factory):
+    """A run that nobody disturbed: its folder, what its batches were, what was compiled."""
+    workdir, seen, messages = tmp_path_factory.mktemp("whole"), [], Messages()
+    made = step_schedule.batches
+
+    def noting(order, load, **options):
+        for batch in made(order, load, **options):
+            if isinstance(load, list):  # not those for precise statistics
+                seen.append((batch["clip"].shape, list(batch["index"])))
+            yield batch
+
+    logger = logging.getLogger("jax")
+    with pytest.MonkeyPatch.context() as patch, jax.log_compiles():
+        patch.setattr(step_schedule, "batches", noting)
+        logger.addHandler(messages)
+        train(training_config(data, **FIELDS), workdir)
+        logger.removeHandler(messages)
+    compiled = Counter(m[1] for text in messages.texts if (m := COMPILED.match(text)))
+    return workdir, seen, compiled
+
+
+@pytest.fixture
+def copied(whole, tmp_path):
+    return shutil.copytree(whole[0], tmp_path / "run")
+
+
+def planned(data, **fields):
+    plan = training_plan(training_config(data, **FIELDS | fields))
+    return plan, Course(plan, EXAMPLES, seed=0)
+
+
+def test_every_step_has_the_planned_shape_and_rate(whole, data):
+    workdir, seen, _ = whole
+    plan, steps = planned(data)
+    assert [s[:4] for s in plan.shapes] == [
+        (16, 2, 8, 4), (8, 2, 11, 2), (8, 4, 8, 8), (4, 4, 11, 4), (2, 4, 16, 2)
+    ]
+    shapes = [steps.shape(step) for step in range(steps.steps)]
+    assert set(shapes) == set(plan.shapes)
+    assert [shape for shape, _ in seen] == [
+        (s.batch_size, s.num_frames, s.crop, s.crop, 3) for s in shapes
+    ]
+    assert rows_of(workdir, "train", "epoch", "lr") == [
+        [steps.epoch(s + 1), learning_rate(plan.schedule, steps.epoch(s), plan.epochs)]
+        for s in range(steps.steps)
+    ]
+    assert rows_of(workdir, "val", "epoch") == [[epoch] for epoch in sorted(plan.evaluations)]
+
+
+def test_no_video_comes_twice_in_an_epoch(whole, data):
+    plan, steps = planned(data)
+    epochs = [[] for _ in range(plan.epochs)]
+    for step, (_, index) in enumerate(whole[1]):
+        epochs[int(steps.epoch(step))] += index
+    for epoch in epochs:
+        assert len(set(epoch)) == len(epoch) > EXAMPLES - 16
+    assert len({tuple(epoch[:2]) for epoch in epochs}) == plan.epochs
+
+
+def test_each_shape_is_compiled_once(whole, data):
+    """Each for training, the last of each phase for precise statistics, one for validation."""
+    plan, _ = planned(data)
+    last = {phase.shapes[-1] for phase in plan.phases}
+    assert len(plan.phases) > len(last)  # shapes come again
+    assert whole[2] == {"step": len(plan.shapes) + len(last), "probabilities": 1}
+
+
+@pytest.mark.parametrize("place", ["mid-cycle", "mid-phase", "between phases"])
+def test_it_goes_on_as_if_nothing_had_been(whole, data, copied, place):
+    _, steps = planned(data)
+    step = {
+        "mid-cycle": 2 * steps.leg(0).order.steps_per_epoch + 1,
+        "mid-phase": steps.leg(steps.leg(0).end).begin + 4,
+        "between phases": steps.leg(0).end,
+    }[place]
+    for folder in (copied / "checkpoints").iterdir():
+        if int(folder.name) > step:
+            shutil.rmtree(folder)
+    workers = 2 if place == "between phases" else 0
+    train(training_config(data, **FIELDS, train__workers=workers), copied)
+    assert_same_run(copied, whole[0])
+
+
+@pytest.mark.parametrize("fields", [
+    {"multigrid__short_cycle": False}, {"multigrid__long_cycle": False, "train__batch_size": 4},
+], ids=["long", "short"])
+def test_each_cycle_alone(data, tmp_path, fields, monkeypatch):
+    plan, steps = planned(data, **fields)
+    optimizers = set()
+
+    def noting(config, model, shape=None):
+        optimizers.add(shape)
+        return optimizer_of(config, model, shape)
+
+    monkeypatch.setattr("slowfast_jax.train.optimizer_of", noting)
+    train(training_config(data, **FIELDS | fields | {"train__keep_last": 1}), tmp_path)
+    rows = read_metrics(tmp_path)
+    assert rows[-1]["step"] == steps.steps and rows[-1]["epoch"] == plan.epochs
+    assert optimizers == {None, *map(steps.shape, range(steps.steps))}
+
+
+def test_cycles_are_another_run(whole, data):
+    plain = {"multigrid__long_cycle": False, "multigrid__short_cycle": False}
+    with pytest.raises(ConfigError, match="another run: data.cycles was 'epochs 1-.* and is None"):
+        train(training_config(data, **FIELDS | plain), whole[0])
+
+
+def test_too_few_examples_for_a_batch_of_a_phase(data, tmp_path):
+    config = training_config(data, **FIELDS | {"train__batch_size": 4})
+    with pytest.raises(ValueError, match="24 examples, which do not fill one batch of 32"):
+        train(config, tmp_path)
+    assert not list(tmp_path.iterdir())

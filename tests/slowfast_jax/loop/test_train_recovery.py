@@ -1,0 +1,170 @@
+"""Checkpoints that cannot be read, errors that would lose steps, and what a run leaves on request.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from data_pipelines.loading import batches
+from data_pipelines.loading.batches import Examples
+from slowfast_jax.config import ConfigError, training_plan
+from slowfast_jax.loop.build import check_batches
+from slowfast_jax.train import train
+from slowfast_jax.training.checkpoint import load_checkpoint
+from slowfast_jax.training.checkpoint_manager import latest_checkpoint
+from slowfast_jax.training.sharding import make_mesh
+from slowfast_jax.training.writers import read_metrics
+from tests.support.tiny_models import training_config
+
+pytestmark = pytest.mark.usefixtures("tiny_norm")
+EPOCHS, STEPS = 3, 9  # of three steps
+
+
+@pytest.fixture(scope="module")
+def config_of(colours):
+    def make(**fields):
+        return training_config(
+            colours, train__epochs=EPOCHS, train__checkpoint_steps=2, train__keep_last=9,
+            train__eval_period=EPOCHS, norm__precise=False, **fields,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def whole(config_of, tmp_path_factory):
+    """A run that nobody disturbed, with checkpoints after steps 2, 3, 4, 6, 8 and 9."""
+    folder = tmp_path_factory.mktemp("whole")
+    train(config_of(), folder)
+    return folder
+
+
+def assert_same_end(workdir, whole):
+    ends = [load_checkpoint(latest_checkpoint(folder)) for folder in (workdir, whole)]
+    for found, expected in zip(*(jax.tree.leaves(variables) for variables, _ in ends), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    losses = [
+        [row["loss"] for row in read_metrics(folder) if row["split"] == "train"]
+        for folder in (workdir, whole)
+    ]
+    assert losses[0] == losses[1]
+
+
+def truncate(folder: Path) -> None:
+    """The largest files of what an Orbax item holds, cut in the middle: it keeps some twice."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    most = max(path.stat().st_size for path in files)
+    for path in files:
+        if path.stat().st_size == most:
+            path.write_bytes(path.read_bytes()[: most // 2])
+
+
+@pytest.mark.parametrize("item", ["params", "opt_state", "metadata"])
+def test_a_checkpoint_that_cannot_be_read_gives_way_to_the_one_before(
+    config_of, whole, tmp_path, caplog, item
+):
+    workdir = shutil.copytree(whole, tmp_path / "run")
+    for step in (9, 8):
+        shutil.rmtree(workdir / "checkpoints" / str(step))
+    truncate(workdir / "checkpoints" / "6" / item)
+    train(config_of(), workdir)
+    assert "6 cannot be read and is now 6.unreadable" in caplog.text
+    assert (workdir / "checkpoints" / "6.unreadable").is_dir()
+    assert_same_end(workdir, whole)
+
+
+def test_a_run_without_a_readable_checkpoint_does_not_begin_anew(config_of, whole, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(whole / "checkpoints" / "4", workdir / "checkpoints" / "4")
+    truncate(workdir / "checkpoints" / "4" / "params")
+    with pytest.raises(OSError, match="none of the checkpoints in .*run/checkpoints can be read"):
+        train(config_of(), workdir)
+    assert (workdir / "checkpoints" / "4.unreadable" / "params").is_dir()
+
+
+def test_an_error_loses_no_step(config_of, whole, tmp_path, monkeypatch, caplog):
+    """Step 5 was good, the data of step 6 cannot be had; the last save was after step 4."""
+    stack = batches.stack
+
+    def fails_late(elements, clips=1):
+        fails_late.calls += 1
+        if fails_late.calls > 5:
+            raise RuntimeError("the cable was pulled")
+        return stack(elements, clips)
+
+    fails_late.calls = 0
+    with monkeypatch.context() as patch:
+        patch.setattr(batches, "stack", fails_late)
+        with pytest.raises(RuntimeError, match="the cable was pulled"):
+            train(config_of(), tmp_path)
+    assert latest_checkpoint(tmp_path).name == "5"
+    train(config_of(), tmp_path)
+    assert_same_end(tmp_path, whole)
+
+
+def test_what_diverged_is_written_down(colours, tmp_path):
+    config = training_config(colours, schedule__warmup_epochs=2.0, schedule__base_lr=1e30,
+                             schedule__warmup_start_lr=0.01)
+    with pytest.raises(FloatingPointError) as caught:
+        train(config, tmp_path)
+    record = json.loads((tmp_path / "diverged.json").read_text())
+    assert f"the loss of step {record['step']} is" in str(caught.value)
+    assert len(record["examples"]) == 4 and all("train_" in name for name in record["examples"])
+    assert record["lr"] > 1e29 and not np.isfinite(float(record["loss"] + record["grad_norm"]))
+
+
+def test_histograms_and_pictures_on_request(colours, tmp_path, monkeypatch):
+    told = []
+    board = "slowfast_jax.training.writers.SummaryWriter"
+    monkeypatch.setattr(f"{board}.add_histogram", lambda *a: told.append((a[1], a[3], a[2].shape)))
+    monkeypatch.setattr(
+        f"{board}.add_image", lambda *a, dataformats: told.append((a[1], a[3], a[2].shape))
+    )
+    train(training_config(colours, train__epochs=4, train__summary_period=2), tmp_path)
+    assert ("params/a/kernel", 6, (1, 3, 3, 3, 8)) in told
+    assert ("clips", 12, (4 * 16, 4 * 16, 3)) in told  # four clips of four frames of 16 x 16
+    assert {step for _, step, _ in told} == {6, 12}
+
+
+@pytest.mark.parametrize("field, value, message", [
+    ("profile_steps", "5", "config.profile_steps is '5', expected FIRST:BEHIND"),
+    ("train__accumulate", 3, "config.train.accumulate is 3, expected parts of a batch of 4 clips"),
+    ("train__average", 1.0, r"config.train.average is 1.0, expected 0 \(none\) or below 1"),
+    ("mesh__fsdp", 3, "config.mesh: fsdp 3 x spatial 1 makes 3, which does not fit 1 devices"),
+])
+def test_fields_that_make_no_sense(colours, tmp_path, field, value, message):
+    with pytest.raises(ConfigError, match=message):
+        train(training_config(colours, **{field: value}), tmp_path)
+
+
+@pytest.mark.parametrize("sizes, message", [
+    ((3, 1, 1), "a batch of 4 clips does not split over 3 devices"),
+    ((1, 1, 3), "config.mesh.spatial is 3, expected a divisor of the crop, 16"),
+])
+def test_batches_that_a_mesh_does_not_split(colours, sizes, message):
+    class Device:
+        process_index = 0
+
+    config = training_config(colours)
+    mesh = make_mesh(*sizes, devices=[Device() for _ in range(3)])
+    examples = Examples(12, load=None, name=None)
+    with pytest.raises(ConfigError, match=message):
+        check_batches(config, training_plan(config), examples, mesh)
+
+
+def test_averaged_parameters_are_what_is_saved_for_use(colours, tmp_path):
+    averaged, plain = tmp_path / "averaged", tmp_path / "plain"
+    train(training_config(colours, train__epochs=2, train__average=0.5), averaged)
+    train(training_config(colours, train__epochs=2), plain)
+    found, expected = (load_checkpoint(latest_checkpoint(f))[0] for f in (averaged, plain))
+    assert (latest_checkpoint(averaged) / "average").is_dir()
+    apart = jax.tree.map(lambda a, b: np.abs(a - b).max(), found["params"], expected["params"])
+    assert min(jax.tree.leaves(apart)) > 0
+    longer = training_config(colours, train__epochs=4, train__average=0.5)
+    assert train(longer, averaged)["step"] == 12  # goes on
+    with pytest.raises(ConfigError, match="optimizer.averaged was None and is True"):
+        train(longer, plain)

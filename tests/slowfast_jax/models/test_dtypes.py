@@ -1,0 +1,137 @@
+"""Parts of a network in another dtype than the rest."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from slowfast_jax.config import ConfigError, build_model, load_config
+from slowfast_jax.models import zoo
+from slowfast_jax.models.resnet3d import ResNet3D
+from slowfast_jax.recognizer import load
+from slowfast_jax.weights import initial_variables, variable_shapes
+from tests.support.paths import ROOT
+
+FULL, HALF = jnp.dtype("float32"), jnp.dtype("bfloat16")
+FAMILIES = {
+    "SlowFast": dict(name="kinetics/mini"),
+    "I3D": dict(
+        name="kinetics/i3d_nln_8x8_r50", depth=18, width=8, crop_size=64,
+        num_block_temp_kernel=(2, 2, 2, 2), nonlocal_blocks=((), (1,), (), ()),
+    ),
+    "boxes": dict(name="ava/slow_8x8_r50", depth=18, width=8, crop_size=64),
+    "X3D": dict(
+        name="kinetics/x3d_xs", depth_factor=0.5, width_factor=1.0, head_width=32, crop_size=64
+    ),
+}
+SMALL = dict(
+    depth=18, width=4, num_block_temp_kernel=(1, 1, 1, 1), num_frames=2, crop_size=32, group_size=1
+)
+FAST = {"xla_backend_optimization_level": 0}
+
+
+@pytest.fixture(params=FAMILIES)
+def model(request):
+    options = FAMILIES[request.param] | {"num_classes": 4, "dtype": HALF, "group_size": 1}
+    return zoo.create(options.pop("name"), **options)
+
+
+def inputs_of(model, side=64):
+    values = np.random.default_rng(0).integers(0, 256, (2, model.num_frames, side, side, 3))
+    clip = jnp.asarray(values, jnp.uint8)
+    boxes = jnp.tile(jnp.array([3.3, 5.7, 40.1, 61.9]), (2, 3, 1))
+    return clip, boxes if model.detection else None
+
+
+def computed_in(model, train):
+    """{part: the dtypes that its convolutions, norms and products come out in}."""
+    found = {}
+
+    def note(call, args, kwargs, context):
+        y = call(*args, **kwargs)
+        path = context.module.path
+        if path and isinstance(y, jax.Array) and not isinstance(context.module, nn.Dropout):
+            found.setdefault(path[0], set()).add(y.dtype)
+        return y
+
+    clip, boxes = inputs_of(model)
+    with nn.intercept_methods(note):
+        jax.eval_shape(
+            lambda v: model.apply(
+                v, clip, boxes, train=train, rngs={"dropout": jax.random.key(0)},
+                mutable=["batch_stats"],
+            ), variable_shapes(model),
+        )
+    return found
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_parts_compute_in_theirs_and_the_others_do_not(model, train):
+    assert set(model.parts) == set(variable_shapes(model)["params"])
+    assert computed_in(model, train) == {part: {HALF} for part in model.parts}
+    first, last = model.parts[0], [part for part in model.parts if part.endswith("res5")][0]
+    exact = ("head", first, last)
+    mixed = model.clone(dtypes=[f"{part}:float32" for part in exact])
+    expected = {part: {FULL if part in exact else HALF} for part in model.parts}
+    assert computed_in(mixed, train) == expected
+    assert computed_in(mixed.clone(remat=(last,)), train) == expected
+    assert {leaf.dtype for leaf in jax.tree.leaves(variable_shapes(mixed))} == {FULL}
+
+
+@pytest.mark.parametrize("dtype", [FULL, HALF])
+def test_with_all_parts_in_one_dtype_the_network_is_in_it(dtype):
+    """Also what goes in; boxes stay as they are."""
+    whole = ResNet3D(4, detection=True, dtype=dtype, **SMALL)
+    other = {FULL: HALF, HALF: FULL}[dtype]
+    parts = whole.clone(dtype=other, dtypes=[f"{part}:{dtype.name}" for part in whole.parts])
+    variables = initial_variables(whole, 0)
+    clip, boxes = inputs_of(whole, 32)
+    found, expected = (
+        jax.jit(lambda v, m=m: m.apply(v, clip, boxes)[0], compiler_options=FAST)(variables)
+        for m in (parts, whole)
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_gradients_go_through():
+    model = ResNet3D(4, dropout=0.0, zero_init_final_bn=False, **SMALL)
+    mixed = model.clone(dtype=HALF, dtypes=("head:float32", "res3:float32"))
+    variables = initial_variables(model, 0)
+    clip, _ = inputs_of(model, 32)
+
+    def loss(params):
+        (logits, _), _ = mixed.apply(
+            variables | {"params": params}, clip, train=True, mutable=["batch_stats"]
+        )
+        return jnp.square(logits - jnp.arange(4)).mean()
+
+    slope = jax.jit(jax.grad(loss), compiler_options=FAST)(variables["params"])
+    for leaf in jax.tree.leaves(slope):
+        assert leaf.dtype == FULL and np.isfinite(leaf).all() and leaf.any()
+
+
+WRONG = [
+    ("hed:float32", r"'hed:float32', expected PART:DTYPE.* no part 'hed'; did you mean head\? \("),
+    ("head:float23", r"there is no dtype 'float23'; did you mean float32\? \(float32, bfloat16"),
+    ("head", "there is no dtype ''"),
+    ("zzz:float32", r"there is no part 'zzz' \(slow_stem, fast_stem, "),
+]
+
+
+@pytest.mark.parametrize(("entry", "message"), WRONG)
+def test_parts_and_dtypes_that_there_are_not(entry, message):
+    model = zoo.create("kinetics/mini", dtypes=(entry,))
+    with pytest.raises(ValueError, match=message):
+        variable_shapes(model)
+    config = load_config(f"{ROOT}/configs/kinetics.py:mini")
+    config.model.dtypes = (entry,)
+    with pytest.raises(ConfigError, match=f"config.model.dtypes has .*{message}"):
+        build_model(config)
+
+
+def test_what_is_loaded_to_predict_has_it():
+    recognizer = load("kinetics/mini", dtype="bfloat16", dtypes=("head:float32",))
+    assert recognizer.model.folded and recognizer.config.model.dtypes == ("head:float32",)
+    found = computed_in(recognizer.model, train=False)
+    assert found.pop("head") == {FULL} and set.union(*found.values()) == {HALF}

@@ -1,0 +1,87 @@
+"""Maps with several frames in their channels: the same numbers as those of one frame each."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from slowfast_jax.ops.backend import written_for
+from slowfast_jax.ops.batch_norm import batch_norm
+from slowfast_jax.ops.conv import conv3d
+from slowfast_jax.ops.packing import conv3d_packed, frames_to_pack, pack, unpack
+
+# frames of the clip, kernel, frames side by side, strides, dilation
+LAYERS = {
+    "stem": (16, (5, 7, 7), 4, (1, 2, 2), (1, 1, 1)),
+    "3x1x1": (16, (3, 1, 1), 4, (1, 1, 1), (1, 1, 1)),
+    "one position": (4, (3, 1, 1), 4, (1, 1, 1), (1, 1, 1)),
+    "1x3x3": (8, (1, 3, 3), 8, (1, 2, 2), (1, 1, 1)),
+    "dilated": (8, (1, 3, 3), 2, (1, 1, 1), (1, 2, 2)),
+    "1x1x1": (8, (1, 1, 1), 4, (1, 2, 2), (1, 1, 1)),
+    "wider than a position": (4, (7, 1, 1), 2, (1, 1, 1), (1, 1, 1)),
+    "lateral": (16, (5, 1, 1), 4, (4, 1, 1), (1, 1, 1)),
+    "lateral over two positions": (16, (7, 1, 1), 4, (8, 1, 1), (1, 1, 1)),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_packed_convolution_equals_a_plain_one(name):
+    length, size, frames, strides, dilation = LAYERS[name]
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.standard_normal((2, length, 6, 8, 3)), jnp.float32)
+    kernel = jnp.asarray(rng.standard_normal((*size, 3, 5)), jnp.float32)
+    place = dict(strides=strides, dilation=dilation)
+
+    def packed(x, kernel):
+        y = conv3d_packed(pack(x, frames), kernel, frames, **place)
+        return unpack(y, frames if strides[0] == 1 else 1)
+
+    def outputs(conv):
+        y, pullback = jax.vjp(conv, x, kernel)
+        return y, *pullback(jnp.cos(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape))
+
+    plain = outputs(lambda x, kernel: conv3d(x, kernel, **place))
+    for ours, expected in zip(outputs(packed), plain, strict=True):
+        assert ours.shape == expected.shape
+        scale = float(jnp.abs(expected).max())
+        np.testing.assert_allclose(ours, expected, atol=2e-6 * scale, rtol=0)
+
+
+@pytest.mark.parametrize("place", [{"strides": (2, 1, 1)}, {"dilation": (2, 1, 1)}])
+def test_strides_and_dilations_that_do_not_fit(place):
+    with pytest.raises(ValueError, match="stride 1 or a multiple of 4 in time, not dilation"):
+        conv3d_packed(jnp.zeros((1, 2, 4, 4, 12)), jnp.zeros((3, 1, 1, 3, 5)), 4, **place)
+
+
+def test_packing_puts_frames_beside_each_other():
+    x = jnp.arange(2 * 8 * 2 * 3 * 5.0).reshape(2, 8, 2, 3, 5)
+    packed = pack(x, 4)
+    np.testing.assert_array_equal(packed[1, 1, 0, 2, 5:10], x[1, 5, 0, 2])
+    np.testing.assert_array_equal(unpack(packed, 4), x)
+
+
+def test_statistics_are_shared_by_the_frames():
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.standard_normal((2, 2, 8, 2, 3, 5)), jnp.float32)  # two groups of two
+    scale, bias = jnp.linspace(1, 2, 5), jnp.linspace(-1, 1, 5)
+    weight = jnp.cos(jnp.arange(x.size)).reshape(x.shape)
+
+    def packed(x, scale, bias):
+        y, mean, var = batch_norm(jax.vmap(lambda c: pack(c, 4))(x), scale, bias, 1e-5, 4)
+        return jax.vmap(lambda c: unpack(c, 4))(y), mean, var
+
+    def outputs(norm):
+        y, mean, var = norm(x, scale, bias)
+        grads = jax.grad(lambda *a: (norm(*a)[0] * weight).sum(), (0, 1, 2))(x, scale, bias)
+        return y, mean, var, *grads
+
+    plain = outputs(lambda *a: batch_norm(*a, 1e-5))
+    for ours, expected in zip(outputs(packed), plain, strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
+def test_only_tpus_pack():
+    assert frames_to_pack(32, 4) == frames_to_pack(32, 8) == 1
+    with written_for("tpu"):
+        assert [frames_to_pack(c, 8) for c in (8, 32, 64, 65, 256)] == [8, 4, 2, 1, 1]
+        assert frames_to_pack(8, 6) == 2 and frames_to_pack(8, 3) == 1

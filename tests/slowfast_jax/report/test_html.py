@@ -1,0 +1,177 @@
+import base64
+import io
+import json
+import math
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from slowfast_jax.metrics.confusion import mean_scores
+from slowfast_jax.report.charts import Line, line_chart, matrix_chart, ticks
+from slowfast_jax.report.html import write_report
+from slowfast_jax.report.items import Picture
+
+NASTY = '<b>&"sit"'
+NAMES = ("stand", "walk left", NASTY, "dance")
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Elements, texts and whether every element is closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.elements, self.texts = [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == [], f"left open: {self.open}"
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    def all(self, tag, kind=None):
+        return [a for t, a in self.elements
+                if t == tag and (kind is None or kind in a.get("class", "").split())]
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    """What a run of two epochs leaves, one of whose losses was not finite."""
+    rows = [{"step": 10 * n, "split": "train", "epoch": n / 10, "loss": 1 / n, "lr": 0.1 / n}
+            for n in range(1, 21)]
+    rows[4]["loss"] = None
+    rows += [{"step": s, "split": "val", "epoch": s / 100, "map": 0.4 * s} for s in (100, 200)]
+    lines = "".join(json.dumps(row) + "\n" for row in sorted(rows, key=lambda row: row["step"]))
+    (tmp_path / "metrics.jsonl").write_text(lines)
+    results = {
+        "fingerprint": {"config": "ava/<mini>", "model": {"name": "slowfast", "depth": 18}},
+        "metrics": {
+            "map": 80.04, "num_keyframes": 1234,
+            "per_class_ap": {"stand": 62.5, "walk left": 100.0, NASTY: 77.6},
+            "per_class_boxes": {"stand": 90, "walk left": 12, NASTY: 31, "dance": 0},
+        },
+    }
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    return tmp_path
+
+
+def picture():
+    return Picture(
+        np.full((60, 80, 3), 90, np.uint8),
+        np.array([[5, 20, 30, 55], [40, 20, 70, 55], [2, 2, 10, 10]]),
+        [("stand", "dance"), (NASTY,), ()],
+        [[("stand", 0.91)], [("walk left", 0.4), (NASTY, 0.8)], []],
+        "a <video> at 3 s",
+    )
+
+
+def test_a_run_becomes_one_page(workdir):
+    confusion = mean_scores(np.eye(4)[:3], np.full((3, 4), 0.25))
+    path = write_report(workdir, frames=[picture()], confusion=confusion, class_names=NAMES)
+    assert path == workdir / "report.html"
+    text = path.read_text(encoding="utf-8")
+    page = Page(text)
+    said = " ".join(page.texts)
+    for expected in ("ava/<mini>", "80.0", "mAP, %", "1,234", "steps", "200", "dance",
+                     "Never in the ground truth", "name slowfast, depth 18", "a <video> at 3 s"):
+        assert expected in said
+    assert not page.all("script") and not page.all("link")
+    sources = [a["src"] for a in page.all("img")]
+    assert len(sources) == 1 and sources[0].startswith("data:image/jpeg;base64,")
+    assert "http" not in text and "prefers-color-scheme: dark" in text
+    image = Image.open(io.BytesIO(base64.b64decode(sources[0].split(",")[1])))
+    assert image.size == (480, 360)
+
+    # The table: from the best class to the worst, bars as long as the precision.
+    bars = [a["style"] for a in page.all("div") if "style" in a]
+    assert bars == ["width:100.0%", "width:77.6%", "width:62.5%"]
+    # Curves: loss, learning rate and validation; a loss that was not finite leaves no point.
+    assert len(page.all("svg", "chart")) == 3 and len(page.all("polyline")) == 3
+    assert len(page.all("circle")) == 19 + 20 + 2
+    assert len(page.all("rect", "own")) == 3  # no row for an action without boxes
+    chips = [kind for a in page.all("span", "chip") for kind in a["class"].split()[1:]]
+    legend = ["right", "wrong", "missed"]
+    assert chips == [*legend, "right", "missed", "right", "wrong"]
+
+
+def test_names_are_escaped(workdir):
+    confusion = np.full((4, 4), 0.5)
+    text = write_report(
+        workdir, frames=[picture()], confusion=confusion, class_names=NAMES).read_text()
+    assert "<b>" not in text and "ava/<mini>" not in text and "<video>" not in text
+    assert text.count("&lt;b&gt;&amp;&quot;sit&quot;") > 5
+
+
+def test_only_what_there_is(workdir):
+    (workdir / "metrics.jsonl").unlink()  # tested, not trained
+    results = {"fingerprint": {}, "metrics": {"top1_acc": 71.0, "per_class_acc": {"a": 71.0}}}
+    (workdir / "results.json").write_text(json.dumps(results))
+    page = Page(write_report(workdir).read_text())
+    assert "top-1 accuracy, %" in page.texts and workdir.name in page.texts
+    titles = [t for t in page.texts if t in ("Training", "Actions", "Frames", "This run")]
+    assert titles == ["Actions"]
+
+
+def test_missing_and_broken_files(workdir):
+    with pytest.raises(ValueError, match=r"confusion is \(3, 3\) and there are 4 class_names"):
+        write_report(workdir, confusion=np.zeros((3, 3)), class_names=NAMES)
+    (workdir / "results.json").write_text("[]")
+    with pytest.raises(ValueError, match="results.json: is no record of an evaluation"):
+        write_report(workdir)
+    (workdir / "results.json").unlink()
+    with pytest.raises(FileNotFoundError, match="results.json: there is no such file.*--mode eval"):
+        write_report(workdir)
+    assert not (workdir / "report.html").exists()
+
+
+def test_mean_scores():
+    labels = np.array([[1, 0, 0], [1, 1, 0]])
+    scores = np.array([[0.9, 0.1, 0.2], [0.7, 0.5, 0.0]])
+    matrix = mean_scores(labels, scores)
+    np.testing.assert_allclose(matrix[:2], [[0.8, 0.3, 0.1], [0.7, 0.5, 0.0]])
+    assert np.isnan(matrix[2]).all()
+
+
+@pytest.mark.parametrize("low, high", [
+    (0, 1), (0, 0), (0, 0.0032), (0, 99.3), (-3, 7), (0, 12345), (0, 3e-9)])
+def test_ticks_are_round_and_enclose(low, high):
+    found = ticks(low, high)
+    assert 3 <= len(found) <= 7 and found[0] <= low and found[-1] >= high * (1 - 1e-9)
+    step = found[1] - found[0]
+    np.testing.assert_allclose(np.diff(found), step)
+    assert f"{step:.3e}"[:4] in ("1.00", "2.00", "2.50", "5.00")
+
+
+def test_long_lines_are_thinned_and_stay_inside():
+    steps = np.arange(10_000)
+    chart = line_chart("loss", [Line("train", steps, np.cos(steps)), Line("val", [1], [0.5])])
+    page = Page(chart)
+    first, second = (a["points"].split() for a in page.all("polyline"))
+    assert len(first) == 200 and len(second) == 1
+    places = np.array([point.split(",") for point in first], float)
+    assert (places >= 0).all() and (places <= [360, 220]).all()
+    assert "val" in page.texts and not re.search("nan|inf", chart)
+    assert line_chart("loss", [Line("train", [], [])]) == ""
+
+
+@pytest.mark.parametrize("classes", [3, 30, 80])
+def test_matrices_of_any_size(classes):
+    matrix = np.full((classes, classes), 0.3)
+    matrix[1] = math.nan
+    page = Page(matrix_chart(matrix, [f"a rather long name of action {n}" for n in range(classes)]))
+    assert len(page.all("rect")) == classes * (classes - 1)
+    assert len([t for t in page.texts if t == "30"]) == (6 if classes == 3 else 0)

@@ -1,0 +1,179 @@
+"""--mode report, from what a run of a tiny network left."""
+
+import base64
+import io
+import json
+import re
+from contextlib import closing
+
+import numpy as np
+import pytest
+from absl import flags
+from PIL import Image
+
+from data_pipelines.mini import datasets
+from data_pipelines.mini.ava_scenes import ACTION_IDS
+from data_pipelines.video.decoding import probe, read_frames
+from slowfast_jax import main
+from slowfast_jax.config import ConfigError, load_config
+from slowfast_jax.metrics.ava_files import read_detections, write_detections
+from slowfast_jax.report.detection import report as detection_report
+from slowfast_jax.report.drawing import GREEN, GREY, RED
+from slowfast_jax.report.html import annotated
+from slowfast_jax.training.writers import Writers
+from tests.slowfast_jax.report.test_html import Page
+from tests.support.paths import ROOT
+
+SECONDS, FPS, HEIGHT, WIDTH = 5, 10, 60, 90
+STAND = ACTION_IDS["stand"]
+
+
+def options(workdir, **values):
+    known = flags.FlagValues()
+    main.define_flags(known)
+    known(["main", f"--workdir={workdir}", *(f"--{k}={v}" for k, v in values.items())])
+    return known
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """ava-mini of three videos to test."""
+    folder = tmp_path_factory.mktemp("ava")
+    datasets.write_ava(
+        folder, seed=0, train_videos=1, val_videos=3, seconds=SECONDS, fps=FPS, height=HEIGHT,
+        width=WIDTH,
+    )
+    return folder
+
+
+@pytest.fixture
+def config(tiny, folder):
+    config = load_config(f"{ROOT}/configs/ava.py:mini")
+    with config.unlocked():
+        config.model = load_config("test/tiny_boxes").model
+        config.model.num_classes = 17
+        config.data.generate = ""
+        config.data.root = str(folder)
+        config.protocol.update({"train_crop": 32, "test_crop": 32, "num_frames": 4})
+    return config
+
+
+def all_stand(workdir):
+    """Makes the detections those of a network that says "stand" of everybody, and no more."""
+    path = workdir / "detections.csv"
+    table = read_detections(path)
+    scores = np.where(table.actions == STAND, 0.9, 0.1)
+    write_detections(path, table._replace(scores=scores))
+
+
+def test_a_run_is_reported(config, tmp_path, capsys):
+    with closing(Writers(tmp_path)) as writers:
+        for step in (10, 20):
+            writers.write(step, "train", {"epoch": step / 20, "loss": 5 / step, "lr": 0.1})
+    main.evaluate(config, options(tmp_path))
+    all_stand(tmp_path)
+    capsys.readouterr()
+    main.report(config, options(tmp_path))
+    printed = json.loads(capsys.readouterr().out)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert printed == {
+        "report": str(tmp_path / "report.html"), "map": results["metrics"]["map"]
+    }
+
+    text = (tmp_path / "report.html").read_text()
+    page = Page(text)
+    said = " ".join(page.texts)
+    for expected in ("mAP, %", "loss", "learning rate", "A box can have several actions.",
+                     "fall down", "val_000 at 902 s", "✓ stand 0.90", "✗ stand 0.90"):
+        assert expected in said, expected
+    (video,) = page.all("video")
+    assert video["src"] == "annotated.mp4" and (tmp_path / video["src"]).is_file()
+    images = [
+        Image.open(io.BytesIO(base64.b64decode(found)))
+        for found in re.findall(r'src="data:image/jpeg;base64,([^"]+)"', text)
+    ]
+    assert 1 < len(images) <= 9 and {image.size for image in images} == {(450, 300)}
+    assert len(page.all("rect", "cell")) > 0
+
+    info = probe(tmp_path / "annotated.mp4")
+    assert (info.frames, info.width, info.height) == (2 * SECONDS * FPS, 5 * WIDTH, 5 * HEIGHT)
+    assert info.fps == FPS
+
+
+def test_the_film_has_the_boxes_of_the_nearest_keyframe(config, tmp_path):
+    main.evaluate(config, options(tmp_path))
+    all_stand(tmp_path)
+    shown = detection_report(config, tmp_path)
+    film = list(shown["film"].pictures)
+    assert len(film) == 2 * SECONDS * FPS and shown["film"].fps == FPS
+    assert not len(film[0].boxes) and not len(film[14].boxes)  # the first keyframe is at second 2
+    titles = {picture.title: picture for picture in shown["frames"]}
+    still = titles["val_000 at 902 s"]
+    for number in (16, 20, 24):
+        np.testing.assert_array_equal(film[number].boxes, still.boxes)
+        assert film[number].truths == still.truths
+    source = read_frames(f"{config.data.root}/videos/val_000.mp4", [20])[0]
+    np.testing.assert_array_equal(film[20].image, source)
+    np.testing.assert_array_equal(still.image, source)
+    said = {label for picture in shown["frames"] for box in picture.predictions for label in box}
+    assert said == {("stand", 0.9)}
+    # Everybody who does something is said to stand, surely.
+    matrix = shown["confusion"]
+    there = ~np.isnan(matrix[:, 0])
+    assert there.any() and matrix.shape == (17, 17)
+    np.testing.assert_allclose(matrix[there, STAND - 1], 0.9)
+    np.testing.assert_allclose(matrix[there, 0], 0.1)
+
+
+def test_colours_of_the_film(config, tmp_path):
+    main.evaluate(config, options(tmp_path))
+    all_stand(tmp_path)
+    seen = set()
+    for picture in detection_report(config, tmp_path)["film"].pictures:
+        frame = annotated(picture)
+        for colour, caption, truths in zip(
+            frame.colours, frame.captions, picture.truths, strict=True
+        ):
+            said = "stand" in truths
+            assert colour == (GREY if not caption else GREEN if said else RED)
+            seen.add(colour)
+    assert {GREEN, RED} <= seen
+
+
+def test_other_detections_are_refused(config, tmp_path):
+    with pytest.raises(FileNotFoundError, match="detections.csv: there is no .*--mode eval"):
+        main.report(config, options(tmp_path))
+    (tmp_path / "detections.csv").write_text("val_000,0902,0.1,0.1,0.5,0.5,3,0.5\n")
+    with pytest.raises(ValueError, match="detections.csv: .* not of 17 classes each.*test again"):
+        main.report(config, options(tmp_path))
+    rows = "".join(f"film,0902,0.1,0.1,0.5,0.5,{k},0.5\n" for k in range(1, 18))
+    (tmp_path / "detections.csv").write_text(rows)
+    with pytest.raises(ValueError, match="detections.csv: has none of the keyframes of .*val"):
+        main.report(config, options(tmp_path))
+    with pytest.raises(ConfigError, match="--weights is for --mode=eval"):
+        main.report(config, options(tmp_path, weights="w"))
+
+
+def test_videos_with_one_class(tiny, tmp_path, capsys):
+    datasets.write_videos(tmp_path, count=5, seed=0, frames=12, height=40, width=48)
+    config = load_config("test/tiny")
+    config.data.root = config.data.path_prefix = str(tmp_path)
+    (tmp_path / "test.csv").write_text((tmp_path / "test.csv").read_text() + "gone.mp4 1\n")
+    main.evaluate(config, options(tmp_path))
+    capsys.readouterr()
+    main.report(config, options(tmp_path))
+    printed = json.loads(capsys.readouterr().out)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert printed["top1_acc"] == results["metrics"]["top1_acc"]
+    page = Page((tmp_path / "report.html").read_text())
+    said = " ".join(page.texts)
+    for expected in ("top-1 accuracy, %", "class 3", "000.mp4", "is taken for the class"):
+        assert expected in said
+    assert len(page.all("img")) == 5 and not page.all("video")
+    assert not (tmp_path / "annotated.mp4").exists()
+    assert len(page.all("rect", "own")) == 4  # all classes have a row
+    titles = [a.get("alt") for a in page.all("img")]
+    assert titles == [f"00{n}.mp4" for n in range(5)]
+    (tmp_path / "test.csv").write_text("videos/001.mp4 0\n")
+    with pytest.raises(ValueError, match="video 0 is .*000.mp4, which .*test again"):
+        main.report(config, options(tmp_path))

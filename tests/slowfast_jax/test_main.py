@@ -1,0 +1,177 @@
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from absl import flags
+
+from data_pipelines.mini import datasets
+from slowfast_jax import main
+from slowfast_jax.config import ConfigError
+from slowfast_jax.training.writers import read_metrics
+from tests.support.paths import REAL, ROOT, needs_real
+
+CONFIG = "--config=kinetics/mini"
+
+
+def parse(*arguments):
+    values = flags.FlagValues()
+    main.define_flags(values)
+    return main.parse(["main", *arguments], values)[0], values
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "slowfast_jax.main", *map(str, arguments)],
+        cwd=ROOT, capture_output=True, text=True, env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    )
+
+
+def test_config_is_taken_in_both_spellings_and_any_place():
+    for arguments in (
+        [CONFIG, "--config.test.batch_size=3"],
+        ["--config", "kinetics/mini", "--config.test.batch_size", "3"],
+        ["--config.test.batch_size=3", "-config=kinetics/mini"],
+    ):
+        config, _ = parse(*arguments)
+        assert config.name == "kinetics/mini" and config.test.batch_size == 3
+
+
+def test_overrides_have_the_types_of_the_config():
+    config, values = parse(
+        CONFIG, "--config.protocol.mean=(0.1,0.2,0.3)", "--config.protocol.target_fps=25",
+        "--config.data.multi_label", "--config.model.average=logits", "--workdir=w", "--mode=eval",
+    )
+    assert config.protocol.mean == (0.1, 0.2, 0.3) and config.protocol.target_fps == 25.0
+    assert config.data.multi_label is True and config.model.average == "logits"
+    assert values.workdir == "w"
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ([], "--config is missing"),
+    (["--config"], "--config is missing"),
+    (["--config=kinetics/mimi"], "did you mean kinetics/mini"),
+    ([CONFIG, "--config.test.batchsize=3"], r"batchsize does not exist; did you mean batch_size"),
+    ([CONFIG, "--config.tset.batch_size=3"], r"did you mean test.*config has .*protocol"),
+    ([CONFIG, "--config.test.batch_size.x=3"], "config.test.batch_size is a value"),
+    ([CONFIG, "--config.test.batch_size=two"], "--config.test.batch_size=two: invalid literal"),
+    ([CONFIG, "--config.protocol.mean=1,2,a"], r"mean is \('1,2,a',\), expected something like"),
+    ([CONFIG, "--config.model.name=kinetics/x3d_s"], "or --config=kinetics/x3d_s"),
+    ([CONFIG, "--modus=eval"], "'modus'. Did you mean: mode"),
+    ([CONFIG, "--mode=evla"], "--mode=evla does not exist; did you mean eval"),
+    ([CONFIG, "--mode=trian"], "did you mean train"),
+    ([CONFIG, "--clips=1,x"], "--clips has 'x'"),
+    ([CONFIG, "video.mp4"], "video.mp4 is not understood"),
+])
+def test_mistakes_are_named(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        parse(*arguments)
+
+
+def test_the_command_exits_with_2_and_one_line():
+    result = run("--config=configs/kinetics.py:x3d_sx", "--mode=eval")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ") and "x3d_xs" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_summary_prints_the_networks_size():
+    result = run("--config", "configs/kinetics.py:x3d_xs", "--mode", "summary")
+    assert result.returncode == 0, result.stderr
+    assert "3,794,322" in result.stdout and "head" in result.stdout
+
+
+def test_several_configs_run_in_turn():
+    result = run("--config=kinetics/mini", "--mode=summary", "--config", "kinetics/x3d_xs")
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines.index("kinetics/mini") < lines.index("kinetics/x3d_xs")
+
+
+def test_each_config_has_a_folder_of_its_own(monkeypatch):
+    commands = []
+
+    def ran(command):
+        commands.append(command[3:])
+        return subprocess.CompletedProcess(command, 3 if "x3d_s" in command[3] else 0)
+
+    monkeypatch.setattr(main.subprocess, "run", ran)
+    specs = ["kinetics/mini", "kinetics/x3d_s", "kinetics/x3d_xs"]
+    argv = ["main", "--workdir", "runs", "--config.test.batch_size=3"]
+    assert main.run_in_turn(specs, argv) == 3
+    override = "--config.test.batch_size=3"
+    assert commands == [
+        [f"--config={spec}", override, f"--workdir={os.path.join('runs', spec)}"]
+        for spec in specs[:2]
+    ]
+    with pytest.raises(ConfigError, match="did you mean kinetics/mini"):
+        main.run_in_turn(["kinetics/mini", "kinetics/mimi"], argv)
+    with pytest.raises(ConfigError, match="the same name and folder"):
+        main.run_in_turn(["kinetics/mini", "kinetics/mini"], argv)
+    assert len(commands) == 2
+
+
+def test_a_missing_list_is_one_line_and_status_1():
+    result = run("--config=kinetics/mini", "--mode=eval", "--config.data.root=nowhere")
+    assert result.returncode == 1
+    assert "error: nowhere/test.csv: no such list" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_mini_recipe_runs_from_nothing(tmp_path):
+    result = run("--config=configs/kinetics.py:mini", f"--workdir={tmp_path}", "--mode=eval")
+    assert result.returncode == 0, result.stderr
+    printed = json.loads(result.stdout)
+    assert printed["videos_used"] == 8 and printed["views"] == "2x1"
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["metrics"]["top1_acc"] == printed["top1_acc"]
+    assert set(results["metrics"]["per_class_acc"]) == set(datasets.CLASS_NAMES)
+    assert (tmp_path / "kinetics_mini/test.csv").is_file()
+    assert "random" in result.stderr and "testing: 8/8" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["ssv2", "charades", "imagenet"])
+def test_the_other_mini_recipes_train_and_test_from_nothing(tmp_path, recipe):
+    result = run(f"--config=configs/{recipe}.py:mini", f"--workdir={tmp_path}")
+    assert result.returncode == 0, result.stderr
+    printed = json.loads(result.stdout)
+    assert read_metrics(tmp_path)[-1]["epoch"] == 2
+    assert printed["videos_used"] == printed["videos_listed"] and printed["videos_failed"] == 0
+    assert 0 < printed["map" if recipe == "charades" else "top1_acc"] <= 100
+
+
+def test_a_test_for_each_number_of_clips(tiny, tmp_path, capsys):
+    datasets.write_videos(tmp_path, count=2, seed=0, frames=12, height=40, width=48)
+    config, values = parse(
+        "--config=test/tiny", f"--workdir={tmp_path}", "--clips=1,3",
+        f"--config.data.root={tmp_path}", f"--config.data.path_prefix={tmp_path}",
+    )
+    main.evaluate(config, values)
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["views"] for line in printed] == ["1x3", "3x3"]
+    results = json.loads((tmp_path / "clips3/results.json").read_text())
+    assert results["fingerprint"]["protocol"]["clips"] == 3
+
+
+@needs_real
+@pytest.mark.slow
+def test_real_videos_equal_the_original(tmp_path):
+    expected = json.loads((REAL / "expected.json").read_text())
+    views = np.load(REAL / "view_probs.npz")
+    rows = [f"{name} {video['top5'][0][1]}\n" for name, video in expected.items()]
+    (tmp_path / "test.csv").write_text("".join(rows) + "lost.mp4 0\n")
+    result = run(
+        "--config=configs/kinetics.py:x3d_xs", "--mode=eval", f"--workdir={tmp_path}",
+        f"--weights={REAL / 'weights/X3D_XS_k400_pyslowfast.pyth'}", "--save_scores",
+        f"--config.data.root={tmp_path}", f"--config.data.path_prefix={REAL / 'videos'}",
+    )
+    assert result.returncode == 0, result.stderr
+    printed = json.loads(result.stdout)
+    assert printed["top1_acc"] == 100 and printed["videos_failed"] == 1
+    saved = np.load(tmp_path / "scores.npz")
+    for name, scores in zip(expected, saved["scores"], strict=True):
+        average = views[name].reshape(30, 400).mean(0)
+        np.testing.assert_allclose(scores, average, atol=0.006, err_msg=name)

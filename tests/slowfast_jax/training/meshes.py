@@ -1,0 +1,85 @@
+"""The same steps of training on many meshes of eight forced devices, for tests in another process.
+
+    python -m tests.slowfast_jax.training.meshes slowfast
+
+prints {mesh: {"losses", "bytes" of parameters and optimiser on the first device}} as JSON.
+"""
+
+import json
+import sys
+from functools import partial
+
+import jax
+import numpy as np
+
+from slowfast_jax.models import zoo
+from slowfast_jax.training.losses import cross_entropy
+from slowfast_jax.training.optim import make_optimizer
+from slowfast_jax.training.sharding import (
+    make_mesh,
+    over_batch,
+    put_batch,
+    replicated,
+    state_shardings,
+)
+from slowfast_jax.training.state import create_state
+from slowfast_jax.training.step import make_train_step
+
+STEPS, LR = 4, 0.01
+SHARED = dict(num_classes=4, crop_size=32, dropout=0.0, group_size=4)
+NETWORKS = {
+    "slowfast": ("kinetics/slowfast_8x8_r50", dict(depth=18, width=16, num_frames=8)),
+    "x3d": ("kinetics/x3d_xs", dict(num_frames=4)),
+    "nonlocal": ("kinetics/i3d_nln_8x8_r50", dict(
+        depth=18, width=16, num_frames=4, nonlocal_blocks=((), (1,), (1,), ()),
+    )),
+}
+# (data, fsdp, spatial): on one, two, four and eight devices
+MESHES = (
+    (1, 1, 1), (2, 1, 1), (4, 1, 1), (8, 1, 1), (1, 2, 1), (1, 4, 1), (1, 8, 1), (2, 2, 1),
+    (2, 4, 1), (1, 1, 2), (2, 1, 2), (2, 2, 2),
+)
+# The program is for a few small steps: compiling it well would take longer than running it badly.
+BADLY = {"xla_backend_optimization_level": 0}
+
+
+def run(name: str, sizes: tuple[int, int, int], **options) -> dict:
+    """Losses and bytes of some steps on a mesh of the first devices; options of the step."""
+    zoo_name, keywords = NETWORKS[name]
+    model = zoo.create(zoo_name, **SHARED | keywords)
+    mesh = make_mesh(*sizes, devices=jax.devices()[: int(np.prod(sizes))])
+    rng = np.random.default_rng(0)
+    clip = (8, model.num_frames, model.crop_size, model.crop_size, 3)
+    batch = {
+        "clip": rng.integers(0, 256, clip, np.uint8), "label": np.arange(8, dtype=np.int32) % 4,
+    }
+    init = jax.jit(partial(model.init, jax.random.key(0)), compiler_options=BADLY)
+    optimizer = make_optimizer(weight_decay=1e-3)
+    state = create_state(init(batch["clip"]), optimizer)
+    places = state_shardings(state, mesh)
+    state = jax.device_put(state, places)
+    batch = put_batch(batch, mesh)
+    assert batch["clip"].sharding == over_batch(mesh, clip)
+
+    def loss(logits, endpoints, batch):
+        return cross_entropy(logits, batch["label"]), {}
+
+    step = make_train_step(model, optimizer, loss, mesh=mesh, **options)
+    step = jax.jit(step, out_shardings=(places, replicated(mesh)))
+    arguments = np.float32(LR), jax.random.key(0)
+    step = step.lower(state, batch, *arguments).compile(compiler_options=BADLY)
+    arguments = jax.device_put(arguments, replicated(mesh))
+    losses = []
+    for _ in range(STEPS):
+        state, metrics = step(state, batch, *arguments)
+        losses.append(float(metrics["loss"]))
+    held = sum(
+        leaf.addressable_shards[0].data.nbytes
+        for leaf in jax.tree.leaves((state.params, state.opt_state))
+    )
+    return {"losses": losses, "bytes": held}
+
+
+if __name__ == "__main__":
+    meshes = [tuple(sizes) for sizes in json.loads(sys.argv[2])] if sys.argv[2:] else MESHES
+    print(json.dumps({str(sizes): run(sys.argv[1], sizes) for sizes in meshes}))

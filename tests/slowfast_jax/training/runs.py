@@ -1,0 +1,202 @@
+"""Training runs of ../shared/parity/train: our model, optimizer, loss and batches for each."""
+
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from convert import load_variables, names
+from convert.layouts import to_torch
+from convert.torch_file import write_pyth
+from convert.trees import flatten
+from slowfast_jax.training.losses import LOSSES
+from slowfast_jax.training.optim import make_optimizer
+from slowfast_jax.training.schedules import learning_rate
+from slowfast_jax.training.state import TrainState, create_state
+from slowfast_jax.training.step import make_train_step
+from tests.slowfast_jax.models import cases
+
+OUR_LOSS = {"cross_entropy": "cross_entropy", "bce": "bce", "bce_logit": "bce_logits"}
+OUR_POLICY = {"cosine": "cosine", "steps_with_relative_lrs": "steps"}
+# For a few small steps, compiling them well takes longer than running them badly.
+BADLY = {"xla_backend_optimization_level": 0}
+MOST_BOXES = 4  # of a clip, in any batch
+
+
+class Run(NamedTuple):
+    """What a case's five steps gave. states: after each; metrics: of each, with the logits."""
+
+    model: Any
+    batches: list[dict[str, jax.Array]]
+    lrs: list[float]
+    states: list[TrainState]
+    metrics: list[dict[str, np.ndarray]]
+
+
+def run(case: dict[str, Any], epochs: np.ndarray, dtype, folder: Path) -> Run:
+    """Trains our model on the case's batches, the rates being those of `epochs`."""
+    cfg = case["cfg"]
+    model, data = model_of(case, dtype), batches(case, dtype)
+    optimizer = optimizer_of(case)
+    step = make_train_step(
+        model, optimizer, loss_of(case), **clipping(case),
+        train_only="head/projection/.*" if cfg["MODEL"]["DETACH_FINAL_FC"] else "",
+    )
+    step, key = jax.jit(step, compiler_options=BADLY), jax.random.key(0)
+    state = create_state(variables_of(case, model, data[0], folder), optimizer)
+    schedule = schedule_of(case)
+    lrs = [learning_rate(schedule, epoch, cfg["SOLVER"]["MAX_EPOCH"]) for epoch in epochs]
+    states, metrics = [], []
+    for batch, lr in zip(data, lrs, strict=True):
+        state, reported = step(state, batch, jnp.asarray(lr, dtype), key)
+        states.append(state)
+        metrics.append(jax.tree.map(np.asarray, reported))
+    return Run(model, data, lrs, states, metrics)
+
+
+def model_of(case: dict[str, Any], dtype):
+    """Our network; sub-BN's splits are groups of contiguous clips (see `batches`)."""
+    cfg = case["cfg"]
+    model = cases.network(cfg)
+    options = dict(dtype=dtype, frozen_norm=cfg["MODEL"]["FROZEN_BN"])
+    splits = cfg["BN"]["NUM_SPLITS"]
+    if splits > 1:
+        options["group_size"] = cfg["TRAIN"]["BATCH_SIZE"] // splits
+    return model.clone(**options)
+
+
+def variables_of(case: dict[str, Any], model, batch, folder):
+    """Our variables of the case, in the model's dtype.
+
+    Of sub-BN's statistics those of the splits, averaged: what is for evaluation is made of them.
+    """
+    tensors = cases.load_rule().make_weights(case)
+    tensors |= mean_of_splits(tensors)
+    write_pyth(folder / "case.pyth", tensors)
+    shapes = jax.eval_shape(
+        lambda c, b: model.init(jax.random.key(0), c, b), batch["clip"], batch.get("boxes")
+    )
+    shapes = jax.tree.map(lambda leaf: leaf.update(dtype=model.dtype), shapes)
+    return jax.tree.map(jnp.asarray, load_variables(folder / "case.pyth", shapes))
+
+
+def mean_of_splits(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """{X.bn.running_mean and _var: mean over the splits of X.split_bn}."""
+    return {
+        merged: array.reshape(-1, tensors[merged].size).mean(0, np.float64)
+        for name, array in tensors.items()
+        if (merged := name.replace(".split_bn.", ".bn.")) != name
+    }
+
+
+def batches(case: dict[str, Any], dtype) -> list[dict[str, Any]]:
+    """Five batches. Sub-BN puts clip n into split n mod S; ours are contiguous: reorder."""
+    splits = case["cfg"]["BN"]["NUM_SPLITS"]
+    made = []
+    for step in case["steps"]:
+        clip, _ = cases.clip_and_boxes(step)
+        batch = {"clip": jnp.asarray(clip, dtype)}
+        if "boxes" in step:
+            batch |= boxed(step, len(clip), MOST_BOXES, dtype)
+        else:
+            batch["label"] = jnp.asarray(step["labels"])
+        order = np.arange(len(clip)).reshape(-1, splits).T.ravel()
+        made.append({key: value[order] for key, value in batch.items()})
+    return made
+
+
+def boxed(step, clips, most, dtype):
+    """Boxes `(N, most, 4)`, their labels `(N, most, K)` and which of them there are."""
+    rows = np.asarray(step["boxes"])
+    labels = np.asarray(step["labels"])
+    boxes, mask = np.zeros((clips, most, 4)), np.zeros((clips, most), bool)
+    label = np.zeros((clips, most, labels.shape[1]))
+    for n in range(clips):
+        mine = rows[:, 0] == n
+        count = mine.sum()
+        boxes[n, :count], label[n, :count], mask[n, :count] = rows[mine, 1:], labels[mine], True
+    return {
+        "boxes": jnp.asarray(boxes, dtype), "label": jnp.asarray(label, dtype),
+        "box_mask": jnp.asarray(mask),
+    }
+
+
+def loss_of(case: dict[str, Any]):
+    """The loss as a task would give it; it reports the logits, too."""
+    loss = LOSSES[OUR_LOSS[case["cfg"]["MODEL"]["LOSS_FUNC"]]]
+
+    def of(logits, endpoints, batch):
+        return loss(logits, batch["label"], batch.get("box_mask")), {"logits": logits}
+
+    return of
+
+
+def optimizer_of(case: dict[str, Any]) -> optax.GradientTransformation:
+    """Our optimizer; its state begins with the gradients that it was last given."""
+    solver, norm = case["cfg"]["SOLVER"], case["cfg"]["BN"]
+    sub_norm = norm["NORM_TYPE"] == "sub_batchnorm"
+    decay = float(solver["WEIGHT_DECAY"])
+    ours = make_optimizer(
+        solver["OPTIMIZING_METHOD"],
+        weight_decay=decay,
+        norm_weight_decay=decay if sub_norm else float(norm["WEIGHT_DECAY"]),
+        zero_wd_1d=solver["ZERO_WD_1D_PARAM"],
+        momentum=solver["MOMENTUM"],
+        nesterov=solver["NESTEROV"],
+        dampening=solver["DAMPENING"],
+        betas=tuple(solver["BETAS"]),
+        lars=solver["LARS_ON"],
+    )
+    seen = optax.GradientTransformation(
+        lambda params: jax.tree.map(jnp.zeros_like, params), lambda g, state, params=None: (g, g)
+    )
+    return optax.chain(seen, ours)
+
+
+def clipping(case: dict[str, Any]) -> dict[str, float]:
+    solver = case["cfg"]["SOLVER"]
+    return dict(
+        clip_norm=float(solver["CLIP_GRAD_L2NORM"] or 0),
+        clip_value=float(solver["CLIP_GRAD_VAL"] or 0),
+    )
+
+
+def schedule_of(case: dict[str, Any]) -> dict[str, Any]:
+    """What a recipe's schedule section would be."""
+    solver = case["cfg"]["SOLVER"]
+    return {
+        "name": OUR_POLICY[solver["LR_POLICY"]],
+        "style": "pyslowfast",
+        "base_lr": float(solver["BASE_LR"]),
+        "end_lr": float(solver["COSINE_END_LR"]),
+        "warmup_epochs": float(solver["WARMUP_EPOCHS"]),
+        "warmup_start_lr": float(solver["WARMUP_START_LR"]),
+        "steps": solver["STEPS"],
+        "relative_lrs": solver["LRS"],
+        "cosine_after_warmup": solver["COSINE_AFTER_WARMUP"],
+        "scale_lr_by_hosts": False,
+    }
+
+
+def under_their_names(variables: dict[str, Any]) -> dict[str, np.ndarray]:
+    """{PySlowFast's name: array in PyTorch's layout} of params and batch statistics."""
+    leaves = {path: np.asarray(leaf) for (_, path), leaf in flatten(variables).items()}
+    family = names.family_of(leaves)
+    return {names.to_pyslowfast(path, family): to_torch(leaf) for path, leaf in leaves.items()}
+
+
+def statistics(case: dict[str, Any], values: np.ndarray) -> dict[str, np.ndarray]:
+    """The recorded, concatenated statistics of the batch norms by their name."""
+    sizes = {p["name"]: int(np.prod(p["shape"])) for p in case["params"]}
+    ends = np.cumsum([sizes[name] for name in case["bn_buffer_names"]])
+    return dict(zip(case["bn_buffer_names"], np.split(values, ends[:-1]), strict=True))
+
+
+def samples(name: str, array: np.ndarray) -> np.ndarray:
+    """The 64 entries of a parameter that the recording kept."""
+    index = np.random.RandomState(zlib.crc32(f"{name}/idx".encode()))
+    return array.ravel()[index.randint(0, array.size, 64)]

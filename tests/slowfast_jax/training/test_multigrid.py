@@ -1,0 +1,221 @@
+"""Plans in cycles against those of the original program, and what makes no plan."""
+
+import importlib
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from data_pipelines.loading.batches import Order
+from slowfast_jax.config import load_config, training_plan
+from slowfast_jax.data.video_lists import GENERATORS
+from slowfast_jax.loop.build import optimizer_of
+from slowfast_jax.training.multigrid import make_plan
+from slowfast_jax.training.plan import Shape
+from slowfast_jax.training.schedules import learning_rate
+from tests.slowfast_jax.models import cases
+from tests.slowfast_jax.training.test_schedules import CONFIG_RATES, CONFIGS, assert_rates
+from tests.support.paths import PARITY, ROOT, needs_parity
+
+RECIPES = (
+    "Kinetics/SLOWFAST_8x8_R50_stepwise_multigrid", "SSv2/SLOWFAST_16x8_R50_multigrid",
+    "Charades/SLOWFAST_16x8_R50_multigrid",
+)
+RECORDED = cases.manifest("schedules", "multigrid") if PARITY.is_dir() else {}
+GPUS = 8
+ONE = jnp.ones(1)
+
+
+def config_of(path, **fields):
+    stem, variant = path.lower().split("/")
+    config = load_config(f"{ROOT}/configs/{stem}.py:{variant}")
+    config.update_from_flattened_dict({k.replace("__", "."): v for k, v in fields.items()})
+    return config
+
+
+@needs_parity
+@pytest.mark.parametrize("path", RECIPES)
+def test_every_epoch_is_the_original_s(path):
+    told, plan = RECORDED[path], training_plan(config_of(path))
+    assert plan.epochs == told["max_epoch"] == len(told["epochs"])
+    assert list(plan.schedule["steps"]) == told["solver_steps_after_init"]
+    assert list(plan.schedule["relative_lrs"]) == told["solver_lrs_after_init"]
+    assert [phase.end for phase in plan.phases] == sorted(
+        {end for *_, end in told["schedule(step_index,[relative_batch,frames,crop],until_epoch)"]}
+    )
+    assert [phase.begin for phase in plan.phases] == [0, *(p.end for p in plan.phases[:-1])]
+    for record in told["epochs"]:
+        epoch = record["epoch"]
+        (phase,) = [p for p in plan.phases if p.begin <= epoch < p.end]
+        *_, last = phase.shapes
+        assert (last.batch_size, last.num_frames, last.crop) == (
+            record["batch"], record["frames"], record["crop"]
+        )
+        assert {s.num_frames for s in phase.shapes} == {record["frames"]}
+        of_gpu = record["short_batch_per_gpu"]
+        assert [s.batch_size for s in phase.shapes] == [GPUS * batch for batch in of_gpu]
+        assert [s.group_size for s in phase.shapes] == [clips_that_share(record, b) for b in of_gpu]
+        assert {s.split for s in phase.shapes} == {record["norm"] == "sub_batchnorm"}
+        assert [s.crop for s in phase.shapes] == record["short_crop"]
+        assert [s.jitter for s in phase.shapes] == [
+            (low, record["jitter_max_scale"]) for low in record["short_jitter_min_scale"]
+        ]
+        rates = told["defaults"]["SAMPLING_RATE"], record["long_cycle_sampling_rate"]
+        assert {s.sampling_rates for s in phase.shapes} == {rates}
+        assert [
+            learning_rate(plan.schedule, epoch + part, plan.epochs) for part in (0, 0.5, 0.999)
+        ] == record["lr"]
+        assert (epoch + 1 in plan.evaluations) == record["eval"]
+        assert (epoch + 1 in plan.checkpoints) == record["checkpoint"]
+
+
+def clips_that_share(record, of_gpu):
+    """Batch statistics, of a GPU's batch that is split, of whole ones, or of several GPUs'."""
+    if record["norm"] == "sub_batchnorm":
+        return of_gpu // record["num_splits"]
+    return of_gpu * (record["num_sync_devices"] if record["norm"] == "sync_batchnorm" else 1)
+
+
+@needs_parity
+@pytest.mark.parametrize("path", RECIPES)
+def test_norms_decay_where_a_gpu_s_batch_was_split(path):
+    """Recorded of PySlowFast: its optimizer takes scale and bias of split norms for other ones."""
+    groups = cases.manifest("schedules", "param_groups")[
+        "sub_batchnorm slow R18, BN.WEIGHT_DECAY .123"
+    ]
+    decay_of = {name: group["weight_decay"] for group in groups for name in group["params"]}
+    assert decay_of["s1.pathway0_stem.bn.weight"] == decay_of["s1.pathway0_stem.conv.weight"] > 0
+
+    config, params = config_of(path), {"a": {"kernel": ONE}, "a_bn": {"scale": ONE}}
+    for shape in training_plan(config).shapes:
+        optimizer = optimizer_of(config, None, shape)
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        updates, _ = optimizer.update(zeros, optimizer.init(params), params)
+        kernel, scale = updates["a"]["kernel"][0], updates["a_bn"]["scale"][0]
+        assert kernel > 0 and scale == (kernel if shape.split else 0)
+
+
+@needs_parity
+def test_the_short_cycle_s_batches_of_an_epoch():
+    """Of 700 examples; the rest that the original drops in training is no batch here either."""
+    plan, sizes = training_plan(config_of("SSv2/SLOWFAST_16x8_R50_multigrid")), (128, 64, 64)
+    (shapes,) = {p.shapes for p in plan.phases if tuple(s.batch_size for s in p.shapes) == sizes}
+    order = Order(700, batch_size=[s.batch_size for s in shapes], seed=0, shuffle=False)
+    places, batches = iter(map(order.__getitem__, itertools.count())), []
+    for step in range(order.steps_per_epoch):
+        rows = [next(places) for _ in range(order.rows(step))]
+        index = [row.index for row in rows]
+        assert index == list(range(index[0], index[-1] + 1))
+        assert {row.turn for row in rows} == {order.turn(step)}
+        batches.append([index[0], index[-1], order.turn(step), len(rows)])
+    whole, rest = (
+        RECORDED[f"short_cycle_iteration_700_items_drop_last={drop}"]["batches"]
+        for drop in (True, False)
+    )
+    assert batches == whole == rest[:-1] and rest[-1][3] < sizes[rest[-1][2]]
+
+
+@needs_parity
+@pytest.mark.parametrize("path", RECIPES)
+def test_rates(path):
+    plan = training_plan(config_of(path))
+    assert CONFIGS[path]["multigrid"] and CONFIGS[path]["max_epoch"] == plan.epochs
+    assert_rates(plan.schedule, plan.epochs, 1, CONFIG_RATES, path.replace("/", "__"))
+
+
+@needs_parity
+@pytest.mark.parametrize("path", RECIPES)
+def test_the_short_cycle_alone(path):
+    told = RECORDED[f"{path}|short_only"]
+    config = config_of(path, multigrid__long_cycle=False)
+    plan = training_plan(config)
+    assert (list(plan.schedule["steps"]), list(plan.schedule["relative_lrs"]), plan.epochs) == (
+        told["steps"], told["lrs"], told["max_epoch"]
+    )
+    (phase,) = plan.phases
+    group, batch = config.norm.group_size, config.train.batch_size
+    assert [(s.batch_size, s.crop, s.group_size) for s in phase.shapes] == [
+        (4 * batch, 112, 4 * group), (2 * batch, 158, 2 * group), (batch, 224, group)
+    ]
+    period = config.train.eval_period
+    assert plan.evaluations == {*range(period, plan.epochs, period), plan.epochs}
+
+
+@needs_parity
+def test_the_long_cycle_alone_has_its_last_shapes():
+    """The original stops with IndexError."""
+    path = "SSv2/SLOWFAST_16x8_R50_multigrid"
+    assert "IndexError" in RECORDED[f"{path}|long_only"]["exception"]
+    plan = training_plan(config_of(path, multigrid__short_cycle=False))
+    assert plan.epochs == 33 and all(len(phase.shapes) == 1 for phase in plan.phases)
+    assert [s[:4] for s in plan.shapes] == [
+        (128, 16, 158, 8), (64, 32, 158, 8), (32, 32, 224, 8), (16, 64, 224, 8)
+    ]
+
+
+SHAPE = Shape(8, 8, 64, 8, (64, 80), (4, 4))
+STEPS = {"name": "steps", "steps": (0, 8), "relative_lrs": (1.0, 0.1)}
+CYCLES = {
+    "long_cycle": True, "short_cycle": True, "epoch_factor": 1.5,
+    "short_cycle_factors": (0.5, 0.5**0.5), "long_cycle_factors": ((0.5, 0.5**0.5), (1.0, 1.0)),
+    "norm_group_size": 8, "evaluations_per_phase": 3, "lr_decay": 0.1,
+}
+
+
+def plan_of(schedule=STEPS, epochs=12, **multigrid):
+    return make_plan(
+        SHAPE, epochs=epochs, schedule=schedule, eval_period=5, checkpoint_period=0,
+        multigrid=CYCLES | multigrid,
+    )
+
+
+def test_without_cycles_a_plan_is_what_the_recipe_says():
+    plan = plan_of(long_cycle=False, short_cycle=False)
+    assert plan.phases == ((0, 12, (SHAPE,)),) and plan.shapes == (SHAPE,)
+    assert plan.schedule == STEPS and plan.epochs == 12
+    assert plan.evaluations == {5, 10, 12} and plan.checkpoints == {12}
+
+
+def test_work_is_saved():
+    """A step costs about the same in every shape, and there are far fewer of them."""
+    plan = plan_of()
+    volumes = [s.batch_size * s.num_frames * s.crop**2 for s in plan.shapes]
+    whole = 8 * 8 * 64**2
+    assert max(abs(volume / whole - 1) for volume in volumes) < 0.2
+    assert len(plan.shapes) == 5  # one of six occurs twice
+    steps = sum(
+        (p.end - p.begin) / np.mean([s.batch_size for s in p.shapes]) for p in plan.phases
+    )
+    assert steps < 12 / 8 / 2
+
+
+@pytest.mark.parametrize(("schedule", "fields", "message"), [
+    ({"name": "cosine", "steps": ()}, {}, r"needs schedule.name=steps.*name is cosine"),
+    ({"steps": (0,)}, {}, r"schedule.steps from 0 to train.epochs, 12, at most; .* \(0,\)"),
+    ({"steps": (0, 13)}, {}, r"train.epochs, 12, at most;.*\(0, 13\)"),
+    ({}, {"epoch_factor": 0.05}, r"epoch_factor is 0.05, expected enough for one epoch"),
+    ({}, {"short_cycle_factors": (0.5, -1.0)}, "short_cycle_factors is .* numbers above 0"),
+    ({}, {"short_cycle_factors": (2.0,)}, r"short_cycle_factors has 2.0: crops of 128 .* 0 times"),
+    ({}, {"long_cycle_factors": ()}, "long_cycle_factors is .* pairs of numbers above 0"),
+    ({}, {"long_cycle_factors": ((0.5, 2.0),)}, "up to 1"),
+    ({}, {"long_cycle_factors": ((0.01, 1.0),)}, r"\(0.01, 1.0\), which leaves 0 of 8 frames"),
+    ({}, {"norm_group_size": 0}, "norm_group_size is 0, expected at least 1"),
+    ({}, {"evaluations_per_phase": 0}, "evaluations_per_phase is 0, expected at least 1"),
+    ({}, {"lr_decay": 0.0}, "lr_decay is 0.0, expected above 0"),
+])
+def test_what_makes_no_plan(schedule, fields, message):
+    with pytest.raises(ValueError, match=message):
+        plan_of(STEPS | schedule, **fields)
+
+
+@pytest.mark.parametrize("stem", ["kinetics", "ssv2", "charades"])
+def test_mini_recipes_have_plans(stem):
+    module = importlib.import_module(f"configs.{stem}")
+    for variant in module.VARIANTS:
+        if variant.startswith("mini"):
+            config = load_config(f"{ROOT}/configs/{stem}.py:{variant}")
+            plan, (_, made) = training_plan(config), GENERATORS[config.data.generate]
+            examples = made.get("train_count", 8)  # what the smallest of them has
+            assert max(shape.batch_size for shape in plan.shapes) <= examples

@@ -1,0 +1,157 @@
+"""Learning rates against those the original program prints, for its recipes and made-up ones."""
+
+import importlib
+import math
+
+import pytest
+
+from slowfast_jax.training.schedules import learning_rate, scaled
+from tests.slowfast_jax.models import cases
+from tests.support.paths import PARITY, needs_parity
+
+STEMS = {
+    "Kinetics": "kinetics", "AVA": "ava", "SSv2": "ssv2", "Charades": "charades",
+    "ImageNet": "imagenet",
+}
+POLICIES = {"cosine": "cosine", "steps_with_relative_lrs": "steps"}
+PLAIN = {
+    "name": "cosine", "style": "pyslowfast", "base_lr": 0.1, "end_lr": 0.0,
+    "warmup_epochs": 0.0, "warmup_start_lr": 0.01,
+    "steps": (), "relative_lrs": (), "cosine_after_warmup": False, "scale_lr_by_hosts": False,
+    "reference_batch": 0,
+}
+
+
+def recorded(name):
+    """{case: what the original was told}, and the arrays, where there are any."""
+    if not PARITY.is_dir():
+        return {}, {}
+    return cases.manifest("schedules", name), cases.outputs("schedules", name)
+
+
+SYNTHETIC, SYNTHETIC_RATES = recorded("lr_synthetic")
+CONFIGS, CONFIG_RATES = recorded("lr_all_configs")
+CONFIGS = CONFIGS.get("configs", {})
+
+
+def our_recipe(path):
+    """The recipe of one of the original's files, "Kinetics/c2/SLOW_8x8_R50"; None: not ours."""
+    folder, *below, stem = path.split("/")
+    if folder not in STEMS or below not in ([], ["c2"]):
+        return None
+    module = importlib.import_module(f"configs.{STEMS[folder]}")
+    variant = "_".join([*below, stem]).lower()
+    return module.get_config(variant) if variant in module.VARIANTS else None
+
+
+def assert_rates(schedule, epochs, hosts, arrays, key):
+    ours = [learning_rate(schedule, e, epochs, hosts) for e in arrays[f"{key}__epoch"].tolist()]
+    # Near the end of a cosine 1 + cos(x) cancels: one unit in its last place, not in the rate's.
+    close = pytest.approx(arrays[f"{key}__lr"], rel=1e-14, abs=1e-16 * schedule["base_lr"] * hosts)
+    assert ours == close
+
+
+def test_rates_in_proportion_to_the_batch():
+    schedule = PLAIN | {"end_lr": 0.001, "warmup_epochs": 2.0, "reference_batch": 64}
+    larger = scaled(schedule, 512)
+    for epoch in (0, 1, 2, 50, 99):
+        rates = [learning_rate(s, epoch, 100) for s in (larger, schedule)]
+        assert rates[0] == pytest.approx(8 * rates[1], rel=1e-12)
+    assert scaled(schedule, 64) == schedule and scaled(PLAIN, 512) == PLAIN
+
+
+def test_the_warm_up_of_mmaction2():
+    """Its slowfast_r50_4x16x1_256e: 34 epochs of warm-up from a tenth, rates by epochs."""
+    schedule = PLAIN | {"style": "mmaction2", "warmup_epochs": 34.0, "warmup_start_lr": 0.01}
+    steps = 100  # an epoch
+    for step, factor in ((0, 0.1), (50, 0.1 + 0.9 * 50 / 3400), (1750, 0.1 + 0.9 * 1750 / 3400),
+                         (3399, 0.1 + 0.9 * 3399 / 3400), (3400, 1.0), (12850, 1.0)):
+        regular = 0.05 * (1 + math.cos(math.pi * (step // steps) / 256))
+        assert learning_rate(schedule, step / steps, 256) == pytest.approx(regular * factor)
+    rates = {learning_rate(schedule, epoch, 256) for epoch in (200.0, 200.3, 200.99)}
+    assert len(rates) == 1
+    with pytest.raises(ValueError, match="schedule.style is 'caffe2', expected pyslowfast or mmac"):
+        learning_rate(schedule | {"style": "caffe2"}, 0.0, 256)
+
+
+@needs_parity
+@pytest.mark.parametrize("name", SYNTHETIC)
+def test_synthetic(name):
+    told = SYNTHETIC[name]
+    schedule = PLAIN | {
+        "name": POLICIES[told["LR_POLICY"]],
+        "base_lr": told["BASE_LR"],
+        "end_lr": told.get("COSINE_END_LR", 0.0),
+        "warmup_epochs": told.get("WARMUP_EPOCHS", 0.0),
+        "warmup_start_lr": told.get("WARMUP_START_LR", 0.01),
+        "steps": told.get("STEPS", ()),
+        "relative_lrs": told.get("LRS", ()),
+        "cosine_after_warmup": told.get("COSINE_AFTER_WARMUP", False),
+    }
+    assert_rates(schedule, told["MAX_EPOCH"], 1, SYNTHETIC_RATES, name)
+
+
+@needs_parity
+@pytest.mark.parametrize("path", CONFIGS)
+def test_every_schedule_of_the_original(path):
+    told = CONFIGS[path]
+    hosts = told["num_shards"] if told["base_lr_scale_num_shards"] else 1
+    schedule = PLAIN | {
+        "name": POLICIES[told["policy"]],
+        "base_lr": told["base_lr"] / hosts,
+        "end_lr": told["cosine_end_lr"] / hosts,
+        "warmup_epochs": told["warmup_epochs"],
+        "warmup_start_lr": told["warmup_start_lr"] / hosts,
+        "steps": told["steps"],
+        "relative_lrs": told["lrs"],
+        "cosine_after_warmup": told["cosine_after_warmup"],
+        "scale_lr_by_hosts": told["base_lr_scale_num_shards"],
+    }
+    key = path.replace("/", "__")
+    assert_rates(schedule, told["max_epoch"], hosts, CONFIG_RATES, key)
+
+
+@needs_parity
+@pytest.mark.parametrize("path", [path for path in CONFIGS if our_recipe(path)])
+def test_our_recipes(path):
+    config, told = our_recipe(path), CONFIGS[path]
+    if told["multigrid"]:  # the long cycle rewrites the steps that the recipe states
+        assert config.multigrid.long_cycle
+        return
+    key = path.replace("/", "__")
+    assert_rates(config.schedule, config.train.epochs, told["num_shards"], CONFIG_RATES, key)
+
+
+@needs_parity
+def test_the_recipes_are_found():
+    found = {config.name for config in map(our_recipe, CONFIGS) if config}
+    assert {"kinetics/x3d_l", "ava/c2_slow_8x8_r50", "imagenet/res_r50"} <= found
+    assert len(found) >= 45
+
+
+def test_hosts_scale_every_rate_of_a_recipe_that_says_so():
+    schedule = PLAIN | {"warmup_epochs": 2.0, "end_lr": 0.001, "scale_lr_by_hosts": True}
+    for epoch in (0.0, 1.5, 2.0, 7.25, 10.0):
+        one = learning_rate(schedule, epoch, 10)
+        assert learning_rate(schedule, epoch, 10, hosts=4) == pytest.approx(4 * one, rel=1e-14)
+    fixed = schedule | {"scale_lr_by_hosts": False}
+    assert learning_rate(fixed, 3.0, 10, hosts=4) == learning_rate(fixed, 3.0, 10)
+
+
+STEPS = {"name": "steps", "steps": (0, 4), "relative_lrs": (1.0, 0.1)}
+
+
+@pytest.mark.parametrize("keys, epochs, message", [
+    ({"name": "linear"}, 10, r"schedule.name is 'linear', expected cosine or steps"),
+    ({"end_lr": 0.1}, 10, r"schedule.end_lr is 0.1, expected less than schedule.base_lr, 0.1"),
+    ({"warmup_epochs": -1.0}, 10, r"schedule.warmup_epochs is -1.0, expected 0 or more"),
+    ({"warmup_epochs": 10.0, "cosine_after_warmup": True}, 10, r"expected less than train.epochs"),
+    ({}, 0, r"train.epochs is 0, expected more than 0"),
+    ({"name": "steps"}, 10, r"schedule.steps is \(\), expected epochs that start at 0"),
+    (STEPS | {"steps": (1, 4)}, 10, r"schedule.steps is \(1, 4\), expected .* start at 0"),
+    (STEPS | {"steps": (0, 9, 4)}, 10, r"schedule.steps is \(0, 9, 4\), expected epochs in order"),
+    (STEPS | {"steps": (0, 4, 9)}, 10, r"relative_lrs has 2 rates, expected one for each of the 3"),
+])
+def test_nonsense(keys, epochs, message):
+    with pytest.raises(ValueError, match=message):
+        learning_rate(PLAIN | keys, 0.0, epochs)

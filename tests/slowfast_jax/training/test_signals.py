@@ -1,0 +1,53 @@
+import os
+import signal
+import threading
+
+import pytest
+
+from slowfast_jax.training.signals import Interruption
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_a_wish_once(number):
+    before = signal.getsignal(number)
+    with Interruption() as interruption:
+        assert not interruption.asked
+        os.kill(os.getpid(), number)
+        assert interruption.asked
+        assert signal.getsignal(number) is before  # the second one ends the program as ever
+    assert signal.getsignal(number) is before
+
+
+@pytest.fixture
+def python_answers_ctrl_c():
+    """As in a terminal: programs in the background of a shell are started deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_ctrl_c_interrupts(python_answers_ctrl_c):
+    with pytest.raises(KeyboardInterrupt), Interruption() as interruption:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interruption.asked
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_what_was_there_before_comes_back_after_an_error():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(ValueError), Interruption():
+        raise ValueError
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_other_threads_have_no_signals():
+    found = []
+
+    def run():
+        with Interruption() as interruption:
+            found.append(interruption.asked)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert found == [False]
