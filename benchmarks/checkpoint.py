@@ -25,6 +25,7 @@ import numpy as np
 from benchmarks import measure
 from slowfast_jax import malloc
 from slowfast_jax.models import zoo
+from slowfast_jax.tasks.base import supervised
 from slowfast_jax.training.checkpoint_manager import Checkpoints
 from slowfast_jax.training.losses import cross_entropy
 from slowfast_jax.training.optim import make_optimizer
@@ -53,7 +54,8 @@ def main() -> None:
     state = create_state(init(batch["clip"]), optimizer)
     step = jax.jit(
         make_train_step(
-            model, optimizer, lambda logits, _, b: (cross_entropy(logits, b["label"]), {})
+            model, optimizer,
+            supervised(lambda logits, _, batch: (cross_entropy(logits, batch["label"]), {})),
         ),
         donate_argnums=0,
     )

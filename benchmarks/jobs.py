@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from slowfast_jax.tasks.base import supervised
 from slowfast_jax.training.losses import cross_entropy
 from slowfast_jax.training.optim import make_optimizer
 from slowfast_jax.training.state import create_state
@@ -37,7 +38,7 @@ def whole_step(model: nn.Module, variables: dict, clip: np.ndarray, labels: np.n
     step = jax.jit(
         make_train_step(
             model, optimizer,
-            lambda logits, _, batch: (cross_entropy(logits, batch["label"]), {}),
+            supervised(lambda logits, _, batch: (cross_entropy(logits, batch["label"]), {})),
         ),
         donate_argnums=0,
     )

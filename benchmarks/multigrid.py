@@ -43,7 +43,7 @@ from slowfast_jax.loop.build import (
     training_step,
 )
 from slowfast_jax.loop.step_schedule import Course
-from slowfast_jax.tasks import TASKS
+from slowfast_jax.tasks import make_task
 from slowfast_jax.train import train
 from slowfast_jax.training.sharding import put_batch
 from slowfast_jax.training.writers import read_metrics
@@ -162,7 +162,7 @@ def run(config: ConfigDict, workdir: Path) -> dict[str, Any]:
             steps = range(before, row["step"])
             clips = sum(course.shape(step).batch_size for step in steps)
             seconds, before = seconds + clips / row["clips_per_second"], row["step"]
-    headline = TASKS[config.task].headline(config)
+    headline = make_task(config).headline
     tops = [row[headline] for row in rows if row["split"] == "val"]
     compiling = _length(spans)
     return {
@@ -200,14 +200,15 @@ def _length(spans: list[tuple[float, float]]) -> float:
 def _costs_of_shapes(config: ConfigDict, rounds: int) -> tuple[list[str], list[list[Any]]]:
     """Header and rows of a table: of each shape, milliseconds for a clip."""
     model = build_model(config, group_size=config.norm.group_size)
-    optimizer, mesh, plan = optimizer_of(config), mesh_of(config), training_plan(config)
-    examples, _ = TASKS[config.task].training_examples(config, None)
+    optimizer, mesh, plan = optimizer_of(config, model), mesh_of(config), training_plan(config)
+    task = make_task(config)
+    examples, _ = task.training_examples(None)
     course = Course(plan, examples.size, seed=0)
-    places, key = state_shapes(config, model, optimizer, mesh), jax.random.key(0)
+    places, key = state_shapes(config, task, model, optimizer, mesh), jax.random.key(0)
     rows = []
     for shape in plan.shapes:
-        state = initial_state(config, model, optimizer, mesh)
-        step = training_step(config, network_of(config, shape), optimizer, mesh, places)
+        state = initial_state(config, task, model, optimizer, mesh)
+        step = training_step(config, task, network_of(config, shape), optimizer, mesh, places)
         loading = dict(threads=config.train.threads, workers=0)
         read = course.others(examples, shape, 0, max(64 // shape.batch_size, 1), **loading)
         begin = time.process_time()

@@ -18,11 +18,11 @@ from ml_collections import ConfigDict
 from PIL import features
 
 from slowfast_jax import distributed
-from slowfast_jax.config import ConfigError, build_model
+from slowfast_jax.config import build_model
 from slowfast_jax.models.cost import count, totals
 from slowfast_jax.recognizer import Recognizer, load
-from slowfast_jax.tasks import TASKS
-from slowfast_jax.tasks.result import Tested
+from slowfast_jax.tasks import make_task
+from slowfast_jax.tasks.result import TestResult
 
 
 def evaluate(
@@ -55,11 +55,9 @@ def evaluate(
       FileNotFoundError, ValueError: from the list and the weights.
       RuntimeError: where no video at all could be decoded (results.json is written before).
     """
-    if config.task not in TASKS:
-        raise ConfigError(f"config.task is {config.task}, expected {' or '.join(TASKS)}")
     recognizer = load(config, weights)
     _log_cost(config)
-    tested = TASKS[config.task].test(recognizer.config, recognizer, workdir, save_scores)
+    tested = make_task(recognizer.config).test(recognizer, workdir, save_scores)
     results = {
         "fingerprint": fingerprint(recognizer, tested),
         "metrics": tested.metrics,
@@ -91,7 +89,7 @@ def _log_cost(config: ConfigDict) -> None:
     )
 
 
-def fingerprint(recognizer: Recognizer, tested: Tested) -> dict[str, Any]:
+def fingerprint(recognizer: Recognizer, tested: TestResult) -> dict[str, Any]:
     """All that a number depends on, so that two runs can be compared line by line."""
     config = recognizer.config
     weights = config.test.checkpoint
@@ -119,7 +117,7 @@ def fingerprint(recognizer: Recognizer, tested: Tested) -> dict[str, Any]:
     }
 
 
-def _decoder(tested: Tested) -> str:
+def _decoder(tested: TestResult) -> str:
     if tested.images:
         jpeg = features.version("libjpeg_turbo") or features.version("jpg")
         return f"Pillow {PIL.__version__}, libjpeg {jpeg}"
@@ -127,7 +125,7 @@ def _decoder(tested: Tested) -> str:
     return f"PyAV {av.__version__}, libavcodec {codec}"
 
 
-def _list_sha256(tested: Tested) -> str:
+def _list_sha256(tested: TestResult) -> str:
     """Of the file where the list is one; of several files their hashes'; of a folder of images
     their paths', which hold their classes."""
     path = tested.files[0]

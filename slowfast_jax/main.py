@@ -113,16 +113,16 @@ def evaluate(config: ConfigDict, options: flags.FlagValues) -> None:
 def report(config: ConfigDict, options: flags.FlagValues) -> None:
     """Writes report.html and annotated.mp4 on the last test in --workdir; prints where, as JSON."""
     from slowfast_jax.report.html import write_report
-    from slowfast_jax.tasks import TASKS
+    from slowfast_jax.tasks import make_task
 
     if not options.workdir:
         raise ConfigError("--mode=report needs --workdir, the folder of the run to report on")
     if options.weights:
         raise ConfigError("--weights is for --mode=eval; a report is on what was tested there")
-    task = TASKS[config.task]
-    path = write_report(options.workdir, **task.report(config, options.workdir))
+    task = make_task(config)
+    path = write_report(options.workdir, **task.report(options.workdir))
     results = json.loads(path.with_name("results.json").read_text(encoding="utf-8"))
-    headline = task.headline(config)
+    headline = task.headline
     print(json.dumps({"report": str(path), headline: results["metrics"][headline]}), flush=True)
 
 

@@ -6,7 +6,6 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -14,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from data_pipelines import labels
@@ -23,6 +21,7 @@ from data_pipelines.video.decoding import VideoError
 from slowfast_jax.config import FROM_PROTOCOL, ConfigError, build_model, check_values, load_config
 from slowfast_jax.inference.input_checks import check_boxes, check_clips
 from slowfast_jax.inference.multiview import VideoScores, score_videos
+from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.metrics.topk import top_k as best
 from slowfast_jax.models.fold import fold_batch_norm
 from slowfast_jax.weights import (
@@ -56,11 +55,8 @@ class Recognizer:
         self.model = model
         self.config = config
         self.class_names = list(class_names)
-        devices = jax.local_devices()
-        self._mesh = Mesh(np.array(devices), ("data",)) if len(devices) > 1 else None
-        everywhere = NamedSharding(self._mesh, PartitionSpec()) if self._mesh else devices[0]
-        self.variables = jax.device_put(variables, everywhere)
-        self._probabilities = jax.jit(partial(_probabilities, model))
+        self.predictor = Predictor(model)
+        self.variables = self.predictor.place(variables)
 
     @property
     def takes_boxes(self) -> bool:
@@ -77,7 +73,7 @@ class Recognizer:
         wanted = max(1, min(self.config.test.batch_size, views))
         if jax.default_backend() == "cpu":
             wanted = min(wanted, CPU_BATCH)
-        devices = self._mesh.size if self._mesh else 1
+        devices = self.predictor.mesh.size
         return -(-wanted // devices) * devices
 
     def __call__(self, clips: Any, boxes: Any = None) -> jax.Array:
@@ -152,9 +148,7 @@ class Recognizer:
         )
 
     def _run(self, clips: Any, boxes: Any = None) -> jax.Array:
-        if self._mesh and len(clips) % self._mesh.size == 0:
-            clips = jax.device_put(clips, NamedSharding(self._mesh, PartitionSpec("data")))
-        return self._probabilities(self.variables, clips, boxes)
+        return self.predictor(self.variables, clips, boxes)
 
 
 def load(
@@ -264,9 +258,3 @@ def _choose_names(names: list[str], stored: list[str], config: ConfigDict) -> li
         f"checkpoint {config.test.checkpoint} was saved with other class names: class {first} is "
         f"{stored[first]!r} there and {names[first]!r} in {config.class_names or 'the given list'}"
     )
-
-
-def _probabilities(
-    model: nn.Module, variables: Mapping, clips: jax.Array, boxes: jax.Array | None
-) -> jax.Array:
-    return model.apply(variables, clips, boxes)[1]["probs"]

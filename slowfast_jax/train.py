@@ -21,6 +21,7 @@ from ml_collections import ConfigDict
 from data_pipelines.loading.batches import Examples, always_the_first, most_held
 from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError, build_model, check_training, training_plan
+from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.loop.build import (
     check_batches,
     clip_flops,
@@ -29,13 +30,12 @@ from slowfast_jax.loop.build import (
     network_of,
     optimizer_of,
     peak_flops,
-    predictor,
     state_shapes,
     training_step,
 )
 from slowfast_jax.loop.resume import identity_of, last_state, rescue
 from slowfast_jax.loop.step_schedule import Course
-from slowfast_jax.tasks import TASKS
+from slowfast_jax.tasks import make_task
 from slowfast_jax.training.checkpoint_manager import Checkpoints
 from slowfast_jax.training.meter import Diverged, Meter
 from slowfast_jax.training.plan import Shape
@@ -69,8 +69,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     check_training(config)
     model = build_model(config, group_size=config.norm.group_size)
     optimizer = optimizer_of(config, model)
-    task, mesh = TASKS[config.task], mesh_of(config)
-    examples, class_names = task.training_examples(config, workdir)
+    task, mesh = make_task(config), mesh_of(config)
+    examples, class_names = task.training_examples(workdir)
     if config.data.dummy:
         examples = always_the_first(examples)
     plan = training_plan(config)
@@ -83,7 +83,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         workdir, keep_last=config.train.keep_last, keep_best=config.train.keep_best
     )
     identity = identity_of(config, class_names, examples.size, plan)
-    places = state_shapes(config, model, optimizer, mesh)
+    places = state_shapes(config, task, model, optimizer, mesh)
     first, state = last_state(checkpoints, identity, places)
     if state is not None:
         if first > course.steps:
@@ -93,25 +93,27 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
             )
         logging.info("going on from %s, epoch %.2f", checkpoints.path(first), course.epoch(first))
     else:
-        state = initial_state(config, model, optimizer, mesh)
+        state = initial_state(config, task, model, optimizer, mesh)
     _announce(config, examples, course, mesh, state)
 
     @cache  # each is compiled once in the run
     def train_step(shape: Shape) -> TrainStep:
         model = network_of(config, shape)
-        return training_step(config, model, optimizer_of(config, model, shape), mesh, places)
+        return training_step(
+            config, task, model, optimizer_of(config, model, shape), mesh, places
+        )
 
     @cache
     def precise_step(shape: Shape) -> PreciseStep:
         step = make_precise_step(network_of(config, shape))
         return jax.jit(step, out_shardings=replicated(mesh))
 
-    predict = predictor(model)
+    predictor = Predictor(model)
     precise = (
         config.norm.precise and bool(state.batch_stats) and not config.model.get("frozen_norm")
     )
     key = jax.random.key(config.train.seed)
-    headline = task.headline(config)
+    headline = task.headline
     done = saved = first
     writers = Writers(workdir, first)
     distributed.barrier("metrics.jsonl")
@@ -127,8 +129,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     profile = Profile(parse_steps(config.profile_steps), Path(workdir) / "profile")
 
     def validate(step: int, state: TrainState) -> None:
-        variables = distributed.local_copy(state.variables)
-        results = task.validate(config, partial(predict, variables), workdir)
+        variables, extra = distributed.local_copy((state.variables, state.extra))
+        results = task.validate(predictor, variables, extra, workdir)
         epoch, score = course.epoch(step), results[headline]
         writers.write(step, "val", {"epoch": epoch} | results)
         logging.info("epoch %g: %s %.2f", epoch, headline, score)

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from data_pipelines.loading.batches import Examples, Order, batches, stack
 from data_pipelines.video.decoding import VideoError
-from slowfast_jax.tasks import TASKS
+from slowfast_jax.tasks import make_task
 from slowfast_jax.training.prefetch import prefetched
 from slowfast_jax.training.sharding import make_mesh, put_batch
 
@@ -46,9 +46,9 @@ def measure(
     Raises:
       RuntimeError: none of the examples can be read.
     """
-    task, mesh = TASKS[config.task], make_mesh(**config.mesh)
-    examples, _ = task.training_examples(config, workdir)
-    decoding = task.training_examples(_decoding_only(config), workdir)[0]
+    mesh = make_mesh(**config.mesh)
+    examples, _ = make_task(config).training_examples(workdir)
+    decoding = make_task(_decoding_only(config)).training_examples(workdir)[0]
     chosen = np.random.default_rng(0).permutation(examples.size)[:clips]
     elements, broken = [], []
     reading = decode = load = 0.0

@@ -23,16 +23,12 @@ from ml_collections import ConfigDict
 
 from slowfast_jax.chips import find_chip
 from slowfast_jax.config import ConfigError, build_model, check_training, clips_of_example
-from slowfast_jax.loop.build import (
-    evaluation_step,
-    mesh_of,
-    optimizer_of,
-    state_shapes,
-    training_step,
-)
+from slowfast_jax.inference.predict_step import make_predict_step
+from slowfast_jax.loop.build import mesh_of, optimizer_of, state_shapes, training_step
 from slowfast_jax.ops.backend import written_for
-from slowfast_jax.tasks import TASKS
+from slowfast_jax.tasks import make_task
 from slowfast_jax.training.sharding import over_batch, replicated, row_shards
+from slowfast_jax.weights import variable_shapes
 
 COLLECTIVES = (
     "all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute"
@@ -106,25 +102,29 @@ def compile_steps(config: ConfigDict, devices: Sequence[Any]) -> list[dict[str, 
 def _lower_training(config: ConfigDict, mesh: Mesh) -> jax.stages.Lowered:
     model = build_model(config, group_size=config.norm.group_size)
     optimizer = optimizer_of(config, model)
-    state = state_shapes(config, model, optimizer, mesh)
+    task = make_task(config)
+    state = state_shapes(config, task, model, optimizer, mesh)
     rows = config.train.batch_size * clips_of_example(config)
     batch = _batch_shapes(config, rows, config.protocol.train_crop, mesh)
-    step = training_step(config, model, optimizer, mesh, state)
+    step = training_step(config, task, model, optimizer, mesh, state)
     return step.lower(
         state, batch, _whole((), jnp.float32, mesh), _whole((), jax.random.key(0).dtype, mesh)
     )
 
 
 def _lower_evaluation(config: ConfigDict, mesh: Mesh) -> jax.stages.Lowered:
-    model = build_model(config)
-    state = state_shapes(config, model, optimizer_of(config, model), mesh)
+    """The step that `--mode eval` runs: batch norm folded into the convolutions."""
+    model = build_model(config).clone(folded=True)
+    variables = jax.tree.map(
+        lambda leaf: _whole(leaf.shape, leaf.dtype, mesh), variable_shapes(model)
+    )
     batch = _batch_shapes(config, config.test.batch_size, config.protocol.test_crop, mesh)
     inputs = {name: batch[name] for name in ("clip", "boxes") if name in batch}
-    return evaluation_step(model, mesh).lower(state.variables, inputs)
+    return make_predict_step(model, mesh).lower(variables, inputs)
 
 
 def _batch_shapes(config: ConfigDict, rows: int, crop: int, mesh: Mesh) -> dict[str, Any]:
-    shapes = TASKS[config.task].batch_shapes(config, rows, crop)
+    shapes = make_task(config).batch_shapes(rows, crop)
     return {
         name: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=over_batch(mesh, s.shape))
         for name, s in shapes.items()

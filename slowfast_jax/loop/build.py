@@ -1,13 +1,12 @@
 """From a config to what runs on the devices: mesh, optimizer, state, steps of training and testing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
-import numpy as np
 import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -16,20 +15,17 @@ from data_pipelines.loading.batches import Examples
 from slowfast_jax.chips import find_chip
 from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.models.cost import count, totals
-from slowfast_jax.tasks import TASKS
-from slowfast_jax.training.mixing import make_mixer
+from slowfast_jax.tasks.base import Task
 from slowfast_jax.training.optim import make_optimizer, without_decay
 from slowfast_jax.training.plan import Plan, Shape
 from slowfast_jax.training.sharding import (
     make_mesh,
-    put_batch,
     replicated,
     row_shards,
-    spread_maps,
     state_shardings,
 )
 from slowfast_jax.training.state import TrainState, create_state
-from slowfast_jax.training.step import Mixer, TrainStep, make_train_step
+from slowfast_jax.training.step import TrainStep, make_train_step
 from slowfast_jax.weights import initial_variables, read_weights, variable_shapes
 
 
@@ -90,9 +86,11 @@ def network_of(config: ConfigDict, shape: Shape) -> nn.Module:
 
 
 def initial_state(
-    config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation, mesh: Mesh
+    config: ConfigDict, task: Task, model: nn.Module, optimizer: optax.GradientTransformation,
+    mesh: Mesh,
 ) -> TrainState:
-    """A random start, or config.train.init_from, whose `skip` alone may differ from the file."""
+    """The state at the start: random, or from the weights of config.train.init_from, from which
+    only the parameters that its `skip` names may differ."""
     variables = initial_variables(model, config.train.seed)
     start = config.train.init_from
     if start.path:
@@ -100,15 +98,25 @@ def initial_state(
             config, variable_shapes(model), start.path,
             skip=start.skip, strip=start.strip, init=variables,
         )
-    state = create_state(variables, optimizer, averaged=bool(config.train.average))
+    state = create_state(
+        variables, optimizer, averaged=bool(config.train.average),
+        extra=task.initial_extra(model, variables),
+    )
     return jax.device_put(state, state_shardings(state, mesh))
 
 
 def state_shapes(
-    config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation, mesh: Mesh
+    config: ConfigDict, task: Task, model: nn.Module, optimizer: optax.GradientTransformation,
+    mesh: Mesh,
 ) -> TrainState:
-    """The state as ShapeDtypeStructs with their places on the mesh, nothing computed or read."""
-    create = partial(create_state, optimizer=optimizer, averaged=bool(config.train.average))
+    """The state as ShapeDtypeStructs with their shardings on the mesh; nothing is computed."""
+
+    def create(variables: Mapping[str, Any]) -> TrainState:
+        return create_state(
+            variables, optimizer, averaged=bool(config.train.average),
+            extra=task.initial_extra(model, variables),
+        )
+
     shapes = jax.eval_shape(create, variable_shapes(model))
     return jax.tree.map(
         lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
@@ -117,31 +125,21 @@ def state_shapes(
 
 
 def training_step(
-    config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation, mesh: Mesh,
-    state: TrainState,
+    config: ConfigDict, task: Task, model: nn.Module, optimizer: optax.GradientTransformation,
+    mesh: Mesh, state: TrainState,
 ) -> TrainStep:
-    """The config's step of training (training/step.py), jitted: it gives up the memory of the state
-    it is called with. `state` tells shapes; it may be of ShapeDtypeStructs."""
+    """The config's jitted training step (training/step.py); it donates the state it is given.
+
+    state: a state, or its shapes as ShapeDtypeStructs.
+    """
     step = make_train_step(
-        model, optimizer, TASKS[config.task].loss_function(config),
+        model, optimizer, task.loss,
         clip_norm=config.optimizer.clip_norm, clip_value=config.optimizer.clip_value,
-        train_only=config.train.train_only, mix=_mixer(config, model),
+        train_only=config.train.train_only, augment=partial(task.augment, model),
         accumulate=config.train.accumulate, average=config.train.average, mesh=mesh,
     )
     return jax.jit(
         step, donate_argnums=0, out_shardings=(state_shardings(state, mesh), replicated(mesh))
-    )
-
-
-def _mixer(config: ConfigDict, model: nn.Module) -> Mixer | None:
-    """What is done to a batch on the devices; None where clips and labels stay as they are."""
-    augment = config.augment
-    if not any(augment.get(k) for k in ("mixup_alpha", "cutmix_alpha", "label_smoothing")):
-        return None
-    return make_mixer(
-        model, group_size=model.group_size, label_smoothing=augment.label_smoothing,
-        mixup_alpha=augment.mixup_alpha, cutmix_alpha=augment.cutmix_alpha,
-        prob=augment.mix_prob, switch_prob=augment.switch_prob,
     )
 
 
@@ -155,32 +153,3 @@ def clip_flops(config: ConfigDict, shape: Shape) -> float:
     """FLOPs of training on a clip by our own count of multiply-adds (models/cost.py): two each; the
     gradients take twice what the network itself does."""
     return 6.0 * totals(count(network_of(config, shape), shape.num_frames, shape.crop))["macs"]
-
-
-def evaluation_step(model: nn.Module, mesh: Mesh) -> Callable[..., jax.Array]:
-    """(variables, batch) -> probabilities, with the running statistics; jitted."""
-
-    @jax.jit
-    def probabilities(variables: Mapping[str, Any], batch: Mapping[str, jax.Array]) -> jax.Array:
-        variables = jax.lax.with_sharding_constraint(variables, replicated(mesh))
-        with spread_maps(mesh):
-            return model.apply(variables, batch["clip"], batch.get("boxes"))[1]["probs"]
-
-    return probabilities
-
-
-def predictor(model: nn.Module) -> Callable[..., np.ndarray]:
-    """(variables, clips[, boxes]) -> probabilities, with the running statistics, on the devices of
-    this process alone: each has its own part of the examples."""
-    mesh = make_mesh(devices=jax.local_devices())
-    probabilities = evaluation_step(model, mesh)
-
-    def predict(
-        variables: Mapping[str, Any], clips: np.ndarray, boxes: np.ndarray | None = None
-    ) -> np.ndarray:
-        batch = {"clip": clips} if boxes is None else {"clip": clips, "boxes": boxes}
-        if len(clips) % mesh.size == 0:
-            batch = put_batch(batch, mesh)
-        return np.asarray(probabilities(variables, batch))
-
-    return predict

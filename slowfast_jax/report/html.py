@@ -1,6 +1,6 @@
 """report.html of a finished run: one file with its metrics, curves and pictures, and no scripts.
 
-    write_report(workdir, **TASKS[config.task].report(config, workdir))
+    write_report(workdir, **make_task(config).report(workdir))
 
 Beside it is annotated.mp4, where the task gives a film.
 """

@@ -1,16 +1,17 @@
-"""What differs between jobs. A task is a module with
+"""The jobs that a config can name in `config.task`."""
 
-- headline(config), the metric that says which checkpoint is best: the larger the better;
-- training_examples(config, workdir), what there is to train on;
-- batch_shapes(config, rows, crop), shapes and types of a batch of training;
-- loss_function(config), (logits, endpoints, batch) -> (loss, {name: scalar});
-- validate(config, predict, workdir), metrics while training, `predict` being (clips[, boxes]) ->
-  probabilities;
-- test(config, recognizer, workdir, save_scores), a `Tested` by the config's protocol;
-- report(config, workdir), what report/html.py shows of the last test in `workdir` besides its
-  metrics: keywords of `write_report`.
-"""
+from ml_collections import ConfigDict
 
-from slowfast_jax.tasks import classification, detection
+from slowfast_jax.config import ConfigError
+from slowfast_jax.tasks.base import Task
+from slowfast_jax.tasks.classification import Classification
+from slowfast_jax.tasks.detection import Detection
 
-TASKS = {"classification": classification, "detection": detection}
+TASKS: dict[str, type[Task]] = {"classification": Classification, "detection": Detection}
+
+
+def make_task(config: ConfigDict) -> Task:
+    """The config's task. Raises ConfigError if there is no task of that name."""
+    if config.task not in TASKS:
+        raise ConfigError(f"config.task is {config.task}, expected {' or '.join(TASKS)}")
+    return TASKS[config.task](config)

@@ -3,10 +3,11 @@
 import itertools
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
 from absl import logging
@@ -20,29 +21,164 @@ from data_pipelines.video.image_files import Pictures
 from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError, clips_of_example
 from slowfast_jax.data.video_lists import find_samples
+from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.metrics.average_precision import mean_average_precision
 from slowfast_jax.metrics.topk import mean_class_accuracy, per_class_accuracy, top_k, top_k_accuracy
 from slowfast_jax.progress import track
 from slowfast_jax.report import classification
-from slowfast_jax.tasks.result import Tested
+from slowfast_jax.tasks.base import Task
+from slowfast_jax.tasks.result import TestResult
 from slowfast_jax.training.losses import LOSSES
+from slowfast_jax.training.mixing import make_mixer
+from slowfast_jax.training.step import Batch, Metrics
 
 
-def headline(config: ConfigDict) -> str:
-    """The metric that says which checkpoint is best; larger is better."""
-    return "map" if config.data.multi_label else "top1_acc"
+class Classification(Task):
+    """Classifies whole clips: one class each, or several with `config.data.multi_label`."""
 
+    @property
+    def headline(self) -> str:
+        return "map" if self.config.data.multi_label else "top1_acc"
 
-def training_examples(
-    config: ConfigDict, workdir: str | os.PathLike | None
-) -> tuple[Examples, list[str]]:
-    """The videos of config.data.train_list, and the class names that come with them ([]: none)."""
-    listing = find_samples(config, workdir, "train")
-    samples = listing.samples
-    load = _loader(config, samples)
-    clips = clips_of_example(config)
-    return Examples(len(samples), load, lambda i: samples[i].path, clips), listing.class_names
+    def training_examples(
+        self, workdir: str | os.PathLike | None
+    ) -> tuple[Examples, list[str]]:
+        """The videos of config.data.train_list, and their class names ([] if there are none)."""
+        listing = find_samples(self.config, workdir, "train")
+        samples = listing.samples
+        load, clips = _loader(self.config, samples), clips_of_example(self.config)
+        return Examples(len(samples), load, lambda i: samples[i].path, clips), listing.class_names
 
+    def batch_shapes(self, rows: int, crop: int) -> dict[str, jax.ShapeDtypeStruct]:
+        config = self.config
+        clip = (rows, config.protocol.num_frames, crop, crop, 3)
+        label, dtype = (rows,), np.int32
+        if config.data.multi_label:
+            label, dtype = (rows, config.model.num_classes), np.float32
+        return {
+            "clip": jax.ShapeDtypeStruct(clip, np.uint8),
+            "label": jax.ShapeDtypeStruct(label, dtype),
+        }
+
+    def augment(self, model: nn.Module, key: jax.Array, batch: Batch) -> Batch:
+        """Mixup, cutmix and label smoothing, as config.augment says."""
+        augment = self.config.augment
+        if not any(augment.get(k) for k in ("mixup_alpha", "cutmix_alpha", "label_smoothing")):
+            return batch
+        mix = make_mixer(
+            model, group_size=model.group_size, label_smoothing=augment.label_smoothing,
+            mixup_alpha=augment.mixup_alpha, cutmix_alpha=augment.cutmix_alpha,
+            prob=augment.mix_prob, switch_prob=augment.switch_prob,
+        )
+        return mix(key, batch)
+
+    def objective(
+        self, logits: jax.Array, endpoints: dict[str, jax.Array], batch: Batch
+    ) -> tuple[jax.Array, Metrics]:
+        """The loss and, for a single class per clip, the top-1 error in percent.
+
+        With soft targets the error is measured against the class with the largest target.
+        """
+        labels = batch["label"]
+        value = LOSSES[self.config.train.loss](logits, labels)
+        if self.config.data.multi_label:
+            return value, {}
+        classes = labels if labels.ndim == 1 else labels.argmax(-1)
+        wrong = (logits.argmax(-1) != classes).mean()
+        return value, {"top1_err": 100 * wrong}
+
+    def validate(
+        self,
+        predictor: Predictor,
+        variables: Mapping[str, Any],
+        extra: Any,
+        workdir: str | os.PathLike | None,
+    ) -> dict[str, Any]:
+        """Metrics in percent over the center clip of each video of config.data.val_list."""
+        config = self.config
+        listing = find_samples(config, workdir, "val")
+        scores, used = [], []
+        share = distributed.share(len(listing.samples))
+        for batch in batches_in_order(
+            len(share), _loader(config, listing.samples[share.start : share.stop]),
+            batch_size=config.test.batch_size, threads=config.train.threads,
+            workers=config.train.workers,
+        ):
+            for _, reason in batch["broken"]:
+                logging.error("failed: %s", reason)
+            if "clip" in batch:
+                probabilities = np.asarray(predictor(variables, batch["clip"]))
+                scores += list(probabilities[batch["mask"]])
+                used += [share[i] for i in batch["index"][batch["mask"]]]
+            distributed.alive()
+        parts = distributed.gather((used, scores))
+        used, scores = (list(itertools.chain(*part)) for part in zip(*parts, strict=True))
+        if not used:
+            raise RuntimeError(f"none of the {len(listing.samples)} validation videos can be read")
+        labels = [listing.samples[i].label for i in used]
+        names = listing.class_names or unnamed(config.model.num_classes)
+        return metrics(np.stack(scores), labels, names, config.data.multi_label)
+
+    def test(
+        self,
+        recognizer: Any,
+        workdir: str | os.PathLike | None,
+        save_scores: bool = False,
+    ) -> TestResult:
+        """Multi-view scores of every video of config.data.test_list, by the config's protocol.
+
+        Metrics cover the videos that can be read; those that end in `_of_all` cover the whole list
+        and count unreadable videos as wrong.
+
+        With `save_scores`, `workdir`/scores.npz gets the scores (V, K), labels and paths of the V
+        readable videos.
+        """
+        config = self.config
+        listing = find_samples(config, workdir)
+        samples = listing.samples
+        if recognizer.class_names == unnamed(len(listing.class_names)):
+            recognizer.class_names = listing.class_names
+        protocol = config.protocol
+        logging.info(
+            "%s: %d videos of %s, %d x %d views each; %d views at once (config.test.batch_size %d)",
+            config.name, len(samples), listing.files[0], protocol.clips, protocol.crops,
+            recognizer.batch_size(len(distributed.share(len(samples)))), config.test.batch_size,
+        )
+        scored, timing = _score(recognizer, [sample.source for sample in samples])
+        used = [i for i in sorted(scored) if not scored[i].error]
+        timing["views_per_second"] = len(used) * protocol.clips * protocol.crops / timing["seconds"]
+        scores = np.stack([scored[i].scores for i in used]) if used else np.zeros((0, 1))
+        labels = [samples[i].label for i in used]
+        multi_label = config.data.multi_label
+        results = metrics(scores, labels, recognizer.class_names, multi_label) if used else {}
+        if used and len(used) < len(samples) and not multi_label:
+            for name in ("top1_acc", "top5_acc"):  # what could not be read counts as wrong
+                results[f"{name}_of_all"] = results[name] * len(used) / len(samples)
+        if save_scores and used and workdir is not None and distributed.first():
+            Path(workdir).mkdir(parents=True, exist_ok=True)
+            np.savez(
+                Path(workdir) / "scores.npz", scores=scores, paths=[samples[i].path for i in used],
+                labels=_multi_hot(labels, scores.shape) if multi_label else labels,
+            )
+        return TestResult(
+            files=listing.files,
+            ids=[sample.path for sample in samples],
+            images=any(isinstance(sample.source, Pictures) for sample in samples),
+            metrics=results,
+            rows=[
+                {"video_id": i, "path": samples[i].path, "label": _as_json(samples[i].label)}
+                | top_scores(scored[i].scores)
+                for i in used
+            ],
+            failed=[
+                {"video_id": i, "path": samples[i].path, "reason": scored[i].error}
+                for i in sorted(scored) if scored[i].error
+            ],
+            timing=timing,
+        )
+
+    def report(self, workdir: str | os.PathLike) -> dict[str, Any]:
+        return classification.report(self.config, workdir)
 
 def _loader(config: ConfigDict, samples: Sequence) -> Callable:
     """(index, generator, **changes) -> element; `changes` are keywords of load_clip that differ
@@ -122,126 +258,6 @@ def _augmentation(config: ConfigDict) -> dict[str, Any]:
         colours=colours, policy=policy, erase=erase,
         mean=config.protocol.mean, std=config.protocol.std,
     )
-
-
-def batch_shapes(config: ConfigDict, rows: int, crop: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """Of `data_pipelines.examples.clips.load_clip`'s arrays, stacked."""
-    clip = (rows, config.protocol.num_frames, crop, crop, 3)
-    label, dtype = (rows,), np.int32
-    if config.data.multi_label:
-        label, dtype = (rows, config.model.num_classes), np.float32
-    return {
-        "clip": jax.ShapeDtypeStruct(clip, np.uint8), "label": jax.ShapeDtypeStruct(label, dtype)
-    }
-
-
-def loss_function(config: ConfigDict) -> Callable:
-    """(logits, endpoints, batch) -> (loss, {"top1_err": percent}).
-
-    The error is that against the class with the largest share, where targets are soft.
-    """
-    loss = LOSSES[config.train.loss]
-
-    def function(logits, endpoints, batch):
-        labels = batch["label"]
-        value = loss(logits, labels)
-        if config.data.multi_label:
-            return value, {}
-        classes = labels if labels.ndim == 1 else labels.argmax(-1)
-        wrong = (logits.argmax(-1) != classes).mean()
-        return value, {"top1_err": 100 * wrong}
-
-    return function
-
-
-def validate(
-    config: ConfigDict, predict: Callable[..., np.ndarray], workdir: str | os.PathLike | None
-) -> dict[str, Any]:
-    """Metrics in percent of one clip from the middle of each video of config.data.val_list."""
-    listing = find_samples(config, workdir, "val")
-    scores, used = [], []
-    share = distributed.share(len(listing.samples))
-    for batch in batches_in_order(
-        len(share), _loader(config, listing.samples[share.start : share.stop]),
-        batch_size=config.test.batch_size, threads=config.train.threads,
-        workers=config.train.workers,
-    ):
-        for _, reason in batch["broken"]:
-            logging.error("failed: %s", reason)
-        if "clip" in batch:
-            scores += list(predict(batch["clip"])[batch["mask"]])
-            used += [share[i] for i in batch["index"][batch["mask"]]]
-        distributed.alive()
-    parts = distributed.gather((used, scores))
-    used, scores = (list(itertools.chain(*part)) for part in zip(*parts, strict=True))
-    if not used:
-        raise RuntimeError(f"none of the {len(listing.samples)} videos to validate on can be read")
-    labels = [listing.samples[i].label for i in used]
-    names = listing.class_names or unnamed(config.model.num_classes)
-    return metrics(np.stack(scores), labels, names, config.data.multi_label)
-
-
-def test(
-    config: ConfigDict,
-    recognizer: Any,
-    workdir: str | os.PathLike | None,
-    save_scores: bool = False,
-) -> Tested:
-    """Scores every video of config.data.test_list by the config's protocol, multi-view.
-
-    Metrics are of the videos that can be read, those that end in `_of_all` of the whole list, where
-    the others are failures.
-
-    With `save_scores`, `workdir`/scores.npz gets scores (V, K), labels and paths of the V videos
-    that could be decoded.
-    """
-    listing = find_samples(config, workdir)
-    samples = listing.samples
-    if recognizer.class_names == unnamed(len(listing.class_names)):
-        recognizer.class_names = listing.class_names
-    protocol = config.protocol
-    logging.info(
-        "%s: %d videos of %s, %d x %d views each; %d views at once (config.test.batch_size %d)",
-        config.name, len(samples), listing.files[0], protocol.clips, protocol.crops,
-        recognizer.batch_size(len(distributed.share(len(samples)))), config.test.batch_size,
-    )
-    scored, timing = _score(recognizer, [sample.source for sample in samples])
-    used = [i for i in sorted(scored) if not scored[i].error]
-    timing["views_per_second"] = len(used) * protocol.clips * protocol.crops / timing["seconds"]
-    scores = np.stack([scored[i].scores for i in used]) if used else np.zeros((0, 1))
-    labels = [samples[i].label for i in used]
-    multi_label = config.data.multi_label
-    results = metrics(scores, labels, recognizer.class_names, multi_label) if used else {}
-    if used and len(used) < len(samples) and not multi_label:
-        for name in ("top1_acc", "top5_acc"):  # what could not be read counts as wrong
-            results[f"{name}_of_all"] = results[name] * len(used) / len(samples)
-    if save_scores and used and workdir is not None and distributed.first():
-        Path(workdir).mkdir(parents=True, exist_ok=True)
-        np.savez(
-            Path(workdir) / "scores.npz", scores=scores, paths=[samples[i].path for i in used],
-            labels=_multi_hot(labels, scores.shape) if multi_label else labels,
-        )
-    return Tested(
-        files=listing.files,
-        ids=[sample.path for sample in samples],
-        images=any(isinstance(sample.source, Pictures) for sample in samples),
-        metrics=results,
-        rows=[
-            {"video_id": i, "path": samples[i].path, "label": _as_json(samples[i].label)}
-            | top_scores(scored[i].scores)
-            for i in used
-        ],
-        failed=[
-            {"video_id": i, "path": samples[i].path, "reason": scored[i].error}
-            for i in sorted(scored) if scored[i].error
-        ],
-        timing=timing,
-    )
-
-
-def report(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
-    """What a report shows of the last test in `workdir`; see classification_report.py."""
-    return classification.report(config, workdir)
 
 
 def _score(recognizer: Any, videos: Sequence) -> tuple[dict[int, Any], dict[str, float]]:

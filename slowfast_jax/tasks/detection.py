@@ -3,7 +3,8 @@
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +22,113 @@ from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError
 from slowfast_jax.data.keyframe_lists import Keyframes, find_keyframes
 from slowfast_jax.inference.box_scores import score_boxes
+from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.metrics import ava
 from slowfast_jax.metrics.ava_files import from_arrays, write_detections
 from slowfast_jax.progress import track
 from slowfast_jax.report import detection
-from slowfast_jax.tasks.result import Tested
+from slowfast_jax.tasks.base import Task
+from slowfast_jax.tasks.result import TestResult
 from slowfast_jax.training.losses import LOSSES
+from slowfast_jax.training.step import Batch, Metrics
 
 
-def headline(config: ConfigDict) -> str:
-    """The metric that says which checkpoint is best; larger is better."""
-    return "map"
+class Detection(Task):
+    """Classifies the actions of people in boxes at the center of a clip, as on AVA."""
 
+    headline = "map"
 
-def training_examples(
-    config: ConfigDict, workdir: str | os.PathLike | None
-) -> tuple[Examples, list[str]]:
-    """The keyframes to train on, and the names of the classes."""
-    found = find_keyframes(config, workdir, "train")
-    load = _loader(config, found.keyframes, config.protocol.train_crop)
-    return Examples(len(found.keyframes), load, lambda i: _name(found.keyframes[i])), found.names
+    def training_examples(
+        self, workdir: str | os.PathLike | None
+    ) -> tuple[Examples, list[str]]:
+        """The training keyframes, and the class names."""
+        found = find_keyframes(self.config, workdir, "train")
+        keyframes = found.keyframes
+        load = _loader(self.config, keyframes, self.config.protocol.train_crop)
+        return Examples(len(keyframes), load, lambda i: _name(keyframes[i])), found.names
+
+    def batch_shapes(self, rows: int, crop: int) -> dict[str, jax.ShapeDtypeStruct]:
+        boxes, protocol = self.config.data.max_boxes, self.config.protocol
+        classes = self.config.model.num_classes
+        return {
+            "clip": jax.ShapeDtypeStruct((rows, protocol.num_frames, crop, crop, 3), np.uint8),
+            "boxes": jax.ShapeDtypeStruct((rows, boxes, 4), np.float32),
+            "box_mask": jax.ShapeDtypeStruct((rows, boxes), bool),
+            "labels": jax.ShapeDtypeStruct((rows, boxes, classes), np.float32),
+        }
+
+    def objective(
+        self, logits: jax.Array, endpoints: dict[str, jax.Array], batch: Batch
+    ) -> tuple[jax.Array, Metrics]:
+        """The mean loss over all boxes of the batch, padding excluded."""
+        return LOSSES[self.config.train.loss](logits, batch["labels"], batch["box_mask"]), {}
+
+    def validate(
+        self,
+        predictor: Predictor,
+        variables: Mapping[str, Any],
+        extra: Any,
+        workdir: str | os.PathLike | None,
+    ) -> dict[str, Any]:
+        """Frame-mAP in percent on every fourth second, or on every second with
+        config.data.full_test_on_val."""
+        found = find_keyframes(self.config, workdir, "val")
+        predict = partial(predictor, variables)
+        scores, failed = _score(self.config, predict, found.keyframes)
+        for failure in failed if distributed.first() else ():
+            logging.error("failed: %s: %s", failure["path"], failure["reason"])
+        return _metrics(self.config, found, scores)[0]
+
+    def test(
+        self,
+        recognizer: Any,
+        workdir: str | os.PathLike | None,
+        save_scores: bool = False,
+    ) -> TestResult:
+        """Scores of every box of every keyframe; `workdir` gets detections.csv in AVA's format.
+
+        With `save_scores`, `workdir`/scores.npz gets scores (B, K), boxes (B, 4), keyframe (B,),
+        and the video and time of the keyframes.
+        """
+        config = self.config
+        found = find_keyframes(config, workdir, "test")
+        _check_names(recognizer.class_names, found)
+        keyframes = found.keyframes
+        boxes = sum(len(keyframe.boxes) for keyframe in keyframes)
+        logging.info(
+            "%s: %d keyframes of %s with %d boxes",
+            config.name, len(keyframes), found.files[0], boxes,
+        )
+        start = time.perf_counter()
+        scores, failed = _score(config, recognizer, keyframes)
+        timing = {"seconds": time.perf_counter() - start}
+        timing["keyframes_per_second"] = len(keyframes) / timing["seconds"]
+        metrics, table = _metrics(config, found, scores) if scores else ({}, None)
+        if workdir is not None and table is not None and distributed.first():
+            Path(workdir).mkdir(parents=True, exist_ok=True)
+            write_detections(Path(workdir) / "detections.csv", table)
+            if save_scores:
+                used = sorted(scores)
+                np.savez(
+                    Path(workdir) / "scores.npz",
+                    scores=np.concatenate([scores[i] for i in used]),
+                    boxes=np.concatenate([keyframes[i].boxes for i in used]),
+                    keyframe=np.repeat(used, [len(keyframes[i].boxes) for i in used]),
+                    video=[keyframe.video for keyframe in keyframes],
+                    time=[keyframe.time for keyframe in keyframes],
+                )
+        return TestResult(
+            files=found.files,
+            ids=[_name(keyframe) for keyframe in keyframes],
+            images=any(isinstance(keyframe.source, Pictures) for keyframe in keyframes),
+            metrics=metrics,
+            rows=[],
+            failed=failed,
+            timing=timing,
+        )
+
+    def report(self, workdir: str | os.PathLike) -> dict[str, Any]:
+        return detection.report(self.config, workdir)
 
 
 def _loader(config: ConfigDict, keyframes: Sequence[Keyframe], crop: int) -> Callable:
@@ -63,90 +151,6 @@ def _loader(config: ConfigDict, keyframes: Sequence[Keyframe], crop: int) -> Cal
         return load_keyframe(keyframes[index], rng=generator, **options)
 
     return load
-
-
-def batch_shapes(config: ConfigDict, rows: int, crop: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """Of `data_pipelines.examples.keyframe_clips.load_keyframe`'s arrays, stacked."""
-    boxes, protocol = config.data.max_boxes, config.protocol
-    return {
-        "clip": jax.ShapeDtypeStruct((rows, protocol.num_frames, crop, crop, 3), np.uint8),
-        "boxes": jax.ShapeDtypeStruct((rows, boxes, 4), np.float32),
-        "box_mask": jax.ShapeDtypeStruct((rows, boxes), bool),
-        "labels": jax.ShapeDtypeStruct((rows, boxes, config.model.num_classes), np.float32),
-    }
-
-
-def loss_function(config: ConfigDict) -> Callable:
-    """(logits, endpoints, batch) -> (loss, {}): the mean over all boxes that are there."""
-    loss = LOSSES[config.train.loss]
-
-    def function(logits, endpoints, batch):
-        return loss(logits, batch["labels"], batch["box_mask"]), {}
-
-    return function
-
-
-def validate(
-    config: ConfigDict, predict: Callable[..., np.ndarray], workdir: str | os.PathLike | None
-) -> dict[str, Any]:
-    """Frame-mAP in percent on every fourth second, or on all with config.data.full_test_on_val."""
-    found = find_keyframes(config, workdir, "val")
-    scores, failed = _score(config, predict, found.keyframes)
-    for failure in failed if distributed.first() else ():
-        logging.error("failed: %s: %s", failure["path"], failure["reason"])
-    return _metrics(config, found, scores)[0]
-
-
-def test(
-    config: ConfigDict,
-    recognizer: Any,
-    workdir: str | os.PathLike | None,
-    save_scores: bool = False,
-) -> Tested:
-    """Scores every box of every keyframe; `workdir` gets detections.csv in AVA's format.
-
-    With `save_scores` it also gets scores.npz: scores (B, K), boxes (B, 4), keyframe (B,), and
-    video, time of the keyframes.
-    """
-    found = find_keyframes(config, workdir, "test")
-    _check_names(recognizer.class_names, found)
-    keyframes = found.keyframes
-    boxes = sum(len(keyframe.boxes) for keyframe in keyframes)
-    logging.info(
-        "%s: %d keyframes of %s with %d boxes", config.name, len(keyframes), found.files[0], boxes
-    )
-    start = time.perf_counter()
-    scores, failed = _score(config, recognizer, keyframes)
-    timing = {"seconds": time.perf_counter() - start}
-    timing["keyframes_per_second"] = len(keyframes) / timing["seconds"]
-    metrics, table = _metrics(config, found, scores) if scores else ({}, None)
-    if workdir is not None and table is not None and distributed.first():
-        Path(workdir).mkdir(parents=True, exist_ok=True)
-        write_detections(Path(workdir) / "detections.csv", table)
-        if save_scores:
-            used = sorted(scores)
-            np.savez(
-                Path(workdir) / "scores.npz",
-                scores=np.concatenate([scores[i] for i in used]),
-                boxes=np.concatenate([keyframes[i].boxes for i in used]),
-                keyframe=np.repeat(used, [len(keyframes[i].boxes) for i in used]),
-                video=[keyframe.video for keyframe in keyframes],
-                time=[keyframe.time for keyframe in keyframes],
-            )
-    return Tested(
-        files=found.files,
-        ids=[_name(keyframe) for keyframe in keyframes],
-        images=any(isinstance(keyframe.source, Pictures) for keyframe in keyframes),
-        metrics=metrics,
-        rows=[],
-        failed=failed,
-        timing=timing,
-    )
-
-
-def report(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
-    """What a report shows of the last test in `workdir`; see detection_report.py."""
-    return detection.report(config, workdir)
 
 
 def _check_names(names: Sequence[str], found: Keyframes) -> None:

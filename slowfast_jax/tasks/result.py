@@ -1,17 +1,23 @@
-"""What a test hands to the one who records it."""
+"""The outcome of a test."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
 
-class Tested(NamedTuple):
-    """The outcome of a test.
+class TestResult(NamedTuple):
+    """What `Task.test` returns and `evaluate` records.
 
-    files: the list (for images the folder), then other files that the labels depend on.
-    ids: what was listed. images: whether frames came from image files. metrics: in percent.
-    rows: what is recorded of each video. failed: {"video_id", "path", "reason"} of those that could
-    not be read. timing: seconds.
+    Attributes:
+      files: the list (a folder for folders of images), then other files that the labels depend on.
+      ids: names of all listed examples.
+      images: whether frames came from image files rather than videos.
+      metrics: in percent.
+      rows: the record of each example.
+      failed: {"video_id", "path", "reason"} of examples that could not be read.
+      timing: seconds, and rates.
     """
+
+    __test__ = False  # pytest: not a test class
 
     files: list[Path]
     ids: list[str]

@@ -1,4 +1,4 @@
-"""Gradients of a batch taken in parts, as if of the whole."""
+"""Gradient accumulation: a batch processed in parts, with the gradients of the whole."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,61 +10,68 @@ from jax.sharding import Mesh
 from slowfast_jax.training.sharding import over_batch
 
 Batch = Mapping[str, jax.Array]
-# (params, batch_stats, batch, key) -> (gradients, batch_stats, metrics)
-Gradients = Callable[[Any, Any, Batch, jax.Array], tuple[Any, Any, dict[str, jax.Array]]]
+# (params, batch_stats, extra, batch, key) -> (gradients, metrics, batch_stats, extra)
+Gradients = Callable[
+    [Any, Any, Any, Batch, jax.Array], tuple[Any, dict[str, jax.Array], Any, Any]
+]
 
 
 def in_parts(
     gradients: Gradients, parts: int, *, block: int | None = None, mesh: Mesh | None = None
 ) -> Gradients:
-    """`gradients` of `parts` parts of a batch, one after the other, and their mean.
+    """A function that averages `gradients` over `parts` parts of the batch, one after the other.
 
-    The result is that of the whole batch, dropout aside: batch-norm groups are kept together,
-    every part starts from the same running statistics, and parts count by what their loss is the
-    mean of: boxes where the batch has a "box_mask", else clips.
+    Apart from dropout the result is that of the whole batch: batch-norm groups stay together,
+    every part starts from the same running statistics, and parts are weighted by what their loss
+    averages over: boxes if the batch has a "box_mask", else clips. `extra` is handed from one part
+    to the next.
 
     Args:
-      gradients: of a loss that is a mean.
-      block: clips that share batch statistics; None: the whole batch, which then is a part.
-      mesh: over which the batch lies. A part takes every `parts`-th block, so that each device has
-        its share of it.
+      gradients: computes the gradients of a loss that is a mean.
+      block: number of consecutive clips that share batch statistics; None: the whole batch, which
+        then cannot be split.
+      mesh: over which the batch lies. A part takes every `parts`-th block, so that each device
+        holds its share of every part.
 
-    The result raises ValueError where the blocks do not make so many equal parts.
+    The returned function raises ValueError if the blocks cannot be split into `parts` equal parts.
     """
     if parts == 1:
         return gradients
 
-    def accumulated(params: Any, batch_stats: Any, batch: Batch, key: jax.Array):
+    def accumulated(params: Any, batch_stats: Any, extra: Any, batch: Batch, key: jax.Array):
         split = {name: _split(rows, parts, block, mesh) for name, rows in batch.items()}
 
-        def one(totals: Any, part: tuple[jax.Array, Batch]) -> tuple[Any, None]:
+        def one(carry: Any, part: tuple[jax.Array, Batch]) -> tuple[Any, None]:
+            totals, extra = carry
             index, rows = part
-            slope, stats, metrics = gradients(
-                params, batch_stats, rows, jax.random.fold_in(key, index)
+            slope, metrics, stats, extra = gradients(
+                params, batch_stats, extra, rows, jax.random.fold_in(key, index)
             )
             weight = _weight(rows)
-            found = _scaled(slope, weight), stats, _scaled(metrics, weight), weight
-            return jax.tree.map(jnp.add, totals, found), None
+            found = _scaled(slope, weight), _scaled(metrics, weight), stats, weight
+            return (jax.tree.map(jnp.add, totals, found), extra), None
 
         first = jax.tree.map(lambda rows: rows[0], split)
-        shapes = jax.eval_shape(gradients, params, batch_stats, first, key)
+        shapes = jax.eval_shape(gradients, params, batch_stats, extra, first, key)[:3]
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        start = (*zeros, jnp.zeros((), jnp.float32))
-        (total, stats, metrics, weight), _ = jax.lax.scan(one, start, (jnp.arange(parts), split))
+        start = ((*zeros, jnp.zeros((), jnp.float32)), extra)
+        ((total, metrics, stats, weight), extra), _ = jax.lax.scan(
+            one, start, (jnp.arange(parts), split)
+        )
         share = 1 / jnp.maximum(weight, 1)
-        return _scaled(total, share), _scaled(stats, 1 / parts), _scaled(metrics, share)
+        return _scaled(total, share), _scaled(metrics, share), _scaled(stats, 1 / parts), extra
 
     return accumulated
 
 
 def _split(rows: jax.Array, parts: int, block: int | None, mesh: Mesh | None) -> jax.Array:
-    """(N, ...) -> (parts, N / parts, ...): blocks dealt out in turn."""
+    """(N, ...) -> (parts, N / parts, ...), blocks being dealt to the parts in turn."""
     count = len(rows)
     block = count if block is None else min(block, count)
     if count % (block * parts):
         raise ValueError(
-            f"a batch of {count} clips with statistics of {block} does not make {parts} equal "
-            f"parts (config.train.accumulate); take a divisor of {count // block}"
+            f"a batch of {count} clips in batch-norm groups of {block} cannot be split into "
+            f"{parts} equal parts (config.train.accumulate); use a divisor of {count // block}"
         )
     dealt = rows.reshape(count // (block * parts), parts, block, *rows.shape[1:])
     dealt = dealt.swapaxes(0, 1).reshape(parts, count // parts, *rows.shape[1:])

@@ -15,7 +15,7 @@ from slowfast_jax.training.checkpoint import AVERAGE, COLLECTIONS, METADATA, is_
 from slowfast_jax.training.state import TrainState
 
 FOLDER = "checkpoints"
-ARRAYS = (*COLLECTIONS, AVERAGE, "opt_state")  # items, each a tree of arrays
+ARRAYS = (*COLLECTIONS, AVERAGE, "opt_state", "extra")  # items, each a tree of arrays
 DELETED = "deleted"  # where checkpoints go that are about to be removed
 
 

@@ -11,9 +11,15 @@ import optax
 
 @flax.struct.dataclass
 class TrainState:
-    """A pytree. step: how many steps were taken, int32; the rest as flax and optax make them.
+    """The state of a training run, a pytree.
 
-    average: the exponential moving average of the parameters, {} where none is kept.
+    Attributes:
+      step: number of steps taken, int32.
+      params, batch_stats: the network's variables; `batch_stats` is {} without batch norm.
+      opt_state: the optimizer's state.
+      average: exponential moving average of the parameters, {} if none is kept.
+      extra: arrays that the task keeps between steps, such as a momentum encoder or a queue of
+        features; {} for supervised training. Saved, sharded and restored like the rest.
     """
 
     step: jax.Array
@@ -21,23 +27,33 @@ class TrainState:
     batch_stats: Any
     opt_state: optax.OptState
     average: Any = flax.struct.field(default_factory=dict)
+    extra: Any = flax.struct.field(default_factory=dict)
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What `model.apply` and `save_checkpoint` take: the averaged parameters, if there are."""
+        """What `model.apply` and `save_checkpoint` take; the parameters are averaged if an average
+        is kept."""
         return {"params": self.average or self.params, "batch_stats": self.batch_stats}
 
 
 def create_state(
-    variables: Mapping, optimizer: optax.GradientTransformation, *, averaged: bool = False
+    variables: Mapping,
+    optimizer: optax.GradientTransformation,
+    *,
+    averaged: bool = False,
+    extra: Any = None,
 ) -> TrainState:
-    """The state before the first step, from a model's variables."""
+    """The state before the first step, from a model's variables.
+
+    `extra` may share arrays with the parameters: it is copied.
+    """
     params = variables["params"]
+    # Copies, not aliases: the training step donates the memory of every array in the state.
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         batch_stats=variables.get("batch_stats", {}),
         opt_state=optimizer.init(params),
-        # Another array, not another name: a step gives up the memory of each for itself.
         average=jax.tree.map(jnp.copy, params) if averaged else {},
+        extra=jax.tree.map(jnp.copy, extra or {}),
     )

@@ -17,92 +17,89 @@ from slowfast_jax.training.state import TrainState
 
 Batch = Mapping[str, jax.Array]
 Metrics = dict[str, jax.Array]
-# (logits, endpoints, batch) -> the loss, and what else to report of the batch
-LossFunction = Callable[[jax.Array, dict[str, jax.Array], Batch], tuple[jax.Array, Metrics]]
-Mixer = Callable[[jax.Array, Batch], Batch]  # (random key, batch) -> the batch that is learnt
+# (model, variables, extra, batch, rngs) -> (loss, metrics, updates); see `tasks.base.Task.loss`
+Loss = Callable[
+    [nn.Module, Mapping[str, Any], Any, Batch, Mapping[str, jax.Array]],
+    tuple[jax.Array, Metrics, dict[str, Any]],
+]
+Augment = Callable[[jax.Array, Batch], Batch]  # (random key, batch) -> the batch trained on
 TrainStep = Callable[[TrainState, Batch, jax.Array, jax.Array], tuple[TrainState, Metrics]]
 
 
 def make_train_step(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
-    loss: LossFunction,
+    loss: Loss,
     *,
     clip_norm: float = 0.0,
     clip_value: float = 0.0,
     train_only: str = "",
-    mix: Mixer | None = None,
+    augment: Augment | None = None,
     accumulate: int = 1,
     average: float = 0.0,
     mesh: Mesh | None = None,
 ) -> TrainStep:
-    """`step(state, batch, lr, key) -> (state, metrics)`, to be jitted by the caller.
+    """Makes `step(state, batch, lr, key) -> (state, metrics)`, which the caller jits.
 
-    Gradients, batch statistics and metrics are those of the whole batch, on however many devices
-    it lies. Parameters are updated in their own dtype (float32), whatever `model.dtype` is.
+    Gradients, batch statistics and metrics are those of the whole batch, on any number of devices.
+    Parameters are updated in their own dtype (float32), whatever `model.dtype` is.
 
     Args:
-      model: takes `(clip, boxes, train)` and gives `(logits, endpoints)`.
-      optimizer: of `make_optimizer`: its updates are multiplied by `lr` and subtracted.
-      loss: of the task. A batch has at least "clip", and "boxes" where the model takes them.
-      clip_norm, clip_value: see `clip_gradients`; 0: no limit.
-      train_only: a regular expression over whole paths of parameters ("head/projection/.*").
-        Parameters it does not match keep their values, weight decay included, and need no
-        gradient; running statistics go on (with the classifier alone: the original's
-        DETACH_FINAL_FC). "": all are trained.
-      mix: see `mixing.make_mixer`.
-      accumulate: parts of the batch that are gone through one after the other, which takes the
-        memory of one; see `accumulation.in_parts`.
-      average: decay of the exponential moving average of the parameters in `state.average`, as of
-        Polyak averaging in https://arxiv.org/abs/1703.01780; 0: none.
-      mesh: over which maps and split parameters lie, see sharding.py; None: one device, or what the
-        compiler makes of the arguments.
+      model: passed on to `loss`.
+      optimizer: from `make_optimizer`; its updates are multiplied by `lr` and subtracted.
+      loss: the task's forward pass and loss, see `tasks.base.Task.loss`.
+      clip_norm, clip_value: limits of the gradients, see `clip_gradients`; 0: no limit.
+      train_only: a regular expression that must match the whole path of a parameter
+        ("head/projection/.*") for it to be trained. The others keep their values, are not decayed
+        and need no gradient; running statistics are still updated (trained with the classifier
+        alone, this is the original's DETACH_FINAL_FC). "": all parameters are trained.
+      augment: changes the batch on the devices, before it is split into parts.
+      accumulate: number of parts of the batch that are processed one after the other, which takes
+        the memory of one part; see `accumulation.in_parts`.
+      average: decay of the exponential moving average of the parameters in `state.average` (Polyak
+        averaging, https://arxiv.org/abs/1703.01780); 0: none is kept.
+      mesh: over which feature maps and sharded parameters lie, see sharding.py; None: one device,
+        or whatever the compiler makes of the arguments' shardings.
 
-    The step's arguments are `lr`, a scalar, and `key`, the same random key for every step: the
-    number of the step is folded in, for dropout and `mix`.
+    `lr` is a scalar. `key` is the same random key for every step: the step's number is folded in,
+    for dropout and `augment`.
 
-    The metrics are scalars: "loss", "grad_norm" (of all gradients together, see `clip_gradients`)
-    and those of `loss`. Where the loss is not finite the state is worthless: stop.
+    The metrics are scalars: "loss", "grad_norm" (over all gradients, see `clip_gradients`) and
+    those of `loss`. If the loss is not finite, the returned state is worthless: stop.
 
-    Raises ValueError, at the first call, where `train_only` matches nothing.
+    Raises ValueError, at the first call, if `train_only` matches no parameter or the loss changes
+    the shapes of `state.extra`.
     """
 
     def gradients_of(
-        params: Any, batch_stats: Any, batch: Batch, key: jax.Array
-    ) -> tuple[Any, Any, Metrics]:
-        """(gradients, new batch statistics, metrics with the loss among them)."""
+        params: Any, batch_stats: Any, extra: Any, batch: Batch, key: jax.Array
+    ) -> tuple[Any, Metrics, Any, Any]:
         trained = _trained(params, train_only)
 
-        def objective(params: Any) -> tuple[jax.Array, tuple[Any, Metrics]]:
+        def objective(params: Any) -> tuple[jax.Array, tuple[Metrics, dict[str, Any]]]:
             params = jax.tree.map(
                 lambda p, train: p if train else jax.lax.stop_gradient(p), params, trained
             )
+            variables = {"params": params, "batch_stats": batch_stats}
             with spread_maps(mesh) if mesh is not None else nullcontext():
-                (logits, endpoints), updated = model.apply(
-                    {"params": params, "batch_stats": batch_stats},
-                    batch["clip"],
-                    batch.get("boxes"),
-                    train=True,
-                    rngs={"dropout": key},
-                    mutable=["batch_stats"],
-                )
-            value, metrics = loss(logits, endpoints, batch)
-            return value, (updated.get("batch_stats", batch_stats), metrics)
+                value, metrics, updates = loss(model, variables, extra, batch, {"dropout": key})
+            return value, (metrics, updates)
 
-        (value, (batch_stats, metrics)), gradients = jax.value_and_grad(objective, has_aux=True)(
-            params
+        (value, (metrics, updates)), gradients = jax.value_and_grad(objective, has_aux=True)(params)
+        return (
+            gradients, metrics | {"loss": value}, updates.get("batch_stats", batch_stats),
+            _same_shapes(updates.get("extra", extra), extra),
         )
-        return gradients, batch_stats, metrics | {"loss": value}
 
     def step(state: TrainState, batch: Batch, lr: jax.Array, key: jax.Array):
         trained = _trained(state.params, train_only)
         key = jax.random.fold_in(key, state.step)
-        if mix is not None:
-            batch = mix(jax.random.fold_in(key, 1), batch)
+        if augment is not None:
+            batch = augment(jax.random.fold_in(key, 1), batch)
         params = state.params if mesh is None else gathered(state.params, mesh)
-        gradients, batch_stats, metrics = in_parts(
+        gradients, metrics, batch_stats, extra = in_parts(
             gradients_of, accumulate, block=getattr(model, "group_size", None), mesh=mesh
-        )(params, state.batch_stats, batch, key)
+        )(params, state.batch_stats, state.extra, batch, key)
         if mesh is not None:
             parts = state_shardings(state.params, mesh)
             gradients = jax.lax.with_sharding_constraint(gradients, parts)
@@ -115,10 +112,23 @@ def make_train_step(
         averaged = jax.tree.map(
             lambda old, new: average * old + (1 - average) * new, state.average, params
         ) if average else state.average
-        state = TrainState(state.step + 1, params, batch_stats, opt_state, averaged)
+        state = TrainState(state.step + 1, params, batch_stats, opt_state, averaged, extra)
         return state, metrics | {"grad_norm": norm}
 
     return step
+
+
+def _same_shapes(extra: Any, before: Any) -> Any:
+    found, expected = (
+        jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", tree)
+        for tree in (extra, before)
+    )
+    if found != expected:
+        raise ValueError(
+            f"the task's loss returned updates['extra'] as {found}, expected the structure, shapes "
+            f"and types of the state's extra, {expected}"
+        )
+    return extra
 
 
 def _trained(params: Any, train_only: str) -> Any:

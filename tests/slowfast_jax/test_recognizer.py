@@ -316,13 +316,13 @@ def test_all_devices_are_used_and_change_nothing(tiny, videos):
         "from tests.support.tiny_models import entry\n"
         "zoo.ZOO['test/tiny'] = entry()\n"
         "recognizer = load('test/tiny')\n"
-        "run, devices = recognizer._probabilities, []\n"
-        "def watched(variables, clips, boxes):\n"
-        "    devices.append(len(clips.sharding.device_set))\n"
-        "    return run(variables, clips, boxes)\n"
-        "recognizer._probabilities = watched\n"
+        "step, devices = recognizer.predictor._step, []\n"
+        "def watched(variables, batch):\n"
+        "    devices.append(len(batch['clip'].sharding.device_set))\n"
+        "    return step(variables, batch)\n"
+        "recognizer.predictor._step = watched\n"
         "scores = {r.index: r.scores.tolist() for r in recognizer.score_videos(sys.argv[1:])}\n"
-        "recognizer._probabilities = run\n"
+        "recognizer.predictor._step = step\n"
         "odd = recognizer(np.zeros((3, 4, 32, 32, 3), np.uint8)).shape\n"
         "print(json.dumps([devices, odd, [scores[i] for i in range(3)]]))\n"
     )
@@ -386,5 +386,5 @@ def test_real_views_in_floating_point_equal_the_original_closely(x3d_xs):
 def test_pytorchvideo_weights_give_the_same_network(x3d_xs):
     other = load("kinetics/x3d_xs", PYTORCHVIDEO)
     clips = np.random.default_rng(0).integers(0, 256, (10, 4, 182, 182, 3), np.uint8)
-    theirs = x3d_xs._probabilities(other.variables, clips, None)  # compiled already
+    theirs = x3d_xs.predictor(other.variables, clips)  # compiled already
     np.testing.assert_allclose(x3d_xs(clips), theirs, atol=1e-5)

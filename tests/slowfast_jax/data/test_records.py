@@ -12,7 +12,7 @@ from data_pipelines.tfds_builders.__main__ import cli
 from slowfast_jax.config import ConfigError, load_config
 from slowfast_jax.data.video_lists import find_samples
 from slowfast_jax.evaluate import evaluate
-from slowfast_jax.tasks import classification
+from slowfast_jax.tasks import make_task
 from slowfast_jax.train import train
 from slowfast_jax.training.writers import read_metrics
 from tests.support.paths import ROOT
@@ -125,7 +125,7 @@ def test_processes_read_records(data):
     """Whose samples have to be pickled for them."""
     for format_ in ("records", "tfds"):
         config = config_of(data, format_)
-        examples, _ = classification.training_examples(config, None)
+        examples, _ = make_task(config).training_examples(None)
         expected, found = (
             next(iter(batches(
                 Order(examples.size, batch_size=4, seed=0), examples.load, workers=workers

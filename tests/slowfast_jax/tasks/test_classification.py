@@ -9,7 +9,7 @@ from slowfast_jax import main
 from slowfast_jax.config import ConfigError, load_config
 from slowfast_jax.data.video_lists import find_samples
 from slowfast_jax.models import zoo
-from slowfast_jax.tasks import classification
+from slowfast_jax.tasks.classification import Classification
 from tests.support.paths import ROOT
 from tests.support.tiny_models import norm_entry, write_colours
 
@@ -40,7 +40,7 @@ def config_of(folder, *flags: str):
 
 
 def loaded(config, generator):
-    return classification.training_examples(config, None)[0].load(0, generator)["clip"]
+    return Classification(config).training_examples(None)[0].load(0, generator)["clip"]
 
 
 def test_a_config_says_how_clips_are_augmented(videos):
@@ -91,4 +91,4 @@ def test_a_recipe_that_augments_nothing_says_so():
 def test_augmentation_that_makes_no_sense(videos, flag, message):
     config = config_of(videos, flag)
     with pytest.raises(ConfigError, match=message):
-        classification.training_examples(config, None)
+        Classification(config).training_examples(None)

@@ -9,7 +9,7 @@ from data_pipelines.examples.keyframe_clips import load_keyframe
 from data_pipelines.mini.datasets import write_video
 from data_pipelines.sources.keyframes import Keyframe
 from slowfast_jax.config import check_training, load_config
-from slowfast_jax.tasks import detection
+from slowfast_jax.tasks.detection import Detection
 from tests.support.paths import ROOT
 
 MOST, PADDED, CLASSES = 3, 28, 5  # boxes of a keyframe; 28 is MindSpore's room for them
@@ -39,8 +39,9 @@ def batch_of(keyframes, max_boxes: int) -> dict[str, np.ndarray]:
 
 
 def value_and_gradient(config, batch, logits):
-    loss = detection.loss_function(config)
-    return jax.value_and_grad(lambda x: loss(x, {}, batch)[0])(jnp.asarray(logits, jnp.float32))
+    objective = Detection(config).objective
+    loss = jax.value_and_grad(lambda x: objective(x, {}, batch)[0])
+    return loss(jnp.asarray(logits, jnp.float32))
 
 
 @pytest.mark.parametrize("name", ["bce", "bce_logits", "bce_positive_rows"])

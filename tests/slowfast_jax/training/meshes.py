@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from slowfast_jax.models import zoo
+from slowfast_jax.tasks.base import supervised
 from slowfast_jax.training.losses import cross_entropy
 from slowfast_jax.training.optim import make_optimizer
 from slowfast_jax.training.sharding import (
@@ -64,7 +65,7 @@ def run(name: str, sizes: tuple[int, int, int], **options) -> dict:
     def loss(logits, endpoints, batch):
         return cross_entropy(logits, batch["label"]), {}
 
-    step = make_train_step(model, optimizer, loss, mesh=mesh, **options)
+    step = make_train_step(model, optimizer, supervised(loss), mesh=mesh, **options)
     step = jax.jit(step, out_shardings=(places, replicated(mesh)))
     arguments = np.float32(LR), jax.random.key(0)
     step = step.lower(state, batch, *arguments).compile(compiler_options=BADLY)

@@ -13,6 +13,7 @@ from convert import load_variables, names
 from convert.layouts import to_torch
 from convert.torch_file import write_pyth
 from convert.trees import flatten
+from slowfast_jax.tasks.base import supervised
 from slowfast_jax.training.losses import LOSSES
 from slowfast_jax.training.optim import make_optimizer
 from slowfast_jax.training.schedules import learning_rate
@@ -43,7 +44,7 @@ def run(case: dict[str, Any], epochs: np.ndarray, dtype, folder: Path) -> Run:
     model, data = model_of(case, dtype), batches(case, dtype)
     optimizer = optimizer_of(case)
     step = make_train_step(
-        model, optimizer, loss_of(case), **clipping(case),
+        model, optimizer, supervised(loss_of(case)), **clipping(case),
         train_only="head/projection/.*" if cfg["MODEL"]["DETACH_FINAL_FC"] else "",
     )
     step, key = jax.jit(step, compiler_options=BADLY), jax.random.key(0)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from slowfast_jax.tasks.base import supervised
 from slowfast_jax.training.losses import bce, cross_entropy
 from slowfast_jax.training.optim import make_optimizer
 from slowfast_jax.training.state import create_state
@@ -42,7 +43,9 @@ def one_step(accumulate, batch, loss, group_size=2, **options):
     )
     optimizer = make_optimizer(weight_decay=1e-3)
     variables = model.init(jax.random.key(0), batch["clip"], batch.get("boxes"))
-    step = make_train_step(model, optimizer, loss, accumulate=accumulate, **options)
+    step = make_train_step(
+        model, optimizer, supervised(loss), accumulate=accumulate, **options
+    )
     state = create_state(variables, optimizer, averaged=bool(options.get("average")))
     return jax.jit(step)(state, batch, 0.1, jax.random.key(1))
 
@@ -72,9 +75,9 @@ def test_a_part_is_not_the_whole():
 
 
 def test_parts_that_would_tear_groups_apart():
-    with pytest.raises(ValueError, match="8 clips with statistics of 4 does not make 4 equal"):
+    with pytest.raises(ValueError, match="8 clips in batch-norm groups of 4 cannot be split"):
         one_step(4, batch_of(), classify, group_size=4)
-    with pytest.raises(ValueError, match="take a divisor of 1"):
+    with pytest.raises(ValueError, match="use a divisor of 1"):
         one_step(2, batch_of(), classify, group_size=None)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from slowfast_jax.models import zoo
 from slowfast_jax.models.norm import BatchNorm
+from slowfast_jax.tasks.base import supervised
 from slowfast_jax.training.losses import cross_entropy
 from slowfast_jax.training.optim import make_optimizer
 from slowfast_jax.training.state import create_state
@@ -45,7 +46,7 @@ def prepare(model=None, loss=classify, batch=None, **options):
     model, batch = model or Toy(), batch or toy_batch()
     optimizer = make_optimizer(weight_decay=0.1)
     variables = model.init(jax.random.key(0), batch["clip"], batch.get("boxes"))
-    step = jax.jit(make_train_step(model, optimizer, loss, **options))
+    step = jax.jit(make_train_step(model, optimizer, supervised(loss), **options))
     return step, create_state(variables, optimizer), batch
 
 
@@ -149,7 +150,7 @@ def family_step(family):
         return create_state(model.init(jax.random.key(0), batch["clip"]), optimizer)
 
     def first_step(state, dtype):
-        step = make_train_step(model.clone(dtype=dtype), optimizer, classify)
+        step = make_train_step(model.clone(dtype=dtype), optimizer, supervised(classify))
         return step(state, batch, jnp.float32(0.1), jax.random.key(0))
 
     return start, first_step

@@ -1,0 +1,63 @@
+"""The one jitted step that turns clips into probabilities.
+
+Validation, testing, `Recognizer` and ahead-of-time compilation all run this program.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+from jax.sharding import Mesh
+
+from slowfast_jax.training.sharding import make_mesh, over_batch, replicated, spread_maps
+
+# (variables, batch) -> probabilities
+PredictStep = Callable[[Mapping[str, Any], Mapping[str, jax.Array]], jax.Array]
+
+
+def make_predict_step(model: nn.Module, mesh: Mesh) -> PredictStep:
+    """Makes the jitted `step(variables, batch) -> probabilities` in evaluation mode.
+
+    A batch has "clip" (N, T, H, W, 3), and "boxes" (N, B, 4) for networks that classify boxes; the
+    result is (N, K) or (N, B, K).
+    """
+
+    @jax.jit
+    def predict(variables: Mapping[str, Any], batch: Mapping[str, jax.Array]) -> jax.Array:
+        variables = jax.lax.with_sharding_constraint(variables, replicated(mesh))
+        with spread_maps(mesh):
+            return model.apply(variables, batch["clip"], batch.get("boxes"))[1]["probs"]
+
+    return predict
+
+
+class Predictor:
+    """Runs a network on the devices of this process; each process has examples of its own.
+
+    Attributes:
+      model: the network.
+      mesh: the devices that a batch is spread over.
+    """
+
+    def __init__(self, model: nn.Module):
+        self.model = model
+        self.mesh = make_mesh(devices=jax.local_devices())
+        self._step = make_predict_step(model, self.mesh)
+
+    def place(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The variables on every device of the mesh, so that a call need not move them."""
+        return jax.device_put(variables, replicated(self.mesh))
+
+    def __call__(
+        self, variables: Mapping[str, Any], clips: Any, boxes: Any = None
+    ) -> jax.Array:
+        """Probabilities, (N, K) or with boxes (N, B, K); returns before they are computed.
+
+        A batch that does not split over the devices is computed on each of them.
+        """
+        batch = {"clip": clips} if boxes is None else {"clip": clips, "boxes": boxes}
+        if len(clips) % self.mesh.size == 0:
+            places = {name: over_batch(self.mesh, rows.shape) for name, rows in batch.items()}
+            batch = jax.device_put(batch, places)
+        return self._step(variables, batch)
