@@ -1,8 +1,8 @@
-"""Training: one loop for every task, which goes on where it was interrupted.
+"""Training: one loop for every task; an interrupted run resumes where it stopped.
 
     train(load_config("configs/ava.py:mini"), workdir)
 
-What differs between jobs (data, loss, validation) is in slowfast_jax/tasks.
+Everything that differs between jobs (data, loss, validation) is in slowfast_jax/tasks.
 """
 
 import os
@@ -51,20 +51,20 @@ from slowfast_jax.training.writers import Writers, read_metrics
 
 
 def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
-    """Trains by the config, from the last checkpoint in `workdir` on where there is one.
+    """Trains as the config says, resuming from the last checkpoint in `workdir` if there is one.
 
-    `workdir` gets checkpoints/<step>, metrics.jsonl and tensorboard/. Ctrl-C and SIGTERM end the
-    run after the step under way, with a checkpoint.
+    `workdir` gets checkpoints/<step>, metrics.jsonl and tensorboard/. On Ctrl-C or SIGTERM the
+    current step is finished, a checkpoint is saved and the run ends.
 
     Returns:
-      The record of the last validation in metrics.jsonl; {} where the run was interrupted.
+      The record of the last validation in metrics.jsonl; {} if the run was interrupted.
 
     Raises:
-      ConfigError: for fields that make no sense, and a `workdir` of another run.
-      FloatingPointError: where the loss or its gradient is not finite, with the step, its learning
+      ConfigError: invalid fields, or a `workdir` that belongs to another run.
+      FloatingPointError: the loss or its gradient is not finite; names the step, its learning
         rate, gradient norm and examples.
-      RuntimeError: where more than config.train.max_broken of the examples cannot be read.
-      OSError: where a checkpoint cannot be written; those before stay complete.
+      RuntimeError: more than the share config.train.max_broken of the examples cannot be read.
+      OSError: a checkpoint cannot be written; earlier checkpoints stay complete.
     """
     check_training(config)
     model = build_model(config, group_size=config.norm.group_size)
@@ -91,12 +91,12 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                 f"config.train.epochs is {config.train.epochs}, and {checkpoints.path(first)} is "
                 f"of epoch {course.epoch(first):g}; choose another --workdir, or more epochs"
             )
-        logging.info("going on from %s, epoch %.2f", checkpoints.path(first), course.epoch(first))
+        logging.info("resuming from %s, epoch %.2f", checkpoints.path(first), course.epoch(first))
     else:
         state = initial_state(config, task, model, optimizer, mesh)
     _announce(config, examples, course, mesh, state)
 
-    @cache  # each is compiled once in the run
+    @cache  # each shape is compiled once
     def train_step(shape: Shape) -> TrainStep:
         model = network_of(config, shape)
         return training_step(
@@ -141,7 +141,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         with Interruption() as interruption, ExitStack() as stack:
             validating = course.ended(first) in plan.evaluations
             if validating and first not in [row["step"] for row in _validations(workdir)]:
-                validate(first, state)  # the run was killed while it did
+                validate(first, state)  # the run was killed during this validation
             loading = dict(threads=config.train.threads, workers=config.train.workers)
             batches = course.batches(examples, first, **loading)
             stream = stack.enter_context(closing(on_devices(batches, mesh)))
@@ -180,7 +180,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                 stop = wishes.any(interruption.asked)
                 if not (validating or saving or stop):
                     continue
-                meter.flush()  # no state is saved whose loss was not seen to be finite
+                meter.flush()  # no state is saved before its loss is known to be finite
                 with meter.paused():
                     if precise and ended and (validating or saving):
                         shape = course.leg(step).phase.shapes[-1]
@@ -189,7 +189,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                         )
                         others = course.others(examples, shape, done, count, **loading)
                         state = _with_precise_statistics(precise_step(shape), state, others, mesh)
-                    # Before it is validated: that takes time, and may fail.
+                    # Saved before validation, which takes time and may fail.
                     checkpoints.save(done, state, identity | {"step": done})
                     saved = done
                     if validating:
@@ -201,7 +201,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
             checkpoints.wait()
             stop = stop or distributed.anyone(interruption.asked)
     except Diverged as error:
-        logging.error("the step is described in %s", writers.diverged(error.record))
+        logging.error("details of the step: %s", writers.diverged(error.record))
         raise
     except Exception:
         if done > saved and distributed.count() == 1:
@@ -211,9 +211,9 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         profile.close()
         checkpoints.close()
         writers.close()
-    distributed.barrier("the end of the training")  # and of its files
+    distributed.barrier("the end of the training")  # all files are complete
     if saved < course.steps or stop:
-        logging.info("stopped at step %d; the same command goes on from there", saved)
+        logging.info("stopped at step %d; the same command resumes from there", saved)
         return {}
     if first == saved:
         logging.info("the run in %s is complete", workdir)
@@ -227,7 +227,7 @@ def _validations(workdir: str | os.PathLike) -> list[dict[str, Any]]:
 def _with_precise_statistics(
     step: PreciseStep, state: TrainState, source: Iterator[dict[str, Any]], mesh: Mesh
 ) -> TrainState:
-    """Running statistics of the weights as they are now, over the batches of `source`."""
+    """The state with batch statistics of its current weights, over the batches of `source`."""
     with closing(on_devices(source, mesh)) as stream:
         inputs = (
             {name: batch[name] for name in ("clip", "boxes") if name in batch}
@@ -245,16 +245,15 @@ def _announce(
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     plan, train = course.plan, config.train
     logging.info(
-        "%s: %d examples, %d steps an epoch of %d clips, %d epochs; %d parameters, %s, on %d %s "
-        "device(s)",
-        config.name, examples.size, course.leg(0).order.steps_per_epoch,
-        course.shape(0).batch_size * examples.clips, plan.epochs, parameters,
+        "%s: %d examples, %d epochs of %d steps of %d clips; %d parameters, %s, on %d %s device(s)",
+        config.name, examples.size, plan.epochs, course.leg(0).order.steps_per_epoch,
+        course.shape(0).batch_size * examples.clips, parameters,
         " ".join((config.model.get("dtype", "float32"), *config.model.get("dtypes", ()))),
         mesh.size, jax.default_backend(),
     )
     if len(plan.shapes) > 1:
         logging.info(
-            "%d steps in cycles, clips in batches of\n%s", course.steps, "\n".join(plan.words())
+            "%d steps in multigrid cycles:\n%s", course.steps, "\n".join(plan.words())
         )
     held, size = 0, 0.0
     for shape in plan.shapes:
@@ -264,7 +263,7 @@ def _announce(
         held = max(held, clips)
         size = max(size, clips * shape.num_frames * shape.crop**2 * 3 / 1e9)
     logging.info(
-        "loading with %s; at most %d clips of this process (%.2f GB) are on the way to the devices",
+        "loading with %s; this process holds at most %d clips (%.2f GB) for the devices",
         f"{train.workers} processes of {train.threads} threads" if train.workers
         else f"{train.threads} threads", held, size,
     )

@@ -58,7 +58,7 @@ def steps_seen(run: Run) -> int:
 
 
 def begun_at(run: Run) -> int:
-    match = re.search(r"going on from .*checkpoints/(\d+),", run.text(0))
+    match = re.search(r"resuming from .*checkpoints/(\d+),", run.text(0))
     return int(match[1]) if match else 0
 
 

@@ -136,10 +136,10 @@ def test_a_run_goes_on_in_another_number_of_processes(one, folder, number, befor
     assert run.wait() == [0] * before, run.text(0)
     last = int(latest_checkpoint(folder / name).name)
     assert 9 <= last < EPOCHS * PER_EPOCH
-    assert f"stopped at step {last}; the same command goes on from there" in run.text(0)
+    assert f"stopped at step {last}; the same command resumes from there" in run.text(0)
     run = begin(folder, name, processes=after, devices=1)
     assert run.wait() == [0] * after, run.text(0)
-    assert f"going on from {folder / name / 'checkpoints' / str(last)}" in run.text(0)
+    assert f"resuming from {folder / name / 'checkpoints' / str(last)}" in run.text(0)
     assert_same_rows(folder / name, one)
 
 

@@ -223,7 +223,7 @@ def test_mixed_clips_are_learnt_and_resumed(data, tmp_path, caplog):
     )
     caplog.set_level("INFO", "absl")
     train(config, tmp_path)
-    assert "3 steps an epoch of 16 clips" in caplog.text
+    assert "epochs of 3 steps of 16 clips" in caplog.text
     shutil.rmtree(tmp_path / "checkpoints/6")
     expected = rows_of(tmp_path, "train", "step", "loss")
     assert all(0 < loss < 3 for _, loss in expected)
@@ -251,7 +251,7 @@ def test_log_lines_tell_what_matters(data, tmp_path, caplog):
     caplog.set_level("INFO", "absl")
     train(training_config(data, train__epochs=1, train__log_period=2), tmp_path)
     text = caplog.text
-    assert "12 examples, 3 steps an epoch of 4 clips, 1 epochs" in text
+    assert "12 examples, 1 epochs of 3 steps of 4 clips" in text
     for part in ("step 2/3: ", "loss ", "lr 0.025", "clips/s", "waits for data", "GB", "to go"):
         assert part in text
     assert [row["step"] for row in read_metrics(tmp_path)] == [2, 3, 3]

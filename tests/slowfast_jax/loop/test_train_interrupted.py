@@ -94,7 +94,7 @@ def kill_and_restart(data, workdir, whole, times):
         begun = int(last.name)
         process = start(data, workdir)
         wait_for_step(process, workdir, begun + 1)
-        assert f"going on from {last}," in (workdir / "log").read_text()
+        assert f"resuming from {last}," in (workdir / "log").read_text()
     assert process.wait() == 0, (workdir / "log").read_text()
     assert during_saves, "no kill fell into a save: save more often"
     assert_same_run(workdir, whole)
@@ -113,7 +113,7 @@ def test_a_run_that_is_asked_to_stop_saves_and_goes_on(data, whole, tmp_path, nu
     assert process.wait() == 0, (tmp_path / "log").read_text()
     log = (tmp_path / "log").read_text()
     last = int(latest_checkpoint(tmp_path).name)
-    assert f"stopped at step {last}; the same command goes on from there" in log
+    assert f"stopped at step {last}; the same command resumes from there" in log
     assert 9 <= last == read_metrics(tmp_path)[-1]["step"] < STEPS
     assert "Traceback" not in log and not (tmp_path / "results.json").exists()
     if number == signal.SIGINT:
