@@ -72,7 +72,7 @@ def batch_shapes(config: ConfigDict, rows: int, crop: int) -> dict[str, jax.Shap
         "clip": jax.ShapeDtypeStruct((rows, protocol.num_frames, crop, crop, 3), np.uint8),
         "boxes": jax.ShapeDtypeStruct((rows, boxes, 4), np.float32),
         "box_mask": jax.ShapeDtypeStruct((rows, boxes), bool),
-        "labels": jax.ShapeDtypeStruct((rows, boxes, config.model.num_classes), np.float32),
+        "label": jax.ShapeDtypeStruct((rows, boxes, config.model.num_classes), np.float32),
     }
 
 
@@ -81,7 +81,7 @@ def loss_function(config: ConfigDict) -> Callable:
     loss = LOSSES[config.train.loss]
 
     def function(logits, endpoints, batch):
-        return loss(logits, batch["labels"], batch["box_mask"]), {}
+        return loss(logits, batch["label"], batch["box_mask"]), {}
 
     return function
 
