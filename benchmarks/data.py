@@ -23,9 +23,9 @@ import numpy as np
 from benchmarks import measure
 from data_pipelines.examples.clips import load_clip
 from data_pipelines.examples.eval_views import iterate_views
-from data_pipelines.mini import datasets
 from data_pipelines.sampling import clip_indices, clip_size, random_clip_start
 from data_pipelines.sources.video_lists import Sample
+from data_pipelines.video.encoding import write_video
 
 SAMPLING = {"num_frames": 32, "sampling_rate": 2, "target_fps": 30.0}
 TRAIN = {"crop": 224, "jitter": (256, 320)}
@@ -61,7 +61,7 @@ def generate(folder: Path, spec: str) -> Path:
     path = folder / f"{size}_{seconds}s_gop{gop}.mp4"
     options = {"preset": "veryfast", "crf": "23", "g": gop, "keyint_min": gop, "sc_threshold": "0"}
     pictures = moving_pictures(width, height, int(seconds) * FPS)
-    datasets.write_video(path, pictures, fps=FPS, options=options)
+    write_video(path, pictures, fps=FPS, options=options)
     return path
 
 

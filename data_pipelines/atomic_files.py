@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from data_pipelines.sources.keyframes import PathLike
+from data_pipelines.paths import PathLike
 
 
 @contextmanager

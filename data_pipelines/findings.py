@@ -2,10 +2,10 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
-from data_pipelines.sources.keyframes import PathLike
+from data_pipelines.paths import PathLike
 from data_pipelines.video.inspection import Inspection
 
 Facts = dict[str, str | int]
@@ -53,9 +53,3 @@ class Findings:
         for name, value in rows:
             print(f"{name:<{names}}  {value:>{values}}")
         print(f"problems: {self.kinds.total()}" if self.kinds else "all is well")
-
-
-def some(names: Iterable, most: int = 12) -> str:
-    """The first names of many."""
-    names = [str(name) for name in names]
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -2,7 +2,10 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from data_pipelines.text_files import parse_json, read_text, shown
 
@@ -18,6 +21,14 @@ def shipped_sets() -> list[str]:
 def unnamed(count: int) -> list[str]:
     """Names of classes where nobody gave any."""
     return [f"class {i}" for i in range(count)]
+
+
+def multi_hot(labels: Sequence[Sequence[int]], num_classes: int) -> np.ndarray:
+    """int64 (len(labels), num_classes): each row has 1 at the classes of its label, 0 elsewhere."""
+    hot = np.zeros((len(labels), num_classes), np.int64)
+    for row, classes in zip(hot, labels, strict=True):
+        row[list(classes)] = 1
+    return hot
 
 
 def class_names(name_or_path: str | os.PathLike, *, count: int | None = None) -> list[str]:

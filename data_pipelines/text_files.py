@@ -1,13 +1,18 @@
 """Text files that people hand over, with errors that name them, whatever is in them."""
 
+import csv
 import json
-import os
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from reprlib import Repr
 from typing import Any
 
-PathLike = str | os.PathLike
-LONGEST_LINE = 10_000  # characters: paths have 4096 at most, and labels some thousands
+from data_pipelines.paths import PathLike
+
+OnBadRow = Callable[[ValueError], None]  # called by a reader with the error of each bad row
+LONGEST_LINE = 10_000  # characters; a path has at most 4096, a list of labels a few thousand
+LARGEST_NUMBER = 1e12  # in a table: of a time, a coordinate or the number of a person
 
 _short = Repr()
 _short.maxstring = _short.maxother = 200
@@ -43,3 +48,47 @@ def short_lines(path: PathLike, lines: Iterable[str]) -> Iterator[str]:
                 f"have {LONGEST_LINE} at most"
             )
         yield line
+
+
+def raise_error(error: ValueError) -> None:
+    """The default `OnBadRow`: the first bad row ends the reading."""
+    raise error
+
+
+def read_rows(path: PathLike) -> Iterator[tuple[int, list[str]]]:
+    """Yields (line number, columns) of each row of a csv file that is not blank.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        ValueError: it is not a csv file in UTF-8.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"{path}: no such table of boxes; check data.root and the names of the tables in "
+            "config.data"
+        )
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(short_lines(path, file))
+        try:
+            for columns in reader:
+                if any(columns):
+                    yield reader.line_num, columns
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"{path}: is not a csv file in UTF-8 ({error})") from error
+
+
+def read_number(path: PathLike, line: int | str, name: str, text: str) -> float:
+    """The number in column `name`; ValueError with file and line if the text is none."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not abs(number) < LARGEST_NUMBER:
+        raise ValueError(f"{path}:{line}: {name} is {shown(text)}; expected a number")
+    return number
+
+
+def first_few(names: Iterable, most: int = 12) -> str:
+    """Names joined by commas; after the first `most` of them, "..." stands for the rest."""
+    names = [str(name) for name in names]
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -16,7 +16,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from data_pipelines import labels
-from data_pipelines.examples.eval_views import Video
+from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
 from slowfast_jax.config import FROM_PROTOCOL, ConfigError, build_model, check_values, load_config
 from slowfast_jax.inference.input_checks import check_boxes, check_clips

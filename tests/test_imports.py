@@ -15,6 +15,7 @@ ALLOWED = {
     "slowfast_jax/distributed": {"slowfast_jax.distributed"},
     "slowfast_jax/training": {
         "slowfast_jax.training", "slowfast_jax.ops", "slowfast_jax.distributed",
+        "data_pipelines",
     },
     "slowfast_jax/tasks": {
         "slowfast_jax.tasks", "slowfast_jax.models", "slowfast_jax.ops",

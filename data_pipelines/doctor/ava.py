@@ -16,9 +16,10 @@ from data_pipelines.doctor.boxes import (
     write_rows,
 )
 from data_pipelines.findings import Checked, Facts, Findings
+from data_pipelines.paths import PathLike
 from data_pipelines.sources import ava
 from data_pipelines.sources.box_pickles import SUFFIX, read_proposals
-from data_pipelines.sources.keyframes import PathLike, read_rows
+from data_pipelines.text_files import read_rows
 
 TRUTH = re.compile(r"ava_([a-z]+)_v\d+\.\d+\.csv")
 
@@ -112,7 +113,7 @@ def _read_ava(path: Path, findings: Findings, score_threshold: float | None) -> 
     }
     try:
         moments = ava.read_boxes(
-            **tables, wrong=lambda error: bad.add(findings.tell_row(error))
+            **tables, on_bad_row=lambda error: bad.add(findings.tell_row(error))
         )
     except ValueError as error:  # the file as a whole
         findings.tell_row(error)
@@ -132,7 +133,7 @@ def _write_csv(table: Table, bad: Bad, out: Path) -> None:
 def _write_pickle(table: Table, bad: Bad, out: Path) -> None:
     boxes_by_moment = {
         key: boxes
-        for key, video, second, boxes in read_proposals(table.path, wrong=lambda error: None)
+        for key, video, second, boxes in read_proposals(table.path, on_bad_row=lambda error: None)
         if kept(table, bad, key, video, second)
     }
     out.write_bytes(pickle.dumps(boxes_by_moment, protocol=4))

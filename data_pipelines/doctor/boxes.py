@@ -8,10 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines.findings import Facts, Findings, some
+from data_pipelines.findings import Facts, Findings
+from data_pipelines.paths import PathLike
 from data_pipelines.progress import in_threads
-from data_pipelines.sources.keyframes import Moments, PathLike, Source, find_sources, read_rows
+from data_pipelines.sources.keyframes import Moments, find_sources
+from data_pipelines.text_files import first_few, read_rows
 from data_pipelines.transforms.boxes import overlaps
+from data_pipelines.video import Video
 from data_pipelines.video.inspection import inspect
 
 FOUND_AT = 0.5  # intersection over union
@@ -104,7 +107,7 @@ def tell_empty(truth: Table, classes: Mapping[int, str], findings: Findings) -> 
     counts = count_labels(truth.moments)
     if empty := [name for label, name in classes.items() if not counts[label]]:
         findings.tell(str(truth.path), "class without an example", (
-            f"{len(empty)} of {len(classes)}: {some(empty)}; look whether all rows are there"
+            f"{len(empty)} of {len(classes)}: {first_few(empty)}; look whether all rows are there"
         ))
 
 
@@ -126,7 +129,7 @@ def check_videos(
                 where.setdefault(video, place)
                 times.setdefault(video, {}).setdefault(time, place)
     bad = Bad(set(), set())
-    sources: dict[str, Source] = {}
+    sources: dict[str, Video] = {}
     for video, place in where.items():
         try:
             found = find_sources(folder, [names[video]])

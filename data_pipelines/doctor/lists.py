@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from data_pipelines.findings import Checked, Facts, Findings, some
+from data_pipelines.findings import Checked, Facts, Findings
+from data_pipelines.paths import PathLike
 from data_pipelines.progress import in_threads
 from data_pipelines.sources import video_lists
 from data_pipelines.sources.frame_lists import collect_frames, read_classes, read_runs
-from data_pipelines.sources.keyframes import PathLike
 from data_pipelines.sources.video_lists import Entry, Sample
+from data_pipelines.text_files import first_few
 from data_pipelines.video.inspection import inspect
 
 RATE = 30.0  # frames a second that the recipes sample clips at
@@ -102,7 +103,7 @@ def check_frame_list(
             where = places.setdefault(video, f"{path}:{rows[0][0]}")
             if twice := [frame for frame, count in Counter(paths).items() if count > 1]:
                 findings.tell(where, "duplicate", (
-                    f"{video} has {some(twice, 3)} more than once; leave it out, or list its "
+                    f"{video} has {first_few(twice, 3)} more than once; leave it out, or list its "
                     "frames again"
                 ))
                 bad_videos.add(video)
@@ -145,8 +146,8 @@ def _tell_classes(
     empty = [label for label in range(num_classes) if not counts[label]]
     if empty:
         findings.tell(str(path), "class without an example", (
-            f"{len(empty)} of the classes 0..{num_classes - 1}: {some(empty)}; look whether labels "
-            "count from 0 and all videos are there"
+            f"{len(empty)} of the classes 0..{num_classes - 1}: {first_few(empty)}; look whether "
+            "labels count from 0 and all videos are there"
         ))
     of_class = [counts[label] for label in range(num_classes) if counts[label]]
     fewest, most = (min(of_class), max(of_class)) if of_class else (0, 0)

@@ -16,8 +16,9 @@ from data_pipelines.doctor.boxes import (
     write_rows,
 )
 from data_pipelines.findings import Checked, Findings
+from data_pipelines.paths import PathLike
 from data_pipelines.sources import box_tables
-from data_pipelines.sources.keyframes import PathLike, read_rows
+from data_pipelines.text_files import read_rows
 
 RARE = 2  # boxes of an action that may be a misspelt one
 
@@ -46,14 +47,15 @@ def check_own(
     """
     told = class_names is not None
     if class_names is None:
-        class_names = box_tables.find_actions([path], wrong=lambda error: None)
+        class_names = box_tables.find_actions([path], on_bad_row=lambda error: None)
     names: dict[str, str] = {}
 
     def read(path: PathLike, annotated: bool) -> Table:
         bad: set[str] = set()
         moments, written = box_tables.read_moments(
             [path] if annotated else [], [] if annotated else [path], class_names=class_names,
-            score_threshold=score_threshold, wrong=lambda error: bad.add(findings.tell_row(error)),
+            score_threshold=score_threshold,
+            on_bad_row=lambda error: bad.add(findings.tell_row(error)),
         )
         names.update(written)
         tell_duplicates(path, bad, findings)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.examples.eval_views import SAMPLINGS, Video
+from data_pipelines.examples.eval_views import SAMPLINGS
 from data_pipelines.sampling import (
     clip_indices,
     clip_size,
@@ -25,7 +25,7 @@ from data_pipelines.sampling import (
 from data_pipelines.sources.video_lists import Sample
 from data_pipelines.transforms import color, geometry, rand_augment, random_erasing, ssl_color
 from data_pipelines.transforms.geometry import Geometry
-from data_pipelines.video import image_files
+from data_pipelines.video import Video, image_files
 from data_pipelines.video.decoding import VideoError, VideoInfo
 from data_pipelines.video.image_files import FrameFiles, Pictures
 from data_pipelines.video.seeking import select_frames

@@ -26,12 +26,11 @@ from data_pipelines.sampling import (
     strided_indices,
 )
 from data_pipelines.transforms.resize import uniform_crop
-from data_pipelines.video import decoding, image_files
-from data_pipelines.video.decoding import Encoded, VideoInfo
+from data_pipelines.video import Video, decoding, image_files
+from data_pipelines.video.decoding import VideoInfo
 from data_pipelines.video.image_files import Pictures
 
 SAMPLINGS = ("kinetics", "ssv2", "charades")
-Video = Encoded | Pictures  # a video file or record, or pictures of its frames
 logger = logging.getLogger(__name__)
 
 

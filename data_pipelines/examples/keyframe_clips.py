@@ -1,10 +1,12 @@
 """One element of action detection: the clip around a keyframe and its boxes, in static shapes."""
 
+import itertools
 from typing import Any
 
 import numpy as np
 
 from data_pipelines.examples.clips import read_clip
+from data_pipelines.labels import multi_hot
 from data_pipelines.sampling import keyframe_indices
 from data_pipelines.sources.keyframes import Keyframe
 from data_pipelines.transforms import boxes as box_arithmetic
@@ -52,7 +54,7 @@ def load_keyframe(
 
     Returns:
         clip: uint8 (T,H,W,3) RGB; boxes: float32 (max_boxes,4) x1, y1, x2, y2 in its pixels;
-        box_mask: bool (max_boxes,); labels: float32 (max_boxes,num_classes), 1 for each class.
+        box_mask: bool (max_boxes,); label: float32 (max_boxes,num_classes), 1 for each class.
         Rows past the boxes are 0.
 
     Raises:
@@ -67,6 +69,7 @@ def load_keyframe(
             f"{keyframe.video} at {keyframe.time:g}: {count} boxes; there is room for {max_boxes}: "
             "set data.max_boxes to the largest number, or raise data.score_threshold"
         )
+    _check_labels(keyframe, num_classes)
 
     def indices(info: VideoInfo) -> np.ndarray:
         center = _center(keyframe, info)
@@ -89,12 +92,10 @@ def load_keyframe(
         box_arithmetic.from_fractions(keyframe.boxes, *drawn.source), drawn
     )
     boxes, mask = np.zeros((max_boxes, 4), np.float32), np.zeros(max_boxes, bool)
-    boxes[:count] = pixels
+    label = np.zeros((max_boxes, num_classes), np.float32)
+    boxes[:count], label[:count] = pixels, multi_hot(keyframe.labels, num_classes)
     mask[:count] = True if rng is None else box_arithmetic.has_area(pixels)
-    return {
-        "clip": clip, "boxes": boxes, "box_mask": mask,
-        "labels": _multi_hot(keyframe, max_boxes, num_classes),
-    }
+    return {"clip": clip, "boxes": boxes, "box_mask": mask, "label": label}
 
 
 def _center(keyframe: Keyframe, info: VideoInfo) -> int:
@@ -113,14 +114,10 @@ def _center(keyframe: Keyframe, info: VideoInfo) -> int:
     return center
 
 
-def _multi_hot(keyframe: Keyframe, max_boxes: int, num_classes: int) -> np.ndarray:
-    labels = np.zeros((max_boxes, num_classes), np.float32)
-    for row, classes in zip(labels, keyframe.labels, strict=False):
-        for label in classes:
-            if not 0 <= label < num_classes:
-                raise ValueError(
-                    f"{keyframe.video} at {keyframe.time:g}: class {label}; expected one within "
-                    f"0..{num_classes - 1} (model.num_classes)"
-                )
-            row[label] = 1
-    return labels
+def _check_labels(keyframe: Keyframe, num_classes: int) -> None:
+    for label in itertools.chain.from_iterable(keyframe.labels):
+        if not 0 <= label < num_classes:
+            raise ValueError(
+                f"{keyframe.video} at {keyframe.time:g}: class {label}; expected one within "
+                f"0..{num_classes - 1} (model.num_classes)"
+            )

@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines.examples.eval_views import Video
 from data_pipelines.sampling import clip_indices, clip_size
 from data_pipelines.transforms import geometry
-from data_pipelines.video import image_files
+from data_pipelines.video import Video, image_files
 from data_pipelines.video.decoding import (
     VideoError,
     decoded_frames,

@@ -8,23 +8,22 @@ resumed at a step sees the batches it would have seen, whatever number of thread
 load them, and the only state to keep is the step.
 """
 
-import bisect
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import grain
 import numpy as np
 
+from data_pipelines.loading.order import FOREVER, Order, Place
 from data_pipelines.loading.workers import held_by_worker, in_processes
 from data_pipelines.video.decoding import VideoError
 
 Element = dict[str, Any]
 Load = Callable[[int, np.random.Generator | None], Element]
-FOREVER = 2**40  # elements, or steps: who reads them knows when to stop
 AHEAD = 2  # batches that are kept ready
 SUBSTITUTES = 8  # elements tried in the place of one that cannot be read
 logger = logging.getLogger(__name__)
@@ -52,125 +51,6 @@ def always_the_first(examples: Examples) -> Examples:
         return dict(first(**changes))
 
     return examples._replace(load=load)
-
-
-class Place(NamedTuple):
-    """Where an element stands: `index` in the data, what its random numbers come from, and which
-    of the order's batch sizes its batch has."""
-
-    index: int
-    seed: tuple[int, ...]
-    turn: int
-
-
-class Order:
-    """The sequence of elements of training for one of `processes`, each row of which it can tell.
-
-    An epoch is as many whole batches of a permutation of its own as there are (what is left over
-    comes to its turn in another epoch). Process p of P has rows p * batch_size / P and on of each
-    batch.
-
-    Args:
-      batch_size: of all processes. Several sizes take turns, the first of them in the first step
-        of every epoch (the short cycle of multigrid training).
-      first_step: steps that were made before.
-      first_position: elements of epoch 0 that were seen before its first step: where the run goes
-        on that changes its batch sizes within an epoch (`position` of the order before).
-      first_epoch: the number of the epoch in which the steps begin to count, where they go on from
-        an order with other batch sizes: no epoch of the two has the same permutation.
-      last_step: where the order ends, counted as `first_step` is; None: never.
-    """
-
-    def __init__(
-        self, size: int, *, batch_size: int | Sequence[int], seed: int | tuple[int, ...],
-        first_step: int = 0, first_position: int = 0, first_epoch: int = 0,
-        last_step: int | None = None, shuffle: bool = True, process: int = 0, processes: int = 1,
-    ):
-        sizes = (batch_size,) if isinstance(batch_size, int) else tuple(batch_size)
-        for one in sizes:
-            if one % processes:
-                raise ValueError(
-                    f"a batch of {one} does not split over {processes} processes; take a multiple "
-                    f"of {processes}"
-                )
-        if size < max(sizes):
-            raise ValueError(
-                f"there are {size} examples, which do not fill one batch of {max(sizes)}; take a "
-                f"batch size of at most {size}"
-            )
-        self.size, self._sizes, self._starts = size, sizes, (0, *itertools.accumulate(sizes))
-        self._seed = (seed,) if isinstance(seed, int) else tuple(seed)
-        self._shuffle, self._process, self._processes = shuffle, process, processes
-        self.first_step, self.last_step = first_step, last_step
-        self._first_position, self._first_epoch = first_position, first_epoch
-        self._steps0 = self._whole_batches(size - first_position)
-        self.steps_per_epoch = self._whole_batches(size)
-
-    def _whole_batches(self, elements: int) -> int:
-        cycles, rest = divmod(elements, self._starts[-1])
-        return cycles * len(self._sizes) + sum(start <= rest for start in self._starts[1:])
-
-    def _within(self, steps: int) -> int:
-        """Elements of the first steps of an epoch."""
-        cycles, turn = divmod(steps, len(self._sizes))
-        return cycles * self._starts[-1] + self._starts[turn]
-
-    def position(self, step: int) -> tuple[int, int]:
-        """(epoch, elements of it seen before) of a step, counted as `first_step` is; `first_epoch`
-        is 0 here."""
-        if step < self._steps0:
-            return 0, self._first_position + self._within(step)
-        epoch, step = divmod(step - self._steps0, self.steps_per_epoch)
-        return epoch + 1, self._within(step)
-
-    def turn(self, step: int) -> int:
-        """Which of the batch sizes a step has."""
-        if step >= self._steps0:
-            step = (step - self._steps0) % self.steps_per_epoch
-        return step % len(self._sizes)
-
-    def rows(self, step: int) -> int:
-        """Rows of this process in the batch of a step."""
-        return self._sizes[self.turn(step)] // self._processes
-
-    def __len__(self) -> int:
-        if self.last_step is None:
-            return FOREVER
-        return (self._before(self.last_step) - self._before(self.first_step)) // self._processes
-
-    def _before(self, step: int) -> int:
-        """Elements of all epochs before a step."""
-        epoch, seen = self.position(step)
-        if epoch:
-            whole = self._within(self.steps_per_epoch)
-            seen += self._first_position + self._within(self._steps0) + (epoch - 1) * whole
-        return seen
-
-    def __getitem__(self, number: int) -> Place:
-        """Element `number` of this process, counted from its first row of `first_step` on."""
-        epoch, seen = self.position(self.first_step)
-        seen += number * self._processes
-        ends = self._first_position + self._within(self._steps0), self._within(self.steps_per_epoch)
-        if epoch == 0 and seen >= ends[0]:
-            epoch, seen = 1, seen - ends[0]
-        if epoch:
-            epoch, seen = epoch + seen // ends[1], seen % ends[1]
-        before = self._first_position if epoch == 0 else 0
-        cycles, rest = divmod(seen - before, self._starts[-1])
-        turn = bisect.bisect_right(self._starts, rest) - 1
-        row = (rest - self._starts[turn]) // self._processes
-        position = before + cycles * self._starts[-1] + self._starts[turn] + row
-        position += self._process * (self._sizes[turn] // self._processes)
-        epoch += self._first_epoch
-        index = position
-        if self._shuffle:
-            index = int(_permutation(self.size, self._seed, epoch)[position])
-        return Place(index, (*self._seed, epoch, position), turn)
-
-
-@lru_cache(maxsize=2)
-def _permutation(size: int, seed: tuple[int, ...], epoch: int) -> np.ndarray:
-    return np.random.default_rng((*seed, epoch)).permutation(size)
 
 
 def batches(

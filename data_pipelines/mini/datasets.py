@@ -6,15 +6,14 @@ The same arguments give the same pictures.
 import json
 import os
 from collections.abc import Iterable
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 from PIL import Image
 
 from data_pipelines.mini import ava_scenes
 from data_pipelines.mini.motions import Step
+from data_pipelines.video.encoding import write_video
 
 FRAME_LIST_HEADER = "original_vido_id video_id frame_id path labels\n"
 # None changes its meaning when a clip is mirrored, as training does.
@@ -35,29 +34,6 @@ DETECTIONS = {  # below annotations/
 # With mbtree, x264 gives other bytes from run to run where a picture is some widths and the
 # processor has AVX-512.
 REPEATABLE = {"preset": "veryfast", "crf": "25", "mbtree": "0", "threads": "1"}
-
-
-def write_video(
-    path: str | os.PathLike,
-    frames: Iterable[np.ndarray],
-    *,
-    fps: Fraction | int = 30,
-    codec: str = "libx264",
-    pixel_format: str = "yuv420p",
-    options: dict[str, str] | None = None,
-) -> None:
-    """Encodes uint8 (H,W,3) RGB frames; the container follows from the suffix of `path`."""
-    path = Path(path)
-    index_first = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
-    with av.open(str(path), "w", options=index_first) as container:
-        stream = container.add_stream(codec, rate=fps, options=options or {})
-        stream.pix_fmt = pixel_format
-        for number, picture in enumerate(frames):
-            if number == 0:
-                stream.height, stream.width = picture.shape[:2]
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
 
 
 def write_ava(

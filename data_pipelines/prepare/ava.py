@@ -14,7 +14,7 @@ from data_pipelines.prepare.common import (
     write_frame_list,
 )
 from data_pipelines.sources import ava
-from data_pipelines.sources.keyframes import read_rows
+from data_pipelines.text_files import read_rows
 from data_pipelines.video.decoding import probe
 from data_pipelines.video.encoding import cut, encode
 

@@ -11,9 +11,9 @@ import av
 
 from data_pipelines.atomic_files import whole
 from data_pipelines.findings import Findings
+from data_pipelines.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, PathLike
 from data_pipelines.progress import in_threads
 from data_pipelines.sources.frame_lists import HEADER
-from data_pipelines.sources.keyframes import IMAGE_SUFFIXES, VIDEO_SUFFIXES, PathLike
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.extracting import extract
 

@@ -15,7 +15,7 @@ from data_pipelines.prepare.common import (
     write_frame_list,
     write_text,
 )
-from data_pipelines.sources.keyframes import read_number
+from data_pipelines.text_files import read_number
 
 # Our list -> how the name of its label file ends.
 SSV2_LABELS = {"train": "train", "val": "validation"}

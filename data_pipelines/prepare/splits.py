@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipelines.sources.keyframes import read_number, read_rows
+from data_pipelines.text_files import read_number, read_rows
 
 KINETICS = ("label", "youtube_id", "time_start", "time_end")
 HMDB51 = re.compile(r"(.+)_test_split\d\.txt")

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from data_pipelines.atomic_files import whole
+from data_pipelines.paths import PathLike
 from data_pipelines.sources.box_tables import CORNERS
-from data_pipelines.sources.keyframes import PathLike, read_box, read_number
-from data_pipelines.text_files import parse_json, read_text, shown
+from data_pipelines.sources.keyframes import read_box
+from data_pipelines.text_files import parse_json, read_number, read_text, shown
 from data_pipelines.video.decoding import VideoError, VideoInfo, probe
 
 PARTS = ("file", "view", "attribute", "metadata")  # of a project

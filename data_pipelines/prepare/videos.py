@@ -6,10 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipelines.findings import Facts, Findings, some
+from data_pipelines.findings import Facts, Findings
 from data_pipelines.labels import class_names
 from data_pipelines.prepare.common import Job, make_all, tell_missing, videos_in, write_text
 from data_pipelines.prepare.splits import Listed, read_split
+from data_pipelines.text_files import first_few
 from data_pipelines.video.encoding import encode
 
 SPLITS = ("train", "val", "test")
@@ -146,7 +147,7 @@ def _number_classes(
     if unknown := [name for name in there if _plain(name) not in number_of]:
         raise ValueError(
             f"--classes {classes}: its {len(names)} classes, as {names[0]}, are without "
-            f"{some(unknown)}"
+            f"{first_few(unknown)}"
         )
     return names, number_of
 

@@ -15,28 +15,31 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines.labels import pbtxt_items
+from data_pipelines.paths import PathLike
 from data_pipelines.sources.box_pickles import SUFFIX, read_proposals
 from data_pipelines.sources.frame_lists import read_charades
 from data_pipelines.sources.keyframes import (
     Keyframe,
     Moments,
-    PathLike,
     Row,
-    Source,
-    Wrong,
     build,
     collect,
     find_sources,
     read_box,
+)
+from data_pipelines.text_files import (
+    OnBadRow,
+    raise_error,
     read_number,
     read_rows,
-    refuse,
+    read_text,
+    shown,
 )
-from data_pipelines.text_files import read_text, shown
+from data_pipelines.video import Video
 from data_pipelines.video.image_files import FrameFiles
 
 __all__ = [
-    "Keyframe", "Source", "find_sources", "keyframes", "read_boxes", "read_exclusions",
+    "Keyframe", "Video", "find_sources", "keyframes", "read_boxes", "read_exclusions",
     "read_frame_list", "read_label_map",
 ]
 COLUMNS = "video,time,x1,y1,x2,y2,action,person (or score)"
@@ -55,7 +58,7 @@ def read_boxes(
     num_classes: int = NUM_CLASSES,
     seconds: tuple[int, int] | None = SECONDS,
     every: int = 1,
-    wrong: Wrong = refuse,
+    on_bad_row: OnBadRow = raise_error,
 ) -> Moments:
     """Reads files of boxes; those with the same text of coordinates become one with all actions.
 
@@ -77,7 +80,7 @@ def read_boxes(
         seconds: the first that may occur and the one past the last; None allows any time, also
             between two seconds, and rows `video,time` of moments without boxes.
         every: keep only seconds that are multiples of this (4 to evaluate during training).
-        wrong: told of each row that cannot be read; the row is left out if it does not raise.
+        on_bad_row: told of each row that cannot be read; the row is left out if it does not raise.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -88,13 +91,13 @@ def read_boxes(
 
     def rows() -> Iterator[Row]:
         for path in annotated:
-            yield from _rows(path, None, num_classes, seconds, every, counts, wrong)
+            yield from _rows(path, None, num_classes, seconds, every, counts, on_bad_row)
         for path in predicted:
             if Path(path).suffix == SUFFIX:
-                yield from _proposals(path, score_threshold, seconds, every, counts, wrong)
+                yield from _proposals(path, score_threshold, seconds, every, counts, on_bad_row)
             else:
                 yield from _rows(
-                    path, score_threshold, num_classes, seconds, every, counts, wrong
+                    path, score_threshold, num_classes, seconds, every, counts, on_bad_row
                 )
 
     moments = collect(rows())
@@ -109,7 +112,7 @@ def read_boxes(
 
 
 def keyframes(
-    moments: Moments, sources: dict[str, Source], *, origin: float = FIRST_SECOND, fps: float = FPS
+    moments: Moments, sources: dict[str, Video], *, origin: float = FIRST_SECOND, fps: float = FPS
 ) -> list[Keyframe]:
     """The keyframes of `read_boxes`, as keyframes.build gives them.
 
@@ -173,7 +176,7 @@ def _rows(
     seconds: tuple[int, int] | None,
     every: int,
     counts: dict[str, int],
-    wrong: Wrong,
+    on_bad_row: OnBadRow,
 ) -> Iterator[Row]:
     """Rows of one file, predicted boxes where there is a threshold."""
     predicted = score_threshold is not None
@@ -204,7 +207,7 @@ def _rows(
         try:
             row = read(line, columns)
         except ValueError as error:
-            wrong(error)
+            on_bad_row(error)
             continue
         if row is not None:
             yield row
@@ -216,7 +219,7 @@ def _proposals(
     seconds: tuple[int, int] | None,
     every: int,
     counts: dict[str, int],
-    wrong: Wrong,
+    on_bad_row: OnBadRow,
 ) -> Iterator[Row]:
     """Rows of a pickle of predicted boxes; coordinates are written as in AVA's tables."""
     def read(key: str, video: str, second: str, boxes: np.ndarray) -> Iterator[Row]:
@@ -232,12 +235,12 @@ def _proposals(
             box = read_box(path, key, texts, predicted=True)
             yield Row(path, key, video, time, ",".join(texts), box, None, float(score))
 
-    for key, video, second, boxes in read_proposals(path, wrong):
+    for key, video, second, boxes in read_proposals(path, on_bad_row):
         counts["rows"] += len(boxes)
         try:
             yield from list(read(key, video, second, boxes))
         except ValueError as error:
-            wrong(error)
+            on_bad_row(error)
 
 
 def _second(

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_pipelines.sources.keyframes import VIDEO_SUFFIXES, Keyframe, Moments, PathLike
+from data_pipelines.paths import VIDEO_SUFFIXES, PathLike
+from data_pipelines.sources.keyframes import Keyframe, Moments
 from data_pipelines.video.records import Absent
 
 NAME = re.compile(r"(?P<video>.+)_(?P<start>\d{6})_(?P<end>\d{6})")

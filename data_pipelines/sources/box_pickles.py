@@ -23,22 +23,22 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines.atomic_files import whole
-from data_pipelines.sources.keyframes import (
-    PathLike,
-    Wrong,
-    read_box,
+from data_pipelines.paths import PathLike
+from data_pipelines.sources.keyframes import read_box
+from data_pipelines.text_files import (
+    OnBadRow,
+    raise_error,
     read_number,
     read_rows,
-    refuse,
+    shown,
 )
-from data_pipelines.text_files import shown
 
 SUFFIX = ".pkl"
 KEY = "'video,second' as '-5KQ66BBWC4,0902'"
 
 
 def read_proposals(
-    path: PathLike, wrong: Wrong = refuse
+    path: PathLike, on_bad_row: OnBadRow = raise_error
 ) -> Iterator[tuple[str, str, str, np.ndarray]]:
     """(key, video, text of the second, (N,5) x1, y1, x2, y2, score) in the order of the file.
 
@@ -60,7 +60,7 @@ def read_proposals(
         try:
             video, second = _moment(path, key, array)
         except ValueError as error:
-            wrong(error)
+            on_bad_row(error)
             continue
         yield key, video, second, array
 

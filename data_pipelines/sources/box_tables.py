@@ -15,23 +15,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data_pipelines.labels import MOST_CLASSES
+from data_pipelines.paths import VIDEO_SUFFIXES, PathLike
 from data_pipelines.sources.keyframes import (
-    VIDEO_SUFFIXES,
     Keyframe,
     Moments,
-    PathLike,
     Row,
-    Source,
-    Wrong,
     build,
     collect,
     find_sources,
     read_box,
+)
+from data_pipelines.text_files import (
+    OnBadRow,
+    raise_error,
     read_number,
     read_rows,
-    refuse,
+    shown,
 )
-from data_pipelines.text_files import shown
+from data_pipelines.video import Video
 
 CORNERS = ("x1", "y1", "x2", "y2")
 REQUIRED = ("video", "time", *CORNERS, "action")
@@ -75,7 +76,7 @@ def read_tables(
         annotated, predicted, class_names=class_names, score_threshold=score_threshold
     )
     found = find_sources(folder, written.values())
-    sources: dict[str, Source] = {
+    sources: dict[str, Video] = {
         video: found[name] for video, name in written.items() if name in found
     }
     return build(moments, sources, origin=origin, fps=fps), list(class_names)
@@ -87,12 +88,12 @@ def read_moments(
     *,
     class_names: Sequence[str],
     score_threshold: float = 0.0,
-    wrong: Wrong = refuse,
+    on_bad_row: OnBadRow = raise_error,
 ) -> tuple[Moments, dict[str, str]]:
     """The boxes of tables without a look at the videos; otherwise as `read_tables`.
 
     Args:
-        wrong: told of each row that cannot be read; the row is left out if it does not raise.
+        on_bad_row: told of each row that cannot be read; the row is left out if it does not raise.
 
     Returns:
         (boxes by video and time, each video's name as it is written)
@@ -102,9 +103,9 @@ def read_moments(
 
     def rows() -> Iterator[Row]:
         for path in annotated:
-            yield from _rows(path, None, classes, written, wrong)
+            yield from _rows(path, None, classes, written, on_bad_row)
         for path in predicted:
-            yield from _rows(path, score_threshold, classes, written, wrong)
+            yield from _rows(path, score_threshold, classes, written, on_bad_row)
 
     moments = collect(rows())
     if not moments:
@@ -116,7 +117,7 @@ def read_moments(
     return moments, written
 
 
-def find_actions(paths: Sequence[PathLike], wrong: Wrong = refuse) -> list[str]:
+def find_actions(paths: Sequence[PathLike], on_bad_row: OnBadRow = raise_error) -> list[str]:
     """The class names of tables: the actions that occur in them, in alphabetical order.
 
     Numbers alone are "action 1" and so on up to the largest. A row of another number of columns is
@@ -126,7 +127,7 @@ def find_actions(paths: Sequence[PathLike], wrong: Wrong = refuse) -> list[str]:
         FileNotFoundError, ValueError: a table is missing or cannot be read, or there is no action.
     """
     texts = {
-        cells["action"] for path in paths for _, cells in _cells(path, True, wrong)
+        cells["action"] for path in paths for _, cells in _cells(path, True, on_bad_row)
         if cells.get("action")
     }
     if not texts:
@@ -148,7 +149,7 @@ def _rows(
     score_threshold: float | None,
     classes: dict[str, int],
     written: dict[str, str],
-    wrong: Wrong,
+    on_bad_row: OnBadRow,
 ) -> Iterator[Row]:
     """Rows of one table, predicted boxes where there is a threshold; notes videos in `written`."""
     predicted = score_threshold is not None
@@ -169,18 +170,18 @@ def _rows(
             _label(path, line, cells.get("action", ""), classes), score,
         )
 
-    for line, cells in _cells(path, predicted, wrong):
+    for line, cells in _cells(path, predicted, on_bad_row):
         try:
             row = read(line, cells)
         except ValueError as error:
-            wrong(error)
+            on_bad_row(error)
             continue
         if row is not None:
             yield row
 
 
 def _cells(
-    path: PathLike, predicted: bool, wrong: Wrong
+    path: PathLike, predicted: bool, on_bad_row: OnBadRow
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """(line, text by column) of each row below the header."""
     header = None
@@ -202,7 +203,7 @@ def _cells(
                     f"{HEADER}"
                 )
         elif len(columns) != len(header):
-            wrong(ValueError(
+            on_bad_row(ValueError(
                 f"{path}:{line}: {len(columns)} columns in {','.join(columns)!r}; expected "
                 f"{','.join(header)}"
             ))

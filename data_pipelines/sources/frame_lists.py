@@ -12,12 +12,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from data_pipelines.labels import MOST_CLASSES, class_names
-from data_pipelines.sources.keyframes import Wrong, refuse
+from data_pipelines.paths import PathLike
 from data_pipelines.sources.video_lists import Sample
-from data_pipelines.text_files import parse_json, read_text, short_lines, shown
+from data_pipelines.text_files import (
+    OnBadRow,
+    parse_json,
+    raise_error,
+    read_text,
+    short_lines,
+    shown,
+)
 from data_pipelines.video.image_files import FrameFiles, frame_files
 
-PathLike = str | os.PathLike
 HEADER = "original_vido_id video_id frame_id path labels"
 
 
@@ -175,7 +181,7 @@ def collect_frames(
 
 
 def read_runs(
-    path: Path, wrong: Wrong = refuse
+    path: Path, on_bad_row: OnBadRow = raise_error
 ) -> Iterator[tuple[str, list[tuple[int, str, str]]]]:
     """Rows of the same video that follow each other: (video, (line, path, labels) of each row).
 
@@ -196,7 +202,7 @@ def read_runs(
                 if not row:
                     continue
                 if len(row) != 5:
-                    wrong(ValueError(
+                    on_bad_row(ValueError(
                         f"{path}:{number}: {len(row)} columns in {line.strip()!r}; expected 5, "
                         f"{HEADER!r}"
                     ))

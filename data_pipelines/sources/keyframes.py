@@ -4,30 +4,23 @@ The readers of tables (ava.py, own_boxes.py) give rows; `collect` merges those o
 `build` puts them together with the videos. What is wrong with a row is told with its file and line.
 """
 
-import csv
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines.text_files import short_lines, shown
+from data_pipelines.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, PathLike
+from data_pipelines.text_files import read_number
+from data_pipelines.video import Video
 from data_pipelines.video.image_files import FrameFiles, frame_files
-from data_pipelines.video.records import Absent, Record
 
-PathLike = str | os.PathLike
-Source = str | FrameFiles | Record | Absent
-Wrong = Callable[[ValueError], None]  # what a reader does with a row that cannot be read
 # How far a box may reach beyond the frame, as a fraction of it: annotations are rounded, detectors
 # guess what is hidden. Coordinates in pixels are far outside.
 ANNOTATED_OVERHANG = 0.01
 PREDICTED_OVERHANG = 0.25
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".MP4", ".MOV", ".AVI")
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-LARGEST = 1e12  # of a number in a table: a time, a corner, a person
 logger = logging.getLogger(__name__)
 
 
@@ -49,7 +42,7 @@ class Keyframe:
 
     video: str
     time: float
-    source: Source
+    source: Video
     origin: float
     fps: float
     boxes: np.ndarray
@@ -79,44 +72,6 @@ class Moment(NamedTuple):
 
 
 Moments = dict[str, dict[float, Moment]]  # video -> time -> its boxes
-
-
-def refuse(error: ValueError) -> None:
-    """What readers do with a row that cannot be read where nothing else is asked of them."""
-    raise error
-
-
-def read_rows(path: PathLike) -> Iterator[tuple[int, list[str]]]:
-    """(line number, columns) of each row of a csv file that is not blank.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not text.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f"{path}: no such table of boxes; check data.root and the names of the tables in "
-            "config.data"
-        )
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(short_lines(path, file))
-        try:
-            for columns in reader:
-                if any(columns):
-                    yield reader.line_num, columns
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(f"{path}: is not a csv file in UTF-8 ({error})") from error
-
-
-def read_number(path: PathLike, line: int | str, name: str, text: str) -> float:
-    """The number in a column."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = np.nan
-    if not abs(number) < LARGEST:
-        raise ValueError(f"{path}:{line}: {name} is {shown(text)}; expected a number")
-    return number
 
 
 def read_box(
@@ -166,7 +121,7 @@ def collect(rows: Iterable[Row]) -> Moments:
 
 
 def build(
-    moments: Moments, sources: Mapping[str, Source], *, origin: float, fps: float = 0.0
+    moments: Moments, sources: Mapping[str, Video], *, origin: float, fps: float = 0.0
 ) -> list[Keyframe]:
     """Keyframes in the order of `sources`, those of a video in the order of time.
 
@@ -205,7 +160,7 @@ def build(
     return keyframes
 
 
-def _refuse_missing(moments: Moments, sources: Mapping[str, Source]) -> None:
+def _refuse_missing(moments: Moments, sources: Mapping[str, Video]) -> None:
     missing = [video for video in moments if video not in sources]
     if not missing:
         return
@@ -231,7 +186,7 @@ def _check_within(
         )
 
 
-def find_sources(folder: PathLike, videos: Iterable[str]) -> dict[str, Source]:
+def find_sources(folder: PathLike, videos: Iterable[str]) -> dict[str, Video]:
     """Where videos are: files `folder/video.mp4` and the like, or folders of frames `folder/video`.
 
     A name may have its suffix, or be a path below the folder. Frames are numbered one after the
@@ -243,7 +198,7 @@ def find_sources(folder: PathLike, videos: Iterable[str]) -> dict[str, Source]:
     """
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{folder}: no such folder of videos; check data.root")
-    found: dict[str, Source] = {}
+    found: dict[str, Video] = {}
     for video in videos:
         path = os.path.join(folder, video)
         candidates = [path, *(path + suffix for suffix in VIDEO_SUFFIXES)]

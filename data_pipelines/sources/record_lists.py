@@ -19,8 +19,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_pipelines.sources.keyframes import Keyframe, Moments, PathLike, build, read_number
+from data_pipelines.paths import PathLike
+from data_pipelines.sources.keyframes import Keyframe, Moments, build
 from data_pipelines.sources.video_lists import Sample, read_label
+from data_pipelines.text_files import read_number
 from data_pipelines.video.records import Absent, Record
 
 CLIPS = ("shard", "record", "id", "label")

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_pipelines.labels import MOST_CLASSES
+from data_pipelines.paths import PathLike
 from data_pipelines.text_files import parse_json, read_text, short_lines, shown
 from data_pipelines.video.image_files import FrameFiles, literal
 from data_pipelines.video.records import Absent, Record
 
-PathLike = str | os.PathLike
 TEMPLATE = "img_{:05d}.jpg"  # of MMAction2's frames
 
 

@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from data_pipelines.paths import PathLike
 from data_pipelines.sources import ava, video_lists
 from data_pipelines.sources.box_pickles import SUFFIX, read_proposals
-from data_pipelines.sources.keyframes import PathLike, Source, find_sources, read_number, read_rows
+from data_pipelines.sources.keyframes import find_sources
+from data_pipelines.text_files import read_number, read_rows
+from data_pipelines.video import Video
 from data_pipelines.video.image_files import FrameFiles
 
 
@@ -29,7 +32,7 @@ class Job:
     """
 
     name: str
-    source: Source
+    source: Video
     values: dict[str, Any] = field(default_factory=dict)
     row: dict[str, str] = field(default_factory=dict)
     time: float | None = None

@@ -20,11 +20,10 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from data_pipelines.atomic_files import whole
-from data_pipelines.mini.datasets import write_video
 from data_pipelines.tfds_builders.jobs import Job
 from data_pipelines.transforms.resize import resize_short_side
 from data_pipelines.video.decoding import VideoError, probe
-from data_pipelines.video.encoding import CRF, GOP, SUFFIX, encode
+from data_pipelines.video.encoding import CRF, GOP, SUFFIX, encode, write_video
 from data_pipelines.video.image_files import FrameFiles, read_image
 from data_pipelines.video.records import content_feature
 

@@ -1,1 +1,6 @@
 """From the bytes of a video, or of image files, to frames."""
+
+from data_pipelines.video.image_files import Pictures
+from data_pipelines.video.opening import Encoded
+
+Video = Encoded | Pictures  # an encoded video (a file or a record), or one stored as images

@@ -1,13 +1,14 @@
 """Videos written anew: a part of one without decoding it, or small and quick to seek in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
 
 from data_pipelines.atomic_files import whole
-from data_pipelines.sources.keyframes import PathLike
+from data_pipelines.paths import PathLike
 from data_pipelines.video import seeking
 from data_pipelines.video.decoding import (
     VideoError,
@@ -21,6 +22,29 @@ from data_pipelines.video.seeking import keeps_times
 GOP = 12  # frames from one key frame to the next: a clip decodes at most these before its first
 CRF = "20"  # of x264: no loss that one sees, about a third of the size of lossless to the eye (17)
 SUFFIX = ".mp4"
+
+
+def write_video(
+    path: PathLike,
+    frames: Iterable[np.ndarray],
+    *,
+    fps: Fraction | int = 30,
+    codec: str = "libx264",
+    pixel_format: str = "yuv420p",
+    options: dict[str, str] | None = None,
+) -> None:
+    """Encodes uint8 (H,W,3) RGB frames; the container follows from the suffix of `path`."""
+    path = Path(path)
+    index_first = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
+    with av.open(str(path), "w", options=index_first) as container:
+        stream = container.add_stream(codec, rate=fps, options=options or {})
+        stream.pix_fmt = pixel_format
+        for number, picture in enumerate(frames):
+            if number == 0:
+                stream.height, stream.width = picture.shape[:2]
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
 
 
 def timed_frames(

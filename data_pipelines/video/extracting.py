@@ -12,7 +12,7 @@ from pathlib import Path
 
 import av
 
-from data_pipelines.sources.keyframes import PathLike
+from data_pipelines.paths import PathLike
 from data_pipelines.video.decoding import VideoError, open_video, orientation_of, upright_picture
 from data_pipelines.video.encoding import fitting_size, timed_frames
 

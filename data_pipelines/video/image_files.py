@@ -15,10 +15,10 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from data_pipelines.paths import PathLike
 from data_pipelines.video.decoding import Transform, VideoError, VideoInfo, short_side_transform
 from data_pipelines.video.opening import check_size
 
-PathLike = str | os.PathLike
 MOST_PIXELS = 2**26  # a picture takes up to 14 bytes a pixel while it is read: 1 GB
 
 

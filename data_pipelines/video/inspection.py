@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines.sources.keyframes import Source
+from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError, decoded_frames, open_video
 from data_pipelines.video.image_files import FrameFiles, read_image
 
@@ -35,7 +35,7 @@ class Inspection(NamedTuple):
     problems: tuple[Problem, ...]
 
 
-def inspect(source: Source, *, clip_seconds: float = 0.0, clip_frames: int = 0) -> Inspection:
+def inspect(source: Video, *, clip_seconds: float = 0.0, clip_frames: int = 0) -> Inspection:
     """Decodes a video file, or every image of one that is stored as images.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import av
 
-PathLike = str | os.PathLike
+from data_pipelines.paths import PathLike
 
 
 @runtime_checkable

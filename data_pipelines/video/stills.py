@@ -6,8 +6,7 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
-from data_pipelines.examples.eval_views import Video
-from data_pipelines.video import image_files, seeking
+from data_pipelines.video import Video, image_files, seeking
 from data_pipelines.video.decoding import VideoInfo
 from data_pipelines.video.image_files import Pictures
 

@@ -14,7 +14,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipelines.loading.batches import Examples, Order, batches, stack
+from data_pipelines.loading.batches import Examples, batches, stack
+from data_pipelines.loading.order import Order
 from data_pipelines.video.decoding import VideoError
 from slowfast_jax.tasks import make_task
 from slowfast_jax.training.prefetch import prefetched

@@ -13,6 +13,7 @@ from data_pipelines.labels import class_names
 from data_pipelines.sources import ava, ava_kinetics, box_tables
 from data_pipelines.sources.keyframes import Keyframe
 from data_pipelines.sources.record_lists import keyframes_in_records
+from data_pipelines.text_files import first_few
 from slowfast_jax.config import ConfigError, closest
 from slowfast_jax.data.video_lists import data_root
 from slowfast_jax.metrics.ava import every
@@ -188,7 +189,7 @@ def _boxes(config: ConfigDict, root: Path, subset: str) -> Keyframes:
         )
     if len(names) != config.model.num_classes:
         raise ConfigError(
-            f"{where} has {len(names)} actions ({_some(names)}) and the network "
+            f"{where} has {len(names)} actions ({first_few(names)}) and the network "
             f"{config.model.num_classes} classes: set --config.model.num_classes={len(names)}"
         )
     options = dict(
@@ -247,10 +248,6 @@ def _at_moments_of(
 
 def _join(paths: Sequence[Path]) -> str:
     return ", ".join(map(str, paths)) or "no table"
-
-
-def _some(names: Sequence[str], most: int = 12) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 READERS: dict[str, Callable[[ConfigDict, Path, str], Keyframes]] = {"ava": _ava, "boxes": _boxes}

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data_pipelines.examples.eval_views import Video, iterate_views
+from data_pipelines.examples.eval_views import iterate_views
+from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
 from slowfast_jax.metrics.ensemble import ensemble
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from data_pipelines.loading.batches import Examples, Load, Order, batches
+from data_pipelines.loading.batches import Examples, Load, batches
+from data_pipelines.loading.order import Order
 from slowfast_jax.training.plan import Phase, Plan, Shape
 
 

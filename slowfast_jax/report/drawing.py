@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from data_pipelines.mini.datasets import write_video
+from data_pipelines.video.encoding import write_video
 
 Colour = tuple[int, int, int]
 

@@ -14,7 +14,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from data_pipelines.examples.clips import load_clip
-from data_pipelines.labels import unnamed
+from data_pipelines.labels import multi_hot, unnamed
 from data_pipelines.loading.batches import Examples, batches_in_order
 from data_pipelines.transforms import rand_augment, random_erasing
 from data_pipelines.video.image_files import Pictures
@@ -158,7 +158,7 @@ class Classification(Task):
             Path(workdir).mkdir(parents=True, exist_ok=True)
             np.savez(
                 Path(workdir) / "scores.npz", scores=scores, paths=[samples[i].path for i in used],
-                labels=_multi_hot(labels, scores.shape) if multi_label else labels,
+                labels=multi_hot(labels, scores.shape[1]) if multi_label else labels,
             )
         return TestResult(
             files=listing.files,
@@ -307,7 +307,7 @@ def metrics(
     """
     out: dict[str, Any] = {"split": "test_final", "num_videos": len(scores)}
     if multi_label:
-        mean, per_class = mean_average_precision(scores, _multi_hot(labels, scores.shape))
+        mean, per_class = mean_average_precision(scores, multi_hot(labels, scores.shape[1]))
         out["map"], key = 100 * mean, "per_class_ap"
     else:
         labels = np.asarray(labels)
@@ -325,10 +325,3 @@ def metrics(
 
 def _as_json(label: int | tuple[int, ...]) -> int | list[int]:
     return list(label) if isinstance(label, tuple) else label
-
-
-def _multi_hot(labels: Sequence[Sequence[int]], shape: tuple[int, int]) -> np.ndarray:
-    hot = np.zeros(shape, np.int64)
-    for row, classes in zip(hot, labels, strict=True):
-        row[list(classes)] = 1
-    return hot

@@ -54,14 +54,14 @@ class Detection(Task):
             "clip": jax.ShapeDtypeStruct((rows, protocol.num_frames, crop, crop, 3), np.uint8),
             "boxes": jax.ShapeDtypeStruct((rows, boxes, 4), np.float32),
             "box_mask": jax.ShapeDtypeStruct((rows, boxes), bool),
-            "labels": jax.ShapeDtypeStruct((rows, boxes, classes), np.float32),
+            "label": jax.ShapeDtypeStruct((rows, boxes, classes), np.float32),
         }
 
     def objective(
         self, logits: jax.Array, endpoints: dict[str, jax.Array], batch: Batch
     ) -> tuple[jax.Array, Metrics]:
         """The mean loss over all boxes of the batch, padding excluded."""
-        return LOSSES[self.config.train.loss](logits, batch["labels"], batch["box_mask"]), {}
+        return LOSSES[self.config.train.loss](logits, batch["label"], batch["box_mask"]), {}
 
     def validate(
         self,

@@ -12,6 +12,7 @@ import jax
 from absl import logging
 from clu import metrics as clu_metrics
 
+from data_pipelines.text_files import first_few
 from slowfast_jax import distributed
 
 RECENT = 5  # losses that the next one is compared with
@@ -108,7 +109,7 @@ class Meter:
         if not math.isfinite(loss + norm):
             raise Diverged(
                 f"the loss of step {step + 1} is {loss} (learning rate {lr:g}, gradient norm "
-                f"{norm:g}); its examples: {_listed(names)}. Lower config.schedule.base_lr, "
+                f"{norm:g}); its examples: {first_few(names, 16)}. Lower config.schedule.base_lr, "
                 "lengthen the warm-up or set config.optimizer.clip_norm; the checkpoints before "
                 "it are good", record,
             )
@@ -117,7 +118,8 @@ class Meter:
             raise Diverged(
                 f"the loss of step {step + 1} is {loss:g}, more than config.train.max_loss_rise="
                 f"{self._max_rise:g} times the mean of the {RECENT} before, {before:g} (learning "
-                f"rate {lr:g}, gradient norm {norm:g}); its examples: {_listed(names)}", record,
+                f"rate {lr:g}, gradient norm {norm:g}); its examples: {first_few(names, 16)}",
+                record,
             )
         self._recent.append(loss)
         averages = {name: clu_metrics.Average.from_output(name) for name in values}
@@ -156,10 +158,6 @@ class Meter:
                                 ", ".join(slow))
         self._start_window()
         return record
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:16]) + (", ..." if len(names) > 16 else "")
 
 
 def peak_memory() -> float:

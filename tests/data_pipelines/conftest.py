@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from data_pipelines.mini.datasets import write_video
+from data_pipelines.video.encoding import write_video
 
 # Key frames every 10 and no B-frames: easy to break where one wants.
 PLAIN = {"preset": "ultrafast", "g": "10", "bf": "0", "threads": "1"}

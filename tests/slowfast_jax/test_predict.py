@@ -9,6 +9,7 @@ from rich.console import Console
 
 from data_pipelines.mini import datasets
 from data_pipelines.video.decoding import read_frames
+from data_pipelines.video.encoding import write_video
 from slowfast_jax.config import build_model, load_config
 from slowfast_jax.predict import cli, show
 from slowfast_jax.training.checkpoint import save_checkpoint
@@ -21,7 +22,7 @@ def folder(tmp_path):
     """Two videos and a checkpoint of test/tiny."""
     for i in range(2):
         pictures = datasets.moving_shape(i, np.random.default_rng(0), frames=9, height=40, width=48)
-        datasets.write_video(tmp_path / f"{i}.mp4", pictures)
+        write_video(tmp_path / f"{i}.mp4", pictures)
     return tmp_path
 
 

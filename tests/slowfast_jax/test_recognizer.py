@@ -13,6 +13,7 @@ from convert import CheckpointMismatch, pyslowfast_tensors, write_pyth
 from data_pipelines.mini import datasets
 from data_pipelines.transforms.resize import resize_short_side, uniform_crop
 from data_pipelines.video.decoding import VideoError, read_frames
+from data_pipelines.video.encoding import write_video
 from slowfast_jax.config import ConfigError, build_model, load_config
 from slowfast_jax.recognizer import load
 from slowfast_jax.training.checkpoint import load_checkpoint, save_checkpoint
@@ -32,7 +33,7 @@ def videos(tmp_path):
     for i, (frames, height, width) in enumerate(((20, 48, 64), (7, 64, 40), (33, 36, 36))):
         pictures = datasets.moving_shape(i, random, frames=frames, height=height, width=width)
         paths.append(str(tmp_path / f"{i}.mp4"))
-        datasets.write_video(paths[-1], pictures, options={"preset": "ultrafast"})
+        write_video(paths[-1], pictures, options={"preset": "ultrafast"})
     return paths
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipelines.mini import datasets
+from data_pipelines.video.encoding import write_video
 from slowfast_jax.config import load_config
 from slowfast_jax.models import zoo
 from slowfast_jax.models.blocks import ConvNorm
@@ -108,7 +108,7 @@ def write_colours(directory: Path, *, train: int = 12, val: int = 8) -> None:
             random, label = np.random.default_rng([train, val, number]), number % len(colours)
             frames = colours[label] + random.normal(0, 30, (10, 20, 24, 3))
             name = f"videos/{split}_{number:02d}.mp4"
-            datasets.write_video(
+            write_video(
                 directory / name, np.clip(frames, 0, 255).astype(np.uint8),
                 options={"preset": "ultrafast", "threads": "1"},
             )

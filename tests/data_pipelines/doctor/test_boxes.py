@@ -10,8 +10,8 @@ import pytest
 from data_pipelines.doctor import __main__ as doctor
 from data_pipelines.doctor.boxes import recall
 from data_pipelines.mini import datasets, own_boxes
-from data_pipelines.mini.datasets import write_video
 from data_pipelines.sources import ava, box_tables
+from data_pipelines.video.encoding import write_video
 from tests.data_pipelines.conftest import numbered_frames
 
 SMALL = {"seconds": 4, "fps": 10, "height": 32, "width": 48}

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from data_pipelines.examples.eval_views import count_views, iterate_views, view_indices
-from data_pipelines.mini.datasets import write_video
 from data_pipelines.sources.frame_lists import read_charades, read_ssv2
 from data_pipelines.transforms.resize import resize_short_side, uniform_crop
 from data_pipelines.video.decoding import VideoError, probe, read_frames
+from data_pipelines.video.encoding import write_video
 from tests.data_pipelines.conftest import frame_numbers
 from tests.support.paths import PARITY, REAL, needs_parity, needs_real
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from data_pipelines.examples.keyframe_clips import load_keyframe
-from data_pipelines.mini.datasets import write_video
 from data_pipelines.sources import ava
 from data_pipelines.sources.keyframes import Keyframe
 from data_pipelines.video.decoding import VideoError
+from data_pipelines.video.encoding import write_video
 from data_pipelines.video.image_files import FrameFiles
 from tests.data_pipelines.conftest import frame_numbers
 from tests.data_pipelines.support.recorded import Replay, grey_levels, write_rolling
@@ -73,7 +73,7 @@ def test_elements_equal_those_of_the_original(recorded, splits):
             center_crop=split == "val", test_flip=options.get("TEST_FORCE_FLIP", False),
         )
         count = len(case["metadata"])
-        labels, mask = element["labels"], element["box_mask"]
+        labels, mask = element["label"], element["box_mask"]
         np.testing.assert_array_equal(labels[:count], arrays[f"{key}_labels"], err_msg=key)
         assert not labels[count:].any() and not mask[count:].any()
 
@@ -114,9 +114,9 @@ def test_shapes_and_padding(videos):
                             jitter=(48, 60))
     assert {name: (value.shape, value.dtype) for name, value in element.items()} == {
         "clip": ((4, 48, 48, 3), np.uint8), "boxes": ((5, 4), np.float32),
-        "box_mask": ((5,), bool), "labels": ((5, 3), np.float32),
+        "box_mask": ((5,), bool), "label": ((5, 3), np.float32),
     }
-    assert element["labels"][:2].tolist() == [[1, 0, 1], [0, 0, 0]]
+    assert element["label"][:2].tolist() == [[1, 0, 1], [0, 0, 0]]
     assert frame_numbers(element["clip"]) == [24, 27, 30, 33]
     whole = load_keyframe(video_keyframe(videos["numbered"], 1.0), **SETTINGS, rng=None)
     assert whole["clip"].shape == (4, 48, 64, 3)
@@ -200,4 +200,4 @@ def test_a_keyframe_without_boxes_has_none(tmp_path):
     keyframe = video_keyframe(path, 0.1, boxes=none, labels=(), scores=none[:, 0])
     for rng in (None, np.random.default_rng(0)):
         element = load_keyframe(keyframe, **SETTINGS, rng=rng, jitter=(48, 48))
-        assert not element["box_mask"].any() and not element["labels"].any()
+        assert not element["box_mask"].any() and not element["label"].any()

@@ -9,7 +9,8 @@ import time
 import numpy as np
 import pytest
 
-from data_pipelines.loading.batches import Order, batches, batches_in_order, most_held
+from data_pipelines.loading.batches import batches, batches_in_order, most_held
+from data_pipelines.loading.order import Order
 from data_pipelines.video.decoding import VideoError
 from tests.support.paths import ROOT
 
@@ -101,7 +102,8 @@ def test_no_more_is_in_memory_than_is_told(workers, tmp_path):
 
 PROGRAM = """
 import sys
-from data_pipelines.loading.batches import Order, batches
+from data_pipelines.loading.batches import batches
+from data_pipelines.loading.order import Order
 from tests.data_pipelines.loading.test_workers import loader
 
 if __name__ == "__main__":

@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 from data_pipelines.doctor import __main__ as doctor
-from data_pipelines.mini import datasets
 from data_pipelines.prepare import __main__ as prepare
 from data_pipelines.prepare import common, downloads
 from data_pipelines.sources import ava, box_tables, frame_lists
 from data_pipelines.sources.video_lists import read_list
 from data_pipelines.video import decoding
+from data_pipelines.video.encoding import write_video
 from tests.data_pipelines.video.test_extracting import number_in, write
 from tests.support.paths import ROOT
 
@@ -341,7 +341,7 @@ def test_a_file_that_grows_too_large(tmp_path):
     videos = tmp_path / "mine"
     videos.mkdir()
     noise = np.random.default_rng(0).integers(0, 256, (40, 96, 128, 3), np.uint8)
-    datasets.write_video(videos / "large.mp4", noise, options={"crf": "1"})
+    write_video(videos / "large.mp4", noise, options={"crf": "1"})
     write(videos / "small.mp4", 30)
     code = (
         "import resource, signal, sys; from data_pipelines.prepare import __main__ as prepare;"

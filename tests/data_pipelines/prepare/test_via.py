@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from data_pipelines.mini.datasets import write_video
 from data_pipelines.prepare import via
 from data_pipelines.sources.box_tables import read_tables
+from data_pipelines.video.encoding import write_video
 
 PROJECT = {
     "project": {"pid": "__VIA_PROJECT_ID__", "vid_list": ["1", "2"]},

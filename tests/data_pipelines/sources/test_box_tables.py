@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from data_pipelines.examples.keyframe_clips import load_keyframe
-from data_pipelines.mini.datasets import write_video
 from data_pipelines.sources.box_tables import read_tables
+from data_pipelines.video.encoding import write_video
 from data_pipelines.video.image_files import FrameFiles
 
 HEADER = "video,time,x1,y1,x2,y2,action\n"
@@ -44,7 +44,7 @@ def test_a_table_with_names(folder):
         keyframes[1], num_frames=4, sampling_rate=2, crop=32, max_boxes=3, num_classes=len(names),
         rng=None,
     )
-    assert element["labels"].tolist() == [[0, 1, 1], [1, 0, 0], [0, 0, 0]]
+    assert element["label"].tolist() == [[0, 1, 1], [1, 0, 0], [0, 0, 0]]
 
 
 def test_numbers_count_from_1(folder):

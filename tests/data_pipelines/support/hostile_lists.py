@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from data_pipelines.labels import class_names
-from data_pipelines.mini.datasets import write_video
 from data_pipelines.prepare import via
 from data_pipelines.sources import ava, box_pickles, box_tables, video_lists
 from data_pipelines.sources.frame_lists import read_charades, read_ssv2
 from data_pipelines.video.decoding import VideoError
+from data_pipelines.video.encoding import write_video
 from slowfast_jax.metrics import ava_files
 from tests.data_pipelines.support.mutations import OF_BYTES, Mutation
 from tests.data_pipelines.support.watched import Wrong, serve

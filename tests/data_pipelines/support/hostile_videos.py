@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines.examples.clips import load_clip
-from data_pipelines.examples.eval_views import Video, iterate_views
+from data_pipelines.examples.eval_views import iterate_views
 from data_pipelines.sources.video_lists import Sample
-from data_pipelines.video import decoding, stills
+from data_pipelines.video import Video, decoding, stills
 from data_pipelines.video.decoding import VideoError, VideoInfo
 from data_pipelines.video.image_files import FrameFiles, frame_files
 from tests.data_pipelines.support.watched import Wrong, serve

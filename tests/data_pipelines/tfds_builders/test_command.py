@@ -13,7 +13,6 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from data_pipelines.examples.keyframe_clips import load_keyframe
-from data_pipelines.mini.datasets import write_video
 from data_pipelines.sources import ava, video_lists
 from data_pipelines.sources.keyframes import find_sources
 from data_pipelines.sources.record_lists import keyframes_in_records, read_record_list
@@ -21,6 +20,7 @@ from data_pipelines.sources.tfds import read_tfds
 from data_pipelines.tfds_builders import shards
 from data_pipelines.tfds_builders.__main__ import cli
 from data_pipelines.video.decoding import read_frames
+from data_pipelines.video.encoding import write_video
 from data_pipelines.video.records import Record
 from tests.data_pipelines.conftest import PLAIN, frame_numbers, numbered_frames
 

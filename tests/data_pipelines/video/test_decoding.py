@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.mini.datasets import write_video
 from data_pipelines.transforms.resize import resize_short_side
 from data_pipelines.video import decoding
 from data_pipelines.video.decoding import VideoError, probe, read_frames, select_frames
+from data_pipelines.video.encoding import write_video
 from data_pipelines.video.stills import still
 from tests.data_pipelines.conftest import frame_numbers, numbered_frames, turned_picture
 from tests.data_pipelines.support.mutations import h264_parameters

@@ -5,10 +5,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from data_pipelines.mini import datasets
 from data_pipelines.video import decoding
 from data_pipelines.video.decoding import VideoError
-from data_pipelines.video.encoding import cut, encode
+from data_pipelines.video.encoding import cut, encode, write_video
 from tests.data_pipelines.conftest import PLAIN, turned_picture
 from tests.data_pipelines.video.test_extracting import number_in, write
 
@@ -85,7 +84,7 @@ def test_broken_videos(videos, tmp_path, name):
 def test_short_side_and_group_of_pictures(tmp_path):
     source = tmp_path / "big.mp4"
     pictures = [np.full((120, 214, 3), 10 * number, np.uint8) for number in range(20)]
-    datasets.write_video(source, pictures, fps=10, options={"g": "250"})
+    write_video(source, pictures, fps=10, options={"g": "250"})
     target = tmp_path / "small.mp4"
     encode(source, target, short_side=64, gop=6)
     info, frames = frames_of(target)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.mini import datasets
 from data_pipelines.sources import ava
 from data_pipelines.video.decoding import VideoError
+from data_pipelines.video.encoding import write_video
 from data_pipelines.video.extracting import extract
 from tests.data_pipelines.conftest import PLAIN, turned_picture
 
@@ -40,7 +40,7 @@ def number_in(picture: np.ndarray) -> int:
 
 
 def write(path, count, **options):
-    datasets.write_video(path, map(barcode, range(count)), **{"options": PLAIN} | options)
+    write_video(path, map(barcode, range(count)), **{"options": PLAIN} | options)
     return path
 
 
@@ -88,7 +88,7 @@ def test_size_and_orientation(videos, tmp_path):
     turned = np.rot90(turned_picture())
     assert np.median(np.abs(picture - turned)) < 8
     video = tmp_path / "big.mp4"
-    datasets.write_video(video, [np.zeros((90, 160, 3), np.uint8)])
+    write_video(video, [np.zeros((90, 160, 3), np.uint8)])
     for short_side, size in ((None, (160, 90)), (100, (160, 90)), (47, (84, 47))):
         extract(video, tmp_path, stem="big", short_side=short_side)
         assert Image.open(tmp_path / "big000001.jpg").size == size

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.mini.datasets import write_video
+from data_pipelines.video.encoding import write_video
 from tests.data_pipelines.support.mutations import OF_VIDEOS, mutate
 from tests.data_pipelines.support.watched import read_all
 from tests.support.paths import REAL

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from data_pipelines.examples.eval_views import iterate_views
-from data_pipelines.mini.datasets import write_video
 from data_pipelines.transforms.resize import resize_short_side
 from data_pipelines.video.decoding import VideoError
+from data_pipelines.video.encoding import write_video
 from data_pipelines.video.image_files import FrameFiles, frame_files, read_image, select_frames
 
 NOISE = np.random.default_rng(0).integers(0, 256, (12, 30, 40, 3), dtype=np.uint8)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from data_pipelines import progress
-from data_pipelines.mini.datasets import write_video
+from data_pipelines.video.encoding import write_video
 from data_pipelines.video.image_files import frame_files
 from data_pipelines.video.inspection import inspect
 from tests.data_pipelines.conftest import numbered_frames

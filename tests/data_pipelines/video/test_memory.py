@@ -7,7 +7,7 @@ import sys
 import pytest
 from PIL import Image
 
-from data_pipelines.mini.datasets import write_video
+from data_pipelines.video.encoding import write_video
 from tests.data_pipelines.conftest import _write_turned, numbered_frames
 from tests.support.paths import ROOT
 
@@ -18,7 +18,8 @@ import itertools, json, os, sys
 import numpy as np
 from data_pipelines.examples.clips import load_clip
 from data_pipelines.video.image_files import frame_files
-from data_pipelines.loading.batches import Order, batches
+from data_pipelines.loading.batches import batches
+from data_pipelines.loading.order import Order
 from data_pipelines.sources.video_lists import Sample
 from data_pipelines.video.decoding import VideoError
 

@@ -6,9 +6,9 @@ import av
 import numpy as np
 import pytest
 
-from data_pipelines.mini.datasets import write_video
 from data_pipelines.video import decoding, seeking
 from data_pipelines.video.decoding import VideoError
+from data_pipelines.video.encoding import write_video
 from tests.data_pipelines.conftest import frame_numbers, numbered_frames, turned_picture
 from tests.support.paths import REAL, needs_real
 

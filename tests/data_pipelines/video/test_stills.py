@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.mini.datasets import write_video
 from data_pipelines.video.decoding import VideoError
+from data_pipelines.video.encoding import write_video
 from data_pipelines.video.image_files import frame_files
 from data_pipelines.video.stills import CHUNK, LARGEST, look, middle, play, still
 from tests.data_pipelines.conftest import frame_numbers

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from data_pipelines.mini.datasets import write_video
+from data_pipelines.video.encoding import write_video
 from slowfast_jax.config import ConfigError, load_config
 from slowfast_jax.data.keyframe_lists import find_keyframes
 from slowfast_jax.evaluate import evaluate

@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from data_pipelines.loading.batches import Order, batches
+from data_pipelines.loading.batches import batches
+from data_pipelines.loading.order import Order
 from data_pipelines.mini import datasets
 from data_pipelines.tfds_builders.__main__ import cli
 from slowfast_jax.config import ConfigError, load_config

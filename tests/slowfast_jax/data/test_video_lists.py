@@ -8,6 +8,7 @@ import pytest
 from data_pipelines.examples.clips import load_clip
 from data_pipelines.mini import datasets
 from data_pipelines.video.decoding import VideoError
+from data_pipelines.video.encoding import write_video
 from slowfast_jax.config import ConfigError, load_config
 from slowfast_jax.data.video_lists import GENERATORS, find_samples
 
@@ -38,7 +39,7 @@ def test_ssv2_without_extracted_frames(tiny, tmp_path):
     (tmp_path / "webm").mkdir()
     frames = np.random.default_rng(0).integers(0, 256, (12, 32, 48, 3), np.uint8)
     options = {"cpu-used": "8"}
-    datasets.write_video(tmp_path / "webm/1.webm", frames, codec="libvpx-vp9", options=options)
+    write_video(tmp_path / "webm/1.webm", frames, codec="libvpx-vp9", options=options)
     config = ssv2(tmp_path, **{"data.test_list": "", "data.path_prefix": str(tmp_path / "webm")})
     listing = find_samples(config)
     assert listing.files[0].name == SSV2_FILES["data.val_labels"]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from data_pipelines.examples.keyframe_clips import load_keyframe
-from data_pipelines.mini.datasets import write_video
 from data_pipelines.sources.keyframes import Keyframe
+from data_pipelines.video.encoding import write_video
 from slowfast_jax.config import check_training, load_config
 from slowfast_jax.tasks.detection import Detection
 from tests.support.paths import ROOT
@@ -60,8 +60,8 @@ def test_padding_leaves_the_loss_unchanged(keyframes, name):
         wider = 50 * random.standard_normal((2, PADDED, CLASSES))
         garbage = random.random((2, PADDED, CLASSES)) < 0.5
         wider[:, :MOST][there] = logits[there]
-        labels = np.where(padded["box_mask"][..., None], padded["labels"], garbage)
-        found, wide = value_and_gradient(config, padded | {"labels": labels}, wider)
+        labels = np.where(padded["box_mask"][..., None], padded["label"], garbage)
+        found, wide = value_and_gradient(config, padded | {"label": labels}, wider)
         assert found == pytest.approx(float(expected), rel=1e-6)
         np.testing.assert_allclose(wide[:, :MOST][there], gradient[there], rtol=1e-6)
         assert not wide[~padded["box_mask"]].any()

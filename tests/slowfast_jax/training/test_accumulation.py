@@ -21,7 +21,7 @@ def classify(logits, endpoints, batch):
 
 
 def detect(logits, endpoints, batch):
-    return bce(logits, batch["labels"], batch["box_mask"]), {}
+    return bce(logits, batch["label"], batch["box_mask"]), {}
 
 
 def batch_of(boxes: int = 0):
@@ -32,7 +32,7 @@ def batch_of(boxes: int = 0):
     return batch | {
         "boxes": rng.uniform(0, 8, (CLIPS, boxes, 4)).astype(np.float32),
         "box_mask": rng.random((CLIPS, boxes)) < 0.4,
-        "labels": (rng.random((CLIPS, boxes, CLASSES)) < 0.5).astype(np.float32),
+        "label": (rng.random((CLIPS, boxes, CLASSES)) < 0.5).astype(np.float32),
     }
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data_pipelines.loading.batches import Order
+from data_pipelines.loading.order import Order
 from slowfast_jax.config import load_config, training_plan
 from slowfast_jax.data.video_lists import GENERATORS
 from slowfast_jax.loop.build import optimizer_of
@@ -102,11 +102,11 @@ def test_the_short_cycle_s_batches_of_an_epoch():
     """Of 700 examples; the rest that the original drops in training is no batch here either."""
     plan, sizes = training_plan(config_of("SSv2/SLOWFAST_16x8_R50_multigrid")), (128, 64, 64)
     (shapes,) = {p.shapes for p in plan.phases if tuple(s.batch_size for s in p.shapes) == sizes}
-    order = Order(700, batch_size=[s.batch_size for s in shapes], seed=0, shuffle=False)
+    order = Order(700, batch_size=[s.batch_size for s in shapes], seed=0)
     places, batches = iter(map(order.__getitem__, itertools.count())), []
     for step in range(order.steps_per_epoch):
         rows = [next(places) for _ in range(order.rows(step))]
-        index = [row.index for row in rows]
+        index = [row.seed[-1] for row in rows]  # positions in the permutation of the epoch
         assert index == list(range(index[0], index[-1] + 1))
         assert {row.turn for row in rows} == {order.turn(step)}
         batches.append([index[0], index[-1], order.turn(step), len(rows)])
