@@ -1,9 +1,8 @@
 """Checkpoint files of other programs as {name: NumPy array}, whatever wrote them.
 
 The format is found from the content, not from the file's name: PyTorch's zip (1.6 and later) and
-its older stream of pickles, pickles of Paddle and of the Caffe2 model zoo, MindSpore's protocol
-buffers, and the Orbax directories of this project. None of these programs is needed, and no code in
-a file runs (see unpickle.py).
+its older stream of pickles, pickles of Paddle and of the Caffe2 model zoo, and MindSpore's protocol
+buffers. None of these programs is needed, and no code in a file runs (see unpickle.py).
 """
 
 import io
@@ -17,7 +16,6 @@ import numpy as np
 
 from convert.mindspore import is_mindspore, read_mindspore
 from convert.paddle import is_paddle, plain_arrays
-from convert.trees import flatten
 from convert.unpickle import CheckpointError, LazyTensor, Storage, StorageType, load_pickle
 
 # First object of a PyTorch file before 1.6, then its format's version (torch/serialization.py).
@@ -28,7 +26,7 @@ CONTAINERS = ("model_state", "state_dict")
 KEPT_METADATA = ("epoch", "cfg")
 EXPECTED = (
     "expected a PyTorch checkpoint (.pyth, .pth), a Caffe2 model zoo file (.pkl), parameters of "
-    "Paddle (.pdparams), a MindSpore checkpoint (.ckpt) or a checkpoint directory of this project"
+    "Paddle (.pdparams) or a MindSpore checkpoint (.ckpt)"
 )
 # What the zipfile module raises for damaged files.
 ZIP_ERRORS = (
@@ -59,7 +57,7 @@ class ForeignCheckpoint(NamedTuple):
 
 
 def read_checkpoint(path: str | Path) -> ForeignCheckpoint:
-    """Reads a checkpoint file or directory.
+    """Reads a checkpoint file.
 
     Raises FileNotFoundError where there is nothing at `path` and CheckpointError, with the file,
     what was found, what was expected and what to do, for everything that cannot be read.
@@ -69,22 +67,11 @@ def read_checkpoint(path: str | Path) -> ForeignCheckpoint:
         raise FileNotFoundError(f"checkpoint {path} does not exist; {EXPECTED}")
     try:
         if path.is_dir():
-            return _read_directory(path)
+            raise CheckpointError(f"it is a folder; {EXPECTED}")
         with open(path, "rb") as file:
             return _read_file(file, path.stat().st_size)
     except CheckpointError as error:
         raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
-
-
-def _read_directory(path: Path) -> ForeignCheckpoint:
-    from slowfast_jax.training.checkpoint import load_checkpoint  # Orbax takes seconds to import
-
-    try:
-        variables, metadata = load_checkpoint(path)
-    except ValueError as error:
-        raise CheckpointError(str(error)) from error
-    tensors = {path: leaf for (_, path), leaf in flatten(variables).items()}
-    return ForeignCheckpoint("orbax", tensors, metadata)
 
 
 def _read_file(file: BinaryIO, size: int) -> ForeignCheckpoint:

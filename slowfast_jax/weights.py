@@ -15,9 +15,11 @@ from ml_collections import ConfigDict
 from convert import names, ports
 from convert.load import fit, strip_names
 from convert.readers import ForeignCheckpoint, read_checkpoint
+from convert.trees import flatten
+from convert.unpickle import CheckpointError
 from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.models import zoo
-from slowfast_jax.training.checkpoint import load_metadata
+from slowfast_jax.training.checkpoint import load_checkpoint, load_metadata
 from slowfast_jax.training.checkpoint_manager import latest_checkpoint
 
 # Keywords in which a checkpoint and the network may differ: none changes what the parameters mean.
@@ -69,12 +71,34 @@ def read_weights(
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"weights {path} do not exist")
-    checkpoint = strip_names(read_checkpoint(path), strip)
+    read = read_checkpoint_folder if path.is_dir() else read_checkpoint
+    checkpoint = strip_names(read(path), strip)
     check_origin(path, checkpoint, config, skip)
     variables, report = fit(checkpoint, shapes, skip=skip, init=init, source=str(path))
     if report.skipped:
         logging.info("not from %s but at their start: %s", path, ", ".join(report.skipped))
     return variables, list(checkpoint.metadata.get("class_names", []))
+
+
+def read_checkpoint_folder(path: str | os.PathLike) -> ForeignCheckpoint:
+    """Reads a checkpoint folder that this project wrote, in the form that `convert.fit` takes.
+
+    Args:
+      path: the folder of one checkpoint, as `save_checkpoint` wrote it.
+
+    Returns:
+      A checkpoint of kind "orbax": parameter path -> array, and the saved metadata.
+
+    Raises:
+      FileNotFoundError: the folder does not exist.
+      convert.CheckpointError: the folder is not a checkpoint of this project.
+    """
+    try:
+        variables, metadata = load_checkpoint(path)
+    except ValueError as error:
+        raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
+    tensors = {name: leaf for (_, name), leaf in flatten(variables).items()}
+    return ForeignCheckpoint("orbax", tensors, metadata)
 
 
 def describe(config: ConfigDict, class_names: Sequence[str]) -> dict[str, Any]:

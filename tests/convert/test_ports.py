@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from convert import CheckpointError, ports, read_checkpoint
-from convert.__main__ import describe_report
 from convert.load import by_our_paths, fit, load_variables
 from convert.names import family_of, scheme_of, to_pyslowfast
 from convert.readers import ForeignCheckpoint
 from convert.torch_file import export_pyth, pyslowfast_tensors
 from convert.verify import compare_bytes
 from slowfast_jax.config import ConfigError, load_config
+from slowfast_jax.convert_command import describe_report
 from slowfast_jax.models import zoo
 from slowfast_jax.weights import check_origin, variable_shapes
 from tests.convert.cases import manifest, manifests, random_variables, weights_rule

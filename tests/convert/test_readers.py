@@ -10,7 +10,6 @@ import pytest
 
 from convert import read_checkpoint, write_pyth
 from convert.readers import LEGACY_MAGIC
-from slowfast_jax.training.checkpoint import save_checkpoint
 from tests.convert.cases import weights_rule
 from tests.convert.torch_pickles import (
     TENSORS,
@@ -118,24 +117,13 @@ def test_python_2_pickle(tmp_path):
     assert_tensors(found, rule.c2_blobs(manifest, extras=True))
 
 
-def test_our_own_directory(tmp_path):
-    params = {"stem": {"conv": {"kernel": np.ones((1, 1, 1, 2, 3), np.float32)}}}
-    stats = {"stem": {"conv_bn": {"mean": np.zeros(3, np.float32)}}}
-    variables = {"params": params, "batch_stats": stats}
-    save_checkpoint(tmp_path / "ours", variables, {"model": {"name": "x"}})
-    checkpoint = read_checkpoint(tmp_path / "ours")
-    assert checkpoint.kind == "orbax"
-    assert checkpoint.metadata == {"model": {"name": "x"}}
-    assert set(checkpoint.tensors) == {"stem/conv/kernel", "stem/conv_bn/mean"}
-
-
-def test_missing_and_empty_files(tmp_path):
+def test_missing_and_empty_files_and_folders(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere.pyth does not exist; expected"):
         read_checkpoint(tmp_path / "nowhere.pyth")
     (tmp_path / "empty").write_bytes(b"")
     refused(tmp_path / "empty", "0 bytes", "Fetch it again")
     (tmp_path / "folder").mkdir()
-    refused(tmp_path / "folder", "no checkpoint of this project", "nothing in it")
+    refused(tmp_path / "folder", "a folder", "expected a PyTorch checkpoint")
 
 
 @pytest.mark.parametrize("content, word", [

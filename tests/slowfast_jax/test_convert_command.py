@@ -4,10 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from convert import export_pyth, pyslowfast_tensors, read_checkpoint, write_pyth
-from convert.__main__ import cli
+from convert import export_pyth, pyslowfast_tensors, write_pyth
 from convert.verify import describe_outputs
+from slowfast_jax.convert_command import cli
 from slowfast_jax.training.checkpoint import load_checkpoint
+from slowfast_jax.weights import read_checkpoint_folder
 from tests.convert.cases import assert_same, mini_shapes, random_variables
 from tests.support.paths import REAL, needs_real
 
@@ -128,4 +129,4 @@ def test_real_weights(tmp_path, program, capsys):
     out = capsys.readouterr().out
     assert "3,794,322 in params" in out
     assert "probabilities: finite" in out
-    assert len(read_checkpoint(target).tensors) == 484
+    assert len(read_checkpoint_folder(target).tensors) == 484
