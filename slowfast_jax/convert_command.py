@@ -1,4 +1,4 @@
-"""The convert command: `python -m convert INPUT OUTPUT --config kinetics/x3d_xs`."""
+"""The command `python -m convert INPUT OUTPUT --config kinetics/x3d_xs`."""
 
 import argparse
 import sys
@@ -23,15 +23,17 @@ EXAMPLES = """examples:
 
 
 def cli(arguments: list[str] | None = None) -> int:
-    """The command; returns the exit status: 0, or 1 with a message on the standard error stream."""
+    """Runs the command; returns exit status 0, or 1 after printing an error to stderr."""
     args = _parser().parse_args(arguments)
     try:
         _convert(args)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         if isinstance(error, CheckpointMismatch):
-            flags = "--num-classes K, --skip REGEX, --strip TEXT"
-            print(f"On this command line: {flags}", file=sys.stderr)
+            print(
+                "The options of this command are --num-classes K, --skip REGEX and --strip TEXT",
+                file=sys.stderr,
+            )
         return 1
     return 0
 
@@ -40,55 +42,56 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m convert",
         description="Converts weights of PySlowFast (PyTorch or Caffe2), PyTorchVideo, MMAction2, "
-        "PaddleVideo and MindSpore to this project, and to PySlowFast. "
-        "The format of INPUT is found from its content; PyTorch is not needed.",
+        "PaddleVideo and MindSpore to a checkpoint of this project or of PySlowFast. "
+        "The format of INPUT is detected from its content. PyTorch is not needed.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "input",
-        help="a .pyth, .pth, .pkl, .pdparams or .ckpt file, or a checkpoint directory of this "
-        "project",
+        help="a .pyth, .pth, .pkl, .pdparams or .ckpt file, or a checkpoint folder of this project",
     )
-    parser.add_argument("output", help="the directory or .pyth file to write; must not exist")
+    parser.add_argument("output", help="folder or .pyth file to write; it must not exist")
     parser.add_argument(
         "--config",
         required=True,
-        help="the model the weights belong to: a zoo name (kinetics/x3d_xs) or a recipe "
+        help="model that the weights belong to: a zoo name (kinetics/x3d_xs) or a recipe "
         "(configs/kinetics.py:x3d_xs)",
     )
     parser.add_argument(
         "--to",
         choices=("orbax", "pyth"),
-        help="orbax: a checkpoint directory of this project; pyth: a file for PySlowFast and "
-        "PyTorch (default: pyth where OUTPUT ends in .pyth, else orbax)",
+        help="format of OUTPUT; orbax: a checkpoint folder of this project, pyth: a file for "
+        "PySlowFast and PyTorch (default: pyth if OUTPUT ends in .pyth, else orbax)",
     )
     parser.add_argument(
         "--skip",
         action="append",
         default=[],
         metavar="REGEX",
-        help="parameters, by their whole path here (head/.*), that may be missing in INPUT or of "
-        "another shape there; they are initialised as for training. May be repeated",
+        help="parameters that may be missing in INPUT or have another shape there, as a regular "
+        "expression that matches their whole path in this project (head/.*); they are initialized "
+        "as for training. Can be repeated",
     )
     parser.add_argument(
         "--strip",
         action="append",
         default=[],
         metavar="TEXT",
-        help="a piece to remove from the names in INPUT (backbone.), where it first occurs in "
-        "each. May be repeated",
+        help="text to remove from the names in INPUT, such as backbone.; only the first occurrence "
+        "in each name is removed. Can be repeated",
     )
     parser.add_argument(
         "--num-classes",
         type=int,
         metavar="K",
-        help="classes of the weights, where they are not those of the config",
+        help="number of classes of the weights, if it differs from the config's",
     )
     parser.add_argument(
         "--verify",
         action="store_true",
-        help="read OUTPUT again, compare the way back byte by byte, run the model on a random clip",
+        help="read OUTPUT again, convert back and compare byte by byte, and run the model on a "
+        "random clip",
     )
     parser.add_argument("--force", action="store_true", help="replace OUTPUT if it exists")
     return parser
@@ -100,7 +103,7 @@ def _convert(args: argparse.Namespace) -> None:
     _check_output(output, kind, args.force)
     checkpoint = strip_names(_read(args.input), args.strip)
 
-    # Slow to import, and needed only for a file that can be read.
+    # Imported here because JAX is slow to import and not needed for --help or unreadable files.
     from slowfast_jax.config import build_model
     from slowfast_jax.training.checkpoint import save_checkpoint
     from slowfast_jax.weights import check_origin, describe, initial_variables, variable_shapes
@@ -131,6 +134,7 @@ def _convert(args: argparse.Namespace) -> None:
 
 
 def _read(path: str | Path) -> ForeignCheckpoint:
+    """Reads a checkpoint file of any program or a checkpoint folder of this project."""
     if not Path(path).is_dir():
         return read_checkpoint(path)
     from slowfast_jax.weights import read_checkpoint_folder
@@ -143,19 +147,21 @@ def _check_output(output: Path, kind: str, force: bool) -> None:
         raise FileExistsError(f"{output} exists; choose another name, or pass --force")
     if output.exists() and output.is_dir() != (kind == "orbax"):
         raise FileExistsError(
-            f"{output} is a {'directory' if output.is_dir() else 'file'} and --to {kind} writes "
-            "the other; remove it or choose another name"
+            f"--to {kind} cannot replace {output}, which is a "
+            f"{'folder' if output.is_dir() else 'file'}; remove it or choose another name"
         )
     if output.is_dir() and not (output / "params").is_dir():
         raise FileExistsError(
-            f"{output} is a directory and no checkpoint; --force replaces only checkpoints"
+            f"{output} is a folder but not a checkpoint; --force replaces only checkpoints"
         )
     if not output.absolute().parent.is_dir():
-        raise FileNotFoundError(f"there is no directory {output.absolute().parent} to write to")
+        raise FileNotFoundError(
+            f"cannot write {output}: the folder {output.absolute().parent} does not exist"
+        )
 
 
 def _config(args: argparse.Namespace):
-    """The complete config with --num-classes in it, and the class names it has ([]: unknown)."""
+    """The config with --num-classes applied, and its class names ([] if unknown)."""
     from data_pipelines.labels import class_names
     from slowfast_jax.config import load_config
 
@@ -170,16 +176,26 @@ def _config(args: argparse.Namespace):
 def describe_report(
     source: str, checkpoint: ForeignCheckpoint, variables: Mapping, report: Report
 ) -> list[str]:
-    """Lines about what was read, where it went, and what was left alone and why."""
-    lines = [f"{source}: {checkpoint.kind}, names of {report.scheme}"]
+    """Describes what was read, what it was used for, and what was not used and why.
+
+    Args:
+      source: name of the checkpoint.
+      checkpoint: the checkpoint that was read.
+      variables: the variables made from it.
+      report: how `fit` made them.
+
+    Returns:
+      Lines of text.
+    """
+    lines = [f"{source}: {checkpoint.kind}, {report.scheme} names"]
     entry, other = (checkpoint.metadata.get(key) for key in ("container", "other"))
-    inside = f" from its entry {entry!r}" if entry else ""
-    left = f"; left alone: {', '.join(other)}" if other else ""
-    lines.append(f"  read      {len(checkpoint.tensors)} tensors{inside}{left}")
+    inside = f" from the entry {entry!r}" if entry else ""
+    unread = f"; not read: {', '.join(other)}" if other else ""
+    lines.append(f"  read      {len(checkpoint.tensors)} tensors{inside}{unread}")
     direct = len(report.mapped.keys() - report.derived.keys())
-    lines.append(f"  mapped    {direct}, one to one")
+    lines.append(f"  mapped    {direct} one to one")
     if report.inflated:
-        lines.append(f"  inflated  {len(report.inflated)} of these, 2-D kernels, over time")
+        lines.append(f"  inflated  {len(report.inflated)} of these: 2-D kernels repeated over time")
     for reason, count in Counter(report.ignored.values()).items():
         lines.append(f"  ignored   {count}: {reason}")
     for path, how in report.derived.items():
@@ -187,12 +203,12 @@ def describe_report(
     if report.scheme in ports.NOTES:
         lines.append(f"  note      {ports.NOTES[report.scheme]}")
     for path, why in report.skipped.items():
-        lines.append(f"  skipped   {path}: {why}; initialised anew")
+        lines.append(f"  skipped   {path}: {why}; initialized")
     sizes = Counter()
     for (collection, _), leaf in flatten(variables).items():
         sizes[collection] += leaf.size
     totals = ", ".join(f"{size:,} in {name}" for name, size in sizes.items())
-    lines.append(f"  gives     {totals}")
+    lines.append(f"  result    {totals}")
     return lines
 
 
@@ -202,13 +218,16 @@ def _verify(output, model, checkpoint, variables, report, class_names) -> None:
     again = fit(_read(output), variables, source=str(output))[0]
     equal = jax.tree.map(lambda a, b: a.tobytes() == b.tobytes(), again, variables)
     if not all(jax.tree.leaves(equal)):
-        raise ValueError(f"{output} read again does not hold the arrays that were written")
-    print(f"{output} read again holds the same arrays")
+        raise ValueError(f"{output}: reading it again does not give the arrays that were written")
+    print(f"{output}: reading it again gives the same arrays")
     if report.scheme != "slowfast_jax":
         compared, different = compare_bytes(checkpoint, variables, report)
         if different:
-            raise ValueError(f"the way back changes the tensors {', '.join(different[:5])}")
-        print(f"the way back gives the same bytes for {compared} tensors of the file")
+            raise ValueError(
+                f"converting back changes {len(different)} of {compared} tensors: "
+                f"{', '.join(different[:5])}"
+            )
+        print(f"converting back gives the same bytes for {compared} tensors of the file")
     size = model.crop_size
     shape = (1, model.num_frames, size, size, 3)
     clip = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
@@ -216,5 +235,5 @@ def _verify(output, model, checkpoint, variables, report, class_names) -> None:
     if getattr(model, "detection", False):
         boxes = np.array([[[0, 0, size, size], [0, 0, size / 2, size / 2]]], np.float32)
     _, endpoints = jax.jit(model.apply)(variables, clip, boxes)
-    print(f"forward pass of a random clip {clip.shape}")
+    print(f"forward pass with a random clip {clip.shape}")
     print("\n".join(describe_outputs(endpoints["probs"], endpoints, class_names)))
