@@ -15,6 +15,9 @@ from convert.torch_file import export_pyth
 from convert.trees import flatten
 from convert.verify import compare_bytes, describe_outputs
 
+DESCRIPTION = """Converts weights of PySlowFast (PyTorch or Caffe2), PyTorchVideo, MMAction2,
+PaddleVideo and MindSpore to a checkpoint of this project or of PySlowFast.
+The format of INPUT is detected from its content. PyTorch is not needed."""
 EXAMPLES = """examples:
   python -m convert SLOWFAST_8x8_R50.pkl slowfast --config kinetics/slowfast_8x8_r50
   python -m convert X3D_XS.pyth x3d_xs --config configs/kinetics.py:x3d_xs --verify
@@ -41,17 +44,20 @@ def cli(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m convert",
-        description="Converts weights of PySlowFast (PyTorch or Caffe2), PyTorchVideo, MMAction2, "
-        "PaddleVideo and MindSpore to a checkpoint of this project or of PySlowFast. "
-        "The format of INPUT is detected from its content. PyTorch is not needed.",
+        description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "input",
+        metavar="INPUT",
         help="a .pyth, .pth, .pkl, .pdparams or .ckpt file, or a checkpoint folder of this project",
     )
-    parser.add_argument("output", help="folder or .pyth file to write; it must not exist")
+    parser.add_argument(
+        "output",
+        metavar="OUTPUT",
+        help="checkpoint folder or .pyth file to write; must not exist, unless --force is given",
+    )
     parser.add_argument(
         "--config",
         required=True,
@@ -71,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="REGEX",
         help="parameters that may be missing in INPUT or have another shape there, as a regular "
         "expression that matches their whole path in this project (head/.*); they are initialized "
-        "as for training. Can be repeated",
+        "randomly, as for training. Can be repeated",
     )
     parser.add_argument(
         "--strip",
