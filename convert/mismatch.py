@@ -50,7 +50,7 @@ def describe(source: str, checkpoint, report, shapes: Mapping, mismatch: Mismatc
         ],
         "+": [(name, str(shape), "") for name, shape in unexpected.items()],
     }
-    rows = {sign: some for sign, some in rows.items() if some}
+    rows = {sign: entries for sign, entries in rows.items() if entries}
     total = sum(map(len, rows.values()))
     table = _table(rows, TABLE_ROWS // len(rows) if total > TABLE_ROWS else None)
     head = (
@@ -64,13 +64,13 @@ def describe(source: str, checkpoint, report, shapes: Mapping, mismatch: Mismatc
 
 def _table(rows: Mapping[str, list[tuple[str, str, str]]], most: int | None) -> list[str]:
     """Lines of the table, at most `most` for each sign."""
-    width = max(len(path) for some in rows.values() for path, _, _ in some[:most])
+    width = max(len(path) for entries in rows.values() for path, _, _ in entries[:most])
     lines = []
-    for sign, some in rows.items():
-        for path, shape, note in some[:most]:
+    for sign, entries in rows.items():
+        for path, shape, note in entries[:most]:
             lines.append(f"  {sign} {path:<{width}}  {shape}{f'  ({note})' if note else ''}")
-        if len(some) > len(some[:most]):
-            lines.append(f"  {sign} ... and {len(some) - most} more")
+        if len(entries) > len(entries[:most]):
+            lines.append(f"  {sign} ... and {len(entries) - most} more")
     return lines
 
 

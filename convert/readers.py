@@ -75,7 +75,7 @@ def read_checkpoint(path: str | Path) -> ForeignCheckpoint:
     """
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(f"checkpoint {path} does not exist; {EXPECTED}")
+        raise FileNotFoundError(f"checkpoint {path} does not exist; check the path")
     try:
         if path.is_dir():
             raise CheckpointError(f"it is a folder, not a file; {EXPECTED}")

@@ -118,7 +118,7 @@ def test_python_2_pickle(tmp_path):
 
 
 def test_missing_and_empty_files_and_folders(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere.pyth does not exist; expected"):
+    with pytest.raises(FileNotFoundError, match="nowhere.pyth does not exist; check the path"):
         read_checkpoint(tmp_path / "nowhere.pyth")
     (tmp_path / "empty").write_bytes(b"")
     refused(tmp_path / "empty", "0 bytes", "Download it again")
