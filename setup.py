@@ -46,7 +46,7 @@ setup(
         "console_scripts": [
             "slowfast-jax=slowfast_jax.main:cli",
             "slowfast-jax-predict=slowfast_jax.predict:cli",
-            "slowfast-jax-convert=convert.__main__:cli",
+            "slowfast-jax-convert=slowfast_jax.convert_command:cli",
         ]
     },
 )

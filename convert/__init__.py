@@ -1,4 +1,12 @@
-"""Foreign checkpoints to variables of this project and back; `python -m convert --help`."""
+"""Converts checkpoints of other programs to this project's variables, and back to PySlowFast's.
+
+The library needs only NumPy. Its command line is `python -m convert --help`.
+
+In this package a *path* is a parameter's place in this project's variable tree
+("res3/block0/shortcut/kernel"), and a *name* is what a checkpoint file calls a tensor. A *scheme*
+is the program whose names a file has: "PySlowFast", "Caffe2", "MMAction2", and so on, or
+"slowfast_jax" for this project.
+"""
 
 from convert.load import CheckpointMismatch, Report, fit, load_variables
 from convert.readers import ForeignCheckpoint, read_checkpoint

@@ -1,26 +1,42 @@
-"""Array layouts: PyTorch's and Caffe2's (output channels first) to ours and back.
+"""Converts arrays between the layouts of this project and of PyTorch and Caffe2.
 
-Ours: convolution kernels (kT, kH, kW, Cin/groups, Cout), linear kernels (Cin, Cout), vectors.
-Theirs: (Cout, Cin/groups, kT, kH, kW) and (Cout, Cin).
+| parameter          | this project                    | PyTorch and Caffe2              |
+|--------------------|---------------------------------|---------------------------------|
+| convolution kernel | (kT, kH, kW, Cin/groups, Cout)  | (Cout, Cin/groups, kT, kH, kW)  |
+| linear kernel      | (Cin, Cout)                     | (Cout, Cin)                     |
+| others             | vectors                         | vectors                         |
 """
 
 import numpy as np
 
 
-def inflates(array: np.ndarray, shape: tuple[int, ...]) -> bool:
-    """Whether `array`, (Cout, Cin, kH, kW), is a 2-D kernel for a 3-D one of `shape`."""
+def widen_bfloat16(bits: np.ndarray) -> np.ndarray:
+    """float32 values of bfloat16 numbers stored as uint16; exact."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def is_inflated(array: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Whether `array` is a 2-D kernel (Cout, Cin, kH, kW) for a 3-D parameter of `shape`."""
     return len(shape) == 5 and array.ndim == 4 and array.shape[2:] == tuple(shape[1:3])
 
 
-def to_ours(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """`array` from their layout to ours, for a parameter of ours that has `shape`.
+def from_torch(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Converts `array` from PyTorch's layout to this project's.
 
-    2-D convolution kernels are repeated over time and divided by kT (Carreira and Zisserman 2017,
-    section 2: a constant video keeps its activations). Kernels short of dimensions get ones on the
-    right (Caffe2 stores 1x1x1 kernels as matrices), surplus dimensions of one on the right are
-    dropped (old sub-BN affines). The result need not have `shape`: comparing is the caller's task.
+    - 2-D convolution kernels for 3-D parameters are inflated: repeated over time and divided by kT,
+      which keeps the activations of a constant video (Carreira and Zisserman 2017, section 2).
+    - Kernels with too few dimensions get trailing dimensions of size 1, because Caffe2 stores 1x1x1
+      kernels as matrices.
+    - Surplus trailing dimensions of size 1 are dropped; old sub-BN scales and biases have them.
+
+    Args:
+      array: a tensor in PyTorch's or Caffe2's layout.
+      shape: the shape of the parameter in this project that the tensor is for.
+
+    Returns:
+      The converted array. Its shape can still differ from `shape`; the caller compares them.
     """
-    if inflates(array, shape):
+    if is_inflated(array, shape):
         array = np.repeat(array[:, :, None], shape[0], axis=2) / shape[0]
     if len(shape) == 5 and 2 <= array.ndim < 5:
         array = array.reshape(array.shape + (1,) * (5 - array.ndim))
@@ -34,7 +50,7 @@ def to_ours(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def to_torch(array: np.ndarray) -> np.ndarray:
-    """`array` from our layout to PyTorch's, C-contiguous."""
+    """Converts `array` from this project's layout to PyTorch's; C-contiguous."""
     if array.ndim == 5:
         array = array.transpose(4, 3, 0, 1, 2)
     elif array.ndim == 2:

@@ -1,4 +1,4 @@
-"""Fits a foreign checkpoint to a model's variable tree, leaf by leaf, or says exactly why not."""
+"""Fits a checkpoint to a model's variable tree, leaf by leaf, or reports exactly what differs."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,24 +8,27 @@ from typing import NamedTuple
 import numpy as np
 
 from convert import names, ports
-from convert.layouts import inflates, to_ours
+from convert.layouts import from_torch, is_inflated
 from convert.mismatch import Mismatch, describe
 from convert.readers import ForeignCheckpoint, read_checkpoint
 from convert.trees import flatten, unflatten
 
 BATCH_NORM_EPSILON = 1e-5
-# What a skipped leaf holds where no `init` is given, by the last part of its path; others are zero.
+# Values of skipped leaves if no `init` is given, by the last part of the path; others are zero.
 DEFAULTS = {"scale": 1.0, "var": 1.0}
 
 
 class Report(NamedTuple):
-    """How a checkpoint was used.
+    """How the tensors of a checkpoint were used.
 
-    scheme: whose names the file has. mapped: our path -> the file's name of what went there.
-    ignored: name in the file -> reason. inflated: our paths of 2-D kernels repeated over time.
-    derived: our path -> how its values were made where the file has no tensor of its own for it,
-        or stores it otherwise.
-    skipped: our path -> what was wrong with it; filled from `init` or with defaults.
+    Attributes:
+      scheme: the naming scheme of the file.
+      mapped: path -> name in the file of the tensor that was loaded there.
+      ignored: name in the file -> why the tensor was not used.
+      inflated: paths of 2-D kernels that were repeated over time.
+      derived: path -> how its values were computed, for parameters that the file lacks or stores in
+        another form.
+      skipped: path -> why it was not loaded; it is filled from `init` or with defaults.
     """
 
     scheme: str
@@ -37,9 +40,12 @@ class Report(NamedTuple):
 
 
 class CheckpointMismatch(ValueError):
-    """A checkpoint that does not fit the model; the message is a table of what differs.
+    """Raised for a checkpoint that does not fit the model; the message is a table of differences.
 
-    missing: our paths; unexpected: names in the file; reshaped: our path -> (ours, theirs) shapes.
+    Attributes:
+      missing: paths that the file has no tensor for.
+      unexpected: names in the file that the model has no parameter for.
+      reshaped: path -> (shape in the model, shape in the file).
     """
 
     def __init__(self, message: str, mismatch: Mismatch):
@@ -57,37 +63,45 @@ def load_variables(
     strip: Sequence[str] = (),
     init: Mapping | None = None,
 ) -> dict:
-    """Variables of a model from a checkpoint file of any supported program.
+    """Loads the variables of a model from a checkpoint file of any supported program.
 
-    shapes: the model's tree {"params": ..., "batch_stats": ...} of anything that has `.shape` and
-        `.dtype`.
-    skip: regular expressions over whole paths of ours ("head/.*"). Leaves they match may be missing
-        in the file or have another shape there, and tensors that belong there may be left over. A
-        skipped leaf that does fit is loaded all the same.
-    strip: texts to remove from the file's names, see `strip_names`.
-    init: variables of the model, at least the skipped ones, to fill skipped leaves from. Without it
-        they are what an identity needs: zero kernels, biases and means, unit scales and variances.
-        (Zero is a sound start for a classifier's kernel, and for no other.)
+    Args:
+      path: the checkpoint file.
+      shapes: the model's variable tree {"params": ..., "batch_stats": ...}; leaves are anything
+        with `.shape` and `.dtype`.
+      skip: regular expressions that match whole paths ("head/.*"). Matching parameters may be
+        missing in the file or have another shape there, and tensors with matching paths may be
+        left over. A matching parameter that does fit is still loaded.
+      strip: texts to remove from the names in the file; see `strip_names`.
+      init: variables to fill skipped parameters from. Those it lacks are filled with defaults:
+        kernels, biases and means with 0, scales and variances with 1. (A kernel of zeros is a
+        reasonable start for a classifier, but for no other layer.)
 
-    Returns the complete tree, NumPy arrays with the dtypes of `shapes`. Raises CheckpointMismatch
-    where anything else differs, and what `read_checkpoint` raises.
+    Returns:
+      The complete tree of NumPy arrays with the dtypes of `shapes`.
+
+    Raises:
+      FileNotFoundError, CheckpointError: see `read_checkpoint`.
+      CheckpointMismatch: anything that is not skipped differs.
     """
     checkpoint = strip_names(read_checkpoint(path), strip)
     return fit(checkpoint, shapes, skip=skip, init=init, source=str(path))[0]
 
 
 def strip_names(checkpoint: ForeignCheckpoint, strip: Sequence[str]) -> ForeignCheckpoint:
-    """The checkpoint without some pieces of its names, such as "backbone.".
+    """Removes texts such as "backbone." from the names in a checkpoint.
 
-    Each text of `strip` in turn is removed where it first occurs in a name, if it does (what the
-    original's TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN does). Raises ValueError where no name has it and
-    where two names become the same.
+    Like PySlowFast's TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN: each text of `strip` in turn is removed
+    from every name that contains it, at its first occurrence.
+
+    Raises:
+      ValueError: no name contains one of the texts, or two names would become the same.
     """
     tensors = checkpoint.tensors
     for text in strip:
         if not any(text in name for name in tensors):
             raise ValueError(
-                f"strip={text!r}: no name in the checkpoint has this text; its names are "
+                f"strip={text!r}: no name in the checkpoint contains this text; its names are "
                 f"{', '.join(list(tensors)[:3])}, ..."
             )
         renamed = {name: name.replace(text, "", 1) for name in tensors}
@@ -109,10 +123,19 @@ def fit(
     init: Mapping | None = None,
     source: str = "the checkpoint",
 ) -> tuple[dict, Report]:
-    """`load_variables` for a checkpoint already read; also returns how it was used."""
+    """Like `load_variables`, for a checkpoint that has been read; also returns how it was used.
+
+    Args:
+      checkpoint: as `read_checkpoint` returns it.
+      shapes, skip, init: see `load_variables`.
+      source: name of the checkpoint for error messages.
+
+    Returns:
+      The complete tree of NumPy arrays, and a report.
+    """
     targets = flatten(shapes)
     paths = [path for _, path in targets]
-    given, report = by_our_paths(checkpoint, names.family_of(paths), set(paths))
+    given, report = map_to_paths(checkpoint, names.family_of(paths), set(paths))
     is_skipped = re.compile("|".join(f"(?:{pattern})" for pattern in skip) or r"(?!)").fullmatch
 
     mismatch = Mismatch([], {}, {})
@@ -122,15 +145,17 @@ def fit(
         file_name, array = given.pop(path, ("", None))
         theirs = None
         if array is not None:
-            ours = array if report.scheme == "slowfast_jax" else to_ours(array, shape)
+            ours = array if report.scheme == "slowfast_jax" else from_torch(array, shape)
             theirs = ours.shape
         if theirs == shape:
             leaves[collection, path] = np.array(ours, dtype=target.dtype, order="C")
             report.mapped[path] = file_name
-            if report.scheme != "slowfast_jax" and inflates(array, shape):
+            if report.scheme != "slowfast_jax" and is_inflated(array, shape):
                 report.inflated.append(path)
         elif is_skipped(path):
-            report.skipped[path] = "not in the file" if theirs is None else f"{theirs} in the file"
+            report.skipped[path] = (
+                "not in the file" if theirs is None else f"has shape {theirs} in the file"
+            )
         elif theirs is None:
             mismatch.missing.append(path)
         else:
@@ -157,35 +182,43 @@ def _fill(key, target, filled: Mapping) -> np.ndarray:
         return np.full(target.shape, default, target.dtype)
     if tuple(filled[key].shape) != tuple(target.shape):
         raise ValueError(
-            f"init has {key[1]} of shape {tuple(filled[key].shape)}, the model needs "
+            f"init has {key[1]} with shape {tuple(filled[key].shape)}, the model needs "
             f"{tuple(target.shape)}; pass variables of the same model"
         )
     return np.asarray(filled[key], target.dtype)
 
 
-def by_our_paths(
+def map_to_paths(
     checkpoint: ForeignCheckpoint, family: str, paths: set[str]
 ) -> tuple[dict[str, tuple[str, np.ndarray]], Report]:
-    """{our path: (name in the file, array as in the file)}, and a report of what was not used.
+    """Maps the tensors of a checkpoint to the paths of a model.
 
-    Tensors no table knows are kept under their PySlowFast (or own) name, so that the caller finds
-    them unexpected. `paths` are those of the model: what it wants and the file can only imply is
-    derived.
+    Tensors that no table knows are kept under their PySlowFast name or their name in the file, so
+    that the caller sees them as unexpected.
+
+    Args:
+      checkpoint: as `read_checkpoint` returns it.
+      family: the family of the model, see `names.family_of`.
+      paths: the paths of the model. Parameters that the file only implies are derived for these.
+
+    Returns:
+      {path: (name in the file, array in the file's layout)}, and a report of what was ignored or
+      derived.
     """
-    if checkpoint.kind == "orbax":
+    if checkpoint.kind == "orbax":  # written by this project: names are paths
         same = {path: (path, np.asarray(array)) for path, array in checkpoint.tensors.items()}
         return same, Report("slowfast_jax", {}, {}, [], {}, {})
     scheme = names.scheme_of(checkpoint.tensors)
     report = Report(scheme, {}, {}, [], {}, {})
     known: dict[str, tuple[str, np.ndarray]] = {}
     for file_name, name in names.canonical_names(checkpoint.tensors, scheme).items():
-        reason = names.ignored(file_name, scheme)
+        reason = names.ignore_reason(file_name, scheme)
         if reason:
             report.ignored[file_name] = reason
         elif name in known:
             raise ValueError(
-                f"{known[name][0]} and {file_name} in the file are both {name}: two models in one "
-                "file? Remove one of them from it"
+                f"{known[name][0]} and {file_name} in the file are both {name}. If there are two "
+                "models in one file, keep only one of them"
             )
         else:
             known[name] = (file_name, checkpoint.tensors[file_name])
@@ -193,24 +226,31 @@ def by_our_paths(
     report.ignored.update(unused)
     known, aggregated = merge_split_statistics(known, report)
     given = {names.from_pyslowfast(n, family) or n: entry for n, entry in known.items()}
-    changed |= dict.fromkeys(aggregated, "aggregated over sub-BN splits")
+    changed |= dict.fromkeys(aggregated, "aggregated over the splits of sub-BN")
     for name, how in changed.items():
         report.derived[names.from_pyslowfast(name, family) or name] = how
     if scheme == "PyTorchVideo":
         for path, value in identity_norms(given, paths).items():
             given[path] = ("", value)
-            report.derived[path] = "identity: PyTorchVideo has no batch norm there"
+            report.derived[path] = "identity, because PyTorchVideo has no batch norm there"
     return given, report
 
 
 def merge_split_statistics(
     known: Mapping[str, tuple[str, np.ndarray]], report: Report
 ) -> tuple[dict[str, tuple[str, np.ndarray]], list[str]]:
-    """Names of PySlowFast's split batch norm, `X.bn.*` and `X.split_bn.*`, as those of a plain one.
+    """Renames PySlowFast's split batch norms (sub-BN) to plain ones.
 
-    `X.bn` has the statistics for evaluation; where a file lacks them they are aggregated from the
-    splits: mean of the means, mean of the variances plus variance of the means. Returns the tensors
-    and the names that were aggregated.
+    `X.bn.*` has the statistics for evaluation and `X.split_bn.*` those of the splits. If a file
+    lacks the former, they are aggregated from the splits: the mean is the mean of the means, the
+    variance is the mean of the variances plus the variance of the means.
+
+    Args:
+      known: PySlowFast name -> (name in the file, array).
+      report: receives the statistics that are ignored.
+
+    Returns:
+      The tensors with plain names, and the names that were aggregated.
     """
     merged, splits = {}, {}
     for name, entry in known.items():
@@ -242,9 +282,16 @@ def merge_split_statistics(
 
 
 def identity_norms(given: Mapping, paths: set[str]) -> dict[str, np.ndarray]:
-    """Batch norms that change nothing, for shortcuts that have none in PyTorchVideo (X3D's first).
+    """Identity batch norms for shortcuts that have no norm in PyTorchVideo, such as X3D's first.
 
-    Scale sqrt(1 + epsilon), bias 0, mean 0, variance 1, as wide as the shortcut's kernel.
+    Scale is sqrt(1 + epsilon), bias and mean are 0, variance is 1.
+
+    Args:
+      given: path -> (name in the file, array), for the tensors in the file.
+      paths: the paths of the model.
+
+    Returns:
+      {path: array} for the batch norms that the file lacks.
     """
     norms = {}
     for path in sorted(paths):
@@ -253,7 +300,7 @@ def identity_norms(given: Mapping, paths: set[str]) -> dict[str, np.ndarray]:
         if not module.endswith("/shortcut_bn") or f"{module}/scale" in given or kernel not in given:
             continue
         channels_out, channels_in = given[kernel][1].shape[:2]
-        if channels_out == channels_in:  # with a change of width PyTorchVideo has a norm, too
+        if channels_out == channels_in:  # PyTorchVideo has a norm where the width changes
             value = {"scale": np.sqrt(1 + BATCH_NORM_EPSILON), "var": 1.0}.get(leaf, 0.0)
             norms[path] = np.full(channels_out, value, np.float32)
     return norms

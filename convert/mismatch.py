@@ -1,4 +1,4 @@
-"""The message about a checkpoint that does not fit: a table, and what to do about it."""
+"""Writes the error message for a checkpoint that does not fit: a table and advice."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from convert import names
 from convert.trees import flatten
 
 TABLE_ROWS = 20
-# Blocks of stages 2 to 5 -> what such a network is called.
+# Number of blocks in stages 2 to 5 -> name of the network.
 DEPTHS = {
     (3, 4, 6, 3): "R50", (3, 4, 23, 3): "R101", (3, 8, 36, 3): "R152",
     (3, 5, 11, 7): "X3D-XS, -S or -M", (5, 10, 25, 15): "X3D-L",
@@ -16,10 +16,13 @@ DEPTHS = {
 
 
 class Mismatch(NamedTuple):
-    """What differs between a file and a model.
+    """The differences between a file and a model.
 
-    missing: our paths. unexpected: name in the file -> shape there.
-    reshaped: our path -> (our shape, theirs in our layout, name in the file).
+    Attributes:
+      missing: paths that the file has no tensor for.
+      unexpected: name in the file -> shape, of tensors that the model has no parameter for.
+      reshaped: path -> (shape in the model, shape in the file in the model's layout, name in the
+        file).
     """
 
     missing: list[str]
@@ -28,7 +31,10 @@ class Mismatch(NamedTuple):
 
 
 def describe(source: str, checkpoint, report, shapes: Mapping, mismatch: Mismatch) -> str:
-    """The message: what the file is, the table (`-` missing, `+` unexpected, `~` shape), advice."""
+    """The error message: what the file is, a table of differences, and advice.
+
+    In the table, `-` marks missing, `+` unexpected and `~` reshaped tensors.
+    """
     targets = {path: tuple(target.shape) for (_, path), target in flatten(shapes).items()}
     family = names.family_of(targets)
     missing, unexpected, reshaped = mismatch
@@ -44,27 +50,27 @@ def describe(source: str, checkpoint, report, shapes: Mapping, mismatch: Mismatc
         ],
         "+": [(name, str(shape), "") for name, shape in unexpected.items()],
     }
-    rows = {sign: some for sign, some in rows.items() if some}
+    rows = {sign: entries for sign, entries in rows.items() if entries}
     total = sum(map(len, rows.values()))
     table = _table(rows, TABLE_ROWS // len(rows) if total > TABLE_ROWS else None)
     head = (
         f"{source} ({checkpoint.kind}, {report.scheme} names, {len(checkpoint.tensors)} tensors) "
         f"does not fit the model: {len(report.mapped)} of {len(targets)} parameters match, "
-        f"{len(missing)} missing in the file (-), {len(unexpected)} unexpected (+), "
-        f"{len(reshaped)} of another shape (~)"
+        f"{len(missing)} are missing in the file (-), {len(unexpected)} are unexpected (+), "
+        f"{len(reshaped)} have another shape (~)"
     )
     return "\n".join([head, *table, _advice(checkpoint, report, targets, mismatch)])
 
 
 def _table(rows: Mapping[str, list[tuple[str, str, str]]], most: int | None) -> list[str]:
-    """Lines of the table, at most `most` a sign."""
-    width = max(len(path) for some in rows.values() for path, _, _ in some[:most])
+    """Lines of the table, at most `most` for each sign."""
+    width = max(len(path) for entries in rows.values() for path, _, _ in entries[:most])
     lines = []
-    for sign, some in rows.items():
-        for path, shape, note in some[:most]:
+    for sign, entries in rows.items():
+        for path, shape, note in entries[:most]:
             lines.append(f"  {sign} {path:<{width}}  {shape}{f'  ({note})' if note else ''}")
-        if len(some) > len(some[:most]):
-            lines.append(f"  {sign} ... and {len(some) - most} more")
+        if len(entries) > len(entries[:most]):
+            lines.append(f"  {sign} ... and {len(entries) - most} more")
     return lines
 
 
@@ -72,7 +78,7 @@ def _advice(checkpoint, report, targets: Mapping, mismatch: Mismatch) -> str:
     prefix = names.prefix_of(mismatch.unexpected)
     if prefix and report.scheme in ("PySlowFast", "unknown"):
         return (
-            f"The file has names of PySlowFast behind {prefix!r}: remove that with "
+            f"The names in the file are PySlowFast's with the prefix {prefix!r}: remove it with "
             f'strip=("{prefix}",)'
         )
     classes = class_counts(mismatch)
@@ -80,23 +86,24 @@ def _advice(checkpoint, report, targets: Mapping, mismatch: Mismatch) -> str:
         model, file = classes
         return (
             f"Only the number of classes differs: the file has {file} classes, the model has "
-            f'{model}. Pass num_classes={file}, or skip=("head/.*",) to start with a new head'
+            f'{model}. Pass num_classes={file}, or skip=("head/.*",) to initialize a new head'
         )
     theirs = describe_network(_our_shapes(checkpoint, report))
     ours = describe_network(targets)
     if theirs != ours or len(report.mapped) < len(targets) / 2:
         return (
-            f"The file looks like {theirs}; the model is {ours}. Choose the model that belongs to "
-            "the file (slowfast_jax.list_models() names them)"
+            f"The file looks like {theirs}; the model is {ours}. Choose the model that the file "
+            "was saved from (slowfast_jax.list_models() lists the models)"
         )
     return (
-        "Change the model's keywords to those the file was trained with, or pass in skip= regular "
-        'expressions that match whole paths of what may differ (skip=("head/.*",))'
+        "Build the model with the keywords that the file was trained with, or pass skip= with "
+        'regular expressions that match whole paths of parameters that may differ '
+        '(skip=("head/.*",))'
     )
 
 
 def class_counts(mismatch: Mismatch) -> tuple[int, int] | None:
-    """(model's, file's) class counts where nothing differs but the last axis of the classifier."""
+    """(classes of the model, of the file) if only the last axis of the classifier differs."""
     missing, unexpected, reshaped = mismatch
     if missing or unexpected or not reshaped:
         return None
@@ -111,7 +118,11 @@ def class_counts(mismatch: Mismatch) -> tuple[int, int] | None:
 
 
 def describe_network(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    """A network in words, from our paths: "X3D, stages of 5-10-25-15 blocks (X3D-L), ..."."""
+    """Describes a network by its paths: "X3D, stages of 5-10-25-15 blocks (X3D-L), ...".
+
+    Args:
+      shapes: path -> shape.
+    """
     blocks: dict[str, dict[int, int]] = {}
     for path in shapes:
         match = re.match(r"(|slow_|fast_)res(\d+)/block(\d+)/", path)
@@ -119,7 +130,7 @@ def describe_network(shapes: Mapping[str, tuple[int, ...]]) -> str:
             stages = blocks.setdefault(match[1], {})
             stages[int(match[2])] = max(stages.get(int(match[2]), 0), int(match[3]) + 1)
     if not blocks:
-        return "a network of an unknown kind"
+        return "an unknown network"
     parts = [names.family_of(shapes) if "" not in blocks else ""]
     if "" in blocks:
         parts = ["X3D" if "stem/conv_xy/kernel" in shapes else "a network with one pathway"]
@@ -136,8 +147,7 @@ def describe_network(shapes: Mapping[str, tuple[int, ...]]) -> str:
 
 
 def _our_shapes(checkpoint, report) -> dict[str, tuple[int, ...]]:
-    """Paths of ours, by the file's own family, of what a file holds; shapes in the file's
-    layout."""
+    """{path: shape in the file's layout} of the tensors of a file, for the file's own family."""
     if report.scheme == "slowfast_jax":
         return {path: tuple(array.shape) for path, array in checkpoint.tensors.items()}
     canonical = names.canonical_names(checkpoint.tensors, report.scheme)

@@ -1,15 +1,16 @@
-"""Parameter names: ours, PySlowFast's, Caffe2's and PyTorchVideo's, as tables.
+"""Translates parameter names between this project, PySlowFast, Caffe2 and PyTorchVideo.
 
-PySlowFast's names are the hub: other programs' names are translated to them, and they to ours. A
-row of a table pairs two patterns; `{s}` (a stage) and the like stand for the pieces listed in
-PIECES. The last component of a name (weight, running_mean, ...) has tables of its own.
+All names go through PySlowFast's: names of other programs are translated to PySlowFast names, and
+those to this project's paths. One parameter in each scheme:
 
-    ours        res3/block0/shortcut_bn/mean
-    PySlowFast  s3.pathway0_res0.branch1_bn.running_mean
-    Caffe2      res3_0_branch1_bn_rm
+    this project  res3/block0/shortcut_bn/mean
+    PySlowFast    s3.pathway0_res0.branch1_bn.running_mean
+    Caffe2        res3_0_branch1_bn_rm
     PyTorchVideo  blocks.2.res_blocks.0.branch1_norm.running_mean
 
-Programs whose names differ by spelling only are in ports.py.
+The translations are tables. A row is a pair of patterns for modules; placeholders such as `{s}`, a
+stage, are listed in PLACEHOLDERS. The last component of a name (weight, running_mean, ...) is its
+leaf, which is translated separately. Programs that only spell names differently are in ports.py.
 """
 
 import re
@@ -19,18 +20,18 @@ from functools import cache
 
 from convert import ports
 
-PIECES = {
-    "s": r"\d+",  # stage, as PySlowFast counts: 1 is the stem
+PLACEHOLDERS = {
+    "s": r"\d+",  # stage; 1 is the stem, as in PySlowFast
     "i": r"\d+",  # block
     "p": r"\d",  # pathway
-    "k": r"\d",  # layer of squeeze-excitation
+    "k": r"\d",  # fully connected layer of squeeze-and-excitation
     "x": r"[abc]",  # convolution of a residual block
     "n": r"theta|phi|g|out",  # convolution of a non-local block
 }
 
 
 def _pathway(ours: str, pathway: int) -> tuple[tuple[str, str], ...]:
-    """Rows of one pathway's stages; ours begins with `ours`res{s}."""
+    """Rows for the stages of one pathway; this project's modules begin with `ours`."""
     block, stage = f"{ours}res{{s}}/block{{i}}", f"s{{s}}.pathway{pathway}_"
     nonlocal_block = f"{ours}res{{s}}/nonlocal{{i}}"
     return (
@@ -45,9 +46,9 @@ def _pathway(ours: str, pathway: int) -> tuple[tuple[str, str], ...]:
 
 
 HEAD = (("head/projection", "head.projection"),)
-# Family of networks -> rows (our module, PySlowFast's module). Within a family both columns are
-# unique.
-OURS = {
+# Family of networks -> rows (module of this project, module of PySlowFast). Both columns are unique
+# within a family.
+FAMILIES = {
     "one pathway": (
         ("stem/conv", "s1.pathway0_stem.conv"),
         ("stem/conv_bn", "s1.pathway0_stem.bn"),
@@ -78,7 +79,7 @@ OURS = {
     ),
 }
 
-# (Caffe2 blob without its suffix, PySlowFast module)
+# Rows (Caffe2 blob without its suffix, PySlowFast module).
 CAFFE2 = (
     ("conv1", "s1.pathway0_stem.conv"),
     ("conv1_xy", "s1.pathway0_stem.conv_xy"),
@@ -113,13 +114,13 @@ CAFFE2_LEAVES = {
     "w": "weight", "b": "bias", "s": "weight", "rm": "running_mean", "riv": "running_var",
 }
 
-# (PyTorchVideo module with its `blocks.N` replaced by the role of that block, PySlowFast module)
+# Rows (PyTorchVideo module with `blocks.N` replaced by the role of that block, PySlowFast module).
 PYTORCHVIDEO = (
     ("s1.conv", "s1.pathway0_stem.conv"),
     ("s1.norm", "s1.pathway0_stem.bn"),
     ("s1.multipathway_blocks.{p}.conv", "s1.pathway{p}_stem.conv"),
     ("s1.multipathway_blocks.{p}.norm", "s1.pathway{p}_stem.bn"),
-    ("s1.conv.conv_t", "s1.pathway0_stem.conv_xy"),  # X3D: the names are the wrong way round there
+    ("s1.conv.conv_t", "s1.pathway0_stem.conv_xy"),  # X3D: PyTorchVideo swaps the two names
     ("s1.conv.conv_xy", "s1.pathway0_stem.conv"),
     ("s{s}.multipathway_fusion.conv_fast_to_slow", "s{s}_fuse.conv_f2s"),
     ("s{s}.multipathway_fusion.norm", "s{s}_fuse.bn"),
@@ -131,7 +132,7 @@ PYTORCHVIDEO = (
             ("branch1_norm", "branch1_bn"),
             ("branch2.conv_{x}", "branch2.{x}"),
             ("branch2.norm_{x}", "branch2.{x}_bn"),
-            ("branch2.norm_{x}.0", "branch2.{x}_bn"),  # X3D: [norm, squeeze-excitation]
+            ("branch2.norm_{x}.0", "branch2.{x}_bn"),  # X3D: a list [norm, squeeze-and-excitation]
             ("branch2.norm_{x}.1.block.0", "branch2.se.fc1"),
             ("branch2.norm_{x}.1.block.2", "branch2.se.fc2"),
         )
@@ -143,13 +144,13 @@ PYTORCHVIDEO = (
     ("head.proj", "head.projection"),
     ("detection_head.proj", "head.projection"),
 )
-# Roles of the blocks that carry tensors, in order. Blocks without any (the pool after C2D's and
-# I3D's first stage, SlowFast's pool and concatenation) take a number in the names but are not
-# counted here.
+# Roles of the blocks that have tensors, in order. Blocks without tensors (the pool after the first
+# stage of C2D and I3D, SlowFast's pool and concatenation) are numbered in PyTorchVideo's names too,
+# but have no role.
 PYTORCHVIDEO_ROLES = ("s1", "s2", "s3", "s4", "s5", "head")
 
-# Wrappers put in front of names: DistributedDataParallel, Lightning and PySlowFast's hub models,
-# compile.
+# Prefixes that wrappers put before every name: "module" by DistributedDataParallel, "model" by
+# Lightning and by PySlowFast's hub models, "_orig_mod" by torch.compile.
 WRAPPERS = re.compile(r"^(?:(?:module|model|_orig_mod)\.)+")
 PREFIXED = re.compile(r"(.+?\.)(?:s\d(?:_fuse|\.pathway\d_)|head\.projection\.)")
 NORM_LEAVES = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
@@ -158,14 +159,15 @@ OTHER_LEAVES = {"weight": "kernel", "bias": "bias"}
 
 @cache
 def _compiled(pattern: str) -> re.Pattern:
-    pieces = re.split(r"\{(\w)\}", pattern)
-    return re.compile(
-        "".join(f"(?P<{t}>{PIECES[t]})" if n % 2 else re.escape(t) for n, t in enumerate(pieces))
-    )
+    parts = re.split(r"\{(\w)\}", pattern)  # literal text and placeholders in turn
+    return re.compile("".join(
+        f"(?P<{part}>{PLACEHOLDERS[part]})" if number % 2 else re.escape(part)
+        for number, part in enumerate(parts)
+    ))
 
 
 def translate(rows: Iterable[tuple[str, str]], name: str) -> str | None:
-    """`name` by the first row whose left pattern it matches; None where no row does."""
+    """Translates `name` by the first row whose left pattern matches; None if no row matches."""
     for left, right in rows:
         match = _compiled(left).fullmatch(name)
         if match:
@@ -174,7 +176,7 @@ def translate(rows: Iterable[tuple[str, str]], name: str) -> str | None:
 
 
 def family_of(paths: Iterable[str]) -> str:
-    """The family (a key of OURS) of a model of ours with these parameter paths."""
+    """The family (a key of FAMILIES) of a model of this project with these parameter paths."""
     modules = {path.rpartition("/")[0] for path in paths}
     if "slow_stem/conv" in modules:
         return "SlowFast"
@@ -182,7 +184,7 @@ def family_of(paths: Iterable[str]) -> str:
 
 
 def foreign_family(names: Iterable[str]) -> str:
-    """The family of a checkpoint with these PySlowFast names."""
+    """The family (a key of FAMILIES) of a checkpoint with these PySlowFast names."""
     names = set(names)
     if any("pathway1_" in name for name in names):
         return "SlowFast"
@@ -190,18 +192,18 @@ def foreign_family(names: Iterable[str]) -> str:
 
 
 def to_pyslowfast(path: str, family: str) -> str | None:
-    """PySlowFast's name of our parameter path; None where PySlowFast has none."""
+    """The PySlowFast name of a parameter path; None if PySlowFast has no such parameter."""
     module, _, leaf = path.rpartition("/")
-    translated = translate(OURS[family], module)
+    translated = translate(FAMILIES[family], module)
     leaves = NORM_LEAVES if module.endswith("_bn") else OTHER_LEAVES
     leaf = {ours: theirs for theirs, ours in leaves.items()}.get(leaf)
     return f"{translated}.{leaf}" if translated and leaf else None
 
 
 def from_pyslowfast(name: str, family: str) -> str | None:
-    """Our parameter path of PySlowFast's name; None where that family has none."""
+    """The parameter path of a PySlowFast name; None if the family has no such parameter."""
     module, _, leaf = name.rpartition(".")
-    translated = translate(((theirs, ours) for ours, theirs in OURS[family]), module)
+    translated = translate(((theirs, ours) for ours, theirs in FAMILIES[family]), module)
     if translated is None:
         return None
     leaf = (NORM_LEAVES if translated.endswith("_bn") else OTHER_LEAVES).get(leaf)
@@ -209,8 +211,11 @@ def from_pyslowfast(name: str, family: str) -> str | None:
 
 
 def scheme_of(names: Iterable[str]) -> str:
-    """Whose names these are: "Caffe2", "PyTorchVideo", a key of ports.MARKS, "PySlowFast" or
-    "unknown"."""
+    """The naming scheme of a checkpoint with these names.
+
+    Returns:
+      "Caffe2", "PyTorchVideo", a key of ports.SCHEME_PATTERNS, "PySlowFast" or "unknown".
+    """
     names = [WRAPPERS.sub("", name) for name in names]
     if any(re.fullmatch(r"(t_)?conv1(_xy)?_w|(t_)?res\d_\d+_branch2a_w|pred_w", n) for n in names):
         return "Caffe2"
@@ -223,23 +228,26 @@ def scheme_of(names: Iterable[str]) -> str:
 
 
 def prefix_of(names: Iterable[str]) -> str:
-    """What most names have in front of a name of PySlowFast ("backbone."); "" where none has."""
+    """The most common prefix before a PySlowFast name, such as "backbone."; "" if there is none."""
     bare = (WRAPPERS.sub("", name) for name in names)
     prefixes = Counter(match[1] for match in map(PREFIXED.match, bare) if match)
     return prefixes.most_common(1)[0][0] if prefixes else ""
 
 
-def ignored(name: str, scheme: str) -> str:
-    """Why a tensor of a file is no parameter of the model; "" for those that are."""
+def ignore_reason(name: str, scheme: str) -> str:
+    """Why a tensor in a file is not a parameter of the model; "" if it is one."""
     if scheme == "Caffe2" and (name in ("lr", "model_iter") or name.endswith("_momentum")):
         return "state of the Caffe2 solver"
     if name.rpartition(".")[2] == "num_batches_tracked":
-        return "step counter of a batch norm, not used"
-    return ports.ignored(name, scheme)
+        return "batch norm step counter, not used"
+    return ports.ignore_reason(name, scheme)
 
 
 def canonical_names(names: Iterable[str], scheme: str) -> dict[str, str]:
-    """{name in the file: PySlowFast name}; what no row knows keeps its name, without wrappers."""
+    """{name in the file: PySlowFast name}.
+
+    Names that no table has are kept, without the prefixes of wrappers.
+    """
     bare = {name: WRAPPERS.sub("", name) for name in names}
     if scheme == "Caffe2":
         return {name: _from_caffe2(short) or name for name, short in bare.items()}

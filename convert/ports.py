@@ -1,7 +1,8 @@
-"""PySlowFast's networks in other programs: MMAction2, PaddleVideo (and the older Paddle example),
-MindSpore. How they spell names, what they store otherwise, and what a network needs for them.
+"""Tables for programs that reimplement PySlowFast's networks: MMAction2, Paddle and MindSpore.
 
-All of it is data. Names are respelt by substitutions, applied in turn, until they are PySlowFast's:
+("Paddle" is PaddleVideo and the older Paddle example.) The tables say how each program spells
+names, which tensors it stores differently, and which keywords a network of this project needs to
+compute the same. Names are rewritten by substitutions, applied in order, to PySlowFast's:
 
     MMAction2  backbone.fast_path.layer2.0.conv3.bn.running_mean
     Paddle     backbone.s3.pathway1_res0.branch2.c_bn._mean
@@ -14,8 +15,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-# Scheme -> what tells it, found anywhere in a name.
-MARKS = {
+# Scheme -> pattern that occurs only in names of this scheme.
+SCHEME_PATTERNS = {
     "MMAction2": r"^backbone\.((slow|fast)_path\.)?(conv1\.conv|layer\d\.\d+\.conv\d\.conv)\.",
     "Paddle": r"\._(conv|conv_f2s|bn)\.",
     "MindSpore": r"\.bn2d\.(gamma|beta|moving_mean|moving_variance)$",
@@ -56,7 +57,7 @@ SPELLINGS = {
         (r"\.bn2d\.moving_variance$", ".running_var"),
     ),
 }
-# (scheme, names, why these are no parameters of the model)
+# Rows (scheme, pattern of whole names, why these tensors are not parameters of the model).
 IGNORED = (
     ("MindSpore", r"(accum|stat|moments|moment1|moment2)\..*", "state of the MindSpore optimizer"),
     ("MindSpore", r"[a-z_]+", "state of the MindSpore trainer"),
@@ -64,62 +65,69 @@ IGNORED = (
 
 IMAGENET = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 ROI_HEAD = dict(dilations=(1, 1, 1, 1), roi_resolution=8, roi_aligned=True)
-# (scheme, what tells it, found in any name, keywords without which the network gives other numbers)
-KEYWORDS = (
+# Rows (scheme, pattern, keywords): if a name in the file matches the pattern, the network needs
+# these keywords to compute what the program computes.
+REQUIRED_KEYWORDS = (
     ("MMAction2", r"^backbone\.", IMAGENET),
     ("MMAction2", r"^backbone\.slow_path\.", dict(slow_frames="stride")),
     ("MMAction2", r"_lateral\.conv\.", dict(lateral_norm=False)),
-    ("MMAction2", r"_lateral\.bn\.", dict(lateral_norm=True)),  # the "steplr" networks
+    ("MMAction2", r"_lateral\.bn\.", dict(lateral_norm=True)),  # the "steplr" networks only
     ("MMAction2", r"^cls_head\.", dict(head_pool="global")),
     ("MMAction2", r"^roi_head\.", ROI_HEAD),
     ("MMAction2", r"\.non_local_block\.", dict(nonlocal_mode="softmax", nonlocal_pool_first=False)),
     ("Paddle", r"^roi_head\.", IMAGENET | ROI_HEAD | dict(lateral_norm=False)),
     ("PyTorchVideo", r"(^|\.)detection_head\.", dict(roi_aligned=False)),
 )
-# Scheme -> in what the program differs that no keyword changes.
+# Scheme -> a difference from the program that no keyword removes.
 NOTES = {
-    "MindSpore": "its ROIAlign has 2 x 2 samples a bin, ends boxes a pixel later and shifts none "
-    "by half of one: probabilities of boxes differ a little from its own",
+    "MindSpore": "MindSpore's ROIAlign takes 2 x 2 samples per bin, extends boxes by one pixel and "
+    "does not shift them by half a pixel, so probabilities of boxes differ slightly",
 }
 
 Tensors = dict[str, tuple[str, np.ndarray]]  # PySlowFast name -> (name in the file, array)
 
 
 def scheme_of(names: Iterable[str]) -> str:
-    """The key of MARKS whose mark one of the names has; "" where there is none."""
+    """The scheme whose pattern one of the names matches; "" if there is none."""
     names = list(names)
-    for scheme, mark in MARKS.items():
-        if any(re.search(mark, name) for name in names):
+    for scheme, pattern in SCHEME_PATTERNS.items():
+        if any(re.search(pattern, name) for name in names):
             return scheme
     return ""
 
 
 def respell(name: str, scheme: str) -> str:
-    """PySlowFast's name."""
+    """Rewrites a name of `scheme` as PySlowFast spells it."""
     for pattern, replacement in SPELLINGS[scheme]:
         name = re.sub(pattern, replacement, name)
     return name
 
 
-def ignored(name: str, scheme: str) -> str:
-    """Why a tensor of a file is no parameter of the model; "" for those that are."""
+def ignore_reason(name: str, scheme: str) -> str:
+    """Why a tensor in a file is not a parameter of the model; "" if it is one."""
     reasons = (why for s, names, why in IGNORED if s == scheme and re.fullmatch(names, name))
     return next(reasons, "")
 
 
-def keywords(names: Iterable[str], scheme: str) -> dict[str, object]:
-    """Keywords that the network must have to compute what the program of these names does."""
-    names, needed = list(names), {}
-    for s, mark, values in KEYWORDS:
-        if s == scheme and any(re.search(mark, name) for name in names):
-            needed |= values
-    return needed
+def required_keywords(names: Iterable[str], scheme: str) -> dict[str, object]:
+    """Keywords a network needs to compute what the program that wrote these names computes."""
+    names, required = list(names), {}
+    for s, pattern, values in REQUIRED_KEYWORDS:
+        if s == scheme and any(re.search(pattern, name) for name in names):
+            required |= values
+    return required
 
 
 def as_pyslowfast(known: Mapping, scheme: str) -> tuple[Tensors, dict[str, str], dict[str, str]]:
-    """Stores tensors as PySlowFast does where only the names were respelt so far.
+    """Converts tensors that a program stores differently to PySlowFast's form.
 
-    Returns the tensors, {name: how it was changed} and {name in the file: why it is ignored}.
+    Args:
+      known: PySlowFast name -> (name in the file, array), as `names.canonical_names` named them.
+      scheme: the naming scheme of the file.
+
+    Returns:
+      The converted tensors, {PySlowFast name: how the tensor was changed} and {name in the file:
+      why the tensor is ignored}.
     """
     known, changed, ignored = dict(known), {}, {}
     weight, bias = "head.projection.weight", "head.projection.bias"
@@ -137,14 +145,15 @@ def as_pyslowfast(known: Mapping, scheme: str) -> tuple[Tensors, dict[str, str],
     fast = known.get("s5.pathway1_res0.branch2.c_bn.weight")
     if scheme == "MMAction2" and fast and weight in known and not boxes:
         columns = np.roll(known[weight][1], -fast[1].size, axis=1)
-        change(weight, "columns of the slow pathway put first", columns)
+        change(weight, "columns of the slow pathway moved first", columns)
     if scheme == "MMAction2":
         for name in [n for n in known if n.endswith(".conv_out.weight")]:
             missing = name.removesuffix("weight") + "bias"
             if missing not in known:
                 known[missing] = ("", np.zeros(len(known[name][1]), known[name][1].dtype))
-                changed[missing] = "zero: MMAction2 has no bias there"
+                changed[missing] = "zeros, because MMAction2 has no bias there"
     if scheme == "Paddle" and boxes:
+        unused = "batch norm of a lateral connection, which Paddle does not use"
         for name in [n for n in known if re.match(r"s\d_fuse\.bn\.", n)]:
-            ignored[known.pop(name)[0]] = "norm of a lateral connection, which Paddle does not use"
+            ignored[known.pop(name)[0]] = unused
     return known, changed, ignored

@@ -1,9 +1,13 @@
-"""Checkpoint files of other programs as {name: NumPy array}, whatever wrote them.
+"""Reads checkpoint files of other programs as {name: NumPy array}.
 
-The format is found from the content, not from the file's name: PyTorch's zip (1.6 and later) and
-its older stream of pickles, pickles of Paddle and of the Caffe2 model zoo, MindSpore's protocol
-buffers, and the Orbax directories of this project. None of these programs is needed, and no code in
-a file runs (see unpickle.py).
+The format is detected from the content, not from the file's name:
+
+- PyTorch 1.6 and later: a zip file
+- PyTorch before 1.6: a stream of pickles
+- Paddle and the Caffe2 model zoo: a pickle
+- MindSpore: protocol buffers
+
+None of these programs needs to be installed, and no code in a file is run (see unpickle.py).
 """
 
 import io
@@ -15,28 +19,29 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from convert.layouts import widen_bfloat16
 from convert.mindspore import is_mindspore, read_mindspore
 from convert.paddle import is_paddle, plain_arrays
-from convert.trees import flatten
 from convert.unpickle import CheckpointError, LazyTensor, Storage, StorageType, load_pickle
 
-# First object of a PyTorch file before 1.6, then its format's version (torch/serialization.py).
+# A PyTorch file before 1.6 begins with these two integers (torch/serialization.py).
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_VERSION = 1001
-# Entries that hold the weights, in the order tried: PySlowFast's and PyTorchVideo's, the usual one.
+# Entries that can hold the weights, in the order tried. PySlowFast and PyTorchVideo use the first,
+# most other programs the second.
 CONTAINERS = ("model_state", "state_dict")
 KEPT_METADATA = ("epoch", "cfg")
 EXPECTED = (
-    "expected a PyTorch checkpoint (.pyth, .pth), a Caffe2 model zoo file (.pkl), parameters of "
-    "Paddle (.pdparams), a MindSpore checkpoint (.ckpt) or a checkpoint directory of this project"
+    "expected a PyTorch checkpoint (.pyth, .pth), a Caffe2 model zoo file (.pkl), Paddle "
+    "parameters (.pdparams) or a MindSpore checkpoint (.ckpt)"
 )
-# What the zipfile module raises for damaged files.
+# Exceptions that the zipfile module raises for damaged files.
 ZIP_ERRORS = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError
 )
-# How files begin that are often mistaken for checkpoints.
-MISTAKEN = (
-    (b"<", "a web page or XML: the download link probably led to a login or an error page"),
+# First bytes of files that are often mistaken for checkpoints, and what these files are.
+LOOKALIKES = (
+    (b"<", "a web page or XML: the download link probably led to a login or error page"),
     (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull` to get the file itself"),
     (b"\x1f\x8b", "a gzip archive: unpack it first"),
     (b"\x89HDF", "an HDF5 file"),
@@ -44,13 +49,15 @@ MISTAKEN = (
 
 
 class ForeignCheckpoint(NamedTuple):
-    """What a file holds.
+    """The content of a checkpoint.
 
-    kind: "torch zip", "torch legacy", "caffe2", "paddle", "pickle", "mindspore" or "orbax".
-    tensors: name in the file -> array in the file's own layout (bfloat16 widened to float32).
-    metadata: "epoch" and "cfg" where the file has them, "container" (the entry that held the
-        weights, "" for none) and "other" (top-level entries that were left alone); for "orbax" the
-        metadata saved with the arrays.
+    Attributes:
+      kind: the file format: "torch zip", "torch legacy", "caffe2", "paddle", "pickle" or
+        "mindspore"; or "orbax", a checkpoint of this project that the caller has read.
+      tensors: name in the file -> array in the file's own layout; bfloat16 is widened to float32.
+      metadata: "epoch" and "cfg" if the file has them, "container" (the entry that held the
+        weights; "" if they were at the top level) and "other" (top-level entries that were not
+        read). For "orbax", the metadata saved with the arrays.
     """
 
     kind: str
@@ -59,54 +66,45 @@ class ForeignCheckpoint(NamedTuple):
 
 
 def read_checkpoint(path: str | Path) -> ForeignCheckpoint:
-    """Reads a checkpoint file or directory.
+    """Reads a checkpoint file of any supported program.
 
-    Raises FileNotFoundError where there is nothing at `path` and CheckpointError, with the file,
-    what was found, what was expected and what to do, for everything that cannot be read.
+    Raises:
+      FileNotFoundError: the file does not exist.
+      CheckpointError: the file cannot be read. The message names the file and says what was found,
+        what was expected and what to do.
     """
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(f"checkpoint {path} does not exist; {EXPECTED}")
+        raise FileNotFoundError(f"checkpoint {path} does not exist; check the path")
     try:
         if path.is_dir():
-            return _read_directory(path)
+            raise CheckpointError(f"it is a folder, not a file; {EXPECTED}")
         with open(path, "rb") as file:
             return _read_file(file, path.stat().st_size)
     except CheckpointError as error:
         raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
 
 
-def _read_directory(path: Path) -> ForeignCheckpoint:
-    from slowfast_jax.training.checkpoint import load_checkpoint  # Orbax takes seconds to import
-
-    try:
-        variables, metadata = load_checkpoint(path)
-    except ValueError as error:
-        raise CheckpointError(str(error)) from error
-    tensors = {path: leaf for (_, path), leaf in flatten(variables).items()}
-    return ForeignCheckpoint("orbax", tensors, metadata)
-
-
 def _read_file(file: BinaryIO, size: int) -> ForeignCheckpoint:
     head = file.read(64)
     file.seek(0)
     if size == 0:
-        raise CheckpointError(f"the file is empty (0 bytes); {EXPECTED}. Fetch it again")
+        raise CheckpointError(f"the file is empty (0 bytes); {EXPECTED}. Download it again")
     if head.startswith(b"PK\x03\x04"):
         return _read_zip(file, size)
-    if head[:1] == b"\x80" or head.startswith(b"(dp"):  # pickle protocol 2 and later; 0
+    if head[:1] == b"\x80" or head.startswith(b"(dp"):  # pickle protocol 2 or later; 0
         return _read_pickles(file, size)
     if is_mindspore(head):
         tensors, other = read_mindspore(file.read())
         metadata = {"container": "", "other": other}
         return ForeignCheckpoint("mindspore", tensors, metadata)
-    for start, what in MISTAKEN:
+    for start, what in LOOKALIKES:
         if head.lstrip().startswith(start):
             raise CheckpointError(f"the file is {what}; {EXPECTED}")
     raise CheckpointError(f"the file begins with {head[:16]!r}; {EXPECTED}")
 
 
-# PyTorch 1.6 and later: a zip of NAME/data.pkl and NAME/data/KEY, one entry a storage.
+# PyTorch 1.6 and later: a zip file with NAME/data.pkl and one entry NAME/data/KEY for each storage.
 
 
 def _read_zip(file: BinaryIO, size: int) -> ForeignCheckpoint:
@@ -114,8 +112,8 @@ def _read_zip(file: BinaryIO, size: int) -> ForeignCheckpoint:
         archive = zipfile.ZipFile(file)
     except ZIP_ERRORS as error:
         raise CheckpointError(
-            f"a zip file of {size:,} bytes whose table of contents cannot be read ({error}): it "
-            "was cut short or damaged on its way. Fetch it again"
+            f"a zip file of {size:,} bytes whose table of contents cannot be read ({error}): it is "
+            "truncated or damaged. Download it again"
         ) from error
     with archive:
         names = set(archive.namelist())
@@ -128,13 +126,14 @@ def _read_zip(file: BinaryIO, size: int) -> ForeignCheckpoint:
         root = roots[0]
         if f"{root}constants.pkl" in names:
             raise CheckpointError(
-                "a TorchScript program; save the original model's state_dict() and convert that"
+                "it is a TorchScript program; save state_dict() of the original model and convert "
+                "that"
             )
         order = "<"
         if f"{root}byteorder" in names:
             text = _zip_entry(archive, f"{root}byteorder").strip()
             if text not in (b"little", b"big"):
-                raise CheckpointError(f"its byte order is {text!r}; expected little or big")
+                raise CheckpointError(f"its byte order is {text!r}, expected little or big")
             order = "<" if text == b"little" else ">"
         storages = _ZipStorages(archive, root, order)
         content = load_pickle(io.BytesIO(_zip_entry(archive, f"{root}data.pkl")), storages.resolve)
@@ -148,12 +147,12 @@ def _zip_entry(archive: zipfile.ZipFile, name: str) -> bytes:
         raise CheckpointError(f"its entry {name} is missing; the file is damaged") from error
     except ZIP_ERRORS as error:
         raise CheckpointError(
-            f"its entry {name} is damaged ({error}). Fetch the file again"
+            f"its entry {name} is damaged ({error}). Download the file again"
         ) from error
 
 
 class _ZipStorages:
-    """Storages of an open archive, each read once, when a tensor first needs it."""
+    """The storages of an open zip file; each is read once, when a tensor first needs it."""
 
     def __init__(self, archive: zipfile.ZipFile, root: str, order: str):
         self.archive, self.root, self.order = archive, root, order
@@ -171,34 +170,32 @@ class _ZipStorages:
 
 
 def _storage_id(pid) -> tuple[StorageType, str, str, int]:
-    """(type, key, place, element count) of PyTorch's persistent id of a storage."""
+    """Checks PyTorch's persistent id of a storage: (type, key, device, number of elements)."""
     if (
         not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage"
         or not isinstance(pid[1], StorageType) or not isinstance(pid[4], int)
     ):
         raise CheckpointError(
-            f"its pickle refers to {str(pid)[:80]}, which is no storage. A whole model object? "
-            "Save model.state_dict() instead and convert that"
+            f"its pickle refers to {str(pid)[:80]}, which is not a storage. If the file holds a "
+            "whole model object, save model.state_dict() instead and convert that"
         )
     return pid[1], str(pid[2]), str(pid[3]), pid[4]
 
 
 def _elements(data: bytes, kind: StorageType, order: str, numel: int, key: str) -> np.ndarray:
-    """A storage's bytes as a flat array in this machine's byte order."""
+    """Decodes a storage to a flat array in this machine's byte order; bfloat16 is widened."""
     dtype = np.dtype(kind.dtype).newbyteorder(order)
     if len(data) < numel * dtype.itemsize:
         raise CheckpointError(
             f"its storage {key} has {len(data):,} bytes, {numel} elements need "
-            f"{numel * dtype.itemsize:,}: the file is cut short or damaged. Fetch it again"
+            f"{numel * dtype.itemsize:,}: the file is truncated or damaged. Download it again"
         )
     flat = np.frombuffer(data, dtype, count=numel).astype(dtype.newbyteorder("="), copy=False)
-    if kind.bfloat16:
-        return (flat.astype(np.uint32) << 16).view(np.float32)
-    return flat
+    return widen_bfloat16(flat) if kind.bfloat16 else flat
 
 
-# Streams of pickles: PyTorch before 1.6 (magic number, version, system, object, keys, then the
-# storages' bytes) and single pickles (Caffe2, Paddle).
+# Streams of pickles: either PyTorch before 1.6 (magic number, version, system, object, keys, then
+# the bytes of the storages) or a single pickle (Caffe2, Paddle).
 
 
 def _read_pickles(file: BinaryIO, size: int) -> ForeignCheckpoint:
@@ -216,7 +213,8 @@ def _read_legacy_torch(file: BinaryIO, size: int) -> ForeignCheckpoint:
     version = load_pickle(file)
     if version != LEGACY_VERSION:
         raise CheckpointError(
-            f"an old PyTorch file of format {version}; only {LEGACY_VERSION} is known"
+            f"it is an old PyTorch file of format {version}, expected {LEGACY_VERSION}. Save it "
+            "again with PyTorch 1.6 or later"
         )
     system = load_pickle(file)
     little = system.get("little_endian", True) if isinstance(system, dict) else True
@@ -240,28 +238,35 @@ def _read_legacy_torch(file: BinaryIO, size: int) -> ForeignCheckpoint:
     content = load_pickle(file, resolve)
     keys = load_pickle(file)
     if not isinstance(keys, list) or not set(map(str, keys)) <= set(kinds):
-        raise CheckpointError("its list of storages does not fit its tensors; the file is damaged")
+        raise CheckpointError("its list of storages does not match its tensors: it is damaged")
     order = "<" if little else ">"
     for key in map(str, keys):
         count = file.read(8)
         if len(count) < 8:
-            raise CheckpointError(f"it ends at storage {key}: cut short. Fetch the file again")
+            raise CheckpointError(f"it is truncated at storage {key}. Download the file again")
         numel = struct.unpack(f"{order}q", count)[0]
         nbytes = numel * np.dtype(kinds[key].dtype).itemsize
         if not 0 <= nbytes <= size - file.tell():
             raise CheckpointError(
-                f"its storage {key} needs {nbytes:,} bytes, {size - file.tell():,} are left: the "
-                "file is cut short or damaged. Fetch it again"
+                f"its storage {key} needs {nbytes:,} bytes, only {size - file.tell():,} are left: "
+                "the file is truncated or damaged. Download it again"
             )
         loaded[key] = _elements(file.read(nbytes), kinds[key], order, numel, key)
     return _checkpoint("torch legacy", content)
 
 
 def _checkpoint(kind: str, content, *, whole=None, container: str = "") -> ForeignCheckpoint:
-    """Finds the weights inside what a file held and reads them."""
+    """Finds the weights in the unpickled content of a file and reads them.
+
+    Args:
+      kind: the file format.
+      content: the object that holds the weights, possibly in one of CONTAINERS.
+      whole: everything in the file, if that is more than `content`.
+      container: the entry of `whole` that `content` is; "" to look for it.
+    """
     if not isinstance(content, dict):
         raise CheckpointError(
-            f"it holds a {type(content).__name__}, expected a dict of tensors ({EXPECTED})"
+            f"it holds a {type(content).__name__} instead of a dict of tensors; {EXPECTED}"
         )
     whole = content if whole is None else whole
     for name in CONTAINERS:
@@ -275,7 +280,7 @@ def _checkpoint(kind: str, content, *, whole=None, container: str = "") -> Forei
             other.append(str(name))
     if not tensors:
         raise CheckpointError(
-            f"it holds no tensors by name. Found {', '.join(map(str, whole)) or 'no entries'}; "
+            f"it holds no named tensors. Found {', '.join(map(str, whole)) or 'no entries'}; "
             f"expected the weights at the top level or in {' or '.join(map(repr, CONTAINERS))}"
         )
     if container:
@@ -290,5 +295,5 @@ def _array(value, name: str) -> np.ndarray:
     except CheckpointError as error:
         raise CheckpointError(f"tensor {name}: {error}") from error
     if array.dtype.kind not in "fiubc":
-        raise CheckpointError(f"tensor {name} holds {array.dtype} values; expected numbers")
+        raise CheckpointError(f"tensor {name} holds {array.dtype} values, expected numbers")
     return array

@@ -1,8 +1,8 @@
 """Writes checkpoints that PySlowFast and torch.load(weights_only=True) read, without PyTorch.
 
-The file is PyTorch's zip (1.6 and later): NAME/data.pkl, a pickle in which each tensor is a call of
-torch._utils._rebuild_tensor_v2 on a storage named by a persistent id, and NAME/data/KEY, that
-storage's bytes (torch/serialization.py).
+The file is a zip as PyTorch 1.6 and later write it (torch/serialization.py). NAME/data.pkl is a
+pickle in which each tensor is a call of torch._utils._rebuild_tensor_v2 on a storage named by a
+persistent id. NAME/data/KEY has the bytes of that storage.
 """
 
 import os
@@ -24,24 +24,29 @@ STORAGE_NAMES = {
     "bfloat16": "BFloat16Storage", "int64": "LongStorage", "int32": "IntStorage",
     "int16": "ShortStorage", "int8": "CharStorage", "uint8": "ByteStorage", "bool": "BoolStorage",
 }
-FORMAT_VERSION = b"3\n"  # of the zip's records, as PyTorch 1.6 to 2.x write it
+FORMAT_VERSION = b"3\n"  # version of the zip's records, as PyTorch 1.6 to 2.x write it
 
 
 def write_pyth(path: str | Path, tensors: Mapping[str, np.ndarray], *, cfg: str = "") -> None:
-    """Writes {model_state: tensors, cfg} to `path`, all of it or nothing.
+    """Writes {"model_state": tensors, "cfg": cfg} to `path`, atomically; arrays keep their bytes.
 
-    tensors: name -> array in PyTorch's layout. cfg: a YAML text, as PySlowFast stores its config.
-    There is no "epoch": to PySlowFast it means that training goes on, with an optimizer's state.
-    The bytes of every array are kept. Raises ValueError for an element type PyTorch has no storage
-    for.
+    There is no "epoch" entry, because PySlowFast then expects an optimizer state to resume from.
+
+    Args:
+      path: the file to write; it is replaced if it exists.
+      tensors: name -> array in PyTorch's layout.
+      cfg: the config as a YAML text, which is how PySlowFast stores it.
+
+    Raises:
+      ValueError: PyTorch has no storage for an array's element type.
     """
     path = Path(path)
     arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     for name, array in arrays.items():
         if array.dtype.name not in STORAGE_NAMES:
             raise ValueError(
-                f"tensor {name} has element type {array.dtype}; a .pyth file holds "
-                f"{', '.join(STORAGE_NAMES)}"
+                f"tensor {name} has element type {array.dtype}, expected one that PyTorch can "
+                f"store: {', '.join(STORAGE_NAMES)}"
             )
     state = b"".join(
         _text(name) + _tensor(array, str(key)) for key, (name, array) in enumerate(arrays.items())
@@ -68,31 +73,45 @@ def write_pyth(path: str | Path, tensors: Mapping[str, np.ndarray], *, cfg: str 
 
 
 def export_pyth(path: str | Path, variables: Mapping, *, cfg: str = "") -> dict[str, np.ndarray]:
-    """Writes variables of ours as a PySlowFast checkpoint; returns the tensors, by name, as
-    written.
+    """Writes this project's variables as a PySlowFast checkpoint.
 
-    Raises ValueError for parameters PySlowFast has no name for, and for networks it cannot build.
+    Args:
+      path: the file to write; it is replaced if it exists.
+      variables: {"params": ..., "batch_stats": ...}.
+      cfg: see `write_pyth`.
+
+    Returns:
+      The tensors that were written, by name.
+
+    Raises:
+      ValueError: PySlowFast has no name for a parameter, or cannot build the network.
     """
     tensors = pyslowfast_tensors(variables)
     if "s1_fuse.conv_f2s.weight" in tensors and "s1_fuse.bn.weight" not in tensors:
         raise ValueError(
-            "the lateral connections have no batch norm (lateral_norm=False); PySlowFast's always "
-            "have it, and a ReLU: it would compute something else with these weights"
+            "the lateral connections of this network have no batch norm (lateral_norm=False), but "
+            "PySlowFast's always have batch norm and ReLU: its results would differ. Networks with "
+            "lateral_norm=True can be exported"
         )
     write_pyth(path, tensors, cfg=cfg)
     return tensors
 
 
 def pyslowfast_tensors(variables: Mapping) -> dict[str, np.ndarray]:
-    """{PySlowFast name: array in PyTorch's layout} of variables of ours, in alphabetical order.
+    """Converts this project's variables to PySlowFast's names and layout.
 
-    Every batch norm also gets PyTorch's step counter, 0. Raises ValueError for parameters
-    PySlowFast has no name for and for models whose batch norms are folded away.
+    Every batch norm also gets PyTorch's step counter, num_batches_tracked, with the value 0.
+
+    Returns:
+      {PySlowFast name: array in PyTorch's layout}, sorted by name.
+
+    Raises:
+      ValueError: PySlowFast has no name for a parameter, or batch norms have been folded.
     """
     if not variables.get("batch_stats"):
         raise ValueError(
             "the variables have no batch norms (batch_stats is empty): they were folded into the "
-            "convolutions, which PySlowFast has no names for. Export the variables before folding"
+            "convolutions, and PySlowFast cannot load that. Export the variables before folding"
         )
     leaves = {path: leaf for (_, path), leaf in flatten(variables).items()}
     family = names.family_of(leaves)
@@ -108,13 +127,13 @@ def pyslowfast_tensors(variables: Mapping) -> dict[str, np.ndarray]:
             tensors[counter] = np.zeros((), np.int64)
     if unknown:
         raise ValueError(
-            f"PySlowFast has no names for {len(unknown)} of {len(leaves)} parameters of this model "
-            f"({family}): {', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}"
+            f"PySlowFast has no names for {len(unknown)} of the {len(leaves)} parameters of this "
+            f"model ({family}): {', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}"
         )
     return dict(sorted(tensors.items()))
 
 
-# Pieces of a pickle, protocol 2, each pushing one value on the reader's stack.
+# Fragments of a protocol 2 pickle; each pushes one value onto the unpickler's stack.
 
 
 def _text(value: str) -> bytes:

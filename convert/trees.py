@@ -1,10 +1,10 @@
-"""Variable trees {"params": {...}, "batch_stats": {...}} as flat dicts, and back."""
+"""Flattens variable trees {"params": {...}, "batch_stats": {...}} to flat dicts, and back."""
 
 from collections.abc import Mapping
 
 
 def flatten(variables: Mapping) -> dict[tuple[str, str], object]:
-    """{(collection, "stem/conv/kernel"): leaf} of nested mappings, in the tree's order."""
+    """Flattens nested mappings to {(collection, "stem/conv/kernel"): leaf}, in the tree's order."""
     leaves = {}
 
     def walk(collection, node, path):
@@ -20,7 +20,7 @@ def flatten(variables: Mapping) -> dict[tuple[str, str], object]:
 
 
 def unflatten(leaves: Mapping[tuple[str, str], object]) -> dict:
-    """The inverse of `flatten`, as plain dicts."""
+    """Rebuilds the tree that `flatten` flattened, as plain dicts."""
     variables = {}
     for (collection, path), leaf in leaves.items():
         node = variables.setdefault(collection, {})

@@ -1,9 +1,9 @@
-"""Reads pickles from strangers without running any of their code.
+"""Reads untrusted pickles without running any code in them.
 
-A pickle may ask for any importable name. Here every name it asks for is looked up in ALLOWED, a
-table of plain data types and of our own stand-ins for PyTorch's and NumPy's rebuilding functions;
-nothing is imported and any other name raises. Tensors come back as `LazyTensor`, storages as
-`Storage`: the bytes of tensors nobody asks for (optimizer state) are never read.
+A pickle can ask for any importable name. Here every name is looked up in ALLOWED, a table of plain
+data types and of stand-ins for the functions with which PyTorch and NumPy rebuild tensors. Nothing
+is imported, and any other name raises an error. Tensors are returned as `LazyTensor` and storages
+as `Storage`, so that the bytes of unused tensors, such as optimizer state, are never read.
 """
 
 import math
@@ -15,18 +15,18 @@ import numpy as np
 
 
 class CheckpointError(ValueError):
-    """A file that cannot be read as a checkpoint; the message says why and what to do."""
+    """Raised for a file that cannot be read as a checkpoint; says why and what to do."""
 
 
 class StorageType(NamedTuple):
-    """A PyTorch storage class: its NumPy element type and whether that stands for bfloat16."""
+    """A PyTorch storage class: its NumPy element type, and whether the elements are bfloat16."""
 
     dtype: str
     bfloat16: bool = False
 
 
 class Storage(NamedTuple):
-    """A block of memory inside a PyTorch file; `load()` gives its elements as a flat array."""
+    """A block of memory in a PyTorch file; `load()` returns its elements as a flat array."""
 
     key: str
     type: StorageType
@@ -34,7 +34,7 @@ class Storage(NamedTuple):
 
 
 class LazyTensor(NamedTuple):
-    """A strided view into a storage, not read yet. Offset and strides count elements."""
+    """A strided view of a storage that is not read yet; offset and strides are in elements."""
 
     storage: Storage
     offset: int
@@ -42,15 +42,16 @@ class LazyTensor(NamedTuple):
     stride: tuple[int, ...]
 
     def array(self) -> np.ndarray:
-        """The tensor's values, C-contiguous; bfloat16 is widened to float32 without loss.
+        """Reads the tensor as a C-contiguous array; bfloat16 is widened to float32, which is exact.
 
-        Raises CheckpointError where the view reaches outside its storage.
+        Raises:
+          CheckpointError: the view reaches outside its storage.
         """
         flat = self.storage.load()
         size, stride = tuple(self.size), tuple(self.stride)
         if len(size) != len(stride) or min((self.offset, *size, *stride)) < 0:
             raise CheckpointError(
-                f"tensor with size {size}, stride {stride}, offset {self.offset} makes no sense"
+                f"tensor with size {size}, stride {stride}, offset {self.offset} is invalid"
             )
         if math.prod(size) == 0:
             return np.zeros(size, flat.dtype)
@@ -65,7 +66,7 @@ class LazyTensor(NamedTuple):
         return np.asarray(view, order="C")
 
 
-# Element types of PyTorch's storage classes (torch/storage.py). UntypedStorage is bytes.
+# Element types of PyTorch's storage classes (torch/storage.py); UntypedStorage holds bytes.
 STORAGE_TYPES = {
     "FloatStorage": StorageType("f4"),
     "DoubleStorage": StorageType("f8"),
@@ -81,7 +82,7 @@ STORAGE_TYPES = {
     "ComplexDoubleStorage": StorageType("c16"),
     "UntypedStorage": StorageType("u1"),
 }
-BUILTINS = ("builtins", "__builtin__")  # Python 2's name, which protocol 2 keeps
+BUILTINS = ("builtins", "__builtin__")  # the second is Python 2's name; protocol 2 still writes it
 PLAIN_TYPES = (dict, list, tuple, set, frozenset, int, float, bool, str, complex, slice)
 TORCH_DTYPES = (
     "float32 float64 float16 bfloat16 int64 int32 int16 int8 uint8 bool complex64 complex128"
@@ -102,12 +103,12 @@ def _as_bytes(data) -> bytes:
 
 def _encode(text, encoding="latin1"):
     if encoding not in ("latin1", "latin-1", "utf-8", "utf8"):
-        raise CheckpointError(f"pickle encodes text as {encoding!r}; only latin1 is expected")
+        raise CheckpointError(f"its pickle encodes text as {encoding!r}, expected latin1 or utf8")
     return text.encode(encoding)
 
 
 def _empty_array(*_):
-    return np.ndarray((0,), "b")  # its content follows in the pickle, as the array's state
+    return np.ndarray((0,), "b")  # the pickle sets the content later, as the array's state
 
 
 def _numpy_scalar(dtype, data=b""):
@@ -131,7 +132,7 @@ def _device(*place):
 
 
 class _Settings(dict):
-    """Stands for yacs and fvcore CfgNode, which are dicts with attributes."""
+    """Stand-in for the CfgNode of yacs and fvcore, a dict with attributes."""
 
     def __setstate__(self, state):
         self.update(state if isinstance(state, dict) else {})
@@ -168,10 +169,14 @@ ALLOWED = {
 
 
 class RestrictedUnpickler(pickle.Unpickler):
-    """An unpickler that knows the names in ALLOWED and no others.
+    """Unpickler that accepts only the names in ALLOWED.
 
-    `persistent_load` resolves a storage's persistent id (PyTorch files); None where there are none.
-    Byte strings written by Python 2 become str, one character a byte, as NumPy expects them.
+    Byte strings written by Python 2 become str with one character per byte, as NumPy expects.
+
+    Args:
+      file: the pickle stream.
+      resolve: returns the storage for a persistent id (PyTorch files); None if the file may not
+        have persistent ids.
     """
 
     def __init__(self, file: BinaryIO, resolve=None):
@@ -183,9 +188,9 @@ class RestrictedUnpickler(pickle.Unpickler):
         if full in ALLOWED:
             return ALLOWED[full]
         raise CheckpointError(
-            f"its pickle refers to {full}, which is not needed to hold weights. Nothing was run. "
-            "Files may contain only tensors, arrays and plain values: if this is a whole model "
-            "object, save model.state_dict() with the program that made it and convert that file"
+            f"its pickle refers to {full}, which weights do not need. Nothing was run. A file may "
+            "contain only tensors, arrays and plain values: if this is a whole model object, save "
+            "model.state_dict() with the program that wrote it and convert that file"
         )
 
     def persistent_load(self, pid):
@@ -195,18 +200,25 @@ class RestrictedUnpickler(pickle.Unpickler):
 
 
 def load_pickle(file: BinaryIO, resolve=None):
-    """The next object of the pickle stream `file`.
+    """Reads the next object of a pickle stream without running any code in it.
 
-    `resolve(pid)` gives the object for a persistent id. Raises CheckpointError, naming what was
-    refused or where decoding stopped; no code of the file runs.
+    Args:
+      file: the pickle stream.
+      resolve: returns the object for a persistent id; None if there may be none.
+
+    Raises:
+      CheckpointError: the pickle is damaged, or refers to a name that is not allowed. The message
+        says which.
     """
     try:
         return RestrictedUnpickler(file, resolve).load()
     except CheckpointError:
         raise
     except (EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"its pickle is cut short or damaged ({error})") from error
-    except Exception as error:  # bytes that are no pickle may fail in any way at all
+        raise CheckpointError(
+            f"its pickle is truncated or damaged ({error}). Download the file again"
+        ) from error
+    except Exception as error:  # bytes that are not a pickle can fail in any way
         raise CheckpointError(
             f"its pickle cannot be decoded ({type(error).__name__}: {error})"
         ) from error

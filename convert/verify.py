@@ -1,4 +1,4 @@
-"""Checks of a converted checkpoint: the way back gives the same bytes, and the network runs."""
+"""Checks a converted checkpoint: a round trip gives the same bytes, and the network runs."""
 
 from collections.abc import Mapping
 
@@ -13,11 +13,18 @@ from convert.torch_file import pyslowfast_tensors
 def compare_bytes(
     checkpoint: ForeignCheckpoint, variables: Mapping, report: Report
 ) -> tuple[int, list[str]]:
-    """Exports `variables` again and compares each tensor with the file's, byte by byte.
+    """Exports `variables` to PySlowFast's layout and compares them with the file, byte by byte.
 
-    Returns how many tensors were compared and the names in the file of those that differ. Tensors
-    that do not go one to one (2-D kernels, aggregated statistics, Caffe2's matrices, other element
-    types) are not compared.
+    Tensors that were not copied one to one are skipped: inflated 2-D kernels, aggregated
+    statistics, Caffe2's matrices and other element types.
+
+    Args:
+      checkpoint: the checkpoint that was converted.
+      variables: the variables made from it.
+      report: how `fit` mapped it.
+
+    Returns:
+      The number of tensors compared, and the names in the file of those that differ.
     """
     exported = pyslowfast_tensors(variables)
     canonical = names.canonical_names(checkpoint.tensors, report.scheme)
@@ -34,9 +41,15 @@ def compare_bytes(
 
 
 def describe_outputs(probs: np.ndarray, endpoints: Mapping, class_names=()) -> list[str]:
-    """Lines about a forward pass: whether it is finite, the best classes, the scale of each stage.
+    """Describes a forward pass: whether it is finite, the top classes, the scale of each stage.
 
-    probs: (1, K), or (1, B, K) for boxes. endpoints: name -> array, as the networks return them.
+    Args:
+      probs: probabilities (1, K), or (1, B, K) for B boxes.
+      endpoints: name -> array, as the networks return them.
+      class_names: names of the K classes, if known.
+
+    Returns:
+      Lines of text.
     """
     lines = []
     rows = np.asarray(probs, np.float32).reshape(-1, probs.shape[-1])

@@ -1,10 +1,11 @@
-"""Videos in, labels out.
+"""The command that predicts labels for videos.
 
     python -m slowfast_jax.predict a.mp4 b.mp4 --config kinetics/x3d_xs --weights x3d_xs.pyth
     python -m slowfast_jax.predict a.mp4 --weights RUN --boxes people.csv --draw DIR
 
-The second is for networks that tell what persons do: their boxes are in a table, see
-data_pipelines/sources/box_tables.py. RUN, the folder of a training, knows its config.
+The second form is for networks that recognize the actions of persons. The table people.csv has the
+boxes of the persons (format: data_pipelines/sources/box_tables.py). RUN is the folder of a training
+run, which stores its config.
 """
 
 import argparse
@@ -34,24 +35,32 @@ def predict(
     boxes: str | None = None,
     draw: str | None = None,
 ) -> list[dict[str, Any]]:
-    """The best classes of each video by the config's test protocol, or of the persons in it.
+    """Predicts the top classes of each video, or of each person in it, by the test protocol.
 
     Args:
-      config: a recipe or zoo name, as `slowfast_jax.load` takes it; so are weights and labels (its
-        class_names). None where `weights` is a folder of ours, which knows. average: "probs" or
-        "logits", over the positions of the head.
-      boxes: the table of persons, for networks that classify boxes and only for them; draw: a
-        folder that gets the videos with boxes and labels drawn into them.
+      config: a recipe or zoo name, see `slowfast_jax.load`. None if `weights` is a run folder or
+        checkpoint folder of this project, which stores its config.
+      videos: video files.
+      weights: a checkpoint file or folder, see `slowfast_jax.load`.
+      labels: class names, see `class_names` of `slowfast_jax.load`. None for the stored ones.
+      top_k: the number of classes to return for each video or person.
+      average: what to average over the positions of the head, "probs" or "logits". None for the
+        config's choice.
+      boxes: a table of the boxes of persons, required by networks that classify boxes.
+      draw: with `boxes`, a folder to write videos to in which boxes and labels are drawn.
 
     Returns:
-      For each video, in order, {"video": path, "predictions": [{"label", "index", "score"}, ...]}
-      with the `top_k` best, or {"video": path, "error": reason}. With `boxes` there are "keyframes"
-      in place of predictions: [{"time", "persons": [{"box", "predictions"}, ...]}, ...], or
-      {"time", "error"}.
+      A record for each video, in order:
 
-    Raises ValueError where the network takes no boxes and there are some, or the other way round.
+      - {"video": path, "predictions": [{"label", "index", "score"}, ...]}, highest score first
+      - with `boxes`: {"video": path, "keyframes": [...]}, where a keyframe is
+        {"time", "persons": [{"box", "predictions"}, ...]}, or {"time", "error"} if it failed
+      - {"video": path, "error": reason} if the video failed
+
+    Raises:
+      ValueError: the network needs boxes and there are none, or takes none and there are some.
     """
-    # Here, so that --help and mistakes in the arguments need not wait for jax.
+    # Imported here so that --help and errors in the arguments do not wait for JAX.
     from slowfast_jax.progress import track
     from slowfast_jax.recognizer import load
 
@@ -61,8 +70,8 @@ def predict(
     if recognizer.takes_boxes != bool(boxes):
         raise ValueError(
             f"{recognizer.config.model.name} " + (
-                "classifies persons: pass --boxes, a table of where they are"
-                if recognizer.takes_boxes else "classifies whole videos: it takes no --boxes"
+                "classifies persons: pass --boxes with a table of their boxes"
+                if recognizer.takes_boxes else "classifies whole videos and takes no --boxes"
             )
         )
     if boxes:
@@ -83,31 +92,35 @@ def predict(
 def _predict_persons(
     recognizer: Any, videos: Sequence[str], table: str, draw: str | None, top_k: int
 ) -> list[dict[str, Any]]:
-    from slowfast_jax.inference.person_actions import detect, read_boxes, write_film
+    from slowfast_jax.inference.person_actions import (
+        read_boxes,
+        score_keyframes,
+        write_labeled_video,
+    )
     from slowfast_jax.progress import track
 
     names, records = recognizer.class_names, []
     for video, keyframes in read_boxes(table, videos, recognizer).items():
         if not keyframes:
-            records.append({"video": video, "error": f"{table} has no boxes in it"})
+            records.append({"video": video, "error": f"{table} has no boxes for this video"})
             continue
-        results = track(detect(recognizer, keyframes), len(keyframes), "predicting")
+        results = track(score_keyframes(recognizer, keyframes), len(keyframes), "predicting")
         scored = {result.index: result for result in results}
-        moments = []
+        described = []
         for index, keyframe in enumerate(keyframes):
-            moment: dict[str, Any] = {"time": keyframe.time}
+            entry: dict[str, Any] = {"time": keyframe.time}
             if scored[index].error:
-                moment["error"] = scored[index].error
+                entry["error"] = scored[index].error
             else:
-                moment["persons"] = [
+                entry["persons"] = [
                     {"box": box.tolist(), "predictions": _best(row, names, top_k)}
                     for box, row in zip(keyframe.boxes, scored[index].scores, strict=True)
                 ]
-            moments.append(moment)
-        records.append({"video": video, "keyframes": moments})
-        scores = {index: found.scores for index, found in scored.items() if not found.error}
+            described.append(entry)
+        records.append({"video": video, "keyframes": described})
+        scores = {index: result.scores for index, result in scored.items() if not result.error}
         if draw and scores:
-            write_film(Path(draw, f"{Path(video).stem}.mp4"), keyframes, scores, names)
+            write_labeled_video(Path(draw, f"{Path(video).stem}.mp4"), keyframes, scores, names)
     return records
 
 
@@ -121,7 +134,7 @@ def _best(scores: Any, class_names: Sequence[str], top_k: int) -> list[dict[str,
 
 
 def show(records: Sequence[dict[str, Any]], console: Console) -> None:
-    """A table per video."""
+    """Prints a table for each video."""
     for record in records:
         if "error" in record:
             console.print(f"[red]{escape(record['video'])}: {escape(record['error'])}[/red]")
@@ -137,7 +150,7 @@ def show(records: Sequence[dict[str, Any]], console: Console) -> None:
 
 
 def _table_of_persons(keyframes: Sequence[dict[str, Any]]) -> Table:
-    """A row for each person; labels with a score of at least 0.5, or the best one."""
+    """A row for each person, with the labels whose score is at least 0.5, or else the best one."""
     table = Table("seconds", "box", "labels", box=SIMPLE, show_edge=False)
     for keyframe in keyframes:
         time = f"{keyframe['time']:g}"
@@ -152,39 +165,57 @@ def _table_of_persons(keyframes: Sequence[dict[str, Any]]) -> Table:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parses the command line; exits with status 2 if it is invalid."""
     parser = argparse.ArgumentParser(
-        prog="python -m slowfast_jax.predict", description="Labels for videos.", allow_abbrev=False
+        prog="python -m slowfast_jax.predict", allow_abbrev=False,
+        description="Predicts labels for videos, or for the persons in them.",
     )
-    parser.add_argument("videos", nargs="+", metavar="VIDEO")
+    parser.add_argument("videos", nargs="+", metavar="VIDEO", help="video file")
     parser.add_argument(
         "--config",
-        help="zoo name (kinetics/x3d_xs) or path/to/file.py:variant; none for weights of a run",
-    )
-    parser.add_argument("--weights", required=True, help="checkpoint file or folder")
-    parser.add_argument("--labels", help="class names: a shipped set or a file, one name a line")
-    parser.add_argument(
-        "--boxes", metavar="TABLE", help="csv of where persons are, for networks that take boxes"
+        help="zoo name (kinetics/x3d_xs) or recipe (path/to/file.py:variant); not needed if "
+        "--weights is a folder, which stores its config",
     )
     parser.add_argument(
-        "--draw", metavar="DIR", help="with --boxes: write videos with boxes and labels there"
+        "--weights", required=True, help="checkpoint file, checkpoint folder or run folder"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the predictions there")
-    parser.add_argument("--top-k", type=_positive, default=5)
+    parser.add_argument(
+        "--labels", help="class names: a label map of this project or a file with one name per line"
+    )
+    parser.add_argument(
+        "--boxes", metavar="TABLE",
+        help="CSV file with the boxes of persons, for networks that take boxes",
+    )
+    parser.add_argument(
+        "--draw", metavar="DIR",
+        help="with --boxes: write videos in which boxes and labels are drawn to this folder",
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the predictions to this file")
+    parser.add_argument(
+        "--top-k", type=_positive, default=5, metavar="K",
+        help="number of labels for each video or person (default: 5)",
+    )
     parser.add_argument(
         "--average", choices=("probs", "logits"),
-        help="over the head's positions: probs as PySlowFast, logits as PyTorchVideo",
+        help="what to average over the head's positions: probs, as PySlowFast does, or logits, as "
+        "PyTorchVideo does (default: the config's choice)",
     )
     arguments = parser.parse_args(argv)
     if not arguments.config and not Path(arguments.weights).is_dir():
-        parser.error(f"--config is needed: {arguments.weights} is no folder of a run")
+        parser.error(
+            f"--config is required: {arguments.weights} is not a folder that stores its config"
+        )
     if arguments.draw and not arguments.boxes:
-        parser.error("--draw needs --boxes")
+        parser.error("--draw requires --boxes")
     return arguments
 
 
 def cli(argv: Sequence[str] | None = None) -> int:
-    """The command. 0, or 1 where a video or a moment of one failed (the others are predicted) or
-    nothing could run."""
+    """Runs the command and returns its exit status.
+
+    The status is 0, or 1 if nothing could run or if any video or keyframe failed; the others are
+    still predicted.
+    """
     arguments = parse(argv)
     logging.use_absl_handler()
     logging.set_verbosity(logging.WARNING)
@@ -209,7 +240,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
 
 
 def _errors(record: dict[str, Any]) -> list[str]:
-    """Of the video, or of moments of it."""
+    """The errors of a video and of its keyframes."""
     parts = [record, *record.get("keyframes", ())]
     return [part["error"] for part in parts if "error" in part]
 
@@ -217,7 +248,7 @@ def _errors(record: dict[str, Any]) -> list[str]:
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{text}, expected 1 or more")
+        raise argparse.ArgumentTypeError(f"{text} is too small, expected 1 or more")
     return number
 
 

@@ -1,4 +1,4 @@
-"""Variables of a network: their shapes, a random start, and what a checkpoint holds."""
+"""The variables of a network: their shapes, initial values, and values from checkpoints."""
 
 import json
 import os
@@ -15,12 +15,15 @@ from ml_collections import ConfigDict
 from convert import names, ports
 from convert.load import fit, strip_names
 from convert.readers import ForeignCheckpoint, read_checkpoint
+from convert.trees import flatten
+from convert.unpickle import CheckpointError
 from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.models import zoo
-from slowfast_jax.training.checkpoint import load_metadata
+from slowfast_jax.training.checkpoint import load_checkpoint, load_metadata
 from slowfast_jax.training.checkpoint_manager import latest_checkpoint
 
-# Keywords in which a checkpoint and the network may differ: none changes what the parameters mean.
+# Keywords that may differ between a checkpoint and the network: none of them changes what the
+# parameters mean.
 FREE_KEYWORDS = {
     "average", "drop_connect", "dropout", "dtype", "dtypes", "fc_init_std", "frozen_norm",
     "group_size", "head_pool", "remat", "zero_init_final_bn",
@@ -28,13 +31,19 @@ FREE_KEYWORDS = {
 
 
 def variable_shapes(model: nn.Module) -> dict[str, Any]:
-    """{"params": ..., "batch_stats": ...} of the network's shapes and types, nothing computed."""
+    """Shapes and dtypes of the network's variables {"params": ..., "batch_stats": ...}.
+
+    Nothing is computed.
+    """
     return jax.eval_shape(lambda: _init(model, 0))
 
 
 def initial_variables(model: nn.Module, seed: int) -> dict[str, Any]:
-    """A random start. Compiled, so that the network is not run for it."""
-    # On a CPU compiling it well takes longer than running it badly.
+    """Randomly initialized variables of the network.
+
+    The initialization is compiled, so that the forward pass is optimized away.
+    """
+    # On a CPU, optimizing this function takes longer than running it unoptimized.
     options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     return jax.jit(lambda: _init(model, seed), compiler_options=options)()
 
@@ -56,29 +65,58 @@ def read_weights(
     strip: Sequence[str] = (),
     init: Mapping | None = None,
 ) -> tuple[dict, list[str]]:
-    """Variables from the checkpoint `path` for the config's network, and the class names stored
-    beside them ([]: none).
+    """Reads the weights of the config's network from a checkpoint.
 
-    skip, strip, init: as `convert.load_variables` takes them.
+    Args:
+      config: names the network.
+      shapes: shapes of its variables, see `variable_shapes`.
+      path: a checkpoint folder of this project or a checkpoint file of any supported program.
+      skip, strip, init: see `convert.load_variables`.
+
+    Returns:
+      The variables, and the class names stored with them ([] if there are none).
 
     Raises:
-      FileNotFoundError: where there is no such file or folder.
-      ConfigError: where a checkpoint of our own says that it is of another model.
-      convert.load.CheckpointMismatch: where the parameters differ.
+      FileNotFoundError: `path` does not exist.
+      ConfigError: the checkpoint belongs to another network, see `check_origin`.
+      convert.CheckpointError: the checkpoint cannot be read.
+      convert.CheckpointMismatch: the parameters differ.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"weights {path} do not exist")
-    checkpoint = strip_names(read_checkpoint(path), strip)
+    read = read_checkpoint_folder if path.is_dir() else read_checkpoint
+    checkpoint = strip_names(read(path), strip)
     check_origin(path, checkpoint, config, skip)
     variables, report = fit(checkpoint, shapes, skip=skip, init=init, source=str(path))
     if report.skipped:
-        logging.info("not from %s but at their start: %s", path, ", ".join(report.skipped))
+        logging.info("initialized, not loaded from %s: %s", path, ", ".join(report.skipped))
     return variables, list(checkpoint.metadata.get("class_names", []))
 
 
+def read_checkpoint_folder(path: str | os.PathLike) -> ForeignCheckpoint:
+    """Reads a checkpoint folder that this project wrote, in the form that `convert.fit` takes.
+
+    Args:
+      path: the folder of one checkpoint, as `save_checkpoint` wrote it.
+
+    Returns:
+      A checkpoint of kind "orbax": parameter path -> array, and the saved metadata.
+
+    Raises:
+      FileNotFoundError: the folder does not exist.
+      convert.CheckpointError: the folder is not a checkpoint of this project.
+    """
+    try:
+        variables, metadata = load_checkpoint(path)
+    except ValueError as error:
+        raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
+    tensors = {name: leaf for (_, name), leaf in flatten(variables).items()}
+    return ForeignCheckpoint("orbax", tensors, metadata)
+
+
 def describe(config: ConfigDict, class_names: Sequence[str]) -> dict[str, Any]:
-    """What a checkpoint stores beside its arrays, so that it cannot be run as something else."""
+    """The metadata to save with a checkpoint, so that it cannot be loaded as another network."""
     return {
         "model": config.model.to_dict(),
         "class_names": list(class_names),
@@ -89,25 +127,34 @@ def describe(config: ConfigDict, class_names: Sequence[str]) -> dict[str, Any]:
 
 
 def stored_config(folder: str | os.PathLike) -> tuple[ConfigDict, list[str]]:
-    """The complete config that a folder was trained or converted with, its test.checkpoint being
-    what is in there, and the class names.
+    """The config and class names that are stored in a checkpoint.
 
-    `folder`: of a run, whose last checkpoint it is, or of a checkpoint.
+    Args:
+      folder: a run folder, of which the last checkpoint is used, or a checkpoint folder.
 
-    Raises FileNotFoundError or ValueError where there is no checkpoint, ConfigError where it does
-    not hold its config.
+    Returns:
+      The complete config of the training or conversion, with test.checkpoint set to the checkpoint,
+      and the class names.
+
+    Raises:
+      FileNotFoundError: the folder does not exist.
+      ValueError: the folder has no checkpoint.
+      ConfigError: the checkpoint does not store its config.
     """
     path = latest_checkpoint(folder) or folder
     metadata = load_metadata(path)
     if "config" not in metadata:
-        raise ConfigError(f"checkpoint {path} does not say its config: name the recipe")
+        raise ConfigError(
+            f"checkpoint {path} does not store the config that it was trained with; name its "
+            "recipe or zoo entry"
+        )
     config = ConfigDict(_with_tuples(metadata["config"]))
     config.test.checkpoint = os.fspath(path)
     return config.lock(), list(metadata["class_names"])
 
 
 def _with_tuples(value: Any) -> Any:
-    """What JSON has made lists of."""
+    """Restores tuples, which JSON stores as lists."""
     if isinstance(value, dict):
         return {key: _with_tuples(item) for key, item in value.items()}
     return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
@@ -116,9 +163,20 @@ def _with_tuples(value: Any) -> Any:
 def check_origin(
     path: str | Path, checkpoint: ForeignCheckpoint, config: ConfigDict, skip: Sequence[str]
 ) -> None:
-    """ConfigError where a checkpoint of our own says that it is of another model than the config's,
-    and where another program's networks compute something else than it with the same parameters.
-    (With `skip`, training goes on from there: then that is a warning.)
+    """Checks that a checkpoint belongs to the config's network.
+
+    A checkpoint of this project stores the keywords of its network, which must be the config's. For
+    a checkpoint of another program, the config's network must compute what that program computes
+    with the same parameters.
+
+    Args:
+      path: the checkpoint, for messages.
+      checkpoint: its content.
+      config: names the network.
+      skip: if not empty, the network is to be fine-tuned, and a difference is only a warning.
+
+    Raises:
+      ConfigError: the network or its input normalization differs.
     """
     if checkpoint.kind != "orbax":
         problem = _check_program(path, checkpoint, config)
@@ -129,7 +187,7 @@ def check_origin(
         return
     metadata = checkpoint.metadata
     stored = dict(metadata.get("model", {}))
-    wanted = json.loads(json.dumps(config.model.to_dict()))  # tuples as JSON gives them back
+    wanted = json.loads(json.dumps(config.model.to_dict()))  # tuples become lists, as in `stored`
     free = FREE_KEYWORDS | ({"num_classes"} if skip else set())
     keywords = [
         f"{key} is {stored[key]!r} in the checkpoint and {wanted[key]!r} in the config"
@@ -142,26 +200,29 @@ def check_origin(
         if key in metadata and list(metadata[key]) != list(config.protocol[key])
     ]
     if keywords and skip and not inputs:
-        logging.warning("%s is not of %s's network: %s", path, config.name, "; ".join(keywords))
+        logging.warning(
+            "checkpoint %s is of another network than %s: %s",
+            path, config.name, "; ".join(keywords),
+        )
     elif keywords or inputs:
         raise ConfigError(
             f"checkpoint {path} does not belong to {config.name}: " + "; ".join(keywords + inputs)
-            + ". Choose the config it was saved with, or set these (a list of class names sets "
+            + ". Choose the config that it was saved with, or set these values (class names set "
             "num_classes)"
         )
 
 
 def _check_program(path: str | Path, checkpoint: ForeignCheckpoint, config: ConfigDict) -> str:
-    """What the config's network lacks to compute what the file's program does; "" for nothing."""
+    """How the config's network differs from that of the file's program; "" if it does not."""
     scheme = names.scheme_of(checkpoint.tensors)
-    needed = ports.keywords(checkpoint.tensors, scheme)
+    needed = ports.required_keywords(checkpoint.tensors, scheme)
     model = build_model(config)
     different = {k: v for k, v in needed.items() if getattr(model, k, None) != v}
     if not different:
         return ""
     known = {name: zoo.create(name) for name in zoo.ZOO}
     wanted = needed | {"detection": getattr(model, "detection", False)}
-    takes = [
+    suitable = [
         name for name, other in known.items()
         if type(other) is type(model)
         and all(getattr(other, k, None) == v for k, v in wanted.items())
@@ -171,7 +232,7 @@ def _check_program(path: str | Path, checkpoint: ForeignCheckpoint, config: Conf
         for key, value in different.items()
     )
     return (
-        f"{path} has the names of {scheme}, whose networks compute something else than "
-        f"{config.name} with the same parameters: for the same numbers they need {listed}. Set "
-        f"these keywords, or choose a model that has them ({', '.join(takes) or 'none yet'})"
+        f"{path} has {scheme} names. With the same parameters, {scheme}'s networks compute "
+        f"something else than {config.name}: to get the same results, set {listed}, or choose a "
+        f"model that has these values ({', '.join(suitable) or 'none so far'})"
     )

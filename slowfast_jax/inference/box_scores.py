@@ -1,4 +1,4 @@
-"""Scores of the boxes of many keyframes, a batch at a time."""
+"""Scores the boxes of many keyframes in batches."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -9,7 +9,13 @@ from data_pipelines.loading.batches import Load, batches_in_order
 
 
 class BoxScores(NamedTuple):
-    """scores: float32 (B, K) of the boxes of keyframe `index`, or None and the `error`."""
+    """The result for one keyframe.
+
+    Attributes:
+      index: the index of the keyframe.
+      scores: float32 (B, K) scores of its B boxes; None if it failed.
+      error: why it failed; "" if it did not.
+    """
 
     index: int
     scores: np.ndarray | None
@@ -20,12 +26,18 @@ def score_boxes(
     predict: Callable[..., np.ndarray], load: Load, size: int, *, batch_size: int,
     threads: int = 8, workers: int = 0,
 ) -> Iterator[BoxScores]:
-    """Scores of `size` keyframes, each once.
+    """Scores the boxes of `size` keyframes, each once.
 
     Args:
-      predict: (clips (N,T,H,W,3), boxes (N,B,4) in pixels) -> probabilities (N,B,K).
-      load: (index, None) -> clip, boxes and box_mask, as load_keyframe
-        gives them for testing. Where clips have several shapes, one batch has one.
+      predict: maps clips (N, T, H, W, 3) and boxes (N, B, 4) in pixels to probabilities (N, B, K).
+      load: maps (index, None) to clip, boxes and box_mask, as `load_keyframe` returns them for
+        testing. Clips may have different shapes; those of one batch have the same.
+      size: the number of keyframes.
+      batch_size: keyframes per batch.
+      threads, workers: see `batches_in_order`.
+
+    Yields:
+      The result for each keyframe, in an order that depends on the shapes of the clips.
     """
     for batch in batches_in_order(
         size, load, batch_size=batch_size, threads=threads, workers=workers
@@ -34,9 +46,10 @@ def score_boxes(
             yield BoxScores(int(index), None, reason)
         if "clip" not in batch:
             continue
-        there, boxes = batch["box_mask"], batch["boxes"]
+        present, boxes = batch["box_mask"], batch["boxes"]
         height, width = batch["clip"].shape[2:4]
-        boxes = np.where(there[..., None], boxes, np.array([0, 0, width, height], np.float32))
+        # Padding gets the whole frame, a box that every network can pool.
+        boxes = np.where(present[..., None], boxes, np.array([0, 0, width, height], np.float32))
         scores = np.asarray(predict(batch["clip"], boxes))
         for row in np.flatnonzero(batch["mask"]):
-            yield BoxScores(int(batch["index"][row]), scores[row][there[row]])
+            yield BoxScores(int(batch["index"][row]), scores[row][present[row]])

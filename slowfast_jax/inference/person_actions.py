@@ -1,14 +1,15 @@
-"""What persons in videos do, where their boxes are known, and videos in which that is drawn.
+"""Classifies the actions of persons whose boxes are known, and draws them into videos.
 
     keyframes = read_boxes("people.csv", ["a.mp4"], recognizer)["a.mp4"]
-    scores = {found.index: found.scores for found in detect(recognizer, keyframes)}
-    write_film("a_drawn.mp4", keyframes, scores, recognizer.class_names)
+    scores = {result.index: result.scores for result in score_keyframes(recognizer, keyframes)}
+    write_labeled_video("a_labeled.mp4", keyframes, scores, recognizer.class_names)
 """
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,25 +19,33 @@ from data_pipelines.sources.keyframes import Keyframe
 from data_pipelines.transforms import boxes as box_arithmetic
 from data_pipelines.video.stills import look, play
 from slowfast_jax.inference.box_scores import BoxScores, score_boxes
-from slowfast_jax.recognizer import Recognizer
 from slowfast_jax.report.drawing import BLUE, GREY, Annotated, write_annotated_video
 
-THRESHOLD = 0.5  # an action of this score or more is said of a person
-NEAR = 0.5  # seconds from a keyframe that its boxes stand for
-WIDTH = 480  # pixels that a picture has at least, by a whole factor
+if TYPE_CHECKING:
+    from slowfast_jax.recognizer import Recognizer
+
+THRESHOLD = 0.5  # actions with at least this score are predicted for a person
+MAX_DISTANCE = 0.5  # seconds around a keyframe in which its boxes are drawn
+MIN_WIDTH = 480  # pixels; narrower videos are enlarged by a whole factor
 
 
 def read_boxes(
-    table: str | os.PathLike, videos: Sequence[str], recognizer: Recognizer
+    table: str | os.PathLike, videos: Sequence[str], recognizer: "Recognizer"
 ) -> dict[str, list[Keyframe]]:
-    """The keyframes of each video that a table of one's own has boxes of.
+    """Reads the keyframes of videos from a table of boxes.
 
     Args:
-      table: as sources/box_tables.py describes them; time counts from the first frame. Of
-        boxes with scores those below config.data.score_threshold are left out.
-      videos: files, all in one folder, by the names that the table has.
+      table: a CSV file, see data_pipelines/sources/box_tables.py. Times count from the first frame.
+        Boxes with a score below config.data.score_threshold are dropped.
+      videos: video files. The table names them relative to their common folder.
+      recognizer: the network that will classify the boxes.
 
-    Raises FileNotFoundError, ValueError: from the table, with file and line.
+    Returns:
+      {video: its keyframes}; the list is empty for videos that the table does not have.
+
+    Raises:
+      FileNotFoundError: the table does not exist.
+      ValueError: a row is invalid; the message has file and line.
     """
     folder = os.path.commonpath([os.path.dirname(os.path.abspath(video)) for video in videos])
     keyframes, _ = read_tables(
@@ -52,8 +61,10 @@ def read_boxes(
     return found
 
 
-def detect(recognizer: Recognizer, keyframes: Sequence[Keyframe]) -> Iterator[BoxScores]:
-    """Scores of the boxes of each keyframe, or what is wrong with it."""
+def score_keyframes(
+    recognizer: "Recognizer", keyframes: Sequence[Keyframe]
+) -> Iterator[BoxScores]:
+    """Yields the scores of the boxes of each keyframe, or why the keyframe failed."""
     protocol, most = recognizer.config.protocol, max(len(k.boxes) for k in keyframes)
 
     def load(index: int, generator: None) -> dict[str, np.ndarray]:
@@ -68,20 +79,24 @@ def detect(recognizer: Recognizer, keyframes: Sequence[Keyframe]) -> Iterator[Bo
     )
 
 
-def write_film(
+def write_labeled_video(
     path: str | os.PathLike,
     keyframes: Sequence[Keyframe],
     scores: Mapping[int, np.ndarray],
     class_names: Sequence[str],
 ) -> None:
-    """Writes the video of the keyframes as an .mp4 with boxes and actions drawn into it.
+    """Writes a video with the boxes and actions of persons drawn into it.
 
-    A frame gets the boxes of the nearest keyframe, where that is at most NEAR seconds away.
+    Each frame shows the boxes of the nearest keyframe, if that is at most MAX_DISTANCE away.
 
     Args:
-      keyframes: of one video. scores: (B, K) of those that could be read, by their index.
+      path: the .mp4 file to write.
+      keyframes: the keyframes of one video.
+      scores: index of a keyframe -> scores (B, K) of its boxes, for those that could be read.
+      class_names: names of the K classes.
 
-    Raises VideoError where the video breaks off; what comes before is written.
+    Raises:
+      VideoError: the video cannot be decoded to its end; the frames before are written.
     """
     source, indices = keyframes[0].source, sorted(scores)
     times = np.array([keyframes[index].time - keyframes[index].origin for index in indices])
@@ -89,29 +104,29 @@ def write_film(
     fps = keyframes[0].fps or info.fps
     height, width = first.shape[1:3]
 
-    def pictures() -> Iterator[Annotated]:
+    def annotated_frames() -> Iterator[Annotated]:
         for number, image in enumerate(play(source, 0, info.frames)):
-            apart = np.abs(times - number / fps)
-            if not len(times) or apart.min() > NEAR:
+            distances = np.abs(times - number / fps)
+            if not len(times) or distances.min() > MAX_DISTANCE:
                 yield Annotated(image, np.zeros((0, 4)), (), ())
                 continue
-            index = indices[apart.argmin()]
+            index = indices[distances.argmin()]
             captions = [
-                "\n".join(f"{class_names[k]} {row[k]:.2f}" for k in said(row))
+                "\n".join(f"{class_names[k]} {row[k]:.2f}" for k in predicted_classes(row))
                 for row in scores[index]
             ]
             boxes = box_arithmetic.from_fractions(keyframes[index].boxes, height, width)
-            colours = [BLUE if caption else GREY for caption in captions]
-            yield Annotated(image, boxes, captions, colours)
+            colors = [BLUE if caption else GREY for caption in captions]
+            yield Annotated(image, boxes, captions, colors)
 
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_annotated_video(
-        path, pictures(), fps=Fraction(fps).limit_denominator(1001),
-        scale=max(1, round(WIDTH / width)),
+        path, annotated_frames(), fps=Fraction(fps).limit_denominator(1001),
+        scale=max(1, round(MIN_WIDTH / width)),
     )
 
 
-def said(scores: np.ndarray) -> list[int]:
-    """The classes that are said of a person, from its (K,) scores: the best first."""
+def predicted_classes(scores: np.ndarray) -> list[int]:
+    """The classes predicted for a person with scores (K,), highest score first."""
     order = np.argsort(-scores, kind="stable")
     return order[scores[order] >= THRESHOLD].tolist()

@@ -1,4 +1,4 @@
-"""Networks the tests convert: a small one of our own, and the manifests of the reference data."""
+"""Networks for conversion tests: a small one of this project, and those of the reference data."""
 
 import importlib.util
 import json
@@ -8,18 +8,17 @@ import jax
 import numpy as np
 
 from convert import names
-from convert.layouts import to_ours
+from convert.layouts import from_torch
 from convert.trees import unflatten
 from slowfast_jax.models import zoo
 from tests.support.paths import PARITY
 
-# Networks without convolutional stages, or (CSN, R(2+1)D) of a kind this project has none of.
+# Cases of networks that this project does not have.
 OTHER_NETWORKS = ("MVIT", "REV_", "CSN", "R2PLUS1D", "INDEX")
 
 
 def manifests(folder: str, start: str = "") -> list[str]:
-    """Names of the convolutional cases in a folder of the reference data; none where it is
-    absent."""
+    """Names of the convolutional cases in a folder of the reference data; none if it is absent."""
     stems = sorted(path.stem for path in (PARITY / folder).glob(f"{start}*.json"))
     return [s for s in stems if not any(other in s.upper() for other in OTHER_NETWORKS)]
 
@@ -31,7 +30,7 @@ def manifest(folder: str, name: str) -> dict:
 
 @cache
 def weights_rule():
-    """The module that says what the parameters of a manifest are."""
+    """The reference data's module that generates the parameters of a manifest."""
     spec = importlib.util.spec_from_file_location("weights_rule", PARITY / "weights.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -39,16 +38,16 @@ def weights_rule():
 
 
 def expected_variables(tensors: dict[str, np.ndarray]) -> dict:
-    """Our variables, by the name tables, from plain PySlowFast tensors (no split batch norms)."""
+    """Variables made by the name tables from PySlowFast tensors without split batch norms."""
     family = names.foreign_family(tensors)
     leaves = {}
     for name, array in tensors.items():
-        if names.ignored(name, "PySlowFast"):
+        if names.ignore_reason(name, "PySlowFast"):
             continue
         path = names.from_pyslowfast(name, family)
         rank = array.ndim if path.endswith("kernel") else 1
         collection = "batch_stats" if path.endswith(("/mean", "/var")) else "params"
-        leaves[collection, path] = to_ours(array, (0,) * rank)
+        leaves[collection, path] = from_torch(array, (0,) * rank)
     return unflatten(leaves)
 
 
@@ -58,7 +57,7 @@ def shapes_of(variables: dict) -> dict:
 
 @cache
 def mini_shapes(**overrides) -> dict:
-    """Variable shapes of the small SlowFast that ships for tests and demos."""
+    """Variable shapes of the small SlowFast network for tests and demos."""
     model = zoo.create("kinetics/mini", **overrides)
     clip = np.zeros((1, model.num_frames, model.crop_size, model.crop_size, 3), np.uint8)
     return jax.eval_shape(lambda: model.init(jax.random.key(0), clip))
@@ -70,7 +69,7 @@ def random_variables(shapes: dict, seed: int = 0) -> dict:
 
 
 def assert_same(ours: dict, theirs: dict) -> None:
-    """Same tree, shapes, types and bytes."""
+    """Asserts that two trees have the same structure, shapes, dtypes and bytes."""
     assert jax.tree.structure(ours) == jax.tree.structure(theirs)
     for (path, a), b in zip(
         jax.tree_util.tree_leaves_with_path(ours), jax.tree.leaves(theirs), strict=True

@@ -1,4 +1,4 @@
-"""Checkpoints of every kind become our variables, or an error that says what is wrong."""
+"""Checkpoints of every kind are loaded, or refused with an error that says what is wrong."""
 
 from types import SimpleNamespace
 
@@ -29,7 +29,7 @@ HEAD = {"head/projection/kernel", "head/projection/bias"}
 
 
 def without_splits(tensors: dict) -> dict:
-    """Evaluation's tensors: statistics of `X.bn` under X, those of single splits left out."""
+    """Tensors for evaluation: statistics of `X.bn` are renamed to X, those of splits dropped."""
     return {n.replace("bn.bn.", "bn."): a for n, a in tensors.items() if ".split_bn." not in n}
 
 
@@ -57,7 +57,7 @@ def test_tiny_networks_from_caffe2(name, tmp_path):
 
 
 @needs_parity
-def test_split_statistics_are_aggregated_where_only_they_exist():
+def test_split_statistics_are_aggregated_if_there_are_no_others():
     tensors = dict(weights_rule().make_weights(manifest("models", SUBBN)))
     wanted = expected_variables(without_splits(tensors))
     only_splits = {name: a for name, a in tensors.items() if "bn.bn." not in name}
@@ -76,8 +76,8 @@ def test_split_statistics_are_aggregated_where_only_they_exist():
 
 
 @needs_parity
-def test_export_has_all_that_a_network_with_split_norms_asks_for():
-    """Its loader takes `X.bn` of the file for `X.bn.bn` and, tiled, for `X.bn.split_bn`."""
+def test_export_fits_a_network_with_split_norms():
+    """PySlowFast loads `X.bn` of the file into `X.bn.bn` and, tiled, into `X.bn.split_bn`."""
     tensors = weights_rule().make_weights(manifest("models", SUBBN))
     exported = pyslowfast_tensors(expected_variables(without_splits(tensors)))
     wanted = {name.replace("bn.split_bn.", "bn.").replace("bn.bn.", "bn.") for name in tensors}
@@ -88,7 +88,7 @@ def test_export_has_all_that_a_network_with_split_norms_asks_for():
 
 
 def mini(seed: int = 0, **overrides):
-    """Shapes, variables and PySlowFast tensors of the small network, with some class count."""
+    """Shapes, variables and PySlowFast tensors of the small network."""
     shapes = mini_shapes(**overrides)
     variables = random_variables(shapes, seed)
     return shapes, variables, pyslowfast_tensors(variables)
@@ -103,7 +103,7 @@ def test_round_trip_is_exact(prefix):
     shapes, variables, tensors = mini()
     loaded, report = fit(checkpoint_of(tensors, prefix), shapes)
     assert_same(loaded, variables)
-    assert set(report.ignored.values()) == {"step counter of a batch norm, not used"}
+    assert set(report.ignored.values()) == {"batch norm step counter, not used"}
     again = pyslowfast_tensors(loaded)
     assert {n: a.tobytes() for n, a in again.items()} == {
         n: a.tobytes() for n, a in tensors.items()
@@ -111,7 +111,7 @@ def test_round_trip_is_exact(prefix):
 
 
 @pytest.mark.parametrize("prefix", ["backbone.", "encoder_q.", "module.backbone.model."])
-def test_a_prefix_of_another_program_is_named_and_stripped(prefix, tmp_path):
+def test_an_unknown_prefix_is_named_and_stripped(prefix, tmp_path):
     shapes, variables, tensors = mini()
     wrapped = checkpoint_of(tensors, prefix)
     with pytest.raises(CheckpointMismatch) as error:
@@ -123,7 +123,7 @@ def test_a_prefix_of_another_program_is_named_and_stripped(prefix, tmp_path):
     assert_same(load_variables(tmp_path / "w.pyth", shapes, strip=[text]), variables)
 
 
-def test_texts_are_stripped_once_and_in_turn():
+def test_texts_are_stripped_once_and_in_order():
     names_of = {"backbone.a.backbone.b": 1, "c.backbone.x.d": 2, "plain": 3}
     checkpoint = ForeignCheckpoint("torch zip", names_of, {})
     stripped = strip_names(checkpoint, ["backbone.", "x."])
@@ -149,7 +149,7 @@ def test_2d_kernels_are_inflated():
     assert report.inflated == ["fast_res2/block0/a/kernel"]
 
 
-def test_matrices_serve_as_1x1x1_kernels_and_old_affines_as_vectors():
+def test_matrices_become_1x1x1_kernels_and_old_affines_vectors():
     shapes, variables, tensors = mini()
     conv, norm = "s3.pathway0_res0.branch1.weight", "s3.pathway0_res0.branch1_bn.weight"
     tensors = dict(tensors) | {
@@ -158,7 +158,7 @@ def test_matrices_serve_as_1x1x1_kernels_and_old_affines_as_vectors():
     assert_same(fit(checkpoint_of(tensors), shapes)[0], variables)
 
 
-def test_other_element_types_become_the_models():
+def test_element_types_are_converted_to_the_models():
     shapes, variables, tensors = mini()
     halves = {name: a.astype(np.float16) for name, a in tensors.items()}
     loaded = fit(checkpoint_of(halves), shapes)[0]
@@ -166,7 +166,7 @@ def test_other_element_types_become_the_models():
     assert_same(loaded, halved)
 
 
-def test_another_class_count_is_named():
+def test_a_different_number_of_classes_is_reported():
     _, _, tensors = mini(num_classes=7)
     with pytest.raises(CheckpointMismatch) as error:
         fit(checkpoint_of(tensors), mini_shapes(), source="seven.pyth")
@@ -179,7 +179,7 @@ def test_another_class_count_is_named():
     assert error.value.reshaped["head/projection/bias"] == ((4,), (7,))
 
 
-def test_skipped_leaves_come_from_init_or_are_neutral():
+def test_skipped_parameters_come_from_init_or_are_neutral():
     _, variables, tensors = mini(num_classes=7)
     shapes = mini_shapes()
     init = random_variables(shapes, seed=5)
@@ -204,7 +204,7 @@ def test_skip_matches_whole_paths_and_loads_what_fits():
         fit(checkpoint_of(seven), shapes, skip=["head", "projection/.*"])
 
 
-def test_init_of_another_shape_is_refused():
+def test_init_with_another_shape_is_refused():
     _, _, tensors = mini(num_classes=7)
     init = random_variables(mini_shapes(num_classes=9))
     with pytest.raises(ValueError, match="init has head/projection"):
@@ -220,13 +220,13 @@ def test_missing_and_unexpected_are_listed():
     assert error.value.missing == ["fast_res3/block1/b_bn/var"]
     assert error.value.unexpected == ["extra.weight"]
     message = str(error.value)
-    assert "1 missing in the file (-), 1 unexpected (+), 0 of another shape" in message
+    assert "1 are missing in the file (-), 1 are unexpected (+), 0 have another shape" in message
     assert "  - fast_res3/block1/b_bn/var" in message
     assert "s3.pathway1_res1.branch2.b_bn.running_var" in message
     assert "  + extra.weight" in message
 
 
-def test_the_head_may_be_left_over():
+def test_the_head_in_the_file_may_be_left_over():
     shapes, _, tensors = mini()
     params = {name: tree for name, tree in shapes["params"].items() if name != "head"}
     headless = {"params": params, "batch_stats": shapes["batch_stats"]}
@@ -237,7 +237,7 @@ def test_the_head_may_be_left_over():
     assert report.ignored["head.projection.weight"] == "skipped"
 
 
-def test_another_network_gives_a_short_table_and_both_descriptions():
+def test_another_network_gives_a_short_table_and_describes_both():
     shapes, _, _ = mini()
     x3d = {
         f"s{s}.pathway0_res{i}.branch2.{x}.weight": np.zeros((4, 4, 1, 1, 1), np.float32)
@@ -265,7 +265,7 @@ def test_shapes_may_be_anything_with_shape_and_dtype(tmp_path):
     assert_same(load_variables(tmp_path / "w.pyth", duck), variables)
 
 
-# Manifest and the zoo entry of the same network.
+# Manifest -> zoo entry of the same network.
 ZOO_CASES = {
     "C2D_8x8_R50": "kinetics/c2d_8x8_r50",
     "I3D_NLN_8x8_R50": "kinetics/i3d_nln_8x8_r50",

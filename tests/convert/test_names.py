@@ -1,16 +1,16 @@
-"""Every tensor of every convolutional reference network has one place in our tree."""
+"""Every tensor of every convolutional reference network maps to one path of this project."""
 
 import numpy as np
 import pytest
 
 from convert import names
-from convert.load import by_our_paths
+from convert.load import map_to_paths
 from convert.readers import ForeignCheckpoint
 from convert.trees import flatten
 from tests.convert.cases import expected_variables, manifest, manifests, mini_shapes
 from tests.support.paths import needs_parity
 
-# Hub models and the PySlowFast cases that are the same network.
+# PyTorchVideo hub model -> PySlowFast case of the same network.
 SAME_NETWORK = {
     "slow_r50": "SLOW_8x8_R50",
     "slowfast_r50": "SLOWFAST_8x8_R50",
@@ -26,7 +26,7 @@ SAME_NETWORK = {
 
 
 def entries(case: dict) -> dict[str, tuple]:
-    """{PySlowFast or PyTorchVideo name: shape} of the tensors that are parameters or statistics."""
+    """{name in the manifest: shape} of the tensors that are parameters or statistics."""
     return {
         p["name"]: tuple(p["shape"])
         for p in case["params"]
@@ -35,13 +35,13 @@ def entries(case: dict) -> dict[str, tuple]:
 
 
 def empty(shapes: dict[str, tuple]) -> dict[str, np.ndarray]:
-    """Arrays of these shapes that take no memory."""
+    """Arrays of these shapes that use no memory."""
     return {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}
 
 
 @needs_parity
 @pytest.mark.parametrize("name", manifests("models"))
-def test_pyslowfast_names_go_one_to_one(name):
+def test_pyslowfast_names_map_one_to_one(name):
     their_names = [n.replace("bn.bn.", "bn.") for n in entries(manifest("models", name))]
     family = names.foreign_family(their_names)
     ours = [names.from_pyslowfast(n, family) for n in their_names]
@@ -60,8 +60,8 @@ def test_caffe2_names(name):
     solver = ["lr", "model_iter", *(f"{blob}_momentum" for blob in blobs)]
     assert names.scheme_of([*blobs, *solver]) == "Caffe2"
     assert names.canonical_names(blobs, "Caffe2") == blobs
-    assert not any(names.ignored(blob, "Caffe2") for blob in blobs)
-    assert all(names.ignored(blob, "Caffe2") for blob in solver)
+    assert not any(names.ignore_reason(blob, "Caffe2") for blob in blobs)
+    assert all(names.ignore_reason(blob, "Caffe2") for blob in solver)
 
 
 @needs_parity
@@ -70,7 +70,7 @@ def test_caffe2_names(name):
 def test_pytorchvideo_names(name, prefix):
     tensors = {prefix + n: a for n, a in empty(entries(manifest("pytorchvideo", name))).items()}
     family = names.foreign_family(names.canonical_names(tensors, "PyTorchVideo").values())
-    given, report = by_our_paths(ForeignCheckpoint("torch zip", tensors, {}), family, set())
+    given, report = map_to_paths(ForeignCheckpoint("torch zip", tensors, {}), family, set())
     assert report.scheme == "PyTorchVideo"
     assert not report.ignored
     assert len(given) == len(tensors)
@@ -83,7 +83,7 @@ def test_pytorchvideo_is_the_same_network_in_pyslowfast(hub, case):
     hub_shapes, shapes = entries(manifest("pytorchvideo", hub)), entries(manifest("models", case))
     canonical = names.canonical_names(hub_shapes, "PyTorchVideo")
     renamed = {canonical[name]: shape for name, shape in hub_shapes.items()}
-    if hub.startswith("x3d"):  # PyTorchVideo has no norm there
+    if hub.startswith("x3d"):  # PyTorchVideo has no batch norm there
         norm = "s2.pathway0_res0.branch1_bn."
         shapes = {name: shape for name, shape in shapes.items() if not name.startswith(norm)}
     assert renamed == shapes
@@ -91,10 +91,10 @@ def test_pytorchvideo_is_the_same_network_in_pyslowfast(hub, case):
 
 @needs_parity
 @pytest.mark.parametrize("hub", [hub for hub in manifests("pytorchvideo") if "x3d" in hub])
-def test_identity_norm_where_pytorchvideo_has_none(hub):
+def test_identity_norm_where_pytorchvideo_has_no_norm(hub):
     tensors = empty(entries(manifest("pytorchvideo", hub)))
     norm = {f"res2/block0/shortcut_bn/{leaf}" for leaf in ("scale", "bias", "mean", "var")}
-    given, report = by_our_paths(ForeignCheckpoint("torch zip", tensors, {}), "X3D", norm)
+    given, report = map_to_paths(ForeignCheckpoint("torch zip", tensors, {}), "X3D", norm)
     assert set(report.derived) == norm
     values = {path.rpartition("/")[2]: given[path][1] for path in norm}
     assert {value.shape for value in values.values()} == {(24,)}
@@ -103,13 +103,13 @@ def test_identity_norm_where_pytorchvideo_has_none(hub):
 
 
 def test_tables_are_one_to_one():
-    for rows in names.OURS.values():
+    for rows in names.FAMILIES.values():
         ours, theirs = zip(*rows, strict=True)
         assert len(set(ours)) == len(ours)
         assert len(set(theirs)) == len(theirs)
 
 
-def test_every_parameter_of_a_network_of_ours_has_a_name():
+def test_every_parameter_has_a_pyslowfast_name():
     paths = [path for _, path in flatten(mini_shapes())]
     family = names.family_of(paths)
     their_names = [names.to_pyslowfast(path, family) for path in paths]
@@ -119,6 +119,6 @@ def test_every_parameter_of_a_network_of_ours_has_a_name():
     assert len(flatten(expected_variables(tensors))) == len(paths)
 
 
-def test_wrappers_are_removed():
+def test_wrapper_prefixes_are_removed():
     names_of = names.canonical_names(["module.model.head.projection.bias", "x"], "PySlowFast")
     assert names_of == {"module.model.head.projection.bias": "head.projection.bias", "x": "x"}

@@ -1,4 +1,4 @@
-"""Files of MMAction2, Paddle and MindSpore: names, containers, and the networks they need."""
+"""Files of MMAction2, Paddle and MindSpore: names, containers and the networks they need."""
 
 import json
 import pickle
@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from convert import CheckpointError, ports, read_checkpoint
-from convert.__main__ import describe_report
-from convert.load import by_our_paths, fit, load_variables
+from convert.load import fit, load_variables, map_to_paths
 from convert.names import family_of, scheme_of, to_pyslowfast
 from convert.readers import ForeignCheckpoint
 from convert.torch_file import export_pyth, pyslowfast_tensors
 from convert.verify import compare_bytes
 from slowfast_jax.config import ConfigError, load_config
+from slowfast_jax.convert_command import describe_report
 from slowfast_jax.models import zoo
 from slowfast_jax.weights import check_origin, variable_shapes
 from tests.convert.cases import manifest, manifests, random_variables, weights_rule
@@ -24,7 +24,7 @@ from tests.convert.torch_pickles import Global, dumped, refused
 from tests.support.paths import PARITY, needs_parity
 
 PADDLE, MINDSPORE = PARITY / "paddlevideo", PARITY / "mindspore"
-# (scheme, name there, PySlowFast's name)
+# (scheme, name in that scheme, PySlowFast name)
 NAMES = (
     ("MMAction2", "backbone.conv1.conv.weight", "s1.pathway0_stem.conv.weight"),
     ("MMAction2", "backbone.fast_path.conv1.bn.bias", "s1.pathway1_stem.bn.bias"),
@@ -66,12 +66,12 @@ def cases_of(folder: str, *left_out: str) -> list[tuple[str, str]]:
     "folder, name",
     cases_of("mmaction2") + cases_of("paddlevideo") + cases_of("mindspore"),
 )
-def test_every_tensor_has_a_place(folder, name):
+def test_every_tensor_maps_to_a_path(folder, name):
     tensors = empty(entries(manifest(folder, name)))
     scheme = {"mmaction2": "MMAction2", "paddlevideo": "Paddle", "mindspore": "MindSpore"}[folder]
     assert scheme_of(tensors) == scheme
     family = "SlowFast" if any("fast" in n or "pathway1" in n for n in tensors) else "one pathway"
-    given, report = by_our_paths(ForeignCheckpoint("", tensors, {}), family, set())
+    given, report = map_to_paths(ForeignCheckpoint("", tensors, {}), family, set())
     assert family_of(given) == family
     assert None not in [to_pyslowfast(path, family) for path in given]
     added = [how for how in report.derived.values() if how.startswith("zero")]
@@ -96,7 +96,7 @@ def test_mmaction2_files_fit_their_models(case, model):
 
 
 def head_of(scheme: str, name: str, weight: np.ndarray, **more) -> np.ndarray:
-    """What becomes of a classifier's weight."""
+    """The converted weight of a classifier."""
     known = {"head.projection.weight": (name, weight), **more}
     return ports.as_pyslowfast(known, scheme)[0]["head.projection.weight"][1]
 
@@ -131,7 +131,7 @@ HUB_BOXES = ("blocks.1.res_blocks.0.x", "detection_head.proj.weight")
     (tuple(f"model.{name}" for name in HUB_BOXES), "ava/slow_8x8_r50_short", "ava/slow_8x8_r50",
      ("PyTorchVideo",)),
 ])
-def test_a_network_that_computes_something_else_is_named(names, wrong, right, words):
+def test_networks_that_compute_something_else_are_refused(names, wrong, right, words):
     checkpoint = ForeignCheckpoint("torch zip", dict.fromkeys(names), {})
     with pytest.raises(ConfigError) as error:
         check_origin("w.pth", checkpoint, load_config(wrong), ())
@@ -149,7 +149,7 @@ def test_laterals_without_norm_are_not_exported(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-# Containers.
+# File formats.
 
 
 def assert_holds(path, expected: dict) -> ForeignCheckpoint:
@@ -222,29 +222,29 @@ def test_mindspore_weights():
 
 
 @needs_parity
-def test_state_of_mindspores_training_is_ignored():
+def test_mindspore_training_state_is_ignored():
     names = json.loads((MINDSPORE / "SLOWFAST_32x2_R50_SHORT_names.json").read_text())
     extra = [entry["name"] for entry in names["optimizer_params"]]
-    assert all(ports.ignored(name, "MindSpore") for name in [*extra, "epoch_num", "step_num"])
-    assert not any(ports.ignored(entry["name"], "MindSpore") for entry in names["params"])
+    assert all(ports.ignore_reason(name, "MindSpore") for name in [*extra, "epoch_num", "step_num"])
+    assert not any(ports.ignore_reason(entry["name"], "MindSpore") for entry in names["params"])
 
 
 @needs_parity
 @pytest.mark.parametrize("cut", [30, 100, 5000, -1, -40])
-def test_a_mindspore_file_cut_short(tmp_path, cut):
+def test_a_truncated_mindspore_file(tmp_path, cut):
     data = (MINDSPORE / "tiny_slowfast.ckpt").read_bytes()
     (tmp_path / "w.ckpt").write_bytes(data[:cut])
-    refused(tmp_path / "w.ckpt", "MindSpore", "cut short or damaged")
+    refused(tmp_path / "w.ckpt", "MindSpore", "truncated or damaged")
 
 
 @needs_parity
-def test_a_mindspore_file_with_a_wrong_bit(tmp_path):
+def test_a_mindspore_file_with_a_flipped_bit(tmp_path):
     data = bytearray((MINDSPORE / "container_crc.ckpt").read_bytes())
     data[60] ^= 1
     (tmp_path / "w.ckpt").write_bytes(data)
-    refused(tmp_path / "w.ckpt", "checksum differs")
+    refused(tmp_path / "w.ckpt", "the checksum of the MindSpore file is wrong")
     data = (MINDSPORE / "tiny_slowfast.ckpt").read_bytes()
-    for position in range(0, 400, 7):  # whatever is wrong, it is either an array or an error
+    for position in range(0, 400, 7):  # no exception but CheckpointError
         wrong = bytearray(data[:1250])
         wrong[position] ^= 0x55
         (tmp_path / "w.ckpt").write_bytes(wrong)
@@ -261,8 +261,8 @@ def test_the_report_says_what_was_changed(tmp_path):
     ))
     variables, report = fit(checkpoint, shapes)
     lines = "\n".join(describe_report("w.ckpt", checkpoint, variables, report))
-    assert "mindspore, names of MindSpore" in lines
-    assert "note      its ROIAlign" in lines
+    assert "mindspore, MindSpore names" in lines
+    assert "note      MindSpore's ROIAlign" in lines
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == case["param_count"]
     compared, different = compare_bytes(checkpoint, variables, report)
     assert (compared, different) == (552, [])
@@ -274,7 +274,7 @@ def test_the_report_says_what_was_changed(tmp_path):
     ))
     variables, report = fit(checkpoint, shapes)
     lines = "\n".join(describe_report("w.pdparams", checkpoint, variables, report))
-    assert "ignored   16: norm of a lateral connection" in lines
+    assert "ignored   16: batch norm of a lateral connection" in lines
     assert "head/projection/kernel: transposed, without class 0" in lines
     assert compare_bytes(checkpoint, variables, report) == (534, [])
 

@@ -1,4 +1,4 @@
-"""Every file format is found by its content; damaged files are refused with a reason."""
+"""File formats are detected from the content; damaged files are refused with a reason."""
 
 import collections
 import pickle
@@ -10,7 +10,6 @@ import pytest
 
 from convert import read_checkpoint, write_pyth
 from convert.readers import LEGACY_MAGIC
-from slowfast_jax.training.checkpoint import save_checkpoint
 from tests.convert.cases import weights_rule
 from tests.convert.torch_pickles import (
     TENSORS,
@@ -63,14 +62,14 @@ def test_views_in_a_legacy_file(tmp_path, order):
     assert checkpoint.metadata["epoch"] == 3
 
 
-def test_legacy_storage_that_is_part_of_another(tmp_path):
+def test_legacy_storage_that_is_a_view_of_another(tmp_path):
     whole = Storage("LongStorage", "9", np.arange(6), view=("9/2", 2, 3))
     content = {"x": tensor(whole, 1, (2,), (1,))}
     legacy_file(tmp_path / "w.pth", content, [whole])
     assert_tensors(read_checkpoint(tmp_path / "w.pth").tensors, {"x": np.array([3, 4])})
 
 
-def test_harmless_company_is_left_alone(tmp_path):
+def test_entries_beside_the_weights_are_not_read(tmp_path):
     storage = Storage("FloatStorage", "0", np.ones(2, np.float32))
     momentum = Storage("FloatStorage", "not in the file", np.ones(2, np.float32))
     weights = collections.OrderedDict(w=tensor(storage, 0, (2,), (1,)))
@@ -118,24 +117,13 @@ def test_python_2_pickle(tmp_path):
     assert_tensors(found, rule.c2_blobs(manifest, extras=True))
 
 
-def test_our_own_directory(tmp_path):
-    params = {"stem": {"conv": {"kernel": np.ones((1, 1, 1, 2, 3), np.float32)}}}
-    stats = {"stem": {"conv_bn": {"mean": np.zeros(3, np.float32)}}}
-    variables = {"params": params, "batch_stats": stats}
-    save_checkpoint(tmp_path / "ours", variables, {"model": {"name": "x"}})
-    checkpoint = read_checkpoint(tmp_path / "ours")
-    assert checkpoint.kind == "orbax"
-    assert checkpoint.metadata == {"model": {"name": "x"}}
-    assert set(checkpoint.tensors) == {"stem/conv/kernel", "stem/conv_bn/mean"}
-
-
-def test_missing_and_empty_files(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere.pyth does not exist; expected"):
+def test_missing_and_empty_files_and_folders(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere.pyth does not exist; check the path"):
         read_checkpoint(tmp_path / "nowhere.pyth")
     (tmp_path / "empty").write_bytes(b"")
-    refused(tmp_path / "empty", "0 bytes", "Fetch it again")
+    refused(tmp_path / "empty", "0 bytes", "Download it again")
     (tmp_path / "folder").mkdir()
-    refused(tmp_path / "folder", "no checkpoint of this project", "nothing in it")
+    refused(tmp_path / "folder", "a folder", "expected a PyTorch checkpoint")
 
 
 @pytest.mark.parametrize("content, word", [
@@ -144,12 +132,12 @@ def test_missing_and_empty_files(tmp_path):
     (b"\x1f\x8b\x08abc", "gzip"),
     (b"epoch,loss\n1,2\n", "begins with b'epoch,loss"),
 ])
-def test_files_that_are_no_checkpoints(tmp_path, content, word):
+def test_files_that_are_not_checkpoints(tmp_path, content, word):
     (tmp_path / "w").write_bytes(content)
     refused(tmp_path / "w", word, "expected a PyTorch checkpoint")
 
 
-def test_other_zip_files(tmp_path):
+def test_zip_files_that_are_not_checkpoints(tmp_path):
     np.savez(tmp_path / "w.npz", x=np.zeros(2))
     refused(tmp_path / "w.npz", "without NAME/data.pkl", "x.npy")
     with zipfile.ZipFile(tmp_path / "script.pt", "w") as archive:
@@ -159,13 +147,13 @@ def test_other_zip_files(tmp_path):
 
 
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.99])
-def test_zip_cut_short(torch_zip, part):
+def test_truncated_zip(torch_zip, part):
     data = torch_zip.read_bytes()
     torch_zip.write_bytes(data[: int(len(data) * part)])
-    refused(torch_zip, "cut short", "Fetch it again")
+    refused(torch_zip, "truncated", "Download it again")
 
 
-def test_zip_with_changed_bytes(torch_zip):
+def test_zip_with_corrupted_bytes(torch_zip):
     data = bytearray(torch_zip.read_bytes())
     place = data.index(TENSORS["a.weight"].tobytes())
     data[place + 5] ^= 255
@@ -173,7 +161,7 @@ def test_zip_with_changed_bytes(torch_zip):
     refused(torch_zip, "is damaged", "data/0")
 
 
-def test_zip_with_lost_or_short_storages(tmp_path):
+def test_zip_with_missing_or_short_storages(tmp_path):
     storage = Storage("FloatStorage", "0", np.arange(12, dtype=np.float32))
     content = {"x": tensor(storage, 0, (2,), (1,))}
     zip_file(tmp_path / "w", content, [])
@@ -184,12 +172,12 @@ def test_zip_with_lost_or_short_storages(tmp_path):
 
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9, 0.99])
-def test_legacy_file_cut_short(tmp_path, part):
+def test_truncated_legacy_file(tmp_path, part):
     content, storages, _ = views()
     legacy_file(tmp_path / "w", content, storages)
     data = (tmp_path / "w").read_bytes()
     (tmp_path / "w").write_bytes(data[: int(len(data) * part)])
-    refused(tmp_path / "w", "cut short")
+    refused(tmp_path / "w", "truncated")
 
 
 def test_legacy_file_of_another_version(tmp_path):
@@ -198,9 +186,12 @@ def test_legacy_file_of_another_version(tmp_path):
 
 
 @pytest.mark.parametrize("content, words", [
-    ([1, 2], ("holds a list", "expected a dict of tensors")),
-    ({"epoch": 3, "net": {"w": 1}}, ("no tensors", "epoch, net", "'model_state' or 'state_dict'")),
-    ({}, ("no tensors", "no entries")),
+    ([1, 2], ("holds a list instead of a dict of tensors", "expected a PyTorch")),
+    (
+        {"epoch": 3, "net": {"w": 1}},
+        ("no named tensors", "epoch, net", "'model_state' or 'state_dict'"),
+    ),
+    ({}, ("no named tensors", "no entries")),
     ({"x": np.array([None])}, ("tensor x holds object",)),
 ])
 def test_pickles_without_weights(tmp_path, content, words):
@@ -215,7 +206,7 @@ def test_reading_needs_no_torch(torch_zip, monkeypatch):
 
 @needs_real
 @pytest.mark.parametrize("name", ["X3D_XS_k400_pyslowfast", "X3D_XS_k400_pytorchvideo"])
-def test_real_files_read_as_torch_reads_them(name):
+def test_real_files_read_like_torch_load(name):
     torch = pytest.importorskip("torch")
     path = REAL / "weights" / f"{name}.pyth"
     theirs = torch.load(path, map_location="cpu", weights_only=True)["model_state"]

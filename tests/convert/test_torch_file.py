@@ -1,4 +1,4 @@
-"""What we write is what PyTorch and PySlowFast read, to the bit."""
+"""PyTorch and PySlowFast read exported files bit for bit."""
 
 import collections
 
@@ -17,7 +17,7 @@ def test_torch_reads_what_we_write(tmp_path, weights_only):
     cfg = "MODEL:\n  NAME: größer\n"
     write_pyth(tmp_path / "w.pyth", TENSORS, cfg=cfg)
     found = torch.load(tmp_path / "w.pyth", map_location="cpu", weights_only=weights_only)
-    # With an "epoch" PySlowFast's loader would ask for an optimizer's state when it fine-tunes.
+    # If there were an "epoch", PySlowFast would expect an optimizer state when fine-tuning.
     assert list(found) == ["model_state", "cfg"]
     assert found["cfg"] == cfg
     assert type(found["model_state"]) is collections.OrderedDict
@@ -48,7 +48,7 @@ def test_we_read_what_torch_writes(tmp_path, legacy):
     assert_tensors(checkpoint.tensors, expected)
 
 
-def test_bfloat16_is_written_as_such(tmp_path):
+def test_bfloat16_is_written_as_bfloat16(tmp_path):
     values = jnp.array([1, -3, 0.1], jnp.bfloat16)
     write_pyth(tmp_path / "w.pyth", {"x": np.asarray(values)})
     read = read_checkpoint(tmp_path / "w.pyth").tensors["x"]
@@ -84,7 +84,7 @@ def test_the_same_variables_give_the_same_file(tmp_path):
     assert (tmp_path / "a.pyth").read_bytes() == (tmp_path / "b.pyth").read_bytes()
 
 
-def test_parameters_without_a_name_there_are_refused():
+def test_parameters_without_a_pyslowfast_name_are_refused():
     variables = random_variables(mini_shapes())
     with pytest.raises(ValueError, match="folded"):
         pyslowfast_tensors({"params": variables["params"]})

@@ -1,4 +1,4 @@
-"""No code of a file runs, and nothing outside a file's own storages is read."""
+"""No code in a file is run, and nothing outside a file's own storages is read."""
 
 import os
 import pickle
@@ -18,7 +18,7 @@ CODE_RUNNERS = {
 
 
 class Hostile:
-    """Unpickled the ordinary way, this runs code."""
+    """Runs code if it is unpickled by Python's own unpickler."""
 
     def __init__(self, call):
         self.call = call

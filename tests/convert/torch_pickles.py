@@ -1,4 +1,4 @@
-"""Files as PyTorch writes them, made without PyTorch; and what they hold."""
+"""Writes files in PyTorch's formats without PyTorch, and checks what is read from them."""
 
 import collections
 import io
@@ -38,7 +38,7 @@ def refused(path, *words) -> None:
 
 
 class Storage:
-    """Pickled as PyTorch pickles a storage in its format before 1.6."""
+    """A storage, pickled as PyTorch before 1.6 does."""
 
     def __init__(self, kind: str, key: str, array: np.ndarray, view=None):
         self.pid = ("storage", Global(f"torch {kind}"), key, "cuda:0", array.size, view)
@@ -56,7 +56,7 @@ class Call:
 
 
 class TorchPickler(pickle._Pickler):
-    """Writes references to PyTorch's classes without having PyTorch."""
+    """Pickles references to PyTorch's classes without importing them."""
 
     def persistent_id(self, value):
         return value.pid if isinstance(value, Storage) else None
@@ -106,7 +106,7 @@ def zip_file(path, content, storages, order: str = "little", root: str = "some_n
 
 
 def views() -> tuple[dict, list[Storage], dict[str, np.ndarray]]:
-    """Tensors that are views of two storages, and what they hold."""
+    """Tensors that are views of two storages, the storages, and the expected arrays."""
     numbers = np.arange(12, dtype=np.float32)
     floats = Storage("FloatStorage", "0", numbers)
     bfloats = Storage("BFloat16Storage", "1", np.array([0x3F80, 0xC040], np.uint16))

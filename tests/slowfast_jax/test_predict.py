@@ -1,3 +1,5 @@
+"""The predict command: labels on screen and in files, and errors."""
+
 import json
 import os
 import subprocess
@@ -58,7 +60,7 @@ def test_one_failed_video_does_not_stop_the_others(arguments, folder, capsys):
     assert "1 of 2 videos failed" in capsys.readouterr().err
 
 
-def test_labels_of_your_own(arguments, folder, capsys):
+def test_custom_labels(arguments, folder, capsys):
     names = folder / "names.txt"
     names.write_text("w\nx\ny\nz\n")
     assert cli([str(folder / "0.mp4"), *arguments, "--labels", str(names)]) == 0
@@ -69,7 +71,7 @@ def test_labels_of_your_own(arguments, folder, capsys):
 
 @pytest.fixture
 def run(tiny, folder):
-    """A folder with a checkpoint of test/tiny_boxes, as training leaves it."""
+    """A run folder with checkpoints of test/tiny_boxes."""
     config = load_config("test/tiny_boxes")
     variables = initial_variables(build_model(config), 0)
     metadata = describe(config, ["lie", "run", "sit", "wave"])
@@ -78,7 +80,7 @@ def run(tiny, folder):
     return folder / "run"
 
 
-def test_persons_on_screen_in_a_file_and_drawn(run, folder, capsys):
+def test_persons_on_screen_in_a_file_and_in_a_video(run, folder, capsys):
     table, out = folder / "people.csv", folder / "out.json"
     table.write_text(
         "video,time,x1,y1,x2,y2,score\n0,0.1,0.1,0.2,0.5,0.9,0.9\n0,0.1,0.6,0.2,0.9,0.9,0.8\n"
@@ -91,7 +93,7 @@ def test_persons_on_screen_in_a_file_and_drawn(run, folder, capsys):
     assert [record["video"] for record in (broken, whole)] == videos
     assert "lies outside" in broken["keyframes"][1]["error"]
     assert len(broken["keyframes"][0]["persons"]) == 1
-    assert [moment["time"] for moment in whole["keyframes"]] == [0.1, 0.2]
+    assert [keyframe["time"] for keyframe in whole["keyframes"]] == [0.1, 0.2]
     persons = whole["keyframes"][0]["persons"]
     assert persons[1]["box"] == pytest.approx([0.6, 0.2, 0.9, 0.9])
     for person in persons:
@@ -102,26 +104,26 @@ def test_persons_on_screen_in_a_file_and_drawn(run, folder, capsys):
     assert persons[1]["predictions"][2]["label"] in screen
     assert errors.count("lies outside") == 1 and "1 of 2 videos failed" in errors
     before, drawn = (read_frames(folder / name / "0.mp4", [3]) for name in ("", "drawn"))
-    assert before.shape[2] == 48 and drawn.shape[2] == 480  # enlarged, for text that is legible
+    assert before.shape[2] == 48 and drawn.shape[2] == 480  # enlarged so that text is legible
     edge = drawn[0, 180, 48]
     assert edge[2] > edge[0] + 60  # the left side of a blue box
 
 
-def test_persons_of_a_video_that_the_table_does_not_have(run, folder, capsys):
+def test_a_video_without_boxes_in_the_table(run, folder, capsys):
     table = folder / "people.csv"
     table.write_text("video,time,x1,y1,x2,y2\n0,0.1,0.1,0.2,0.5,0.9\n")
     videos = [str(folder / "1.mp4"), str(folder / "0.mp4")]
     assert cli([*videos, "--weights", str(run), "--boxes", str(table)]) == 1
     assert "1 of 2 videos failed" in (error := capsys.readouterr().err)
-    assert "people.csv has no boxes in it" in error
+    assert "people.csv has no boxes for this video" in error
 
 
-def test_boxes_are_for_networks_that_take_them(run, arguments, folder, capsys):
+def test_boxes_are_required_by_the_networks_that_take_them(run, arguments, folder, capsys):
     video = str(folder / "0.mp4")
     assert cli([video, "--weights", str(run)]) == 1
     assert "classifies persons: pass --boxes" in capsys.readouterr().err
     assert cli([video, *arguments, "--boxes", "people.csv"]) == 1
-    assert "it takes no --boxes" in capsys.readouterr().err
+    assert "and takes no --boxes" in capsys.readouterr().err
     assert cli([video, "--weights", str(run), "--boxes", "people.csv"]) == 1
     assert "people.csv: no such table of boxes" in capsys.readouterr().err
 
@@ -131,7 +133,7 @@ def test_boxes_are_for_networks_that_take_them(run, arguments, folder, capsys):
     (["--config", "test/tiny", "--weights", "w.pyth"], "weights w.pyth do not exist"),
     (["--config", "test/tiny", "--weights", "w", "--labels", "nope"], "class names 'nope'"),
 ])
-def test_mistakes_are_one_line(tiny, capsys, arguments, message):
+def test_errors_are_one_line(tiny, capsys, arguments, message):
     assert cli(["a.mp4", *arguments]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and error.count("\n") == 1
@@ -139,26 +141,26 @@ def test_mistakes_are_one_line(tiny, capsys, arguments, message):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["a.mp4"], "--weights"),
-    (["a.mp4", "--weights", "w.pyth"], "--config is needed: w.pyth is no folder"),
-    (["a.mp4", "--config", "x", "--weights", "w", "--draw", "d"], "--draw needs --boxes"),
+    (["a.mp4", "--weights", "w.pyth"], "--config is required: w.pyth is not a folder"),
+    (["a.mp4", "--config", "x", "--weights", "w", "--draw", "d"], "--draw requires --boxes"),
     (["--config", "x", "--weights", "w"], "VIDEO"),
     (["a.mp4", "--config", "x", "--weights", "w", "--top-k", "0"], "expected 1 or more"),
     (["a.mp4", "--config", "x", "--weights", "w", "--average", "sum"], "choose from"),
 ])
-def test_wrong_arguments_are_status_2(capsys, arguments, message):
+def test_invalid_arguments_exit_with_status_2(capsys, arguments, message):
     with pytest.raises(SystemExit) as caught:
         cli(arguments)
     assert caught.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_names_with_brackets_are_printed_as_they_are(capsys):
+def test_names_with_brackets_are_printed_literally(capsys):
     predictions = [{"label": "[bold]jump", "index": 0, "score": 0.5}]
     show([{"video": "a[1].mp4", "predictions": predictions}], Console())
     screen = capsys.readouterr().out
     assert "a[1].mp4" in screen and "[bold]jump" in screen
 
 
-def test_the_command_answers_help_without_jax():
+def test_help_does_not_import_jax():
     code = (
         "import sys, slowfast_jax.predict as p\n"
         "try:\n    p.cli(['--help'])\nexcept SystemExit:\n    assert 'jax' not in sys.modules\n"

@@ -1,7 +1,7 @@
-"""Actions of persons in real videos: boxes of a real detector, an X3D-XS that saw Kinetics-400.
+"""Fine-tunes a Kinetics-400 X3D-XS to the actions of persons in real videos, and tests it.
 
-What a person does is taken to be the known action of the clip. Training sees the first part of the
-videos, and one of them not at all.
+Boxes come from a real person detector. The action of each person is assumed to be the known action
+of the video. Training sees the first part of each video, and nothing of one video.
 """
 
 import csv
@@ -15,7 +15,7 @@ from data_pipelines.video.seeking import select_frames
 from slowfast_jax import predict
 from slowfast_jax.config import load_config
 from slowfast_jax.data.keyframe_lists import find_keyframes
-from slowfast_jax.inference.person_actions import detect
+from slowfast_jax.inference.person_actions import score_keyframes
 from slowfast_jax.recognizer import load
 from slowfast_jax.train import train
 from tests.support.paths import REAL, ROOT, needs_real
@@ -34,8 +34,8 @@ ACTIONS = {  # names of Kinetics-400
 UNSEEN = "paddlevideo_example_archery"
 WEIGHTS = REAL / "weights/X3D_XS_k400_pyslowfast.pyth"
 STEP = 0.5  # seconds between keyframes
-PART = 0.55  # of a video that training sees; the test begins a second later
-PERSONS = 2  # the largest of a keyframe; those behind them do something else
+PART = 0.55  # fraction of a video for training; the test part begins a second later
+PERSONS = 2  # largest persons used per keyframe; those in the background do other things
 HEADER = ("video", "time", "x1", "y1", "x2", "y2", "action")
 
 
@@ -45,14 +45,14 @@ def detector():
     return PersonDetector(REAL / "detector/yolox_nano_coco.onnx")
 
 
-def moments(info):
-    """Frames, half a second from the ends."""
+def keyframe_indices(info):
+    """Indices of frames every STEP seconds, except at the ends."""
     return np.unique(np.round(np.arange(STEP, info.duration - STEP, STEP) * info.fps).astype(int))
 
 
 def persons(detector, name):
-    """(seconds, box) of the large ones at the moments of a video."""
-    info, indices, pictures = select_frames(str(REAL / "videos" / name), moments)
+    """Yields (seconds, box) of the largest persons in the keyframes of a video."""
+    info, indices, pictures = select_frames(str(REAL / "videos" / name), keyframe_indices)
     for index, picture in zip(indices, pictures, strict=True):
         boxes, _ = detector(picture)
         areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
@@ -68,7 +68,7 @@ def write(path, rows, header=HEADER):
 
 @pytest.fixture(scope="module")
 def root(detector, tmp_path_factory):
-    """train.csv and test.csv."""
+    """A folder with train.csv and test.csv."""
     root = tmp_path_factory.mktemp("real")
     training, test = [], []
     for name, action in ACTIONS.items():
@@ -103,18 +103,18 @@ def run(config, root):
 
 
 def accuracy(recognizer, found):
-    """Of the boxes, by the best class: of all, and of those in the video that was not seen."""
+    """Top-1 accuracy over all boxes, and over those of the video that training did not see."""
     right = {True: [], False: []}
-    for scored in detect(recognizer, found.keyframes):
+    for scored in score_keyframes(recognizer, found.keyframes):
         keyframe = found.keyframes[scored.index]
-        said = [recognizer.class_names[k] for k in scored.scores.argmax(-1)]
+        predicted = [recognizer.class_names[k] for k in scored.scores.argmax(-1)]
         true = [found.names[labels[0]] for labels in keyframe.labels]
-        right[keyframe.video == UNSEEN] += [a == b for a, b in zip(said, true, strict=True)]
+        right[keyframe.video == UNSEEN] += [a == b for a, b in zip(predicted, true, strict=True)]
     print({unseen: f"{sum(hits)} of {len(hits)}" for unseen, hits in right.items()})
     return np.mean(right[True] + right[False]), np.mean(right[True])
 
 
-def test_fine_tuning_learns_what_persons_do(config, run):
+def test_fine_tuning_learns_the_actions(config, run):
     found = find_keyframes(config, None, "test")
     assert len(found.keyframes) > 30 and len(found.names) == 5
     kinetics = load_config("kinetics/x3d_xs")
@@ -127,8 +127,8 @@ def test_fine_tuning_learns_what_persons_do(config, run):
     assert before < 0.5 < of_400 < 0.9 < after and unseen > 0.8
 
 
-def test_videos_as_they_are(detector, run, tmp_path, capsys):
-    """A wide and an upright one; what is in the box of the second is a cat."""
+def test_landscape_and_portrait_videos(detector, run, tmp_path, capsys):
+    """In the portrait video the boxes show a cat."""
     wide, upright = (
         str(REAL / "videos" / name)
         for name in ("mmaction2_demo_skeleton.mp4", "snu_shaking_hands.mp4")
@@ -144,8 +144,8 @@ def test_videos_as_they_are(detector, run, tmp_path, capsys):
     records = json.loads(out.read_text())
     assert [len(record["keyframes"]) for record in records] == [4, 3]
     scores = [
-        prediction["score"] for record in records for moment in record["keyframes"]
-        for person in moment["persons"] for prediction in person["predictions"]
+        prediction["score"] for record in records for keyframe in record["keyframes"]
+        for person in keyframe["persons"] for prediction in person["predictions"]
     ]
     assert np.isfinite(scores).all() and 0 <= min(scores) < max(scores) <= 1
     for video in (wide, upright):

@@ -1,4 +1,4 @@
-"""Our own checkpoints keep arrays and metadata, whole or not at all."""
+"""Checkpoints keep arrays and metadata, and are written completely or not at all."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +35,7 @@ def test_relative_paths_and_networks_without_norms(tmp_path, monkeypatch):
     assert_same(load_checkpoint("ours")[0], TINY)
 
 
-def test_nothing_is_replaced_unasked(tmp_path):
+def test_checkpoints_are_not_replaced_without_overwrite(tmp_path):
     save_checkpoint(tmp_path / "ours", TINY, {"n": 1})
     with pytest.raises(FileExistsError, match="exists already"):
         save_checkpoint(tmp_path / "ours", TINY, {"n": 2})
@@ -51,13 +51,13 @@ def test_nothing_is_replaced_unasked(tmp_path):
     ({"params": {}}, {}, "expected params"),
     (TINY | {"opt_state": {}}, {}, "opt_state"),
 ])
-def test_what_cannot_be_saved(tmp_path, variables, metadata, match):
+def test_invalid_variables_and_metadata_are_refused(tmp_path, variables, metadata, match):
     with pytest.raises(ValueError, match=match):
         save_checkpoint(tmp_path / "ours", variables, metadata)
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_no_checkpoint(tmp_path):
+def test_folders_that_are_not_checkpoints(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
         load_checkpoint(tmp_path / "nowhere")
     (tmp_path / "file").touch()

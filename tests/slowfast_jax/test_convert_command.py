@@ -1,13 +1,14 @@
-"""The command, from file to file."""
+"""The convert command, from file to file."""
 
 import jax
 import numpy as np
 import pytest
 
-from convert import export_pyth, pyslowfast_tensors, read_checkpoint, write_pyth
-from convert.__main__ import cli
+from convert import export_pyth, pyslowfast_tensors, write_pyth
 from convert.verify import describe_outputs
+from slowfast_jax.convert_command import cli
 from slowfast_jax.training.checkpoint import load_checkpoint
+from slowfast_jax.weights import read_checkpoint_folder
 from tests.convert.cases import assert_same, mini_shapes, random_variables
 from tests.support.paths import REAL, needs_real
 
@@ -16,7 +17,7 @@ MINI = ["--config", "kinetics/mini"]
 
 @pytest.fixture(scope="module")
 def sane_variables():
-    """Variables of the small network that keep activations finite."""
+    """Variables of the small network with which activations stay finite."""
     random = random_variables(mini_shapes())
     scaled = jax.tree.map(lambda a: a * np.float32(0.1), random)
     return scaled | {"batch_stats": jax.tree.map(np.ones_like, random["batch_stats"])}
@@ -28,14 +29,14 @@ def pyth(tmp_path, sane_variables):
     return str(tmp_path / "w.pyth")
 
 
-def test_there_and_back(tmp_path, pyth, sane_variables, capsys):
+def test_round_trip(tmp_path, pyth, sane_variables, capsys):
     ours, back = str(tmp_path / "ours"), str(tmp_path / "back.pyth")
     assert cli([pyth, ours, *MINI, "--verify"]) == 0
     out = capsys.readouterr().out
-    assert "torch zip, names of PySlowFast" in out
-    assert "ignored   62: step counter of a batch norm, not used" in out
-    assert "read again holds the same arrays" in out
-    assert "the way back gives the same bytes for 312 tensors" in out
+    assert "torch zip, PySlowFast names" in out
+    assert "ignored   62: batch norm step counter, not used" in out
+    assert "reading it again gives the same arrays" in out
+    assert "converting back gives the same bytes for 312 tensors" in out
     assert "probabilities: finite, sum 1.000000" in out
     assert "slow_res5" in out
 
@@ -50,7 +51,7 @@ def test_there_and_back(tmp_path, pyth, sane_variables, capsys):
     assert open(back, "rb").read() == open(pyth, "rb").read()
 
 
-def test_output_is_never_replaced_unasked(tmp_path, pyth, capsys):
+def test_output_is_not_replaced_without_force(tmp_path, pyth, capsys):
     before = open(pyth, "rb").read()
     assert cli([pyth, pyth, *MINI]) == 1
     assert "exists; choose another name, or pass --force" in capsys.readouterr().err
@@ -60,14 +61,14 @@ def test_output_is_never_replaced_unasked(tmp_path, pyth, capsys):
     assert "replaces only checkpoints" in capsys.readouterr().err
     assert cli([pyth, str(tmp_path / "folder"), *MINI, "--force", "--to", "pyth"]) == 1
     assert cli([pyth, str(tmp_path / "no" / "such"), *MINI]) == 1
-    assert "there is no directory" in capsys.readouterr().err
+    assert f"the folder {tmp_path / 'no'} does not exist" in capsys.readouterr().err
     assert (tmp_path / "folder" / "thesis.tex").exists()
     assert open(pyth, "rb").read() == before
     for _ in range(2):
         assert cli([pyth, str(tmp_path / "ours"), *MINI, "--force"]) == 0
 
 
-def test_another_class_count(tmp_path, capsys):
+def test_a_different_number_of_classes(tmp_path, capsys):
     variables = random_variables(mini_shapes(num_classes=7))
     pyth, ours = str(tmp_path / "seven.pyth"), str(tmp_path / "ours")
     export_pyth(pyth, variables)
@@ -96,14 +97,14 @@ def test_a_prefix_is_stripped(tmp_path, sane_variables, capsys):
     write_pyth(wrapped, tensors)
     assert cli([wrapped, ours, *MINI]) == 1
     error = capsys.readouterr().err
-    assert "names of PySlowFast behind 'encoder_q.'" in error
+    assert "PySlowFast's with the prefix 'encoder_q.'" in error
     assert "--strip" in error
     assert cli([wrapped, ours, *MINI, "--strip", "encoder_q.", "--verify"]) == 0
-    assert "the way back gives the same bytes for 312 tensors" in capsys.readouterr().out
+    assert "converting back gives the same bytes for 312 tensors" in capsys.readouterr().out
     assert_same(load_checkpoint(ours)[0], sane_variables)
 
 
-def test_bad_input_is_named(tmp_path, capsys):
+def test_unreadable_input_is_reported(tmp_path, capsys):
     (tmp_path / "w.pyth").write_bytes(b"")
     for name, word in (("w.pyth", "0 bytes"), ("nowhere", "does not exist")):
         assert cli([str(tmp_path / name), str(tmp_path / "out"), *MINI]) == 1
@@ -113,7 +114,7 @@ def test_bad_input_is_named(tmp_path, capsys):
     assert cli([str(tmp_path / "w.pyth"), str(tmp_path / "out"), "--config", "nothing"]) == 1
 
 
-def test_outputs_that_are_not_finite_are_called_so():
+def test_outputs_that_are_not_finite_are_reported():
     lines = describe_outputs(np.array([[np.nan, 1.0]]), {"stem": np.ones(3), "stem/a": np.ones(3)})
     assert lines[0].startswith("probabilities: NOT FINITE")
     assert sum("stem" in line for line in lines) == 1
@@ -128,4 +129,4 @@ def test_real_weights(tmp_path, program, capsys):
     out = capsys.readouterr().out
     assert "3,794,322 in params" in out
     assert "probabilities: finite" in out
-    assert len(read_checkpoint(target).tensors) == 484
+    assert len(read_checkpoint_folder(target).tensors) == 484

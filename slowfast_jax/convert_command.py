@@ -1,0 +1,245 @@
+"""The command `python -m convert INPUT OUTPUT --config kinetics/x3d_xs`."""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from convert import ports
+from convert.load import CheckpointMismatch, Report, fit, strip_names
+from convert.readers import ForeignCheckpoint, read_checkpoint
+from convert.torch_file import export_pyth
+from convert.trees import flatten
+from convert.verify import compare_bytes, describe_outputs
+
+DESCRIPTION = """Converts weights of PySlowFast (PyTorch or Caffe2), PyTorchVideo, MMAction2,
+PaddleVideo and MindSpore to a checkpoint of this project or of PySlowFast.
+The format of INPUT is detected from its content. PyTorch is not needed."""
+EXAMPLES = """examples:
+  python -m convert SLOWFAST_8x8_R50.pkl slowfast --config kinetics/slowfast_8x8_r50
+  python -m convert X3D_XS.pyth x3d_xs --config configs/kinetics.py:x3d_xs --verify
+  python -m convert x3d_xs X3D_XS.pyth --config kinetics/x3d_xs
+"""
+
+
+def cli(arguments: list[str] | None = None) -> int:
+    """Runs the command; returns exit status 0, or 1 after printing an error to stderr."""
+    args = _parser().parse_args(arguments)
+    try:
+        _convert(args)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, CheckpointMismatch):
+            print(
+                "The options of this command are --num-classes K, --skip REGEX and --strip TEXT",
+                file=sys.stderr,
+            )
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m convert",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "input",
+        metavar="INPUT",
+        help="a .pyth, .pth, .pkl, .pdparams or .ckpt file, or a checkpoint folder of this project",
+    )
+    parser.add_argument(
+        "output",
+        metavar="OUTPUT",
+        help="checkpoint folder or .pyth file to write; must not exist, unless --force is given",
+    )
+    parser.add_argument(
+        "--config",
+        required=True,
+        help="model that the weights belong to: a zoo name (kinetics/x3d_xs) or a recipe "
+        "(configs/kinetics.py:x3d_xs)",
+    )
+    parser.add_argument(
+        "--to",
+        choices=("orbax", "pyth"),
+        help="format of OUTPUT; orbax: a checkpoint folder of this project, pyth: a file for "
+        "PySlowFast and PyTorch (default: pyth if OUTPUT ends in .pyth, else orbax)",
+    )
+    parser.add_argument(
+        "--skip",
+        action="append",
+        default=[],
+        metavar="REGEX",
+        help="parameters that may be missing in INPUT or have another shape there, as a regular "
+        "expression that matches their whole path in this project (head/.*); they are initialized "
+        "randomly, as for training. Can be repeated",
+    )
+    parser.add_argument(
+        "--strip",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="text to remove from the names in INPUT, such as backbone.; only the first occurrence "
+        "in each name is removed. Can be repeated",
+    )
+    parser.add_argument(
+        "--num-classes",
+        type=int,
+        metavar="K",
+        help="number of classes of the weights, if it differs from the config's",
+    )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="read OUTPUT again, convert back and compare byte by byte, and run the model on a "
+        "random clip",
+    )
+    parser.add_argument("--force", action="store_true", help="replace OUTPUT if it exists")
+    return parser
+
+
+def _convert(args: argparse.Namespace) -> None:
+    output = Path(args.output)
+    kind = args.to or ("pyth" if output.suffix == ".pyth" else "orbax")
+    _check_output(output, kind, args.force)
+    checkpoint = strip_names(_read(args.input), args.strip)
+
+    # Imported here because JAX is slow to import and not needed for --help or unreadable files.
+    from slowfast_jax.config import build_model
+    from slowfast_jax.training.checkpoint import save_checkpoint
+    from slowfast_jax.weights import check_origin, describe, initial_variables, variable_shapes
+
+    config, class_names = _config(args)
+    model = build_model(config)
+    shapes = variable_shapes(model)
+    check_origin(args.input, checkpoint, config, args.skip)
+    class_names = checkpoint.metadata.get("class_names") or class_names
+    init = initial_variables(model, seed=0) if args.skip else None
+    variables, report = fit(checkpoint, shapes, skip=args.skip, init=init, source=args.input)
+    print("\n".join(describe_report(args.input, checkpoint, variables, report)))
+
+    origin = checkpoint.metadata.get("converted_from", {}) | {
+        name: value
+        for name, value in checkpoint.metadata.items()
+        if (name, type(value)) in (("cfg", str), ("epoch", int))
+    }
+    if kind == "pyth":
+        export_pyth(output, variables, cfg=origin.get("cfg", ""))
+    else:
+        origin |= {"file": Path(args.input).name, "format": checkpoint.kind}
+        metadata = describe(config, class_names) | {"converted_from": origin}
+        save_checkpoint(output, variables, metadata, overwrite=args.force)
+    print(f"wrote {output} ({kind})")
+    if args.verify:
+        _verify(output, model, checkpoint, variables, report, class_names)
+
+
+def _read(path: str | Path) -> ForeignCheckpoint:
+    """Reads a checkpoint file of any program or a checkpoint folder of this project."""
+    if not Path(path).is_dir():
+        return read_checkpoint(path)
+    from slowfast_jax.weights import read_checkpoint_folder
+
+    return read_checkpoint_folder(path)
+
+
+def _check_output(output: Path, kind: str, force: bool) -> None:
+    if output.exists() and not force:
+        raise FileExistsError(f"{output} exists; choose another name, or pass --force")
+    if output.exists() and output.is_dir() != (kind == "orbax"):
+        raise FileExistsError(
+            f"--to {kind} cannot replace {output}, which is a "
+            f"{'folder' if output.is_dir() else 'file'}; remove it or choose another name"
+        )
+    if output.is_dir() and not (output / "params").is_dir():
+        raise FileExistsError(
+            f"{output} is a folder but not a checkpoint; --force replaces only checkpoints"
+        )
+    if not output.absolute().parent.is_dir():
+        raise FileNotFoundError(
+            f"cannot write {output}: the folder {output.absolute().parent} does not exist"
+        )
+
+
+def _config(args: argparse.Namespace):
+    """The config with --num-classes applied, and its class names ([] if unknown)."""
+    from data_pipelines.labels import class_names
+    from slowfast_jax.config import load_config
+
+    config = load_config(args.config)
+    with config.unlocked():
+        if args.num_classes and args.num_classes != config.model.num_classes:
+            config.model.num_classes = args.num_classes
+            config.class_names = ""
+    return config, class_names(config.class_names) if config.class_names else []
+
+
+def describe_report(
+    source: str, checkpoint: ForeignCheckpoint, variables: Mapping, report: Report
+) -> list[str]:
+    """Describes what was read, what it was used for, and what was not used and why.
+
+    Args:
+      source: name of the checkpoint.
+      checkpoint: the checkpoint that was read.
+      variables: the variables made from it.
+      report: how `fit` made them.
+
+    Returns:
+      Lines of text.
+    """
+    lines = [f"{source}: {checkpoint.kind}, {report.scheme} names"]
+    entry, other = (checkpoint.metadata.get(key) for key in ("container", "other"))
+    inside = f" from the entry {entry!r}" if entry else ""
+    unread = f"; not read: {', '.join(other)}" if other else ""
+    lines.append(f"  read      {len(checkpoint.tensors)} tensors{inside}{unread}")
+    direct = len(report.mapped.keys() - report.derived.keys())
+    lines.append(f"  mapped    {direct} one to one")
+    if report.inflated:
+        lines.append(f"  inflated  {len(report.inflated)} of these: 2-D kernels repeated over time")
+    for reason, count in Counter(report.ignored.values()).items():
+        lines.append(f"  ignored   {count}: {reason}")
+    for path, how in report.derived.items():
+        lines.append(f"  derived   {path}: {how}")
+    if report.scheme in ports.NOTES:
+        lines.append(f"  note      {ports.NOTES[report.scheme]}")
+    for path, why in report.skipped.items():
+        lines.append(f"  skipped   {path}: {why}; initialized")
+    sizes = Counter()
+    for (collection, _), leaf in flatten(variables).items():
+        sizes[collection] += leaf.size
+    totals = ", ".join(f"{size:,} in {name}" for name, size in sizes.items())
+    lines.append(f"  result    {totals}")
+    return lines
+
+
+def _verify(output, model, checkpoint, variables, report, class_names) -> None:
+    import jax
+
+    again = fit(_read(output), variables, source=str(output))[0]
+    equal = jax.tree.map(lambda a, b: a.tobytes() == b.tobytes(), again, variables)
+    if not all(jax.tree.leaves(equal)):
+        raise ValueError(f"{output}: reading it again does not give the arrays that were written")
+    print(f"{output}: reading it again gives the same arrays")
+    if report.scheme != "slowfast_jax":
+        compared, different = compare_bytes(checkpoint, variables, report)
+        if different:
+            raise ValueError(
+                f"converting back changes {len(different)} of {compared} tensors: "
+                f"{', '.join(different[:5])}"
+            )
+        print(f"converting back gives the same bytes for {compared} tensors of the file")
+    size = model.crop_size
+    shape = (1, model.num_frames, size, size, 3)
+    clip = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    boxes = None
+    if getattr(model, "detection", False):
+        boxes = np.array([[[0, 0, size, size], [0, 0, size / 2, size / 2]]], np.float32)
+    _, endpoints = jax.jit(model.apply)(variables, clip, boxes)
+    print(f"forward pass with a random clip {clip.shape}")
+    print("\n".join(describe_outputs(endpoints["probs"], endpoints, class_names)))
