@@ -1,6 +1,5 @@
 """What a check of data finds: a line for each problem as it is found, and a table at the end."""
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -28,8 +27,6 @@ class Findings:
     def tell(self, where: str, kind: str, text: str) -> None:
         """A problem: `where` is a file, or file:line; `text` what it is and what to do."""
         self.kinds[kind] += 1
-        if sys.stderr.isatty():  # a line of progress may stand there
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
         print(f"{where}: {kind}: {text}", flush=True)
 
     def tell_row(self, error: ValueError) -> str:

@@ -15,7 +15,6 @@ out. docs/data.md shows what comes out.
 """
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from data_pipelines.prepare.downloads import commands
 from data_pipelines.prepare.frames import prepare_charades, prepare_ssv2
 from data_pipelines.prepare.own import prepare_own
 from data_pipelines.prepare.videos import SPLITS, prepare_videos
+from data_pipelines.progress import end_on_interrupt
 
 
 class _Downloads(argparse.Action):
@@ -129,6 +129,5 @@ def cli(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # Ctrl-C ends it at once: to wait for the current videos takes long, and no half files are left.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    end_on_interrupt()  # no partial files are left, and finishing the current videos takes long
     sys.exit(cli())

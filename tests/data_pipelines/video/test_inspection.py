@@ -1,12 +1,9 @@
 """What is told of whole, odd and broken videos."""
 
-import io
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import progress
 from data_pipelines.mini.datasets import write_video
 from data_pipelines.video.image_files import frame_files
 from data_pipelines.video.inspection import inspect
@@ -91,20 +88,3 @@ def test_images(tmp_path):
     (broken,) = inspect(files).problems
     assert broken.kind == "broken" and "3 of 5 images: " in broken.text
     assert "2.jpg: no such file, and 2 other images" in broken.text
-
-
-def test_work_in_threads(capsys, monkeypatch):
-    assert list(progress.in_threads(lambda item: item * 2, range(20), "doubling")) == [
-        item * 2 for item in range(20)
-    ]
-    assert capsys.readouterr().err == "doubling: 20/20, 0 s\n"
-    with pytest.raises(ZeroDivisionError):
-        list(progress.in_threads(lambda item: 1 // item, [1, 0, 1], "dividing"))
-
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    monkeypatch.setattr(progress.sys, "stderr", Terminal())
-    list(progress.in_threads(str, range(3), "text"))
-    assert progress.sys.stderr.getvalue() == "\rtext: 3/3, 0 s\033[K\n"
