@@ -1,1 +1,1 @@
-"""From the bytes of a video, or of image files, to frames."""
+"""Decodes videos and image files into frames, and encodes videos."""
