@@ -96,7 +96,7 @@ def _inspect_file(path: str, clip_seconds: float) -> Inspection:
     fps = float(rate or 0)
     if not USUAL_RATES[0] <= fps <= USUAL_RATES[1]:
         problems.append(Problem(
-            "odd rate", f"{fps:g} frames per second, so a clip covers an unusual length of time; "
+            "unusual rate", f"{fps:g} frames per second, so a clip spans an unusual duration; "
             "check whether the file states the right rate", usable=True,
         ))
     if not damage and (irregular := _irregular(times)):

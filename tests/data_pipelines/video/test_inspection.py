@@ -49,7 +49,7 @@ def test_unusual_and_variable_rates(videos, tmp_path):
     assert "of 19 intervals" in variable.text
     write_video(tmp_path / "slow.mp4", numbered_frames(6), fps=2)
     (odd,) = inspect(str(tmp_path / "slow.mp4")).problems
-    assert (odd.kind, odd.usable) == ("odd rate", True)
+    assert (odd.kind, odd.usable) == ("unusual rate", True)
     assert odd.text.startswith("2 frames per second")
     # Matroska rounds times to milliseconds, which is no variable rate.
     write_video(tmp_path / "rounded.mkv", numbered_frames(30))
