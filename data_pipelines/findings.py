@@ -1,6 +1,5 @@
-"""What a check of data finds: a line for each problem as it is found, and a table at the end."""
+"""Problems found while data is checked or prepared: one line each, and a summary at the end."""
 
-import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,48 +7,60 @@ from typing import NamedTuple
 from data_pipelines.paths import PathLike
 from data_pipelines.video.inspection import Inspection
 
-Facts = dict[str, str | int]
+Facts = dict[str, str | int]  # rows of the summary
 
 
 class Checked(NamedTuple):
-    """What data holds, and how to write what of it is right: a list to a file, AVA's tables to a
-    folder."""
+    """Result of a check.
+
+    Attributes:
+        facts: what the data holds, for the summary.
+        write: writes the valid part of the data: a list to a file, AVA's tables to a folder.
+    """
 
     facts: Facts
     write: Callable[[PathLike], None]
 
 
 class Findings:
-    """Prints problems and counts them by kind."""
+    """Prints problems and counts them by kind.
+
+    Attributes:
+        kinds: the number of problems of each kind.
+    """
 
     def __init__(self):
         self.kinds: Counter[str] = Counter()
 
-    def tell(self, where: str, kind: str, text: str) -> None:
-        """A problem: `where` is a file, or file:line; `text` what it is and what to do."""
+    def report(self, where: str, kind: str, text: str) -> None:
+        """Prints a problem.
+
+        Args:
+            where: a file, or file:line.
+            kind: one or a few words, by which problems are counted.
+            text: what is wrong and what to do.
+        """
         self.kinds[kind] += 1
-        if sys.stderr.isatty():  # a line of progress may stand there
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
         print(f"{where}: {kind}: {text}", flush=True)
 
-    def tell_row(self, error: ValueError) -> str:
-        """An error of a reader, which names the place; returns that."""
+    def report_row(self, error: ValueError) -> str:
+        """Prints the error of a reader, whose text starts with a location; returns the location."""
         where, _, text = str(error).partition(": ")
-        self.tell(where, "wrong row", text)
+        self.report(where, "invalid row", text)
         return where
 
-    def tell_video(self, where: str, name: str, inspection: Inspection) -> bool:
-        """The problems of a video; whether it is usable."""
+    def report_video(self, where: str, name: str, inspection: Inspection) -> bool:
+        """Prints the problems of a video; returns whether it is usable."""
         for problem in inspection.problems:
-            self.tell(where, problem.kind, f"{name}: {problem.text}")
+            self.report(where, problem.kind, f"{name}: {problem.text}")
         return all(problem.usable for problem in inspection.problems)
 
-    def print_table(self, facts: dict[str, str | int]) -> None:
-        """The summary: `facts` in their order, then how many problems of each kind there are."""
+    def print_table(self, facts: Facts) -> None:
+        """Prints the summary: `facts` in their order, then the number of problems by kind."""
         rows = [(name, f"{value}") for name, value in facts.items()]
-        rows += [(f"found: {kind}", f"{count}") for kind, count in sorted(self.kinds.items())]
+        rows += [(f"problem: {kind}", f"{count}") for kind, count in sorted(self.kinds.items())]
         names, values = (max(map(len, column)) for column in zip(*rows, strict=True))
         print()
         for name, value in rows:
             print(f"{name:<{names}}  {value:>{values}}")
-        print(f"problems: {self.kinds.total()}" if self.kinds else "all is well")
+        print(f"problems: {self.kinds.total()}" if self.kinds else "no problems found")

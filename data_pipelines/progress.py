@@ -1,53 +1,79 @@
-"""Work on many files in threads, with a word on how far it is."""
+"""Progress of long work on stderr: a bar on a terminal, a line every 30 seconds elsewhere."""
 
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TextIO, TypeVar
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 SECONDS_BETWEEN_LINES = 30.0
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
+    """Yields `items` and shows on stderr how many of `total` have been yielded.
+
+    What the program prints to the same terminal meanwhile appears above the bar.
+
+    Args:
+        items: the items to pass on.
+        total: the number of items expected.
+        what: name of the work, shown before the count.
+    """
+    console = Console(stderr=True, soft_wrap=True)
+    if total and console.is_terminal:
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("remaining"), TimeRemainingColumn(),
+        )
+        # Results on a stdout that is a file or a pipe must stay there.
+        with Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty()) as bar:
+            task = bar.add_task(what, total=total)
+            for item in items:
+                bar.advance(task)
+                yield item
+        return
+    start = last = time.monotonic()
+    for count, item in enumerate(items, 1):
+        now = time.monotonic()
+        if count == total or now - last > SECONDS_BETWEEN_LINES:
+            last, remaining = now, (now - start) / count * (total - count)
+            text = f", about {remaining:.0f} s remaining" if remaining >= 1 else ""
+            print(f"{what}: {count}/{total} in {now - start:.0f} s{text}", file=sys.stderr,
+                  flush=True)
+        yield item
+
+
 def in_threads(
     work: Callable[[Item], Result], items: Sequence[Item], what: str
 ) -> Iterator[Result]:
-    """`work(item)` of each item, in their order, as many at once as there are processors.
+    """Yields `work(item)` for each item, in order, computed in one thread per processor.
 
-    FFmpeg and Pillow let other threads run while they work, so threads do. How many are done is
-    shown on stderr: in a line that changes on a terminal, in a line now and then elsewhere. Where
-    the reader stops early, or `work` raises, items that have not begun are given up.
+    Threads suffice because FFmpeg and Pillow release Python's lock while they work. Progress is
+    shown as by `track`. If the consumer stops early or `work` raises, items not yet started are
+    dropped.
+
+    Raises:
+        Exception: whatever `work` raises, at the place of its item.
     """
-    show = _Display(what, len(items), sys.stderr)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            for done, result in enumerate(pool.map(work, items), 1):
-                show(done)
-                yield result
+            yield from track(pool.map(work, items), len(items), what)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-class _Display:
-    """Tells how many of `total` are done."""
+def end_on_interrupt() -> None:
+    """Makes Ctrl-C end the process at once, without waiting for work that threads have started."""
+    def end(number: int, _frame: object) -> None:
+        Console(stderr=True).show_cursor()  # which a progress bar hides
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
 
-    def __init__(self, what: str, total: int, stream: TextIO):
-        self.what, self.total, self.stream = what, total, stream
-        self.start = self.last = time.monotonic()
-
-    def __call__(self, done: int) -> None:
-        now, terminal = time.monotonic(), self.stream.isatty()
-        if done < self.total and now - self.last < (0.1 if terminal else SECONDS_BETWEEN_LINES):
-            return
-        self.last = now
-        left = (now - self.start) / done * (self.total - done)
-        text = f"{self.what}: {done}/{self.total}, {now - self.start:.0f} s"
-        text += f", about {left:.0f} s left" if left >= 1 else ""
-        if terminal:
-            print(f"\r{text}\033[K", end="\n" if done == self.total else "", file=self.stream)
-        else:
-            print(text, file=self.stream)
-        self.stream.flush()
+    signal.signal(signal.SIGINT, end)

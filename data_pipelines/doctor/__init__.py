@@ -1,1 +1,1 @@
-"""Checks data sets before they are used: `python -m data_pipelines.doctor`."""
+"""Checks data sets before training: `python -m data_pipelines.doctor`."""

@@ -1,14 +1,15 @@
-"""Checks data before anything is trained on it: every row is read, every file is decoded.
+"""Checks data before training: reads every row and decodes every file.
 
     python -m data_pipelines.doctor train.csv --root VIDEOS --classes kinetics400
     python -m data_pipelines.doctor frame_lists/train.csv --root frames
     python -m data_pipelines.doctor AVA
     python -m data_pipelines.doctor DATA/train.csv --predicted DATA/people.csv --clean clean.csv
 
-What is given is a list of videos, of folders of frames or of frames, the folder AVA, or a table of
-boxes of one's own; which one is seen from its content. Each problem is a line: where, of what kind,
-what, and what to do. A table of numbers follows. The status is 0 where all is well, 1 where
-something was found, 2 where the command is wrong. docs/data.md shows the formats.
+The first argument is a list of videos, of folders of frames or of frames, the folder of AVA, or
+your own table of boxes; the format is detected from its content. Each problem is printed as one
+line: where it is, its kind, what is wrong and what to do. A summary follows. The exit status is 0
+if there are no problems, 1 if there are, and 2 if the command is wrong. docs/data.md describes the
+formats.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from data_pipelines.sources import ava, box_tables, video_lists
 from data_pipelines.sources.frame_lists import HEADER
 
 FORMATS = ("kinetics", "rawframes", "frames", "ava", "boxes")
-CLIP = 64  # frames at 30 a second: 8 x 8 and 32 x 2
+CLIP = 64  # frames at 30 a second spanned by clips of 8 frames 8 apart or 32 frames 2 apart
 
 
 class UsageError(Exception):
@@ -35,13 +36,18 @@ class UsageError(Exception):
 
 
 def check(args: argparse.Namespace, findings: Findings) -> Checked:
-    """Checks what the arguments name."""
+    """Checks the data that the arguments name.
+
+    Raises:
+        UsageError: the arguments do not fit together or the data.
+        OSError, ValueError: the data as a whole cannot be read.
+    """
     path = Path(args.path)
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
     kind = args.format or find_format(path, args.separator, args.root)
     if kind == "ava" and not (path / "annotations").is_dir():
-        raise UsageError(f"{path}: no folder annotations in it; expected the folder of AVA's data")
+        raise UsageError(f"{path}: has no folder annotations; expected the folder of AVA's data")
     root = args.root
     if not root and kind == "ava":
         places = [path / name for name in ("videos_15min", "videos", "frames")]
@@ -49,9 +55,11 @@ def check(args: argparse.Namespace, findings: Findings) -> Checked:
     elif not root and kind == "boxes":
         root = path.parent / "videos"
     if root and not os.path.isdir(root):
-        raise UsageError(f"{root}: no such folder; tell --root, where the videos are")
+        raise UsageError(f"{root}: no such folder; pass the folder of the videos with --root")
     if args.predicted and kind != "boxes":
-        raise UsageError(f"--predicted goes with boxes of one's own, and {path} is {kind}")
+        raise UsageError(
+            f"--predicted is only for your own tables of boxes, but {path} has the format {kind}"
+        )
     names, number = _classes(args.classes)
     if kind == "ava":
         return check_ava(
@@ -84,7 +92,7 @@ def check(args: argparse.Namespace, findings: Findings) -> Checked:
 
 
 def _classes(text: str | None) -> tuple[list[str] | None, int | None]:
-    """(names, number) of the classes, each None where it is not told."""
+    """(names, number) of the classes, each None if not given."""
     if text is None or text.isdecimal():
         return None, text and int(text)
     try:
@@ -95,7 +103,17 @@ def _classes(text: str | None) -> tuple[list[str] | None, int | None]:
 
 
 def find_format(path: Path, separator: str, root: str) -> str:
-    """The format of a list, from its first row; a folder is AVA's."""
+    """Detects the format of a list from its first row; a folder is AVA's.
+
+    Args:
+        path: the list or folder.
+        separator: text between the columns of a list.
+        root: folder that relative paths of the list start from.
+
+    Raises:
+        UsageError: the file is not text.
+        ValueError: a JSON list cannot be read.
+    """
     if path.is_dir():
         return "ava"
     if path.suffix == ".json":
@@ -106,7 +124,7 @@ def find_format(path: Path, separator: str, root: str) -> str:
         with open(path, encoding="utf-8-sig") as file:
             row = next(filter(str.strip, file), "").strip()
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: is not text; expected a list or a table") from error
+        raise UsageError(f"{path}: is not text; expected a list or table in UTF-8") from error
     if row.split()[:1] in ([HEADER.split()[0]], ["original_video_id"]):
         return "frames"
     if {name.strip() for name in row.split(",")} >= {"video", "time", *box_tables.CORNERS}:
@@ -120,71 +138,83 @@ def find_format(path: Path, separator: str, root: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m data_pipelines.doctor", allow_abbrev=False,
-        description="Reads every row and decodes every file of data, and tells what is wrong.",
+        description="Checks data before training: reads every row, decodes every file, and "
+        "reports the problems found.",
     )
-    parser.add_argument("path", metavar="DATA", help="a list, a table of boxes, or the folder AVA")
     parser.add_argument(
-        "--format", choices=FORMATS, help="where its content does not tell: videos (kinetics), "
-        "folders of frames (rawframes), a row for each frame (frames), ava, or boxes of one's own",
+        "path", metavar="DATA", help="a list, a table of boxes, or the folder of AVA"
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, help="format of DATA: a list of videos (kinetics), of folders "
+        "of frames (rawframes) or of frames (frames), the folder of AVA (ava), or your own table "
+        "of boxes (boxes); default: detected from the content",
     )
     parser.add_argument(
         "--root", "--path-prefix", default="", metavar="FOLDER",
-        help="where relative paths of a list begin; where the videos of boxes are (default: "
-        "videos beside the table, in AVA videos_15min, videos or frames)",
+        help="folder that relative paths of a list start from, or folder of the videos of boxes "
+        "(default for boxes: `videos` beside the table; for AVA: videos_15min, videos or frames)",
     )
     parser.add_argument(
         "--classes", metavar="N|NAMES",
-        help="their number, a file of names, or a set as kinetics400; default: those that occur",
+        help="the classes: their number, a file of names, or a known set such as kinetics400 "
+        "(default: the classes that occur)",
     )
     parser.add_argument(
         "--clip", type=int, default=CLIP, metavar="FRAMES",
-        help="at 30 a second; shorter videos of lists are told (default: %(default)s)",
+        help="frames at 30 a second that a clip spans; shorter videos of lists are reported "
+        "(default: %(default)s)",
     )
-    parser.add_argument("--separator", default=" ", help="between the columns of a list")
-    parser.add_argument("--multi-label", action="store_true", help="rows have several labels")
+    parser.add_argument(
+        "--separator", default=" ", help="text between the columns of a list (default: a space)"
+    )
+    parser.add_argument(
+        "--multi-label", action="store_true", help="rows of a list may have several labels"
+    )
     parser.add_argument(
         "--template", default=video_lists.TEMPLATE,
-        help="of a frame's file in its folder (default: %(default)s)",
+        help="file name of a frame in its folder, for rawframes (default: %(default)s)",
     )
     parser.add_argument(
         "--predicted", action="append", default=[], metavar="TABLE",
-        help="boxes of a person detector at the moments of one's own table; may be repeated",
+        help="boxes of a person detector at the moments of your own table; may be repeated",
     )
     parser.add_argument(
         "--score-threshold", type=float, metavar="SCORE",
-        help="predicted boxes below it do not count (default: 0.9 for AVA, 0.5 for one's own, as "
-        "in the recipes)",
+        help="ignore predicted boxes with a lower score (default: as in the recipes, 0.9 for AVA "
+        "and 0.5 for your own tables)",
     )
     parser.add_argument(
         "--first-second", type=float, metavar="SECOND",
-        help="the tables' time of the first frame (default: 900 for AVA, 0 for one's own)",
+        help="time of the first frame, as the tables count (default: 900 for AVA, 0 for your own "
+        "tables)",
     )
     parser.add_argument(
-        "--fps", type=float, default=ava.FPS, help="of videos of boxes that are stored as images"
+        "--fps", type=float, default=ava.FPS,
+        help="frame rate of videos of boxes that are stored as images (default: %(default)s)",
     )
     parser.add_argument(
         "--clean", metavar="OUT",
-        help="write what is right: a list or table without the rows that are wrong, for AVA the "
-        "folder of annotations",
+        help="write the valid part of the data to OUT: a list or table without the rows that have "
+        "problems, or for AVA a folder of annotations",
     )
     return parser
 
 
 def cli(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns the status."""
+    """Runs the command; returns the exit status."""
     args = _parser().parse_args(arguments)
     findings = Findings()
     try:
         if args.clean and os.path.exists(args.clean):
-            raise UsageError(f"{args.clean} is there already; give --clean a new name")
+            raise UsageError(f"{args.clean} exists already; pass another name to --clean")
         checked = check(args, findings)
         if args.clean:
             checked.write(args.clean)
     except (OSError, UsageError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except ValueError as error:  # nothing of it can be read
-        findings.tell_row(error)
+    except ValueError as error:  # the data as a whole cannot be read
+        findings.report_row(error)
         return 1
     findings.print_table(checked.facts)
     return 1 if findings.kinds else 0

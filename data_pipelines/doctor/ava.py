@@ -11,8 +11,8 @@ from data_pipelines.doctor.boxes import (
     check_videos,
     count_boxes,
     kept,
-    tell_duplicates,
-    tell_empty,
+    report_duplicates,
+    report_empty_classes,
     write_rows,
 )
 from data_pipelines.findings import Checked, Facts, Findings
@@ -35,17 +35,19 @@ def check_ava(
 ) -> Checked:
     """Checks AVA's annotations, predicted boxes and films.
 
-    Tables are found by their names in folder/annotations: ava_SPLIT_v2.2.csv, and files of
-    predicted boxes (.csv, .pkl) with the split in their name, wherever below.
+    Tables are found in folder/annotations and its subfolders by their names: annotations are called
+    ava_SPLIT_v2.2.csv, and tables of predicted boxes (.csv, .pkl) have the split in their name.
 
     Args:
-        videos: folder of the films, or of folders of frames.
-        score_threshold: predicted boxes below it do not count.
-        origin: second of the films that their first frame shows.
-        fps: of frames stored as images.
+        folder: AVA's folder.
+        findings: receives problems.
+        videos: folder of the films, or of their folders of frames.
+        score_threshold: predicted boxes with a lower score are ignored.
+        origin: time of the first frame, as the tables count seconds.
+        fps: frame rate of films stored as images.
 
     Raises:
-        FileNotFoundError: a folder is missing, or there are no annotations in it.
+        FileNotFoundError: the annotations are missing.
     """
     annotations = Path(folder) / "annotations"
     truths, predictions = _find_tables(annotations)
@@ -59,7 +61,7 @@ def check_ava(
             truth = _read_ava(path, findings, None)
             annotated.append(truth)
             facts |= count_boxes(truth, found, findings)
-            tell_empty(truth, classes, findings)
+            report_empty_classes(truth, classes, findings)
     tables = annotated + predicted
     names = {video: video for table in tables for video in table.moments}
     video_facts, bad = check_videos(tables, names, videos, findings, origin, fps)
@@ -75,7 +77,7 @@ def check_ava(
 
 
 def _find_tables(annotations: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-    """(annotated, predicted) tables by split; predicted ones of the same splits only."""
+    """(annotated, predicted) tables by split; predicted ones only for splits with annotations."""
     files = sorted(path for path in annotations.rglob("*") if path.suffix in (".csv", SUFFIX))
     truths: dict[str, list[Path]] = {}
     for path in files:
@@ -83,8 +85,8 @@ def _find_tables(annotations: Path) -> tuple[dict[str, list[Path]], dict[str, li
             truths.setdefault(match[1], []).append(path)
     if not truths:
         raise FileNotFoundError(
-            f"{annotations}: no annotations as ava_train_v2.2.csv in it; `python -m "
-            "data_pipelines.prepare ava --downloads` tells where to get them"
+            f"{annotations}: contains no annotations, such as ava_train_v2.2.csv; `python -m "
+            "data_pipelines.prepare ava --downloads` shows where to get them"
         )
     predictions = {
         split: [
@@ -98,7 +100,7 @@ def _find_tables(annotations: Path) -> tuple[dict[str, list[Path]], dict[str, li
 
 
 def _evaluated(annotations: Path) -> dict[int, str]:
-    """Names of the classes that count, by class from 0 on; none where there is no label map."""
+    """Names of the evaluated classes, by class from 0; empty without a label map."""
     maps = sorted(annotations.glob("*activitynet*.pbtxt"))
     if not maps:
         return {}
@@ -106,20 +108,20 @@ def _evaluated(annotations: Path) -> dict[int, str]:
 
 
 def _read_ava(path: Path, findings: Findings, score_threshold: float | None) -> Table:
-    """A table of AVA's, of predicted boxes where there is a threshold."""
+    """Reads a table of AVA; a table of predicted boxes if there is a threshold."""
     bad: set[str] = set()
     tables = {"annotated": [path]} if score_threshold is None else {
         "predicted": [path], "score_threshold": score_threshold
     }
     try:
         moments = ava.read_boxes(
-            **tables, on_bad_row=lambda error: bad.add(findings.tell_row(error))
+            **tables, on_bad_row=lambda error: bad.add(findings.report_row(error))
         )
-    except ValueError as error:  # the file as a whole
-        findings.tell_row(error)
+    except ValueError as error:  # the table as a whole cannot be read
+        findings.report_row(error)
         return Table(path, {}, bad)
     if path.suffix != SUFFIX:
-        tell_duplicates(path, bad, findings)
+        report_duplicates(path, bad, findings)
     return Table(path, moments, bad)
 
 

@@ -1,4 +1,4 @@
-"""Checks of tables of boxes, whoever wrote them: boxes, classes, and the videos they speak of."""
+"""Checks for all tables of boxes: the boxes, their classes and their videos."""
 
 import csv
 from collections import Counter
@@ -17,12 +17,18 @@ from data_pipelines.transforms.boxes import overlaps
 from data_pipelines.video import Video
 from data_pipelines.video.inspection import inspect
 
-FOUND_AT = 0.5  # intersection over union
-LOW_RECALL = 0.7  # of a detector's boxes, below which they are more likely to be mistaken ones
+FOUND_AT = 0.5  # intersection over union from which a predicted box matches an annotated one
+LOW_RECALL = 0.7  # recall below which predicted boxes probably have a wrong format
 
 
 class Table(NamedTuple):
-    """A table of boxes, and the places of the rows of it that are left out."""
+    """A table of boxes.
+
+    Attributes:
+        path: the file.
+        moments: its valid rows, by video and time.
+        bad_rows: locations (file:line) of its invalid rows.
+    """
 
     path: Path
     moments: Moments
@@ -30,40 +36,53 @@ class Table(NamedTuple):
 
 
 class Bad(NamedTuple):
-    """Videos, and moments of others, that cannot be used."""
+    """What cannot be used: whole videos, and (video, time) moments of other videos."""
 
     videos: set[str]
     moments: set[tuple[str, float]]
 
 
 def recall(truth: Moments, found: Moments) -> tuple[int, int]:
-    """(annotated boxes that one of the found boxes covers at IoU 0.5, annotated boxes)."""
+    """Compares predicted boxes with annotated ones.
+
+    Args:
+        truth: annotated boxes.
+        found: predicted boxes.
+
+    Returns:
+        (number of annotated boxes matched by a predicted box at IoU 0.5, number of annotated boxes)
+    """
     hits = total = 0
     for video, times in truth.items():
         for time, moment in times.items():
             wanted = np.array([box for box, _, _ in moment.boxes.values()])
             total += len(wanted)
-            there = found.get(video, {}).get(time)
-            if there:
-                others = np.array([box for box, _, _ in there.boxes.values()])
+            if predicted := found.get(video, {}).get(time):
+                others = np.array([box for box, _, _ in predicted.boxes.values()])
                 hits += int((overlaps(wanted, others).max(axis=1) >= FOUND_AT).sum())
     return hits, total
 
 
-def tell_duplicates(path: PathLike, bad: set[str], findings: Findings) -> None:
-    """Rows that are there before in all columns; adds their places to `bad`."""
+def report_duplicates(path: PathLike, bad: set[str], findings: Findings) -> None:
+    """Reports rows equal to an earlier row, and adds their locations to `bad`."""
     lines: dict[str, int] = {}
     for line, columns in read_rows(path):
         before = lines.setdefault(",".join(columns), line)
         if before != line:
-            findings.tell(
-                f"{path}:{line}", "duplicate", f"the same row as line {before}; leave one out"
+            findings.report(
+                f"{path}:{line}", "duplicate", f"same row as line {before}; remove one of them"
             )
             bad.add(f"{path}:{line}")
 
 
 def count_boxes(truth: Table, found: Sequence[Table], findings: Findings) -> Facts:
-    """Numbers of a table of annotated boxes and of those predicted at its moments."""
+    """Summarizes annotated boxes and the boxes predicted at their keyframes; reports low recall.
+
+    Args:
+        truth: the annotated boxes.
+        found: tables of predicted boxes.
+        findings: receives problems.
+    """
     name = truth.path.name
     keyframes = [(video, time) for video, times in truth.moments.items() for time in times]
     facts: Facts = {
@@ -73,41 +92,41 @@ def count_boxes(truth: Table, found: Sequence[Table], findings: Findings) -> Fac
         ),
     }
     for table in found:
-        there = [
+        counts = [
             len(moment.boxes) for video, time in keyframes
             if (moment := table.moments.get(video, {}).get(time))
         ]
         hits, total = recall(truth.moments, table.moments)
         share = hits / max(total, 1)
-        label = f"{table.path.name} on it"
+        label = f"{table.path.name} at these keyframes"
         facts |= {
-            f"{label}: boxes per keyframe": f"{sum(there) / max(len(keyframes), 1):.2f}",
-            f"{label}: keyframes without": len(keyframes) - len(there),
+            f"{label}: boxes per keyframe": f"{sum(counts) / max(len(keyframes), 1):.2f}",
+            f"{label}: keyframes without boxes": len(keyframes) - len(counts),
             f"{label}: recall at IoU {FOUND_AT:g}": f"{share:.1%}",
         }
         if share < LOW_RECALL:
-            findings.tell(str(table.path), "low recall", (
-                f"its boxes find {share:.1%} of those of {name} at IoU {FOUND_AT:g}; look whether "
-                "they are of the same videos and seconds, in fractions of the frame in the order "
-                "x1,y1,x2,y2, and whether the score's threshold is too high"
+            findings.report(str(table.path), "low recall", (
+                f"its boxes match {share:.1%} of those of {name} at IoU {FOUND_AT:g}; check that "
+                "the videos and times are the same, that boxes are x1,y1,x2,y2 as fractions of the "
+                "frame, and that the score threshold is not too high"
             ))
     return facts
 
 
 def count_labels(moments: Moments) -> Counter[int]:
-    """Boxes of each class, counted from 0."""
+    """The number of boxes of each class, by class from 0."""
     return Counter(
         label for times in moments.values() for moment in times.values()
         for _, labels, _ in moment.boxes.values() for label in labels
     )
 
 
-def tell_empty(truth: Table, classes: Mapping[int, str], findings: Findings) -> None:
-    """Classes, of those named, that no box has."""
+def report_empty_classes(truth: Table, classes: Mapping[int, str], findings: Findings) -> None:
+    """Reports the classes that no box has; `classes` are names by class from 0."""
     counts = count_labels(truth.moments)
     if empty := [name for label, name in classes.items() if not counts[label]]:
-        findings.tell(str(truth.path), "class without an example", (
-            f"{len(empty)} of {len(classes)}: {first_few(empty)}; look whether all rows are there"
+        findings.report(str(truth.path), "classes without examples", (
+            f"{len(empty)} of {len(classes)}: {first_few(empty)}; check that no rows are missing"
         ))
 
 
@@ -119,7 +138,19 @@ def check_videos(
     origin: float,
     fps: float,
 ) -> tuple[Facts, Bad]:
-    """Looks for the videos of tables, by the names they are written with, and decodes them."""
+    """Finds and decodes the videos of tables, and checks that they contain the tables' moments.
+
+    Args:
+        tables: the tables.
+        names: for each video of the tables, its name as written, which may have a suffix.
+        folder: folder of the videos.
+        findings: receives problems.
+        origin: time of the first frame, as the tables count seconds.
+        fps: frame rate of videos stored as images.
+
+    Returns:
+        (facts of the summary, videos and moments that cannot be used)
+    """
     where: dict[str, str] = {}
     times: dict[str, dict[float, str]] = {}
     for table in tables:
@@ -133,22 +164,22 @@ def check_videos(
     for video, place in where.items():
         try:
             found = find_sources(folder, [names[video]])
-        except ValueError as error:  # frames that are not all there
-            findings.tell(place, "broken", str(error))
+        except ValueError as error:  # some frames are missing
+            findings.report(place, "broken", str(error))
             bad.videos.add(video)
             continue
         if found:
             (sources[video],) = found.values()
         else:
-            findings.tell(place, "missing", (
-                f"there is no video {names[video]!r} in {folder}; get it, or leave its rows out"
+            findings.report(place, "missing", (
+                f"video {names[video]!r} not found in {folder}; get it, or remove its rows"
             ))
             bad.videos.add(video)
     inspections = in_threads(inspect, list(sources.values()), "decoding")
     frames = 0
     for video, inspection in zip(sources, inspections, strict=True):
         frames += inspection.frames
-        if not findings.tell_video(where[video], video, inspection):
+        if not findings.report_video(where[video], video, inspection):
             bad.videos.add(video)
             continue
         rate = inspection.fps or fps
@@ -158,27 +189,35 @@ def check_videos(
         ]
         if outside:
             bad.moments.update((video, time) for time in outside)
-            findings.tell(times[video][min(outside)], "outside", (
-                f"{len(outside)} moments of {video}, from {min(outside):g} on, are not within "
-                f"{origin:g}..{origin + inspection.frames / rate:g} s, which its "
-                f"{inspection.frames} frames show; get the whole video, or tell the time of its "
-                "first frame"
+            end = origin + inspection.frames / rate
+            findings.report(times[video][min(outside)], "outside", (
+                f"{len(outside)} of {len(times[video])} moments of {video}, first at "
+                f"{min(outside):g} s, lie outside the {origin:g}..{end:g} s that its "
+                f"{inspection.frames} frames cover; get the whole video, or pass the time of its "
+                "first frame with --first-second"
             ))
     facts: Facts = {"videos": len(where), "videos decoded": len(sources), "frames": frames}
     return facts, bad
 
 
 def kept(table: Table, bad: Bad, place: str, video: str, time: str) -> bool:
-    """Whether the row of a table at `place` (a line, the key in a pickle) is right."""
+    """Whether a row of a table can be used.
+
+    Args:
+        table: the table.
+        bad: videos and moments that cannot be used.
+        place: line of the row, or its key in a pickle.
+        video, time: as written in the row.
+    """
     if f"{table.path}:{place}" in table.bad_rows or video in bad.videos:
         return False
     try:
         return (video, float(time)) not in bad.moments
-    except ValueError:  # of a box whose score is too low to be looked at
+    except ValueError:  # a low score kept this time from being read earlier
         return False
 
 
 def write_rows(out: PathLike, rows: Sequence[Sequence[str]]) -> None:
-    """Writes a csv file."""
+    """Writes a csv file in UTF-8."""
     with open(out, "w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)

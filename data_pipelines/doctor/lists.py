@@ -1,4 +1,4 @@
-"""Checks lists of videos (video_lists.py, frame_lists.py): rows, files, labels."""
+"""Checks lists of videos (sources/video_lists.py and frame_lists.py): rows, files, labels."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from data_pipelines.sources.video_lists import Entry, Sample
 from data_pipelines.text_files import first_few
 from data_pipelines.video.inspection import inspect
 
-RATE = 30.0  # frames a second that the recipes sample clips at
+RATE = 30.0  # frame rate at which the recipes sample clips
 
 
 def check_list(
@@ -30,46 +30,48 @@ def check_list(
     """Checks a list with a row for each video.
 
     Args:
-        parse: gives the sample of (place, row), as video_lists.video_sample.
-        num_classes: None: classes are those up to the largest label.
-        clip: frames of a clip at 30 a second.
+        path: the list.
+        parse: returns the sample of (location, row), as video_lists.video_sample does.
+        findings: receives problems.
+        num_classes: the number of classes; None: the largest label + 1.
+        clip: frames at 30 a second that a clip spans.
 
     Raises:
-        FileNotFoundError: there is no such list.
-        ValueError: it cannot be read at all.
+        FileNotFoundError: the list does not exist.
+        ValueError: the list as a whole cannot be read.
     """
     rows = video_lists.list_rows(path)
-    samples: dict[int, Sample] = {}  # by the number of the row
+    samples: dict[int, Sample] = {}  # by index of the row
     first: dict[str, int] = {}
     for number, (where, row) in enumerate(rows):
         try:
             sample = parse(where, row)
         except ValueError as error:
-            findings.tell_row(error)
+            findings.report_row(error)
             continue
         before = first.setdefault(os.path.normpath(sample.path), number)
         if before == number:
             samples[number] = sample
         else:
             label = samples[before].label
-            findings.tell(where, "duplicate", (
-                f"{sample.path} is there already, at {rows[before][0]}"
-                + ("; leave one out" if label == sample.label else
-                   f" with label {label} instead of {sample.label}; find out which is right")
+            findings.report(where, "duplicate", (
+                f"{sample.path} is listed already at {rows[before][0]}"
+                + ("; remove one of the rows" if label == sample.label else
+                   f" with label {label} instead of {sample.label}; keep the row that is right")
             ))
     seconds = clip / RATE
-    look = partial(inspect, clip_seconds=seconds, clip_frames=clip)
-    inspections = in_threads(look, [sample.source for sample in samples.values()], "decoding")
+    decode = partial(inspect, clip_seconds=seconds, clip_frames=clip)
+    inspections = in_threads(decode, [sample.source for sample in samples.values()], "decoding")
     good, frames, decoded = [], 0, 0
     for (number, sample), inspection in zip(samples.items(), inspections, strict=True):
         frames += inspection.frames
         decoded += inspection.frames > 0
-        if findings.tell_video(rows[number][0], sample.path, inspection):
+        if findings.report_video(rows[number][0], sample.path, inspection):
             good.append(number)
     counts = _count_classes([samples[number].label for number in good])
     facts = {
-        "rows": len(rows), "rows that are right": len(good), "videos decoded": decoded,
-        "frames": frames, **_tell_classes(path, counts, num_classes, findings),
+        "rows": len(rows), "valid rows": len(good), "videos decoded": decoded,
+        "frames": frames, **_check_classes(path, counts, num_classes, findings),
     }
     return Checked(facts, lambda out: _write(out, [rows[number][1] for number in good]))
 
@@ -82,9 +84,17 @@ def check_frame_list(
     num_classes: int | None,
     clip: int,
 ) -> Checked:
-    """Checks a list with a row for each frame; as `check_list`.
+    """Checks a list with a row for each frame.
 
-    Where one frame is wrong the whole video is: clips are sampled from all of it.
+    A video with a bad frame is bad as a whole, because clips are sampled from all of it.
+
+    Args:
+        path, findings, num_classes, clip: as for `check_list`.
+        path_prefix: folder that relative paths of the list start from.
+
+    Raises:
+        FileNotFoundError: the list does not exist.
+        ValueError: the list as a whole cannot be read.
     """
     bad_rows, bad_videos = set(), set()
     places: dict[str, str] = {}
@@ -93,7 +103,7 @@ def check_frame_list(
     total = 0
 
     def wrong(error: ValueError) -> None:
-        bad_rows.add(findings.tell_row(error))
+        bad_rows.add(findings.report_row(error))
 
     def runs() -> Iterator[tuple[str, list[str]]]:
         nonlocal total
@@ -102,9 +112,9 @@ def check_frame_list(
             paths = [frame for _, frame, _ in rows]
             where = places.setdefault(video, f"{path}:{rows[0][0]}")
             if twice := [frame for frame, count in Counter(paths).items() if count > 1]:
-                findings.tell(where, "duplicate", (
-                    f"{video} has {first_few(twice, 3)} more than once; leave it out, or list its "
-                    "frames again"
+                findings.report(where, "duplicate", (
+                    f"{video} lists {first_few(twice, 3)} more than once; list its frames again, "
+                    "or leave the video out"
                 ))
                 bad_videos.add(video)
             of_video = labels.setdefault(video, set())
@@ -113,7 +123,7 @@ def check_frame_list(
                     try:
                         known[text] = read_classes(f"{path}:{number}", text, num_classes)
                     except ValueError as error:
-                        findings.tell_row(error)
+                        findings.report_row(error)
                         bad_videos.add(video)
                         continue
                 of_video.update(known[text])
@@ -122,13 +132,13 @@ def check_frame_list(
     files = collect_frames(runs(), path_prefix)
     inspections = in_threads(partial(inspect, clip_frames=clip), list(files.values()), "decoding")
     for video, inspection in zip(files, inspections, strict=True):
-        if not findings.tell_video(places[video], video, inspection):
+        if not findings.report_video(places[video], video, inspection):
             bad_videos.add(video)
     good = [video for video in files if video not in bad_videos]
     counts = _count_classes([tuple(labels[video]) for video in good])
-    facts = {"rows": total, "videos": len(files), "videos that are right": len(good)}
-    if counts:  # those of Something-Something are in a file of their own
-        facts |= _tell_classes(path, counts, num_classes, findings)
+    facts = {"rows": total, "videos": len(files), "valid videos": len(good)}
+    if counts:  # Something-Something keeps its labels in another file
+        facts |= _check_classes(path, counts, num_classes, findings)
     return Checked(facts, partial(_write_frame_list, path, bad_rows, bad_videos))
 
 
@@ -138,22 +148,23 @@ def _count_classes(labels: Iterable[int | tuple[int, ...]]) -> Counter[int]:
     )
 
 
-def _tell_classes(
+def _check_classes(
     path: PathLike, counts: Counter[int], num_classes: int | None, findings: Findings
 ) -> Facts:
+    """Reports classes without examples; returns the facts about classes."""
     if num_classes is None:
         num_classes = max(counts, default=-1) + 1
     empty = [label for label in range(num_classes) if not counts[label]]
     if empty:
-        findings.tell(str(path), "class without an example", (
-            f"{len(empty)} of the classes 0..{num_classes - 1}: {first_few(empty)}; look whether "
-            "labels count from 0 and all videos are there"
+        findings.report(str(path), "classes without examples", (
+            f"{len(empty)} of the classes 0..{num_classes - 1}: {first_few(empty)}; check that "
+            "labels start at 0 and that no videos are missing"
         ))
     of_class = [counts[label] for label in range(num_classes) if counts[label]]
     fewest, most = (min(of_class), max(of_class)) if of_class else (0, 0)
     return {
-        "classes": num_classes, "classes without an example": len(empty),
-        "examples of a class": f"{fewest}..{most}",
+        "classes": num_classes, "classes without examples": len(empty),
+        "examples per class": f"{fewest}..{most}",
     }
 
 

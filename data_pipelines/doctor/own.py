@@ -1,4 +1,4 @@
-"""Checks a table of boxes of one's own videos (own_boxes.py)."""
+"""Checks your own tables of boxes (sources/box_tables.py)."""
 
 import difflib
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from data_pipelines.doctor.boxes import (
     count_boxes,
     count_labels,
     kept,
-    tell_duplicates,
-    tell_empty,
+    report_duplicates,
+    report_empty_classes,
     write_rows,
 )
 from data_pipelines.findings import Checked, Findings
@@ -20,7 +20,7 @@ from data_pipelines.paths import PathLike
 from data_pipelines.sources import box_tables
 from data_pipelines.text_files import read_rows
 
-RARE = 2  # boxes of an action that may be a misspelt one
+RARE = 2  # an action of at most this many boxes may be a misspelling
 
 
 def check_own(
@@ -34,18 +34,19 @@ def check_own(
     origin: float,
     fps: float,
 ) -> Checked:
-    """Checks a table of one's own, and what a person detector found at its moments.
+    """Checks your own table of boxes, and the boxes of a person detector at its moments.
 
     Args:
-        predicted: tables of a detector; not among what is written.
-        class_names: None: the actions that occur.
-        videos, score_threshold, origin, fps: as for `check_ava`.
+        path: the table.
+        predicted: tables of a person detector; `Checked.write` does not write them.
+        class_names: the actions; None takes those that occur.
+        findings, videos, score_threshold, origin, fps: as for `check_ava`.
 
     Raises:
         FileNotFoundError: a table or the folder of videos is missing.
-        ValueError: a table cannot be read at all, or has no boxes or actions.
+        ValueError: a table as a whole cannot be read, or has no boxes or actions.
     """
-    told = class_names is not None
+    given = class_names is not None
     if class_names is None:
         class_names = box_tables.find_actions([path], on_bad_row=lambda error: None)
     names: dict[str, str] = {}
@@ -55,31 +56,32 @@ def check_own(
         moments, written = box_tables.read_moments(
             [path] if annotated else [], [] if annotated else [path], class_names=class_names,
             score_threshold=score_threshold,
-            on_bad_row=lambda error: bad.add(findings.tell_row(error)),
+            on_bad_row=lambda error: bad.add(findings.report_row(error)),
         )
         names.update(written)
-        tell_duplicates(path, bad, findings)
+        report_duplicates(path, bad, findings)
         return Table(Path(path), moments, bad)
 
     truth, found = read(path, True), [read(each, False) for each in predicted]
     facts = count_boxes(truth, found, findings)
-    if told:
-        tell_empty(truth, dict(enumerate(class_names)), findings)
+    if given:
+        report_empty_classes(truth, dict(enumerate(class_names)), findings)
     else:
-        _tell_misspelt(truth, class_names, findings)
+        _report_misspellings(truth, class_names, findings)
     video_facts, bad = check_videos([truth, *found], names, videos, findings, origin, fps)
     return Checked(facts | video_facts, lambda out: _write_own(truth, bad, Path(out)))
 
 
-def _tell_misspelt(truth: Table, names: Sequence[str], findings: Findings) -> None:
-    """Rare actions that are written nearly as one that is not."""
+def _report_misspellings(truth: Table, names: Sequence[str], findings: Findings) -> None:
+    """Reports rare actions whose names resemble that of a frequent one."""
     counts = count_labels(truth.moments)
     frequent = [name for label, name in enumerate(names) if counts[label] > RARE]
     for label, name in enumerate(names):
         close = difflib.get_close_matches(name, frequent, n=1)
         if 0 < counts[label] <= RARE and close and not name.startswith("action "):
-            findings.tell(str(truth.path), "rare action", (
-                f"{name!r} of {counts[label]} boxes; if it is {close[0]!r} misspelt, correct it"
+            boxes = "1 box" if counts[label] == 1 else f"{counts[label]} boxes"
+            findings.report(str(truth.path), "rare action", (
+                f"{name!r} occurs in {boxes}; if it is a misspelling of {close[0]!r}, correct it"
             ))
 
 

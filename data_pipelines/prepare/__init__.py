@@ -1,1 +1,1 @@
-"""Brings data sets into the layout that the recipes read: `python -m data_pipelines.prepare`."""
+"""Turns downloaded data sets into the files that the recipes read."""

@@ -1,4 +1,4 @@
-"""Prepares data sets: what one downloads becomes what the recipes read.
+"""Prepares data sets: turns what you download into the files that the recipes read.
 
     python -m data_pipelines.prepare ava AVA
     python -m data_pipelines.prepare kinetics OUT --videos DOWNLOADED --classes kinetics400 \\
@@ -7,15 +7,14 @@
     python -m data_pipelines.prepare charades OUT --annotations Charades [--videos MP4]
     python -m data_pipelines.prepare own OUT --videos VIDEOS
 
-Each with --downloads prints where to get what it needs. As many videos are worked on at once as
-there are processors. The same command goes on where it was interrupted: what is complete is left as
-it is, and there are no half files. A video that cannot be read is told and the others are made. The
-status is 0 where all is well, 1 where something was told, 2 where the command cannot be carried
-out. docs/data.md shows what comes out.
+With --downloads, each prints where to download its input. One video per processor is processed at
+a time. Run the same command again to continue after an interruption: finished files are kept, and
+files are written atomically. Videos that cannot be read are reported and skipped. The exit status
+is 0 if all went well, 1 if problems were reported, and 2 if the command failed. docs/data.md
+describes the results.
 """
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,13 +25,15 @@ from data_pipelines.prepare.downloads import commands
 from data_pipelines.prepare.frames import prepare_charades, prepare_ssv2
 from data_pipelines.prepare.own import prepare_own
 from data_pipelines.prepare.videos import SPLITS, prepare_videos
+from data_pipelines.progress import end_on_interrupt
 
 
 class _Downloads(argparse.Action):
-    """Prints and ends, whatever else is told, as --help does."""
+    """Prints the downloads and exits regardless of other arguments, as --help does."""
 
     def __init__(self, option_strings, dest, **options):
-        super().__init__(option_strings, dest, nargs=0, help="print where to get what, and end")
+        text = "print the commands that download the data and weights, and exit"
+        super().__init__(option_strings, dest, nargs=0, help=text)
 
     def __call__(self, parser, *_):
         print(commands(parser.prog.split()[-1]))
@@ -42,81 +43,127 @@ class _Downloads(argparse.Action):
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m data_pipelines.prepare", allow_abbrev=False,
-        description="Cuts, encodes and extracts what one downloads into what the recipes read.",
+        description="Turns downloaded data sets into the files that the recipes read.",
+        epilog="`python -m data_pipelines.prepare KIND --help` lists the options of a data set.",
     )
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
 
     def add(name: str, text: str, short_side: int | None) -> argparse.ArgumentParser:
-        kind = kinds.add_parser(name, help=text, description=text, allow_abbrev=False)
-        kind.add_argument("folder", type=Path, metavar="OUT", help="what is made goes here")
+        kind = kinds.add_parser(
+            name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False
+        )
+        kind.add_argument("folder", type=Path, metavar="OUT", help="folder for the results")
         kind.add_argument("--downloads", action=_Downloads)
-        told = "as they are" if short_side is None else short_side
+        default = "original size" if short_side is None else short_side
         kind.add_argument(
             "--short-side", type=_pixels, default=short_side, metavar="PIXELS",
-            help=f"of the pictures, which are only ever made smaller (default: {told})",
+            help="short side to which larger pictures are reduced; smaller ones keep their size "
+            f"(default: {default})",
         )
         return kind
 
-    kind = add("ava", "films to cuts, frames and frame lists", None)
-    kind.add_argument("--films", type=Path, metavar="FOLDER", help="(default: OUT/videos)")
-    kind.add_argument("--begin", type=float, default=900, help="second (default: %(default)s)")
-    kind.add_argument("--seconds", type=float, default=SECONDS, help="(default: %(default)s)")
-    kind.add_argument("--no-frames", dest="frames", action="store_false", help="cuts only")
-    kind = add("kinetics", "videos of one class each, also UCF101's and HMDB51's", 256)
-    kind.add_argument("--videos", type=Path, metavar="FOLDER", help="where the lists' videos are")
+    kind = add("ava", "cut AVA's films, extract their frames and write frame lists", None)
+    kind.add_argument(
+        "--films", type=Path, metavar="FOLDER",
+        help="the uncut films (default: OUT/videos; if it does not exist, existing cuts are used)",
+    )
+    kind.add_argument(
+        "--begin", type=float, default=900, metavar="SECOND",
+        help="start of the cut in the film (default: %(default)s)",
+    )
+    kind.add_argument(
+        "--seconds", type=float, default=SECONDS,
+        help="duration of the cut (default: %(default)s)",
+    )
+    kind.add_argument(
+        "--no-frames", dest="frames", action="store_false",
+        help="only cut the films; do not extract frames",
+    )
+    kind = add(
+        "kinetics", "re-encode videos of one class each (Kinetics, UCF101, HMDB51) and list them",
+        256,
+    )
+    kind.add_argument(
+        "--videos", type=Path, metavar="FOLDER", help="the videos that the lists name"
+    )
     for split in SPLITS:
         kind.add_argument(
             f"--{split}", type=Path, nargs="+", metavar="LIST",
-            help="Kinetics' csv, UCF101's or HMDB51's lists, or a folder of classes",
+            help=f"the {split} split: Kinetics' csv file, lists of UCF101 or HMDB51, or a folder "
+            "with a folder of videos for each class",
         )
-    kind.add_argument("--classes", metavar="NAMES", help="a set as kinetics400, or a file")
-    kind = add("ssv2", "Something-Something: frames, 30 a second, and lists", None)
-    for frames in (kind, add("charades", "frames, 24 a second, and lists", None)):
+    kind.add_argument(
+        "--classes", metavar="NAMES",
+        help="class names in order: a known set such as kinetics400, or a file (default: the "
+        "classes found, in alphabetical order)",
+    )
+    kind = add(
+        "ssv2", "extract Something-Something's frames at 30 a second and write frame lists", None
+    )
+    charades = add(
+        "charades", "extract Charades's frames at 24 a second and write frame lists", None
+    )
+    for frames in (kind, charades):
         frames.add_argument(
-            "--videos", type=Path, metavar="FOLDER", help="(default: OUT/frames is there already)"
+            "--videos", type=Path, metavar="FOLDER",
+            help="the videos to extract frames from (default: OUT/frames already holds the frames)",
         )
-        frames.add_argument("--annotations", type=Path, metavar="FOLDER", required=True)
-    kind = add("own", "videos in folders of classes to lists, others to a table of boxes", 320)
-    kind.add_argument("--videos", type=Path, metavar="FOLDER", required=True)
-    kind.add_argument("--classes", metavar="NAMES", help="a file of names in the order wanted")
+        frames.add_argument(
+            "--annotations", type=Path, metavar="FOLDER", required=True,
+            help="the downloaded labels",
+        )
+    kind = add(
+        "own", "re-encode your own videos; list them by class folder, or write a table to fill in "
+        "with boxes", 320,
+    )
+    kind.add_argument(
+        "--videos", type=Path, metavar="FOLDER", required=True,
+        help="the videos, in a folder for each class; videos directly in it get a table of boxes",
+    )
+    kind.add_argument(
+        "--classes", metavar="NAMES",
+        help="a file of class names in order (default: the class folders in alphabetical order)",
+    )
     kind.add_argument(
         "--every", type=_seconds, default=1.0, metavar="SECONDS",
-        help="between the moments of the table (default: %(default)s)",
+        help="interval between the moments of the table (default: %(default)s)",
     )
     return parser
 
 
 def _pixels(text: str) -> int:
-    number = int(text)
-    if number < 16:
-        raise ValueError
-    return number
+    if not text.isdecimal() or int(text) < 16:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number of at least 16")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
     if not number > 0:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a number above 0")
     return number
 
 
 def prepare(args: argparse.Namespace, findings: Findings) -> Facts:
-    """Carries out what the arguments say."""
+    """Runs the preparation that the arguments name; returns the facts of its summary."""
     options = vars(args) | {}
     kind, folder = options.pop("kind"), options.pop("folder")
     options.pop("downloads", None)
     if kind == "kinetics":
-        told = {split: options.pop(split) for split in SPLITS}
-        options["splits"] = {split: paths for split, paths in told.items() if paths}
-    make = {
+        given = {split: options.pop(split) for split in SPLITS}
+        options["splits"] = {split: paths for split, paths in given.items() if paths}
+    prepare_kind = {
         "ava": prepare_ava, "kinetics": prepare_videos, "ssv2": prepare_ssv2,
         "charades": prepare_charades, "own": prepare_own,
     }[kind]
-    return make(folder, findings, **options)
+    return prepare_kind(folder, findings, **options)
 
 
 def cli(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns the status."""
+    """Runs the command; returns the exit status."""
     args = _parser().parse_args(arguments)
     findings = Findings()
     try:
@@ -129,6 +176,5 @@ def cli(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # Ctrl-C ends it at once: to wait for the current videos takes long, and no half files are left.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    end_on_interrupt()  # no partial files are left, and finishing the current videos takes long
     sys.exit(cli())

@@ -1,4 +1,4 @@
-"""AVA: films cut to the 15 minutes that are annotated, their frames, and frame lists."""
+"""Prepares AVA: cuts films to the annotated 15 minutes, extracts frames and writes frame lists."""
 
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ from data_pipelines.prepare.common import (
     by_name,
     extract_all,
     make_all,
-    tell_missing,
+    report_missing,
     videos_in,
     write_frame_list,
 )
@@ -18,9 +18,9 @@ from data_pipelines.text_files import read_rows
 from data_pipelines.video.decoding import probe
 from data_pipelines.video.encoding import cut, encode
 
-SECONDS = 901  # from second 900 on
-VERSIONS = ("2.2", "2.1")
-LENIENCE = 0.5  # seconds that may be missing at the end
+SECONDS = 901  # duration of a cut, from second 900 of the film
+VERSIONS = ("2.2", "2.1")  # of the annotations, the preferred one first
+LENIENCE = 0.5  # seconds that may be missing at the end of a cut
 
 
 def prepare_ava(
@@ -33,18 +33,25 @@ def prepare_ava(
     short_side: int | None = None,
     frames: bool = True,
 ) -> Facts:
-    """Writes folder/videos_15min, folder/frames and folder/frame_lists, as the original has them.
+    """Writes videos_15min, frames and frame_lists into `folder`, in the layout of PySlowFast.
 
     Args:
-        films: folder of the whole films; None is folder/videos. Where it is not there cuts are
-            taken as they are.
-        begin, seconds: of the films, what is cut.
-        short_side: of the cuts, which are then encoded anew; None keeps pictures as they are.
-        frames: False makes cuts only, which the recipes can read (data.video_dir).
+        folder: AVA's folder, which holds annotations.
+        findings: receives problems.
+        films: folder of the uncut films; None means folder/videos. If it does not exist, existing
+            cuts are used.
+        begin: second of the films at which the cuts start.
+        seconds: duration of the cuts.
+        short_side: pixels to which the short side of the cuts is reduced, by re-encoding them;
+            None cuts without re-encoding.
+        frames: False only makes cuts, which the recipes can read as well (data.video_dir).
+
+    Returns:
+        The facts of the summary.
 
     Raises:
-        FileNotFoundError, ValueError: there are neither films nor cuts, or two of the same name.
-        OSError: nothing can be written.
+        FileNotFoundError, ValueError: there are neither films nor cuts, or two have the same name.
+        OSError: the disk cannot be written to.
     """
     cuts = folder / "videos_15min"
     made = by_name(videos_in(cuts)) if cuts.is_dir() and any(cuts.iterdir()) else {}
@@ -56,7 +63,7 @@ def prepare_ava(
         done = make_all("cutting", jobs, make, findings)
         made |= {job.target.stem: job.target for job in done}
     for path in made.values():
-        _tell_short(path, seconds, findings)
+        _report_short(path, seconds, findings)
     facts: Facts = {"videos": len(made)}
     if not frames:
         return facts
@@ -72,32 +79,33 @@ def _cut(source: Path, target: Path, *, begin: float, seconds: float, short_side
         encode(source, target, begin=begin, seconds=seconds, short_side=short_side)
 
 
-def _tell_short(path: Path, seconds: float, findings: Findings) -> None:
+def _report_short(path: Path, seconds: float, findings: Findings) -> None:
     info = probe(path)
     if info.duration < seconds - LENIENCE:
-        findings.tell(str(path), "short", (
-            f"shows {info.duration:.1f} s and should {seconds:g} s; if the whole film is longer "
-            "than that, remove this and run the command again, else its last keyframes are missing"
+        findings.report(str(path), "short", (
+            f"lasts {info.duration:.1f} s instead of {seconds:g} s; if the film is longer, remove "
+            "this file and run the command again, otherwise its last keyframes have no frames"
         ))
 
 
 def _write_lists(folder: Path, extracted: dict[str, list[str]], findings: Findings) -> Facts:
-    """frame_lists/train.csv and val.csv: videos of the annotations, in their order."""
+    """Writes frame_lists/train.csv and val.csv, with the videos in the order of the annotations."""
     facts: Facts = {}
     annotations = folder / "annotations"
     for split in ("train", "val"):
         tables = [annotations / f"ava_{split}_v{version}.csv" for version in VERSIONS]
         table = next(filter(Path.is_file, tables), None)
         if table is None:
-            findings.tell(str(annotations), "missing", (
-                f"neither {tables[0].name} nor {tables[1].name}, so no frame_lists/{split}.csv; "
-                "`python -m data_pipelines.prepare ava --downloads` tells where to get them"
+            findings.report(str(annotations), "missing", (
+                f"has neither {tables[0].name} nor {tables[1].name}, so frame_lists/{split}.csv "
+                "is not written; `python -m data_pipelines.prepare ava --downloads` shows where to "
+                "get them"
             ))
             continue
         videos = list(dict.fromkeys(columns[0] for _, columns in read_rows(table)))
-        there = {video: extracted[video] for video in videos if video in extracted}
-        missing = [video for video in videos if video not in there]
-        tell_missing(findings, table, missing, folder / "frames", len(videos))
-        write_frame_list(folder / "frame_lists" / f"{split}.csv", there)
-        facts[f"frame_lists/{split}.csv: videos"] = len(there)
+        found = {video: extracted[video] for video in videos if video in extracted}
+        missing = [video for video in videos if video not in found]
+        report_missing(findings, table, missing, folder / "frames", len(videos))
+        write_frame_list(folder / "frame_lists" / f"{split}.csv", found)
+        facts[f"frame_lists/{split}.csv: videos"] = len(found)
     return facts

@@ -1,4 +1,4 @@
-"""What the preparations of all data sets share: videos of a folder, work on them, frame lists."""
+"""Steps shared by all preparations: finding videos, processing them in threads, frame lists."""
 
 import errno
 import os
@@ -18,26 +18,26 @@ from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.extracting import extract
 
 SUFFIXES = frozenset(suffix.lower() for suffix in VIDEO_SUFFIXES)
-# With these nothing can be written any more, whatever comes next.
-HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+# After these errors nothing more can be written, so the preparation stops.
+FATAL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 class Job(NamedTuple):
-    """A file or folder `target` to be made of `source`."""
+    """A video `source` and the file or folder `target` to make from it."""
 
     source: Path
     target: Path
 
 
-Make = Callable[[Path, Path], None]  # writes the second, of the first
+Make = Callable[[Path, Path], None]  # (source, target): writes the target
 
 
 def videos_in(folder: PathLike) -> list[Path]:
-    """Video files of a folder and of those below it, in alphabetical order; not the hidden ones.
+    """Finds the video files in a folder and its subfolders, sorted by name, except hidden ones.
 
     Raises:
-        FileNotFoundError: there is no such folder.
-        ValueError: there are no videos in it.
+        FileNotFoundError: the folder does not exist.
+        ValueError: it contains no videos.
     """
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{folder}: no such folder of videos")
@@ -49,28 +49,45 @@ def videos_in(folder: PathLike) -> list[Path]:
             if name[0] != "." and Path(name).suffix.lower() in SUFFIXES
         ]
     if not found:
-        raise ValueError(f"{folder}: no videos in it; expected {' '.join(sorted(SUFFIXES))}")
+        raise ValueError(
+            f"{folder}: contains no videos; expected files ending in {' '.join(sorted(SUFFIXES))}"
+        )
     return found
 
 
 def by_name(paths: Iterable[Path]) -> dict[str, Path]:
-    """Videos by their names without suffix; ValueError where two have the same one."""
+    """Videos by their names without suffix.
+
+    Raises:
+        ValueError: two videos have the same name.
+    """
     named: dict[str, Path] = {}
     for path in paths:
         before = named.setdefault(path.stem, path)
         if before != path:
-            raise ValueError(f"{path}: has the name of {before}; leave one of them out")
+            raise ValueError(
+                f"{path}: has the same name as {before}; rename or remove one of them"
+            )
     return named
 
 
 def make_all(what: str, jobs: Sequence[Job], make: Make, findings: Findings) -> list[Job]:
-    """Makes the targets that are not there yet, several at once; the jobs whose targets are there.
+    """Makes the targets that do not exist yet, one per processor at a time.
 
-    A target comes into being as a whole (atomic_files.py), so one that is there is complete. What
-    goes wrong with one is told, and the others are made.
+    Targets must be written atomically (atomic_files.py), so that existing ones are complete.
+    Failures are reported and skipped.
+
+    Args:
+        what: name of the work for the progress display.
+        jobs: what to make.
+        make: writes one target.
+        findings: receives the failures.
+
+    Returns:
+        The jobs whose targets exist now.
 
     Raises:
-        OSError: there is no space left, or the disk cannot be written to.
+        OSError: the disk is full or cannot be written to.
     """
     def attempt(job: Job) -> tuple[str, str, str] | None:
         try:
@@ -78,17 +95,17 @@ def make_all(what: str, jobs: Sequence[Job], make: Make, findings: Findings) -> 
         except VideoError as error:
             return error.path, "broken", error.reason
         except (av.error.FFmpegError, OSError) as error:
-            if error.errno in HOPELESS:
+            if error.errno in FATAL_ERRORS:
                 raise OSError(error.errno, error.strerror, str(job.target)) from error
             place = job.source if error.filename == str(job.source) else job.target
-            return str(place), "not made", f"{error.strerror or error} (from {job.source})"
+            return str(place), "not written", f"{error.strerror or error} (from {job.source})"
         return None
 
     todo = [job for job in jobs if not job.target.exists()]
     failed = set()
     for job, problem in zip(todo, in_threads(attempt, todo, what), strict=True):
         if problem is not None:
-            findings.tell(*problem)
+            findings.report(*problem)
             failed.add(job)
     return [job for job in jobs if job not in failed]
 
@@ -102,7 +119,17 @@ def make_frames(
     seconds: float | None = None,
     short_side: int | None = None,
 ) -> None:
-    """Frames of a video `target/NAME_000001.jpg` and so on; NAME is that of `target`."""
+    """Extracts the frames of a video as TARGET/NAME_000001.jpg and so on.
+
+    Args:
+        source: the video.
+        target: the folder to write, atomically; its name is NAME.
+        between: text between NAME and the frame's number.
+        fps, seconds, short_side: as for `extract`.
+
+    Raises:
+        VideoError: the video cannot be read to its end.
+    """
     with whole(target) as part:
         part.mkdir()
         extract(
@@ -114,9 +141,16 @@ def make_frames(
 def extract_all(
     videos: Iterable[Path], folder: Path, findings: Findings, **options
 ) -> dict[str, list[str]]:
-    """Frames of videos in folders of their names; by name, the files of those that are there.
+    """Extracts the frames of each video into a folder of its name within `folder`.
 
-    `options` are those of `make_frames`.
+    Args:
+        videos: the videos.
+        folder: where the folders of frames go.
+        findings: receives the failures.
+        **options: as for `make_frames`.
+
+    Returns:
+        The file names of the frames by name of the video, for videos whose frames exist now.
     """
     jobs = [Job(source, folder / source.stem) for source in videos]
     done = make_all("extracting frames", jobs, partial(make_frames, **options), findings)
@@ -124,7 +158,7 @@ def extract_all(
 
 
 def frame_names(folder: Path) -> list[str]:
-    """Names of the images in a folder, in order."""
+    """Sorted names of the images in a folder, except hidden ones."""
     return sorted(
         entry.name for entry in os.scandir(folder)
         if entry.name[0] != "." and entry.name.lower().endswith(IMAGE_SUFFIXES)
@@ -136,11 +170,12 @@ def write_frame_list(
     frames: dict[str, list[str]],
     labels: Callable[[str, int], Sequence[int]] = lambda video, index: (),
 ) -> None:
-    """Writes a list with a row for each frame, in the order of `frames`.
+    """Writes a frame list: a row for each frame of each video, in the order of `frames`.
 
     Args:
-        frames: names of the files in each video's folder.
-        labels: classes of frame `index`, from 0 on, of a video.
+        path: the list to write, atomically.
+        frames: file names of the frames by video.
+        labels: returns the classes of a frame, given its video and its index from 0.
     """
     def rows() -> Iterator[str]:
         yield f"{HEADER}\n"
@@ -153,17 +188,25 @@ def write_frame_list(
 
 
 def write_text(path: Path, lines: Iterable[str]) -> None:
-    """Writes a file, in the place of one that is there."""
+    """Writes a text file atomically, replacing an existing one."""
     with whole(path) as part, open(part, "w", encoding="utf-8") as file:
         file.writelines(lines)
 
 
-def tell_missing(
+def report_missing(
     findings: Findings, where: PathLike, missing: Sequence[str], folder: PathLike, total: int
 ) -> None:
-    """Videos of a table that are not in the folder: one line for all of them."""
+    """Reports, in one line, the videos that a table names but the folder lacks.
+
+    Args:
+        findings: receives the problem.
+        where: the table.
+        missing: names of the missing videos.
+        folder: the folder that should hold them.
+        total: the number of videos that the table names.
+    """
     if missing:
-        findings.tell(str(where), "missing", (
+        findings.report(str(where), "missing", (
             f"{len(missing)} of its {total} videos are not in {folder}, for example {missing[0]}; "
-            "get them and run this again, or do without: they are left out"
+            "they are left out: to include them, get them and run this command again"
         ))

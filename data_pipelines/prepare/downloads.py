@@ -1,6 +1,6 @@
-"""Where data sets and weights are to be had: the addresses that their makers give.
+"""Commands that download data sets and weights from the addresses of their publishers.
 
-The videos of Something-Something have none: one signs in.
+The videos of Something-Something have no public address; downloading them takes an account.
 """
 
 FAIR = "https://dl.fbaipublicfiles.com"
@@ -23,27 +23,27 @@ def _unpack(folder: str, address: str) -> list[str]:
     return [f"wget -c {address}", f"mkdir -p {folder} && {unpack}"]
 
 
-# By data set: what it is, and the commands that get it.
+# By data set: descriptions of its parts, and the commands that download each.
 COMMANDS: dict[str, list[tuple[str, list[str]]]] = {
     "ava": [
-        ("annotations of versions 2.1 and 2.2 with predicted boxes, as the recipes name them",
+        ("annotations 2.1 and 2.2 with predicted boxes, under the names that the recipes use",
          _unpack("AVA", f"{FAIR}/pyslowfast/annotation/ava/ava_annotations.tar")),
-        ("annotations as their makers publish them, version 2.2", [
+        ("annotations 2.2 as published by AVA", [
             "wget -c https://research.google.com/ava/download/ava_v2.2.zip",
             "unzip -j ava_v2.2.zip -d AVA/annotations",
         ]),
-        ("predicted boxes of Long-Term Feature Banks, version 2.1", _fetch(
+        ("predicted boxes of Long-Term Feature Banks for version 2.1", _fetch(
             "AVA/annotations",
             *(f"{LFB}/annotations/ava_{split}_predicted_boxes.csv" for split in ("train", "val")),
         )),
-        ("the same boxes as MMAction2 and PaddleVideo have them", _fetch(
+        ("the same boxes in the format of MMAction2 and PaddleVideo", _fetch(
             "AVA/annotations",
             *(f"{OPENMMLAB}/ava_dense_proposals_{split}.FAIR.recall_93.9.pkl"
               for split in ("train", "val")),
         )),
-        ("frame lists, which the preparation also writes",
+        ("frame lists (the preparation writes them as well)",
          _fetch("AVA/frame_lists", f"{LFB}/frame_lists/train.csv", f"{LFB}/frame_lists/val.csv")),
-        ("films, 299 of training and validation", [
+        ("films: 299 for training and validation", [
             *_fetch("AVA", f"{AVA}/annotations/ava_file_names_trainval_v2.1.txt"),
             f"sed 's|^|{AVA}/trainval/|' AVA/ava_file_names_trainval_v2.1.txt | "
             "wget -c -P AVA/videos -i -",
@@ -59,16 +59,16 @@ COMMANDS: dict[str, list[tuple[str, list[str]]]] = {
             f"{ZOO}/ava/SLOWFAST_32x2_R101_50_50_v2.1.pkl",
             f"{ZOO}/ava/SLOWFAST_32x2_R101_50_50.pkl", f"{ZOO}/ava/SLOWFAST_64x2_R101_50_50.pkl",
         )),
-        ("AVA-Kinetics: annotations, of videos of Kinetics-700", [
+        ("AVA-Kinetics: annotations; the videos are those of Kinetics-700", [
             *_unpack("AVA_KINETICS", f"{DEEPMIND}/ava_kinetics_v1_0.tar.gz"),
             "python -m data_pipelines.prepare kinetics --downloads",
         ]),
     ],
     "kinetics": [
-        *((f"annotations of Kinetics-{number}, with which videos are found on YouTube",
+        *((f"annotations of Kinetics-{number}: YouTube ids, times and classes",
            _unpack("KINETICS", f"{DEEPMIND}/kinetics{number}.tar.gz"))
           for number in (400, 600, 700)),
-        ("videos: scripts that get them from a copy, and a program that gets them from YouTube", [
+        ("videos: scripts that download a copy, and a program that downloads them from YouTube", [
             "git clone https://github.com/cvdfoundation/kinetics-dataset",
             "git clone https://github.com/activitynet/ActivityNet  # Crawler/Kinetics",
         ]),
@@ -98,11 +98,11 @@ COMMANDS: dict[str, list[tuple[str, list[str]]]] = {
         ("ImageNet weights to start from", _fetch("weights", f"{ZOO}/kinetics400/R50_IN1K.pyth")),
     ],
     "ssv2": [
-        ("videos and labels: after signing in at", [
+        ("videos and labels: sign in, download all parts, then unpack them", [
             "# https://www.qualcomm.com/developer/software/something-something-v-2-dataset",
             "cat 20bn-something-something-v2-?? | tar -xz",
         ]),
-        ("frame lists, which the preparation also writes", _fetch(
+        ("frame lists (the preparation writes them as well)", _fetch(
             "SSV2", *(f"{FAIR}/pyslowfast/dataset/ssv2/frame_lists/{split}.csv"
                       for split in ("train", "val")),
         )),
@@ -114,11 +114,13 @@ COMMANDS: dict[str, list[tuple[str, list[str]]]] = {
     ],
     "charades": [
         ("annotations", [f"wget -c {CHARADES}/Charades.zip", "unzip Charades.zip"]),
-        ("frames, 24 a second", _unpack(
+        ("frames at 24 a second", _unpack(
             "CHARADES", "http://ai2-website.s3.amazonaws.com/data/Charades_v1_rgb.tar"
         ) + ["mv CHARADES/Charades_v1_rgb CHARADES/frames"]),
-        ("or videos", [f"wget -c {CHARADES}/Charades_v1_480.zip", "unzip Charades_v1_480.zip"]),
-        ("frame lists, which the preparation also writes", _fetch(
+        ("or the videos instead of the frames", [
+            f"wget -c {CHARADES}/Charades_v1_480.zip", "unzip Charades_v1_480.zip",
+        ]),
+        ("frame lists (the preparation writes them as well)", _fetch(
             "CHARADES", *(f"{FAIR}/pyslowfast/dataset/charades/frame_lists/{split}.csv"
                           for split in ("train", "val")),
         )),
@@ -139,7 +141,7 @@ COMMANDS: dict[str, list[tuple[str, list[str]]]] = {
 
 
 def commands(name: str) -> str:
-    """The commands that get a data set and the weights for it, each part with a word on it."""
+    """Commands that download a data set and weights for it, each part under a comment."""
     return "\n\n".join(
         "\n".join([f"# {what}", *lines]) for what, lines in COMMANDS[name]
     )

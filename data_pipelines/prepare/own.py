@@ -1,4 +1,4 @@
-"""One's own videos: with their classes as folders, or a table to write boxes into."""
+"""Prepares your own videos: lists them by class folder, or writes a table to fill in with boxes."""
 
 import csv
 import io
@@ -24,27 +24,39 @@ def prepare_own(
     short_side: int = 320,
     classes: str | None = None,
 ) -> Facts:
-    """Writes folder/videos and a table of moments to fill in, folder/boxes.csv; where videos are in
-    folders, which are their classes, lists as `prepare_videos`.
+    """Prepares videos in class folders as `prepare_videos`; others with a table of moments.
+
+    For the others it writes folder/videos and folder/boxes.csv, a table of moments whose boxes and
+    actions are to be filled in.
 
     Args:
-        every: seconds between the moments.
-        short_side: of the pictures, which are made smaller if need be.
+        folder: folder for the results.
+        findings: receives problems.
+        videos: folder of the videos.
+        every: interval between the moments in seconds.
+        short_side: pixels to which the short side of larger pictures is reduced.
+        classes: as for `prepare_videos`.
+
+    Returns:
+        The facts of the summary.
 
     Raises:
-        FileExistsError: the table is there already; filled in, perhaps.
-        FileNotFoundError, ValueError: no videos.
-        OSError: nothing can be written.
+        FileExistsError: the table exists; it may be filled in already.
+        FileNotFoundError, ValueError: there are no videos.
+        OSError: the disk cannot be written to.
     """
-    there = videos_in(videos)
-    if all(path.parent != videos for path in there):
+    found = videos_in(videos)
+    if all(path.parent != videos for path in found):
         return prepare_videos(
             folder, findings, videos=videos, splits={}, short_side=short_side, classes=classes
         )
     if (folder / TABLE).exists():
-        raise FileExistsError(f"{folder / TABLE}: is there already; move it away for a new one")
+        raise FileExistsError(
+            f"{folder / TABLE}: exists already and may be filled in; move it away to write a new "
+            "one"
+        )
     jobs = [
-        Job(path, folder / "videos" / f"{name}.mp4") for name, path in by_name(there).items()
+        Job(path, folder / "videos" / f"{name}.mp4") for name, path in by_name(found).items()
     ]
     made = make_all("encoding", jobs, partial(encode, short_side=short_side), findings)
     rows = [COLUMNS]

@@ -1,4 +1,4 @@
-"""Which videos a split of a data set has, and their classes, in the files of its makers."""
+"""Reads the published splits of data sets: the videos of a split and their classes."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -15,9 +15,11 @@ HMDB51_TRAIN, HMDB51_TEST = "1", "2"
 class Listed(NamedTuple):
     """A video of a split.
 
-    names: without folder and suffix, the best first.
-    label: name of its class.
-    interval: (begin, end) in seconds of the whole video, which the second name stands for.
+    Attributes:
+        names: possible file names without folder and suffix, the preferred one first.
+        label: name of the class.
+        interval: (begin, end) in seconds to cut from a file with the second name, which is the
+            whole video; None if nothing is to be cut.
     """
 
     names: tuple[str, ...]
@@ -26,20 +28,20 @@ class Listed(NamedTuple):
 
 
 def read_split(paths: Sequence[Path], *, train: bool) -> list[Listed]:
-    """Videos of a split, from one of
+    """Reads the videos of a split from one of these formats:
 
-    - a folder of a folder for each class, with its videos in it (Kinetics, UCF101, HMDB51, own);
-    - Kinetics' csv of columns label,youtube_id,time_start,time_end,...;
-    - UCF101's trainlist01.txt, testlist01.txt: rows `Class/video.avi` and perhaps a number;
-    - HMDB51's files CLASS_test_split1.txt, all of a split: rows `video.avi 1`, where 1 is for
-      training, 2 for testing.
+    - Kinetics: a csv file with the columns label,youtube_id,time_start,time_end,...;
+    - UCF101: trainlist01.txt or testlist01.txt, with rows `Class/video.avi` and an optional number;
+    - HMDB51: the files CLASS_test_split1.txt of all classes, with rows `video.avi 1`, where 1 means
+      training and 2 testing.
 
     Args:
-        train: of HMDB51's files, which videos.
+        paths: the file, or HMDB51's files.
+        train: whether to take the training or the test videos of HMDB51's files.
 
     Raises:
-        FileNotFoundError: one of them is missing.
-        ValueError: it is none of these, or has a row that is wrong, with its line.
+        FileNotFoundError: a file is missing.
+        ValueError: the format is none of these or a row is invalid; the text names its line.
     """
     for path in paths:
         if not path.exists():
@@ -47,7 +49,10 @@ def read_split(paths: Sequence[Path], *, train: bool) -> list[Listed]:
     if all(HMDB51.fullmatch(path.name) for path in paths):
         return [listed for path in paths for listed in _hmdb51(path, train)]
     if len(paths) > 1:
-        raise ValueError(f"{paths[1]}: a second list; only HMDB51 has several for a split")
+        raise ValueError(
+            f"{paths[1]}: second list of a split; expected one, or the lists of HMDB51, named "
+            "CLASS_test_split1.txt"
+        )
     (path,) = paths
     return list(_kinetics(path) if path.suffix == ".csv" else _ucf101(path))
 
@@ -60,7 +65,7 @@ def _kinetics(path: Path) -> Iterator[Listed]:
             if missing := [name for name in KINETICS if name not in header]:
                 raise ValueError(
                     f"{path}:{line}: no column {', '.join(missing)} in {','.join(columns)!r}; "
-                    f"expected the header {','.join(KINETICS)} of Kinetics"
+                    f"expected Kinetics' header {','.join(KINETICS)}"
                 )
             continue
         if len(columns) != len(header):
@@ -72,7 +77,8 @@ def _kinetics(path: Path) -> Iterator[Listed]:
         begin, end = (read_number(path, line, name, row[name]) for name in KINETICS[2:])
         if not 0 <= begin < end:
             raise ValueError(
-                f"{path}:{line}: from second {begin:g} to {end:g}; expected them to rise"
+                f"{path}:{line}: clip from second {begin:g} to {end:g}; expected time_start >= 0 "
+                "and time_end above it"
             )
         video = row["youtube_id"]
         trimmed = f"{video}_{int(begin):06d}_{int(end):06d}"
@@ -94,7 +100,7 @@ def _hmdb51(path: Path, train: bool) -> Iterator[Listed]:
     for line, text in _lines(path):
         video, _, part = text.rpartition(" ")
         if part not in ("0", HMDB51_TRAIN, HMDB51_TEST) or not video:
-            raise ValueError(f"{path}:{line}: {text!r}; expected 'video.avi 1' as in HMDB51")
+            raise ValueError(f"{path}:{line}: found {text!r}; expected 'video.avi 1' as in HMDB51")
         if part == (HMDB51_TRAIN if train else HMDB51_TEST):
             yield Listed((Path(video.strip()).stem,), label)
 
@@ -103,7 +109,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is not text in UTF-8 ({error})") from error
+        raise ValueError(f"{path}: is not UTF-8 text ({error}); save it as UTF-8") from error
     for line, row in enumerate(text.splitlines(), 1):
         if row.strip():
             yield line, row.strip()

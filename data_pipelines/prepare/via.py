@@ -1,12 +1,12 @@
-"""Annotations made with VIA as a table of one's own (own_boxes.py).
+"""Converts annotations made with VIA 3 to a table of boxes and actions (sources/box_tables.py).
 
     python -m data_pipelines.prepare.via PROJECT.json VIDEOS OUT.csv
 
-PROJECT.json is what VIA 3 (VGG Image Annotator, for video) saves as its project; VIDEOS the folder
-of the videos, under the names they have in VIA. A rectangle becomes a row for each of its actions,
-or one with no action where it has none. Actions are all its attributes, whatever their names:
-options that are chosen, or text, in which commas separate actions. An attribute "person" becomes
-the column of that name.
+PROJECT.json is a project saved by VIA 3 (VGG Image Annotator, for video). VIDEOS is the folder of
+the videos, which must have the names that they have in VIA. Each rectangle becomes one row per
+action, or a single row without action if it has none. The actions of a rectangle are the values of
+all its attributes, regardless of their names: chosen options, or text, in which commas separate
+actions. Only the attribute "person" is special: it becomes the column of that name.
 """
 
 import argparse
@@ -24,26 +24,31 @@ from data_pipelines.sources.keyframes import read_box
 from data_pipelines.text_files import parse_json, read_number, read_text, shown
 from data_pipelines.video.decoding import VideoError, VideoInfo, probe
 
-PARTS = ("file", "view", "attribute", "metadata")  # of a project
+PARTS = ("file", "view", "attribute", "metadata")  # required parts of a project
 SHAPES = (
     "point", "rectangle", "circle", "ellipse", "line", "polyline", "polygon", "extreme rectangle",
     "extreme circle",
-)  # in VIA's numbering, from 1
+)  # in the order of VIA's numbers, which start at 1
 PERSON = "person"
 
 
 def convert(project: PathLike, videos: PathLike, table: PathLike) -> tuple[int, int]:
-    """Writes the table of a project, in the place of one that is there.
+    """Converts a project to a table, replacing an existing one.
+
+    Args:
+        project: the project saved by VIA 3.
+        videos: folder of the videos.
+        table: the csv file to write, atomically.
 
     Returns:
-        (rows written, annotations left out, which are segments of time without a box)
+        (number of rows written, number of segments of time skipped because they have no box)
 
     Raises:
         FileNotFoundError: the project or the folder is missing.
-        ValueError: it is no project of VIA 3, a region that is no rectangle in one frame of a video
-            that is there, or an action that is not among the options, with file and region; no
-            rectangles at all.
-        VideoError: a video that cannot be opened.
+        ValueError: the file is not a project of VIA 3; it has no rectangles; a region is not a
+            rectangle in one frame of an existing video; or an action is not among the options. The
+            text names the file and the region.
+        VideoError: a video cannot be opened.
     """
     content = _load(project)
     if not Path(videos).is_dir():
@@ -51,15 +56,15 @@ def convert(project: PathLike, videos: PathLike, table: PathLike) -> tuple[int, 
     regions = {name: each for name, each in content["metadata"].items() if each.get("xy")}
     if not regions:
         raise ValueError(
-            f"{project}: no regions in it; expected rectangles, drawn around persons at moments of "
-            "a video"
+            f"{project}: has no regions; expected rectangles, drawn around persons in frames of a "
+            "video"
         )
     sizes: dict[str, tuple[str, VideoInfo]] = {}
     rows: list[tuple[str, ...]] = []
     for name, region in regions.items():
         video, info = _video(project, name, region, content, videos, sizes)
         time, corners = _place(project, name, region, info)
-        actions, person = _said(project, name, region, content["attribute"])
+        actions, person = _annotation(project, name, region, content["attribute"])
         rows += [(video, time, *corners, action, person) for action in actions or [""]]
     columns = ["video", "time", *CORNERS, "action", PERSON]
     width = len(columns) - (not any(row[-1] for row in rows))
@@ -69,15 +74,17 @@ def convert(project: PathLike, videos: PathLike, table: PathLike) -> tuple[int, 
             writer.writerow(columns[:width])
             writer.writerows(row[:width] for row in rows)
     except UnicodeEncodeError as error:
-        raise ValueError(f"{project}: a name that is no text ({error})") from error
+        raise ValueError(
+            f"{project}: a name cannot be written as UTF-8 ({error}); rename it in VIA"
+        ) from error
     return len(rows), len(content["metadata"]) - len(regions)
 
 
 def _load(path: PathLike) -> dict[str, dict[str, dict[str, Any]]]:
-    """The parts of a project, each a dict of dicts."""
+    """Reads the parts of a project, each a dict of dicts."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such project of VIA")
-    expected = "expected the project that VIA 3 saves, a .json file, not one of its exports"
+    expected = "expected a project saved by VIA 3, a .json file, not one of its exports"
     try:
         content = parse_json(path, read_text(path, "JSON"))
     except ValueError as error:
@@ -87,28 +94,28 @@ def _load(path: PathLike) -> dict[str, dict[str, dict[str, Any]]]:
     for part in PARTS:
         found = content.get(part)
         if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
-            raise ValueError(f"{path}: has no part {part!r} of a project of VIA 3; {expected}")
+            raise ValueError(f"{path}: lacks the part {part!r} of a project; {expected}")
     return content
 
 
 def _video(
     path: PathLike, name: str, region: dict, content: dict, videos: PathLike, known: dict
 ) -> tuple[str, VideoInfo]:
-    """Name and size of a region's video; those of a view are looked up once, in `known`."""
+    """Name and properties of a region's video; `known` caches them by view."""
     view = _text(region.get("vid"))
     if view not in known:
         files = _list(content["view"].get(view, {}).get("fid_list"))
         if len(files) != 1 or _text(files[0]) not in content["file"]:
             raise ValueError(
-                f"{path}:{name}: view {view!r} shows {len(files)} files; expected one of the videos"
+                f"{path}:{name}: view {view!r} shows {len(files)} files; expected one video"
             )
         written = _text(content["file"][_text(files[0])].get("fname", ""))
-        candidates = (written, Path(written).name)  # a video from elsewhere has an address
+        candidates = (written, Path(written).name)  # remote videos are named by their address
         video = next((v for v in candidates if v and os.path.isfile(Path(videos) / v)), None)
         if video is None:
             raise ValueError(
-                f"{path}:{name}: there is no video {shown(written)} in {videos}; put it there "
-                "under that name"
+                f"{path}:{name}: video {shown(written)} not found in {videos}; put it there under "
+                "that name"
             )
         known[view] = video, probe(Path(videos) / video)
     return known[view]
@@ -117,7 +124,7 @@ def _video(
 def _place(
     path: PathLike, name: str, region: dict, info: VideoInfo
 ) -> tuple[str, list[str]]:
-    """Seconds, and corners as fractions of the frame."""
+    """The time of a region in seconds, and its corners as fractions of the frame, as texts."""
     times, (shape, *numbers) = _list(region.get("z")), _list(region["xy"]) or [None]
     if shape != 1 + SHAPES.index("rectangle") or len(numbers) != 4:
         known = isinstance(shape, int) and 1 <= shape <= len(SHAPES)
@@ -127,7 +134,7 @@ def _place(
         )
     if len(times) != 1:
         raise ValueError(
-            f"{path}:{name}: rectangle at {len(times)} times; expected one, in a frame of a video"
+            f"{path}:{name}: rectangle at {len(times)} times; expected it in one frame of a video"
         )
     time = read_number(path, name, "time", _text(times[0]))
     x, y, width, height = (read_number(path, name, "xy", _text(number)) for number in numbers)
@@ -140,20 +147,20 @@ def _place(
     return f"{round(time, 3)}", corners
 
 
-def _said(
+def _annotation(
     path: PathLike, name: str, region: dict, attributes: dict[str, dict]
 ) -> tuple[list[str], str]:
-    """The actions of a region and its person, "" where nobody named one."""
+    """The actions of a region, and its person ("" if not given)."""
     actions: list[str] = []
     person = ""
     chosen = region.get("av") or {}
     if not isinstance(chosen, dict):
-        raise ValueError(f"{path}:{name}: attributes {shown(chosen)}; expected a dict of them")
+        raise ValueError(f"{path}:{name}: attributes {shown(chosen)}; expected a dictionary")
     for number, value in chosen.items():
         if number not in attributes:
             raise ValueError(
-                f"{path}:{name}: attribute {shown(number)} is none of the project's, which are "
-                f"{', '.join(attributes) or 'none'}"
+                f"{path}:{name}: attribute {shown(number)} is not defined in the project; expected "
+                f"one of {', '.join(attributes) or 'none'}"
             )
         texts = list(_texts(path, name, attributes[number], _text(value)))
         if _text(attributes[number].get("aname", "")).strip().lower() == PERSON:
@@ -164,7 +171,7 @@ def _said(
 
 
 def _texts(path: PathLike, name: str, attribute: dict, value: str) -> Iterator[str]:
-    """What a value says: the chosen options, whose ids it holds, or the parts of a text."""
+    """The texts of an attribute's value: the options whose ids it lists, or the parts of a text."""
     options = attribute.get("options")
     if not isinstance(options, dict):
         options = {}
@@ -178,7 +185,7 @@ def _texts(path: PathLike, name: str, attribute: dict, value: str) -> Iterator[s
 
 
 def _text(value: Any) -> str:
-    """What a project holds in the place of a text or a number."""
+    """The value as text, whatever its type."""
     return value if isinstance(value, str) else shown(value)
 
 
@@ -187,14 +194,14 @@ def _list(value: Any) -> list:
 
 
 def cli(arguments: Sequence[str] | None = None) -> int:
-    """The command: 0, or 1 with a message on the standard error stream."""
+    """Runs the command; returns the exit status, 0 or, after an error on stderr, 1."""
     parser = argparse.ArgumentParser(
         prog="python -m data_pipelines.prepare.via", allow_abbrev=False,
-        description="Makes a table of boxes and actions of what was annotated with VIA 3.",
+        description="Converts annotations made with VIA 3 to a table of boxes and actions.",
     )
-    parser.add_argument("project", metavar="PROJECT.json", help="saved by VIA 3 for video")
-    parser.add_argument("videos", metavar="VIDEOS", help="the folder of the videos")
-    parser.add_argument("table", metavar="OUT.csv", help="the table to write")
+    parser.add_argument("project", metavar="PROJECT.json", help="project saved by VIA 3 for video")
+    parser.add_argument("videos", metavar="VIDEOS", help="folder of the annotated videos")
+    parser.add_argument("table", metavar="OUT.csv", help="table to write")
     args = parser.parse_args(arguments)
     try:
         rows, segments = convert(args.project, args.videos, args.table)
@@ -202,7 +209,7 @@ def cli(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if segments:
-        print(f"warning: {segments} segments of time without a box left out", file=sys.stderr)
+        print(f"warning: segments of time without a box skipped: {segments}", file=sys.stderr)
     print(f"{args.table}: {rows} rows")
     return 0
 

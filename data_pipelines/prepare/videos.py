@@ -1,4 +1,4 @@
-"""Videos of one class each, made small and quick to seek in, and their lists."""
+"""Prepares videos of one class each: re-encodes them small and quick to seek in, and lists them."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,17 +8,23 @@ from typing import NamedTuple
 
 from data_pipelines.findings import Facts, Findings
 from data_pipelines.labels import class_names
-from data_pipelines.prepare.common import Job, make_all, tell_missing, videos_in, write_text
+from data_pipelines.prepare.common import Job, make_all, report_missing, videos_in, write_text
 from data_pipelines.prepare.splits import Listed, read_split
 from data_pipelines.text_files import first_few
 from data_pipelines.video.encoding import encode
 
 SPLITS = ("train", "val", "test")
-TEST_EVERY = 5  # of the videos of a class that no split is told of, every fifth is for the test
+TEST_EVERY = 5  # without given splits, every fifth video of a class is for testing
 
 
 class Clip(NamedTuple):
-    """What becomes a video of the data set; `interval` is (begin, end) where only a part does."""
+    """A video of the data set to be.
+
+    Attributes:
+        source: the file to re-encode.
+        label: name of the class.
+        interval: (begin, end) in seconds of the part to take; None takes the whole file.
+    """
 
     source: Path
     label: str
@@ -34,19 +40,25 @@ def prepare_videos(
     classes: str | None = None,
     short_side: int = 256,
 ) -> Facts:
-    """Writes folder/videos/SPLIT/CLASS/NAME.mp4, lists SPLIT.csv of them, and classes.txt.
+    """Writes videos/SPLIT/CLASS/NAME.mp4, a list SPLIT.csv for each split and classes.txt.
 
     Args:
-        videos: where the videos of the lists of `splits` are; with no split the folders in it are
-            the classes, and every fifth video is for the test.
-        splits: by "train", "val", "test" the files or the folder of a split (splits.py).
-        classes: a set as kinetics400, or a file of names; None: those that there are, in
-            alphabetical order.
-        short_side: of the pictures.
+        folder: folder for the results.
+        findings: receives problems.
+        videos: folder of the videos that the lists of `splits` name. Without splits, the folders in
+            it are the classes, and every fifth video of a class is for testing.
+        splits: for "train", "val" and "test", the files of the split (see `read_split`) or a folder
+            with a folder of videos for each class.
+        classes: class names in order: a known set such as kinetics400, or a file; None takes the
+            classes found, in alphabetical order.
+        short_side: pixels to which the short side of larger pictures is reduced.
+
+    Returns:
+        The facts of the summary.
 
     Raises:
         FileNotFoundError, ValueError: an input is missing or cannot be read.
-        OSError: nothing can be written.
+        OSError: the disk cannot be written to.
     """
     clips: dict[str, list[Clip]] = {}
     facts: Facts = {}
@@ -57,14 +69,14 @@ def prepare_videos(
             continue
         listed = read_split(paths, train=split == "train")
         if videos is None:
-            raise ValueError(f"{paths[0]}: where are its videos? Tell --videos")
+            raise ValueError(f"{paths[0]}: pass the folder of its videos with --videos")
         if not index:
             for path in videos_in(videos):
                 index.setdefault(path.stem, []).append(path)
         clips[split] = _find(listed, index, paths[0], videos, findings)
     if not splits:
         if videos is None:
-            raise ValueError("no videos are told: give --videos, or --train, --val and --test")
+            raise ValueError("no videos given; pass --videos, or --train, --val and --test")
         clips = _divide(_in_folders(videos))
     names, number_of = _number_classes(clips, classes)
     make = partial(_encode, short_side=short_side)
@@ -72,7 +84,7 @@ def prepare_videos(
         rows = []
         clip_of = {_target(folder, split, clip): clip for clip in of_split}
         jobs = [Job(clip.source, target) for target, clip in clip_of.items()]
-        _refuse_same(of_split, clip_of)
+        _refuse_same_names(of_split, clip_of)
         made = make_all(
             f"encoding {split}", jobs,
             lambda source, target, of=clip_of: make(of[target], target), findings,
@@ -96,12 +108,12 @@ def _encode(clip: Clip, target: Path, short_side: int) -> None:
 
 
 def _in_folders(folder: Path) -> list[Clip]:
-    """Videos below the folders of classes."""
+    """The videos of a folder of class folders."""
     clips = []
     for path in videos_in(folder):
         label, *rest = path.relative_to(folder).parts
         if not rest:
-            raise ValueError(f"{path}: is in no folder of a class; expected {folder}/CLASS/...")
+            raise ValueError(f"{path}: is not in a class folder; expected {folder}/CLASS/...")
         clips.append(Clip(path, label))
     return clips
 
@@ -110,12 +122,12 @@ def _find(
     listed: Sequence[Listed], index: Mapping[str, list[Path]], table: Path, folder: Path,
     findings: Findings,
 ) -> list[Clip]:
-    """The videos of a list, among those that there are by name."""
+    """Finds the files of listed videos in `index`, by name; reports those that are missing."""
     clips, missing = [], []
     for names, label, interval in listed:
         trimmed, *whole_name = names
         paths = index.get(trimmed, [])
-        if len(paths) > 1:  # as in HMDB51, whose classes share some names
+        if len(paths) > 1:  # in HMDB51, some names occur in several classes
             paths = [path for path in paths if _plain(path.parent.name) == _plain(label)]
         if paths:
             clips.append(Clip(paths[0], label))
@@ -123,12 +135,12 @@ def _find(
             clips.append(Clip(paths[0], label, interval))
         else:
             missing.append(trimmed)
-    tell_missing(findings, table, missing, folder, len(listed))
+    report_missing(findings, table, missing, folder, len(listed))
     return clips
 
 
 def _divide(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
-    """Training and test; a class of few videos has one for the test all the same."""
+    """Divides videos into training and test; classes of two videos or more have a test video."""
     parts: dict[str, list[Clip]] = {"train": [], "test": []}
     seen: Counter[str] = Counter()
     for clip in clips:
@@ -140,14 +152,14 @@ def _divide(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
 def _number_classes(
     clips: Mapping[str, Sequence[Clip]], classes: str | None
 ) -> tuple[list[str], dict[str, int]]:
-    """Names of the classes in order, and their numbers by `_plain` names."""
-    there = sorted({clip.label for of_split in clips.values() for clip in of_split})
-    names = class_names(classes) if classes else sorted({_spaceless(name) for name in there})
+    """The class names in order, and the class numbers by `_plain` name."""
+    found = sorted({clip.label for of_split in clips.values() for clip in of_split})
+    names = class_names(classes) if classes else sorted({_spaceless(name) for name in found})
     number_of = {_plain(name): number for number, name in enumerate(names)}
-    if unknown := [name for name in there if _plain(name) not in number_of]:
+    if unknown := [name for name in found if _plain(name) not in number_of]:
         raise ValueError(
-            f"--classes {classes}: its {len(names)} classes, as {names[0]}, are without "
-            f"{first_few(unknown)}"
+            f"--classes {classes}: its {len(names)} classes, such as {names[0]}, do not include "
+            f"{first_few(unknown)}; add them, or remove their videos"
         )
     return names, number_of
 
@@ -159,19 +171,21 @@ def _target(folder: Path, split: str, clip: Clip) -> Path:
     return folder / "videos" / split / _spaceless(clip.label) / f"{_spaceless(name)}.mp4"
 
 
-def _refuse_same(clips: Sequence[Clip], clip_of: Mapping[Path, Clip]) -> None:
+def _refuse_same_names(clips: Sequence[Clip], clip_of: Mapping[Path, Clip]) -> None:
     if len(clips) == len(clip_of):
         return
     by_source = {id(clip) for clip in clip_of.values()}
     clip = next(clip for clip in clips if id(clip) not in by_source)
-    raise ValueError(f"{clip.source}: there is another of this name and class; rename one")
+    raise ValueError(
+        f"{clip.source}: another video of its class has the same name; rename one of them"
+    )
 
 
 def _spaceless(name: str) -> str:
-    """As it can stand in a list, where spaces are between columns."""
+    """The name without quotes and spaces, which separate the columns of lists."""
     return "_".join(name.replace('"', "").split())
 
 
 def _plain(name: str) -> str:
-    """Names of the same class, in whatever writing: Kinetics has them with quotes and without."""
+    """The name for comparisons: Kinetics writes the same class with and without quotes."""
     return _spaceless(name).casefold()

@@ -1,4 +1,4 @@
-"""From the bytes of a video, or of image files, to frames."""
+"""Decodes videos and image files into frames, and encodes videos."""
 
 from data_pipelines.video.image_files import Pictures
 from data_pipelines.video.opening import Encoded

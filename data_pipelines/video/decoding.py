@@ -1,8 +1,8 @@
-"""Reading frames out of video files with PyAV, in one forward pass and without holding the video.
+"""Reads frames of video files with PyAV in one pass, keeping only the chosen ones in memory.
 
-Frames are counted in the order the decoder gives them, from 0, whatever their time stamps: that is
-how the original reads a video, also one of variable frame rate. Pixels are those of PyAV's rgb24
-conversion, turned upright where the file says how the camera was held.
+Frames are numbered from 0 in the order in which the decoder returns them, regardless of their time
+stamps. PySlowFast counts the same way, also in videos of variable frame rate. Pixels are those of
+PyAV's rgb24 conversion, rotated upright where the file records the camera's orientation.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,20 +14,31 @@ from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 
 from data_pipelines.transforms.resize import resize_short_side
-from data_pipelines.video.opening import MOST_PIXELS, Encoded, VideoError, check_size, open_video
+from data_pipelines.video.opening import (
+    MOST_PIXELS,
+    Encoded,
+    VideoError,
+    check_size,
+    open_video,
+    size_change,
+)
 
-Transform = Callable[[np.ndarray], np.ndarray]  # of one picture (H,W,3)
+Transform = Callable[[np.ndarray], np.ndarray]  # applied to one picture (H,W,3)
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a file holds.
+    """Properties of a video.
 
-    `frames` is the number of packets of its video stream, which is the number of frames in all but
-    damaged or odd files; `select_frames` returns the number that decoding gave. `fps` is the
-    average rate, `width` and `height` are of the upright picture, `rotation` the degrees
-    counter-clockwise it was turned by, `duration` is in seconds. `warning` tells what is wrong with
-    a file that is usable all the same, "" if nothing.
+    Attributes:
+        frames: number of frames. `probe` counts packets, which equals the number of frames except
+            in damaged or unusual files; `select_frames` counts the decoded frames.
+        fps: average frame rate.
+        width, height: size of the upright picture in pixels.
+        rotation: degrees counter-clockwise by which the stored picture is turned upright.
+        duration: seconds.
+        codec: FFmpeg's name of the codec.
+        warning: what is wrong with a file that is usable nevertheless; "" if nothing.
     """
 
     frames: int
@@ -41,18 +52,18 @@ class VideoInfo:
 
 
 def _packets(container, stream, problems: list[str], whole: bool = True) -> Iterator[av.Packet]:
-    """Packets of the stream that yield a frame; where the file breaks off, `problems` tells."""
+    """Yields the packets of the stream that hold data; adds a truncated file to `problems`."""
     found = 0
     try:
         for packet in container.demux(stream):
-            if packet.size == 0:  # to the decoder an empty packet would mean the end
+            if packet.size == 0:  # the decoder would take an empty packet for the end
                 continue
             found += 1
             yield packet
     except (av.error.FFmpegError, OSError) as error:
         problems.append(f"reading stops after {found} packets ({error.strerror or error})")
     except IndexError:
-        pass  # PyAV at the end of a file in which it found more streams on the way (MPEG-TS)
+        pass  # PyAV raises this at the end of a file whose streams appear late (MPEG-TS)
     if whole and found < stream.frames:
         problems.append(f"the header promises {stream.frames} frames, {found} are there")
 
@@ -65,17 +76,20 @@ def decoded_frames(
     *,
     whole: bool = True,
 ) -> Iterator[av.VideoFrame]:
-    """Decoded frames; packets that cannot be decoded are left out and counted in `problems`.
+    """Yields decoded frames, and skips packets that cannot be decoded.
 
-    Frames of `unneeded` packets that no other frame refers to are not decoded, and left out
-    (B-frames, about half of the frames of H.264 as it is usually made).
-
-    `whole`: the container is at its beginning, so that it should have as many as its header says.
+    Args:
+        container, stream: as `open_video` yields them.
+        problems: receives a text for each kind of damage found, once all frames are read.
+        unneeded: says whether a packet's frame may be skipped. Frames that no other frame refers to
+            are then not decoded (B-frames, about half of the frames of usual H.264).
+        whole: the container is at its start, so the number of packets is checked against the
+            header.
     """
     packets = bad = damaged = 0
     reason = ""
     leave_out = False
-    # An earlier reading may have ended while it left some out.
+    # An earlier reader may have stopped while it skipped frames.
     stream.codec_context.skip_frame = "DEFAULT"
 
     def decode(packet: av.Packet | None) -> list[av.VideoFrame]:
@@ -103,7 +117,7 @@ def decoded_frames(
         problems.append(f"{damaged} frames are damaged")
 
 
-# Degrees counter-clockwise of an orientation; a mirrored picture is told by its transposition only.
+# Degrees counter-clockwise of each orientation that is a pure rotation.
 _ROTATION = {
     (False, False, False): 0, (True, True, False): 90, (False, True, True): 180,
     (True, False, True): 270,
@@ -111,15 +125,16 @@ _ROTATION = {
 
 
 def orientation_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """(transpose, flip rows, flip columns) that turn the picture upright, in that order.
+    """The (transpose, flip rows, flip columns) that turn the picture upright, in that order.
 
-    From the file's display matrix: a pixel at (x, y) is shown at (a x + c y, b x + d y).
+    They come from the file's display matrix, by which a pixel at (x, y) is shown at
+    (a x + c y, b x + d y).
     """
     try:
-        # Not frame.side_data: that and the frame refer to each other, so that both stay until the
-        # garbage collector comes, in a process with many objects after thousands of clips.
+        # Not frame.side_data: it and the frame refer to each other, so both would stay in memory
+        # until the garbage collector runs, which may be thousands of clips later.
         matrix = SideDataContainer(frame).get(SideDataType.DISPLAYMATRIX)
-    except ValueError:  # beside it is what this PyAV has no name for, as the EXIF of a photograph
+    except ValueError:  # PyAV has no name for some other side data, such as EXIF of a photograph
         return {angle: turn for turn, angle in _ROTATION.items()}.get(
             frame.rotation % 360, (False, False, False)
         )
@@ -132,15 +147,15 @@ def orientation_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
 
 
 def degrees(orientation: tuple[bool, bool, bool]) -> int:
-    """How far an orientation turns a picture, counter-clockwise."""
+    """The rotation of an orientation in degrees counter-clockwise, without its mirroring."""
     return _ROTATION.get(orientation, 90 if orientation[0] else 0)
 
 
 def upright_picture(
     frame: av.VideoFrame, orientation: tuple[bool, bool, bool], transform: Transform | None
 ) -> np.ndarray:
-    """uint8 (H,W,3) RGB, upright, transformed if asked."""
-    # Threads of the conversion would take the cores from the decoder and from the network.
+    """The upright picture of a frame, uint8 (H,W,3) RGB, after `transform` if one is given."""
+    # More threads for the conversion would compete with the decoder and the network for cores.
     picture = frame.to_ndarray(format="rgb24", threads=1)
     transpose, flip_rows, flip_columns = orientation
     if transpose:
@@ -150,10 +165,10 @@ def upright_picture(
 
 
 def probe(path: Encoded) -> VideoInfo:
-    """Reads the whole file but decodes only its first frame.
+    """Properties of a video: reads the whole file, but decodes only the first frame.
 
     Raises:
-        VideoError: the file is missing, empty, no video, or no frame of it can be decoded.
+        VideoError: the file is missing, empty or not a video, or no frame can be decoded.
     """
     problems: list[str] = []
     with open_video(path, "SLICE") as (container, stream):
@@ -164,7 +179,7 @@ def probe(path: Encoded) -> VideoInfo:
                 try:
                     first = next(iter(stream.decode(packet)), None)
                 except av.error.FFmpegError:
-                    continue  # a later packet may do; select_frames counts and tells
+                    continue  # a later packet may decode; select_frames reports the damage
         if first is None:
             try:
                 first = next(iter(stream.decode(None)), None)
@@ -174,7 +189,7 @@ def probe(path: Encoded) -> VideoInfo:
             raise VideoError(path, _nothing_decodes(stream, frames))
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate
         if not rate:
-            problems.append("the file gives no frame rate, 30 is assumed")
+            problems.append("the file states no frame rate; 30 is assumed")
         fps = float(rate or 30)
         if stream.duration is not None and stream.time_base is not None:
             duration = float(stream.duration * stream.time_base)
@@ -197,14 +212,14 @@ def probe(path: Encoded) -> VideoInfo:
 
 
 def short_side_transform(size: int) -> Transform:
-    """A transform that resizes a picture to this short side."""
+    """A transform that resizes a picture so that its short side has `size` pixels."""
     return lambda picture: resize_short_side(picture[None], size)[0]
 
 
 def _nothing_decodes(stream: av.VideoStream, packets: int) -> str:
     return (
         f"no frame can be decoded (codec {stream.codec_context.name}, {packets} packets); the "
-        f"file is damaged, or its picture larger than {MOST_PIXELS / 1e6:.0f} million pixels: "
+        f"file is damaged or its picture larger than {MOST_PIXELS / 1e6:.0f} million pixels: "
         "download it again, or leave it out"
     )
 
@@ -216,9 +231,9 @@ def _decode(
     thread_type: str,
     to_end: bool,
 ) -> tuple[np.ndarray, int, list[str]]:
-    """One pass: the pictures at the sorted indices `wanted`, as far as the video goes.
+    """Reads the pictures at the sorted indices `wanted`, as far as the video goes, in one pass.
 
-    Returns (pictures, how many frames were decoded, what went wrong).
+    Returns (pictures, number of decoded frames, problems found).
     """
     pictures = orientation = None
     problems: list[str] = []
@@ -231,15 +246,13 @@ def _decode(
             if kept < len(wanted) and count == wanted[kept]:
                 picture = upright_picture(frame, orientation, transform)
                 if pictures is None:
-                    # One block: small arrays between large temporary ones break memory in pieces.
+                    # One array for all: small arrays between large temporary ones would fragment
+                    # the memory.
                     pictures = np.empty((len(wanted), *picture.shape), np.uint8)
                 height, width = pictures.shape[1:3]
                 if picture.shape[:2] != (height, width):
-                    raise VideoError(
-                        path,
-                        f"the picture changes from {width}x{height} to {picture.shape[1]}x"
-                        f"{picture.shape[0]} at frame {count}; re-encode it to one size",
-                    )
+                    after = picture.shape[1], picture.shape[0]
+                    raise VideoError(path, size_change((width, height), after, f"frame {count}"))
                 pictures[kept] = picture
                 kept += 1
             count += 1
@@ -261,28 +274,30 @@ def select_frames(
     thread_type: str = "AUTO",
     to_end: bool = True,
 ) -> tuple[VideoInfo, np.ndarray, np.ndarray]:
-    """The frames that `choose(info)` names, for a choice that depends on how many there are.
+    """Reads the frames whose indices `choose(info)` returns.
 
-    Should decoding give another number of frames than `probe` counted, `choose` is asked again
-    with the number decoded and the file is read once more. Only chosen frames are kept in memory,
-    after resizing.
+    If decoding yields another number of frames than `probe` counted, `choose` is called again with
+    the decoded number and the file is read once more. Only chosen frames are kept in memory, after
+    resizing.
 
     Args:
-        choose: gives indices within 0..info.frames-1, in any order.
-        short_side: resize each frame to this short side (see transforms.resize_short_side).
-        transform: done to each chosen frame as it is decoded, instead of that.
-        thread_type: FFmpeg threads: "AUTO" is fastest for one video at a time, "NONE" within many
+        path: the video.
+        choose: returns indices within 0..info.frames-1, in any order.
+        short_side: resize each frame to this short side (see `resize_short_side`).
+        transform: applied to each chosen frame as it is decoded; replaces `short_side`.
+        thread_type: FFmpeg's threads: "AUTO" is fastest for one video at a time, "NONE" among many
             workers.
-        to_end: decode to the end of the file, so that the number of frames is certain; without it
+        to_end: decode to the end of the file, so that the number of frames is exact; otherwise
             decoding stops after the last chosen frame.
 
     Returns:
-        (info, indices, frames): `info.frames` is the number of frames decoded (as probed if not
-        `to_end`), `info.warning` tells of damage; `indices` are the chosen ones in rising order,
-        each once, and `frames` the pictures there: uint8 (len(indices),H,W,3) RGB.
+        (info, indices, frames): `info.frames` is the number of decoded frames (the probed number
+        if not `to_end`) and `info.warning` describes damage; `indices` are the chosen ones sorted
+        without repetition, and `frames` are the pictures there, uint8 (len(indices),H,W,3) RGB.
 
     Raises:
         VideoError: as `probe`, or the picture changes its size.
+        ValueError: a chosen index is out of range.
     """
     if short_side is not None:
         transform = short_side_transform(short_side)
@@ -299,7 +314,7 @@ def select_frames(
         if len(pictures) == len(wanted) and (count == info.frames or not to_end):
             return info, wanted, pictures
         info = replace(info, frames=count)
-    raise VideoError(path, "gives another number of frames each time it is decoded; re-encode it")
+    raise VideoError(path, "yields a different number of frames in each decode; re-encode it")
 
 
 def read_frames(
@@ -309,17 +324,17 @@ def read_frames(
     short_side: int | None = None,
     thread_type: str = "AUTO",
 ) -> np.ndarray:
-    """The frames at `indices`, in that order: uint8 (len(indices),H,W,3) RGB.
+    """Reads the frames at `indices`, in that order: uint8 (len(indices),H,W,3) RGB.
 
-    Indices may repeat and be in any order; those past the end give the last frame. Decoding stops
-    after the last one needed. The other arguments are those of `select_frames`.
+    Indices may repeat and come in any order; those past the end give the last frame. Decoding stops
+    after the last frame needed. The other arguments are those of `select_frames`.
 
     Raises:
         VideoError: as `select_frames`.
-        ValueError: no index, or a negative one.
+        ValueError: there are no indices, or one is negative.
     """
     if len(indices) == 0 or min(indices) < 0:
-        raise ValueError(f"expected indices from 0 on, found {list(indices)}")
+        raise ValueError(f"expected one or more indices >= 0, found {list(indices)}")
 
     def clamped(info: VideoInfo) -> np.ndarray:
         return np.minimum(np.asarray(indices, np.int64), info.frames - 1)

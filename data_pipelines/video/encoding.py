@@ -1,4 +1,4 @@
-"""Videos written anew: a part of one without decoding it, or small and quick to seek in."""
+"""Writes videos: cut without re-encoding, or re-encoded small and quick to seek in."""
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -19,8 +19,8 @@ from data_pipelines.video.decoding import (
 )
 from data_pipelines.video.seeking import keeps_times
 
-GOP = 12  # frames from one key frame to the next: a clip decodes at most these before its first
-CRF = "20"  # of x264: no loss that one sees, about a third of the size of lossless to the eye (17)
+GOP = 12  # frames between key frames: at most these are decoded before the first frame of a clip
+CRF = "20"  # x264's quality: no visible loss, at a third of the size of 17 ("visually lossless")
 SUFFIX = ".mp4"
 
 
@@ -50,21 +50,25 @@ def write_video(
 def timed_frames(
     container, stream, *, whole: bool = True
 ) -> Iterator[tuple[Fraction, av.VideoFrame]]:
-    """Frames and when they are shown, in seconds after the first of the file; rising.
+    """Yields (time, frame) from the current position of the container, with increasing times.
 
-    From where the container is; `whole` where that is its beginning. Where the file keeps no times
-    (AVI with B-frames, MPEG-PS) they follow each other at its rate, from the start. Of frames shown
-    at once the first is given.
+    Times are seconds after the first frame of the file. In files without usable time stamps (AVI
+    with B-frames, MPEG-PS) they are computed from the frame rate. Of several frames with the same
+    time, the first is yielded.
+
+    Args:
+        container, stream: as `open_video` yields them.
+        whole: the container is at its start.
 
     Raises:
-        VideoError: packets cannot be decoded, or the file breaks off: a copy would hide that.
+        VideoError: packets cannot be decoded or the file is truncated, which a copy would hide.
     """
     problems: list[str] = []
     timed, before = keeps_times(container, stream), None
-    rate = stream.average_rate or stream.guessed_rate or Fraction(30)
+    rate = _frame_rate(stream)
     for number, frame in enumerate(decoded_frames(container, stream, problems, whole=whole)):
         if timed and frame.pts is None:
-            raise VideoError(container.name, "has frames without time; re-encode it")
+            raise VideoError(container.name, "has frames without time stamps; re-encode it")
         time = (frame.pts - stream.start_time) * stream.time_base if timed else number / rate
         if before is None or time > before:
             yield time, frame
@@ -82,14 +86,15 @@ def encode(
     seconds: float | None = None,
     gop: int = GOP,
 ) -> None:
-    """Encodes a video to H.264 in MP4, without its sound, upright, at its own times.
+    """Re-encodes a video to H.264 in MP4: upright, without sound, with the original time stamps.
 
     Args:
-        short_side: of the picture, which is made smaller if need be, never larger; sides become
-            even.
+        source: the video.
+        target: the file to write, atomically.
+        short_side: pixels to which the short side is reduced if it is longer; sides become even.
         begin: the first frame is the one shown nearest to this second.
-        seconds: from `begin` to the end; None takes all.
-        gop: frames from one key frame to the next.
+        seconds: duration from `begin` on; None takes the rest.
+        gop: frames between key frames.
 
     Raises:
         VideoError: the video cannot be read to its end, or ends before `begin`.
@@ -104,29 +109,38 @@ def encode(
                 if copy is None:
                     orientation = orientation_of(frame)
                     copy = _add_stream(out, stream, frame, orientation, short_side, gop)
-                picture = _picture(frame, orientation, copy.width, copy.height)
+                picture = upright_frame(frame, orientation).reformat(
+                    copy.width, copy.height, "yuv420p", interpolation="BICUBIC", threads=1
+                )
                 picture.time_base = copy.codec_context.time_base
                 picture.pts = round((time - first) / picture.time_base)
                 out.mux(copy.encode(picture))
             if copy is None:
-                raise VideoError(source, f"ends before second {begin:g}; get the whole video")
+                reason = f"ends before second {begin:g}; get the whole video"
+                raise VideoError(source, reason)
             out.mux(copy.encode(None))
 
 
 def cut(source: PathLike, target: PathLike, *, begin: float, seconds: float) -> bool:
-    """Writes the part of a video from `begin` on to MP4, without its sound.
+    """Cuts `seconds` of a video from `begin` on into an MP4 file without sound.
 
-    Packets are copied: pixels stay as they are, and it takes seconds. They start at the key frame
-    before, and the file says (as an edit list) from when on they are shown. Where the container
-    cannot hold them, or does not give the same frames back, the part is encoded anew.
+    Packets are copied, so pixels do not change and it takes seconds. The copy starts at the key
+    frame before `begin`, and an edit list hides the frames up to `begin`. If MP4 cannot hold the
+    packets or the copy decodes to other frames, the part is re-encoded.
 
-    The first frame is the one shown nearest to `begin`, so that frame n of the part is n frames
-    later in the whole. Where the rate times `begin` is no whole number, as at 23.976 a second, the
-    frame nearest to a second may be its neighbour in the whole. Of copied packets a few frames
-    behind the end may be left, to which B-frames before it refer.
+    The first frame is the one shown nearest to `begin`, and frame n of the part is n frames later
+    in the source. If the rate times `begin` is not a whole number, as at 23.976 frames per second,
+    the frame nearest to a given second may be the neighbor of the one in the source. A copy may
+    contain a few frames after its end, to which B-frames before the end refer.
+
+    Args:
+        source: the video.
+        target: the file to write, atomically.
+        begin: second of the source at which the part starts.
+        seconds: duration of the part.
 
     Returns:
-        Whether packets were copied.
+        True if packets were copied, False if the part was re-encoded.
 
     Raises:
         VideoError: as `encode`.
@@ -144,9 +158,9 @@ def cut(source: PathLike, target: PathLike, *, begin: float, seconds: float) -> 
 
 
 def _seek(container, stream, begin: float) -> Fraction:
-    """Goes to the key frame before the frame nearest to `begin`; gives that frame's time."""
+    """Seeks to the key frame before the frame nearest to `begin`; returns that frame's time."""
     if begin <= 0 or not keeps_times(container, stream):
-        rate = stream.average_rate or stream.guessed_rate or Fraction(30)
+        rate = _frame_rate(stream)
         return round(begin * rate) / rate
     target = stream.start_time + round(begin / stream.time_base)
     container.seek(target, stream=stream)
@@ -159,15 +173,16 @@ def _seek(container, stream, begin: float) -> Fraction:
         if packet.dts is not None and packet.dts > target + 1 / stream.time_base:
             break
     if nearest is None or abs(nearest - target) * stream.time_base > 1:
-        raise VideoError(container.name, f"shows nothing at second {begin:g}; get the whole video")
+        reason = f"has no frame at second {begin:g}; get the whole video"
+        raise VideoError(container.name, reason)
     container.seek(nearest, stream=stream)
     return (nearest - stream.start_time) * stream.time_base
 
 
 def _frames_from(container, stream, first: Fraction) -> Iterator[tuple[Fraction, av.VideoFrame]]:
-    """Frames from that time on, of a container that `_seek` has brought there."""
+    """Yields (time, frame) from time `first` on, to which `_seek` has moved the container."""
     sure = first == 0 or not keeps_times(container, stream)
-    # A seek may end behind the key frame needed, or at none; then one from further back is tried.
+    # A seek may land behind the key frame needed or not on a key frame. Then seek further back.
     for back in (1, 4, 16, 64, None):
         complete = sure
         for time, frame in timed_frames(container, stream, whole=sure):
@@ -187,7 +202,7 @@ def _frames_from(container, stream, first: Fraction) -> Iterator[tuple[Fraction,
 
 def _copy_packets(container, stream, part: PathLike, first: Fraction, end: float) -> None:
     if not keeps_times(container, stream):
-        raise ValueError("no times to cut at")
+        raise ValueError("no usable time stamps")
     shift = stream.start_time + int(first / stream.time_base)
     last = stream.start_time + round(end / stream.time_base)
     with av.open(str(part), "w", format="mp4") as out:
@@ -196,7 +211,7 @@ def _copy_packets(container, stream, part: PathLike, first: Fraction, end: float
             if packet.size == 0:
                 continue
             if packet.pts is None or packet.dts is None:
-                raise ValueError("packets without time")
+                raise ValueError("packets without time stamps")
             if packet.dts >= last:
                 break
             packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, copy
@@ -204,7 +219,7 @@ def _copy_packets(container, stream, part: PathLike, first: Fraction, end: float
 
 
 def _same_ends(source: PathLike, part: PathLike, first: Fraction) -> bool:
-    """Whether the first and last frame of a part are those of the whole."""
+    """Whether the first and last frame of a part equal those of the source."""
     info, _, pictures = seeking.select_frames(part, lambda info: [0, info.frames - 1])
     start = 0
 
@@ -218,9 +233,9 @@ def _same_ends(source: PathLike, part: PathLike, first: Fraction) -> bool:
 
 
 def fitting_size(frame: av.VideoFrame, orientation, short_side: int | None) -> tuple[int, int]:
-    """(width, height) of the upright picture made smaller to a short side; never made larger.
+    """(width, height) of the upright picture with its short side reduced to at most `short_side`.
 
-    The long side of a picture that is made smaller is even.
+    Pictures are never enlarged. The long side of a reduced picture is even.
     """
     width, height = (frame.width, frame.height)[:: -1 if orientation[0] else 1]
     if short_side is None or min(width, height) <= short_side:
@@ -230,9 +245,9 @@ def fitting_size(frame: av.VideoFrame, orientation, short_side: int | None) -> t
 
 
 def _add_stream(out, stream, frame, orientation, short_side, gop):
-    """A stream of H.264 for the pictures of another."""
-    rate = stream.average_rate or stream.guessed_rate or Fraction(30)
-    # One thread a file: as many files are encoded at once as there are processors.
+    """Adds an H.264 stream to `out` for the reduced upright pictures of `stream`."""
+    rate = _frame_rate(stream)
+    # One thread per file, because one file per processor is encoded at a time.
     copy = out.add_stream("libx264", rate=rate, options={
         "preset": "fast", "crf": CRF, "g": str(gop), "threads": "1"
     })
@@ -246,8 +261,12 @@ def _add_stream(out, stream, frame, orientation, short_side, gop):
     return copy
 
 
-def _picture(frame: av.VideoFrame, orientation, width: int, height: int) -> av.VideoFrame:
-    """The frame upright and of this size, as H.264 keeps it."""
-    if any(orientation):
-        frame = av.VideoFrame.from_ndarray(upright_picture(frame, orientation, None))
-    return frame.reformat(width, height, "yuv420p", interpolation="BICUBIC", threads=1)
+def upright_frame(frame: av.VideoFrame, orientation: tuple[bool, bool, bool]) -> av.VideoFrame:
+    """The frame turned upright; the frame itself, without a conversion, if it is upright."""
+    if not any(orientation):
+        return frame
+    return av.VideoFrame.from_ndarray(upright_picture(frame, orientation, None))
+
+
+def _frame_rate(stream: av.VideoStream) -> Fraction:
+    return stream.average_rate or stream.guessed_rate or Fraction(30)

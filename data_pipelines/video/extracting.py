@@ -1,8 +1,9 @@
-"""Frames of a video as JPEG files at a constant rate, the same ones as by
+"""Extracts frames of a video as JPEG files at a constant rate.
+
+The frames are those that FFmpeg 4 extracts, with which the published frame lists and weights were
+made, by
 
     ffmpeg -i VIDEO -r 30 -q:v 1 FOLDER/NAME_%06d.jpg
-
-of FFmpeg 4, with which the published frame lists and weights were made.
 """
 
 import statistics
@@ -13,14 +14,14 @@ from pathlib import Path
 import av
 
 from data_pipelines.paths import PathLike
-from data_pipelines.video.decoding import VideoError, open_video, orientation_of, upright_picture
-from data_pipelines.video.encoding import fitting_size, timed_frames
+from data_pipelines.video.decoding import VideoError, open_video, orientation_of
+from data_pipelines.video.encoding import fitting_size, timed_frames, upright_frame
 
-# FFmpeg's quality 1, in its unit (FF_QP2LAMBDA).
+# FFmpeg's -q:v 1, in its internal unit (FF_QP2LAMBDA).
 JPEG_OPTIONS = {"flags": "+qscale", "global_quality": "118"}
-# How far, in frames, times may be off before a frame is repeated or left out.
+# A frame is repeated or dropped once its time is off by more than this many frames.
 PATIENCE = 1.1
-# Where a time lies in the middle between two frames the later is taken.
+# Added to times, so that the later frame wins halfway between two.
 MIDDLE = 2.0**-17
 
 
@@ -33,15 +34,18 @@ def extract(
     seconds: float | None = None,
     short_side: int | None = None,
 ) -> int:
-    """Writes the frames of a video to `folder`, which must be there: stem + "000001.jpg" and so on.
+    """Writes the frames of a video as JPEG files STEM000001.jpg, STEM000002.jpg and so on.
 
     Args:
-        fps: frames a second; where the video has others they are repeated or left out.
-        seconds: how much of it, from the beginning on; None is all.
-        short_side: see encoding.encode; None leaves pictures as they are.
+        source: the video.
+        folder: an existing folder for the files.
+        stem: beginning of the file names.
+        fps: frame rate of the files; frames are repeated or dropped to reach it.
+        seconds: duration to extract from the start; None takes all.
+        short_side: pixels to which the short side is reduced if it is longer; None keeps the size.
 
     Returns:
-        How many frames there are.
+        The number of files written.
 
     Raises:
         VideoError: the video cannot be read to its end.
@@ -54,7 +58,10 @@ def extract(
                 orientation = orientation_of(frame)
                 encoder = _jpeg_encoder(*fitting_size(frame, orientation, short_side))
             if written is not frame:
-                picture = _picture(frame, orientation, encoder)
+                picture = upright_frame(frame, orientation).reformat(
+                    encoder.width, encoder.height, "yuvj420p", dst_color_range="JPEG",
+                    interpolation="BICUBIC", threads=1,
+                )
                 picture.pts, picture.time_base = count, encoder.time_base
                 (packet,) = encoder.encode(picture)
                 written, content = frame, bytes(packet)
@@ -69,10 +76,16 @@ def extract(
 def constant_rate(
     container, stream, fps: int, seconds: float | None = None
 ) -> Iterator[tuple[av.VideoFrame, int]]:
-    """Frames, and how often each is shown at `fps` frames a second.
+    """Yields (frame, number of times it is shown) at a constant rate.
 
-    As FFmpeg 4 does it for `-r`: from 24 to 30 frames a second the frame nearest in time is shown,
-    from slower ones the last that has begun, faster ones lag by up to one and a half.
+    Follows FFmpeg 4's `-r`. From 24 to 30 frames per second in the source, the frame nearest in
+    time is shown; from slower sources, the last one that has begun; faster sources lag by up to one
+    and a half frames.
+
+    Args:
+        container, stream: as `open_video` yields them.
+        fps: the constant rate in frames per second.
+        seconds: duration from the start; None takes all.
     """
     limit = None if seconds is None else round(seconds * fps)
     usual = float(fps / (stream.average_rate or stream.guessed_rate or Fraction(fps)))
@@ -110,15 +123,6 @@ def constant_rate(
 def _jpeg_encoder(width: int, height: int) -> av.VideoCodecContext:
     encoder = av.CodecContext.create("mjpeg", "w")
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuvj420p"
-    encoder.time_base = Fraction(1, 30)  # what is kept is the picture alone
+    encoder.time_base = Fraction(1, 30)  # required, but JPEG files do not store it
     encoder.options = JPEG_OPTIONS
     return encoder
-
-
-def _picture(frame: av.VideoFrame, orientation, encoder) -> av.VideoFrame:
-    if any(orientation):
-        frame = av.VideoFrame.from_ndarray(upright_picture(frame, orientation, None))
-    return frame.reformat(
-        encoder.width, encoder.height, "yuvj420p", dst_color_range="JPEG",
-        interpolation="BICUBIC", threads=1,
-    )

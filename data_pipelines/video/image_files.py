@@ -1,8 +1,7 @@
-"""Videos stored as pictures, one for each frame: image files, and single images.
+"""Reads videos stored as one image per frame, and single images.
 
-Read by Pillow: its JPEG decoder is the one of the original's cv2.imdecode, so pixels are equal bit
-for bit, while FFmpeg's differ where colours change (it interpolates the halved colour planes in
-another way).
+Pillow decodes them: its JPEG decoder is the same as that of cv2.imdecode, which PySlowFast uses, so
+pixels are bitwise equal. FFmpeg's decoder upsamples the color planes differently.
 """
 
 import os
@@ -19,31 +18,38 @@ from data_pipelines.paths import PathLike
 from data_pipelines.video.decoding import Transform, VideoError, VideoInfo, short_side_transform
 from data_pipelines.video.opening import check_size
 
-MOST_PIXELS = 2**26  # a picture takes up to 14 bytes a pixel while it is read: 1 GB
+MOST_PIXELS = 2**26  # reading takes up to 14 bytes per pixel: 1 GB
 
 
 class Pictures(ABC):
-    """A video stored as pictures; `str` is what it is called where it is reported."""
+    """A video stored as one picture per frame; `str` gives its name for reports."""
 
     @abstractmethod
     def open(self) -> tuple[int, Callable[[int], np.ndarray]]:
-        """How many there are, and what reads one: uint8 (H,W,3) RGB of its index, from 0 on.
+        """The number of frames, and a function from an index (from 0) to uint8 (H,W,3) RGB.
 
-        Both raise VideoError, reading one with the name of the picture.
+        Raises:
+            VideoError: the video cannot be opened. The function raises it as well, with the
+                location of the picture.
         """
 
     @abstractmethod
     def place(self, index: int) -> str:
-        """Where the picture `index` is, to be reported."""
+        """Location of picture `index`, for reports."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameFiles(Pictures):
-    """The `count` frames of a video in order, as image files.
+    """The frames of a video as image files.
 
-    `name` is what the video is called where it is reported. Frame i is the file
-    `template.format(first + i)`, or `paths[i]` where the files are not numbered one after the
-    other: so a data set of millions of frames takes the memory of one path a video.
+    A template in place of paths keeps data sets of millions of frames small in memory.
+
+    Attributes:
+        name: name of the video for reports.
+        count: number of frames.
+        template: frame i is the file `template.format(first + i)`, unless there are `paths`.
+        first: number of the first file.
+        paths: the files in order, if they are not numbered consecutively.
     """
 
     name: str
@@ -53,7 +59,7 @@ class FrameFiles(Pictures):
     paths: tuple[str, ...] = ()
 
     def path(self, index: int) -> str:
-        """The file of frame `index`, from 0 on."""
+        """The file of frame `index`, from 0."""
         return self.paths[index] if self.paths else self.template.format(self.first + index)
 
     place = path
@@ -66,12 +72,18 @@ class FrameFiles(Pictures):
 
 
 def literal(text: PathLike) -> str:
-    """`text` as a part of a template that stands for itself."""
+    """Escapes `text` for use within a template."""
     return os.fspath(text).replace("{", "{{").replace("}", "}}")
 
 
 def frame_files(name: str, paths: Sequence[str], path_prefix: PathLike = "") -> FrameFiles:
-    """The files `paths` as frames of a video, `path_prefix` before each that is not absolute."""
+    """A video made of the image files `paths`.
+
+    Args:
+        name: name of the video for reports.
+        paths: the files in order.
+        path_prefix: folder that relative paths start from.
+    """
     match = re.fullmatch(r"(.*?)(\d{1,18})(\D*)", paths[0], re.DOTALL)
     if match:
         before, number, after = match.groups()
@@ -85,10 +97,10 @@ def frame_files(name: str, paths: Sequence[str], path_prefix: PathLike = "") -> 
 
 
 def read_image(path: PathLike | BinaryIO) -> np.ndarray:
-    """The picture in an image file: uint8 (H,W,3) RGB, as stored (EXIF orientation is ignored).
+    """Reads an image: uint8 (H,W,3) RGB, as stored (EXIF orientation is ignored).
 
     Raises:
-        VideoError: the file is missing, no image, broken or too large.
+        VideoError: the file is missing, broken, not an image, or too large.
     """
     try:
         with Image.open(path) as image:
@@ -103,7 +115,7 @@ def read_image(path: PathLike | BinaryIO) -> np.ndarray:
         raise VideoError(path, reason) from None
     except VideoError:
         raise
-    except Exception as error:  # Pillow raises anything at all of broken files
+    except Exception as error:  # Pillow may raise any exception on broken files
         raise VideoError(path, f"cannot be read as an image ({error})") from error
 
 
@@ -114,18 +126,21 @@ def select_frames(
     short_side: int | None = None,
     transform: Transform | None = None,
 ) -> tuple[VideoInfo, np.ndarray, np.ndarray]:
-    """The frames that `choose(info)` names; the counterpart of decoding.select_frames.
+    """Reads the frames whose indices `choose(info)` returns; other frames are not opened.
 
-    To `choose` only `info.frames` is known; `info.fps` is 0, because files do not tell it.
-    `short_side` and `transform` are those of decoding.select_frames.
+    Args:
+        files: the video.
+        choose: returns at least one index within 0..info.frames-1. Its `info` holds only `frames`;
+            the frame rate is unknown (0).
+        short_side, transform: as for decoding.select_frames.
 
     Returns:
-        (info, indices, frames): `indices` are the chosen ones in rising order, each once, and
-        `frames` the pictures there, transformed if asked: uint8 (len(indices),H,W,3) RGB.
+        (info, indices, frames): `indices` are the chosen ones sorted without repetition, and
+        `frames` are the pictures there, uint8 (len(indices),H,W,3) RGB, transformed if asked.
 
     Raises:
-        VideoError: a chosen frame is missing or broken, or of another size than the first; the
-            reason names its file. Frames that are not chosen are not looked at.
+        VideoError: a chosen frame is missing or broken, or has another size than the first; the
+            reason names its file.
     """
     if short_side is not None:
         transform = short_side_transform(short_side)

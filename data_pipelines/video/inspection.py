@@ -1,4 +1,4 @@
-"""What is wrong with a video: every frame of it is decoded."""
+"""Finds the problems of a video by decoding every frame."""
 
 import os
 from collections.abc import Sequence
@@ -9,17 +9,22 @@ import numpy as np
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError, decoded_frames, open_video
 from data_pipelines.video.image_files import FrameFiles, read_image
+from data_pipelines.video.opening import size_change
 
-USUAL_RATES = (10.0, 61.0)  # frames a second of cameras and films
-# An interval between frames is irregular where it differs from the usual one by this part of it,
-# and a video where this share of them is: a frame lost here and there does no harm.
+USUAL_RATES = (10.0, 61.0)  # lowest and highest frame rate of cameras and films
+# An interval between frames is irregular if it differs from the median by more than this fraction
+# of the median; a video is irregular if more than this share of its intervals is. A few lost frames
+# do no harm.
 IRREGULAR_BY, IRREGULAR_SHARE = 0.5, 0.01
 
 
 class Problem(NamedTuple):
-    """`kind`, a word for the summary, and `text`: what is wrong and what to do.
+    """A problem of a video.
 
-    `usable`: the video can be trained and tested on as it is.
+    Attributes:
+        kind: one or two words for the summary.
+        text: what is wrong and what to do.
+        usable: whether the video can be used for training and testing as it is.
     """
 
     kind: str
@@ -28,7 +33,13 @@ class Problem(NamedTuple):
 
 
 class Inspection(NamedTuple):
-    """The number of frames, their rate (0.0 for image files) and what is wrong with a video."""
+    """Result of `inspect`.
+
+    Attributes:
+        frames: number of frames; 0 if the video cannot be read.
+        fps: frame rate; 0 for image files and videos that cannot be read.
+        problems: what is wrong.
+    """
 
     frames: int
     fps: float
@@ -36,14 +47,12 @@ class Inspection(NamedTuple):
 
 
 def inspect(source: Video, *, clip_seconds: float = 0.0, clip_frames: int = 0) -> Inspection:
-    """Decodes a video file, or every image of one that is stored as images.
+    """Decodes every frame of a video file or of a video stored as images.
 
     Args:
-        clip_seconds: video files that are shorter than this are told.
-        clip_frames: the same for videos stored as images.
-
-    Returns:
-        What was found; of a source without any frame (0, 0.0, the problem).
+        source: the video.
+        clip_seconds: video files shorter than this are reported as short.
+        clip_frames: videos stored as fewer images than this are reported as short.
     """
     try:
         if isinstance(source, FrameFiles):
@@ -81,34 +90,32 @@ def _inspect_file(path: str, clip_seconds: float) -> Inspection:
             "broken", "; ".join(damage) + ": download it again, or leave it out"
         ))
     if len(sizes) > 1:
-        (width, height), (to_width, to_height) = list(sizes)[:2]
-        problems.append(Problem(
-            "size changes", f"the picture changes from {width}x{height} to {to_width}x{to_height} "
-            f"at frame {sizes[to_width, to_height]}; re-encode it to one size",
-        ))
+        before, after = list(sizes)[:2]
+        text = size_change(before, after, f"frame {sizes[after]}")
+        problems.append(Problem("size changes", text))
     fps = float(rate or 0)
     if not USUAL_RATES[0] <= fps <= USUAL_RATES[1]:
         problems.append(Problem(
-            "odd rate", f"{fps:g} frames a second, so that a clip is of another length than usual; "
-            "look whether the file's rate is right", usable=True,
+            "unusual rate", f"{fps:g} frames per second, so a clip spans an unusual duration; "
+            "check whether the file states the right rate", usable=True,
         ))
     if not damage and (irregular := _irregular(times)):
         problems.append(Problem(
             "variable rate", f"{irregular} of {len(times) - 1} intervals between frames differ "
-            "from the usual one; frames are counted as if they did not: re-encode it to a constant "
-            "rate where the moment matters", usable=True,
+            "from the median, but clips are sampled as if the rate were constant; re-encode it to "
+            "a constant rate if exact times matter", usable=True,
         ))
     seconds = _duration(times, float(base), fps)
     if seconds < clip_seconds:
         problems.append(Problem(
             "short", f"{len(times)} frames, {seconds:.2f} s; a clip takes {clip_seconds:.2f} s, "
-            "its last frame is repeated: leave it out if that is much", usable=True,
+            "so the last frame is repeated: leave it out if it is much too short", usable=True,
         ))
     return Inspection(len(times), fps, tuple(problems))
 
 
 def _duration(times: Sequence[int | None], base: float, fps: float) -> float:
-    """Seconds from the first frame to the end of the last."""
+    """Seconds from the start of the first frame to the end of the last."""
     known = [time for time in times if time is not None]
     if len(known) < len(times) or not fps:
         return len(times) / (fps or 30)
@@ -116,7 +123,7 @@ def _duration(times: Sequence[int | None], base: float, fps: float) -> float:
 
 
 def _irregular(times: Sequence[int | None]) -> int:
-    """How many intervals differ much from the middle one; 0 where there are only a few."""
+    """The number of intervals that differ from the median; 0 if only a few do."""
     if len(times) < 3 or None in times:
         return 0
     intervals = np.diff(np.array(times))
@@ -139,8 +146,8 @@ def _inspect_images(files: FrameFiles, clip_frames: int) -> Inspection:
             first, size = path, (width, height)
         elif size != (width, height):
             bad.append(VideoError(
-                path, f"is {width}x{height} and {first} {size[0]}x{size[1]}: extract the frames "
-                "again, all of one size",
+                path, f"is {width}x{height}, but {first} is {size[0]}x{size[1]}: extract the "
+                "frames again in one size",
             ))
     problems = []
     if bad:
@@ -153,7 +160,7 @@ def _inspect_images(files: FrameFiles, clip_frames: int) -> Inspection:
         ))
     if files.count < clip_frames:
         problems.append(Problem(
-            "short", f"{files.count} frames; a clip takes {clip_frames}, its last frame is "
-            "repeated: leave it out if that is much", usable=True,
+            "short", f"{files.count} frames; a clip takes {clip_frames}, so the last frame is "
+            "repeated: leave it out if it is much too short", usable=True,
         ))
     return Inspection(files.count, 0.0, tuple(problems))

@@ -1,4 +1,4 @@
-"""Opening video files with PyAV: of which formats, how large their pictures may be."""
+"""Opens video files with PyAV, and refuses unsafe formats and pictures that are too large."""
 
 import io
 import os
@@ -13,24 +13,34 @@ from data_pipelines.paths import PathLike
 
 @runtime_checkable
 class Stored(Protocol):
-    """An encoded video that is no file of its own; `str` tells where it is."""
+    """An encoded video that is stored inside another file; `str` gives its location."""
 
     def read(self) -> bytes:
-        """The content of the file that it would be; VideoError where that cannot be had."""
+        """The bytes of the video file.
+
+        Raises:
+            VideoError: the bytes cannot be read.
+        """
 
 
 Encoded = PathLike | Stored
-# The largest picture of H.264, HEVC and AV1 at level 6.2, a little more than 8K. What claims to be
-# larger is damaged or means harm, and a decoder would take gigabytes for it.
+# The largest picture of H.264, HEVC and AV1 at level 6.2, a little more than 8K. A file that claims
+# a larger one is damaged or malicious, and decoding it would take gigabytes.
 MOST_PIXELS = 8192 * 4352
-MOST_UNEQUAL = 50  # the longer side by the shorter: resized by its short side, a line is huge
-# Files that consist of the names of others: those may be anything, also somewhere else.
+# Largest ratio of the sides: resizing a very narrow picture by its short side makes it huge.
+MOST_UNEQUAL = 50
+# Formats whose files only name other files, which may be anything, even on other machines.
 PLAYLISTS = {"concat", "dash", "hls", "imf", "rtp", "rtsp", "sap", "sdp", "vobsub"}
 FORMATS = ",".join(sorted(av.formats_available - PLAYLISTS))
 
 
 class VideoError(Exception):
-    """A video of which no frame can be had: `path`, and `reason` with what to do about it."""
+    """A video that cannot be read.
+
+    Attributes:
+        path: the file, or the location of a video stored inside another file.
+        reason: what is wrong and what to do about it.
+    """
 
     def __init__(self, path: Encoded, reason: str):
         super().__init__(str(path), reason)
@@ -42,7 +52,16 @@ class VideoError(Exception):
 
 @contextmanager
 def open_video(path: Encoded, thread_type: str) -> Iterator[tuple]:
-    """Opens `path` and yields (container, its first video stream)."""
+    """Opens a video and yields (container, its first video stream).
+
+    Args:
+        path: the video.
+        thread_type: FFmpeg's threads for decoding: "AUTO", "FRAME", "SLICE" or "NONE".
+
+    Raises:
+        VideoError: the file is missing or empty, is not a video, has no decoder, or its picture
+            is too large.
+    """
     try:
         container = _open(path)
     except (av.error.FFmpegError, OSError) as error:
@@ -64,7 +83,7 @@ def open_video(path: Encoded, thread_type: str) -> Iterator[tuple]:
                 path, "this PyAV has no decoder for its codec; re-encode it, for example to H.264"
             )
         check_size(path, stream.codec_context.width, stream.codec_context.height)
-        # What the header says may be undone by the stream, to which the decoder then holds this.
+        # The stream may announce a larger picture than the header; the decoder enforces this limit.
         stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
         stream.thread_type = thread_type
         yield container, stream
@@ -73,14 +92,14 @@ def open_video(path: Encoded, thread_type: str) -> Iterator[tuple]:
 def _open(path: Encoded) -> av.container.InputContainer:
     settings = {
         "metadata_errors": "replace",
-        # The second is for decoders that are tried while the file is opened.
+        # `max_pixels` limits the decoders that FFmpeg tries while it opens the file.
         "options": {"format_whitelist": FORMATS, "max_pixels": str(MOST_PIXELS)},
     }
     if isinstance(path, Stored):
         content = path.read()
         if not content:
             raise VideoError(path, "is empty; write it again")
-        # FFmpeg takes it in one piece: each further one would wait for Python's lock.
+        # One buffer for everything: each further read by FFmpeg would wait for Python's lock.
         return av.open(io.BytesIO(content), buffer_size=len(content), **settings)
     if not os.path.exists(path):
         raise VideoError(path, "no such file; check the path, in a list also its path_prefix")
@@ -92,16 +111,38 @@ def _open(path: Encoded) -> av.container.InputContainer:
 
 
 def check_size(path: Encoded, width: int, height: int, most: int = MOST_PIXELS) -> None:
-    """VideoError for a picture that takes more memory than anything that one films."""
+    """Refuses pictures larger or narrower than anything a camera films.
+
+    Args:
+        path: the video, for the error.
+        width, height: size of the picture in pixels.
+        most: the largest number of pixels allowed.
+
+    Raises:
+        VideoError: the picture is too large or too narrow.
+    """
     if width * height > most or max(width, height) > MOST_UNEQUAL * min(width, height) > 0:
         raise VideoError(
             path,
             f"the picture is {width}x{height}; expected at most {most / 1e6:.0f} million "
-            f"pixels, one side at most {MOST_UNEQUAL} times the other: if the file is right, "
-            "reduce it, and otherwise leave it out",
+            f"pixels, one side at most {MOST_UNEQUAL} times the other: re-encode it smaller, or "
+            "leave it out",
         )
 
 
+def size_change(before: tuple[int, int], after: tuple[int, int], where: str) -> str:
+    """Error text for a video whose picture changes its size.
+
+    Args:
+        before, after: (width, height) in pixels.
+        where: the first frame of the new size.
+    """
+    return (
+        f"the picture changes from {before[0]}x{before[1]} to {after[0]}x{after[1]} at {where}; "
+        "re-encode it to one size"
+    )
+
+
 def _is_cover(stream: av.stream.Stream) -> bool:
-    """Whether it is the cover of a song, which is stored as a video of one picture."""
+    """Whether the stream is the cover of a song, stored as a video of one picture."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)

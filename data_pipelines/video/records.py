@@ -1,8 +1,7 @@
-"""Videos in records of ArrayRecord files, which is how TFDS keeps data sets that can be read at
-random. Nothing here needs TensorFlow.
+"""Reads videos from records of ArrayRecord files, TFDS's format for random access.
 
-A record is a serialised tf.train.Example. Files are opened when first read and stay open, a number
-of them in each process.
+A record is a serialized tf.train.Example. Files are opened at their first use, and each process
+keeps a limited number of them open. TensorFlow is not needed.
 """
 
 import io
@@ -22,14 +21,24 @@ OPEN_FILES = 64  # per process
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An encoded video in a record: its file `shard`, its number there, the feature it is in."""
+    """An encoded video in a record.
+
+    Attributes:
+        shard: the ArrayRecord file.
+        index: number of the record in the file, from 0.
+        feature: name of the feature that holds the video.
+    """
 
     shard: str
     index: int
     feature: str = "video"
 
     def read(self) -> bytes:
-        """The content of the video file; VideoError where the record cannot be read."""
+        """The bytes of the video file.
+
+        Raises:
+            VideoError: the record cannot be read.
+        """
         return read_values(self.shard, self.index, _encoded(self.feature))[self.feature]
 
     def __str__(self) -> str:
@@ -38,7 +47,12 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """A video of a list of records that could not be put into one, and why."""
+    """A video that is listed but has no record, because it could not be encoded.
+
+    Attributes:
+        name: name of the video for reports.
+        reason: why it has no record; the text of the error when it is read.
+    """
 
     name: str
     reason: str
@@ -52,9 +66,11 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class RecordPictures(Pictures):
-    """The frames of a video in a record, each encoded as PNG or JPEG, or an array of them all.
+    """A video in a record, stored as encoded pictures or as one array of frames.
 
-    array: the TFDS feature that reads an array; None for encoded pictures.
+    Attributes:
+        shard, index, feature: as for `Record`.
+        array: the TFDS feature that decodes the array; None for pictures encoded as PNG or JPEG.
     """
 
     shard: str
@@ -68,7 +84,7 @@ class RecordPictures(Pictures):
             features = _features({self.feature: self.array})
         pictures = read_values(self.shard, self.index, features)[self.feature]
         if len(pictures) == 0:
-            raise VideoError(str(self), "has no frames")
+            raise VideoError(str(self), "has no frames; leave it out")
 
         def read(index: int) -> np.ndarray:
             if self.array is not None:
@@ -88,51 +104,55 @@ class RecordPictures(Pictures):
 
 
 def place(shard: str, index: int) -> str:
-    """How a record is called where it is reported."""
+    """Name of a record for reports."""
     return f"{shard}, record {index}"
 
 
 def read_values(shard: str, index: int, features: Any) -> dict[str, Any]:
-    """The values of some features of a record, as TFDS gives them.
+    """Reads features of a record.
 
     Args:
-        index: from 0 on.
-        features: a tfds.features.FeaturesDict of those wanted; the record may hold more.
+        shard: the ArrayRecord file.
+        index: number of the record in the file, from 0.
+        features: tfds.features.FeaturesDict of the features wanted; the record may hold more.
+
+    Returns:
+        The values by feature, as TFDS decodes them to NumPy.
 
     Raises:
-        VideoError: the file is missing or broken, there is no such record, or it holds something
-            else.
+        VideoError: the file is missing or broken, or the record is missing or lacks the features.
     """
     try:
         content = _reader(shard).read([index])[0]
     except (RuntimeError, IndexError) as error:
         raise VideoError(
-            place(shard, index), f"cannot be read ({error}); copy or write its file again"
+            place(shard, index), f"cannot be read ({error}); copy or write the file again"
         ) from error
-    if not content:  # the reader's answer where a file is cut off
+    if not content:  # what the reader returns for a truncated file
         raise VideoError(
             place(shard, index),
-            "is not there; the file is cut off or another than its list says: copy or write it "
-            "again",
+            "not found; the file is truncated or does not match its list: copy or write it again",
         )
     try:
         return features.deserialize_example_np(content)
-    except Exception as error:  # TFDS raises many kinds
-        raise VideoError(place(shard, index), f"is none of this data set ({error})") from error
+    except Exception as error:  # TFDS raises many types
+        reason = f"does not hold the features of this data set ({error}); write the file again"
+        raise VideoError(place(shard, index), reason) from error
 
 
 @lru_cache(OPEN_FILES)
 def _reader(shard: str) -> Any:
-    from array_record.python.array_record_module import ArrayRecordReader  # not on every system
+    # Imported here because array_record is not available on every system.
+    from array_record.python.array_record_module import ArrayRecordReader
 
     if not os.path.isfile(shard):
-        raise RuntimeError("there is no such file")
-    # What follows a record is of no use: the next one wanted is anywhere.
+        raise RuntimeError("no such file")
+    # No reading ahead: records are read in random order.
     return ArrayRecordReader(shard, options="readahead_buffer_size:0")
 
 
 def _features(by_name: dict[str, Any]) -> Any:
-    import tensorflow_datasets as tfds  # takes most of a second
+    import tensorflow_datasets as tfds  # slow to import: most of a second
 
     return tfds.features.FeaturesDict(by_name)
 
@@ -150,7 +170,7 @@ def _pictures(feature: str) -> Any:
 
 
 def content_feature() -> Any:
-    """The TFDS feature of the content of a file."""
+    """The TFDS feature that holds the bytes of a file."""
     import tensorflow_datasets as tfds
 
     return tfds.features.Tensor(shape=(), dtype=np.object_)

@@ -1,7 +1,7 @@
-"""Reading a few frames out of a long video: only from the key frame before the first of them on.
+"""Reads a few frames of a long video by seeking to the key frame before the first of them.
 
-Frame n is the one shown nearest to n / fps after the first. In a video of constant frame rate that
-is the n-th decoded, as decoding.py counts; where the rate varies it is the one at the right time.
+Frame n is the frame shown nearest to n / fps seconds after the first. At a constant frame rate that
+is the n-th decoded frame, as in decoding.py; at a variable rate it is the frame at that time.
 """
 
 import bisect
@@ -24,12 +24,13 @@ from data_pipelines.video.decoding import (
     orientation_of,
     upright_picture,
 )
-from data_pipelines.video.opening import check_size
+from data_pipelines.video.opening import check_size, size_change
 
-# Containers round time stamps, Matroska to milliseconds: two hundredths of a frame at 30 a second.
+# Tolerance of time stamps, in frames. Containers round them: Matroska to milliseconds, which is
+# 0.02 frames at 30 frames per second.
 ROUNDING = 0.05
-# Frames that an edit list leaves out. In a seek, FFmpeg takes time that grows with the square of
-# how many: a second for 100,000, and a damaged header may promise millions.
+# Largest number of frames that an edit list may hide. The time of a seek in FFmpeg grows with the
+# square of it: 100,000 take a second, and a damaged header may claim millions.
 MOST_HIDDEN = 10_000
 logger = logging.getLogger(__name__)
 
@@ -41,25 +42,27 @@ def select_frames(
     transform: Transform | None = None,
     thread_type: str = "AUTO",
 ) -> tuple[VideoInfo, np.ndarray, np.ndarray]:
-    """The frames that `choose(info)` names; the counterpart of decoding.select_frames for one clip.
+    """Reads the frames whose indices `choose(info)` returns, without reading the whole file.
 
-    Of the file is read what lies between the key frame before the first chosen frame and the last
-    one. `info` comes from the file's header alone, so `info.frames` may be off by some frames where
-    the header is imprecise (MPEG-TS), and to `choose` the size of the picture is not known (0).
-    Where the container cannot seek or keeps no usable time stamps (AVI with B-frames, MPEG-PS), the
-    file is read from the start by decoding.select_frames, which asks `choose` again.
+    Only the part from the key frame before the first chosen frame to the last chosen frame is
+    decoded. Where the container cannot seek or has no usable time stamps (AVI with B-frames,
+    MPEG-PS), decoding.select_frames reads the file from the start and calls `choose` again.
 
     Args:
-        choose: gives indices (at least one) within 0..info.frames-1; the same for the same info.
-        transform: done to each chosen frame as it is decoded.
+        path: the video.
+        choose: returns at least one index within 0..info.frames-1; must be deterministic. Its
+            `info` comes from the file's header alone: `info.frames` may be slightly off where the
+            header is imprecise (MPEG-TS), and the size of the picture is unknown (0).
+        transform: applied to each chosen frame as it is decoded.
         thread_type: see decoding.select_frames.
 
     Returns:
-        (info, indices, frames): `indices` are the chosen ones in rising order, each once, and
-        `frames` the pictures there: uint8 (len(indices),H,W,3) RGB, transformed if asked.
+        (info, indices, frames): `indices` are the chosen ones sorted without repetition, and
+        `frames` are the pictures there, uint8 (len(indices),H,W,3) RGB, transformed if asked.
 
     Raises:
-        VideoError: no frame can be had, or the picture changes its size.
+        VideoError: no frame can be read, or the picture changes its size.
+        ValueError: a chosen index is out of range.
     """
     with open_video(path, thread_type) as (container, stream):
         info = _from_header(container, stream)
@@ -76,23 +79,23 @@ def select_frames(
                 found = _read(path, container, stream, info.fps, wanted, transform, skim=False)
             if found is not None:
                 return replace(info, **found[1]), wanted, found[0]
-    logger.debug("%s: cannot be read from within, reading it from the start", path)
+    logger.debug("%s: seeking does not work; reading from the start", path)
     return decoding.select_frames(
         path, choose, transform=transform, thread_type=thread_type, to_end=False
     )
 
 
 def keeps_times(container, stream) -> bool:
-    """Whether frames have usable time stamps in this file."""
+    """Whether frames of this file have usable time stamps."""
     codec = stream.codec_context
     if container.format.name == "avi" and (codec.has_b_frames or codec.name == "h264"):
-        return False  # keeps the order of decoding only; of H.264 FFmpeg gets the first time wrong
-    # MPEG-PS has time stamps for some frames only.
+        return False  # AVI stores decoding order only; FFmpeg misjudges the first time of H.264
+    # MPEG-PS has time stamps for only some frames.
     return stream.start_time is not None and container.format.name != "mpeg"
 
 
 def _from_header(container, stream) -> VideoInfo | None:
-    """What the header tells, None where it does not do for finding a frame by its time."""
+    """Properties stated by the header; None if they do not suffice to find a frame by its time."""
     fps = float(stream.average_rate or stream.guessed_rate or 0)
     if stream.duration is not None and stream.time_base is not None:
         duration = float(stream.duration * stream.time_base)
@@ -101,7 +104,7 @@ def _from_header(container, stream) -> VideoInfo | None:
     if not fps or duration <= 0 or not keeps_times(container, stream):
         return None
     frames = max(round(duration * fps), 1)
-    if stream.frames:  # counts also what an edit list leaves out
+    if stream.frames:  # includes the frames that an edit list hides
         if stream.frames > frames + MOST_HIDDEN:
             return None
         frames = min(frames, stream.frames)
@@ -121,15 +124,17 @@ def _read(
     *,
     skim: bool,
 ) -> tuple[np.ndarray, dict] | None:
-    """Pictures at the sorted positions `wanted`, and what they tell of the video: fields of
-    VideoInfo; None where time stamps do not serve.
+    """Reads the pictures at the sorted indices `wanted`, seeking to the first.
 
-    To `skim` is to decode no frame between the wanted ones that others do not refer to; None then
-    also where a frame is not exactly at its time, so that the nearest may have been left out.
+    With `skim`, frames between the wanted ones are decoded only if others refer to them. That fails
+    where a frame is not exactly at its expected time, as the nearest one may have been skipped.
+
+    Returns (pictures, fields of VideoInfo that they determine), or None if time stamps or skimming
+    fail.
     """
     first = stream.start_time
-    # A seek may end at a key frame behind the one needed, where decoding order differs from the
-    # order shown or the index is coarse; then one from further back is tried.
+    # A seek may land behind the key frame needed, if decoding order differs from display order or
+    # the index is coarse. Then seek further back.
     for back in (0, 1, 4, 16, 64):
         target = max(wanted[0] / fps - back, 0.0)
         try:
@@ -151,7 +156,7 @@ def _collect(
     transform: Transform | None,
     skim: bool,
 ) -> tuple[np.ndarray, dict] | None:
-    """As `_read`, from where the container is; None if that is behind the first wanted frame."""
+    """As `_read`, from the current position; None also if that is behind the first wanted frame."""
     pictures = orientation = before = last = None
     size = (0, 0)
     kept = damaged = 0
@@ -164,12 +169,9 @@ def _collect(
             size = frame.height, frame.width
         if last is None or last[0] is not frame:
             if (frame.height, frame.width) != size:
-                raise VideoError(
-                    path,
-                    f"the picture changes from {size[1]}x{size[0]} to {frame.width}x"
-                    f"{frame.height} at frame {wanted[kept]}; re-encode it to one size",
-                )
-            # Held on to, because where the rate varies a frame may stand for several.
+                after = frame.width, frame.height
+                raise VideoError(path, size_change(size[::-1], after, f"frame {wanted[kept]}"))
+            # Kept, because at a variable rate one frame may serve several indices.
             last = frame, upright_picture(frame, orientation, transform)
             damaged += frame.is_corrupt
         if pictures is None:
@@ -179,7 +181,7 @@ def _collect(
 
     def result() -> tuple[np.ndarray, dict]:
         height, width = size[::-1] if orientation[0] else size
-        warning = f"{damaged} of the frames read are damaged" if damaged else ""
+        warning = f"{damaged} of the chosen frames are damaged" if damaged else ""
         return pictures, {
             "height": height, "width": width, "rotation": degrees(orientation), "warning": warning
         }
@@ -205,8 +207,8 @@ def _collect(
         if frame.pts is None:
             return None
         place = place_of(frame.pts)
-        # Frames shown before a key frame but decoded after it may lack what they refer to. The
-        # first frame of all does not, and may be no key frame where an edit list hides that.
+        # Frames shown before a key frame but decoded after it may lack their reference frames. The
+        # very first frame never does, though an edit list may hide its key frame.
         if before is None and not frame.key_frame and place > ROUNDING:
             continue
         if place <= position or before is None and place > wanted[0] + ROUNDING:
@@ -219,7 +221,7 @@ def _collect(
         if kept == len(wanted):
             return result()
         before, position = frame, place
-    # The end of the file. Headers may promise a little more than there is, but not a lot.
+    # End of file. Headers may claim a few more frames than there are, but not many.
     if skim or before is None or wanted[-1] - position > fps / 2:
         return None
     while kept < len(wanted):

@@ -1,4 +1,4 @@
-"""Frames of a video for people to look at: whole ones, no larger than a page needs."""
+"""Reads uncropped frames for people to look at, reduced to a size that suits reports."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -10,20 +10,25 @@ from data_pipelines.video import Video, image_files, seeking
 from data_pipelines.video.decoding import VideoInfo
 from data_pipelines.video.image_files import Pictures
 
-LARGEST = 480  # short side of a picture; larger ones are reduced to it
+LARGEST = 480  # short side in pixels to which larger pictures are reduced
 CHUNK = 32  # frames read at a time
 
 
 def look(
     source: Video, choose: Callable[[VideoInfo], Sequence[int]]
 ) -> tuple[VideoInfo, np.ndarray]:
-    """The frames that `choose(info)` names, uint8 (n,H,W,3) RGB in rising order, each once.
+    """Reads the frames whose indices `choose(info)` returns, seeking in long videos.
 
-    Reads no more of a long video than it must. `info` tells how many frames there are and, unless
-    they are image files, how many a second.
+    Args:
+        source: the video.
+        choose: returns frame indices. Its `info` holds the number of frames and, except for image
+            files, the frame rate.
+
+    Returns:
+        (info, frames): uint8 (n,H,W,3) RGB, sorted by index without repetition.
 
     Raises:
-        VideoError: a frame cannot be had.
+        VideoError: a frame cannot be read.
     """
     select = image_files if isinstance(source, Pictures) else seeking
     info, _, pictures = select.select_frames(source, choose, transform=_reduced)
@@ -31,9 +36,18 @@ def look(
 
 
 def still(source: Video, seconds: float, fps: float = 0.0) -> np.ndarray:
-    """The frame so many seconds after the first, at the end the last one: uint8 (H,W,3) RGB.
+    """The frame at `seconds` after the first, or the last frame beyond the end.
 
-    `fps` is that of image files; a video file tells itself (0).
+    Args:
+        source: the video.
+        seconds: time after the first frame.
+        fps: frame rate of image files; 0 uses the rate stated by the video file.
+
+    Returns:
+        uint8 (H,W,3) RGB.
+
+    Raises:
+        VideoError: the frame cannot be read.
     """
 
     def choose(info: VideoInfo) -> list[int]:
@@ -43,19 +57,22 @@ def still(source: Video, seconds: float, fps: float = 0.0) -> np.ndarray:
 
 
 def middle(source: Video) -> np.ndarray:
-    """The frame in the middle: uint8 (H,W,3) RGB."""
+    """The middle frame: uint8 (H,W,3) RGB."""
     return look(source, lambda info: [info.frames // 2])[1][0]
 
 
 def play(source: Video, first: int, stop: int) -> Iterator[np.ndarray]:
-    """Frames `first` to `stop`, that one left out: uint8 (H,W,3) RGB, a few in memory at a time."""
+    """Yields the frames from `first` up to, not including, `stop`: uint8 (H,W,3) RGB.
+
+    Only a few frames are in memory at a time.
+    """
     for start in range(first, stop, CHUNK):
         chosen = np.arange(start, min(start + CHUNK, stop))
-        yield from look(source, partial(_there, chosen))[1]
+        yield from look(source, partial(_clamped, chosen))[1]
 
 
-def _there(chosen: np.ndarray, info: VideoInfo) -> np.ndarray:
-    """What `chosen` are there: read another way, a video may have fewer frames than it tells."""
+def _clamped(chosen: np.ndarray, info: VideoInfo) -> np.ndarray:
+    """`chosen` within the video, which may have fewer frames than its header claims."""
     return np.unique(np.minimum(chosen, info.frames - 1))
 
 

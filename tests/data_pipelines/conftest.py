@@ -1,4 +1,4 @@
-"""Small videos, whole and broken, made by PyAV."""
+"""Small intact and broken videos, written with PyAV."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -9,23 +9,23 @@ import pytest
 
 from data_pipelines.video.encoding import write_video
 
-# Key frames every 10 and no B-frames: easy to break where one wants.
+# A key frame every 10 frames and no B-frames, so that damage has a known effect.
 PLAIN = {"preset": "ultrafast", "g": "10", "bf": "0", "threads": "1"}
 
 
 def numbered_frames(count: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
-    """Frame i is grey of brightness 20 + 3 i (modulo 200), so that one can tell its number."""
+    """Frames whose gray level 20 + 3 i (modulo 200) encodes their number i."""
     return [np.full((height, width, 3), 20 + 3 * i % 200, np.uint8) for i in range(count)]
 
 
 def frame_numbers(frames: np.ndarray) -> list[int]:
-    """Which frames of `numbered_frames` these are."""
+    """The numbers of frames made by `numbered_frames`."""
     return [round((float(frame.mean()) - 20) / 3) for frame in frames]
 
 
 @pytest.fixture
 def command(capsys):
-    """cli -> a call of it: (status, its lines on problems, the table and errors)."""
+    """Makes a caller for a cli: arguments -> (status, lines of problems, table and errors)."""
 
     def caller(cli):
         def call(*arguments):
@@ -91,7 +91,7 @@ def _noise(count: int) -> list[np.ndarray]:
 
 
 def _write_audio(path: Path, cover: bool = False) -> None:
-    """A moment of silence, with a picture on the cover if asked."""
+    """A moment of silence, with a cover picture if asked."""
     with av.open(str(path), "w") as container:
         codec = "libmp3lame" if path.suffix == ".mp3" else "aac"
         stream = container.add_stream(codec, rate=16000, layout="mono")
@@ -107,7 +107,7 @@ def _write_audio(path: Path, cover: bool = False) -> None:
 
 
 def _write_variable_rate(path: Path) -> None:
-    """20 frames, each longer on the screen than the one before."""
+    """20 frames, each shown longer than the one before."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=30, options=PLAIN)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -120,14 +120,14 @@ def _write_variable_rate(path: Path) -> None:
 
 
 def turned_picture() -> np.ndarray:
-    """Red left half, in the right half green above blue."""
+    """A red left half; a right half of green above blue."""
     picture = np.zeros((48, 64, 3), np.uint8)
     picture[:, :32, 0] = picture[:24, 32:, 1] = picture[24:, 32:, 2] = 220
     return picture
 
 
 def _write_turned(path: Path, a: int, b: int, c: int, d: int) -> None:
-    """A video whose file says: show the point (x, y), y down, at (a x + c y, b x + d y)."""
+    """A video whose display matrix shows point (x, y), y down, at (a x + c y, b x + d y)."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=30, options=PLAIN)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"

@@ -1,4 +1,4 @@
-"""The doctor on tables of boxes: AVA's and one's own, right and with every mistake."""
+"""The doctor on tables of boxes, AVA's and custom ones: valid, and with every kind of problem."""
 
 import csv
 import pickle
@@ -25,7 +25,7 @@ def run(command):
 
 @pytest.fixture
 def folder(tmp_path):
-    """AVA of four videos whose classes all have an example."""
+    """AVA with four videos and an example of each class."""
     datasets.write_ava(tmp_path / "ava", seed=1, train_videos=2, val_videos=2, **SMALL)
     annotations = tmp_path / "ava/annotations"
     evaluated = annotations / "ava_action_list_v2.2_for_activitynet_2019.pbtxt"
@@ -50,24 +50,24 @@ def add(path, *rows):
 
 
 def kinds(lines):
-    """(name of the file and line, kind) of the problems."""
+    """Sorted (file name and line, kind) of the problems."""
     places = [re.fullmatch(r".*?([^/]+?): (.*?): .*", line) for line in lines]
     return sorted((place[1], place[2]) for place in places)
 
 
-def test_ava_that_is_right(folder, run):
+def test_valid_ava(folder, run):
     status, lines, table = run(folder)
     assert (status, lines) == (0, [])
     for expected in (
         r"ava_train_v2.2.csv: keyframes +4\n", r"ava_val_v2.2.csv: keyframes +4\n",
-        r"val_boxes_and_labels.csv on it: boxes per keyframe +\d.\d\d\n",
-        r"val_boxes_and_labels.csv on it: recall at IoU 0.5 +\d+.\d%\n",
-        r"videos decoded +4\n", r"frames +160\n", "all is well",
+        r"val_boxes_and_labels.csv at these keyframes: boxes per keyframe +\d.\d\d\n",
+        r"val_boxes_and_labels.csv at these keyframes: recall at IoU 0.5 +\d+.\d%\n",
+        r"videos decoded +4\n", r"frames +160\n", "no problems found",
     ):
         assert re.search(expected, table), expected
 
 
-def test_every_mistake_in_ava(folder, run):
+def test_every_problem_of_ava(folder, run):
     annotations, videos = folder / "annotations", folder / "videos"
     path = annotations / "ava_val_v2.2.csv"
     number = len(read(path))
@@ -91,11 +91,11 @@ def test_every_mistake_in_ava(folder, run):
     found = kinds(lines)
     assert [each for each in found if each[0].startswith("ava_val")] == [
         (f"ava_val_v2.2.csv:{number + line}", kind) for line, kind in (
-            (1, "duplicate"), (2, "wrong row"), (3, "wrong row"), (4, "wrong row"),
-            (5, "wrong row"), (6, "missing"), (7, "wrong row"), (8, "outside"),
+            (1, "duplicate"), (2, "invalid row"), (3, "invalid row"), (4, "invalid row"),
+            (5, "invalid row"), (6, "missing"), (7, "invalid row"), (8, "outside"),
         )
     ]
-    assert (f"ava_detection_val_boxes_and_labels.csv:{detected}", "wrong row") in found
+    assert (f"ava_detection_val_boxes_and_labels.csv:{detected}", "invalid row") in found
     assert (f"ava_train_v2.2.csv:{train}", "broken") in found and len(found) == 10
 
     for name in ("ava_val_v2.2.csv", "ava_train_v2.2.csv", PREDICTED):
@@ -108,7 +108,7 @@ def test_every_mistake_in_ava(folder, run):
     (folder / "annotations").rename(folder / "before")
     (folder / "clean").rename(folder / "annotations")
     _, lines, table = run(folder)
-    assert {kind for _, kind in kinds(lines)} <= {"class without an example"}
+    assert {kind for _, kind in kinds(lines)} <= {"classes without examples"}
     assert re.search(r"videos decoded +3\n", table)
 
 
@@ -130,19 +130,19 @@ def test_predicted_boxes_in_a_pickle(folder, run):
     clean = folder / "clean"
     status, lines, _ = run(folder, "--clean", clean)
     assert status == 1
-    assert sorted(kind for _, kind in kinds(lines)) == ["missing", "wrong row", "wrong row"]
+    assert sorted(kind for _, kind in kinds(lines)) == ["invalid row", "invalid row", "missing"]
     left = pickle.loads((clean / path.name).read_bytes())
     assert left.keys() == arrays.keys() - {"val_000,0903"}
     np.testing.assert_array_equal(left["val_000,0902"], some)
 
 
-def test_predicted_boxes_that_miss(folder, run):
+def test_predicted_boxes_of_low_recall(folder, run):
     path = folder / "annotations" / PREDICTED
     rows = [[*row[:2], row[3], row[2], row[5], row[4], *row[6:]] for row in read(path)]
     path.write_text("".join(",".join(row) + "\n" for row in rows))
     status, lines, _ = run(folder, "--score-threshold", 0.5)
     (low,) = [line for line in lines if ": low recall: " in line]
-    assert status == 1 and f"{path}: low recall: its boxes find " in low
+    assert status == 1 and f"{path}: low recall: its boxes match " in low
     status, lines, _ = run(folder, "--score-threshold", 1)
     assert any("no boxes left" in line for line in lines)
 
@@ -158,11 +158,11 @@ def test_recall():
     assert recall(truth, {}) == (0, 2)
 
 
-def test_films_in_full_and_frames(folder, run):
+def test_the_first_second_and_the_default_folder(folder, run):
     status, lines, _ = run(folder, "--first-second", 0)
     assert status == 1 and {kind for _, kind in kinds(lines)} == {"outside"}
     (folder / "videos").rename(folder / "frames")
-    assert run(folder)[0] == 0  # where frames would be
+    assert run(folder)[0] == 0  # found in the folder for frames
 
 
 @pytest.fixture
@@ -171,18 +171,18 @@ def own(tmp_path):
     return tmp_path / "own"
 
 
-def test_a_table_of_ones_own(own, run):
+def test_a_valid_custom_table(own, run):
     people = own / "people.csv"
     status, lines, table = run(own / "test.csv", "--predicted", people)
     assert (status, lines) == (0, [])
-    assert re.search(r"people.csv on it: recall at IoU 0.5 +\d", table)
+    assert re.search(r"people.csv at these keyframes: recall at IoU 0.5 +\d", table)
     names = own / "names.txt"
     names.write_text("\n".join([*box_tables.find_actions([own / "test.csv"]), "never"]))
     status, lines, _ = run(own / "test.csv", "--classes", names)
     assert status == 1 and "1 of " in lines[0] and "never;" in lines[0]
 
 
-def test_mistakes_in_a_table_of_ones_own(own, run):
+def test_problems_of_a_custom_table(own, run):
     path = own / "test.csv"
     number = len(read(path))
     good = read(path)
@@ -199,11 +199,11 @@ def test_mistakes_in_a_table_of_ones_own(own, run):
     assert status == 1
     assert kinds(lines) == sorted([
         ("test.csv", "rare action"), *((f"test.csv:{number + line}", kind) for line, kind in (
-            (2, "duplicate"), (7, "wrong row"), (8, "wrong row"), (9, "missing"), (10, "outside"),
-            (11, "odd rate"),
+            (2, "duplicate"), (7, "invalid row"), (8, "invalid row"), (9, "missing"),
+            (10, "outside"), (11, "unusual rate"),
         )),
     ])
-    assert any("'wvae' of 1 boxes; if it is 'wave' misspelt" in line for line in lines)
+    assert any("'wvae' occurs in 1 box; if it is a misspelling of 'wave'" in line for line in lines)
     added = read(clean)[len(good):]
     assert read(clean)[: len(good)] == good
     assert [each[0] for each in added] == ["val_000"] * 5 + ["still"]

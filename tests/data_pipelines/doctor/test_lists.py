@@ -1,4 +1,4 @@
-"""The doctor on lists: healthy ones, and every illness at once."""
+"""The doctor on lists: valid ones, and every kind of problem at once."""
 
 import json
 import re
@@ -19,7 +19,7 @@ def run(command):
 
 @pytest.fixture
 def folder(videos, tmp_path):
-    """A folder of videos, of which three are right."""
+    """A folder of videos, three of them valid."""
     for name in ("numbered", "bframes", "ntsc", "truncated", "audio", "five"):
         shutil.copy(videos[name], tmp_path / videos[name].name)
     return tmp_path
@@ -36,17 +36,17 @@ def kinds(lines):
     return [(where.rpartition(".csv")[2].lstrip(":"), kind) for where, kind in places]
 
 
-def test_a_healthy_list(folder, run):
+def test_a_valid_list(folder, run):
     path = write(folder, "a.csv", "numbered.mp4 0\nbframes.mp4 1\n")
     status, lines, table = run(path, "--root", folder, "--clip", 20, "--classes", 2)
     assert status == 0 and lines == []
-    assert "all is well" in table and "decoding: 2/2" in table
+    assert "no problems found" in table and "decoding: 2/2" in table
     clean = folder / "clean.csv"
     assert run(path, "--path-prefix", folder, "--clip", 20, "--clean", clean)[0] == 0
     assert clean.read_text() == path.read_text()
 
 
-def test_every_illness_of_a_list(folder, run):
+def test_every_problem_of_a_list(folder, run):
     path = write(folder, "a.csv", (
         "numbered.mp4 0\n"
         "none.mp4 0\n"
@@ -68,14 +68,14 @@ def test_every_illness_of_a_list(folder, run):
     assert status == 1
     assert sorted(kinds(lines)) == sorted([
         ("2", "missing"), ("3", "broken"), ("4", "no video"), ("5", "short"), ("6", "duplicate"),
-        ("8", "duplicate"), ("9", "wrong row"), ("10", "wrong row"), ("11", "wrong row"),
-        ("", "class without an example"),
+        ("8", "duplicate"), ("9", "invalid row"), ("10", "invalid row"), ("11", "invalid row"),
+        ("", "classes without examples"),
     ])
-    told = {kind: line for line, (_, kind) in zip(lines, kinds(lines), strict=True)}
-    assert "2 of the classes 0..4: 3, 4;" in told["class without an example"]
-    assert "the same" not in told["duplicate"]
-    assert any("with label 0 instead of 1; find out which is right" in line for line in lines)
-    assert re.search(r"wrong row +3\n", table) and "problems: 10\n" in table
+    reported = {kind: line for line, (_, kind) in zip(lines, kinds(lines), strict=True)}
+    assert "2 of the classes 0..4: 3, 4;" in reported["classes without examples"]
+    assert any("with label 0 instead of 1; keep the row that is right" in line for line in lines)
+    assert any("at " in line and "; remove one of the rows" in line for line in lines)
+    assert re.search(r"invalid row +3\n", table) and "problems: 10\n" in table
     assert [(s.path, s.label) for s in read_list(clean)] == [
         ("numbered.mp4", 0), ("five.mp4", 2), ("ntsc.mp4", 1)
     ]
@@ -89,7 +89,7 @@ def test_lists_with_names_separators_and_several_labels(folder, run):
         "--clip", 1,
     )
     assert status == 1
-    assert kinds(lines) == [("2", "wrong row"), ("", "class without an example")]
+    assert kinds(lines) == [("2", "invalid row"), ("", "classes without examples")]
 
 
 def test_lists_in_json(folder, run):
@@ -118,7 +118,7 @@ def test_folders_of_frames(charades, run):
     status, lines, _ = run(
         path, "--root", frames, "--template", "x{:06d}.jpg", "--clip", 6, "--format", "rawframes"
     )
-    assert status == 1 and [kind for _, kind in kinds(lines)] == ["wrong row", *["missing"] * 3]
+    assert status == 1 and [kind for _, kind in kinds(lines)] == ["invalid row", *["missing"] * 3]
     for folder in frames.iterdir():
         for image in folder.iterdir():
             image.rename(folder / image.name[6:])
@@ -127,7 +127,7 @@ def test_folders_of_frames(charades, run):
         path, "--root", frames, "--template", "{:06d}.jpg", "--clip", 6, "--clean", clean
     )
     assert status == 1
-    assert kinds(lines) == [("4", "wrong row"), ("3", "missing")]  # seen to be folders of frames
+    assert kinds(lines) == [("4", "invalid row"), ("3", "missing")]  # the format is detected
     assert [sample.path for sample in read_frame_list(clean)] == ["V0000", "V0001"]
 
 
@@ -135,7 +135,7 @@ def test_lists_of_frames(charades, run):
     path = charades / "val.csv"
     arguments = (path, "--root", charades, "--clip", 6, "--classes")
     status, lines, table = run(*arguments, 4)
-    assert status == 0 and re.search(r"videos that are right +4\n", table)
+    assert status == 0 and re.search(r"valid videos +4\n", table)
     (charades / "frames/V0001/V0001-000003.jpg").write_bytes(b"no image")
     rows = path.read_text().splitlines()
     rows[1] += " 6"  # V0000
@@ -145,24 +145,24 @@ def test_lists_of_frames(charades, run):
     status, lines, _ = run(*arguments, 3, "--clean", clean)
     assert status == 1
     found = kinds(lines)
-    assert ("2", "wrong row") in found and ("8", "broken") in found
+    assert ("2", "invalid row") in found and ("8", "broken") in found
     assert ("14", "duplicate") in found
-    assert sum(kind == "wrong row" for _, kind in found) > 1  # labels that are no classes
+    assert sum(kind == "invalid row" for _, kind in found) > 1  # labels beyond the classes
     left = read_charades(clean, num_classes=3)
     assert {sample.path for sample in left} <= {"V0000", "V0003"} and left
 
 
-def test_mistaken_commands(folder, run, videos):
+def test_usage_errors(folder, run, videos):
     path = write(folder, "a.csv", "numbered.mp4 0\n")
     for arguments, message in (
         ((folder / "none.csv",), "none.csv: no such file or folder"),
         ((path, "--root", folder / "none"), "none: no such folder"),
         ((path, "--classes", "kinetics4"), "--classes: class names 'kinetics4': neither"),
         ((path, "--format", "rawframes", "--template", "x.jpg"), "--template: "),
-        ((path, "--predicted", path), "--predicted goes with boxes"),
-        ((path, "--clean", path), "is there already"),
+        ((path, "--predicted", path), "--predicted is only for your own tables"),
+        ((path, "--clean", path), "exists already"),
         ((videos["numbered"],), "is not text"),
-        ((folder,), "no folder annotations in it"),
+        ((folder,), "has no folder annotations"),
     ):
         status, _, text = run(*arguments)
         assert status == 2 and text.startswith("error: ") and message in text
@@ -171,7 +171,7 @@ def test_mistaken_commands(folder, run, videos):
     assert caught.value.code == 2
 
 
-def test_a_list_that_is_no_list(folder, run):
+def test_an_empty_list(folder, run):
     status, lines, _ = run(write(folder, "a.csv", "\n\n"))
-    assert status == 1 and lines == [f"{folder}/a.csv: wrong row: the list is empty; expected "
+    assert status == 1 and lines == [f"{folder}/a.csv: invalid row: the list is empty; expected "
                                      "rows 'path label'"]

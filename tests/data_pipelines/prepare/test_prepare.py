@@ -1,4 +1,4 @@
-"""Data sets prepared from generated videos by the command, read back by the project's readers."""
+"""The prepare command on generated data sets, whose results the project's readers read back."""
 
 import errno
 import json
@@ -23,7 +23,7 @@ from data_pipelines.video.encoding import write_video
 from tests.data_pipelines.video.test_extracting import number_in, write
 from tests.support.paths import ROOT
 
-PART = ("--begin", "1", "--seconds", "3")  # of films of five seconds
+PART = ("--begin", "1", "--seconds", "3")  # the films last five seconds
 ROWS = "{0},0902,0.1,0.2,0.5,0.9,12,1\n{0},0903,0.1,0.2,0.5,0.9,12,1\n"
 
 
@@ -34,7 +34,7 @@ def run(command):
 
 @pytest.fixture
 def films(tmp_path):
-    """AVA with two films in place of those of an hour and more, 25 and 30 frames a second."""
+    """AVA with two short films, at 25 and at 30 frames a second."""
     (tmp_path / "AVA/videos").mkdir(parents=True)
     (tmp_path / "AVA/annotations").mkdir()
     for name, fps in (("-a_1.mp4", 25), ("b2.mkv", 30)):
@@ -68,13 +68,13 @@ def test_ava(films, run):
     assert number_of(keyframe.source.path(60)) == 90
     assert doctor.cli([str(films), "--root", str(films / "frames")]) == 0
     (films / "videos").rename(films / "films")
-    assert doctor.cli([str(films)]) == 0  # of the cuts
+    assert doctor.cli([str(films)]) == 0  # checks the cuts
 
 
-def test_ava_goes_on(films, run):
+def test_ava_continues_after_an_interruption(films, run):
     assert run("ava", films, *PART, "--no-frames")[0] == 0
     assert not (films / "frames").exists()
-    part = films / "frames/.b2.part"  # what a kill leaves
+    part = films / "frames/.b2.part"  # left by a killed process
     part.mkdir(parents=True)
     (part / "b2_000001.jpg").write_bytes(b"half")
     before = (films / "videos_15min/b2.mp4").stat().st_mtime_ns
@@ -82,12 +82,12 @@ def test_ava_goes_on(films, run):
     assert run("ava", films, *PART)[0] == 0
     assert (films / "videos_15min/b2.mp4").stat().st_mtime_ns == before
     assert not part.exists() and len(list((films / "frames/b2").iterdir())) == 90
-    # Cuts without films are taken as they are.
+    # Without films, existing cuts are used.
     (films / "videos").rename(films / "elsewhere")
     assert run("ava", films, *PART)[0] == 0
 
 
-def test_ava_that_is_not_all_there(films, run):
+def test_incomplete_ava(films, run):
     write(films / "videos/c.mp4", 60)
     (films / "videos/d.mp4").write_bytes(b"no video")
     (films / "annotations/ava_val_v2.2.csv").unlink()
@@ -95,9 +95,9 @@ def test_ava_that_is_not_all_there(films, run):
         file.write(ROWS.format("e"))
     status, lines, _ = run("ava", films, *PART, "--short-side", 32)
     assert status == 1
-    told = {line.split(": ")[1]: line for line in lines}
-    assert "d.mp4: broken: cannot be opened" in told["broken"]
-    assert "c.mp4: short: shows 1.0 s and should 3 s" in told["short"]
+    reported = {line.split(": ")[1]: line for line in lines}
+    assert "d.mp4: broken: cannot be opened" in reported["broken"]
+    assert "c.mp4: short: lasts 1.0 s instead of 3 s" in reported["short"]
     assert sum(": missing: " in line for line in lines) == 2
     assert any("1 of its 2 videos are not in" in line and "example e;" in line for line in lines)
     assert any("prepare ava --downloads" in line for line in lines)
@@ -106,8 +106,7 @@ def test_ava_that_is_not_all_there(films, run):
     assert status == 2 and "no such folder of videos" in err
 
 
-def test_a_kill(films):
-    """What was being made is not there; what was made stays."""
+def test_a_killed_process_leaves_only_complete_results(films):
     for number in range(3):
         write(films / f"videos/long{number}.mp4", 3000)
     arguments = ["ava", str(films), "--begin", "1", "--seconds", "90"]
@@ -123,14 +122,14 @@ def test_a_kill(films):
     assert list(films.glob("frames/.*.part"))
     for folder in films.glob("frames/[!.]*"):
         assert len(list(folder.iterdir())) == (2700 if "long" in folder.name else 120)
-    assert prepare.cli(arguments) == 1  # two are shorter
+    assert prepare.cli(arguments) == 1  # two films are shorter, which is reported
     assert not list(films.glob("frames/.*.part"))
     assert all(len(list(films.joinpath(f"frames/long{n}").iterdir())) == 2700 for n in range(3))
 
 
 @pytest.fixture
 def downloaded(tmp_path):
-    """Three classes of videos as Kinetics has them, and its annotations."""
+    """Three classes of videos in the layout of Kinetics, and annotations."""
     for label, names in {
         "air drumming": ["AA_AAAAAAAA_000003_000013", "BBBBBBBBBBB_000000_000010"],
         'petting cat': ["CCCCCCCCCCC_000100_000110"], "waving": ["DDDDDDDDDDD"],
@@ -181,7 +180,7 @@ def test_kinetics(downloaded, run):
     assert [label for _, label in listed(out, "train")] == [2, 1, 0]
     names.write_text("waving\n")
     status, _, err = run(*command, "--classes", names)
-    assert status == 2 and "are without air drumming, petting cat" in err
+    assert status == 2 and "do not include air drumming, petting cat" in err
 
 
 def test_kinetics_in_folders(downloaded, run):
@@ -248,11 +247,11 @@ def test_ssv2(tmp_path, run):
         assert [(sample.path, sample.label, sample.frames.count) for sample in samples] == [
             (number, 0, 60) for number in ids
         ]
-    # What FFmpeg 4 gives of 12 frames a second whose times are whole milliseconds.
+    # As FFmpeg 4 extracts 12 frames a second whose times are rounded to milliseconds.
     assert [number_of(samples[0].frames.path(i)) for i in range(8)] == [0, 0, 1, 1, 2, 2, 2, 3]
     assert doctor.cli([str(out / "val.csv"), "--root", str(out / "frames"), "--clip", "60"]) == 0
     assert run("ssv2", out, "--annotations", labels)[0] == 1  # from the frames
-    assert "prepare another folder" in run("ssv2", labels, "--annotations", labels)[2]
+    assert "choose another folder" in run("ssv2", labels, "--annotations", labels)[2]
 
 
 CHARADES = (
@@ -302,7 +301,7 @@ def test_own(tmp_path, run):
         "one.mp4,1,,,,,,\none.mp4,2,,,,,,\ntwo.mp4,1,,,,,,\ntwo.mp4,2,,,,,,\n"
     )
     assert doctor.cli([str(table)]) == 1  # not filled in yet
-    assert "is there already" in run("own", out, "--videos", videos)[2]
+    assert "exists already" in run("own", out, "--videos", videos)[2]
     table.write_text(table.read_text().replace(",,,,,,", ",0.1,0.1,0.5,0.9,wave,1"))
     assert doctor.cli([str(table)]) == 0
     keyframes, names = box_tables.read_tables([table], folder=out / "videos")
@@ -320,7 +319,7 @@ def test_own_classes(tmp_path, run):
     assert [name for name, _ in listed(out, "test")] == ["jump/1.mp4", "jump/6.mp4", "run/1.mp4"]
 
 
-def test_what_cannot_be_written(downloaded, run, monkeypatch):
+def test_write_errors(downloaded, run, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -337,7 +336,7 @@ def test_what_cannot_be_written(downloaded, run, monkeypatch):
 
 
 def test_a_file_that_grows_too_large(tmp_path):
-    """An error in the middle of writing is told and leaves nothing behind."""
+    """An error in the middle of writing is reported and leaves no partial file."""
     videos = tmp_path / "mine"
     videos.mkdir()
     noise = np.random.default_rng(0).integers(0, 256, (40, 96, 128, 3), np.uint8)
@@ -351,7 +350,7 @@ def test_a_file_that_grows_too_large(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
-    assert "large.mp4: not made: File too large" in done.stdout
+    assert "large.mp4: not written: File too large" in done.stdout
     assert [path.name for path in (tmp_path / "out/videos").iterdir()] == ["small.mp4"]
 
 
@@ -365,8 +364,8 @@ def test_downloads(kind, capsys):
     assert not re.search(r"[{}]|\s$", text.strip())
 
 
-def test_two_videos_of_one_name(tmp_path):
+def test_two_videos_of_one_name_are_refused(tmp_path):
     for suffix in ("mp4", "mkv"):
         (tmp_path / f"a.{suffix}").touch()
-    with pytest.raises(ValueError, match="has the name of"):
+    with pytest.raises(ValueError, match="has the same name as"):
         common.by_name(common.videos_in(tmp_path))

@@ -1,4 +1,4 @@
-"""Projects of VIA 3 as tables: attributes of every kind, and what is no project or rectangle."""
+"""Conversion of VIA 3 projects: every kind of attribute, and errors in projects and regions."""
 
 import copy
 import json
@@ -69,7 +69,7 @@ def test_a_project(tmp_path, videos, capsys):
     assert (tmp_path / "out.csv").read_text() == TABLE
     out, err = capsys.readouterr()
     assert out == f"{tmp_path}/out.csv: 6 rows\n"
-    assert err == "warning: 1 segments of time without a box left out\n"
+    assert err == "warning: segments of time without a box skipped: 1\n"
     keyframes, names = read_tables([tmp_path / "out.csv"], folder=videos)
     assert names == ["run", "stand, still", "talk", "wave"]
     assert [(k.video, k.time, k.labels) for k in keyframes] == [
@@ -77,7 +77,7 @@ def test_a_project(tmp_path, videos, capsys):
     ]
 
 
-def test_without_persons_there_is_no_such_column(tmp_path, videos):
+def test_without_persons_the_table_has_no_person_column(tmp_path, videos):
     project = copy.deepcopy(PROJECT)
     del project["metadata"]["1_a"]["av"]["5"], project["metadata"]["1_c"]
     assert run(tmp_path, videos, project) == 0
@@ -86,18 +86,18 @@ def test_without_persons_there_is_no_such_column(tmp_path, videos):
 
 
 def changed(**fields):
-    """The project with other fields of region 1_a."""
+    """The project with changed fields of region 1_a."""
     project = copy.deepcopy(PROJECT)
     project["metadata"]["1_a"] |= fields
     return project
 
 
 @pytest.mark.parametrize(("project", "reason"), [
-    ("# Exported using VGG Image Annotator\n", ":1: not JSON (Expecting value); expected the"),
-    ("[]", ": holds a list; expected the project that VIA 3 saves, a .json file"),
-    ({"_via_settings": {}, "_via_img_metadata": {}}, ": has no part 'file' of a project of VIA 3"),
-    (PROJECT | {"metadata": ["1_a"]}, ": has no part 'metadata' of a project of VIA 3"),
-    (PROJECT | {"metadata": {}}, ": no regions in it; expected rectangles"),
+    ("# Exported using VGG Image Annotator\n", ":1: not JSON (Expecting value); expected a p"),
+    ("[]", ": holds a list; expected a project saved by VIA 3, a .json file"),
+    ({"_via_settings": {}, "_via_img_metadata": {}}, ": lacks the part 'file' of a project"),
+    (PROJECT | {"metadata": ["1_a"]}, ": lacks the part 'metadata' of a project"),
+    (PROJECT | {"metadata": {}}, ": has no regions; expected rectangles"),
     (changed(xy=[3, 1, 2, 3]), ":1_a: region circle at 1.5; expected a rectangle: draw it again"),
     (changed(xy=[8, 1, 2, 3, 4, 5, 6, 7, 8]), ":1_a: region extreme rectangle at 1.5; expected a"),
     (changed(xy=[2, 1, 2]), ":1_a: region rectangle at 1.5; expected a rectangle"),
@@ -107,31 +107,31 @@ def changed(**fields):
     (changed(xy=[2, 1, 2, 100, 4]), ":1_a: box 0.015625,0.041667,1.578125,0.125000 reaches outsi"),
     (changed(xy="12345"), ":1_a: region '12345' at 1.5; expected a rectangle"),
     (changed(xy=[2, 1, 10**400, 3, 4]), ":1_a: xy is '1000"),
-    (changed(z=3), ":1_a: rectangle at 0 times; expected one"),
+    (changed(z=3), ":1_a: rectangle at 0 times; expected it"),
     (changed(z=[[1]]), ":1_a: time is '[1]'; expected a number"),
-    (changed(av=["3"]), ":1_a: attributes ['3']; expected a dict of them"),
-    (changed(av={"4": "\ud800"}), ": a name that is no text"),
+    (changed(av=["3"]), ":1_a: attributes ['3']; expected a dictionary"),
+    (changed(av={"4": "\ud800"}), ": a name cannot be written as UTF-8"),
     ("[" * 99_999, ": JSON that cannot be read"),
     (PROJECT | {"view": {"1": {"fid_list": 1}}}, ":1_a: view '1' shows 0 files; expected one"),
-    (PROJECT | {"file": {"1": {"fname": "a" * 9999}}}, ":1_a: there is no video 'aaaa"),
-    (PROJECT | {"file": {"1": {"fname": ["a"]}}}, ":1_a: there is no video \"['a']\" in"),
-    (changed(z=[]), ":1_a: rectangle at 0 times; expected one, in a frame of a video"),
+    (PROJECT | {"file": {"1": {"fname": "a" * 9999}}}, ":1_a: video 'aaaa"),
+    (PROJECT | {"file": {"1": {"fname": ["a"]}}}, ":1_a: video \"['a']\" not found in"),
+    (changed(z=[]), ":1_a: rectangle at 0 times; expected it in one frame of a video"),
     (changed(z=["0:01"]), ":1_a: time is '0:01'; expected a number"),
-    (changed(av={"9": "x"}), ":1_a: attribute '9' is none of the project's, which are 1, 2, 3, 4"),
+    (changed(av={"9": "x"}), ":1_a: attribute '9' is not defined in the project; expected one of"),
     (changed(av={"3": "0,7"}), ":1_a: option '7' of 'other'; expected one of 0, 1, 2"),
-    (changed(vid="9"), ":1_a: view '9' shows 0 files; expected one of the videos"),
+    (changed(vid="9"), ":1_a: view '9' shows 0 files; expected one video"),
     (PROJECT | {"view": {"1": {"fid_list": [1, 2]}}}, ":1_a: view '1' shows 2 files; expected one"),
-    (PROJECT | {"file": {"1": {"fname": "z.mp4"}}}, ":1_a: there is no video 'z.mp4' in "),
+    (PROJECT | {"file": {"1": {"fname": "z.mp4"}}}, ":1_a: video 'z.mp4' not found in "),
     (changed(vid="3"), "c.mp4: cannot be opened"),
 ])
-def test_what_cannot_be_a_table_is_refused(tmp_path, videos, capsys, project, reason):
+def test_invalid_projects_are_refused(tmp_path, videos, capsys, project, reason):
     assert run(tmp_path, videos, project) == 1
     error = capsys.readouterr().err
     assert reason in error and error.startswith("error: ")
     assert ("via.json" in error) == (reason[0] == ":") and not (tmp_path / "out.csv").exists()
 
 
-def test_missing_files(tmp_path, videos, capsys):
+def test_missing_files_are_reported(tmp_path, videos, capsys):
     assert via.cli([str(tmp_path / "none.json"), str(videos), str(tmp_path / "out.csv")]) == 1
     assert "none.json: no such project of VIA" in capsys.readouterr().err
     assert run(tmp_path, tmp_path / "none", PROJECT) == 1

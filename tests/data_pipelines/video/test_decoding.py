@@ -1,4 +1,4 @@
-"""Reading frames from whole, odd and broken files."""
+"""Reading frames from intact, unusual and broken files."""
 
 import json
 import pickle
@@ -24,7 +24,7 @@ from tests.support.paths import REAL, ROOT, needs_real
 
 
 def decoded_whole(path) -> np.ndarray:
-    """All frames, as PyAV's plainest use gives them."""
+    """All frames, decoded by PyAV alone."""
     with av.open(str(path)) as container:
         return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
 
@@ -58,7 +58,7 @@ def test_frames_past_the_end_repeat_the_last(videos):
 
 def test_bad_indices_are_refused(videos):
     for indices in ([-1, 2], []):
-        with pytest.raises(ValueError, match="expected indices from 0 on"):
+        with pytest.raises(ValueError, match="expected one or more indices >= 0"):
             read_frames(videos["five"], indices)
     with pytest.raises(ValueError, match=r"frames 0..5 chosen of .*five.mp4, which has 5"):
         select_frames(videos["five"], lambda info: [0, 5])
@@ -117,7 +117,7 @@ def test_missing_file_and_folder(tmp_path):
         probe(tmp_path)
 
 
-def test_error_survives_the_way_between_processes():
+def test_errors_can_be_sent_between_processes():
     error = pickle.loads(pickle.dumps(VideoError("a.mp4", "no such file")))
     assert (error.path, error.reason, str(error)) == (
         "a.mp4", "no such file", "a.mp4: no such file"
@@ -125,7 +125,7 @@ def test_error_survives_the_way_between_processes():
 
 
 @pytest.mark.parametrize("name", ["truncated", "broken_middle"])
-def test_broken_file_gives_what_decodes_and_says_so(videos, name):
+def test_a_broken_file_yields_its_decodable_frames_and_a_warning(videos, name):
     asked = []
 
     def choose(info):
@@ -141,11 +141,11 @@ def test_broken_file_gives_what_decodes_and_says_so(videos, name):
         "broken_middle": "of 60 packets cannot be decoded",
     }[name]
     assert expected in info.warning
-    # Asked for frames that are not there, the last is given.
+    # Frames past the end are replaced by the last.
     np.testing.assert_array_equal(read_frames(videos[name], [0, 59]), frames)
 
 
-def test_picture_that_changes_its_size(tmp_path):
+def test_a_picture_that_changes_its_size_is_refused(tmp_path):
     path = tmp_path / "sizes.ts"
     parts = []
     for height, width in ((48, 64), (64, 64)):
@@ -157,7 +157,7 @@ def test_picture_that_changes_its_size(tmp_path):
         read_frames(path, range(8))
 
 
-def test_a_header_that_wants_a_huge_picture(videos, tmp_path):
+def test_a_header_that_claims_a_huge_picture_is_refused(videos, tmp_path):
     content = bytearray(videos["packets"].read_bytes())
     parameters = h264_parameters(16384, 16384)
     at = content.index(b"\x67\x42")
@@ -167,8 +167,8 @@ def test_a_header_that_wants_a_huge_picture(videos, tmp_path):
         probe(tmp_path / "huge.mp4")
 
 
-def test_a_picture_that_is_a_line(tmp_path):
-    # Its short side at 256 pixels, a frame would take 10 MB and more.
+def test_a_very_narrow_picture_is_refused(tmp_path):
+    # With its short side resized to 256 pixels, a frame would take more than 10 MB.
     path = tmp_path / "line.mkv"
     write_video(path, [np.zeros((16, 816, 3), np.uint8)], codec="ffv1")
     for read in (probe, lambda path: read_frames(path, [0]), lambda path: still(path, 0)):
@@ -176,7 +176,7 @@ def test_a_picture_that_is_a_line(tmp_path):
             read(path)
 
 
-def test_a_stream_that_wants_more_than_its_header(tmp_path):
+def test_a_stream_larger_than_its_header_is_refused(tmp_path):
     path = tmp_path / "video.webm"
     options = {"deadline": "realtime", "cpu-used": "8"}
     write_video(path, numbered_frames(5), codec="libvpx", options=options)
@@ -199,8 +199,8 @@ def test_tags_in_another_encoding_do_no_harm(tmp_path):
     assert probe(path).frames == 1
 
 
-def test_streams_that_appear_late_are_left_alone(videos, monkeypatch):
-    """PyAV may fail there when all packets are read."""
+def test_streams_that_appear_late_are_ignored(videos, monkeypatch):
+    """PyAV may raise IndexError at the end of such a file."""
     open_video = decoding.open_video
 
     class Late:
@@ -223,7 +223,7 @@ def test_streams_that_appear_late_are_left_alone(videos, monkeypatch):
 
 
 @pytest.mark.parametrize("orientation, rotation", [(1, 0), (3, 180), (6, 270), (8, 90)])
-def test_a_photograph_that_says_how_it_was_held(tmp_path, orientation, rotation):
+def test_the_orientation_of_a_photograph_is_read(tmp_path, orientation, rotation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(turned_picture()).save(tmp_path / "photo.jpg", exif=exif)
@@ -232,27 +232,27 @@ def test_a_photograph_that_says_how_it_was_held(tmp_path, orientation, rotation)
     assert (info.width, info.height) == ((48, 64) if rotation % 180 else (64, 48))
 
 
-def test_a_list_of_other_files_is_no_video(videos):
+def test_a_playlist_is_refused(videos):
     path = videos["numbered"].with_name("list.mp4")
     path.write_text("ffconcat version 1.0\nfile numbered.mp4\n")
     with pytest.raises(VideoError, match="cannot be opened"):
         probe(path)
 
 
-def test_choosing_nothing_counts(videos):
+def test_choosing_no_frames_counts_them_all(videos):
     info, indices, frames = select_frames(videos["numbered"], lambda info: [])
     assert info.frames == 60 and len(indices) == len(frames) == 0
 
 
 def write_long_video(path, height, width, count) -> None:
-    """The packets of 30 grey frames over and over: a long video without the wait."""
+    """Repeats the packets of 30 gray frames, which is quicker than encoding a long video."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(
             "libx264", rate=30, options={"preset": "ultrafast", "g": "30", "threads": "1"}
         )
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        grey = av.VideoFrame.from_ndarray(np.full((height, width, 3), 90, np.uint8), format="rgb24")
-        packets = [p for _ in range(30) for p in stream.encode(grey)] + stream.encode(None)
+        gray = av.VideoFrame.from_ndarray(np.full((height, width, 3), 90, np.uint8), format="rgb24")
+        packets = [p for _ in range(30) for p in stream.encode(gray)] + stream.encode(None)
         for number in range(count):
             source = packets[number % 30]
             packet = av.Packet(bytes(source))
@@ -286,7 +286,7 @@ def test_a_long_video_is_never_in_memory(tmp_path):
     assert info.frames == 3000 and frames.shape == (60, 128, 227, 3)
     assert peak < frames.nbytes + 25e6  # one frame, as decoded and as resized
 
-    # What the decoder holds as well: PyAV's own arrays are not traced.
+    # Includes the decoder's memory, which tracemalloc does not see.
     result = subprocess.run(
         [sys.executable, "-c", MEMORY_OF_READING, str(path)],
         cwd=ROOT, capture_output=True, text=True, check=True,

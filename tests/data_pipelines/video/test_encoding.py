@@ -1,4 +1,4 @@
-"""Videos cut and encoded anew: as many frames as there should be, and the right ones."""
+"""Cut and re-encoded videos hold exactly the frames asked for."""
 
 from fractions import Fraction
 
@@ -44,20 +44,20 @@ def test_one_second_of_five(tmp_path, suffix, codec, fps, copied):
     first = round(2 * fps)
     assert numbers(target) == list(range(first, first + round(fps)))
     assert decoding.probe(target).frames == round(fps) or copied
-    # From within a group of pictures, to the end.
+    # From within a group of pictures to the end.
     for make in (cut, encode):
         make(source, target, begin=4.5, seconds=9)
         assert numbers(target) == list(range(round(4.5 * fps), count))
 
 
-def test_encoding_from_within_to_the_end(tmp_path):
+def test_encoding_the_end_of_a_video(tmp_path):
     source = write(tmp_path / "v.mp4", 90, options=PLAIN)
     encode(source, tmp_path / "part.mp4", begin=2.5, seconds=9)
     assert numbers(tmp_path / "part.mp4") == list(range(75, 90))
 
 
 def test_b_frames(tmp_path):
-    """A frame behind the end may be there, which one before it refers to."""
+    """A copied cut may hold frames after its end to which earlier ones refer."""
     source = write(tmp_path / "v.mp4", 150, options={"bf": "3", "g": "40", "threads": "1"})
     assert cut(source, tmp_path / "part.mp4", begin=2.5, seconds=1)
     got = numbers(tmp_path / "part.mp4")
@@ -66,7 +66,7 @@ def test_b_frames(tmp_path):
     assert numbers(tmp_path / "whole.mp4") == list(range(75, 105))
 
 
-def test_what_is_not_there(tmp_path, videos):
+def test_a_start_after_the_end_is_refused(tmp_path, videos):
     for make in (lambda: cut(videos["numbered"], tmp_path / "part.mp4", begin=5, seconds=1),
                  lambda: encode(videos["numbered"], tmp_path / "part.mp4", begin=5, seconds=1)):
         with pytest.raises(VideoError, match="second 5"):
@@ -75,13 +75,13 @@ def test_what_is_not_there(tmp_path, videos):
 
 
 @pytest.mark.parametrize("name", ["truncated", "broken_middle", "nothing_decodes", "text", "song"])
-def test_broken_videos(videos, tmp_path, name):
+def test_broken_videos_are_refused(videos, tmp_path, name):
     with pytest.raises(VideoError, match=name):
         encode(videos[name], tmp_path / "out.mp4")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_short_side_and_group_of_pictures(tmp_path):
+def test_short_side_and_key_frames(tmp_path):
     source = tmp_path / "big.mp4"
     pictures = [np.full((120, 214, 3), 10 * number, np.uint8) for number in range(20)]
     write_video(source, pictures, fps=10, options={"g": "250"})
@@ -97,7 +97,7 @@ def test_short_side_and_group_of_pictures(tmp_path):
     assert frames_of(target)[0].height == 120
 
 
-def test_turned_pictures_and_odd_sizes(videos, tmp_path):
+def test_rotated_pictures_and_odd_sizes(videos, tmp_path):
     encode(videos["turned90"], tmp_path / "out.mp4")
     info, frames = frames_of(tmp_path / "out.mp4")
     assert (info.width, info.height, info.rotation) == (48, 64, 0)
@@ -106,7 +106,7 @@ def test_turned_pictures_and_odd_sizes(videos, tmp_path):
     assert frames_of(tmp_path / "out.mp4")[1].shape == (4, 48, 62, 3)
 
 
-def test_variable_rate_stays(videos, tmp_path):
+def test_a_variable_rate_is_kept(videos, tmp_path):
     encode(videos["variable"], tmp_path / "out.mp4")
 
     def times(path):

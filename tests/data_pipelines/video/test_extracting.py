@@ -1,4 +1,4 @@
-"""Frames extracted at a constant rate: as many, and the same ones, as FFmpeg 4 gives for -r 30."""
+"""Extraction at a constant rate yields exactly the frames of FFmpeg 4's -r 30."""
 
 from fractions import Fraction
 
@@ -12,8 +12,8 @@ from data_pipelines.video.encoding import write_video
 from data_pipelines.video.extracting import extract
 from tests.data_pipelines.conftest import PLAIN, turned_picture
 
-# Recorded with FFmpeg 4.1: which frame each of the first 24 at 30 a second shows, and how many
-# there are of 4 seconds.
+# Recorded with FFmpeg 4.1, by the rate of a video of 4 seconds: the source frames of the first 24
+# frames at 30 a second, and the total number of frames.
 SHOWN = {
     Fraction(24000, 1001): ("0 1 2 2 3 4 5 6 6 7 8 9 10 10 11 12 13 14 14 15 16 17 18 18", 119),
     24: ("0 1 2 2 3 4 5 6 6 7 8 9 10 10 11 12 13 14 14 15 16 17 18 18", 120),
@@ -27,7 +27,7 @@ SHOWN = {
 
 
 def barcode(number: int) -> np.ndarray:
-    """A picture that tells its number in stripes, however it is compressed."""
+    """A picture that encodes its number in stripes, readable after any compression."""
     picture = np.full((48, 64, 3), 20, np.uint8)
     for bit in range(8):
         picture[:, 8 * bit : 8 * bit + 8] += 210 * (number >> bit & 1)
@@ -35,6 +35,7 @@ def barcode(number: int) -> np.ndarray:
 
 
 def number_in(picture: np.ndarray) -> int:
+    """The number of a `barcode`."""
     stripes = picture.mean(axis=(0, 2)).reshape(8, -1)[:, 2:-2].mean(axis=1) > 120
     return int((stripes << np.arange(8)).sum())
 
@@ -50,7 +51,7 @@ def numbers(folder):
 
 @pytest.mark.parametrize("fps", SHOWN)
 @pytest.mark.parametrize("suffix", [".mp4", ".avi"])
-def test_the_frames_that_ffmpeg_gives(tmp_path, fps, suffix):
+def test_frames_equal_those_of_ffmpeg(tmp_path, fps, suffix):
     video = write(tmp_path / f"v{suffix}", int(4 * fps), fps=fps)
     (tmp_path / "out").mkdir()
     shown, count = SHOWN[fps]
@@ -60,7 +61,7 @@ def test_the_frames_that_ffmpeg_gives(tmp_path, fps, suffix):
     assert numbers(tmp_path / "out")[:24] == [int(number) for number in shown.split()]
 
 
-def test_b_frames_and_a_part(tmp_path):
+def test_b_frames_and_a_limited_duration(tmp_path):
     video = write(tmp_path / "v.mov", 50, fps=25, options={"bf": "3"})
     (tmp_path / "out").mkdir()
     assert extract(video, tmp_path / "out", stem="", seconds=1) == 30
@@ -95,6 +96,6 @@ def test_size_and_orientation(videos, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["text", "truncated", "broken_middle", "nothing_decodes", "audio"])
-def test_broken_videos(videos, tmp_path, name):
+def test_broken_videos_are_refused(videos, tmp_path, name):
     with pytest.raises(VideoError, match=name):
         extract(videos[name], tmp_path, stem="")

@@ -1,4 +1,4 @@
-"""Videos damaged at random: each is read, or told to be broken, and nothing else happens."""
+"""Randomly damaged videos are either read or reported as broken; nothing else may happen."""
 
 import io
 from pathlib import Path
@@ -36,7 +36,7 @@ FRAMES = 16
 
 
 def pictures(count: int = FRAMES) -> list[np.ndarray]:
-    """Coarse noise, that moves."""
+    """Coarse moving noise."""
     random = np.random.default_rng(5)
     scene = random.integers(0, 256, (9, 12 + count, 3), dtype=np.uint8)
     return [scene[:, i : i + 8].repeat(8, 0).repeat(8, 1)[:48] for i in range(count)]
@@ -53,7 +53,7 @@ def originals(tmp_path_factory) -> dict[str, bytes]:
 
 
 def write_damaged(folder: Path, originals: dict[str, bytes], count: int, seed: int) -> list[Path]:
-    """Files, and folders of images, as many as asked for; what was done is in their names."""
+    """Writes `count` damaged files and folders of images; their names state the damage."""
     real = sorted((REAL / "videos").glob("*")) if REAL.is_dir() else []
     paths = []
     for number in range(count):
@@ -74,7 +74,7 @@ def write_damaged(folder: Path, originals: dict[str, bytes], count: int, seed: i
 
 
 def _damaged_images(folder: Path, random: np.random.Generator) -> Path:
-    """Frames as files, one of which is damaged."""
+    """Frames as image files, one of them damaged."""
     suffix, kind = IMAGES[random.integers(len(IMAGES))]
     files = []
     for picture in pictures(6):
@@ -91,11 +91,11 @@ def _damaged_images(folder: Path, random: np.random.Generator) -> Path:
 
 
 @pytest.mark.parametrize("count", [300, pytest.param(3000, marks=pytest.mark.slow)])
-def test_damaged_videos_are_read_or_told(originals, tmp_path, count):
+def test_damaged_videos_are_read_or_reported(originals, tmp_path, count):
     paths = write_damaged(tmp_path, originals, count, seed=count)
     failures, outcomes = read_all("tests.data_pipelines.support.hostile_videos", paths)
     assert not failures, "\n".join(f"{name}: {text}" for name, text in failures.items())
     assert len(outcomes) == count
-    # Files of both kinds, or the damage would be too little or too much to tell anything.
+    # Both outcomes must occur, or the damage is too weak or too strong to test anything.
     readable = sum(text.count(": read") == 4 for text in outcomes.values())
     assert 0.15 < readable / count < 0.85

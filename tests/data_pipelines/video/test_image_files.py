@@ -1,4 +1,4 @@
-"""Frames as image files: which files, their pixels, and every way in which one cannot be read."""
+"""Videos stored as image files: paths, pixels, and errors."""
 
 import io
 
@@ -17,7 +17,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (12, 30, 40, 3), dtype=np.uint
 
 @pytest.fixture
 def folder(tmp_path):
-    """12 frames of noise, img_00001.png and so on."""
+    """12 frames of noise: img_00001.png and so on."""
     for number, picture in enumerate(NOISE, 1):
         Image.fromarray(picture).save(tmp_path / f"img_{number:05d}.png")
     return tmp_path
@@ -34,7 +34,7 @@ def files(folder):
     ["a1", "a2"],
     ["img{0}_00.jpg"],
 ])
-def test_numbered_files_take_the_memory_of_one(paths):
+def test_numbered_files_are_stored_as_one_template(paths):
     files = frame_files("v", paths, "/data/{x}")
     assert files.paths == () and files.count == len(paths)
     assert [files.path(i) for i in range(len(paths))] == [f"/data/{{x}}/{path}" for path in paths]
@@ -44,13 +44,13 @@ def test_numbered_files_take_the_memory_of_one(paths):
 @pytest.mark.parametrize("paths", [
     ["a.jpg", "b.jpg"], ["1.jpg", "3.jpg"], ["01.jpg", "2.jpg"], ["9.jpg", "10.png"],
 ])
-def test_other_files_are_kept_as_they_are(paths):
+def test_other_files_are_stored_as_paths(paths):
     files = frame_files("v", paths, "p")
     assert files.paths == tuple(f"p/{path}" for path in paths)
     assert files.path(1) == f"p/{paths[1]}"
 
 
-def test_a_prefix_is_not_put_before_absolute_paths():
+def test_absolute_paths_get_no_prefix():
     for paths in (["/x/1.jpg", "/x/2.jpg"], ["/x/b.jpg", "/x/a.jpg"]):
         files = frame_files("v", paths, "p")
         assert [files.path(0), files.path(1)] == paths
@@ -58,9 +58,9 @@ def test_a_prefix_is_not_put_before_absolute_paths():
 
 def test_pixels_are_those_stored(folder):
     np.testing.assert_array_equal(read_image(folder / "img_00003.png"), NOISE[2])
-    grey = NOISE[0, :, :, 0]
-    Image.fromarray(grey).save(folder / "grey.png")
-    np.testing.assert_array_equal(read_image(folder / "grey.png"), np.stack([grey] * 3, -1))
+    gray = NOISE[0, :, :, 0]
+    Image.fromarray(gray).save(folder / "gray.png")
+    np.testing.assert_array_equal(read_image(folder / "gray.png"), np.stack([gray] * 3, -1))
     alpha = np.concatenate([NOISE[0], NOISE[1, :, :, :1]], -1)
     Image.fromarray(alpha).save(folder / "alpha.png")
     np.testing.assert_array_equal(read_image(folder / "alpha.png"), NOISE[0])
@@ -76,19 +76,19 @@ def test_jpeg_equals_opencv(tmp_path):
 
 
 def test_selection(files):
-    told = []
+    asked = []
 
     def choose(info):
-        told.append(info.frames)
+        asked.append(info.frames)
         return [7, 2, 2, 11]
 
     info, found, pictures = select_frames(files, choose, short_side=20)
-    assert told == [12] and found.tolist() == [2, 7, 11]
+    assert asked == [12] and found.tolist() == [2, 7, 11]
     assert (info.frames, info.width, info.height, info.fps) == (12, 40, 30, 0)
     np.testing.assert_array_equal(pictures, resize_short_side(NOISE[[2, 7, 11]], 20))
 
 
-def test_frames_give_the_views_of_their_video(files, tmp_path):
+def test_views_equal_those_of_the_encoded_video(files, tmp_path):
     write_video(tmp_path / "v.mkv", NOISE, fps=30, codec="ffv1", pixel_format="bgr0")
     for offset in (False, True):
         protocol = dict(
@@ -106,7 +106,7 @@ def broken(files):
     return pytest.raises(VideoError, match=f"^{files.name}: ")
 
 
-def test_only_chosen_frames_must_be_there(files, folder):
+def test_only_chosen_frames_must_exist(files, folder):
     (folder / "img_00005.png").unlink()
     assert len(select_frames(files, lambda info: [3, 5])[2]) == 2
     with broken(files) as error:
@@ -143,15 +143,15 @@ def test_frames_of_two_sizes_are_refused(files, folder):
 
 
 @pytest.mark.parametrize("size", [(8200, 8200), (51, 1)])
-def test_pictures_that_are_too_large_or_a_line_are_refused(files, folder, size):
+def test_pictures_that_are_too_large_or_too_narrow_are_refused(files, folder, size):
     Image.new("1", size).save(folder / "img_00001.png")
     with broken(files) as error:
         select_frames(files, lambda info: [0])
-    told = f"img_00001.png: the picture is {size[0]}x{size[1]}; expected at most 67 million pixels"
-    assert told in error.value.reason
+    text = f"img_00001.png: the picture is {size[0]}x{size[1]}; expected at most 67 million pixels"
+    assert text in error.value.reason
 
 
-def test_whatever_pillow_raises_is_told_of_the_file(files, monkeypatch):
+def test_any_exception_of_pillow_is_reported(files, monkeypatch):
     def fail(path):
         raise RuntimeError("no planes")
 

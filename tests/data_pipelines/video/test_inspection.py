@@ -1,12 +1,9 @@
-"""What is told of whole, odd and broken videos."""
-
-import io
+"""Problems found in intact, unusual and broken videos."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import progress
 from data_pipelines.video.encoding import write_video
 from data_pipelines.video.image_files import frame_files
 from data_pipelines.video.inspection import inspect
@@ -18,7 +15,7 @@ def kinds(inspection):
 
 
 @pytest.mark.parametrize("name", ["numbered", "bframes", "ntsc", "turned90"])
-def test_whole_videos(videos, name):
+def test_intact_videos(videos, name):
     found = inspect(str(videos[name]))
     assert found.problems == () and found.frames > 1 and 29 < found.fps <= 30
 
@@ -45,15 +42,16 @@ def test_a_missing_video(tmp_path):
     assert (found.frames, found.fps, kinds(found)) == (0, 0.0, ["missing"])
 
 
-def test_rates(videos, tmp_path):
+def test_unusual_and_variable_rates(videos, tmp_path):
     found = inspect(str(videos["variable"]))
     variable = found.problems[-1]
     assert (variable.kind, variable.usable) == ("variable rate", True)
     assert "of 19 intervals" in variable.text
     write_video(tmp_path / "slow.mp4", numbered_frames(6), fps=2)
     (odd,) = inspect(str(tmp_path / "slow.mp4")).problems
-    assert (odd.kind, odd.usable) == ("odd rate", True) and odd.text.startswith("2 frames a second")
-    # Matroska's times are whole milliseconds.
+    assert (odd.kind, odd.usable) == ("unusual rate", True)
+    assert odd.text.startswith("2 frames per second")
+    # Matroska rounds times to milliseconds, which is no variable rate.
     write_video(tmp_path / "rounded.mkv", numbered_frames(30))
     assert inspect(str(tmp_path / "rounded.mkv")).problems == ()
 
@@ -66,7 +64,7 @@ def test_short_videos(videos):
     assert "5 frames, 0.17 s; a clip takes 0.20 s" in short.text
 
 
-def test_a_picture_that_changes_its_size(tmp_path):
+def test_a_picture_that_changes_its_size_is_reported(tmp_path):
     parts = []
     for height in (48, 64):
         write_video(tmp_path / f"{height}.ts", [np.zeros((height, 64, 3), np.uint8)] * 4)
@@ -76,7 +74,7 @@ def test_a_picture_that_changes_its_size(tmp_path):
     assert "from 64x48 to 64x64 at frame 4" in found.text and not found.usable
 
 
-def test_images(tmp_path):
+def test_videos_stored_as_images(tmp_path):
     for number in range(1, 6):
         Image.new("RGB", (8, 6)).save(tmp_path / f"{number}.jpg")
     files = frame_files("a", [f"{number}.jpg" for number in range(1, 6)], tmp_path)
@@ -91,20 +89,3 @@ def test_images(tmp_path):
     (broken,) = inspect(files).problems
     assert broken.kind == "broken" and "3 of 5 images: " in broken.text
     assert "2.jpg: no such file, and 2 other images" in broken.text
-
-
-def test_work_in_threads(capsys, monkeypatch):
-    assert list(progress.in_threads(lambda item: item * 2, range(20), "doubling")) == [
-        item * 2 for item in range(20)
-    ]
-    assert capsys.readouterr().err == "doubling: 20/20, 0 s\n"
-    with pytest.raises(ZeroDivisionError):
-        list(progress.in_threads(lambda item: 1 // item, [1, 0, 1], "dividing"))
-
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    monkeypatch.setattr(progress.sys, "stderr", Terminal())
-    list(progress.in_threads(str, range(3), "text"))
-    assert progress.sys.stderr.getvalue() == "\rtext: 3/3, 0 s\033[K\n"

@@ -1,4 +1,4 @@
-"""Resident memory stays where it is, however many clips are read."""
+"""Resident memory does not grow with the number of clips read."""
 
 import json
 import subprocess
@@ -65,7 +65,7 @@ print(json.dumps(marks))
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Videos of every way to be read: turned, broken, sought in or not, and as images."""
+    """Videos for every way of reading: rotated, broken, with and without seeking, and as images."""
     folder = tmp_path_factory.mktemp("videos")
     pictures = numbered_frames(40, 72, 96)
     options = {"preset": "ultrafast", "g": "12", "threads": "1"}

@@ -1,4 +1,4 @@
-"""Videos in records are read as the same videos in files are."""
+"""Videos in records read exactly like the same videos in files."""
 
 import io
 
@@ -48,7 +48,7 @@ def test_frames_are_those_of_the_file(videos, shard, name):
         np.testing.assert_array_equal(found[2], expected[2])
 
 
-def test_elements_and_views_are_those_of_the_file(videos, shard):
+def test_clips_and_views_are_those_of_the_file(videos, shard):
     record, path = Record(shard, 0), str(videos["numbered"])
     settings = dict(num_frames=8, sampling_rate=2, target_fps=30.0)
     elements = [
@@ -67,7 +67,7 @@ def test_elements_and_views_are_those_of_the_file(videos, shard):
     np.testing.assert_array_equal(middle(record), middle(path))
 
 
-def test_what_is_wrong_names_file_and_record(shard, tmp_path):
+def test_errors_name_the_file_and_the_record(shard, tmp_path):
     def error(record: Record) -> str:
         with pytest.raises(VideoError) as caught:
             probe(record)
@@ -79,12 +79,12 @@ def test_what_is_wrong_names_file_and_record(shard, tmp_path):
         Record(shard, 99)
     )
     missing = str(tmp_path / "none")
-    assert f"{missing}, record 0: cannot be read (there is no such file)" in error(
+    assert f"{missing}, record 0: cannot be read (no such file)" in error(
         Record(missing, 0)
     )
 
 
-def test_broken_files_of_records(shard, tmp_path):
+def test_broken_record_files_are_reported(shard, tmp_path):
     content = bytearray(open(shard, "rb").read())
     for name, bad in {
         "empty": b"", "text": b"hello\n" * 30000, "short": content[:90000],
@@ -92,12 +92,12 @@ def test_broken_files_of_records(shard, tmp_path):
     }.items():
         path = tmp_path / name
         path.write_bytes(bad)
-        with pytest.raises(VideoError, match=f"{name}, record 6: (cannot be read|is not there)"):
+        with pytest.raises(VideoError, match=f"{name}, record 6: (cannot be read|not found)"):
             probe(Record(str(path), 6))
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_damaged_records_are_an_error_or_read(shard, tmp_path, seed):
+def test_damaged_records_are_read_or_reported(shard, tmp_path, seed):
     content = bytearray(open(shard, "rb").read())
     rng = np.random.default_rng(seed)
     for position in rng.integers(0, len(content), 20):
@@ -111,7 +111,7 @@ def test_damaged_records_are_an_error_or_read(shard, tmp_path, seed):
             assert str(path) in str(error)
 
 
-def test_pictures_and_arrays(tmp_path):
+def test_videos_stored_as_pictures_and_as_arrays(tmp_path):
     frames = numbered_frames(20)
     path = str(tmp_path / "frames")
     write_shard(

@@ -1,4 +1,4 @@
-"""Clips from within a video: the same pixels as reading it from the start, at a fraction of it."""
+"""Seeking yields the same pixels as reading from the start, for a fraction of the decoding."""
 
 import gc
 
@@ -19,10 +19,10 @@ FILES = {
     "bframes.mkv": ("libx264", X264_B),
     "bframes.ts": ("libx264", X264_B),
     "bframes.flv": ("libx264", X264_B),
-    "bframes.avi": ("libx264", X264_B),  # no times of display: read from the start
+    "bframes.avi": ("libx264", X264_B),  # has no display times: read from the start
     "one_key.mov": ("libx264", {"bf": "3", "g": "1000", "preset": "fast", "threads": "1"}),
     "mpeg4.mp4": ("mpeg4", {"bf": "2", "g": "12"}),
-    "mpeg2.mpg": ("mpeg2video", {"bf": "2", "g": "12"}),  # read from the start, too
+    "mpeg2.mpg": ("mpeg2video", {"bf": "2", "g": "12"}),  # read from the start as well
     "mpeg2.mkv": ("mpeg2video", {"bf": "2", "g": "12"}),
     "vp9.webm": ("libvpx-vp9", {"g": "30", "deadline": "realtime", "cpu-used": "8"}),
     "hevc_open_gop.mp4": ("libx265", {
@@ -42,7 +42,7 @@ def moving_noise(count: int, height: int = 48, width: int = 64):
 
 @pytest.fixture
 def decoded(monkeypatch):
-    """Counts the frames that seeking decodes, and the readings from the start."""
+    """Counts the frames that seeking decodes, and the reads from the start."""
     counts = {"frames": 0, "whole": 0}
     frames, whole = seeking.decoded_frames, decoding.select_frames
 
@@ -61,7 +61,7 @@ def decoded(monkeypatch):
 
 
 def read(path, indices, **keywords):
-    """(info, pictures in the order of `indices`, which are clamped to the video)."""
+    """(info, pictures in the order of `indices`, clamped to the video)."""
     def clamped(info):
         return np.minimum(indices, info.frames - 1)
 
@@ -85,7 +85,7 @@ def test_pixels_are_those_of_a_full_decode(tmp_path, decoded, name):
     assert (info.height, info.width) == (48, 64)
     if name in FROM_THE_START:
         assert decoded["whole"] == len(starts)
-    elif not name.endswith(".ts"):  # whose first key frame cannot be sought
+    elif not name.endswith(".ts"):  # it cannot seek to its first key frame
         assert decoded["whole"] == 0
 
 
@@ -99,9 +99,9 @@ def test_a_clip_deep_in_a_long_video_decodes_little_of_it(tmp_path, decoded):
     assert decoded["frames"] < 50 + 16 + 5 and decoded["whole"] == 0
 
 
-def test_frames_between_are_not_decoded(tmp_path, decoded):
+def test_frames_between_the_chosen_ones_are_not_decoded(tmp_path, decoded):
     path = tmp_path / "bframes.mp4"
-    options = {**X264_B, "b-adapt": "0", "x264-params": "b-pyramid=none"}  # three of four are B
+    options = {**X264_B, "b-adapt": "0", "x264-params": "b-pyramid=none"}  # 3 of 4 are B-frames
     write_video(path, moving_noise(120), options=options)
     _, _, whole = decoding.select_frames(path, lambda info: range(info.frames))
     indices = 24 + 8 * np.arange(8)
@@ -110,8 +110,8 @@ def test_frames_between_are_not_decoded(tmp_path, decoded):
     assert decoded["frames"] < 0.4 * (indices[-1] - indices[0])
 
 
-def test_frames_that_are_missing_have_their_neighbours_taken(tmp_path, decoded):
-    """The header tells of a constant rate, and there is a hole of half a second."""
+def test_missing_frames_are_replaced_by_the_nearest(tmp_path, decoded):
+    """The header states a constant rate, but half a second is missing."""
     whole, holed = tmp_path / "whole.mp4", tmp_path / "holed.mkv"
     write_video(whole, moving_noise(90), options={**X264_B, "bf": "0", "g": "1"})
     _, _, expected = decoding.select_frames(whole, lambda info: range(info.frames))
@@ -128,8 +128,8 @@ def test_frames_that_are_missing_have_their_neighbours_taken(tmp_path, decoded):
     np.testing.assert_array_equal(pictures, expected[np.array(there)[nearest]])
 
 
-def test_where_the_rate_varies_the_frame_at_that_time_is_taken(videos):
-    """Frame i is shown from i (i + 1) / 60 seconds on."""
+def test_at_a_variable_rate_the_frame_at_the_time_is_taken(videos):
+    """In the video, frame i is shown from i (i + 1) / 60 seconds on."""
     shown = np.arange(20) * np.arange(1, 21) / 60
     info, pictures = read(videos["variable"], np.arange(30))
     wanted = np.minimum(np.arange(30), info.frames - 1) / info.fps
@@ -138,8 +138,8 @@ def test_where_the_rate_varies_the_frame_at_that_time_is_taken(videos):
     assert info.frames == 20
 
 
-def test_a_cut_without_encoding_starts_where_its_edit_list_says(tmp_path):
-    """The packets begin with a key frame that is not shown any more."""
+def test_a_copied_cut_starts_where_its_edit_list_says(tmp_path):
+    """The packets begin with a key frame that the edit list hides."""
     whole, part = tmp_path / "whole.mp4", tmp_path / "part.mp4"
     write_video(whole, moving_noise(120), options=X264_B)
     with av.open(str(whole)) as source, av.open(str(part), "w") as target:
@@ -173,7 +173,7 @@ def test_each_frame_is_transformed_as_it_is_decoded(videos):
 
 
 def test_frames_do_not_stay_in_memory(videos):
-    """Also where the garbage collector never gets to them."""
+    """Not even if the garbage collector never runs."""
     gc.collect()
     gc.disable()
     try:
@@ -187,7 +187,7 @@ def test_frames_do_not_stay_in_memory(videos):
     assert alive[0] == alive[2]
 
 
-def test_a_cut_off_file_is_read_as_far_as_it_goes(videos):
+def test_a_truncated_file_is_read_as_far_as_it_goes(videos):
     info, pictures = read(videos["truncated"], np.arange(50, 60))
     assert info.frames < 60 and "header promises 60 frames" in info.warning
     _, _, whole = decoding.select_frames(videos["truncated"], lambda info: range(info.frames))
@@ -207,7 +207,7 @@ def test_unusable_files_are_refused(videos, tmp_path):
         seeking.select_frames(videos["numbered"], lambda info: [70])
 
 
-def test_a_picture_that_changes_its_size(tmp_path):
+def test_a_picture_that_changes_its_size_is_refused(tmp_path):
     path, parts = tmp_path / "sizes.ts", (tmp_path / "48.ts", tmp_path / "64.ts")
     for part, height in zip(parts, (48, 64), strict=True):
         write_video(part, moving_noise(10, height, 64), options={**X264_B, "bf": "0"})
@@ -227,11 +227,11 @@ def test_a_picture_that_changes_its_size(tmp_path):
         read(path, np.arange(15))
 
 
-def test_a_header_that_promises_more_frames_than_it_shows(tmp_path, monkeypatch):
+def test_a_header_that_claims_many_hidden_frames(tmp_path, monkeypatch):
     path = tmp_path / "promises.mp4"
     write_video(path, numbered_frames(20), options={"bf": "0", "threads": "1"})
     content = bytearray(path.read_bytes())
-    # All frames of one size; many in the first chunk; each as long as before.
+    # All frames have one size, the first chunk holds many, and each lasts as long as before.
     for box, offset, numbers in ((b"stsz", 8, (30, 200_000)), (b"stsc", 16, (200_000,)),
                                  (b"stts", 12, (200_000,))):
         at = content.index(box) + offset

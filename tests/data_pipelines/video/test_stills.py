@@ -1,3 +1,5 @@
+"""Uncropped frames for reports."""
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,7 +20,7 @@ def test_a_still_is_the_frame_at_its_time(videos):
         still("gone.mp4", 1.0)
 
 
-def test_frames_are_played_in_order(videos):
+def test_play_yields_frames_in_order(videos):
     path = str(videos["numbered"])
     assert CHUNK < 50
     assert frame_numbers(list(play(path, 3, 53))) == list(range(3, 53))

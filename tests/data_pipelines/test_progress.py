@@ -1,0 +1,106 @@
+"""Progress on a terminal and in a file, and work in threads."""
+
+import io
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from data_pipelines import progress
+from tests.support.paths import ROOT
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+    def text(self) -> str:
+        """What was written, without control sequences."""
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.getvalue())
+
+
+def replace_by_terminal(monkeypatch, *streams: str) -> Terminal:
+    """Puts a terminal in the place of standard streams; called in the test, as pytest resets
+    them after fixtures."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    for stream in streams:
+        monkeypatch.setattr(sys, stream, terminal)
+    return terminal
+
+
+def test_threads_yield_results_in_order_and_report_the_last(capsys):
+    results = list(progress.in_threads(lambda item: item * 2, range(20), "doubling"))
+    assert results == [item * 2 for item in range(20)]
+    assert capsys.readouterr().err == "doubling: 20/20 in 0 s\n"
+
+
+def test_an_error_in_a_thread_reaches_the_consumer():
+    with pytest.raises(ZeroDivisionError):
+        list(progress.in_threads(lambda item: 1 // item, [1, 0, 1], "dividing"))
+
+
+def test_work_not_started_is_dropped_when_the_consumer_stops(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    started = []
+
+    def work(item: int) -> None:
+        started.append(item)
+        time.sleep(0.01)
+
+    results = progress.in_threads(work, range(1000), "working")
+    next(results)
+    results.close()
+    assert len(started) < 1000
+
+
+def test_a_line_every_so_often_where_output_is_no_terminal(capsys, monkeypatch):
+    seconds = iter([0.0, 20.0, 40.0, 60.0, 80.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(seconds))
+    assert list(progress.track("abcd", 4, "reading")) == list("abcd")
+    assert capsys.readouterr().err == (
+        "reading: 2/4 in 40 s, about 40 s remaining\nreading: 4/4 in 80 s\n"
+    )
+
+
+def test_a_bar_on_a_terminal(monkeypatch):
+    terminal = replace_by_terminal(monkeypatch, "stderr")
+    assert list(progress.in_threads(str, range(3), "text")) == ["0", "1", "2"]
+    assert "text" in terminal.text() and "3/3" in terminal.text()
+
+
+def test_no_bar_without_items(monkeypatch):
+    terminal = replace_by_terminal(monkeypatch, "stderr")
+    assert list(progress.in_threads(str, [], "text")) == []
+    assert terminal.getvalue() == ""
+
+
+def test_results_stay_on_a_redirected_stdout(monkeypatch, capsys):
+    terminal = replace_by_terminal(monkeypatch, "stderr")
+    for item in progress.track("ab", 2, "reading"):
+        print(item)
+    assert capsys.readouterr().out == "a\nb\n" and "2/2" in terminal.text()
+
+
+def test_what_is_printed_to_the_same_terminal_goes_above_the_bar(monkeypatch):
+    terminal = replace_by_terminal(monkeypatch, "stderr", "stdout")
+    for item in progress.track("ab", 2, "reading"):
+        print(f"found {item}")
+    assert terminal.text().index("found b") < terminal.text().rindex("2/2")
+
+
+def test_an_interrupt_ends_the_process_while_threads_work():
+    code = (
+        "import os, signal, time; from data_pipelines import progress;"
+        "progress.end_on_interrupt();"
+        "results = progress.in_threads(lambda item: time.sleep(60 * item), [0, 1], 'sleeping');"
+        "next(results);"
+        "os.kill(os.getpid(), signal.SIGINT)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=30)
+    assert done.returncode == -signal.SIGINT
