@@ -1,33 +1,33 @@
-"""Training and testing on an accelerator: ours beside PyTorch's, for models, batches and dtypes.
+"""Training and testing on an accelerator beside PyTorch, for several models, batches and dtypes.
 
     python -m benchmarks.accelerator --models slowfast_8x8_r50,x3d_m --batches 8,16,32,64
     python -m benchmarks.accelerator --dtypes tf32 --steps test --sides ours,channels_last
 
-Each side has a process of its own on the first device; they run in turn, `--rounds` times, and one
-batch lies on the device from the start, so that reading is left out. Weights are random. A training
-step is whole: normalised clips in, cross entropy, SGD with Nesterov momentum. Testing is the
-forward pass in evaluation mode. "bfloat16" is `model.dtype` here and autocast there, with
-parameters in float32 on both; "tf32" is float32 with tensor-core products where the device has
-them. PyTorch runs in its channels-last layout, as it comes, or compiled (`compile`: channels last,
-too), on its first GPU, or on the CPU where it finds none.
+Each side runs in its own process on the first device. The sides run in turn, `--rounds` times, on
+one batch that stays on the device, so data loading is not measured. Weights are random. A training
+step is complete: normalized clips, cross entropy, SGD with Nesterov momentum. Testing is the
+forward pass in evaluation mode. "bfloat16" is `model.dtype` here and autocast in PyTorch, both with
+float32 parameters; "tf32" is float32 with products on tensor cores where the device has them.
+PyTorch runs in its channels-last layout, in its default layout (eager), or compiled (`compile`,
+also channels last), on its first GPU, or on the CPU if it finds no GPU.
 
-MFU counts the convolutions' multiply-adds, three times for training, against the peak that the
-maker states of the device (slowfast_jax/chips.py; half of it for tf32). Memory is the most that a
-side's allocator held. What does not fit is "out of memory".
+MFU counts the multiply-adds of the convolutions, three times for training, against the peak stated
+by the device's vendor (slowfast_jax/chips.py; half of it for tf32). "GB held" is the peak of the
+side's allocator. A side that does not fit into memory is reported as "out of memory".
 """
 
 import argparse
-import multiprocessing
 import os
 import statistics
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import ExitStack
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import jobs, layers, measure
+from benchmarks.side_process import Handlers, SideProcess
 from slowfast_jax.chips import find_chip
 from slowfast_jax.models import zoo
 
@@ -36,7 +36,8 @@ SIDES = ("ours", "eager", "channels_last", "compile")
 DTYPES = ("bfloat16", "tf32")
 STEPS = ("train", "test")
 PEAK = {"bfloat16": 1.0, "tf32": 0.5}  # of the device's bfloat16 FLOP/s
-Side = tuple[Callable[[], object], Callable[[], int | None]]  # a step, and the most bytes held
+# Runs a step; returns the peak of allocated bytes, or None if unknown.
+Side = tuple[Callable[[], object], Callable[[], int | None]]
 
 
 def main() -> None:
@@ -48,14 +49,13 @@ def main() -> None:
         ("dtypes", DTYPES, DTYPES), ("steps", STEPS, STEPS),
     ):
         parser.add_argument(f"--{name}", type=measure.names(allowed), default=",".join(default),
-                            help=f"some of {', '.join(allowed)} [%(default)s]")
-    parser.add_argument("--batches", default="8,16,32,64",
-                        type=batch_sizes,
-                        help="clips at a time [%(default)s]")
+                            help=f"any of {', '.join(allowed)} [%(default)s]")
+    parser.add_argument("--batches", default="8,16,32,64", type=batch_sizes,
+                        help="batch sizes, in clips [%(default)s]")
     parser.add_argument("--rounds", type=int, default=10, help="timed rounds [%(default)s]")
-    parser.add_argument("--json", metavar="FILE", help="write the raw figures here")
+    parser.add_argument("--json", metavar="FILE", help="write the raw figures to this file")
     options = parser.parse_args()
-    # A process takes what it needs, not most of the device at once.
+    # Otherwise the first process would reserve most of the device's memory.
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     results = []
     for name in options.models:
@@ -68,31 +68,41 @@ def main() -> None:
 
 
 def batch_sizes(text: str) -> list[int]:
+    """Parses `--batches`."""
     try:
         sizes = [int(size) for size in text.split(",")]
     except ValueError:
         sizes = []
     if not sizes or min(sizes) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers like 8,16,32")
+        raise argparse.ArgumentTypeError(
+            f"expected positive whole numbers such as 8,16,32, not {text!r}"
+        )
     return sizes
 
 
 def compare(
     name: str, step: str, dtype: str, batch: int, options: argparse.Namespace
 ) -> list[dict]:
-    """A row for each side."""
+    """Times all sides on one model, step, dtype and batch size; prints and returns their rows."""
     shape = layers.clip_shape(f"kinetics/{name}", batch, f"{step}_crop")
-    found = layers.find(zoo.create(f"kinetics/{name}"), (1, *shape[1:]))
-    flops = 2 * batch * sum(layer.macs * n for layer, n in found.items())
-    flops *= 3 if step == "train" else 1  # forward, both gradients
-    with _processes(options.sides, (f"kinetics/{name}", step, dtype, shape)) as asks:
-        alive = {side: ask for side, ask in asks.items() if ask("start") is None}
+    flops = 2 * batch * layers.total_macs(zoo.create(f"kinetics/{name}"), (1, *shape[1:]))
+    flops *= 3 if step == "train" else 1  # forward, gradients of the input and of the kernels
+    with ExitStack() as stack:
+        processes = {
+            side: stack.enter_context(
+                SideProcess(side, _handlers, side, f"kinetics/{name}", step, dtype, shape)
+            )
+            for side in options.sides
+        }
+        alive = {side: process for side, process in processes.items() if process.call("start")}
         seconds = {}
         if alive:
-            contestants = {side: lambda ask=ask: ask("run") for side, ask in alive.items()}
+            contestants = {
+                side: lambda process=process: process.call("run") for side, process in alive.items()
+            }
             seconds = measure.in_turn(contestants, options.rounds)
-        held = {side: ask("held") for side, ask in alive.items()}
-        device = next((ask("device") for side, ask in alive.items() if side == "ours"), None)
+        held = {side: process.call("held") for side, process in alive.items()}
+        device = alive["ours"].call("device") if "ours" in alive else None
     chip = find_chip(device or "")
     rows = []
     for side in options.sides:
@@ -115,61 +125,34 @@ def compare(
     return rows
 
 
-@contextmanager
-def _processes(sides: list[str], arguments: tuple):
-    """{side: a function that asks the side's process}; they end with the context."""
-    context = multiprocessing.get_context("spawn")
-    processes, asks = [], {}
-    for side in sides:
-        pipe, theirs = context.Pipe()
-        processes.append(context.Process(target=_serve, args=(theirs, side, *arguments)))
-        processes[-1].start()
-        theirs.close()
-
-        def ask(what, pipe=pipe, side=side):
-            pipe.send(what)
-            try:
-                return pipe.recv()
-            except EOFError:
-                raise SystemExit(f"the process of {side} ended; what it printed says why") from None
-
-        asks[side] = ask
-    try:
-        yield asks
-    finally:
-        for process in processes:
-            process.terminate()
-            process.join()
-
-
-def _serve(pipe, side: str, *arguments) -> None:
-    """A side's process: answers None or what was asked for, for "start" what went wrong."""
+def _handlers(
+    side: str, name: str, step: str, dtype: str, shape: tuple[int, ...]
+) -> Handlers:
+    """The functions that `compare` calls in a side's process; "start" must be the first."""
     run = held = None
-    while True:
+
+    def start() -> bool:
+        """Compiles the step; False if it does not fit into the device's memory."""
+        nonlocal run, held
         try:
-            what = pipe.recv()
-        except EOFError:
-            return
-        answer = None
-        if what == "start":
-            try:
-                run, held = (ours if side == "ours" else pytorch)(*arguments, side)
-                run()  # compiles
-            except (RuntimeError, MemoryError) as error:
-                if not any(words in str(error) for words in ("RESOURCE_EXHAUSTED", "out of mem")):
-                    raise
-                answer = "out of memory"
-        elif what == "run":
+            run, held = (ours if side == "ours" else pytorch)(name, step, dtype, shape, side)
             run()
-        elif what == "held":
-            answer = held()
-        elif what == "device":
-            answer = jax.devices()[0].device_kind
-        pipe.send(answer)
+        except (RuntimeError, MemoryError) as error:
+            if not any(words in str(error) for words in ("RESOURCE_EXHAUSTED", "out of mem")):
+                raise
+            return False
+        return True
+
+    return {
+        "start": start,
+        "run": lambda: run(),
+        "held": lambda: held(),
+        "device": lambda: jax.devices()[0].device_kind,
+    }
 
 
 def ours(name: str, step: str, dtype: str, shape: tuple[int, ...], _: str) -> Side:
-    """Our network on clips of `shape (N, T, H, W, 3)`."""
+    """Our network on random clips of `shape (N, T, H, W, 3)`."""
     kind = jnp.bfloat16 if dtype == "bfloat16" else jnp.float32
     jax.config.update("jax_default_matmul_precision",
                       "tensorfloat32" if dtype == "tf32" else "default")
@@ -189,7 +172,7 @@ def ours(name: str, step: str, dtype: str, shape: tuple[int, ...], _: str) -> Si
 
 
 def pytorch(name: str, step: str, dtype: str, shape: tuple[int, ...], form: str) -> Side:
-    """PyTorch's network in one of its forms on as many clips, in its layout."""
+    """PyTorch's network in one of its forms, on random clips of the same shape in its layout."""
     import torch
 
     from benchmarks import torch_models

@@ -1,13 +1,16 @@
-"""Frame-mAP of a set the size of AVA's validation set: seconds and memory.
+"""Seconds and memory of computing frame-mAP on a set as large as AVA's validation set.
 
     python -m benchmarks.ava_map
 
-64 videos of 897 keyframes, about 165,000 proposals that are each scored for 60 classes (10 million
-detections), about 180,000 rows of ground truth. Scores are such that some are right; what takes
-time does not depend on it. "arrays" is what an evaluation after testing takes, "csv" the command
-`python -m slowfast_jax.metrics.ava` with all reading; the coarse csv has PySlowFast's decimals,
-hence ties, and "uniform" gives every detection the same score. Each figure comes from a process of
-its own, whose peak of resident memory (Linux) is counted from its start.
+The generated set has 64 videos with 897 keyframes each, about 165,000 proposals scored for 60
+classes (10 million detections), and about 180,000 rows of ground truth. The inputs are:
+
+    arrays      scores in memory, as at the end of a test
+    csv         files, as for `python -m slowfast_jax.metrics.ava`, reading included
+    coarse csv  the same with PySlowFast's number of decimals, hence with ties
+    uniform     arrays in which every detection has the same score
+
+Each figure is measured in a new process. The peak is that of its resident memory (Linux only).
 """
 
 import argparse
@@ -28,23 +31,32 @@ FORMATS = {"csv": {}, "coarse csv": {"box": "%.03f", "score": "%.04f"}}
 
 
 def keyframes(videos: int) -> list[tuple[str, float]]:
+    """Video name and second of all keyframes."""
     return [(f"vid{n:08d}", float(second)) for n in range(videos) for second in SECONDS]
 
 
 def make_truth(frames: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """Keyframe and class of each row and the boxes: 1.3 people a keyframe with 2.4 actions each."""
+    """Random ground truth: about 1.3 people per keyframe with 2.4 actions each.
+
+    Returns:
+      Keyframe index `(n,)`, boxes `(n, 4)` and class ids `(n,)` of the rows.
+    """
     person_frame = np.repeat(np.arange(frames), rng.poisson(1.3, frames))
     corner, size = rng.random((2, len(person_frame), 2))
     boxes = np.concatenate([corner * 0.6, corner * 0.6 + 0.1 + 0.3 * size], axis=1)
     person = np.repeat(np.arange(len(person_frame)), 1 + rng.poisson(1.4, len(person_frame)))
-    actions = (60 * rng.random(len(person)) ** 3).astype(np.int32) + 1  # few classes are frequent
+    actions = (60 * rng.random(len(person)) ** 3).astype(np.int32) + 1  # a few classes are frequent
     return person_frame[person], boxes[person].round(3), actions
 
 
 def make_proposals(
     truth: tuple[np.ndarray, ...], frames: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Keyframe (M,), box (M, 4) and scores (M, 60): people as they are found, and false alarms."""
+    """Random proposals: slightly displaced people, and false positives.
+
+    Returns:
+      Keyframe index `(M,)`, boxes `(M, 4)` and scores `(M, 60)`, sorted by keyframe.
+    """
     truth_frame, truth_boxes, actions = truth
     people, person = np.unique(
         np.column_stack([truth_frame, truth_boxes]), axis=0, return_inverse=True
@@ -60,7 +72,7 @@ def make_proposals(
 
 
 def make(folder: Path, videos: int) -> None:
-    """Writes the proposals as arrays and as files, and the ground truth as a file."""
+    """Writes the proposals as arrays and csv files, and the ground truth as a csv file."""
     rng = np.random.default_rng(0)
     names = keyframes(videos)
     truth = make_truth(len(names), rng)
@@ -74,7 +86,7 @@ def make(folder: Path, videos: int) -> None:
 
 
 def ground_truth(folder: Path, videos: int) -> BoxTable:
-    """Names only keyframes that have a row, as AVA's files do."""
+    """Reads the ground truth; as in AVA's files, it has only keyframes with boxes."""
     truth, names = np.load(folder / "truth.npz"), keyframes(videos)
     kept, frame = np.unique(truth["frame"], return_inverse=True)
     named = [names[number] for number in kept.tolist()]
@@ -82,7 +94,7 @@ def ground_truth(folder: Path, videos: int) -> BoxTable:
 
 
 def measure(what: str, rules: str, folder: Path, videos: int) -> dict:
-    """One evaluation: seconds, mAP, and the process's peak memory in GB."""
+    """Runs one evaluation; returns seconds, mAP, and the process's peak memory in GB."""
     if what in FORMATS:
         begin = time.perf_counter()
         result = evaluate_files(folder / f"{what}.csv", folder / "truth.csv", rules=rules)
@@ -103,8 +115,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--videos", type=int, default=64, help="of 897 keyframes [%(default)s]")
-    parser.add_argument("--json", metavar="FILE", help="write the figures here")
+    parser.add_argument("--videos", type=int, default=64,
+                        help="number of videos, with 897 keyframes each [%(default)s]")
+    parser.add_argument("--json", metavar="FILE", help="write the figures to this file")
     options = parser.parse_args()
     processes = multiprocessing.get_context("spawn")
     results = []

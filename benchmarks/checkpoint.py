@@ -1,17 +1,19 @@
-"""What a save takes from training: steps while a checkpoint is being written, beside steps without.
+"""The cost of saving a checkpoint during training: steps with and without a save in progress.
 
     python -m benchmarks.checkpoint
     python -m benchmarks.checkpoint --size 112 --every 14
 
-Training goes on as slowfast_jax/train.py does it, with one batch that stays on the device: `save`
-returns once the state is copied, and the files are written beside the steps that follow. A step
-that began before they were complete counts as one beside a save, also where it goes on long after;
-the ratio is the mean of these by the median of the steps alone, so it tells of steps of the length
-that is printed, and shorter ones are slowed down more. What a save costs in all is the time that
-`save` holds the loop up and what these steps take longer; it does not depend on their length.
+Training runs as in slowfast_jax/train.py, with one batch that stays on the device: `save` returns
+once the state is copied, and the files are written during the following steps. A step that starts
+before the files are complete counts as "beside a save", even if it ends long after. The printed
+ratio is the mean of these steps divided by the median of the other ones. It is valid for steps of
+the printed duration; shorter steps are slowed down more. The total cost of a save is the time for
+which `save` blocks the loop plus the additional time of these steps; it does not depend on the
+duration of a step.
 
-The first save is not counted: it opens what the others find open. Each removes the one before, as
-in training. The processor time is that of a save with no step beside it, from beginning to end.
+The first save is not counted, because it also initializes the checkpoint manager. Each save deletes
+the previous checkpoint, as in training. "processor time of a save" is measured without concurrent
+steps, from start to end.
 """
 
 import statistics
@@ -36,10 +38,11 @@ from slowfast_jax.training.step import make_train_step
 def main() -> None:
     parser = measure.options(__doc__)
     parser.set_defaults(rounds=3)
-    parser.add_argument("--model", default="slowfast_8x8_r50", help="of the zoo [%(default)s]")
-    parser.add_argument("--size", type=int, default=224, help="pixels [%(default)s]")
+    parser.add_argument("--model", default="slowfast_8x8_r50",
+                        help="model of the zoo [%(default)s]")
+    parser.add_argument("--size", type=int, default=224, help="crop in pixels [%(default)s]")
     parser.add_argument("--every", type=int, default=6,
-                        help="steps from save to save [%(default)s]")
+                        help="steps between saves [%(default)s]")
     options = parser.parse_args()
     malloc.restart_with_settings()
     measure.pin(options.threads)
@@ -69,7 +72,7 @@ def main() -> None:
 
     one()
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-    held_up, beside, alone, processor = [], [], [], []
+    blocked, beside, alone, processor = [], [], [], []
     with tempfile.TemporaryDirectory() as folder, measure.Others() as others:
         checkpoints = Checkpoints(folder, keep_last=1, keep_best=0)
         checkpoints.save(0, state, {})
@@ -78,7 +81,7 @@ def main() -> None:
         for _ in range(options.rounds):
             start = time.perf_counter()
             checkpoints.save(done, state, {})
-            held_up.append(time.perf_counter() - start)
+            blocked.append(time.perf_counter() - start)
             written = checkpoints.path(done)
             for _ in range(options.every):
                 writing = not written.exists()
@@ -94,23 +97,23 @@ def main() -> None:
         [name, 1e3 * statistics.median(times), 1e3 * statistics.mean(times), 1e3 * max(times),
          len(times)]
         for name, times in (
-            ("steps alone", alone), ("steps beside a save", beside), ("save itself", held_up),
+            ("steps alone", alone), ("steps beside a save", beside), ("save itself", blocked),
             ("processor time of a save", processor),
         ) if times
     ]
     print(f"{options.model}, {size / 1e6:.0f} MB of state")
-    print(measure.table(["", "median ms", "mean ms", "most ms", "times"], rows))
+    print(measure.table(["", "median ms", "mean ms", "max ms", "number"], rows))
     if alone:
         usual = statistics.median(alone)
         longer = sum(times - usual for times in beside) / options.rounds
         if beside:
-            print(f"a step beside a save takes {statistics.mean(beside) / usual:.2f}x the time")
-        cost = statistics.mean(held_up) + longer
-        print(f"a save costs training {cost:.2f} s, {longer:.2f} of them in the steps beside it")
+            print(f"steps beside a save take {statistics.mean(beside) / usual:.2f}x as long")
+        cost = statistics.mean(blocked) + longer
+        print(f"a save costs {cost:.2f} s of training, {longer:.2f} s of it in the steps beside it")
     if others.share > measure.DISTURBED:
         print(f"other programs took {others.share:.0%} of the cores")
     if options.json:
-        figures = dict(beside=beside, alone=alone, held_up=held_up, processor=processor)
+        figures = dict(beside=beside, alone=alone, blocked=blocked, processor=processor)
         measure.write_json(options.json, figures)
 
 

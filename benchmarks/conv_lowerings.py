@@ -1,12 +1,12 @@
-"""Every lowering of `ops.conv.conv3d` on the layers of the published models, forward and gradient.
+"""Times every lowering of `ops.conv.conv3d` on the layers of published models.
 
     python -m benchmarks.conv_lowerings
     python -m benchmarks.conv_lowerings --models x3d_m --kinds depthwise --directions gradient
 
-What `choose_lowering` takes on a backend rests on these tables: `*` marks its choice, `<` a
-lowering that is faster by a tenth or more. The gradient is of input and kernel (of the kernel alone
-where the input is the clip), with the forward pass left out. On CPU the direct form takes seconds
-for some layers; `--lowerings` leaves it out.
+`choose_lowering` is based on these tables: `*` marks its choice on this backend, `<` a lowering
+that is at least 10 % faster. "gradient" is the gradient of the input and the kernel, without the
+forward pass; where the input is the clip, of the kernel alone. On CPU the direct lowering takes
+seconds for some layers; use `--lowerings` to leave it out.
 """
 
 import argparse
@@ -28,15 +28,20 @@ MARGIN = 1.1
 
 def main() -> None:
     parser = measure.options(__doc__)
-    parser.add_argument("--models", type=measure.names(MODELS), help="of the zoo",
-                        default="slowfast_8x8_r50,x3d_m,i3d_8x8_r50")
-    parser.add_argument("--kinds", type=measure.names(KINDS), default=",".join(KINDS))
+    parser.add_argument("--models", type=measure.names(MODELS),
+                        default="slowfast_8x8_r50,x3d_m,i3d_8x8_r50",
+                        help="models of the zoo, joined by commas [%(default)s]")
+    parser.add_argument("--kinds", type=measure.names(KINDS), default=",".join(KINDS),
+                        help="kinds of layers, joined by commas [%(default)s]")
     parser.add_argument("--directions", type=measure.names(DIRECTIONS),
-                        default=",".join(DIRECTIONS))
+                        default=",".join(DIRECTIONS), help="joined by commas [%(default)s]")
     parser.add_argument("--lowerings", type=measure.names(tuple(conv.LOWERINGS)),
-                        default=",".join(conv.LOWERINGS))
-    parser.add_argument("--size", type=int, help="pixels (default: the zoo's training crop)")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+                        default=",".join(conv.LOWERINGS),
+                        help="joined by commas [%(default)s]")
+    parser.add_argument("--size", type=int,
+                        help="crop in pixels (default: the zoo's training crop)")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32",
+                        help="of input and kernel [%(default)s]")
     parser.set_defaults(rounds=5)
     options = parser.parse_args()
     measure.pin(options.threads)
@@ -50,7 +55,7 @@ def main() -> None:
 
 
 def compare(name: str, options: argparse.Namespace) -> list[dict]:
-    """One row a layer; seconds are {direction: {lowering: [..]}}."""
+    """Times each layer of a model; a row per layer, seconds as {direction: {lowering: [..]}}."""
     shape = layers.clip_shape(name, options.batch, options.size or "train_crop")
     found = layers.find(zoo.create(name), shape)
     rows = []
@@ -77,7 +82,7 @@ def compare(name: str, options: argparse.Namespace) -> list[dict]:
 def contestants(
     layer: layers.Conv, lowerings: list[str], direction: str, dtype: str
 ) -> dict[str, Callable]:
-    """{lowering: run} for those that can compute the layer."""
+    """{lowering: function to time} for the lowerings that can compute the layer."""
     x, kernel = (a.astype(dtype) for a in layer.operands())
     runs = {}
     for lowering in lowerings:
@@ -87,7 +92,7 @@ def contestants(
 
         try:
             output = jax.eval_shape(forward, x, kernel)
-        except ValueError:  # not a kernel of the shape that this lowering takes
+        except ValueError:  # this lowering does not take kernels of this shape
             continue
         if direction == "forward":
             run, arguments = jax.jit(forward), (x, kernel)
@@ -101,7 +106,7 @@ def contestants(
 
 
 def gradient(forward: Callable, of_input: bool) -> Callable:
-    """(x, kernel, cotangent) -> gradients; XLA drops what of the forward pass they do not need."""
+    """(x, kernel, cotangent) -> gradients; XLA removes what they don't need of the forward pass."""
 
     def pull_back(x, kernel, cotangent):
         if of_input:
@@ -112,7 +117,7 @@ def gradient(forward: Callable, of_input: bool) -> Callable:
 
 
 def report(name: str, rows: list[dict], options: argparse.Namespace) -> None:
-    """Prints a table a direction, and what choosing is worth over the whole model."""
+    """Prints a table per direction, and the totals of the chosen, fastest and direct lowerings."""
     for direction in options.directions:
         cells, totals = [], dict.fromkeys(("chosen", "fastest", "direct"), 0.0)
         for row in rows:
@@ -128,7 +133,7 @@ def report(name: str, rows: list[dict], options: argparse.Namespace) -> None:
                                ("direct", median.get("direct"))):
                 totals[key] += row["count"] * (value or float("nan"))
         backend = jax.default_backend()
-        print(f"\n{name}, {direction}, {backend}, {options.dtype}: milliseconds a layer")
+        print(f"\n{name}, {direction}, {backend}, {options.dtype}: milliseconds per layer")
         print(measure.table(["", *options.lowerings, "others"], cells))
         print("all layers: " + ", ".join(f"{k} {1e3 * v:.1f} ms" for k, v in totals.items()),
               flush=True)

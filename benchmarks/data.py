@@ -1,13 +1,13 @@
-"""From a video file to a clip: ours, PySlowFast's way, and the decoder alone, on one core.
+"""Seconds from a video file to a clip: ours, PySlowFast's way, and decoding alone, on one core.
 
     python -m benchmarks.data
     python -m benchmarks.data --videos a.mp4,b.mp4 --tasks train
     python -m benchmarks.data --videos "" --generate 340x256:10:250,1920x1080:60:12
 
 Training clips are those of SlowFast 8x8: 32 frames at every second one, short side 256 to 320, a
-crop of 224. `floor` decodes what lies between the key frame before the clip and its last frame and
-does nothing with it; `floor rgb` turns the clip's frames to RGB as well. The test is 10 clips in 3
-crops of 256 each. All of them see the same clips, in turn, with FFmpeg and PyTorch on one thread.
+crop of 224. `floor` only decodes, from the key frame before the clip to the last frame of the clip;
+`floor rgb` also converts the clip's frames to RGB. The test is 10 clips with 3 crops of 256 each.
+All contestants take the same clips, in turn, with FFmpeg and PyTorch on one thread.
 """
 
 import itertools
@@ -36,8 +36,10 @@ TASKS = ("train", "test")
 
 
 def moving_pictures(width: int, height: int, count: int, seed: int = 0) -> Iterator[np.ndarray]:
-    """A textured scene that a camera pans over, with things that move in it and a sensor's noise:
-    as much to code as in a film of people."""
+    """Frames of a textured scene with a panning camera, a moving object and sensor noise.
+
+    They are about as expensive to decode as videos of people.
+    """
     rng = np.random.default_rng(seed)
     scene = np.zeros((2 * height, 2 * width, 3), np.float32)
     for scale in (4, 16, 64, 256):
@@ -55,7 +57,7 @@ def moving_pictures(width: int, height: int, count: int, seed: int = 0) -> Itera
 
 
 def generate(folder: Path, spec: str) -> Path:
-    """A video WIDTHxHEIGHT:SECONDS:GOP in `folder`."""
+    """Writes a video to `folder`; `spec` is WIDTHxHEIGHT:SECONDS:FRAMES_PER_KEY_FRAME."""
     size, seconds, gop = spec.split(":")
     width, height = map(int, size.split("x"))
     path = folder / f"{size}_{seconds}s_gop{gop}.mp4"
@@ -66,7 +68,7 @@ def generate(folder: Path, spec: str) -> Path:
 
 
 def floor(path: str, share: float, rgb: bool) -> None:
-    """Decodes the clip's frames and those they refer to."""
+    """Decodes a clip's frames and the frames they refer to; with `rgb`, converts the former."""
     with av.open(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
@@ -86,7 +88,7 @@ def floor(path: str, share: float, rgb: bool) -> None:
 
 
 class Fixed:
-    """A generator whose first number, which places the clip, is given."""
+    """A random generator that returns `share` where the clip's start is drawn."""
 
     def __init__(self, share: float, seed: int):
         self._share, self._rng = share, np.random.default_rng(seed)
@@ -99,7 +101,7 @@ class Fixed:
 
 
 def training(path: str, others) -> dict:
-    """Contestants; each call of one is the next of the same clips."""
+    """Contestants that load training clips; each takes the same clips in the same order."""
     shares = np.random.default_rng(0).random(64)
 
     def contestant(run):
@@ -119,12 +121,13 @@ def training(path: str, others) -> dict:
     }
     if others:
         found["pyslowfast"] = contestant(lambda s, n: others.training_clip(
-            path, s, np.random.default_rng(n), **TRAIN, **normalisation(), **SAMPLING
+            path, s, np.random.default_rng(n), **TRAIN, **normalization(), **SAMPLING
         ))
     return found
 
 
 def testing(path: str, others) -> dict:
+    """Contestants that load all test views of a video."""
     def ours() -> int:
         views = iterate_views(path, **SAMPLING, **TEST, test_crop=TEST_CROP, thread_type="NONE")
         return sum(len(clip) for clip in views)
@@ -132,12 +135,13 @@ def testing(path: str, others) -> dict:
     found = {"ours": ours}
     if others:
         found["pyslowfast"] = partial(
-            others.test_views, path, **TEST, crop=TEST_CROP, **normalisation(), **SAMPLING
+            others.test_views, path, **TEST, crop=TEST_CROP, **normalization(), **SAMPLING
         )
     return found
 
 
-def normalisation() -> dict:
+def normalization() -> dict:
+    """Keywords of PySlowFast's way that ours does not take: it normalizes on the device."""
     import torch
 
     return {"mean": torch.tensor([0.45] * 3), "std": torch.tensor([0.225] * 3), "alpha": ALPHA}
@@ -146,11 +150,14 @@ def normalisation() -> dict:
 def main() -> None:
     parser = measure.options(__doc__)
     parser.set_defaults(threads=1, rounds=20)
-    parser.add_argument("--videos", default="", help="files, joined by commas")
+    parser.add_argument("--videos", default="", help="video files, joined by commas")
     parser.add_argument("--generate", default=GENERATED, metavar="SPECS",
-                        help="videos to make, WIDTHxHEIGHT:SECONDS:GOP [%(default)s]")
-    parser.add_argument("--tasks", type=measure.names(TASKS), default="train,test")
-    parser.add_argument("--alone", action="store_true", help="without PyTorch")
+                        help="videos to generate, as WIDTHxHEIGHT:SECONDS:FRAMES_PER_KEY_FRAME, "
+                        "joined by commas [%(default)s]")
+    parser.add_argument("--tasks", type=measure.names(TASKS), default="train,test",
+                        help="joined by commas [%(default)s]")
+    parser.add_argument("--alone", action="store_true",
+                        help="leave out PySlowFast's way, which needs PyTorch")
     args = parser.parse_args()
     measure.pin(args.threads)
     others = None
@@ -179,6 +186,7 @@ def main() -> None:
 
 
 def report(result: dict) -> None:
+    """Prints the table of one video and task."""
     medians = {name: statistics.median(times) for name, times in result["seconds"].items()}
     ours = medians["ours"]
     rows = [

@@ -1,12 +1,13 @@
-"""One forward pass: ours (batch norm folded, jitted) against PyTorch, in turn, on the same weights.
+"""Forward passes beside PyTorch, in turn, with the same weights.
 
     python -m benchmarks.inference
     python -m benchmarks.inference --models x3d_m --against eager,channels_last --breakdown
 
-PyTorch runs as it comes (eager, contiguous), in its channels-last layout, and through torch.compile
-with frozen weights, which needs a C++ compiler and a minute or two a model; it has a process of its
-own. Both sides take a normalised float32 clip in their own layout and return probabilities. PyTorch
-stays on the CPU; where JAX has an accelerator, `--against ""` times ours alone.
+Our forward pass is jitted, with batch norm folded. PyTorch runs in its own process: in its default
+layout (eager), in its channels-last layout, and through torch.compile with frozen weights, which
+needs a C++ compiler and a minute or two per model. Both sides take a normalized float32 clip in
+their own layout and return probabilities. PyTorch always runs on the CPU; on an accelerator, use
+`--against ""` to time our side alone.
 """
 
 import argparse
@@ -26,11 +27,10 @@ KINDS = ("stem", "1x1x1", "1x3x3", "3x1x1", "depthwise", "lateral", "pool")
 def main() -> None:
     models = "slowfast_8x8_r50,x3d_m,i3d_8x8_r50,slow_8x8_r50"
     parser = measure.comparison_options(__doc__, sides.MODELS, models)
-    parser.add_argument("--breakdown", action="store_true", help="our time by kind of layer")
+    parser.add_argument("--breakdown", action="store_true",
+                        help="also print our time per kind of layer")
     options = parser.parse_args()
-    if options.malloc != "none":
-        malloc.restart_with_settings()
-    measure.pin(options.threads)
+    measure.start(options)
     results = []
     for name in options.models:
         result = compare(f"kinetics/{name}", options)
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def compare(name: str, options: argparse.Namespace) -> dict:
-    """Times every side on one model; a row of what `measure.report` takes."""
+    """Times all sides on one model; returns the fields for `measure.report`."""
     shape = layers.clip_shape(name, options.batch, options.size or "test_crop")
     clip = sides.random_clip(shape)
     settings = malloc.SETTINGS if options.malloc == "both" else ""
@@ -58,14 +58,14 @@ def compare(name: str, options: argparse.Namespace) -> dict:
         probs |= {form: theirs.result(form) for form in theirs.forms}
         with measure.Others(theirs.pid) as others:
             seconds = measure.in_turn(contestants, options.rounds)
-    found = layers.find(model, shape)
     result = dict(
-        name=name, shape=shape, macs=sum(layer.macs * n for layer, n in found.items()),
+        name=name, shape=shape, macs=layers.total_macs(model, shape),
         seconds=seconds, others=others.share, first_call=first_call, difference_of="max |dp|",
         difference={form: float(abs(p - probs["ours"]).max()) for form, p in probs.items()},
         largest_probability=float(probs["ours"].max()),
     )
     if options.breakdown:
+        found = layers.find(model, shape)
         runs = {layer.label: layer.alone() for layer in found}
         alone = measure.in_turn(runs, options.rounds, pause=0)
         result["layers"] = [
@@ -77,10 +77,10 @@ def compare(name: str, options: argparse.Namespace) -> dict:
 
 
 def print_breakdown(result: dict, peak: float) -> None:
-    """Our time by kind of layer, each distinct layer timed alone; `peak` in GMAC/s.
+    """Prints our time per kind of layer, with each distinct layer timed alone; `peak` in GMAC/s.
 
-    The rest is what the whole takes beyond its layers: additions, activations, the classifier. It
-    is negative where a layer costs more alone, its call included, than fused with its neighbours.
+    "rest" is the time of the whole model minus that of its layers: additions, activations, the
+    classifier. It is negative if layers take longer alone than fused with their neighbors.
     """
     whole = statistics.median(result["seconds"]["ours"])
     found = [

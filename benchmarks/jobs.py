@@ -1,4 +1,4 @@
-"""What our side of a comparison runs in training: gradients, or whole steps."""
+"""Our side of a training comparison: gradients alone, or whole training steps."""
 
 from collections.abc import Callable
 
@@ -14,13 +14,13 @@ from slowfast_jax.training.step import make_train_step
 
 SGD = dict(momentum=0.9, nesterov=True, weight_decay=1e-4)
 LR = 1e-3
-Job = tuple[Callable[[], object], Callable[[], dict]]  # what is timed, and its outcome
+Job = tuple[Callable[[], object], Callable[[], dict]]  # (function to time, function for its result)
 
 
 def forward_backward(
     model: nn.Module, variables: dict, clip: np.ndarray, labels: np.ndarray
 ) -> Job:
-    """The gradient of all parameters."""
+    """A forward and a backward pass; the result is the gradient of all parameters."""
 
     def loss(params, batch_stats, clip, labels):
         variables = {"params": params, "batch_stats": batch_stats}
@@ -33,7 +33,7 @@ def forward_backward(
 
 
 def whole_step(model: nn.Module, variables: dict, clip: np.ndarray, labels: np.ndarray) -> Job:
-    """The change of all parameters."""
+    """A training step; the result is the change of all parameters since the first one."""
     optimizer = make_optimizer("sgd", norm_weight_decay=SGD["weight_decay"], **SGD)
     step = jax.jit(
         make_train_step(

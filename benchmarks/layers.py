@@ -1,4 +1,4 @@
-"""The convolutions and pools of a model, found by tracing our own graph, each to be run alone."""
+"""The convolutions and pools of a model, found by tracing it, each of which can be run alone."""
 
 import math
 from collections import Counter
@@ -20,7 +20,7 @@ Triple = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution: `kind` is its place in the accounts, `shape` its input (N, T, H, W, C)."""
+    """A convolution. `kind` is its row in breakdowns, `shape` its input `(N, T, H, W, C)`."""
 
     kind: str
     shape: tuple[int, ...]
@@ -31,40 +31,41 @@ class Conv:
 
     @property
     def macs(self) -> int:
-        """Multiply-adds; padded positions count as others do."""
+        """Multiply-adds, with padded positions included."""
         size = [-(-n // s) for n, s in zip(self.shape[1:4], self.strides, strict=True)]
         return self.shape[0] * math.prod(size) * math.prod(self.kernel)
 
     @property
     def label(self) -> str:
-        """kernel/stride Cin->Cout @ TxHxW."""
+        """`kernel/stride Cin->Cout @ TxHxW`."""
         size = "x".join(map(str, self.kernel[:3]))
         stride = "" if self.strides == (1, 1, 1) else "/" + ",".join(map(str, self.strides))
         at = "x".join(map(str, self.shape[1:4]))
         return f"{size}{stride} {self.shape[-1]}->{self.kernel[-1]} @ {at}"
 
     def operands(self) -> tuple[jax.Array, jax.Array]:
-        """A random input and kernel of these shapes."""
+        """A random input and kernel of the right shapes."""
         keys = jax.random.split(jax.random.key(0))
         x = jax.random.normal(keys[0], self.shape)
         kernel = jax.random.normal(keys[1], self.kernel)
         return x, kernel / math.sqrt(math.prod(self.kernel[:4]))
 
     def compute(self, x: jax.Array, kernel: jax.Array, lowering: str | None = None) -> jax.Array:
+        """The convolution of `x`, by one of `ops.conv.LOWERINGS` or the default one."""
         return conv3d(
             x, kernel, strides=self.strides, dilation=self.dilation, groups=self.groups,
             lowering=lowering,
         )
 
     def alone(self) -> Callable[[], object]:
-        """Runs it, compiled by itself."""
+        """A function that runs the convolution, compiled on its own, on random data."""
         operands, run = self.operands(), jax.jit(self.compute)
         return lambda: run(*operands).block_until_ready()
 
 
 @dataclass(frozen=True)
 class Pool:
-    """A pool with the arguments after its input."""
+    """A pooling layer: its input shape, its function and the remaining arguments."""
 
     shape: tuple[int, ...]
     function: Callable
@@ -75,24 +76,26 @@ class Pool:
 
     @property
     def label(self) -> str:
+        """`function window C @ TxHxW`."""
         at = "x".join(map(str, self.shape[1:4]))
         return f"{self.function.__name__} {self.arguments[0]} {self.shape[-1]} @ {at}"
 
     def alone(self) -> Callable[[], object]:
+        """A function that runs the pooling, compiled on its own, on random data."""
         x = jax.random.normal(jax.random.key(0), self.shape)
         run = jax.jit(lambda x: self.function(x, *self.arguments))
         return lambda: run(x).block_until_ready()
 
 
 def clip_shape(name: str, batch: int, size: int | str) -> tuple[int, ...]:
-    """(N, T, H, W, 3) of a zoo model; `size` in pixels, or "train_crop" or "test_crop"."""
+    """`(N, T, H, W, 3)` for a zoo model; `size` in pixels, or "train_crop" or "test_crop"."""
     protocol = zoo.find(name)["protocol"]
     side = protocol[size] if isinstance(size, str) else size
     return (batch, protocol["num_frames"], side, side, 3)
 
 
 def find(model: nn.Module, clip_shape: tuple[int, ...]) -> Counter:
-    """How often each distinct `Conv` and `Pool` runs in one forward pass on a float clip."""
+    """The number of times that each distinct `Conv` and `Pool` runs in a forward pass."""
     found: Counter = Counter()
 
     def note_conv(call, args, kwargs, context):
@@ -121,6 +124,11 @@ def find(model: nn.Module, clip_shape: tuple[int, ...]) -> Counter:
     ):
         jax.eval_shape(lambda x: model.init(jax.random.key(0), x), clip)
     return found
+
+
+def total_macs(model: nn.Module, clip_shape: tuple[int, ...]) -> int:
+    """Multiply-adds of all convolutions in one forward pass."""
+    return sum(layer.macs * number for layer, number in find(model, clip_shape).items())
 
 
 def _kind(path: str, kernel: Triple, groups: int) -> str:

@@ -1,7 +1,7 @@
-"""What the benchmarks share: options, cores, contestants that run in turn, tables and files.
+"""Shared by the benchmarks: options, CPU affinity, timing in turn, tables and JSON files.
 
-Two programs are compared only when they ran in turn, in one run, on the same cores: on a shared
-machine the speed of a core drifts by more than what is to be measured.
+Two programs are compared only if they ran in turn, in one run, on the same cores: on a shared
+machine the speed of a core drifts by more than the differences to be measured.
 """
 
 import argparse
@@ -17,42 +17,52 @@ from pathlib import Path
 
 import jax
 
+from slowfast_jax import malloc
+
 Seconds = dict[str, list[float]]
 
-MATMUL = 2048  # rows, columns and depth of the matrix product that stands for the machine's peak
-DISTURBED = 0.03  # share of the cores used by others beyond which figures are not worth keeping
+MATMUL = 2048  # size of the square matrix product that measures the machine's peak
+DISTURBED = 0.03  # above this share of the cores used by other programs, discard the figures
 FORMS = ("eager", "channels_last", "compile")  # ways to run PyTorch
 
 
 def options(description: str) -> argparse.ArgumentParser:
-    """A parser with what every benchmark takes."""
+    """A parser with the options of every benchmark."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--batch", type=int, default=1, help="clips at a time [%(default)s]")
-    parser.add_argument("--threads", type=int, default=2, help="cores to run on [%(default)s]")
+    parser.add_argument("--batch", type=int, default=1, help="batch size, in clips [%(default)s]")
+    parser.add_argument("--threads", type=int, default=2, help="CPU cores to use [%(default)s]")
     parser.add_argument("--rounds", type=int, default=10, help="timed rounds [%(default)s]")
-    parser.add_argument("--json", metavar="FILE", help="write the raw figures here")
+    parser.add_argument("--json", metavar="FILE", help="write the raw figures to this file")
     return parser
 
 
 def comparison_options(
     description: str, models: Sequence[str], default: str
 ) -> argparse.ArgumentParser:
-    """A parser with what the comparisons with PyTorch take."""
+    """A parser with the options of a comparison with PyTorch."""
     parser = options(description)
-    parser.add_argument("--models", type=names(models), default=default, help="of the zoo")
+    parser.add_argument("--models", type=names(models), default=default,
+                        help="models of the zoo, joined by commas [%(default)s]")
     parser.add_argument("--against", type=names(FORMS), default=",".join(FORMS),
-                        help="ways to run PyTorch (default: all)")
-    parser.add_argument("--size", type=int, help="pixels (default: the zoo's crop)")
+                        help="how PyTorch runs, joined by commas [%(default)s]")
+    parser.add_argument("--size", type=int, help="crop in pixels (default: that of the zoo)")
     parser.add_argument("--malloc", choices=("ours", "both", "none"), default="ours",
-                        help="who allocates as slowfast_jax/malloc.py says: our programs do, "
-                        "PyTorch as it comes does not [%(default)s]")
+                        help="who runs with the settings of slowfast_jax/malloc.py: ours, as our "
+                        "programs do, both sides, or none [%(default)s]")
     return parser
 
 
+def start(chosen: argparse.Namespace) -> None:
+    """Prepares this process for a comparison with PyTorch: its malloc and its cores."""
+    if chosen.malloc != "none":
+        malloc.restart_with_settings()
+    pin(chosen.threads)
+
+
 def names(allowed: Sequence[str]) -> Callable[[str], list[str]]:
-    """The type of an option that takes some of `allowed`, joined by commas."""
+    """The argparse type of an option that takes some of `allowed`, joined by commas."""
 
     def split(text: str) -> list[str]:
         found = [name for name in text.split(",") if name]
@@ -65,27 +75,30 @@ def names(allowed: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 def pin(threads: int) -> None:
-    """Keeps this process on `threads` of its cores; call it before jax computes anything.
+    """Pins this process to its first `threads` cores; call it before JAX computes anything.
 
-    XLA makes as many threads as it finds cores; PyTorch is told by `torch.set_num_threads`.
+    XLA starts one thread per available core; for PyTorch, also call `torch.set_num_threads`.
+
+    Raises:
+      SystemExit: the process has fewer cores.
     """
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < threads:
-        raise SystemExit(f"--threads {threads}: this process may use {len(cores)} cores only")
+        raise SystemExit(f"--threads {threads}: only {len(cores)} cores are available")
     os.sched_setaffinity(0, cores[:threads])
 
 
 class Others:
-    """How busy other programs kept our cores while the `with` block ran: `share`, 0 to 1.
+    """Measures how much other programs used our cores during the `with` block: `share`, 0 to 1.
 
-    Disturbed figures cannot be repaired: OpenMP's threads, which wait for each other at every
-    barrier, lose far more than the share itself. Where there is no /proc/stat the share is 0.
+    Disturbed figures cannot be corrected: OpenMP's threads, which wait for each other at every
+    barrier, lose far more than the share itself. Without /proc/stat the share is 0.
     """
 
     share = 0.0
 
     def __init__(self, *pids: int):
-        """`pids`: processes that belong to us."""
+        """`pids`: other processes of the benchmark, which do not count as other programs."""
         self.pids = pids
 
     def __enter__(self):
@@ -99,7 +112,7 @@ class Others:
             self.share = max(0.0, busy - own) / (elapsed * len(os.sched_getaffinity(0)))
 
     def _own(self) -> float:
-        """Seconds that our processes have worked."""
+        """CPU seconds used by the benchmark's processes."""
         ticks = 0
         for pid in self.pids:
             stat = Path(f"/proc/{pid}/stat")
@@ -108,7 +121,7 @@ class Others:
         return sum(os.times()[:2]) + ticks / os.sysconf("SC_CLK_TCK")
 
     def _busy(self) -> float:
-        """Seconds that our cores have worked, for whomever, or were taken away by the host."""
+        """CPU seconds used on our cores by any program, or stolen by the host."""
         stat = Path("/proc/stat")
         ours = {f"cpu{core}" for core in os.sched_getaffinity(0)}
         lines = stat.read_text().splitlines() if stat.exists() else []
@@ -119,7 +132,7 @@ class Others:
 
 
 def machine() -> dict:
-    """Processor, cores, versions and date, to stand beside the figures."""
+    """Processor, cores, versions and date, to be stored with the figures."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -142,10 +155,15 @@ def machine() -> dict:
 def in_turn(
     contestants: Mapping[str, Callable[[], object]], rounds: int, pause: float = 0.01
 ) -> Seconds:
-    """Runs every contestant once a round, each time in another order; seconds by name.
+    """Times contestants in turn: each runs once per round, and each round starts with another one.
 
-    A contestant returns when its result is ready. One round before the first is not counted
-    (compilation, caches). The pause (seconds) lets another library's threads go to sleep.
+    Args:
+      contestants: functions by name that return when their result is ready.
+      rounds: number of timed rounds, after an untimed one for compilation and caches.
+      pause: seconds before each run, in which another library's threads go to sleep.
+
+    Returns:
+      Seconds of each run, by name.
     """
     names = list(contestants)
     for name in names:
@@ -162,7 +180,7 @@ def in_turn(
 
 
 def once(contestants: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    """Seconds of each contestant's first run, which compiles."""
+    """Seconds of each contestant's first run, which includes compilation."""
     seconds = {}
     for name, run in contestants.items():
         begin = time.perf_counter()
@@ -172,24 +190,32 @@ def once(contestants: Mapping[str, Callable[[], object]]) -> dict[str, float]:
 
 
 def jax_matmul() -> Callable[[], object]:
-    """The float32 matrix product that stands for the machine's peak, in XLA."""
+    """Runs the float32 matrix product that measures the machine's peak, in XLA."""
     a = jax.random.normal(jax.random.key(0), (MATMUL, MATMUL))
     multiply = jax.jit(lambda a: a @ a)
     return lambda: multiply(a).block_until_ready()
 
 
 def gmacs_per_second(macs: float, seconds: Sequence[float]) -> float:
-    """10^9 multiply-adds a second at the median time."""
+    """10^9 multiply-adds per second at the median time."""
     return macs / statistics.median(seconds) / 1e9
 
 
 def report(result: dict) -> float:
     """Prints one model's table and returns the machine's peak in GMAC/s.
 
-    `result`: name, shape, macs; seconds {form: [..]} with "ours" and matmuls among the forms;
-    first_call {form: seconds}; difference {form: number}, of what `difference_of` says; others, the
-    share of `Others`. The peak is the fastest matrix product of either side; a form's speed counts
-    the convolutions only.
+    The peak is the fastest matrix product of either side. The speed of a form counts the
+    convolutions only.
+
+    Args:
+      result: the fields
+        name, shape: of the model and of the clip.
+        macs: multiply-adds of the convolutions.
+        seconds: {form: seconds of each run}; includes "ours" and the matrix products.
+        first_call: {form: seconds of the first run}.
+        difference: {form: difference from our result}.
+        difference_of: heading of `difference`.
+        others: `Others.share`.
     """
     product = MATMUL**3
     matmuls = {n: times for n, times in result["seconds"].items() if n.startswith("matmul")}
@@ -207,17 +233,17 @@ def report(result: dict) -> float:
         row += [result[column].get(form, "") for column in ("difference", "first_call")]
         rows.append(row)
     size = "x".join(map(str, result["shape"]))
-    print(f"\n{result['name']}  {size}  {result['macs'] / 1e9:.1f} GMAC of convolutions")
+    print(f"\n{result['name']}  {size}  {result['macs'] / 1e9:.1f} GMACs in convolutions")
     header = ["", "median ms", "min ms", "clips/s", "ours faster", "GMAC/s", "of peak",
               result["difference_of"], "first call s"]
     print(table(header, rows))
-    advice = ": disturbed, run again when they rest" if result["others"] > DISTURBED else ""
+    advice = ": run again when the machine is idle" if result["others"] > DISTURBED else ""
     print(f"other programs took {result['others']:.0%} of the cores{advice}", flush=True)
     return peak
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Columns aligned: the first to the left, the others to the right; floats to 4 digits."""
+    """Aligned columns, the first to the left, the others to the right; floats with 4 digits."""
 
     def text(value):
         return f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -232,5 +258,5 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def write_json(path: str, results: object) -> None:
-    """The raw figures, with the machine and the command's own options beside them."""
+    """Writes the raw figures together with a description of the machine."""
     Path(path).write_text(json.dumps(dict(machine=machine(), results=results), indent=1) + "\n")

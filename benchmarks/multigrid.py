@@ -1,21 +1,27 @@
-"""Multigrid training against plain training on generated videos: accuracy, and what it took.
+"""Multigrid training beside plain training on generated videos: accuracy and time.
 
     python -m benchmarks.multigrid --data DIR --cache DIR2
     python -m benchmarks.multigrid --data DIR --on held_out --only multigrid \\
         --multigrid multigrid.epoch_factor=1.25 schedule.base_lr=0.0007
     python -m benchmarks.multigrid --data DIR --shapes
 
-Both sides train the network of configs/kinetics.py:mini_multigrid on the same videos from the same
-seed by `train`, one after the other; `--plain` and `--multigrid` change fields of one side's
-config, `--both` of both. The videos are written to --data once. Settings are to be chosen `--on
-held_out`, videos of another seed than those of the test, which the last comparison is on.
+Both sides train the network of configs/kinetics.py:mini_multigrid with `train`, one after the
+other, on the same videos and from the same seed. `--plain` and `--multigrid` change config fields
+of one side, `--both` of both sides. The videos are generated in --data once. Choose settings with
+`--on held_out`, which validates on videos that are not in the test set, and use the test set for
+the final comparison only.
 
-Seconds of training are those between records of metrics.jsonl, validation, saving and the start
-left out; compiling is what JAX reports of the training steps, tracing and lowering included, and is
-part of them. With `--cache` a program is compiled once and then read from the folder, so that a
-second run of the command tells what is left. Processor seconds are of the whole run, validation
-included. `--shapes` trains nothing and tells what a clip of each shape costs, to read and to
-compute.
+Columns:
+
+    last, best      accuracy of the last and of the best validation
+    training s      without validation, saving and startup, from metrics.jsonl
+    compiling s     tracing, lowering and compiling training steps, as reported by JAX; part of the
+                    training seconds. With `--cache`, programs are compiled once and kept in a
+                    folder, so a second run shows the time without compilation
+    rest s          training seconds without compilation
+    processor s     CPU seconds of the whole run, validation included
+
+`--shapes` trains nothing; it prints the time to load a clip of each shape and to train on it.
 """
 
 import argparse
@@ -85,7 +91,7 @@ def main() -> None:
         plain, cycles = results["plain"], results["multigrid"]
         for column in columns[2:]:
             if cycles[column]:
-                print(f"{column}: plain takes {plain[column] / cycles[column]:.2f}x")
+                print(f"{column}: plain takes {plain[column] / cycles[column]:.2f}x as much")
     if others.share > measure.DISTURBED:
         print(f"other programs took {others.share:.0%} of the cores")
     if options.json:
@@ -95,18 +101,22 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = measure.options(__doc__)
     parser.set_defaults(rounds=5, batch=None)
-    parser.add_argument("--data", help="folder for the videos; a temporary one without")
-    parser.add_argument("--cache", help="folder of compiled programs, kept from run to run")
-    parser.add_argument("--videos", type=int, default=384, help="to train on [%(default)s]")
-    parser.add_argument("--test", type=int, default=96, help="to validate on [%(default)s]")
+    parser.add_argument("--data", help="folder for the videos (default: a temporary folder)")
+    parser.add_argument("--cache", help="folder that keeps compiled programs for later runs")
+    parser.add_argument("--videos", type=int, default=384,
+                        help="number of training videos [%(default)s]")
+    parser.add_argument("--test", type=int, default=96,
+                        help="number of validation videos [%(default)s]")
     parser.add_argument("--on", choices=("test", HELD_OUT), default="test",
-                        help="which videos tell the accuracy [%(default)s]")
-    parser.add_argument("--seed", type=int, default=0, help="of the training [%(default)s]")
-    parser.add_argument("--only", choices=tuple(SIDES), help="one side alone")
-    parser.add_argument("--shapes", action="store_true", help="only what a clip costs")
+                        help="which videos to validate on [%(default)s]")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the training [%(default)s]")
+    parser.add_argument("--only", choices=tuple(SIDES), help="run only this side")
+    parser.add_argument("--shapes", action="store_true",
+                        help="only print the cost of a clip of each shape")
     for name in (*SIDES, "both"):
         parser.add_argument(f"--{name}", nargs="*", type=_field, default=[], metavar="KEY=VALUE",
-                            help=f"fields of the config ({name})")
+                            help="config fields to change for "
+                            + ("both sides" if name == "both" else f"the {name} side"))
     return parser.parse_args()
 
 
@@ -134,8 +144,11 @@ def _config(options: argparse.Namespace, data: Path, fields: dict[str, Any]) -> 
 
 
 def write_data(folder: Path, videos: int, test: int) -> Path:
-    """train.csv, test.csv and held_out.csv in a folder of its own for these numbers; what is there
-    stays."""
+    """Generates the videos, train.csv, test.csv and held_out.csv unless they exist.
+
+    Returns:
+      Their folder, which is specific to the two numbers.
+    """
     folder = folder / f"{videos}_{test}"
     complete = folder / "complete"
     if not complete.exists():
@@ -148,7 +161,7 @@ def write_data(folder: Path, videos: int, test: int) -> Path:
 
 
 def run(config: ConfigDict, workdir: Path) -> dict[str, Any]:
-    """Trains; what it took."""
+    """Trains one side; returns its row of the table."""
     began, processor = time.perf_counter(), time.process_time()
     with _compiling() as spans:
         train(config, workdir)
@@ -167,14 +180,14 @@ def run(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     compiling = _length(spans)
     return {
         "last": tops[-1], "best": max(tops), "total s": total, "training s": seconds,
-        "compiling s": compiling, "apart from it s": seconds - compiling,
+        "compiling s": compiling, "rest s": seconds - compiling,
         "processor s": processor, "steps": course.steps,
     }
 
 
 @contextmanager
 def _compiling():
-    """The spans in which JAX traced, lowered or compiled a training step, or something inside."""
+    """Collects the time spans in which JAX traces, lowers or compiles a training step."""
     spans = []
 
     def note(event: str, start: float, end: float, *, fun_name: str = "", **_: Any) -> None:
@@ -189,7 +202,7 @@ def _compiling():
 
 
 def _length(spans: list[tuple[float, float]]) -> float:
-    """Seconds that spans cover, which may lie in each other."""
+    """Seconds covered by spans, which may overlap."""
     covered, until = 0.0, 0.0
     for start, end in sorted(spans):
         covered += max(0.0, end - max(start, until))
@@ -198,7 +211,7 @@ def _length(spans: list[tuple[float, float]]) -> float:
 
 
 def _costs_of_shapes(config: ConfigDict, rounds: int) -> tuple[list[str], list[list[Any]]]:
-    """Header and rows of a table: of each shape, milliseconds for a clip."""
+    """Header and rows of a table with the milliseconds per clip of each shape."""
     model = build_model(config, group_size=config.norm.group_size)
     optimizer, mesh, plan = optimizer_of(config, model), mesh_of(config), training_plan(config)
     task = make_task(config)
@@ -226,7 +239,7 @@ def _costs_of_shapes(config: ConfigDict, rounds: int) -> tuple[list[str], list[l
             f"{shape.batch_size}x{shape.num_frames}x{shape.crop}", 1e3 * reading,
             1e3 * min(processor[1:]), 1e3 * min(seconds[1:]), seconds[0] * shape.batch_size,
         ])
-    return ["ms a clip", "reading, processor", "step, processor", "step", "first step, s"], rows
+    return ["ms per clip", "loading, CPU", "step, CPU", "step", "first step, s"], rows
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""PySlowFast's way from a video file to a clip, with PyAV and PyTorch: one step as it makes it.
+"""PySlowFast's way from a video file to a clip, with PyAV and PyTorch.
 
-Written after its datasets/decoder.py (pyav_decode), utils.py and kinetics.py: a seek with a margin,
-every frame of the clip's span turned to RGB, then the wanted ones taken, as floats normalised,
-resized, cropped, mirrored and packed to the two pathways. Its choice of the clip is an argument.
+Written after its datasets/decoder.py (pyav_decode), utils.py and kinetics.py: it seeks with a
+margin, converts every frame within the clip's span to RGB, selects the clip's frames, and then
+normalizes, resizes, crops, flips and packs them for the two pathways in float32. The position of
+the clip is an argument instead of being drawn at random.
 """
 
 import math
@@ -12,13 +13,17 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-MARGIN = 1024  # time stamps before the clip, where it seeks to
+MARGIN = 1024  # it seeks to this many time stamps before the clip
 
 
 def decode(
     path: str, share: float, *, num_frames: int, sampling_rate: int, target_fps: float
 ) -> torch.Tensor:
-    """The clip whose start lies at `share` of the room for it: uint8 (num_frames,H,W,3)."""
+    """Decodes the clip that starts at `share` (0 to 1) of the possible range.
+
+    Returns:
+      uint8 `(num_frames, H, W, 3)`.
+    """
     container = av.open(path)
     stream = container.streams.video[0]
     fps, length, duration = float(stream.average_rate), stream.frames, stream.duration
@@ -42,14 +47,14 @@ def decode(
     return torch.index_select(frames, 0, index)
 
 
-def normalised(frames: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """float32 (3,T,H,W)."""
+def normalize(frames: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """uint8 `(T, H, W, 3)` to normalized float32 `(3, T, H, W)`."""
     frames = frames.float() / 255.0
     return ((frames - mean) / std).permute(3, 0, 1, 2)
 
 
-def scaled(frames: torch.Tensor, side: int) -> torch.Tensor:
-    """The short side of (3,T,H,W) frames scaled to `side`."""
+def resize(frames: torch.Tensor, side: int) -> torch.Tensor:
+    """Resizes frames `(3, T, H, W)` so that their short side is `side`."""
     height, width = frames.shape[2:]
     if min(height, width) == side:
         return frames
@@ -60,8 +65,8 @@ def scaled(frames: torch.Tensor, side: int) -> torch.Tensor:
     return interpolate(frames, size=size, mode="bilinear", align_corners=False)
 
 
-def packed(frames: torch.Tensor, alpha: int) -> list[torch.Tensor]:
-    """The slow and the fast pathway's frames."""
+def pack(frames: torch.Tensor, alpha: int) -> list[torch.Tensor]:
+    """Frames of the slow and of the fast pathway."""
     count = frames.shape[1]
     index = torch.linspace(0, count - 1, count // alpha).long()
     return [torch.index_select(frames, 1, index), frames]
@@ -71,32 +76,32 @@ def training_clip(
     path: str, share: float, rng: np.random.Generator, *, crop: int, jitter: tuple[int, int],
     mean: torch.Tensor, std: torch.Tensor, alpha: int, **sampling: float,
 ) -> list[torch.Tensor]:
-    """A clip augmented as for training on Kinetics."""
-    frames = normalised(decode(path, share, **sampling), mean, std)
-    frames = scaled(frames, round(rng.uniform(*jitter)))
+    """Loads a clip with the training augmentation for Kinetics; the frames of each pathway."""
+    frames = normalize(decode(path, share, **sampling), mean, std)
+    frames = resize(frames, round(rng.uniform(*jitter)))
     top, left = (
         int(rng.integers(0, side - crop)) if side > crop else 0 for side in frames.shape[2:]
     )
     frames = frames[:, :, top : top + crop, left : left + crop]
     if rng.random() < 0.5:
         frames = frames.flip(-1)
-    return packed(frames, alpha)
+    return pack(frames, alpha)
 
 
 def test_views(
     path: str, *, clips: int, crops: int, crop: int, mean: torch.Tensor, std: torch.Tensor,
     alpha: int, **sampling: float,
 ) -> int:
-    """All test views of a video, each decoded by itself; how many there are."""
+    """Loads all test views of a video, each decoded separately; returns their number."""
     for view in range(clips * crops):
         clip, position = divmod(view, crops)
-        frames = normalised(decode(path, clip / clips, **sampling), mean, std)
-        frames = scaled(frames, crop)
+        frames = normalize(decode(path, clip / clips, **sampling), mean, std)
+        frames = resize(frames, crop)
         height, width = frames.shape[2:]
         top, left = math.ceil((height - crop) / 2), math.ceil((width - crop) / 2)
         if height > width:
             top = (0, top, height - crop)[position]
         else:
             left = (0, left, width - crop)[position]
-        packed(frames[:, :, top : top + crop, left : left + crop], alpha)
+        pack(frames[:, :, top : top + crop, left : left + crop], alpha)
     return clips * crops

@@ -1,19 +1,20 @@
-"""A simulated scaling curve: what the compiler's figures for one chip say of 8 to 256 of them.
+"""Simulated scaling curves: 8 to 256 chips, from the compiler's figures for one of them.
 
     python -m benchmarks.scaling DIR/compiled.json
     python -m benchmarks.scaling A/compiled.json B/compiled.json --plot docs/scaling.svg
 
-compiled.json is what `--mode compile --workdir DIR` wrote. Nothing here is measured on chips. The
-model, in which clips per chip stay as they were compiled:
+compiled.json is written by `--mode compile --workdir DIR`. Nothing is measured on chips. The clips
+per chip stay as compiled, and the duration of a step is modeled as
 
-    at best     max(arithmetic, memory)             all that the links move is hidden
-    at worst    arithmetic + memory + links         nothing overlaps
+    at best     max(arithmetic, memory)         communication is hidden completely
+    at worst    arithmetic + memory + links     nothing overlaps
 
-arithmetic and memory: FLOPs and bytes of the step at the chip's stated peaks. links: gradients are
-summed along a ring or torus, 2 (n - 1) / n times their size, at half the stated bandwidth of all
-links, as slices below a whole pod have no wrap-around; and a microsecond for each of the
-2 * 2 * (side - 1) hops of a square of n chips. Reading: milliseconds of one core for a clip, see
-docs/performance.md.
+arithmetic, memory: FLOPs and bytes of the step at the stated peaks of the chip.
+links: gradients are summed along a ring or torus, which moves 2 (n - 1) / n times their size at
+    half the stated bandwidth of all links, because slices smaller than a pod have no wrap-around;
+    plus one microsecond for each of the 2 * 2 * (side - 1) hops in a square of n chips.
+"cores to read" is the number of CPU cores needed to load clips at the best speed; see
+docs/performance.md for the time per clip.
 """
 
 import argparse
@@ -28,30 +29,34 @@ from slowfast_jax.chips import Chip, find_chip
 
 CHIPS = (8, 16, 32, 64, 128, 256)
 HOP_SECONDS = 1e-6
-COLOURS = ("#1b6ca8", "#d1603d", "#4c956c", "#7d5ba6", "#8a817c", "#b5446e")
+COLORS = ("#1b6ca8", "#d1603d", "#4c956c", "#7d5ba6", "#8a817c", "#b5446e")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("compiled", type=Path, nargs="+", help="files that --mode compile wrote")
+    parser.add_argument("compiled", type=Path, nargs="+", help="files written by --mode compile")
     parser.add_argument("--reading", type=float, default=36.6,
-                        help="milliseconds of a core to read a clip [%(default)s]")
-    parser.add_argument("--plot", type=Path, metavar="SVG", help="draw clips/s over chips")
+                        help="milliseconds for one core to load a clip [%(default)s]")
+    parser.add_argument("--plot", type=Path, metavar="SVG",
+                        help="also plot clips/s over the number of chips")
     options = parser.parse_args()
     curves = {}
     for path in options.compiled:
         record = json.loads(path.read_text())[0]
         chip = find_chip(record["device"])
         if chip is None:
-            parser.error(f"{path} is of {record['device']}, whose peaks are not known")
+            parser.error(
+                f"{path}: the peaks of {record['device']} are unknown; add them to "
+                "slowfast_jax/chips.py"
+            )
         rows = [
             simulate(record, chip, chips, reading=options.reading / 1e3) for chips in CHIPS
         ]
         name = record["config"]
         print(f"\n{name}, simulated: {record['device']}, {record['clips'] / record['devices']:g} "
-              f"clips a chip; {limit(record, chip)} limits it")
+              f"clips per chip; limited by {limit(record, chip)}")
         print(table(rows))
         curves[f"{name}, {record['device']}"] = rows
     if options.plot:
@@ -61,7 +66,17 @@ def main() -> None:
 def simulate(
     record: Mapping[str, Any], chip: Chip, chips: int, *, reading: float
 ) -> dict[str, float]:
-    """The step of one chip's record on `chips` of them; `reading`: seconds of a core for a clip."""
+    """Simulates a training step on several chips.
+
+    Args:
+      record: the record of the training step in compiled.json.
+      chip: the stated peaks of the chip.
+      chips: their number.
+      reading: seconds for one CPU core to load a clip.
+
+    Returns:
+      A row of the table.
+    """
     arithmetic = record["flops"] / chip.flops
     memory = record["bytes_accessed"] / chip.bandwidth
     size = sum(record["collective_bytes"].values())
@@ -78,7 +93,7 @@ def simulate(
 
 
 def limit(record: Mapping[str, Any], chip: Chip) -> str:
-    """What takes longest on one chip."""
+    """What takes longest on one chip: "arithmetic" or "memory"."""
     parts = {
         "arithmetic": record["flops"] / chip.flops,
         "memory": record["bytes_accessed"] / chip.bandwidth,
@@ -87,6 +102,7 @@ def limit(record: Mapping[str, Any], chip: Chip) -> str:
 
 
 def table(rows: Sequence[Mapping[str, float]]) -> str:
+    """The rows of `simulate` as text."""
     return measure.table(
         list(rows[0]),
         [[f"{v:,.0f}" if v >= 100 or v == int(v) else f"{v:.3g}" for v in row.values()]
@@ -95,7 +111,7 @@ def table(rows: Sequence[Mapping[str, float]]) -> str:
 
 
 def drawing(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
-    """Clips/s over chips as SVG, both on logarithmic axes: a band from worst to best each."""
+    """An SVG of clips/s over chips, both axes logarithmic; a band from worst to best per config."""
     width, height, left, bottom = 640, 400, 70, 50
     speeds = [row[key] for rows in curves.values() for row in rows
               for key in ("best clips/s", "worst clips/s")]
@@ -126,13 +142,13 @@ def drawing(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
         parts += [text(x - 8, y + 4, f"{2**power:,}", "end"),
                   f'<path d="M{x:.0f} {y:.0f}H{width - 20}" stroke="#ddd"/>']
     for i, (name, rows) in enumerate(curves.items()):
-        colour = COLOURS[i % len(COLOURS)]
+        color = COLORS[i % len(COLORS)]
         points = [place(row["chips"], row["best clips/s"]) for row in rows]
         points += [place(row["chips"], row["worst clips/s"]) for row in reversed(rows)]
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
         parts += [
-            f'<path d="M{path}Z" fill="{colour}" fill-opacity="0.4" stroke="{colour}"/>',
-            f'<rect x="{left + 12}" y="{50 + 18 * i}" width="12" height="12" fill="{colour}"/>',
+            f'<path d="M{path}Z" fill="{color}" fill-opacity="0.4" stroke="{color}"/>',
+            f'<rect x="{left + 12}" y="{50 + 18 * i}" width="12" height="12" fill="{color}"/>',
             text(left + 30, 60 + 18 * i, name, "start"),
         ]
     return "\n".join([*parts, "</svg>"]) + "\n"

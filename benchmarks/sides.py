@@ -1,4 +1,4 @@
-"""Our side of a comparison: clips, and our model with the weights of PyTorch's."""
+"""Our side of a comparison with PyTorch: random clips, and our model with PyTorch's weights."""
 
 import tempfile
 from collections.abc import Mapping
@@ -17,18 +17,18 @@ MODELS = [name.removeprefix("kinetics/") for name in torch_models.MODELS]
 
 
 def random_clip(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
-    """A normalised clip in our layout, float32."""
+    """A float32 clip in our layout, with values as after normalization."""
     return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
 
 
 def our_side(name: str, weights: Mapping[str, np.ndarray], **overrides) -> tuple[object, dict]:
-    """Our model of that name and its variables, of a PySlowFast state dict."""
+    """Our model of that name, and its variables from a PySlowFast state dict."""
     model = zoo.create(name, **overrides)
     return model, to_variables(model, weights, name)
 
 
 def to_variables(model: object, state: Mapping[str, np.ndarray], name: str) -> dict:
-    """A PySlowFast state dict as variables of our model, by way of a checkpoint file."""
+    """Converts a PySlowFast state dict to variables of our model, through a checkpoint file."""
     clip = jax.ShapeDtypeStruct(layers.clip_shape(name, 1, "train_crop"), jnp.float32)
     shapes = jax.eval_shape(model.init, jax.random.key(0), clip)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,11 +1,11 @@
-"""PySlowFast's convolutional models in PyTorch, as the other side of benchmarks.
+"""PySlowFast's convolutional models in PyTorch, for comparisons in the benchmarks.
 
-`create(name)` builds one of MODELS under our zoo's name for it; `resnet3d`, `slowfast` and `x3d`
-take keywords. A model takes one clip (N, 3, T, H, W), already normalised; two-pathway models pick
-the slow frames themselves. As in PySlowFast, evaluation returns probabilities (N, K), the mean of
-the activation over the head's positions, training returns logits (N, K), and `state_dict()` has
-PySlowFast's names, so its checkpoints load. Non-local blocks, region heads and split batch norm
-are left out: no benchmark uses them.
+`create(name)` builds a model by its name in our zoo, one of MODELS; `resnet3d`, `slowfast` and
+`x3d` build one from keywords. A model takes one normalized clip (N, 3, T, H, W); two-pathway models
+select the slow frames themselves. As in PySlowFast, evaluation returns probabilities (N, K), the
+mean of the activation over the head's positions, training returns logits (N, K), and `state_dict()`
+has PySlowFast's names, so its checkpoints can be loaded. Non-local blocks, ROI heads and split
+batch norm are not implemented, because no benchmark uses them.
 """
 
 import math
@@ -16,7 +16,7 @@ from torch import nn
 
 DEPTHS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
-# Temporal kernels: the stem's, then for each stage the list that its blocks repeat.
+# Temporal kernel sizes: of the stem, then for each stage a list that is cycled over its blocks.
 KERNELS = {
     "c2d": (1, (1,), (1,), (1,), (1,)),
     "i3d": (5, (3,), (3, 1), (3, 1), (1, 3)),
@@ -26,7 +26,7 @@ KERNELS = {
 
 
 def conv(dim_in: int, dim_out: int, kernel: tuple, stride: tuple = (1, 1, 1), groups: int = 1):
-    """A convolution without bias, padded by half its kernel."""
+    """A convolution without bias, padded by half the kernel size."""
     padding = tuple(k // 2 for k in kernel)
     return nn.Conv3d(dim_in, dim_out, kernel, stride, padding, groups=groups, bias=False)
 
@@ -45,7 +45,10 @@ class SqueezeExcite(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """a (t,1,1), b (1,3,3), c 1x1x1; channelwise (X3D): a 1x1x1, b (t,3,3) depthwise, swish."""
+    """Convolutions a (t, 1, 1), b (1, 3, 3) and c (1, 1, 1).
+
+    If `channelwise` (X3D), a is (1, 1, 1) and b is depthwise (t, 3, 3), followed by swish.
+    """
 
     def __init__(self, dim_in, dim_inner, dim_out, kernel, stride, channelwise, squeeze):
         super().__init__()
@@ -67,7 +70,7 @@ class Bottleneck(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Bottleneck and shortcut added, then ReLU."""
+    """ReLU of the sum of bottleneck and shortcut."""
 
     def __init__(self, dim_in, dim_inner, dim_out, kernel, stride, *, x3d=False, squeeze=False):
         super().__init__()
@@ -109,7 +112,7 @@ class X3DStem(nn.Module):
 
 
 class Lateral(nn.Module):
-    """The fast pathway, strided in time to the slow one's frames and appended to its channels."""
+    """Appends features of the fast pathway, convolved with a temporal stride, to the slow one."""
 
     def __init__(self, dim_fast: int, kernel: int, alpha: int, ratio: int):
         super().__init__()
@@ -121,7 +124,7 @@ class Lateral(nn.Module):
 
 
 class Pathways(nn.Module):
-    """One stage on every pathway: children pathway{p}_{suffix}, applied in order."""
+    """One stage of all pathways; the children pathway{p}_{suffix} are applied in order."""
 
     def __init__(self, pathways):
         super().__init__()
@@ -137,7 +140,7 @@ class Pathways(nn.Module):
 
 
 class Head(nn.Module):
-    """Each pathway pooled by its window, channels joined, every remaining position classified."""
+    """Pools each pathway by its window, concatenates channels, classifies every position."""
 
     def __init__(self, dim, num_classes, windows):
         super().__init__()
@@ -169,7 +172,7 @@ class X3DHead(nn.Module):
 
 
 class Network(nn.Module):
-    """s1 to s5, laterals, head; alpha: fast frames per slow frame, None with one pathway."""
+    """Stages s1 to s5, laterals and head; `alpha` is None for networks with one pathway."""
 
     def __init__(self, stages, head, *, activation, alpha=None, laterals=(), time_pool=1):
         super().__init__()
@@ -202,7 +205,7 @@ class Network(nn.Module):
 
 
 def resnet_stages(arch, depth, width, temporal_blocks, extra=0.0):
-    """{suffix: module} for s1..s5 of one pathway; extra: lateral channels per channel on entry."""
+    """{suffix: module} for s1 to s5 of one pathway; `extra`: lateral channels per own channel."""
     depths, (stem, *patterns) = DEPTHS[depth], KERNELS[arch]
     stages, dim_in = [{"stem": Stem(width, stem)}], width
     for s, (blocks, pattern) in enumerate(zip(depths, patterns, strict=True)):
@@ -222,7 +225,7 @@ def resnet3d(
     *, arch, depth=50, width=64, num_classes=400, num_frames=8, train_crop=224,
     temporal_blocks=None, activation="softmax"
 ) -> Network:
-    """Slow, C2D or I3D; temporal_blocks: how many blocks of each stage convolve in time."""
+    """Slow, C2D or I3D; `temporal_blocks`: number of blocks per stage with a temporal kernel."""
     stages = resnet_stages(arch, depth, width, temporal_blocks)
     time_pool = 1 if arch == "slow" else 2
     window = (num_frames // time_pool, train_crop // 32, train_crop // 32)
@@ -234,7 +237,7 @@ def slowfast(
     *, depth=50, width=64, alpha=4, beta_inv=8, fusion_kernel=7, num_classes=400, num_frames=32,
     train_crop=224, temporal_blocks=None, global_pool=False, activation="softmax"
 ) -> Network:
-    """SlowFast; global_pool: the head averages the whole map, as multigrid's short cycle needs."""
+    """SlowFast; `global_pool`: the head pools the whole map, as multigrid's short cycle needs."""
     fast_width, ratio = width // beta_inv, 2
     slow = resnet_stages("slow", depth, width, temporal_blocks, ratio / beta_inv)
     fast = resnet_stages("fast", depth, fast_width, temporal_blocks)
@@ -248,7 +251,7 @@ def slowfast(
 
 
 def round_width(width: float, factor: float, minimum: int = 1, divisor: int = 1) -> int:
-    """width * factor to the nearest multiple of divisor, never less than nine tenths of it."""
+    """`width * factor` rounded to a multiple of `divisor`, but not to less than 90 % of it."""
     scaled = width * factor
     rounded = max(minimum, int(scaled + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * scaled else rounded
@@ -258,7 +261,7 @@ def x3d(
     *, width_factor=2.0, depth_factor=2.2, head_width=2048, scale_res2=False, bn_lin5=False,
     num_classes=400, num_frames=16, train_crop=224, activation="softmax"
 ) -> Network:
-    """X3D: every width and depth of the XS..L family follows from two factors."""
+    """X3D; all widths and depths of the family follow from two factors."""
     stem = round_width(12, width_factor)
     stages, dim_in = [{"stem": X3DStem(stem)}], stem
     base = round_width(12, 2.0, divisor=8) if scale_res2 else 12
@@ -275,7 +278,7 @@ def x3d(
     return Network(zip(stages), head, activation=activation)
 
 
-# Our zoo's name -> constructor and keywords.
+# Name in our zoo -> constructor and keywords.
 MODELS = {
     "kinetics/c2d_8x8_r50": (resnet3d, dict(arch="c2d")),
     "kinetics/i3d_8x8_r50": (resnet3d, dict(arch="i3d")),
@@ -291,6 +294,6 @@ MODELS = {
 
 
 def create(name: str, **overrides) -> Network:
-    """The model of that name (a key of MODELS) in training mode with PyTorch's initial weights."""
+    """Builds a model of MODELS, in training mode, with PyTorch's default initialization."""
     make, keywords = MODELS[name]
     return make(**{**keywords, **overrides})

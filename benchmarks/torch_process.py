@@ -1,14 +1,7 @@
-"""PyTorch in a process of its own, as its users run it, driven from the process of ours.
-
-In one process the two would share malloc, and each would run in what the other left of the heap.
-"""
+"""PyTorch as its users run it, in a process of its own."""
 
 import copy
-import multiprocessing
-import os
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
-from multiprocessing.connection import Connection
 
 import numpy as np
 import torch
@@ -16,70 +9,58 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks import measure, torch_models
+from benchmarks.side_process import Handlers, SideProcess
 
-TUNABLES = "GLIBC_TUNABLES"  # malloc's settings, see slowfast_jax/malloc.py
+TUNABLES = "GLIBC_TUNABLES"  # environment variable of malloc's settings, see slowfast_jax/malloc.py
 
 
-class TorchProcess:
-    """A model of `torch_models` in some of `measure.FORMS`; a context that ends the process.
+class TorchProcess(SideProcess):
+    """A model of `torch_models` in PyTorch's own process; a context manager that ends the process.
 
     Args:
-      clip: float32 in our layout. labels: one class a clip; given, it goes forward and backward and
-        keeps the gradients, without it predicts with frozen weights.
-      sgd: keywords of torch.optim.SGD; given, it takes whole training steps.
-      settings: malloc's, for the environment variable GLIBC_TUNABLES; "" is what comes with Linux.
+      name: a key of `torch_models.MODELS`.
+      clip: float32 `(N, T, H, W, 3)`.
+      forms: some of `measure.FORMS`.
+      threads: number of threads of PyTorch.
+      labels: N class indices. If given, a run is a forward and a backward pass, and the gradients
+        are kept; otherwise it predicts with frozen weights.
+      sgd: keywords of torch.optim.SGD. If given, a run is a whole training step.
+      settings: value of the environment variable GLIBC_TUNABLES; "" leaves malloc at its defaults.
     """
 
     def __init__(
         self, name: str, clip: np.ndarray, forms: Sequence[str], threads: int,
         labels: np.ndarray | None = None, sgd: dict | None = None, settings: str = "",
     ):
-        context = multiprocessing.get_context("spawn")
         self.forms = list(forms)
-        self._pipe, theirs = context.Pipe()
-        arguments = (theirs, name, clip, self.forms, threads, labels, sgd)
-        self._process = context.Process(target=_serve, args=arguments, daemon=True)
-        with _environment(TUNABLES, settings):
-            self._process.start()
-        theirs.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self._process.terminate()
-        self._process.join()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+        super().__init__(
+            "PyTorch", _handlers, name, clip, self.forms, threads, labels, sgd,
+            environment={TUNABLES: settings},
+        )
 
     def weights(self) -> dict[str, np.ndarray]:
-        """The model's state dict, of PySlowFast's names."""
-        return self._ask("weights", "")
+        """The model's state dict, with PySlowFast's names."""
+        return self.call("weights")
 
     def contestants(self) -> dict[str, Callable[[], object]]:
-        """What `measure.in_turn` takes: one call a form, and the matrix product."""
-        runs = {form: lambda form=form: self._ask("run", form) for form in self.forms}
-        return runs | {"matmul, PyTorch": lambda: self._ask("matmul", "")}
+        """For `measure.in_turn`: a run of each form, and the matrix product."""
+        runs = {form: lambda form=form: self.call("run", form) for form in self.forms}
+        return runs | {"matmul, PyTorch": lambda: self.call("matmul")}
 
     def result(self, form: str) -> np.ndarray | dict[str, np.ndarray]:
-        """Of the form's last run: probabilities, or the state dict with gradients as weights, or
-        after training steps with the parameters."""
-        return self._ask("result", form)
+        """The outcome of the last run of a form.
 
-    def _ask(self, what: str, form: str) -> object:
-        self._pipe.send((what, form))
-        try:
-            return self._pipe.recv()
-        except EOFError:
-            raise RuntimeError("PyTorch's process ended; what it printed says why") from None
+        Returns:
+          Predicting: probabilities `(N, K)`. Forward and backward: the state dict with gradients
+          in place of the parameters. Training steps: the state dict.
+        """
+        return self.call("result", form)
 
 
 def random_model(name: str, seed: int = 0) -> nn.Module:
-    """A model of random weights under which no layer vanishes and logits spread by about one.
+    """A model with random weights whose logits spread by about one and whose layers all matter.
 
-    Batch norms have random statistics, too: with mean 0 and variance 1 a wrong fold would not show.
+    Batch norms get random statistics, too: with mean 0 and variance 1 a wrong fold would not show.
     """
     torch.manual_seed(seed)
     model = torch_models.create(name)
@@ -92,30 +73,16 @@ def random_model(name: str, seed: int = 0) -> nn.Module:
             nn.init.normal_(module.running_mean, std=0.1)
             nn.init.uniform_(module.running_var, 0.5, 1.5)
     for block in model.modules():
-        if isinstance(block, torch_models.Bottleneck):  # else the sum grows from block to block
+        if isinstance(block, torch_models.Bottleneck):  # else activations grow from block to block
             nn.init.uniform_(block.c_bn.weight, 0.15, 0.35)
     return model
 
 
-@contextmanager
-def _environment(name: str, value: str):
-    """Sets an environment variable, or removes it where the value is empty."""
-    before = os.environ.pop(name, None)
-    if value:
-        os.environ[name] = value
-    try:
-        yield
-    finally:
-        os.environ.pop(name, None)
-        if before is not None:
-            os.environ[name] = before
-
-
-def _serve(
-    pipe: Connection, name: str, clip: np.ndarray, forms: Sequence[str], threads: int,
-    labels: np.ndarray | None, sgd: dict | None,
-) -> None:
-    """The process: answers until the other side goes."""
+def _handlers(
+    name: str, clip: np.ndarray, forms: Sequence[str], threads: int, labels: np.ndarray | None,
+    sgd: dict | None,
+) -> Handlers:
+    """The functions that `TorchProcess` calls; runs in its process."""
     torch.set_num_threads(threads)
     reference = random_model(name).train(labels is not None)
     contiguous = torch.from_numpy(np.ascontiguousarray(np.moveaxis(clip, -1, 1)))
@@ -144,28 +111,23 @@ def _serve(
             if sgd:
                 optimizers[form].step()
 
-    def matmul(_):
+    def matmul():
         torch.matmul(square, square)
 
     def result(form):
         if labels is None:
             return outputs[form].numpy()
-        state = reference.state_dict()  # for names and buffers; a compiled model prefixes its own
+        # The reference gives names and buffers: a compiled model adds a prefix to its names.
+        state = reference.state_dict()
         pairs = zip(reference.named_parameters(), models[form].parameters(), strict=True)
         return arrays(state | {key: p if sgd else p.grad for (key, _), p in pairs})
 
     def arrays(state):
         return {key: tensor.detach().numpy() for key, tensor in state.items()}
 
-    answers = {
-        "weights": lambda _: arrays(reference.state_dict()),
+    return {
+        "weights": lambda: arrays(reference.state_dict()),
         "run": run,
         "result": result,
         "matmul": matmul,
     }
-    while True:
-        try:
-            what, form = pipe.recv()
-        except EOFError:
-            return
-        pipe.send(answers[what](form))

@@ -1,15 +1,17 @@
-"""Training: ours against PyTorch, in turn, on the same weights.
+"""Training steps beside PyTorch, in turn, with the same weights.
 
     python -m benchmarks.train_step
     python -m benchmarks.train_step --models x3d_m --against eager,channels_last
     python -m benchmarks.train_step --whole --models slowfast_8x8_r50
 
-Forward and backward: cross entropy, batch norm with the statistics of the batch (running ones
-updated), gradients of all parameters; no dropout. With --whole the step of the training program,
-batch in, parameters out: the norm of the gradient, weight decay, SGD with Nesterov momentum; what
-it takes beyond the gradients shows beside our "gradients alone". The difference is
-|ours - theirs| / |theirs| over the whole gradient, or the whole change of the parameters: about
-1e-4 between PyTorch's own forms, too, as rounding turns a ReLU near zero.
+By default a run is a forward and a backward pass: cross entropy, batch norm with batch statistics
+(running statistics are updated), gradients of all parameters, no dropout. With --whole it is a
+complete training step, with gradient norm, weight decay and SGD with Nesterov momentum; our
+"gradients alone" are listed beside it to show the difference.
+
+The "gradients" or "changes" column is |ours - theirs| / |theirs| over all gradients, or over the
+changes of all parameters. It is about 1e-4 between PyTorch's own forms, too, because rounding
+decides the sign of ReLU inputs near zero.
 """
 
 import argparse
@@ -25,11 +27,9 @@ from slowfast_jax import malloc
 
 def main() -> None:
     parser = measure.comparison_options(__doc__, sides.MODELS, "slowfast_8x8_r50,x3d_m,i3d_8x8_r50")
-    parser.add_argument("--whole", action="store_true", help="whole steps, with the optimiser")
+    parser.add_argument("--whole", action="store_true", help="time whole training steps")
     options = parser.parse_args()
-    if options.malloc != "none":
-        malloc.restart_with_settings()
-    measure.pin(options.threads)
+    measure.start(options)
     results = []
     for name in options.models:
         results.append(compare(f"kinetics/{name}", options))
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def compare(name: str, options: argparse.Namespace) -> dict:
-    """Times every side on one model; what `measure.report` takes."""
+    """Times all sides on one model; returns the fields for `measure.report`."""
     shape = layers.clip_shape(name, options.batch, options.size or "train_crop")
     clip, labels = sides.random_clip(shape), np.arange(options.batch)
     settings = malloc.SETTINGS if options.malloc == "both" else ""
@@ -66,8 +66,7 @@ def compare(name: str, options: argparse.Namespace) -> dict:
             difference[form] = relative_difference(ours, other)
         with measure.Others(theirs.pid) as others:
             seconds = measure.in_turn(contestants, options.rounds)
-    found = layers.find(model, shape)
-    macs = 3 * sum(layer.macs * n for layer, n in found.items())  # forward, both gradients
+    macs = 3 * layers.total_macs(model, shape)  # forward, gradients of the input and of the kernels
     return dict(
         name=name, shape=shape, macs=macs, seconds=seconds, others=others.share,
         first_call=first_call, difference=difference,
@@ -76,7 +75,7 @@ def compare(name: str, options: argparse.Namespace) -> dict:
 
 
 def relative_difference(ours: dict, theirs: dict) -> float:
-    """|ours - theirs| / |theirs| over all parameters together."""
+    """|ours - theirs| / |theirs|, with norms over all parameters together."""
     pairs = list(zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True))
     apart = sum(float(np.square(a - b).sum()) for a, b in pairs)
     return (apart / sum(float(np.square(b).sum()) for _, b in pairs)) ** 0.5

