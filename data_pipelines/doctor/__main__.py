@@ -194,8 +194,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--clean", metavar="OUT",
-        help="write the valid part of the data to OUT: a list or table without the rows that have "
-        "problems, or for AVA a folder of annotations",
+        help="write the usable part of the data to OUT: a list or table without the rows that "
+        "cannot be used, or for AVA a folder of annotations",
     )
     return parser
 

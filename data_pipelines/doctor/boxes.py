@@ -191,10 +191,10 @@ def check_videos(
             bad.moments.update((video, time) for time in outside)
             end = origin + inspection.frames / rate
             findings.report(times[video][min(outside)], "outside", (
-                f"{len(outside)} of {len(times[video])} moments of {video}, first at "
-                f"{min(outside):g} s, lie outside the {origin:g}..{end:g} s that its "
-                f"{inspection.frames} frames cover; get the whole video, or pass the time of its "
-                "first frame with --first-second"
+                f"{len(outside)} of {len(times[video])} moments of {video} outside "
+                f"{origin:g}..{end:g} s, which its {inspection.frames} frames cover, the first at "
+                f"{min(outside):g} s; get the whole video, or pass the time of its first frame "
+                "with --first-second"
             ))
     facts: Facts = {"videos": len(where), "videos decoded": len(sources), "frames": frames}
     return facts, bad

@@ -1,4 +1,4 @@
-"""The scenes of ava-mini: who does what when, its pictures, its annotations and proposals."""
+"""Scenes of ava-mini: plans of figures and actions, with frames, annotations and detections."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from data_pipelines.mini.backgrounds import (
 from data_pipelines.mini.figures import HANDS, extent, joints
 from data_pipelines.mini.motions import WALKING_SPEED, Step, act
 
-# What body or arm of a step shows it -> name and kind as in AVA's list; ids count from 1.
+# Action of body or arm in a step -> name and kind in AVA's action list. Ids start at 1.
 ACTIONS = {
     "crouch": ("crouch/kneel", "PERSON_MOVEMENT"),
     "dance": ("dance", "PERSON_MOVEMENT"),
@@ -40,27 +40,28 @@ ACTIONS = {
 }
 ACTION_IDS = {key: number for number, key in enumerate(ACTIONS, 1)}
 ACTION_IDS |= dict.fromkeys(("give", "take"), ACTION_IDS["hand over"])
-# In heights of a figure: from one to the other of a pair, and the radius of what they hold.
+# In figure heights: distance between the two of a pair, and radius of the ball that figures hold.
 APART, BALL = 0.62, 0.13
 
 
 class Deck:
-    """Deals the cards in random order and then again, so that all come up equally often."""
+    """Draws cards in random order, all of them before any comes again."""
 
     def __init__(self, cards: Sequence, random: np.random.Generator):
         self.cards, self.random, self.left = tuple(cards), random, []
 
     def draw(self):
+        """The next card."""
         if not self.left:
             self.left = list(self.random.permutation(len(self.cards)))
         return self.cards[self.left.pop()]
 
 
 class Decks:
-    """What the scenes, figures and arms of a part of the data do, dealt so that all get enough."""
+    """Decks for all random choices of actions in a split, so that every action occurs enough."""
 
     def __init__(self, random: np.random.Generator):
-        # How many act alone and whether there are two who act together.
+        # The number of figures that act alone, and whether a pair acts together.
         self.scenes = Deck(((0, True),) * 2 + ((1, True),) * 2 + ((2, False),) * 4, random)
         self.alone = Deck(
             ("walk", "walk", "down", "down", "sit", "sit", "lift", "lift", "crouch", "dance",
@@ -73,10 +74,15 @@ class Decks:
 
 @dataclass(frozen=True)
 class Scene:
-    """A planned video, `size` (height, width) in pixels.
+    """A planned video of F figures and T frames.
 
-    boxes: (F,T,4) of each figure in each frame, x1,y1,x2,y2 as fractions of the picture, within it.
-    doing: per figure its steps' (begin, end, action ids), in seconds.
+    Attributes:
+        size: (height, width) in pixels.
+        fps: frames per second.
+        room, actors, things: what is rendered, see backgrounds.py.
+        offsets: (T,2), see `shake`.
+        boxes: (F,T,4) box of each figure in each frame, x1,y1,x2,y2 as fractions within 0..1.
+        doing: for each figure, (begin, end, action ids) of its steps, in seconds.
     """
 
     size: tuple[int, int]
@@ -89,18 +95,27 @@ class Scene:
     doing: tuple[tuple[tuple[float, float, tuple[int, ...]], ...], ...]
 
     def pictures(self, random: np.random.Generator) -> Iterator[np.ndarray]:
-        """Its frames, uint8 (H,W,3)."""
+        """Renders the frames, uint8 (H,W,3)."""
         return pictures(self.room, self.actors, self.things, self.offsets, random)
 
     def actions(self, figure: int, second: float) -> tuple[int, ...]:
-        """Ids of what a figure does at that time."""
+        """Ids of the actions of a figure at a second of the video."""
         return next(ids for begin, end, ids in self.doing[figure] if begin <= second < end)
 
 
 def plan_scenes(
     count: int, seed: Sequence[int], **video: int
 ) -> Iterator[tuple[Scene, np.random.Generator]]:
-    """`count` scenes, each with the generator to go on with; `video` as in `plan_scene`."""
+    """Yields `count` random scenes.
+
+    Args:
+        count: number of scenes.
+        seed: the same seed yields the same scenes.
+        **video: seconds, fps, height and width, as for `plan_scene`.
+
+    Yields:
+        (scene, generator for rendering it and for its detections)
+    """
     decks = Decks(np.random.default_rng(seed))
     for number in range(count):
         random = np.random.default_rng([*seed, number])
@@ -116,14 +131,22 @@ def plan_scene(
     height: int,
     width: int,
 ) -> Scene:
-    """A scene of one to three figures; each step of theirs is around whole seconds."""
+    """A random scene of one to three figures, whose steps begin midway between whole seconds.
+
+    Args:
+        decks: decks of the split.
+        random: generator of everything else.
+        seconds: duration of the video.
+        fps: frames per second.
+        height, width: size in pixels.
+    """
     alone, together = decks.scenes.draw()
     lanes = alone + 2 * together
     tallest = 0.75 if not alone else 0.6 if not together else 0.5
     size = random.uniform(0.85, 1) * tallest * height
     groups = []
     lane_width = width / lanes
-    first = int(random.integers(0, alone + 1))  # those who act together stand as neighbours
+    first = int(random.integers(0, alone + 1))  # the pair occupies neighboring lanes
     for number in range(alone):
         lane = number + 2 * (together and number >= first)
         middle = (lane + 0.5 + random.uniform(-0.08, 0.08)) * lane_width
@@ -153,14 +176,22 @@ def stage(
     height: int,
     width: int,
 ) -> Scene:
-    """Puts figures that begin at a place x, in pixels, and do their steps, into a room.
+    """Places figures in a random room.
 
-    The figures of a group share what they hold; `size` is their height in pixels.
+    Args:
+        groups: for each group, (x in pixels at which a figure starts, its steps). The figures of a
+            group share one ball.
+        random: generator of the variations.
+        size: height of the figures in pixels.
+        begin: second at which the first steps begin.
+        frames: number of frames.
+        fps: frames per second.
+        height, width: size in pixels.
     """
     times = np.arange(frames) / fps
     room = make_room(random, height, width)
     offsets = shake(random, times, height)
-    troupe, things = [], []  # (distance of the ground, figure's number, actor)
+    troupe, things = [], []  # troupe: (y of the ground, number of the figure, actor)
     doing = []
     for group in groups:
         ground = random.uniform(0.88, 0.97) * height
@@ -181,8 +212,8 @@ def stage(
         if held.any():
             place = sum(share[:, None] * hand for share, hand in zip(holds, hands, strict=True))
             place /= np.maximum(held, 1e-6)[:, None]
-            colour = np.where(random.permutation(3) == 0, 255.0, random.uniform(0, 70))
-            things.append(Thing(place, np.minimum(held, 1) * BALL * size, colour))
+            color = np.where(random.permutation(3) == 0, 255.0, random.uniform(0, 70))
+            things.append(Thing(place, np.minimum(held, 1) * BALL * size, color))
     boxes = np.stack([
         extent(actor.places, actor.look.height) for _, _, actor in troupe
     ]) + np.tile(offsets, 2)
@@ -192,12 +223,12 @@ def stage(
 
 
 def _alone(decks: Decks, random: np.random.Generator, seconds: int) -> tuple[list[Step], float]:
-    """Steps of a figure that keeps to itself; -1 or 1, on which side of its lane it begins."""
+    """(steps of a figure that acts alone, side of its lane where it starts: -1 or 1)."""
     side = first_side = int(random.choice([-1, 1]))
     steps: list[Step] = []
     while sum(step.seconds for step in steps) <= seconds:
         kind = decks.alone.draw()
-        # Who sits or lies takes room, and there is some towards the middle of the lane.
+        # Sitting and lying take space, which is free toward the middle of the lane.
         way = -side if kind in ("sit", "down") else int(random.choice([-1, 1]))
         if kind == "down":
             steps += [
@@ -217,13 +248,13 @@ def _alone(decks: Decks, random: np.random.Generator, seconds: int) -> tuple[lis
 
 
 def _lift(random: np.random.Generator, way: int) -> list[Step]:
-    """Lifting and putting down, in either order."""
+    """Steps of lifting and putting down, in random order."""
     arms = ("lift", "put down")[:: int(random.choice([-1, 1]))]
     return [Step(1, "stand", arm, way, random.uniform(-0.08, 0.08)) for arm in arms]
 
 
 def _together(decks: Decks, random: np.random.Generator, seconds: int) -> list[list[Step]]:
-    """Steps of the left and of the right one of two figures that face each other."""
+    """Steps of two figures that face each other: the left one's and the right one's."""
     both: list[list[Step]] = [[], []]
     while sum(step.seconds for step in both[0]) <= seconds:
         kind, first = decks.together.draw(), int(random.integers(2))
@@ -246,7 +277,7 @@ def _together(decks: Decks, random: np.random.Generator, seconds: int) -> list[l
 
 
 def _apart(decks: Decks, random: np.random.Generator, way: int, thing: bool) -> list[Step]:
-    """What one of two does for itself for two seconds; `thing`: it may have the one they share."""
+    """Two seconds in which one of a pair acts alone; `thing`: it may hold the shared ball."""
     kind = decks.apart.draw()
     while kind == "lift" and not thing:
         kind = decks.apart.draw()
@@ -256,10 +287,14 @@ def _apart(decks: Decks, random: np.random.Generator, way: int, thing: bool) -> 
     return [Step(2, kind, arm if thing or arm != "carry" else "", way)]
 
 
-class Labelled(NamedTuple):
-    """A box at a second of the video (counted from its first frame): x1,y1,x2,y2 as fractions.
+class LabeledBox(NamedTuple):
+    """A box at one second.
 
-    ids: of its actions, () for none. mark: who it is, or the detector's score.
+    Attributes:
+        second: seconds after the first frame.
+        box: x1,y1,x2,y2 as fractions of the picture.
+        ids: ids of its actions, () for none.
+        mark: the id of the person, or the score of the detector.
     """
 
     second: int
@@ -269,25 +304,26 @@ class Labelled(NamedTuple):
 
 
 def keyframe_seconds(scene: Scene) -> range:
-    """Seconds from the first frame that are annotated, as AVA annotates 902..1798 of 900..1800."""
+    """Annotated seconds after the first frame. As in AVA, the first two are not annotated."""
     return range(2, len(scene.offsets) // scene.fps)
 
 
-def annotate(scene: Scene) -> list[Labelled]:
-    """What an annotator would say of each figure at each keyframe."""
+def annotate(scene: Scene) -> list[LabeledBox]:
+    """The true boxes and actions of all figures at all keyframes."""
     return [
-        Labelled(second, scene.boxes[figure, second * scene.fps], scene.actions(figure, second),
+        LabeledBox(second, scene.boxes[figure, second * scene.fps], scene.actions(figure, second),
                  figure)
         for second in keyframe_seconds(scene)
         for figure in range(len(scene.boxes))
     ]
 
 
-def detect(scene: Scene, random: np.random.Generator) -> list[Labelled]:
-    """What an imagined person detector finds at each keyframe, with the actions of who is there.
+def detect(scene: Scene, random: np.random.Generator) -> list[LabeledBox]:
+    """Boxes of a simulated person detector at all keyframes, with the true actions.
 
-    Edges are a little off; of a hundred figures four are missed or score below 0.9; there are false
-    alarms on furniture and on nothing, none of them half over a figure, with scores up to 0.99.
+    Boxes are slightly inaccurate. Four percent of the figures are missed or score below 0.9. False
+    positives on furniture and background have scores up to 0.99 and an IoU below 0.3 with any
+    figure.
     """
     found = []
     for person in annotate(scene):
@@ -297,7 +333,7 @@ def detect(scene: Scene, random: np.random.Generator) -> list[Labelled]:
         luck, score = random.random(), random.uniform(0.92, 0.999)
         if luck > 0.03:
             score = score if luck > 0.04 else random.uniform(0.5, 0.89)
-            found.append(Labelled(person.second, box, person.ids, score))
+            found.append(LabeledBox(person.second, box, person.ids, score))
     height, width = scene.size
     for second in keyframe_seconds(scene):
         people = scene.boxes[:, second * scene.fps]
@@ -307,12 +343,12 @@ def detect(scene: Scene, random: np.random.Generator) -> list[Labelled]:
             luck, score = random.uniform([0, 0.3], [1, 0.99])
             box = np.clip(piece if luck < 0.12 else nothing, 0, 1)
             if luck < 0.18 and max(overlap(box, person) for person in people) < 0.3:
-                found.append(Labelled(second, box, (), score))
+                found.append(LabeledBox(second, box, (), score))
     return sorted(found, key=lambda row: row.second)
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of two boxes x1,y1,x2,y2."""
+    """Intersection over union (IoU) of two boxes x1,y1,x2,y2."""
     sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
     common = float(np.prod(np.maximum(sides, 0)))
     areas = [float(np.prod(box[2:] - box[:2])) for box in (one, other)]

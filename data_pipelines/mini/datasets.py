@@ -1,6 +1,6 @@
-"""Small generated data sets in the formats of the real ones, for tests and the `:mini` recipes.
+"""Writes small generated data sets in the formats of real ones, for tests and `:mini` recipes.
 
-The same arguments give the same pictures.
+The same arguments yield the same pictures.
 """
 
 import json
@@ -16,7 +16,7 @@ from data_pipelines.mini.motions import Step
 from data_pipelines.video.encoding import write_video
 
 FRAME_LIST_HEADER = "original_vido_id video_id frame_id path labels\n"
-# None changes its meaning when a clip is mirrored, as training does.
+# Mirroring a clip, as training does, does not change any of these classes.
 CLASS_NAMES = ("falling down", "getting up", "holding an arm up", "waving")
 SHAPE_NAMES = ("moving sideways", "moving up and down", "circling", "growing and shrinking")
 SSV2_TEMPLATES = (
@@ -25,14 +25,12 @@ SSV2_TEMPLATES = (
 )
 IMAGENET_CLASSES = ("n00000001", "n00000002", "n00000003", "n00000004")
 
-
-DETECTIONS = {  # below annotations/
+DETECTIONS = {  # tables of predicted boxes, in annotations/
     "train": "person_box_67091280_iou90/"
     "ava_detection_train_boxes_and_labels_include_negative_v2.2.csv",
     "val": "person_box_67091280_iou90/ava_detection_val_boxes_and_labels.csv",
 }
-# With mbtree, x264 gives other bytes from run to run where a picture is some widths and the
-# processor has AVX-512.
+# With mbtree, x264's output differs from run to run at some widths on processors with AVX-512.
 REPEATABLE = {"preset": "veryfast", "crf": "25", "mbtree": "0", "threads": "1"}
 
 
@@ -47,15 +45,23 @@ def write_ava(
     height: int = 96,
     width: int = 128,
 ) -> None:
-    """Writes small videos of moving figures as AVA is kept, each in the place of a film.
+    """Writes small videos of moving figures in the layout of AVA, one in place of each film.
 
-    In `directory` are afterwards videos/train_000.mp4 and so on (H.264; the first frame is at
-    second 900) and annotations/ with AVA's files of version 2.2: ava_train_v2.2.csv,
-    ava_val_v2.2.csv, the excluded timestamps of both, the label map (as annotators and as the
-    evaluator have it, both of all classes), and below person_box_67091280_iou90/ what an imagined
-    person detector finds, in training with actions. Every second from 902 on is annotated.
+    The videos are videos/train_000.mp4 and so on (H.264; the first frame is at second 900). The
+    folder annotations holds AVA's files of version 2.2: ava_train_v2.2.csv, ava_val_v2.2.csv, their
+    excluded timestamps, the label maps of annotation and evaluation (both with all classes), and in
+    person_box_67091280_iou90 the boxes of a simulated person detector, for training with actions.
+    Every second from 902 on is annotated.
 
-    Some classes change their meaning when a clip is mirrored: train without flips.
+    Mirroring changes some classes, so train without flips.
+
+    Args:
+        directory: folder to write to.
+        seed: the same seed yields the same data.
+        train_videos, val_videos: number of videos.
+        seconds: duration of each video.
+        fps: frames per second.
+        height, width: size in pixels.
     """
     directory = Path(directory)
     annotations = directory / "annotations"
@@ -95,14 +101,15 @@ def write_ava(
         path.write_text(content, encoding="utf-8")
 
 
-def _ava_box(video: str, row: ava_scenes.Labelled) -> str:
+def _ava_box(video: str, row: ava_scenes.LabeledBox) -> str:
+    """Columns video, time and box of a row of AVA."""
     return f"{video},{900 + row.second:04d}," + ",".join(f"{edge:.3f}" for edge in row.box)
 
 
 def moving_figure(
     label: int, random: np.random.Generator, *, frames: int, height: int, width: int, fps: int = 30
 ) -> Iterable[np.ndarray]:
-    """Frames of a figure in a room that all the while does what class `label` says."""
+    """Yields uint8 (H,W,3) frames of a figure that performs class `label` of CLASS_NAMES."""
     body, arm = (("fall", ""), ("get up", ""), ("stand", "raise"), ("stand", "wave"))[label]
     step = Step(frames / fps, body, arm, way=int(random.choice([-1, 1])))
     scene = ava_scenes.stage(
@@ -116,7 +123,7 @@ def moving_figure(
 def moving_shape(
     label: int, random: np.random.Generator, *, frames: int, height: int, width: int
 ) -> Iterable[np.ndarray]:
-    """Frames of a coloured shape that moves as class `label` says, on a noisy background."""
+    """Yields uint8 (H,W,3) frames of a colored shape that moves as class `label` of SHAPE_NAMES."""
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     slope = random.uniform(-60, 60, (2, 3))
     background = (
@@ -124,7 +131,7 @@ def moving_shape(
         + (rows / height - 0.5)[..., None] * slope[0]
         + (columns / width - 0.5)[..., None] * slope[1]
     )
-    colour = np.where(random.random(3) < 0.5, random.uniform(0, 50, 3), random.uniform(205, 255, 3))
+    color = np.where(random.random(3) < 0.5, random.uniform(0, 50, 3), random.uniform(205, 255, 3))
     round_shape = random.random() < 0.5
     radius = min(height, width) * random.uniform(0.12, 0.2)
     center = np.array([height, width]) * random.uniform(0.42, 0.58, 2)
@@ -137,7 +144,7 @@ def moving_shape(
         size = radius * (1 + 0.6 * np.sin(angle)) if label == 3 else radius
         down, right = np.abs(rows - center[0] - away[0]), np.abs(columns - center[1] - away[1])
         inside = np.hypot(down, right) < size if round_shape else np.maximum(down, right) < size
-        picture = np.where(inside[..., None], colour, background)
+        picture = np.where(inside[..., None], color, background)
         noise = random.normal(0, 6, (height, width, 1))
         yield np.clip(picture + noise, 0, 255).astype(np.uint8)
 
@@ -152,12 +159,20 @@ def write_videos(
     height: int = 96,
     width: int = 128,
 ) -> Path:
-    """Writes videos of one figure each as Kinetics is kept, and the lists that go with them.
+    """Writes videos of one figure each, with lists in the format of Kinetics.
 
-    In `directory` are afterwards videos/000.mp4 and so on, `count` for validation and test, and
-    videos/train_000.mp4 and so on (H.264, 30 frames a second, the classes in turn); train.csv,
-    val.csv and test.csv with rows `videos/000.mp4 label` (read them with path_prefix=directory) and
-    classes.txt. A class is known by its motion only.
+    The videos are videos/000.mp4 and so on for validation and test, and videos/train_000.mp4 and so
+    on for training (H.264, 30 frames per second, classes in turn). The lists train.csv, val.csv and
+    test.csv have rows `videos/000.mp4 label`; read them with path_prefix=directory. classes.txt
+    names the classes, which differ only in motion.
+
+    Args:
+        directory: folder to write to.
+        count: number of videos for validation and test.
+        seed: the same seed yields the same pictures.
+        train_count: number of videos for training.
+        frames: frames of each video.
+        height, width: size in pixels.
 
     Returns:
         The path of test.csv.
@@ -193,11 +208,14 @@ def write_ssv2(
     height: int = 96,
     width: int = 128,
 ) -> None:
-    """Writes videos as Something-Something is kept: frame files, lists, three json files.
+    """Writes videos in the format of Something-Something: frame files, lists and label files.
 
-    In `directory` are afterwards frames/1/1_000001.jpg and so on, `count` for validation, then
-    `train_count` for training; val.csv and train.csv (their paths begin with frames/) and
-    something-something-v2-labels.json, -validation.json and -train.json.
+    The frames are frames/1/1_000001.jpg and so on, first of the videos for validation, then of
+    those for training. The lists are val.csv and train.csv, whose paths start with frames/, and the
+    label files are something-something-v2-labels.json, -validation.json and -train.json.
+
+    Args:
+        directory, count, seed, train_count, frames, height, width: as for `write_videos`.
     """
     directory = Path(directory)
     files = {"labels": {
@@ -234,11 +252,14 @@ def write_charades(
     height: int = 96,
     width: int = 128,
 ) -> None:
-    """Writes videos as Charades is kept: frame files with labels of their own, and lists.
+    """Writes videos in the format of Charades: frame files, and lists with labels for each frame.
 
-    Two classes follow each other in a video, with frames of no class between. In `directory` are
-    afterwards frames/V0000/V0000-000001.jpg and so on, `count` for validation in val.csv, then
-    `train_count` for training in train.csv, and Charades_v1_classes.txt.
+    Each video shows two classes one after the other, with frames of no class in between. The frames
+    are frames/V0000/V0000-000001.jpg and so on, first of the videos for validation, in val.csv,
+    then of those for training, in train.csv. Charades_v1_classes.txt names the classes.
+
+    Args:
+        directory, count, seed, train_count, frames, height, width: as for `write_videos`.
     """
     directory = Path(directory)
     third = frames // 3
@@ -272,10 +293,16 @@ def write_imagenet(
     height: int = 96,
     width: int = 128,
 ) -> None:
-    """Writes images as ImageNet is kept, the classes in turn: `count` of val/n00000001/*.JPEG and
-    `train_count` of train/n00000001/*.JPEG.
+    """Writes images in the layout of ImageNet: val/n00000001/*.JPEG and train/n00000001/*.JPEG.
 
-    A class is a direction and a width of stripes.
+    Classes take turns; they differ in direction and width of stripes.
+
+    Args:
+        directory: folder to write to.
+        count: number of images for validation.
+        seed: the same seed yields the same pictures.
+        train_count: number of images for training.
+        height, width: size in pixels.
     """
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     for split, numbers in _splits(count, train_count):
@@ -293,7 +320,7 @@ def write_imagenet(
 
 
 def _splits(count: int, train_count: int) -> tuple[tuple[str, range], ...]:
-    """Numbers of the examples for validation and, after them, for training."""
+    """Numbers of the examples for validation and, following them, for training."""
     return ("val", range(count)), ("train", range(count, count + train_count))
 
 
@@ -305,7 +332,7 @@ def _write_frames(
     labels: Iterable[tuple[int, ...]],
     between: str = "_",
 ) -> list[str]:
-    """Writes the frames of a video and gives their rows of a frame list."""
+    """Writes the frames of a video; returns their rows of a frame list."""
     rows = []
     for number, (picture, classes) in enumerate(zip(pictures, labels, strict=True)):
         name = f"frames/{video}/{video}{between}{number + 1:06d}.jpg"

@@ -1,12 +1,12 @@
-"""Articulated figures: poses as angles of limbs, and figures drawn from them with soft edges.
+"""Articulated figures: poses as angles of limbs, and anti-aliased drawing.
 
-A figure has a head, a torso and two-part arms and legs. It shows no front or back, so that a
-movement played backwards is as likely a sight as the movement itself.
+A figure has a head, a torso, and arms and legs of two parts. Front and back look the same, so that
+a motion played backwards looks as plausible as the motion itself.
 
 A pose is nine angles in radians: the torso, then left and right upper arm, forearm, thigh and shin.
-An angle says where a limb points in the picture: 0 is down (for the torso: up), a positive one is
-turned towards the right of the picture. Poses are float arrays (...,9); between two poses lie their
-weighted means.
+An angle is the direction of a limb in the picture: 0 points down (for the torso: up), and positive
+angles turn toward the right of the picture. Poses are float arrays (...,9) and are interpolated
+linearly.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,13 @@ import numpy as np
 
 TORSO, UPPER_ARMS, FOREARMS, THIGHS, SHINS = 0, slice(1, 3), slice(3, 5), slice(5, 7), slice(7, 9)
 ANGLES = 9
-# Lengths and radii in heights of the upright figure.
+# Lengths and radii as fractions of the height of the upright figure.
 TORSO_LENGTH, UPPER_ARM, FOREARM, THIGH, SHIN = 0.28, 0.17, 0.18, 0.23, 0.23
-SHOULDER, HIP, NECK = 0.085, 0.05, 0.115  # half widths; shoulders to the middle of the head
+SHOULDER, HIP = 0.085, 0.05  # half of the widths
+NECK = 0.115  # from the shoulders to the center of the head
 HEAD_RADIUS, TORSO_RADIUS, ARM_RADIUS, LEG_RADIUS = 0.085, 0.075, 0.04, 0.048
-# Joints in the order of `joints`; then each part's two joints, radius and colour, rear ones first.
+# Indices of the joints, in the order of `joints`. PARTS, drawn in order from the rear to the front:
+# the two joints, the radius and the color of each part.
 HEAD, CHEST, PELVIS = 0, 1, 2
 SHOULDERS, ELBOWS, HANDS, HIPS, KNEES, FEET = (slice(n, n + 2) for n in range(3, 15, 2))
 SKIN, SHIRT, TROUSERS = 0, 1, 2
@@ -36,19 +38,30 @@ STARTS, ENDS, RADII, _ = (np.array(column) for column in zip(*PARTS, strict=True
 
 @dataclass(frozen=True)
 class Look:
-    """`height` in pixels when upright; `colours` (3,3): RGB of skin, shirt and trousers."""
+    """Appearance of a figure.
+
+    Attributes:
+        height: pixels when upright.
+        colors: (3,3) RGB of skin, shirt and trousers.
+    """
 
     height: float
-    colours: np.ndarray
+    colors: np.ndarray
 
 
 def pose(
     torso=0.0, arms=(0.1, 0.1), forearms=None, legs=(0.1, 0.1), shins=None, *, outward: bool = True
 ) -> np.ndarray:
-    """A pose from degrees or arrays of them: float32 (...,9).
+    """A pose from angles in degrees, which may be arrays.
 
-    `forearms` and `shins` default to straight limbs. With `outward` the angles of limbs are counted
-    away from the body on both sides, else to the right on both.
+    Args:
+        torso: angle of the torso.
+        arms, legs: (left, right) angles of upper arms and thighs.
+        forearms, shins: (left, right) angles; None for straight limbs.
+        outward: positive angles of limbs point away from the body; otherwise, to the right.
+
+    Returns:
+        float32 (...,9) in radians.
     """
     left = -1.0 if outward else 1.0
     rows = [torso]
@@ -59,10 +72,10 @@ def pose(
 
 
 def joints(poses: np.ndarray) -> np.ndarray:
-    """Places of the joints, standing on the ground: (...,9) -> (...,15,2).
+    """Positions of the joints of figures on the ground: poses (...,9) -> (...,15,2).
 
-    In heights of the figure: x to the right from the pelvis, y down from the ground, so that the
-    figure is at negative y and its lowest part touches 0.
+    Positions are in figure heights: x to the right of the pelvis, y down from the ground. The
+    lowest part of the figure touches y = 0, so all y are negative.
     """
     def along(angle: np.ndarray, length: float) -> np.ndarray:
         return np.stack([np.sin(angle), np.cos(angle)], -1) * length
@@ -87,7 +100,15 @@ def joints(poses: np.ndarray) -> np.ndarray:
 
 
 def extent(places: np.ndarray, height: float) -> np.ndarray:
-    """The box x1,y1,x2,y2 in pixels around figures with joints at `places` pixels: (...,4)."""
+    """Bounding boxes of figures.
+
+    Args:
+        places: (...,15,2) x,y of the joints in pixels.
+        height: height of the upright figure in pixels.
+
+    Returns:
+        (...,4) x1,y1,x2,y2 in pixels.
+    """
     radii = (RADII * height)[:, None]
     low = np.minimum(places[..., STARTS, :], places[..., ENDS, :]) - radii
     high = np.maximum(places[..., STARTS, :], places[..., ENDS, :]) + radii
@@ -95,11 +116,15 @@ def extent(places: np.ndarray, height: float) -> np.ndarray:
 
 
 def draw_figure(picture: np.ndarray, places: np.ndarray, look: Look) -> None:
-    """Draws onto float32 (H,W,3) the figure with joints at `places` (15,2), x,y in pixels."""
-    for start, end, radius, colour in PARTS:
-        draw_capsule(
-            picture, places[start], places[end], radius * look.height, look.colours[colour]
-        )
+    """Draws a figure.
+
+    Args:
+        picture: float32 (H,W,3) RGB, changed in place.
+        places: (15,2) x,y of the joints in pixels.
+        look: appearance of the figure.
+    """
+    for start, end, radius, color in PARTS:
+        draw_capsule(picture, places[start], places[end], radius * look.height, look.colors[color])
 
 
 def draw_capsule(
@@ -107,11 +132,15 @@ def draw_capsule(
     start: Sequence[float],
     end: Sequence[float],
     radius: float,
-    colour: np.ndarray,
+    color: np.ndarray,
 ) -> None:
-    """Draws all points within `radius` of a line from `start` to `end`, x,y in pixels.
+    """Draws all points within `radius` of a line; parts outside the picture are clipped.
 
-    The middle of the picture's first pixel is at 0.5, 0.5. What lies outside is left out.
+    Args:
+        picture: float32 (H,W,3) RGB, changed in place.
+        start, end: x,y of the ends in pixels; the center of the first pixel is 0.5,0.5.
+        radius: pixels.
+        color: RGB.
     """
     height, width = picture.shape[:2]
     (x, y), (to_x, to_y) = map(float, start), map(float, end)
@@ -131,4 +160,4 @@ def draw_capsule(
         distance = np.hypot(columns, rows)
     cover = np.clip(radius + 0.5 - distance, 0, 1)[..., None]
     patch = picture[top:bottom, left:right]
-    patch += cover * (colour - patch)
+    patch += cover * (color - patch)

@@ -1,9 +1,9 @@
-"""How figures move: steps of a schedule, each a way of holding the body and of using an arm.
+"""Motions of figures: a schedule of steps, each with an action of the body and of the arms.
 
-Half of the actions come in pairs of which any single frame looks alike: walking left and right,
-falling and getting up, lifting and putting down, giving and taking, dancing and crouching, waving
-and raising the arms, pushing and grabbing. Of each pair one is the other played backwards, or is
-the other held still at a moment drawn from its course. Standing is walking held still.
+Most actions come in pairs that look alike in any single frame: walking left and right, falling and
+getting up, lifting and putting down, giving and taking, dancing and crouching, waving and raising
+the arms, pushing and grabbing. One of a pair is the other played backwards, or the other frozen at
+a random moment. Standing is frozen walking.
 """
 
 from collections.abc import Sequence
@@ -13,19 +13,21 @@ import numpy as np
 
 from data_pipelines.mini.figures import ANGLES, FOREARMS, TORSO, UPPER_ARMS, pose
 
-CHANGE = 0.3  # seconds from one step to the next
-WALKING_SPEED = 0.4  # heights a second
+CHANGE = 0.3  # seconds of the transition from one step to the next
+WALKING_SPEED = 0.4  # figure heights per second
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a figure does for some seconds.
+    """What a figure does for some time.
 
-    body: stand, walk left, walk right, sit, lie, crouch, dance, fall or get up.
-    arm: "" or what one arm does: carry, lift, put down, give, take; or both: wave, raise, push,
-      grab.
-    way: -1 or 1, the side that sitting, lying, falling and one arm turn to.
-    shift: seconds by which what happens but once is late: falling, getting up, lifting and so on.
+    Attributes:
+        seconds: duration.
+        body: stand, walk left, walk right, sit, lie, crouch, dance, fall or get up.
+        arm: an action of one arm (carry, lift, put down, give, take), of both arms (wave, raise,
+            push, grab), or "" for none.
+        way: the side to which the figure sits, lies, falls or uses one arm: -1 left, 1 right.
+        shift: delay in seconds of actions that happen once, such as falling or lifting.
     """
 
     seconds: float
@@ -37,8 +39,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Motion:
-    """A figure over T frames: `poses` (T,9), `walked` (T,) in heights to the right, and `holding`
-    (T,), which is 1 while it has an object in its hand `hand` (T,), 0 the left or 1 the right."""
+    """The motion of a figure over T frames.
+
+    Attributes:
+        poses: (T,9), see figures.py.
+        walked: (T,) distance walked to the right, in figure heights.
+        holding: (T,) 1 while the figure holds an object, 0 otherwise.
+        hand: (T,) the hand that holds it: 0 left, 1 right.
+    """
 
     poses: np.ndarray
     walked: np.ndarray
@@ -49,10 +57,13 @@ class Motion:
 def act(
     steps: Sequence[Step], begin: float, times: np.ndarray, random: np.random.Generator
 ) -> Motion:
-    """The motion of a figure that does `steps` one after the other from second `begin` on.
+    """The motion of a figure that performs `steps` one after the other.
 
-    `times` (T,) are the seconds of the frames; before the first step and after the last the figure
-    goes on with it.
+    Args:
+        steps: the schedule; the first and the last step extend beyond it.
+        begin: second at which the first step begins.
+        times: (T,) seconds of the frames.
+        random: generator of the variations.
     """
     poses = np.zeros((len(times), ANGLES), np.float32)
     walked, holding = np.zeros(len(times)), np.zeros(len(times))
@@ -80,7 +91,7 @@ def act(
 
 
 def _body(step: Step, since_middle: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Poses (T,9) with both arms free."""
+    """Poses (T,9) of a step without its arm action."""
     still = np.zeros_like(since_middle)
     if step.body in ("fall", "get up"):
         course = since_middle if step.body == "fall" else -since_middle
@@ -98,18 +109,17 @@ def _body(step: Step, since_middle: np.ndarray, random: np.random.Generator) -> 
     if step.body == "sit":
         thigh, shin = random.uniform(100, 118), random.uniform(45, 70)
         lean, arm = random.uniform(-18, -4), random.uniform(-25, -10)
-        one = pose(
+        return pose(
             step.way * (lean + still), (step.way * arm, step.way * (arm + 20)),
             legs=(step.way * thigh, step.way * (thigh - 8)),
             shins=(step.way * shin, step.way * (shin + 8)), outward=False,
         )
-        return one
     steps_per_second = random.uniform(0.9, 1.15)
     return _upright(steps_per_second * since_middle if "walk" in step.body else still, random)
 
 
 def _upright(turns: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Legs and arms swinging, `turns` (T,) times there and back; (T,9)."""
+    """Poses (T,9) of an upright figure whose limbs have swung back and forth `turns` (T,) times."""
     swing = random.uniform(20, 34) * np.sin(2 * np.pi * (turns + random.random()))
     arm, lean = random.uniform(4, 14), random.uniform(-3, 3)
     return pose(
@@ -126,7 +136,7 @@ def _lying(still: np.ndarray, way: int, random: np.random.Generator) -> np.ndarr
 def _use_arms(
     step: Step, since_middle: np.ndarray, random: np.random.Generator, body: np.ndarray
 ) -> np.ndarray:
-    """Moves one arm or both of `body` (T,9) in place, and gives what `Motion.holding` says."""
+    """Adds the arm action to the poses `body` (T,9) in place; returns `Motion.holding`."""
     still, held = np.zeros_like(since_middle), np.zeros_like(since_middle)
     if not step.arm:
         return held
@@ -164,12 +174,12 @@ def _use_arms(
 def _hand_over(
     step: Step, since_middle: np.ndarray, random: np.random.Generator, free: np.ndarray
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Angles of the arm's two parts in degrees, outward, and whether it holds the object.
+    """(outward angles of upper arm and forearm in degrees, `Motion.holding`).
 
-    free: (T,2), these angles without the object.
+    `free` (T,2) are the angles without the object.
     """
     carrying = random.uniform(22, 34)
-    away = _ease(since_middle / 0.08 + 0.5)  # giving: 0 before the object changes hands, 1 after
+    away = _ease(since_middle / 0.08 + 0.5)  # 0 before the object is handed over, 1 after
     if step.arm == "take":
         away = 1 - away
     reach = _ease(1 - np.abs(since_middle) / 0.45)
@@ -181,6 +191,6 @@ def _hand_over(
 
 
 def _ease(share: np.ndarray) -> np.ndarray:
-    """From 0 to 1 without a jerk, while `share` goes from 0 to 1."""
+    """Smooth transition from 0 to 1 as `share` goes from 0 to 1 (smoothstep)."""
     share = np.clip(share, 0, 1)
     return share * share * (3 - 2 * share)

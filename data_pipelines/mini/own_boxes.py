@@ -1,4 +1,4 @@
-"""A small generated data set in tables of one's own (own_boxes.py): the scenes of ava-mini."""
+"""Writes the scenes of ava-mini as custom tables of boxes (sources/box_tables.py)."""
 
 import csv
 import os
@@ -21,11 +21,17 @@ def write_own(
     test_videos: int = 8,
     **scenes: int,
 ) -> None:
-    """Writes small videos of moving figures and tables of who does what.
+    """Writes small videos of moving figures, and tables of their boxes and actions.
 
-    In `directory` are afterwards videos/train_000.mp4 and so on, train.csv and test.csv with
-    actions and persons, and people.csv: what an imagined person detector finds at the moments of
-    test.csv, with scores. `scenes`: seconds, fps, height and width, see `mini.write_ava`.
+    The files are videos/train_000.mp4 and so on; train.csv and test.csv with actions and persons;
+    and people.csv with the boxes and scores of a simulated person detector at the moments of
+    test.csv.
+
+    Args:
+        directory: folder to write to.
+        seed: the same seed yields the same data.
+        train_videos, test_videos: number of videos.
+        **scenes: seconds, fps, height and width, as for `datasets.write_ava`.
     """
     directory = Path(directory)
     datasets.write_ava(
@@ -45,7 +51,7 @@ def write_own(
 
 
 def _row(columns: list[str], detected: bool) -> list[str]:
-    """A row of AVA's without the action of a detected box, and counted from the first frame."""
+    """Converts a row of AVA: time from the first frame, name of the action, none if detected."""
     video, time, *box, action, last = columns
     named = [] if detected else [NAMES[int(action) - 1]]
     return [video, f"{int(time) - FIRST_SECOND}", *box, *named, last]

@@ -69,11 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     kind.add_argument(
         "--begin", type=float, default=900, metavar="SECOND",
-        help="start of the cut in the film (default: %(default)s)",
+        help="second of the film at which the cut starts (default: %(default)s)",
     )
     kind.add_argument(
-        "--seconds", type=float, default=SECONDS,
-        help="duration of the cut (default: %(default)s)",
+        "--seconds", type=float, default=SECONDS, metavar="SECONDS",
+        help="duration of the cut in seconds (default: %(default)s)",
     )
     kind.add_argument(
         "--no-frames", dest="frames", action="store_false",
@@ -84,13 +84,15 @@ def _parser() -> argparse.ArgumentParser:
         256,
     )
     kind.add_argument(
-        "--videos", type=Path, metavar="FOLDER", help="the videos that the lists name"
+        "--videos", type=Path, metavar="FOLDER",
+        help="the videos that the lists name; without lists, a folder of class folders, of whose "
+        "videos every fifth is for testing",
     )
     for split in SPLITS:
         kind.add_argument(
             f"--{split}", type=Path, nargs="+", metavar="LIST",
-            help=f"the {split} split: Kinetics' csv file, lists of UCF101 or HMDB51, or a folder "
-            "with a folder of videos for each class",
+            help=f"videos of the {split} split: Kinetics' csv file, lists of UCF101 or HMDB51, or "
+            "a folder of class folders",
         )
     kind.add_argument(
         "--classes", metavar="NAMES",
@@ -118,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     kind.add_argument(
         "--videos", type=Path, metavar="FOLDER", required=True,
-        help="the videos, in a folder for each class; videos directly in it get a table of boxes",
+        help="the videos: in class folders to list them, directly in it to get a table of boxes",
     )
     kind.add_argument(
         "--classes", metavar="NAMES",

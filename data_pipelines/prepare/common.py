@@ -207,6 +207,6 @@ def report_missing(
     """
     if missing:
         findings.report(str(where), "missing", (
-            f"{len(missing)} of its {total} videos are not in {folder}, for example {missing[0]}; "
+            f"{len(missing)} of its {total} videos not found in {folder}, such as {missing[0]}; "
             "they are left out: to include them, get them and run this command again"
         ))

@@ -1,6 +1,6 @@
-"""Data sets of TFDS made from videos: ArrayRecord files of encoded clips with key frames close
-together, so that any of them is read at once and sought in quickly.
+"""Turns videos into TFDS data sets: ArrayRecord files of re-encoded clips.
 
-`python -m data_pipelines.tfds_builders --help` is the command; docs/records.md tells how the files
-are read. Nothing here needs TensorFlow.
+Records can be read in random order, and close key frames make seeking in them quick. The command is
+`python -m data_pipelines.tfds_builders`; docs/records.md describes how to read the data sets.
+TensorFlow is not needed.
 """

@@ -1,4 +1,4 @@
-"""The TFDS builder: encodes videos into ArrayRecord files, in parallel, here or with Apache Beam.
+"""TFDS builder that encodes videos into ArrayRecord files, in threads or with Apache Beam.
 
     builder = EncodedVideos("kinetics400", splits={"train": jobs}, features=..., data_dir="DATA")
     builder.download_and_prepare()
@@ -35,23 +35,25 @@ DEFAULTS = Settings()
 
 
 class EncodedVideos(FileReaderBuilder, skip_registration=True):
-    """A data set of encoded videos; what they are called, `name`, is the TFDS config.
+    """A data set of encoded videos. TFDS knows it as the config `name` of encoded_videos.
 
-    Files are written to `unfinished`, beside the folder of the data set, and moved there when all
-    are done; there is a list of the records of each split as well (record_lists.py). With
-    `beam_runner` or `beam_options` in the DownloadConfig the files are written by the workers of
-    Apache Beam, which must see the videos and `data_dir` at the same paths.
+    Files are written to the folder `unfinished`, beside that of the data set, and moved there when
+    all are complete, together with a list of the records of each split (record_lists.py). With
+    `beam_runner` or `beam_options` in the DownloadConfig, workers of Apache Beam write the files;
+    they must see the videos and `data_dir` under the same paths.
 
-    Args of the constructor:
-        name: of the data set.
-        splits: what to encode.
-        features: of the records, besides the video and what is measured of it.
-        shards: files of each split; None for one of about every 64 videos.
+    Args:
+        name: name of the data set.
+        splits: the videos to encode, by split.
+        features: TFDS features of the records besides the video and its measured properties.
+        settings: how videos are encoded.
+        shards: number of files of each split; None for about one per 64 videos.
+        data_dir: TFDS's folder of data sets; None for its default.
     """
 
     name = "encoded_videos"
     VERSION = tfds.core.Version("1.0.0")
-    url_infos: dict[str, Any] = {}  # nothing is downloaded, so there are no checksums to look for
+    url_infos: dict[str, Any] = {}  # nothing is downloaded, so no checksums are looked up
 
     def __init__(
         self,
@@ -65,7 +67,7 @@ class EncodedVideos(FileReaderBuilder, skip_registration=True):
     ):
         self._splits, self._features, self._settings = splits, features, settings
         self._shards = shards
-        config = tfds.core.BuilderConfig(name=name, description="Videos encoded anew")
+        config = tfds.core.BuilderConfig(name=name, description="Re-encoded videos")
         super().__init__(
             data_dir=None if data_dir is None else os.fspath(data_dir), config=config,
             file_format=FORMAT,
@@ -76,7 +78,7 @@ class EncodedVideos(FileReaderBuilder, skip_registration=True):
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
             builder=self, features=video_features(**self._features),
-            description="Videos encoded anew, with key frames close together.",
+            description="Re-encoded videos with close key frames.",
         )
 
     def _download_and_prepare(self, dl_manager: Any, download_config: Any = None) -> None:
@@ -96,7 +98,7 @@ class EncodedVideos(FileReaderBuilder, skip_registration=True):
             if not any(lengths):
                 raise ValueError(
                     f"none of the {len(self._splits[split])} videos of {split} can be encoded; "
-                    f"the first: {rows[0][0]['broken']}"
+                    f"the first one: {rows[0][0]['broken']}"
                 )
             infos.append(tfds.core.SplitInfo(
                 name=split, shard_lengths=lengths,
@@ -113,7 +115,11 @@ class EncodedVideos(FileReaderBuilder, skip_registration=True):
         shutil.rmtree(self.unfinished)
 
     def _start(self) -> None:
-        """Refuses what an earlier attempt of another kind has left."""
+        """Records the plan of this data set, and refuses to continue one with another plan.
+
+        Raises:
+            ValueError: the unfinished files belong to another plan.
+        """
         jobs = {split: [repr(job) for job in jobs] for split, jobs in self._splits.items()}
         plan = [jobs, repr(self._settings), self._shards]
         digest = hashlib.sha256(json.dumps(plan).encode()).hexdigest()
@@ -123,8 +129,8 @@ class EncodedVideos(FileReaderBuilder, skip_registration=True):
                 part.write_text(digest)
         elif file.read_text() != digest:
             raise ValueError(
-                f"{self.unfinished}: begun from other lists or with other settings; go on with "
-                "those, or remove this folder"
+                f"{self.unfinished}: started from other lists or with other settings; continue "
+                "with those, or remove this folder"
             )
 
     def _shards_of(self, split: str) -> list[Shard]:
@@ -148,7 +154,13 @@ class EncodedVideos(FileReaderBuilder, skip_registration=True):
 def write_list(
     path: Path, files: Iterable[str], rows: Iterable[Sequence[Mapping[str, str]]]
 ) -> None:
-    """The list of the records of `files`: `rows` are those of each."""
+    """Writes the list of the records of a split (see record_lists.py).
+
+    Args:
+        path: the csv file to write.
+        files: names of the ArrayRecord files.
+        rows: for each file, the rows of its records and of its skipped videos.
+    """
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = None
         for name, of_file in zip(files, rows, strict=True):

@@ -1,4 +1,4 @@
-"""What is to be encoded: whole videos of a list, or the time around the keyframes of AVA."""
+"""Lists what to encode: whole videos of a list, or the time around the keyframes of AVA."""
 
 import os
 from collections.abc import Sequence
@@ -19,16 +19,17 @@ from data_pipelines.video.image_files import FrameFiles
 
 @dataclass(frozen=True)
 class Job:
-    """One record to be.
+    """A record to write.
 
     Attributes:
-        name: of the video, for people.
-        source: where it is.
-        values: features of the record besides the video and what is measured of it.
+        name: name of the video for reports.
+        source: the video.
+        values: features of the record besides the video and its measured properties.
         row: columns of its row in the list of records.
-        time: the keyframe around which to cut, in seconds after the first frame; None: all of it.
-        origin: the time of the first frame, as the annotations count.
-        fps: of frames stored as images.
+        time: the keyframe around which to cut, in seconds after the first frame; None encodes the
+            whole video.
+        origin: time of the first frame, as the annotations count.
+        fps: frame rate of a video stored as images.
     """
 
     name: str
@@ -48,16 +49,22 @@ def list_jobs(
     num_classes: int | None = None,
     multi_label: bool = False,
 ) -> list[Job]:
-    """The videos of a list that video_lists.read_list reads; relative paths begin in `root`.
+    """Jobs for the videos of a list.
 
-    Raises as `video_lists.read_list`; ValueError also for a video listed twice.
+    Args:
+        path, separator, num_classes, multi_label: as for `video_lists.read_list`.
+        root: folder that relative paths start from.
+
+    Raises:
+        FileNotFoundError, ValueError: as `video_lists.read_list`; ValueError also for a video that
+            is listed twice.
     """
     jobs, seen = [], set()
     for sample in video_lists.read_list(
         path, separator=separator, num_classes=num_classes, multi_label=multi_label
     ):
         if sample.path in seen:
-            raise ValueError(f"{path}: {sample.path} is listed twice; leave one of the rows out")
+            raise ValueError(f"{path}: {sample.path} is listed twice; remove one of the rows")
         seen.add(sample.path)
         labels = sample.label if multi_label else (sample.label,)
         label = {"labels": list(labels)} if multi_label else {"label": sample.label}
@@ -77,17 +84,19 @@ def ava_jobs(
     fps: float = ava.FPS,
     num_classes: int = ava.NUM_CLASSES,
 ) -> list[Job]:
-    """The moments of AVA's tables, in the order of films and time.
+    """Jobs for the moments of AVA's tables, sorted by time within each film.
 
     Args:
-        annotated: tables whose boxes and actions go into the records.
-        predicted: tables or pickles of boxes, whose moments are encoded as well.
-        videos: folder of films, or of folders of their frames.
-        origin: second of the film that its first frame shows.
-        fps: of films that are stored as images.
+        annotated: tables whose boxes and actions are stored in the records.
+        predicted: tables or pickles of predicted boxes, whose moments are encoded as well.
+        videos: folder of the films, or of their folders of frames.
+        origin: time of the first frame, as the tables count seconds.
+        fps: frame rate of films stored as images.
+        num_classes: the number of actions.
 
     Raises:
-        FileNotFoundError, ValueError: a table, a row of it or a film.
+        FileNotFoundError: a table or the folder is missing.
+        ValueError: a table cannot be read, or all films are missing.
     """
     moments = {}
     if annotated:
@@ -99,12 +108,12 @@ def ava_jobs(
     found = find_sources(videos, times)
     if not found:
         raise ValueError(
-            f"{videos}: none of the {len(times)} videos of the tables is there, for example "
-            f"{next(iter(times))}"
+            f"{videos}: contains none of the {len(times)} videos of the tables, such as "
+            f"{next(iter(times))}; pass their folder with --videos"
         )
     jobs = []
     for video in times:
-        source = found.get(video, os.path.join(videos, video))  # missing ones are told like broken
+        source = found.get(video, os.path.join(videos, video))  # a missing one is reported later
         for time in sorted(times[video]):
             moment = moments.get(video, {}).get(time)
             rows = [

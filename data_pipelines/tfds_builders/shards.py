@@ -1,7 +1,7 @@
-"""One ArrayRecord file: its videos are encoded and written one after the other.
+"""Writes one ArrayRecord file: encodes its videos one after the other.
 
-A file is there when all of it is; with it comes a note (JSON) of what is in it, and of the videos
-that could not be encoded. So work that was stopped goes on with the files that are missing.
+Files are written atomically. Beside each, a JSON note lists its records and the videos that could
+not be encoded, so interrupted work continues with the missing files.
 """
 
 import errno
@@ -34,8 +34,10 @@ MEASURED = ("frames", "fps", "width", "height")
 class Settings:
     """How videos are encoded.
 
-    short_side: of the picture, in pixels; smaller videos stay as they are. gop: frames from one key
-    frame to the next. seconds: to each side of a keyframe.
+    Attributes:
+        short_side: pixels to which the short side of larger pictures is reduced.
+        gop: frames from one key frame to the next.
+        seconds: duration before and after a keyframe.
     """
 
     short_side: int = 320
@@ -45,7 +47,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Shard:
-    """A file to be written. features: description of a record's, as `describe` makes it."""
+    """A file to write.
+
+    Attributes:
+        path: the file.
+        jobs: its records.
+        settings: how videos are encoded.
+        features: features of a record, as `describe` returns them.
+    """
 
     path: Path
     jobs: tuple[Job, ...]
@@ -54,16 +63,17 @@ class Shard:
 
     @property
     def note(self) -> Path:
+        """The JSON note beside the file."""
         return self.path.with_name(self.path.name + ".json")
 
 
 def describe(features: Any) -> dict[str, Any]:
-    """tfds.features as JSON, which any process can read."""
+    """Features of TFDS as JSON, which other processes can read."""
     return features.to_json()
 
 
 def video_features(**others: Any) -> Any:
-    """The features of a record: an encoded video, what is measured of it, and `others`."""
+    """The features of a record: an encoded video, its measured properties, and `others`."""
     import tensorflow_datasets as tfds
 
     whole_number, number = (tfds.features.Scalar(dtype=t) for t in (np.int64, np.float32))
@@ -74,10 +84,10 @@ def video_features(**others: Any) -> Any:
 
 
 def write_shard(shard: Shard) -> list[dict[str, str]]:
-    """Writes the file, if it is not there; returns a row for each of its videos.
+    """Writes the file unless it exists; returns a row of the list of records for each video.
 
-    A row holds the job's own columns, what was measured, and `broken`: why the video is not in the
-    file, "" where it is.
+    A row holds the columns of its job, the measured properties, and `broken`: why the video could
+    not be encoded, or "".
     """
     if not shard.note.is_file():
         rows = _write(shard)
@@ -120,11 +130,12 @@ def _write(shard: Shard) -> list[dict[str, str]]:
 
 
 def measured_columns(job: Job) -> tuple[str, ...]:
+    """Columns of the list of records that hold measured properties."""
     return MEASURED if job.time is None else ("begin", *MEASURED)
 
 
 def _encoded(job: Job, settings: Settings, target: Path) -> tuple[dict[str, Any], bytes]:
-    """What is measured of the encoded video, and the content of its file."""
+    """Encodes a video: (its measured properties, the bytes of its file)."""
     measured: dict[str, Any] = {}
     part: dict[str, Any] = {}
     if isinstance(job.source, FrameFiles):
@@ -143,13 +154,13 @@ def _encoded(job: Job, settings: Settings, target: Path) -> tuple[dict[str, Any]
         measured["begin"] = job.origin + first / fps
     info = probe(target)
     if info.warning:
-        raise VideoError(job.name, f"its copy is damaged ({info.warning})")
+        raise VideoError(job.name, f"the encoded copy is damaged ({info.warning})")
     measured |= {name: getattr(info, name) for name in MEASURED}
     return measured, target.read_bytes()
 
 
 def _first(job: Job, settings: Settings, fps: float) -> int:
-    """The first frame of the time around a keyframe."""
+    """The first frame to encode before a keyframe."""
     return max(round((job.time - settings.seconds) * fps), 0)
 
 
@@ -159,11 +170,11 @@ def _rate(path: str | os.PathLike) -> float:
 
 
 def _encode_images(job: Job, settings: Settings, target: Path) -> int:
-    """Encodes frames stored as images; returns which one is the first."""
+    """Encodes frames stored as images; returns the index of the first one."""
     first = _first(job, settings, job.fps)
     stop = min(round((job.time + settings.seconds) * job.fps) + 1, job.source.count)
     if first >= stop:
-        raise VideoError(job.name, f"lies behind the last of its {job.source.count} frames")
+        raise VideoError(job.name, f"lies after the last of its {job.source.count} frames")
 
     def pictures() -> Iterator[np.ndarray]:
         for index in range(first, stop):
@@ -171,7 +182,7 @@ def _encode_images(job: Job, settings: Settings, target: Path) -> int:
             if min(picture.shape[:2]) > settings.short_side:
                 picture = resize_short_side(picture[None], settings.short_side)[0]
             height, width = (side // 2 * 2 for side in picture.shape[:2])
-            yield picture[:height, :width]  # H.264 halves the colours' sides
+            yield picture[:height, :width]  # H.264 stores color at half the size
 
     options = {"preset": "fast", "crf": CRF, "g": str(settings.gop), "threads": "1"}
     write_video(target, pictures(), fps=Fraction(job.fps).limit_denominator(10**5), options=options)

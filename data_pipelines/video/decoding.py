@@ -65,7 +65,7 @@ def _packets(container, stream, problems: list[str], whole: bool = True) -> Iter
     except IndexError:
         pass  # PyAV raises this at the end of a file whose streams appear late (MPEG-TS)
     if whole and found < stream.frames:
-        problems.append(f"the header promises {stream.frames} frames, {found} are there")
+        problems.append(f"the header promises {stream.frames} frames, but the file has {found}")
 
 
 def decoded_frames(

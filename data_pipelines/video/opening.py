@@ -67,8 +67,8 @@ def open_video(path: Encoded, thread_type: str) -> Iterator[tuple]:
     except (av.error.FFmpegError, OSError) as error:
         raise VideoError(
             path,
-            f"cannot be opened ({error.strerror or error}); it is not a video or is cut off: "
-            "download it again, or see what `ffprobe` says",
+            f"cannot be opened ({error.strerror or error}); it is truncated or not a video: "
+            "download it again, or see what `ffprobe` reports",
         ) from error
     with container:
         kinds = {s.index: "cover" if _is_cover(s) else s.type for s in container.streams}

@@ -1,4 +1,4 @@
-"""ava-mini: AVA's files, each action often enough, the same each time, quick to make."""
+"""ava-mini: files, frequency of actions, reproducibility and speed."""
 
 import re
 import time
@@ -26,7 +26,7 @@ def small(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def val_scenes():
-    """The validation scenes of `write_ava(seed=0)` and their detections."""
+    """The validation scenes of `write_ava(seed=0)` with their detections."""
     return [(s, ava_scenes.detect(s, random)) for s, random in plan_scenes(24, [0, 1], **SIZE)]
 
 
@@ -77,15 +77,15 @@ def test_same_seed_gives_the_same_data(small, tmp_path):
         assert np.abs(one.astype(int) - other).mean() > 5
 
 
-def test_the_whole_set_is_quick_to_make(tmp_path):
+def test_the_full_set_is_quick_to_write(tmp_path):
     start = time.process_time()
     write_ava(tmp_path, seed=0, train_videos=1, val_videos=1)
-    assert (time.process_time() - start) * 52 < 60  # 104 videos; half of it on a free machine
+    assert (time.process_time() - start) * 52 < 60  # 104 videos; half of that on an idle machine
     assert sum(path.stat().st_size for path in (tmp_path / "videos").iterdir()) < 400_000
 
 
 def test_figures_are_where_the_boxes_are(small):
-    """What changes in a video lies in boxes: of pixels that change much, most."""
+    """Most of the pixels that change strongly over time lie within boxes."""
     for number, (scene, _) in enumerate(
         plan_scenes(2, [3, 0], **{k: SMALL[k] for k in ("seconds", "fps", "height", "width")})
     ):
@@ -98,7 +98,7 @@ def test_figures_are_where_the_boxes_are(small):
         assert changed.sum() > 50 and changed[~inside].sum() < 0.15 * changed.sum()
 
 
-def test_every_action_is_there_often_enough(val_scenes):
+def test_every_action_occurs_often_enough(val_scenes):
     rows = [row for scene, _ in val_scenes for row in ava_scenes.annotate(scene)]
     counts = Counter(action for row in rows for action in row.ids)
     assert set(counts) == set(range(1, len(ACTIONS) + 1)) and min(counts.values()) >= 15
@@ -113,7 +113,7 @@ def test_every_action_is_there_often_enough(val_scenes):
     assert ((boxes[:, 2:] - boxes[:, :2]) > 0.04).all()
 
 
-def test_detections_miss_few_and_have_false_alarms(val_scenes):
+def test_detections_miss_few_figures_and_have_false_positives(val_scenes):
     hits, people, false, unsure = Counter(), Counter(), 0, 0
     keyframes = 0
     for scene, found in val_scenes:
@@ -135,7 +135,7 @@ def test_detections_miss_few_and_have_false_alarms(val_scenes):
     assert 0.1 < false / keyframes < 0.5 and 0 < unsure < false
 
 
-def test_larger_pictures_and_other_lengths():
+def test_other_sizes_and_durations():
     for scene, random in plan_scenes(3, [1], seconds=5, fps=20, height=112, width=160):
         pictures = list(scene.pictures(random))
         assert len(pictures) == 100 and pictures[0].shape == (112, 160, 3)

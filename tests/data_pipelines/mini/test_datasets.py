@@ -1,4 +1,4 @@
-"""The generated data set: quick, the same each time, and readable by the parts that use it."""
+"""Generated data sets: speed, reproducibility, and reading by the project's readers."""
 
 import time
 
@@ -24,7 +24,7 @@ from data_pipelines.video.image_files import select_frames
 def test_lists_and_videos(tmp_path):
     start = time.process_time()
     test_list = write_videos(tmp_path, count=8, seed=0)
-    assert time.process_time() - start < 15  # three seconds
+    assert time.process_time() - start < 15  # usually 3 s
     samples = read_list(test_list, path_prefix=tmp_path, num_classes=4)
     assert [sample.label for sample in samples] == [0, 1, 2, 3] * 2
     assert samples == read_list(tmp_path / "val.csv", path_prefix=tmp_path)
@@ -35,7 +35,7 @@ def test_lists_and_videos(tmp_path):
     for sample in samples:
         info = probe(sample.path)
         assert (info.frames, info.fps, info.width, info.height) == (64, 30.0, 128, 96)
-    # Encoding keeps the pictures.
+    # Encoding preserves the pictures.
     original = list(moving_figure(
         2, np.random.default_rng([0, 0, 2]), frames=64, height=96, width=128
     ))
@@ -54,7 +54,7 @@ def test_frame_lists(tmp_path):
     start = time.process_time()
     write_ssv2(tmp_path / "ssv2", count=4, seed=0)
     write_charades(tmp_path / "charades", count=5, seed=0)
-    assert time.process_time() - start < 8  # a second
+    assert time.process_time() - start < 8  # usually 1 s
     samples = read_ssv2(
         tmp_path / "ssv2/val.csv", path_prefix=tmp_path / "ssv2",
         class_list=tmp_path / "ssv2/something-something-v2-labels.json",
@@ -91,9 +91,9 @@ def test_images(tmp_path):
     assert content["a"] == content["b"] != content["c"]
 
 
-def test_shapes_move_as_their_class_says():
+def test_shapes_move_according_to_their_class():
     def bright_center(frame):
-        """(row, column) of what differs most from the rest."""
+        """(row, column) of the pixels that differ most from the median."""
         away = np.abs(frame.astype(int) - np.median(frame, axis=(0, 1))).sum(-1)
         inside = np.argwhere(away > np.percentile(away, 97))
         return inside.mean(0)

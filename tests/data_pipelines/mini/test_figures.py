@@ -1,4 +1,4 @@
-"""Figures: their size, their footing, their boxes, and movements that look alike in any frame."""
+"""Figures: size, ground contact, boxes, and pairs of motions that look alike in any frame."""
 
 import numpy as np
 import pytest
@@ -20,14 +20,14 @@ KEYFRAME = np.array([1.0])
 
 
 def drawn(poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A black picture 100x120 with the figure in its middle, and the figure's joints there."""
+    """(black picture 100x120 with the figure in its center, joints of the figure)."""
     picture, places = np.zeros((100, 120, 3), np.float32), joints(poses) * LOOK.height + [60, 90]
     draw_figure(picture, places, LOOK)
     return picture, places
 
 
 def at_keyframe(body: str, arm: str = "", count: int = 300, seed: int = 0) -> np.ndarray:
-    """Poses (count,9) in the middle of a step of two seconds."""
+    """Random poses (count,9) in the middle of a step of two seconds."""
     random = np.random.default_rng(seed)
     poses = []
     for way in (-1, 1) * (count // 2):
@@ -46,16 +46,16 @@ def test_an_upright_figure_stands_on_the_ground():
         assert extent(joints(at_keyframe(body, count=4)), 1.0)[:, 3] == pytest.approx(0, abs=1e-6)
 
 
-def test_boxes_are_those_of_the_pixels():
+def test_boxes_enclose_the_drawn_pixels():
     for body in ("stand", "lie", "sit", "dance"):
         for one in at_keyframe(body, "wave" if body == "stand" else "", count=2):
             picture, places = drawn(one)
-            rows, columns = np.nonzero(picture.sum(-1) > 125)  # half covered
+            rows, columns = np.nonzero(picture.sum(-1) > 125)  # at least half covered
             found = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
             assert np.abs(extent(places, LOOK.height) - found).max() < 1.2, body
 
 
-def test_soft_edges_and_what_lies_outside():
+def test_soft_edges_and_clipping():
     picture = np.zeros((20, 20, 3), np.float32)
     draw_capsule(picture, (5, 10), (15, 10), 3.0, np.array([100.0, 0, 0]))
     assert picture[10, 10, 0] == 100 and picture[10, 0, 0] == 0 and not picture[..., 1:].any()
@@ -63,7 +63,7 @@ def test_soft_edges_and_what_lies_outside():
     before = picture.copy()
     draw_capsule(picture, (-50, 10), (-40, 10), 3.0, np.array([0, 100.0, 0]))
     assert (picture == before).all()
-    draw_capsule(picture, (0, 0), (0, 0), 3.0, np.array([0, 100.0, 0]))  # a quarter of it
+    draw_capsule(picture, (0, 0), (0, 0), 3.0, np.array([0, 100.0, 0]))  # a quarter is visible
     assert picture[..., 1].sum() / 100 == pytest.approx(np.pi * 9 / 4, rel=0.15)
 
 
@@ -75,7 +75,7 @@ def test_soft_edges_and_what_lies_outside():
 ])
 def test_pairs_look_alike_in_a_single_frame(one, other):
     poses = [np.sort(at_keyframe(*action, seed=n), 0) for n, action in enumerate((one, other))]
-    # Quantiles of every angle: no more apart than those of two samples of the same action.
+    # The quantiles of every angle differ no more than between two samples of the same action.
     apart = np.abs(poses[0] - poses[1])[20:-20].mean(0)
     again = np.abs(poses[0] - np.sort(at_keyframe(*one, seed=7), 0))[20:-20].mean(0)
     assert (apart < np.maximum(0.12, 2 * again)).all()
@@ -85,17 +85,17 @@ def test_pairs_look_alike_in_a_single_frame(one, other):
     (("fall", ""), ("get up", "")), (("stand", "give"), ("stand", "take")),
     (("stand", "lift"), ("stand", "put down")),
 ])
-def test_the_other_of_a_pair_is_played_backwards(one, other):
+def test_one_of_a_pair_is_the_other_played_backwards(one, other):
     times = np.linspace(0, 1, 31)
     there, back = (
         act([Step(1, *action)], 0, times, np.random.default_rng(4)) for action in (one, other)
     )
     np.testing.assert_allclose(there.poses, back.poses[::-1], atol=1e-5)
     np.testing.assert_allclose(there.holding, back.holding[::-1], atol=1e-6)
-    assert np.abs(np.diff(there.poses, axis=0)).max() < 0.35  # without a jump
+    assert np.abs(np.diff(there.poses, axis=0)).max() < 0.35  # continuous
 
 
-def test_steps_follow_each_other():
+def test_steps_follow_one_another():
     steps = [Step(1, "stand"), Step(2, "walk right", "carry"), Step(1, "fall"), Step(1, "lie")]
     times = np.arange(-15, 80) / 15
     motion = act(steps, 0, times, np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""Generated tables of one's own."""
+"""Generated custom tables of boxes."""
 
 import csv
 
@@ -26,7 +26,7 @@ def test_tables_and_videos(tmp_path):
         assert next(csv.reader(file)) == ["video", "time", "x1", "y1", "x2", "y2", "score"]
 
 
-def test_as_much_as_the_recipe_makes_has_all_actions(tmp_path, monkeypatch):
+def test_the_default_size_has_all_actions(tmp_path, monkeypatch):
     monkeypatch.setattr("data_pipelines.mini.datasets.write_video", lambda *_, **__: None)
     write_own(tmp_path, seed=0)
     assert len(find_actions([tmp_path / "train.csv"])) == len(ACTIONS)

@@ -99,7 +99,7 @@ def test_incomplete_ava(films, run):
     assert "d.mp4: broken: cannot be opened" in reported["broken"]
     assert "c.mp4: short: lasts 1.0 s instead of 3 s" in reported["short"]
     assert sum(": missing: " in line for line in lines) == 2
-    assert any("1 of its 2 videos are not in" in line and "example e;" in line for line in lines)
+    assert any("1 of its 2 videos not found in" in line and "such as e;" in line for line in lines)
     assert any("prepare ava --downloads" in line for line in lines)
     assert Image.open(films / "frames/c/c_000001.jpg").size == (42, 32)
     status, _, err = run("ava", films / "nothing")

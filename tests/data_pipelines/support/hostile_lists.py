@@ -1,4 +1,4 @@
-"""Small annotation files of every format, with what reads them and how they are damaged."""
+"""Small annotation files of every format, with their readers and kinds of damage."""
 
 import json
 import os
@@ -44,7 +44,7 @@ BOXES = {f"v,{902 + i:04d}": np.full((2, 5), [0.1, 0.2, 0.5, 0.6, 0.95]) for i i
 
 
 class Format(NamedTuple):
-    """`content` of a file called `name`, which `read` is given."""
+    """A format: `content` of a file `name`, and the function that reads it."""
 
     name: str
     content: bytes
@@ -52,7 +52,7 @@ class Format(NamedTuple):
 
 
 def _ssv2(part: str) -> Callable[[Path], object]:
-    """Reads three files, one of which is damaged; the others are beside it."""
+    """A reader of three files: the one given may be damaged, the others are intact."""
     whole = {
         "frames.csv": FRAME_ROWS,
         "classes.json": json.dumps({re.sub(r"[\[\]]", "", t): str(i) for i, t in
@@ -136,7 +136,7 @@ def formats() -> list[Format]:
     ]
 
 
-# What stands in the place of a number, a word or a whole file.
+# Replacements for a number or word (WORDS) and for a whole file (WHOLE).
 LONG = 10_000_000
 WORDS = (
     b"0", b"-1", b"-0", b"1.5", b"1e999", b"-1e308", b"1e308", b"nan", b"NaN", b"Infinity",
@@ -167,7 +167,7 @@ WHOLE = (
 
 
 def replace_word(content: bytes, random: np.random.Generator) -> bytes:
-    """Something that does not belong there in the place of a number or a word."""
+    """Replaces a number or a word with one that does not belong there."""
     for _ in range(int(random.choice([1, 1, 2]))):
         words = list(re.finditer(rb'"[^"]*"|[\w.\-]+', content))
         if words:
@@ -180,7 +180,7 @@ def replace_word(content: bytes, random: np.random.Generator) -> bytes:
 
 
 def replace_value(content: bytes, random: np.random.Generator) -> bytes:
-    """A value of JSON with one of another type; other files as `replace_word`."""
+    """Replaces a value of JSON with one of another type; in other files, a word."""
     try:
         tree = json.loads(content)
     except (ValueError, RecursionError):
@@ -200,19 +200,19 @@ def replace_value(content: bytes, random: np.random.Generator) -> bytes:
 
 
 def other_encoding(content: bytes, random: np.random.Generator) -> bytes:
-    """Text with letters that not every encoding has, in another encoding."""
+    """Adds letters outside ASCII and changes the encoding."""
     text = content.decode("latin1").replace("a", "\u00e9", 3)
     encoding = ("latin1", "utf-16", "utf-8-sig", "utf-32", "utf-8")[random.integers(5)]
     return text.encode(encoding)
 
 
 def whole(content: bytes, random: np.random.Generator) -> bytes:
-    """Another file altogether, that is long or deep."""
+    """Replaces the file with one that is long or deeply nested."""
     return WHOLE[random.integers(len(WHOLE))]()
 
 
 def many(content: bytes, random: np.random.Generator) -> bytes:
-    """The same again and again."""
+    """Repeats the content many times."""
     return content * min(int(random.choice([2, 100, 3000])), LONG // 10 // len(content) + 1)
 
 
@@ -223,7 +223,7 @@ OF_LISTS: tuple[Mutation, ...] = (
 
 
 def read(path: Path) -> str:
-    """"read", or the documented error; Wrong for whatever users are not told of."""
+    """"read", or the text of a documented error; raises Wrong for any other error."""
     form = next(form for form in FORMATS if form.name == path.name)
     try:
         form.read(path)
@@ -233,7 +233,7 @@ def read(path: Path) -> str:
             kind = type(error).__name__
             raise Wrong(f"{kind} of {len(text)} characters, {text[:500]}") from error
         return text[:500]
-    except VideoError as error:  # a project of VIA may name any file
+    except VideoError as error:  # a project of VIA may name any file as a video
         return str(error)
     except Exception as error:
         raise Wrong(f"{type(error).__name__}: {str(error)[:500]}") from error

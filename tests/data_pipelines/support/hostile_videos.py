@@ -1,4 +1,4 @@
-"""Reads video files and folders of images in every way that users do; see watched.py."""
+"""Reads video files and folders of images in every way that the project does; see watched.py."""
 
 import os
 from collections.abc import Callable
@@ -19,7 +19,7 @@ PROTOCOL = dict(num_frames=4, sampling_rate=2, target_fps=30.0)
 
 
 def source_of(path: Path) -> Video:
-    """A file, or the images of a folder as frames."""
+    """The video of a file, or of a folder of images."""
     if not path.is_dir():
         return str(path)
     return frame_files(path.name, sorted(os.listdir(path)), path)
@@ -69,7 +69,7 @@ READINGS: tuple[Callable[[Video], None], ...] = (_probe, _train, _test, _look)
 
 
 def read(path: Path) -> str:
-    """What became of each reading; Wrong for whatever users are not told of."""
+    """Outcomes of all ways of reading; raises Wrong for anything but success and VideoError."""
     source = source_of(path)
     texts = []
     for reading in READINGS:

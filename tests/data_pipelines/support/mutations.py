@@ -1,4 +1,4 @@
-"""Files damaged in every way that one can think of, the same from the same random numbers."""
+"""Reproducible random damage to files, for fuzz tests."""
 
 import struct
 import zlib
@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 
 Mutation = Callable[[bytes, np.random.Generator], bytes]
-# What numbers of a header are when someone means harm, or a program was wrong: 8 bytes, of which
-# a field takes as many as it has.
+# Values of header fields that malicious or faulty programs write: 8 bytes each, cut to the size of
+# the field.
 HOSTILE = tuple(
     struct.pack(">Q", value * 0x100000001 & 2**64 - 1)
     for value in (0, 1, 7, 0x7FFF, 0xFFFF, 0x10000, 0xFFFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 ) + (b"\xff\xff\x00\x00\xff\xff\x00\x00", b"\x40\x00\x40\x00\x40\x00\x40\x00")
-# Where the numbers of headers stand behind: boxes of MP4, elements of Matroska, chunks of AVI.
+# Marks followed by numbers of headers: boxes of MP4, elements of Matroska, chunks of AVI.
 MARKS = (
     b"tkhd", b"mvhd", b"mdhd", b"stsd", b"avc1", b"avcC", b"stts", b"ctts", b"stsc", b"stsz",
     b"stco", b"stss", b"elst", b"moov", b"trak", b"mdia", b"minf", b"stbl", b"mdat", b"ftyp",
@@ -23,6 +23,7 @@ MARKS = (
     b"\x11\x4d\x9b\x74", b"\x23\xe3\x83", b"\x55\xb0", b"\xae", b"\xe7", b"\xa3",
     b"RIFF", b"LIST", b"avih", b"strh", b"strf", b"idx1", b"movi", b"00dc", b"vids", b"JUNK",
 )
+# Beginnings of files of various formats.
 STARTS = (
     b"\x00\x00\x00\x20ftypisom", b"RIFF\xff\xff\xff\x7fAVI LIST", b"\x1a\x45\xdf\xa3\x9f\x42\x86",
     b"\x47\x40\x00\x10", b"GIF89a\xff\xff\xff\xff", b"FLV\x01\x05\x00\x00\x00\x09", b"OggS\x00\x02",
@@ -34,7 +35,7 @@ STARTS = (
 
 
 def flip_bits(content: bytes, random: np.random.Generator) -> bytes:
-    """A few bits, or many, of the header or of all."""
+    """Flips a few or many bits of the header or of the whole file."""
     changed = np.frombuffer(content, np.uint8).copy()
     reach = len(changed) if random.random() < 0.5 else min(len(changed), 1024)
     places = random.integers(reach, size=int(random.choice([1, 3, 20, 200])))
@@ -43,13 +44,13 @@ def flip_bits(content: bytes, random: np.random.Generator) -> bytes:
 
 
 def cut_off(content: bytes, random: np.random.Generator) -> bytes:
-    """The beginning only, or the end only."""
+    """Keeps only the beginning or only the end."""
     at = int(random.integers(len(content)))
     return content[:at] if random.random() < 0.8 else content[at:]
 
 
 def overwrite(content: bytes, random: np.random.Generator) -> bytes:
-    """Zeros, ones or random bytes in the place of others."""
+    """Overwrites a part with zeros, ones or random bytes."""
     at = int(random.integers(len(content)))
     length = int(min(random.choice([4, 64, 1000, 20000]), len(content) - at))
     block = (bytes(length), b"\xff" * length, random.bytes(length))[random.integers(3)]
@@ -57,7 +58,7 @@ def overwrite(content: bytes, random: np.random.Generator) -> bytes:
 
 
 def shift(content: bytes, random: np.random.Generator) -> bytes:
-    """A part taken out, repeated, or put where it does not belong."""
+    """Removes a part, repeats it, or inserts it elsewhere."""
     start, stop = sorted(random.integers(len(content), size=2).tolist())
     to = int(random.integers(len(content)))
     part = content[start:stop]
@@ -68,26 +69,26 @@ def shift(content: bytes, random: np.random.Generator) -> bytes:
 
 
 def random_bytes(content: bytes, random: np.random.Generator) -> bytes:
-    """Nothing of the file, but perhaps what files of some kind begin with."""
+    """Replaces the file with random bytes, after the beginning of a random format."""
     start = STARTS[random.integers(len(STARTS))]
     return start + random.bytes(int(random.choice([0, 16, 300, 20000])))
 
 
 def hostile_numbers(content: bytes, random: np.random.Generator) -> bytes:
-    """Huge, negative or no sizes, counts and times in the fields of headers."""
+    """Writes huge, negative or zero numbers into fields of headers."""
     changed = bytearray(content)
     found = [at for mark in MARKS for at in _places(content, mark)[:4]]
     for _ in range(int(random.choice([1, 1, 2, 5]))):
         number = HOSTILE[random.integers(len(HOSTILE))][: int(random.choice([2, 4, 8]))]
         mark = found[random.integers(len(found))] if found else int(random.integers(len(content)))
-        # Of a box of MP4 the size stands before its name.
+        # The size of a box of MP4 precedes its name.
         at = max(mark + int(random.choice([-4, 1, 2, 3, 4, *range(8, 100, 4)])), 0)
         changed[at : at + len(number)] = number
     return bytes(changed)
 
 
 def huge_picture(content: bytes, random: np.random.Generator) -> bytes:
-    """Another width and height in the headers of the codecs."""
+    """Changes width and height in the headers of the codecs."""
     sides = [1, 2, 15, 64, 4000, 4352, 8000, 8192, 16000, 16383, 30000, 65535]
     width, height = (int(random.choice(sides)) for _ in range(2))
     changed = bytearray(content)
@@ -110,12 +111,14 @@ def huge_picture(content: bytes, random: np.random.Generator) -> bytes:
 
 
 def h264_parameters(width: int, height: int) -> bytes:
-    """A sequence parameter set of H.264: a picture of up to 65536 pixels a side."""
+    """A sequence parameter set of H.264 for a picture of up to 65536 pixels per side."""
     bits = f"{0x67:08b}{66:08b}{0:08b}{62:08b}"  # baseline, level 6.2
-    numbers = (0, 0, 2, 1)  # set id, log2 of frame numbers, order as decoded, reference frames
+    # Id, log2 of the largest frame number - 4, decoding order, number of reference frames.
+    numbers = (0, 0, 2, 1)
     bits += "".join(map(_golomb, numbers)) + "0"
     bits += _golomb(max(width // 16, 1) - 1) + _golomb(max(height // 16, 1) - 1)
-    bits += "11" + "00" + "1"  # frames, direct inference, no cropping, nothing else, the end
+    # Frames only, direct inference, no cropping, no further parameters, stop bit.
+    bits += "11" + "00" + "1"
     bits += "0" * (-len(bits) % 8)
     return int(bits, 2).to_bytes(len(bits) // 8, "big")
 
@@ -142,7 +145,7 @@ OF_VIDEOS: tuple[Mutation, ...] = (
 def mutate(
     content: bytes, random: np.random.Generator, mutations: tuple[Mutation, ...]
 ) -> tuple[str, bytes]:
-    """(what was done, the content after one or two of the mutations)."""
+    """Applies one or two random mutations; returns (their names, the damaged content)."""
     names = []
     for _ in range(1 if random.random() < 0.7 else 2):
         if content:

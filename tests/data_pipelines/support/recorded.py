@@ -1,4 +1,4 @@
-"""What the recorded cases of the original were made from: its draws, and pictures by rule."""
+"""Inputs of the cases recorded from PySlowFast: its random draws, and pictures made by a rule."""
 
 import zlib
 from pathlib import Path
@@ -9,10 +9,10 @@ from PIL import Image
 
 
 class Replay:
-    """Recorded draws of the original's generators, given out again as a numpy Generator would.
+    """Replays recorded draws of PySlowFast's generators through the methods of a NumPy Generator.
 
-    `draws` are [function, arguments, value]. Each kind has its own queue, because the original
-    draws numbers that are of no use between those that are.
+    `draws` are [function, arguments, value]. Each kind of draw has its own queue, because
+    PySlowFast also draws numbers that it does not use.
     """
 
     def __init__(self, draws: list):
@@ -44,8 +44,8 @@ class Replay:
 
     def random(self, size: int | None = None) -> float | np.ndarray:
         if size is None:
-            return self.units.pop()  # a flip is what the original draws last
-        # Numbers in [0, 1) of which come the integers that the original drew first.
+            return self.units.pop()  # PySlowFast draws the flip last
+        # Numbers in [0, 1) that map to the integers that PySlowFast drew first.
         drawn, self.integers_ = self.integers_[:size], self.integers_[size:]
         return np.array([(value - low + 0.5) / (high - low) for low, high, value in drawn])
 
@@ -60,9 +60,9 @@ class Replay:
 
 
 class InOrder:
-    """Recorded draws in the order in which the original drew them, for several steps in a row.
+    """Replays recorded draws in their original order, for several steps in a row.
 
-    What it draws from np.random.uniform() without use is left out where another draw is wanted.
+    Draws of np.random.uniform() that PySlowFast does not use are skipped.
     """
 
     def __init__(self, draws: list):
@@ -101,7 +101,7 @@ class InOrder:
         return value
 
     def standard_normal(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-        """What stood for the original's noise: of each frame (3,H,W), by a rule, from 1 on."""
+        """The noise that replaced PySlowFast's in the recording: (3,H,W) per frame, by a rule."""
         frames = []
         for _ in range(shape[0]):
             self.patches += 1
@@ -116,7 +116,7 @@ class InOrder:
 
 
 def smooth(name: str, height: int, width: int) -> np.ndarray:
-    """The picture of a name, uint8 (H,W,3); the channels are B, G, R where the original's are."""
+    """A smooth picture determined by `name`, uint8 (H,W,3), in PySlowFast's order of channels."""
     random = np.random.RandomState(zlib.crc32(name.encode()))
     y, x = np.mgrid[:height, :width]
     channels = []
@@ -137,9 +137,9 @@ def write_rolling(
     turns: tuple[int, int],
     template: str = "{video}/{video}_{number:06d}.png",
 ) -> None:
-    """Writes the frames of a video: the picture of its name, moved by their number modulo turns.
+    """Writes frames of a video: the picture of its name, rolled by the frame number modulo `turns`.
 
-    The original reads them as BGR.
+    PySlowFast reads them as BGR.
     """
     picture = smooth(name, height, width)[:, :, ::-1]
     for number in range(count):
@@ -150,5 +150,5 @@ def write_rolling(
 
 
 def grey_levels(clip: np.ndarray) -> np.ndarray:
-    """A recorded clip (3,T,H,W), normalised by 0.45 and 0.225, as levels (T,H,W,3) of 0..255."""
+    """Converts a recorded clip (3,T,H,W), normalized by 0.45 and 0.225, to (T,H,W,3) in 0..255."""
     return np.clip((clip.transpose(1, 2, 3, 0) * 0.225 + 0.45) * 255, 0, 255)

@@ -1,4 +1,4 @@
-"""Data sets of TFDS, written file by file as TFDS lays them out."""
+"""Writes data sets in the layout of TFDS."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ CONTENT = tfds.features.Tensor(shape=(), dtype=np.object_)
 
 
 def write_shard(path: Path, features: dict, examples: list[dict]) -> None:
-    """An ArrayRecord file of examples; `features` by name, of which examples hold the values."""
+    """Writes an ArrayRecord file of examples, which hold values by name of the feature."""
     known = tfds.features.FeaturesDict(features)
     writer = ArrayRecordWriter(str(path), "group_size:1")
     for example in examples:
@@ -23,10 +23,13 @@ def write_set(
     data_dir: Path, name: str, nodes: dict, features: dict, splits: dict[str, list[list[dict]]],
     *, config: str = "", version: str = "1.0.0", file_format: str = "array_record",
 ) -> Path:
-    """A data set that TFDS could have prepared; returns its folder.
+    """Writes a data set as TFDS prepares it; returns its folder.
 
-    nodes: features as features.json describes them, for those that TFDS cannot make without
-    TensorFlow; the others come from `features`. splits: examples of each file of each split.
+    Args:
+        nodes: features in the format of features.json, for those that TFDS cannot create without
+            TensorFlow.
+        features: the other features.
+        splits: for each split, the examples of each file.
     """
     folder = data_dir / name / config / version
     folder.mkdir(parents=True)

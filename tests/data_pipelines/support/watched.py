@@ -1,7 +1,7 @@
-"""Reads files that may be broken in a process of its own, which may die, hang or want too much.
+"""Reads possibly broken files in a separate process, which may crash, hang or exhaust memory.
 
-A module whose `read` reads a file is run by `read_all` as that process, where it calls `serve`. The
-process says on its standard output which file it is at, so that the one at which it ends is known.
+`read_all` runs a module as that process; the module calls `serve` with a function that reads one
+file. The process prints which file it is reading, so that the file at which it dies is known.
 """
 
 import faulthandler
@@ -17,23 +17,23 @@ from pathlib import Path
 
 from tests.support.paths import ROOT
 
-MEMORY = 2**30  # bytes of addresses that reading a file may take
-CPU_SECONDS, WALL_SECONDS = 30, 90  # of one file; pictures of 8K take their time
+MEMORY = 2**30  # bytes of address space that reading one file may take
+CPU_SECONDS, WALL_SECONDS = 30, 90  # per file; 8K pictures are slow
 
 
 class Wrong(Exception):
-    """What became of a file and must not."""
+    """An outcome that must not happen."""
 
 
 def read_all(module: str, paths: Sequence[Path]) -> tuple[dict[str, str], dict[str, str]]:
-    """What went wrong, and what became of the other files: path of the file -> text."""
+    """Runs `module` to read the files; returns (failures, other outcomes), texts by path."""
     failures: dict[str, str] = {}
     outcomes: dict[str, str] = {}
-    # Memory that threads would keep to themselves counts as addresses, 64 MB and more a thread.
+    # Memory pools per thread would count as address space, 64 MB and more for each thread.
     environment = os.environ | {"MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}
     left = list(paths)
     while left:
-        # Files, because a pipe that nobody empties in time would be a hang of its own.
+        # Files, because a full pipe would block the process.
         with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as complaints:
             run = subprocess.run(
                 [sys.executable, "-m", module], input="\n".join(map(str, left)), text=True,
@@ -56,11 +56,11 @@ def read_all(module: str, paths: Sequence[Path]) -> tuple[dict[str, str], dict[s
 
 
 def serve(read: Callable[[Path], str]) -> None:
-    """Reads the files that are named on the standard input; `read` gives what became of one."""
+    """Reads the files named on the standard input; `read` returns the outcome of one."""
     faulthandler.enable()
-    # Each thread of a decoder has pictures of its own: let there be as many on every machine.
+    # Each decoder thread holds pictures, so use the same number of threads on every machine.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
-    # FFmpeg asks for at most 2 GiB at once: that is seen and told, what goes beyond fails.
+    # FFmpeg allocates at most 2 GiB at once, which `_measured` reports; more than this fails.
     most = _addresses("VmSize") + 4 * MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     for path in map(Path, sys.stdin.read().splitlines()):
@@ -72,7 +72,7 @@ def serve(read: Callable[[Path], str]) -> None:
 
 
 def _measured(read: Callable[[Path], str], path: Path) -> tuple[bool, str]:
-    """(whether it failed, what became of the file)."""
+    """(whether reading failed, text of the outcome)."""
     begin, held, peak = time.process_time(), _addresses("VmSize"), _addresses("VmPeak")
     try:
         failed, text = False, read(path)
@@ -87,7 +87,7 @@ def _measured(read: Callable[[Path], str], path: Path) -> tuple[bool, str]:
 
 
 def _addresses(field: str) -> int:
-    """A line of the process's status, in bytes."""
+    """A field of /proc/self/status in bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field):
             return int(line.split()[1]) * 1024

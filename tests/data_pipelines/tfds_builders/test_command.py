@@ -1,4 +1,4 @@
-"""Data sets of encoded videos: what is in them, and how the command goes on and fails."""
+"""The tfds_builders command: records, resuming, and errors."""
 
 import csv
 import errno
@@ -54,7 +54,7 @@ def folder_of(out: Path) -> Path:
     return out / "encoded_videos/mini/1.0.0"
 
 
-def test_records_hold_the_videos_in_small(lists, tmp_path, capsys):
+def test_records_hold_the_reduced_videos(lists, tmp_path, capsys):
     assert write(lists, tmp_path, "--short-side=48", "--gop=4", "--shards=3") == 0
     folder = folder_of(tmp_path)
     assert f"{folder}/train.csv: 7 records" in capsys.readouterr().out
@@ -79,7 +79,7 @@ def _packets(record: Record) -> list[av.Packet]:
         return [packet for packet in container.demux(video=0) if packet.size]
 
 
-def test_tfds_reads_them(lists, tmp_path):
+def test_tfds_reads_the_records(lists, tmp_path):
     names = tmp_path / "names.txt"
     names.write_text("jump\nrun\nsit\n")
     assert write(lists, tmp_path, f"--classes={names}", "--shards=2") == 0
@@ -108,22 +108,22 @@ def test_several_labels(lists, tmp_path):
     assert [s.label for s in samples] == [s.label for s in found.samples] == [(2, 4), (0,)]
 
 
-def test_broken_videos_are_told_and_left_out(lists, videos, tmp_path, capsys):
+def test_broken_videos_are_reported_and_skipped(lists, videos, tmp_path, capsys):
     listed = [lists / "0.mp4", videos["truncated"], videos["text"], "gone.mp4", lists / "1.mp4"]
     (tmp_path / "train.csv").write_text("".join(f"{path} 0\n" for path in listed))
     assert write(tmp_path, tmp_path) == 1
-    told = capsys.readouterr().err
-    assert "3 videos could not be encoded" in told
-    assert f"train: {videos['text']}: cannot be opened" in told
-    assert "train: gone.mp4: no such file" in told
+    errors = capsys.readouterr().err
+    assert "videos that could not be encoded: 3" in errors
+    assert f"train: {videos['text']}: cannot be opened" in errors
+    assert "train: gone.mp4: no such file" in errors
     samples = read_record_list(folder_of(tmp_path) / "train.csv")
     assert [isinstance(s.source, Record) for s in samples] == [True, False, False, False, True]
     assert len(read_tfds("encoded_videos/mini:train", data_dir=tmp_path).samples) == 2
-    assert write(tmp_path, tmp_path) == 1  # says so again
-    assert "is there already" in capsys.readouterr().out
+    assert write(tmp_path, tmp_path) == 1  # reports them again
+    assert "exists already" in capsys.readouterr().out
 
 
-def test_it_goes_on_where_it_stopped(lists, tmp_path, monkeypatch, capsys):
+def test_interrupted_work_is_resumed(lists, tmp_path, monkeypatch, capsys):
     encoded, encode = [], shards.encode
 
     def stopping(source, target, **settings):
@@ -138,14 +138,14 @@ def test_it_goes_on_where_it_stopped(lists, tmp_path, monkeypatch, capsys):
     assert "No space left" in capsys.readouterr().err
     assert not folder_of(tmp_path).exists()
     assert write(lists, tmp_path, "--shards=4", "--gop=3") == 2
-    assert "begun from other lists or with other settings" in capsys.readouterr().err
+    assert "started from other lists or with other settings" in capsys.readouterr().err
     monkeypatch.setattr(shards, "encode", encode)
     again = []
     monkeypatch.setattr(
         shards, "encode", lambda s, t, **k: (again.append(Path(s).name), encode(s, t, **k))
     )
     assert write(lists, tmp_path, "--shards=4") == 0
-    # Files of 1, 2, 2 and 2: three were done.
+    # The files hold 1, 2, 2 and 2 videos; three files were complete.
     assert encoded == [f"{n}.mp4" for n in range(5)] and again == ["5.mp4", "6.mp4"]
     samples = read_record_list(folder_of(tmp_path) / "train.csv")
     assert [frame_numbers(read_frames(s.source, [19 + n])) for n, s in enumerate(samples)] == [
@@ -156,11 +156,11 @@ def test_it_goes_on_where_it_stopped(lists, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("arguments, message", [
     (["kinetics", "{lists}/none.csv"], "none.csv: no such list"),
     (["kinetics", "{lists}/twice.csv"], "0.mp4 is listed twice"),
-    (["kinetics", "{lists}/train.csv", "{lists}/sub/train.csv"], "another list named train"),
+    (["kinetics", "{lists}/train.csv", "{lists}/sub/train.csv"], "another list is named train;"),
     (["kinetics", "{lists}/gone.csv"], "none of the 1 videos of gone can be encoded"),
-    (["ava", "{lists}"], "no folder annotations in it"),
+    (["ava", "{lists}"], "has no folder annotations"),
 ])
-def test_what_is_wrong_is_told(lists, tmp_path, capsys, arguments, message):
+def test_errors_of_the_command(lists, tmp_path, capsys, arguments, message):
     (lists / "twice.csv").write_text("0.mp4 1\n0.mp4 2\n")
     (lists / "gone.csv").write_text("gone.mp4 1\n")
     filled = [text.format(lists=lists) for text in arguments]
@@ -170,7 +170,7 @@ def test_what_is_wrong_is_told(lists, tmp_path, capsys, arguments, message):
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
-    """AVA with two films of 12 seconds at 10 a second; frame n has the brightness of n."""
+    """AVA with two films of 12 seconds at 10 frames a second; frame n has gray level 20 + n."""
     folder = tmp_path_factory.mktemp("ava")
     (folder / "annotations").mkdir()
     (folder / "videos").mkdir()
@@ -254,7 +254,7 @@ def test_keyframes_of_films_as_images(films, tmp_path):
     assert (rows[0]["width"], rows[0]["height"]) == ("46", "32")
 
 
-def test_missing_films_are_told(films, tmp_path, capsys):
+def test_missing_films_are_reported(films, tmp_path, capsys):
     (tmp_path / "ava/videos").mkdir(parents=True)
     (tmp_path / "ava/annotations").symlink_to(films / "annotations")
     arguments = [
@@ -262,7 +262,7 @@ def test_missing_films_are_told(films, tmp_path, capsys):
         "--boxes=train=train.csv",
     ]
     assert cli(arguments) == 2
-    assert "none of the 2 videos of the tables is there, for example b" in capsys.readouterr().err
+    assert "contains none of the 2 videos of the tables, such as b" in capsys.readouterr().err
     (tmp_path / "ava/videos/a.mp4").symlink_to(films / "videos/a.mp4")
     assert cli(arguments) == 1
     assert "train: b at 901: no such file" in capsys.readouterr().err

@@ -95,8 +95,8 @@ def test_mirrored_video(videos):
     ("name", "reason"),
     [
         ("empty", "the file is empty"),
-        ("text", "it is not a video or is cut off"),
-        ("no_index", "it is not a video or is cut off"),
+        ("text", "it is truncated or not a video"),
+        ("no_index", "it is truncated or not a video"),
         ("audio", r"no video stream \(found: audio\)"),
         ("song", r"no video stream \(found: audio, cover\)"),
         ("nothing_decodes", "no frame can be decoded"),
@@ -137,7 +137,7 @@ def test_a_broken_file_yields_its_decodable_frames_and_a_warning(videos, name):
     assert 20 < info.frames < asked[0]
     assert indices.tolist() == [0, info.frames - 1] and len(frames) == 2
     expected = {
-        "truncated": "the header promises 60 frames, 30 are there",
+        "truncated": "the header promises 60 frames, but the file has 30",
         "broken_middle": "of 60 packets cannot be decoded",
     }[name]
     assert expected in info.warning

@@ -24,9 +24,9 @@ def test_intact_videos(videos, name):
     ("name", "kind", "text"),
     [
         ("empty", "broken", "the file is empty; copy or download it again"),
-        ("text", "broken", "it is not a video or is cut off"),
+        ("text", "broken", "it is truncated or not a video"),
         ("nothing_decodes", "broken", "no frame can be decoded (codec h264)"),
-        ("truncated", "broken", "the header promises 60 frames, 30 are there"),
+        ("truncated", "broken", "the header promises 60 frames, but the file has 30"),
         ("broken_middle", "broken", "of 60 packets cannot be decoded"),
         ("audio", "no video", "no video stream (found: audio)"),
         ("song", "no video", "no video stream (found: audio, cover)"),
