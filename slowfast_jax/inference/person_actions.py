@@ -19,7 +19,7 @@ from data_pipelines.transforms import boxes as box_arithmetic
 from data_pipelines.video.stills import look, play
 from slowfast_jax.inference.box_scores import BoxScores, score_boxes
 from slowfast_jax.recognizer import Recognizer
-from slowfast_jax.report.drawing import BLUE, GREY, Annotated, write_annotated_video
+from slowfast_jax.report.drawing import BLUE, GRAY, Annotated, write_annotated_video
 
 THRESHOLD = 0.5  # an action of this score or more is said of a person
 NEAR = 0.5  # seconds from a keyframe that its boxes stand for
@@ -101,7 +101,7 @@ def write_film(
                 for row in scores[index]
             ]
             boxes = box_arithmetic.from_fractions(keyframes[index].boxes, height, width)
-            colours = [BLUE if caption else GREY for caption in captions]
+            colours = [BLUE if caption else GRAY for caption in captions]
             yield Annotated(image, boxes, captions, colours)
 
     Path(path).parent.mkdir(parents=True, exist_ok=True)
