@@ -1,1 +1,1 @@
-"""What a step costs: compiling ahead of time, and the speed of the input pipeline."""
+"""Analyses that train nothing: ahead-of-time compilation, and speed of the input pipeline."""

@@ -1,7 +1,8 @@
-"""How fast a config's training data comes, stage by stage, and which stage is the slowest.
+"""Measures the speed of a config's input pipeline, stage by stage, and names the bottleneck.
 
-Stages are timed alone: reading the file's bytes; decoding and the rest of loading, by the processor
-time of one thread; batches and their way to the devices. Then all run together, as in training.
+Each stage is timed alone: reading files; decoding and transforming clips, by the CPU time of one
+thread; assembling batches; transferring them to the devices. Then the whole pipeline is timed as it
+runs in training.
 """
 
 import os
@@ -21,28 +22,33 @@ from slowfast_jax.tasks import make_task
 from slowfast_jax.training.prefetch import prefetched
 from slowfast_jax.training.sharding import make_mesh, put_batch
 
-SPEEDS = (10.0, 100.0, 1000.0)  # clips a second of a training step, where none is told
-SECONDS = 20.0  # that the whole pipeline runs
-SMALL = 8  # pixels of a crop whose making costs next to nothing
+SPEEDS = (10.0, 100.0, 1000.0)  # clips per second of training, if none is given
+SECONDS = 20.0  # for which the whole pipeline runs
+SMALL = 8  # pixels; transforming clips to this crop takes next to no time
 
 
 class Measured(NamedTuple):
-    """seconds: of a clip in each stage. together: clips a second of the whole pipeline, with so
-    many `loaders` (threads of all processes)."""
+    """Speed of an input pipeline."""
 
-    seconds: dict[str, float]
-    megabytes: float
-    together: float
-    loaders: int
+    seconds: dict[str, float]  # per clip, for each stage
+    megabytes: float  # per clip
+    together: float  # clips per second of the whole pipeline
+    loaders: int  # threads that load clips, over all worker processes
     cores: int
-    broken: list[str]
+    broken: list[str]  # error messages of examples that cannot be read
 
 
 def measure(
     config: ConfigDict, workdir: str | os.PathLike | None, *, clips: int = 32,
     seconds: float = SECONDS,
 ) -> Measured:
-    """Times the stages on `clips` examples, and the whole for so many seconds.
+    """Times each stage on random examples, and then the whole pipeline.
+
+    Args:
+      config: of a training run.
+      workdir: folder of generated data sets, see `tasks`.
+      clips: number of examples for the stages.
+      seconds: for which the whole pipeline runs.
 
     Raises:
       RuntimeError: none of the examples can be read.
@@ -56,7 +62,7 @@ def measure(
     size = 0
     for index in map(int, chosen):
         try:
-            _timed(decoding.load, index)  # brings the file into memory, and finds out
+            _timed(decoding.load, index)  # fills the page cache; fails if the file is broken
         except VideoError as error:
             broken.append(str(error))
             continue
@@ -68,7 +74,9 @@ def measure(
         load += seconds_of_load
         elements.append({**element, "index": index, "broken": []})
     if not elements:
-        raise RuntimeError(f"none of {len(broken)} examples can be read; the first: {broken[0]}")
+        raise RuntimeError(
+            f"none of {len(broken)} examples can be read; the first error: {broken[0]}"
+        )
     loaded = len(elements) * examples.clips
     rows = config.train.batch_size
     batch = [dict(elements[i % len(elements)]) for i in range(rows)]
@@ -92,42 +100,43 @@ def measure(
 
 
 def table(config: ConfigDict, measured: Measured, wanted: float | None = None) -> str:
-    """What was measured, for people; `wanted` clips a second is the speed of the training step."""
+    """The measurements as text; `wanted` is the speed of the training step in clips per second."""
     lines = [f"{config.name}: clips of {config.protocol.num_frames} frames, "
              f"{config.protocol.train_crop} pixels; batches of {config.train.batch_size}", ""]
-    lines += [f"{'':10}  {'ms a clip':>10}  {'clips/s':>10}"]
+    lines += [f"{'':10}  {'ms/clip':>10}  {'clips/s':>10}"]
     notes = {
-        "read": f"one thread, {measured.megabytes:.2f} MB a clip, files in memory"
-        if measured.megabytes else "clips are no files of their own: see decode",
+        "read": f"one thread, {measured.megabytes:.2f} MB per clip, files in the page cache"
+        if measured.megabytes else "included in decode: clips are not separate files",
         "decode": "one thread", "transform": "one thread",
-        "batch": "once a batch", "transfer": f"to {jax.device_count()} {jax.default_backend()}",
+        "batch": "one thread", "transfer": f"to {jax.device_count()} {jax.default_backend()}",
     }
     for name, seconds in measured.seconds.items():
         speed = f"{1 / seconds:10.1f}" if seconds else f"{'-':>10}"
         lines.append(f"{name:10}  {1e3 * seconds:10.2f}  {speed}  {notes[name]}")
     lines.append(
         f"{'together':10}  {1e3 / measured.together:10.2f}  {measured.together:10.1f}  "
-        f"{measured.loaders} threads that load, {measured.cores} cores"
+        f"{measured.loaders} loading threads, {measured.cores} cores"
     )
     slowest = max(measured.seconds, key=measured.seconds.__getitem__)
     core = measured.seconds["decode"] + measured.seconds["transform"]
     lines += ["", f"The bottleneck is {slowest}. One core loads {1 / core:.1f} clips/s."]
     for speed in [wanted] if wanted else SPEEDS:
-        lines.append(f"A step of {speed:g} clips/s needs {speed * core:.1f} cores to load.")
+        lines.append(f"Training at {speed:g} clips/s needs {speed * core:.1f} cores for loading.")
     if wanted:
         waits = measured.together < wanted
         lines.append(
-            f"It would wait for data {1 - measured.together / wanted:.0%} of the time here: more "
-            "cores, config.train.workers, or videos prepared smaller (docs/data.md)." if waits
-            else "Here it does not wait for data."
+            f"On this machine it would wait for data {1 - measured.together / wanted:.0%} of the "
+            "time: use more cores, set config.train.workers, or resize the videos (docs/data.md)."
+            if waits else "On this machine it would not wait for data."
         )
     if measured.broken:
-        lines.append(f"{len(measured.broken)} examples cannot be read; {measured.broken[0]}")
+        number, first = len(measured.broken), measured.broken[0]
+        lines.append(f"Examples that cannot be read: {number}; the first error: {first}")
     return "\n".join(lines)
 
 
 def _decoding_only(config: ConfigDict) -> ConfigDict:
-    """The config whose clips are decoded as this one's and hardly transformed."""
+    """A config whose clips are decoded as those of this one, with next to no transformation."""
     config = config.copy_and_resolve_references()
     with config.unlocked():
         config.data.jitter = (SMALL, SMALL)
@@ -145,6 +154,7 @@ def _decoding_only(config: ConfigDict) -> ConfigDict:
 
 
 def _timed(load: Callable, index: int) -> tuple[float, dict[str, Any]]:
+    """CPU seconds of loading an example, and the example."""
     generator = np.random.default_rng(index)
     begin = time.thread_time()
     element = load(index, generator)
@@ -152,7 +162,7 @@ def _timed(load: Callable, index: int) -> tuple[float, dict[str, Any]]:
 
 
 def _read(path: str) -> tuple[float, int]:
-    """Seconds and bytes of reading a file; 0 where the example is no file of its own."""
+    """Seconds and bytes of reading a file; 0 if the example is not a separate file."""
     if not os.path.isfile(path):
         return 0.0, 0
     begin = time.perf_counter()
@@ -162,6 +172,7 @@ def _read(path: str) -> tuple[float, int]:
 
 
 def _transfer(arrays: dict[str, np.ndarray], mesh: jax.sharding.Mesh) -> float:
+    """Seconds of transferring a batch to the devices."""
     begin = time.perf_counter()
     jax.block_until_ready(put_batch(arrays, mesh))
     return time.perf_counter() - begin
@@ -170,7 +181,7 @@ def _transfer(arrays: dict[str, np.ndarray], mesh: jax.sharding.Mesh) -> float:
 def _together(
     config: ConfigDict, examples: Examples, mesh: jax.sharding.Mesh, seconds: float
 ) -> float:
-    """Clips a second of the pipeline as training runs it, with no step that waits for it."""
+    """Clips per second of the pipeline as it runs in training, with no training step."""
     order = Order(examples.size, batch_size=config.train.batch_size, seed=config.train.seed)
 
     def put(batch: dict[str, Any]) -> dict[str, jax.Array]:
@@ -181,7 +192,7 @@ def _together(
         workers=config.train.workers,
     )
     with closing(prefetched(source, put)) as stream:
-        for _ in range(3):  # what was read ahead before
+        for _ in range(3):  # batches that were prefetched before the clock starts
             next(stream)
         begin, count = time.perf_counter(), 0
         while (passed := time.perf_counter() - begin) < seconds or not count:

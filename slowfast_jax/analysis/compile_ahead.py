@@ -1,10 +1,10 @@
-"""A config's steps compiled for hardware that need not be there, and what they will take.
+"""Compiles the steps of a config ahead of time, also for absent hardware, and estimates their cost.
 
     python -m slowfast_jax.main --config configs/kinetics.py:slowfast_8x8_r50 --mode compile \
         --config.target=v5e:4x4 --config.train.batch_size=128 --config.model.dtype=bfloat16
 
-A target is a TPU topology, which needs the extra `slowfast_jax[tpu]` but no TPU, or cpu:N, so many
-devices of this machine's kind. All figures are the compiler's, for one device and one step.
+A target is a TPU topology, which needs the extra `slowfast_jax[tpu]` but no TPU, or cpu:N for N CPU
+devices. All figures are the compiler's estimates for one device and one step.
 """
 
 import importlib.util
@@ -38,9 +38,10 @@ BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2, "
 
 
 def target_devices(target: str) -> list[Any]:
-    """Descriptions of the devices of "v5e:4x4", "cpu:8" and so on, that programs compile for.
+    """Descriptions of the devices of a target such as "v5e:4x4" or "cpu:8".
 
-    Raises ConfigError for a target that there is not.
+    Raises:
+      ConfigError: the target is malformed or unavailable.
     """
     kind, _, size = target.partition(":")
     if kind == "cpu":
@@ -50,9 +51,11 @@ def target_devices(target: str) -> list[Any]:
         try:
             jax.config.update("jax_num_cpu_devices", count)
         except RuntimeError:
-            pass  # JAX has its devices already
+            pass  # JAX is already initialized
         if len(jax.devices("cpu")) < count:
-            raise ConfigError(f"config.target={target}: JAX has {len(jax.devices('cpu'))} devices")
+            raise ConfigError(
+                f"config.target={target}: JAX has only {len(jax.devices('cpu'))} devices"
+            )
         return jax.devices("cpu")[:count]
     if not re.fullmatch(r"v\d+\w*:\d+(x\d+)+", target):
         raise ConfigError(
@@ -61,24 +64,25 @@ def target_devices(target: str) -> list[Any]:
         )
     if importlib.util.find_spec("libtpu") is None:
         raise ConfigError(
-            "compiling for a TPU needs its compiler: pip install 'slowfast_jax[tpu]'"
+            "compiling for TPUs needs their compiler: pip install 'slowfast_jax[tpu]'"
         )
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # no questions to a network for a real TPU
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # no metadata requests for a real TPU
     try:
         return list(topologies.get_topology_desc(
             platform="tpu", topology_name=target,
-            # A v4 chip has two cores, which work as one device; by default each is one.
+            # The two cores of a v4 chip form one device; by default each core is a device.
             chip_config_name="megacore" if target.startswith("v4:") else "default",
         ).devices)
     except Exception as error:
-        hint = " (one program at a time has the compiler)" if "lockfile" in str(error) else ""
+        hint = " (only one program can use the compiler)" if "lockfile" in str(error) else ""
         raise ConfigError(f"config.target={target}: {error}{hint}") from error
 
 
 def compile_steps(config: ConfigDict, devices: Sequence[Any]) -> list[dict[str, Any]]:
-    """The steps of training and evaluation compiled for `devices`; a record of each.
+    """Compiles the training and the evaluation step for `devices`; returns a record of each.
 
-    Raises ConfigError for a config that cannot be trained, or whose batch does not divide.
+    Raises:
+      ConfigError: the config cannot be trained, or a batch cannot be split evenly.
     """
     check_training(config)
     mesh = mesh_of(config, devices)
@@ -86,8 +90,8 @@ def compile_steps(config: ConfigDict, devices: Sequence[Any]) -> list[dict[str, 
     for name, size in (("train", config.train.batch_size), ("test", config.test.batch_size)):
         if size % shards:
             raise ConfigError(
-                f"config.{name}.batch_size is {size}, expected a multiple of {shards}, the parts "
-                f"that {mesh.size} devices split a batch into"
+                f"config.{name}.batch_size is {size}, expected a multiple of {shards}, the number "
+                f"of parts into which {mesh.size} devices split a batch"
             )
     with written_for(devices[0].platform):
         records = [
@@ -153,8 +157,10 @@ def _record(step: str, clips: int, device: Any, lower: Any, mesh: Mesh) -> dict[
 
 
 def collective_bytes(text: str) -> dict[str, int]:
-    """Bytes that each kind of collective gives one device, of a compiled program's text; what is
-    in a loop counts once."""
+    """Bytes that each kind of collective delivers to one device, from the text of a program.
+
+    A collective within a loop counts once.
+    """
     found = dict.fromkeys(COLLECTIVES, 0)
     pattern = re.compile(rf"= (.*?) ({'|'.join(COLLECTIVES)})(-start)?\(")
     for line in text.splitlines():
@@ -166,19 +172,27 @@ def collective_bytes(text: str) -> dict[str, int]:
             BYTES.get(kind, 4) * math.prod(int(n) for n in side.split(",") if n)
             for kind, side in shapes
         ]
-        if match[3] and match[2] != "all-reduce":  # its operands, then its results
+        if match[3] and match[2] != "all-reduce":  # operands, then results
             sizes = sizes[len(sizes) // 2 :]
         found[match[2]] += sum(sizes)
     return {kind: size for kind, size in found.items() if size}
 
 
 def roofline(record: Mapping[str, Any]) -> dict[str, float]:
-    """Seconds that the arithmetic, the memory and the links take at the chip's peaks, and of the
-    step, were each of them to overlap with the others; {} for a chip that is not known."""
+    """Lower bounds on the duration of a step, from the stated peaks of the chip.
+
+    Args:
+      record: a record of `compile_steps`.
+
+    Returns:
+      Seconds for arithmetic, memory access and communication, their maximum as seconds of the step
+      (everything overlaps), clips per second, and whether the step fits into memory; {} if the
+      chip is unknown.
+    """
     chip = find_chip(record["device"])
     if chip is None:
         return {}
-    # A ring sums in two passes over the array, and gathers in one.
+    # On a ring, summing takes two passes over the array, and gathering takes one.
     moved = sum(
         size * (2 if kind == "all-reduce" else 1)
         for kind, size in record["collective_bytes"].items()
@@ -197,15 +211,15 @@ def roofline(record: Mapping[str, Any]) -> dict[str, float]:
 
 
 def table(records: Sequence[Mapping[str, Any]]) -> str:
-    """The records as text."""
+    """The records of `compile_steps` as text."""
     first = records[0]
     mesh = " x ".join(f"{name} {size}" for name, size in first["mesh"].items() if size > 1)
     lines = [f"{first['devices']} x {first['device']}" + (f" as {mesh}" if mesh else ""),
-             "for each device and step, by the compiler:"]
+             "the compiler's estimates per device and step:"]
     for r in records:
         lines += [
             "",
-            f"{r['step']}, {r['clips']} clips ({r['clips'] / r['devices']:g} a device), compiled "
+            f"{r['step']}, {r['clips']} clips ({r['clips'] / r['devices']:g} per device), compiled "
             f"in {r['compile_seconds']:.0f} s",
             f"  memory      {_size(r['argument_bytes'])} arguments, "
             f"{_size(r['temporary_bytes'])} temporary"
@@ -218,9 +232,9 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
         ]
         if "step_seconds" in r:
             lines.append(
-                f"  at the chip's peaks: arithmetic {1e3 * r['arithmetic_seconds']:.1f} ms, memory "
+                f"  at the stated peaks: arithmetic {1e3 * r['arithmetic_seconds']:.1f} ms, memory "
                 f"{1e3 * r['memory_seconds']:.1f} ms, links {1e3 * r['links_seconds']:.1f} ms; at "
-                f"best {1e3 * r['step_seconds']:.1f} ms a step, "
+                f"best {1e3 * r['step_seconds']:.1f} ms per step, "
                 f"{r['clips_per_second']:,.0f} clips/s"
             )
     return "\n".join(lines)

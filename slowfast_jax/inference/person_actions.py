@@ -19,7 +19,7 @@ from data_pipelines.sources.keyframes import Keyframe
 from data_pipelines.transforms import boxes as box_arithmetic
 from data_pipelines.video.stills import look, play
 from slowfast_jax.inference.box_scores import BoxScores, score_boxes
-from slowfast_jax.report.drawing import BLUE, GREY, Annotated, write_annotated_video
+from slowfast_jax.report.drawing import BLUE, GRAY, Annotated, write_annotated_video
 
 if TYPE_CHECKING:
     from slowfast_jax.recognizer import Recognizer
@@ -116,7 +116,7 @@ def write_labeled_video(
                 for row in scores[index]
             ]
             boxes = box_arithmetic.from_fractions(keyframes[index].boxes, height, width)
-            colors = [BLUE if caption else GREY for caption in captions]
+            colors = [BLUE if caption else GRAY for caption in captions]
             yield Annotated(image, boxes, captions, colors)
 
     Path(path).parent.mkdir(parents=True, exist_ok=True)

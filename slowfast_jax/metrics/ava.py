@@ -1,23 +1,25 @@
-"""Frame-mAP at an overlap of 0.5, the measure of AVA, as the official evaluator counts it.
+"""Frame-mAP at an IoU of 0.5, the metric of AVA, equal to that of the official evaluator.
 
     python -m slowfast_jax.metrics.ava detections.csv ava_val_v2.2.csv \\
         --exclusions ava_val_excluded_timestamps_v2.2.csv --labels ava_action_list_v2.2.pbtxt
 
-In each keyframe and class a detection looks at the one box of the ground truth that it overlaps
-most (the first, of equal ones); it is a hit where the overlap is at least 0.5 and no detection
-before it took that box. The average precision of a class is the area under its interpolated
-precision over recall, and mAP is the mean over the classes that occur in the ground truth.
+Within a keyframe and class, a detection is compared with the ground-truth box that it overlaps most
+(the first one if several overlap equally). It is a true positive if the overlap is at least 0.5 and
+no earlier detection claimed that box. The average precision of a class is the area under its
+interpolated precision-recall curve, and mAP is the mean over the classes in the ground truth.
 
-Two sets of rules. "official" is ActivityNet's script: detections take boxes in falling order of
-score, only the 50 best of a keyframe count (a later one must beat the worst of 50 strictly), and
-detections in keyframes that the ground truth does not name are ignored. "pyslowfast" is
-PySlowFast's copy: detections take boxes in the order given, all count, those in unknown keyframes
-are false, and times are whole seconds. Neither has a threshold on scores.
+There are two sets of rules, neither of which has a threshold on scores:
 
-Ties. Both programs sort scores with numpy's default algorithm, which leaves equal scores in an
-order that depends on the processor. Ours keeps them, on every machine, in the order in which the
-program meets them: keyframes as they first appear, within one the official script's heap or the
-given order. `map_range` of the result is what mAP could be under any other order of equal scores.
+- "official" is ActivityNet's script. Detections claim boxes in descending order of score, only the
+  50 best of a keyframe count (a later one must strictly exceed the lowest of 50), and detections in
+  keyframes that the ground truth does not have are ignored.
+- "pyslowfast" is PySlowFast's copy. Detections claim boxes in the given order, all of them count,
+  those in unknown keyframes are false positives, and times are compared as whole seconds.
+
+Ties: both programs sort scores with NumPy's default algorithm, whose order of equal scores depends
+on the processor. This module orders them reproducibly: keyframes by first appearance, and within a
+keyframe by the official script's heap or in the given order. `map_range` in the result has the
+lowest and highest mAP under all orders of equal scores.
 """
 
 import argparse
@@ -48,7 +50,7 @@ from slowfast_jax.metrics.ava_order import (
 )
 
 RULES = ("official", "pyslowfast")
-CAPACITY = 50  # detections of a keyframe that the official script looks at
+CAPACITY = 50  # detections that the official script keeps per keyframe
 
 
 def evaluate(
@@ -60,23 +62,26 @@ def evaluate(
     rules: str = "official",
     iou: float = 0.5,
 ) -> dict[str, Any]:
-    """Average precision of each class and their mean.
+    """Average precision of each class, and their mean.
 
     Args:
-      classes: ids of the evaluated classes; rows of others are left out on both sides.
-      excluded: keyframes left out on both sides.
-      rules: "official" or "pyslowfast", see above.
-      iou: least overlap of a hit.
+      detections: boxes with scores.
+      ground_truth: boxes, whose scores are ignored.
+      classes: ids of the evaluated classes; rows of other classes are ignored in both tables.
+      excluded: keyframes to ignore in both tables.
+      rules: "official" or "pyslowfast", see the module's docstring.
+      iou: least overlap (intersection over union) of a true positive.
 
     Returns:
-      map: mean over the classes that the ground truth has, 0..1.
-      map_range: (least, largest) mean over all orders of equal scores.
-      ap: class id -> average precision; nan for a class that the ground truth does not have, 0 for
-        one that has no detection.
-      num_gt: class id -> boxes of the class in the ground truth.
+      A dict with
+        map: mean over the classes in the ground truth, 0 to 1.
+        map_range: (lowest, highest) mean over all orders of equal scores.
+        ap: class id -> average precision; nan for classes without ground truth, 0 for classes
+          with ground truth but without detections.
+        num_gt: class id -> number of boxes in the ground truth.
 
     Raises:
-      ValueError: ground truth without a box to evaluate or with corners out of order; a value that
+      ValueError: the ground truth has no box to evaluate, or one whose corners are swapped; a value
         is not finite.
     """
     if rules not in RULES:
@@ -120,9 +125,10 @@ def evaluate(
 
 
 def every(table: BoxTable, seconds: int = 4) -> BoxTable:
-    """The keyframes whose whole seconds are a multiple: by 4, PySlowFast's choice while training.
+    """The keyframes whose time, in whole seconds, is a multiple of `seconds`.
 
-    Its rules count detections elsewhere as false, so apply it to both tables.
+    PySlowFast validates on every 4th second during training. Its rules count detections in other
+    keyframes as false positives, so apply this function to both tables.
     """
     kept = np.array([int(time) % seconds == 0 for _, time in table.keyframes], bool)
     rows = kept[table.frame]
@@ -136,7 +142,7 @@ def _check(detections: BoxTable, ground_truth: BoxTable) -> None:
         for field in ("boxes", "scores"):
             bad = ~np.isfinite(getattr(table, field))
             if bad.any():
-                raise ValueError(f"{name}: {field} hold {bad.sum()} values that are not finite")
+                raise ValueError(f"{name}: {field} contain {bad.sum()} values that are not finite")
     x1, y1, x2, y2 = ground_truth.boxes.T
     bad = np.flatnonzero((x1 > x2) | (y1 > y2))
     if bad.size:
@@ -150,24 +156,24 @@ def _check(detections: BoxTable, ground_truth: BoxTable) -> None:
 def _hits(
     found: Rows, found_boxes: np.ndarray, truth: Rows, truth_boxes: np.ndarray, iou: float
 ) -> np.ndarray:
-    """(n,) which of the `found` rows take a box of the ground truth that is still free."""
+    """(n,) bool: the `found` rows that are true positives."""
     truth = truth.take(np.argsort(truth.group, kind="stable"))
     group = found.group
     start = np.searchsorted(truth.group, group, "left")
     count = np.searchsorted(truth.group, group, "right") - start
     hits = np.zeros(len(group), bool)
-    rivals = np.flatnonzero(count)  # detections whose class is in their keyframe
+    rivals = np.flatnonzero(count)  # detections with ground truth of their class in their keyframe
     if not rivals.size:
         return hits
     count = count[rivals]
-    first = np.cumsum(count) - count  # of each detection's pairs with the boxes it may take
+    first = np.cumsum(count) - count  # index of each detection's first pair with a ground-truth box
     box = np.arange(count.sum()) + np.repeat(start[rivals] - first, count)
     overlaps = overlap(
         found_boxes[np.repeat(found.row[rivals], count)], truth_boxes[truth.row[box]]
     )
     best = np.maximum.reduceat(overlaps, first)
     at_best = np.flatnonzero(overlaps == np.repeat(best, count))
-    at_best = at_best[np.searchsorted(at_best, first)]  # the first of equal ones
+    at_best = at_best[np.searchsorted(at_best, first)]  # the first of several equal overlaps
     reached = np.flatnonzero(best >= iou)
     _, earliest = np.unique(box[at_best[reached]], return_index=True)
     hits[rivals[reached[earliest]]] = True
@@ -175,7 +181,7 @@ def _hits(
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(P,) intersection over union of P pairs of boxes, in the original's order of operations."""
+    """(P,) intersection over union of P pairs of boxes, rounded as in the original programs."""
     a, b = np.asarray(a.T, np.float64), np.asarray(b.T, np.float64)
     width = np.maximum(0.0, np.minimum(a[2], b[2]) - np.maximum(a[0], b[0]))
     height = np.maximum(0.0, np.minimum(a[3], b[3]) - np.maximum(a[1], b[1]))
@@ -187,16 +193,16 @@ def overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _average_precisions(
     scores: np.ndarray, hits: np.ndarray, num_gt: int
 ) -> tuple[float, float, float]:
-    """Area under the interpolated precision over recall of one class.
+    """Area under the interpolated precision-recall curve of one class.
 
     Returns:
-      With equal scores in the given order, in the least and in the most favourable one.
+      The area with equal scores in the given, in the worst and in the best order.
     """
     if not len(scores):
         return 0.0, 0.0, 0.0
     order = np.argsort(-scores, kind="stable")
     scores, hits = scores[order], hits[order]
-    starts = np.flatnonzero(np.append(True, scores[1:] != scores[:-1]))  # of equal scores
+    starts = np.flatnonzero(np.append(True, scores[1:] != scores[:-1]))  # of runs of equal scores
     sizes = np.diff(starts, append=len(scores))
     place = np.arange(len(scores)) - np.repeat(starts, sizes)
     inside = np.add.reduceat(hits.astype(np.int64), starts)
@@ -223,13 +229,20 @@ def evaluate_files(
     """Evaluates a csv file of detections.
 
     Args:
-      label_map: the evaluated classes; without it those of the ground truth, which makes a
-        difference to the official rules alone, where other classes compete for the 50 places.
-      mini_gt: takes only every fourth second of both.
+      detections_file, ground_truth_file: csv files, see `ava_files`.
+      exclusions: csv file of keyframes to ignore.
+      label_map: AVA action list of the classes to evaluate. By default these are the classes in
+        the ground truth, which can differ under the official rules only, where all evaluated
+        classes compete for the 50 detections of a keyframe.
+      rules: see `evaluate`.
+      mini_gt: evaluates only every fourth second.
 
     Returns:
-      rules, map and map_range; classes, a list of {"id", "name", "num_gt", "ap"} with ap None where
-      the ground truth does not have the class; warnings, a list of sentences.
+      A dict with rules, map and map_range; classes, a list of {"id", "name", "num_gt", "ap"} with
+      ap None for classes without ground truth; and warnings, a list of sentences.
+
+    Raises:
+      OSError, ValueError: a file cannot be read or evaluated.
     """
     ground_truth = read_ground_truth(ground_truth_file)
     detections = read_detections(detections_file)
@@ -253,6 +266,7 @@ def evaluate_files(
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
+    """The classes of a result as text."""
     width = max(len("name"), *(len(row["name"]) for row in rows))
     lines = [f"{'id':>4}  {'name':<{width}}  {'#gt':>7}  {'AP':>8}"]
     for row in rows:
@@ -264,41 +278,46 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
 def _warnings(
     detections: BoxTable, ground_truth: BoxTable, classes: Iterable[int]
 ) -> Iterator[str]:
-    """What is legal and yet hardly meant."""
+    """Describes input that is valid but probably a mistake."""
     ids, counts = np.unique(detections.actions, return_counts=True)
     unknown = ~np.isin(ids, list(classes))
     if unknown.any():
         some = ", ".join(map(str, ids[unknown][:10])) + (" ..." if unknown.sum() > 10 else "")
-        yield (f"{counts[unknown].sum()} of {counts.sum()} detections have classes that are not "
-               f"evaluated (ids {some})")
+        yield (f"{counts[unknown].sum()} of {counts.sum()} detections belong to classes that are "
+               f"not evaluated (ids {some})")
     if not set(detections.keyframes) & set(ground_truth.keyframes):
         examples = (t.keyframes[0] if t.keyframes else "none" for t in (detections, ground_truth))
-        yield ("no keyframe of the detections is in the ground truth; the first ones are "
+        yield ("detections and ground truth have no keyframes in common; their first ones are "
                "{} and {}".format(*examples))
     sizes = [np.abs(t.boxes).max(initial=0.0) for t in (detections, ground_truth)]
     if (sizes[0] > 2) != (sizes[1] > 2) and min(sizes) > 0:
         yield (f"coordinates reach {sizes[0]:g} in the detections and {sizes[1]:g} in the ground "
-               "truth: pixels in one, fractions of the frame in the other?")
+               "truth: is one in pixels and the other in fractions of the frame?")
 
 
 def cli(argv: Sequence[str] | None = None) -> int:
-    """The command: 0, or 1 where a file cannot be read or evaluated."""
+    """Runs the command; returns the exit status, 1 if a file cannot be read or evaluated."""
     parser = argparse.ArgumentParser(
         prog="python -m slowfast_jax.metrics.ava",
-        description="Frame-mAP@0.5 of a file of detections.", allow_abbrev=False,
+        description="Computes the frame-mAP at IoU 0.5 of detections in AVA's csv format, per "
+        "class and on average.",
+        allow_abbrev=False,
     )
     parser.add_argument("detections", metavar="DETECTIONS",
-                        help="csv: video,seconds,x1,y1,x2,y2,action,score")
+                        help="csv file with rows video,seconds,x1,y1,x2,y2,action,score")
     parser.add_argument("ground_truth", metavar="GROUND_TRUTH",
-                        help="csv: video,seconds,x1,y1,x2,y2,action[,person]")
-    parser.add_argument("--exclusions", metavar="CSV", help="video,seconds to leave out")
+                        help="csv file with rows video,seconds,x1,y1,x2,y2,action[,person]")
+    parser.add_argument("--exclusions", metavar="CSV",
+                        help="csv file with rows video,seconds: keyframes to ignore")
     parser.add_argument("--labels", metavar="PBTXT",
-                        help="the evaluated classes (default: those of the ground truth)")
+                        help="AVA action list of the classes to evaluate (default: the classes in "
+                        "the ground truth)")
     parser.add_argument("--rules", choices=RULES, default="official",
-                        help="whose evaluator to equal [%(default)s]")
+                        help="evaluate as the official script or as PySlowFast [%(default)s]")
     parser.add_argument("--mini-gt", action="store_true",
-                        help="keyframes at whole seconds divisible by 4 alone")
-    parser.add_argument("--json", metavar="FILE", help="write the result there")
+                        help="evaluate only keyframes at multiples of 4 seconds, as PySlowFast "
+                        "does during training")
+    parser.add_argument("--json", metavar="FILE", help="also write the result to this file")
     arguments = parser.parse_args(argv)
     try:
         result = evaluate_files(

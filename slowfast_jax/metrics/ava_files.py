@@ -1,8 +1,8 @@
-"""Labelled boxes of keyframes as columns, and AVA's csv files read into them and written from them.
+"""Tables of labeled boxes in keyframes, and AVA's csv files of them.
 
-A row of a file is `video,seconds,x1,y1,x2,y2,action[,score]`, boxes as fractions of the frame. The
-8th column is the score of a detection; in ground truth it is the person, which no measure uses. A
-row `video,seconds` names a keyframe without boxes.
+A row of a file is `video,seconds,x1,y1,x2,y2,action[,score]`, with boxes as fractions of the frame.
+The 8th column is the score of a detection. In ground truth it is a person id, which is not used. A
+row `video,seconds` declares a keyframe without boxes.
 """
 
 import csv
@@ -18,21 +18,21 @@ from typing import NamedTuple
 import numpy as np
 
 PathLike = str | os.PathLike
-Keyframe = tuple[str, float]  # name of the video and seconds
+Keyframe = tuple[str, float]  # video name and time in seconds
 
-CHUNK = 500_000  # rows made into Python objects at a time
+CHUNK = 500_000  # rows converted to Python objects at a time
 COLUMNS = ("x1", "y1", "x2", "y2", "action", "score")
 
 
 class BoxTable(NamedTuple):
-    """Boxes with one action each: what is to be found, or what was found with a score.
+    """Boxes with one action each: ground truth, or detections with scores.
 
-    A person with three actions has three rows. A keyframe without a row was looked at and nothing
-    is there, so what is detected in it is false.
+    A person with three actions has three rows. A keyframe of the ground truth without rows is
+    known to contain nothing, so every detection in it is a false positive.
     """
 
-    keyframes: Sequence[Keyframe]  # F of them, each once
-    frame: np.ndarray  # (N,) integers, the row's keyframe
+    keyframes: Sequence[Keyframe]  # F, without duplicates
+    frame: np.ndarray  # (N,) integers, index of the row's keyframe
     boxes: np.ndarray  # (N, 4) x1, y1, x2, y2; fractions, or any unit that both tables share
     actions: np.ndarray  # (N,) integers, class ids
     scores: np.ndarray  # (N,)
@@ -46,20 +46,23 @@ def from_arrays(
     *,
     classes: Sequence[int],
 ) -> BoxTable:
-    """The detections of a network that scores every box for every class.
+    """A table of detections from a network that scores every box for every class.
 
-    From arrays padded to (F, B, ...) with a mask (F, B): `frame = np.nonzero(mask)[0]`,
-    `boxes[mask]`, `scores[mask]`. Only columns of evaluated classes need be handed over.
+    For arrays padded to (F, B, ...) with a mask (F, B), pass `np.nonzero(mask)[0]`, `boxes[mask]`
+    and `scores[mask]`. Columns of classes that are not evaluated can be left out.
 
     Args:
-      keyframes: F pairs (video, seconds), also of keyframes without a box.
-      frame: (M,) indices into keyframes, one a box.
+      keyframes: F pairs (video, seconds), including keyframes without boxes.
+      frame: (M,) index of each box's keyframe.
       boxes: (M, 4).
       scores: (M, K).
-      classes: K ids, one a column of scores.
+      classes: K ids, one per column of `scores`.
 
     Returns:
-      M * K rows, box after box, within a box in the order of `classes`.
+      M * K rows: box by box, and for each box in the order of `classes`.
+
+    Raises:
+      ValueError: shapes that do not match.
     """
     frame, boxes, scores = np.asarray(frame), np.asarray(boxes), np.asarray(scores)
     boxes_wanted, scores_wanted = (len(frame), 4), (len(frame), len(classes))
@@ -78,7 +81,7 @@ def from_arrays(
 
 
 def join(tables: Sequence[BoxTable]) -> BoxTable:
-    """All keyframes of tables that have none in common."""
+    """Concatenates tables that have no keyframes in common."""
     starts = np.cumsum([0, *(len(table.keyframes) for table in tables)])
     return BoxTable(
         [keyframe for table in tables for keyframe in table.keyframes],
@@ -88,30 +91,39 @@ def join(tables: Sequence[BoxTable]) -> BoxTable:
 
 
 def read_detections(path: PathLike) -> BoxTable:
-    """Reads a file of detections; a row without a score has score 1.
+    """Reads a file of detections; rows without a score get score 1.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: a row that cannot be read, with file, line and reason.
+      FileNotFoundError: the file doesn't exist.
+      ValueError: a row is malformed; the message has file, line and reason.
     """
     try:
         return _read_regular(path)
     except ValueError:
-        return _read_rows(path)  # takes every file that is right, and names a line that is not
+        return _read_rows(path)  # slower; accepts all valid files, and reports the line of an error
 
 
 def read_ground_truth(path: PathLike) -> BoxTable:
-    """Reads a file of annotations; unlike a detection a box must have x1 <= x2 and y1 <= y2."""
+    """Reads a file of annotations, whose boxes must have x1 <= x2 and y1 <= y2.
+
+    Raises:
+      FileNotFoundError: the file doesn't exist.
+      ValueError: a row is malformed; the message has file, line and reason.
+    """
     return _read_rows(path, ordered=True)
 
 
 def read_exclusions(path: PathLike) -> list[Keyframe]:
-    """Reads rows `video,seconds`: keyframes that are not to be evaluated."""
+    """Reads rows `video,seconds`: keyframes to exclude from the evaluation."""
     return [_keyframe(path, line, row, (2,)) for line, row in _rows(path)]
 
 
 def read_label_map(path: PathLike) -> dict[int, str]:
-    """Reads the evaluated classes, id to name, from an AVA action list (`.pbtxt`)."""
+    """Reads the ids and names of the evaluated classes from an AVA action list (`.pbtxt`).
+
+    Raises:
+      ValueError: the file has no classes, or an item without name or id.
+    """
     classes = {}
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -122,7 +134,7 @@ def read_label_map(path: PathLike) -> dict[int, str]:
         number = re.search(r"\b(?:label_)?id:\s*(\d{1,9})\b", item)
         if not name or not number:
             raise ValueError(
-                f'{path}: expected name: "..." and id: N in each item, found {item.strip()!r}'
+                f'{path}: expected name: "..." and id: N in each item, not {item.strip()!r}'
             )
         classes[int(number[1])] = name[2]
     if not classes:
@@ -133,14 +145,18 @@ def read_label_map(path: PathLike) -> dict[int, str]:
 def write_detections(
     path: PathLike, table: BoxTable, *, box: str = "%.5f", score: str = "%.6g"
 ) -> None:
-    """Writes the official format, `video,%04d seconds,x1,y1,x2,y2,action,score`.
+    """Writes the official format, `video,seconds,x1,y1,x2,y2,action,score`.
 
-    The defaults keep apart what the network kept apart. With PySlowFast's 3 decimals for boxes an
-    overlap near the threshold can cross it, and its 4 for scores make ties of the small scores that
-    order a rare class; a file written so gives a slightly different mAP than the arrays.
+    Whole seconds are padded to four digits. The default formats keep enough digits for the mAP of
+    the file to equal that of the arrays. PySlowFast writes 3 decimals for boxes, so overlaps near
+    the threshold can cross it, and 4 for scores, so small scores of rare classes become equal; both
+    change the mAP slightly.
 
     Args:
-      box, score: formats of a coordinate and of a score; PySlowFast's are "%.03f" and "%.04f".
+      path: file to write.
+      table: detections.
+      box: format of a coordinate; PySlowFast's is "%.03f".
+      score: format of a score; PySlowFast's is "%.04f".
     """
     row = ",".join(["%s", box, box, box, box, "%d", score]) + "\n"
     keys = [f"{video},{_seconds_text(seconds)}" for video, seconds in table.keyframes]
@@ -158,7 +174,7 @@ def _seconds_text(seconds: float) -> str:
 
 
 def _read_regular(path: PathLike) -> BoxTable:
-    """Reads a file whose rows all have the same 7 or 8 columns, and fast. ValueError otherwise."""
+    """Fast reader of files whose rows all have 7 or all have 8 columns; ValueError for others."""
     videos: dict[str, int] = {}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*input contained no data")
@@ -180,7 +196,7 @@ def _read_regular(path: PathLike) -> BoxTable:
 def _number_keyframes(
     names: list[str], videos: np.ndarray, seconds: np.ndarray
 ) -> tuple[list[Keyframe], np.ndarray]:
-    """Keyframes in the order in which they appear, and the number of each row's."""
+    """Keyframes in order of first appearance, and the index of each row's keyframe."""
     changes = (videos[1:] != videos[:-1]) | (seconds[1:] != seconds[:-1])
     starts = np.flatnonzero(np.concatenate([[True], changes]))
     numbers: dict[tuple[float, float], int] = {}
@@ -194,7 +210,7 @@ def _number_keyframes(
 
 
 def _rows(path: PathLike) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers and rows of a csv file, blank lines left out."""
+    """Yields line numbers and rows of a csv file, without blank lines."""
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
         try:
@@ -206,9 +222,9 @@ def _rows(path: PathLike) -> Iterator[tuple[int, list[str]]]:
 
 
 def _read_rows(path: PathLike, *, ordered: bool = False) -> BoxTable:
-    """Reads any file row by row."""
+    """Reads a file row by row and reports the line of an error."""
     numbers: dict[Keyframe, int] = {}
-    frame, actions, values = array("i"), array("i"), array("d")  # values: 4 of the box, the score
+    frame, actions, values = array("i"), array("i"), array("d")  # values: x1, y1, x2, y2, score
     for line, row in _rows(path):
         key = _keyframe(path, line, row, (2, 7, 8))
         number = numbers.setdefault(key, len(numbers))

@@ -1,4 +1,4 @@
-"""Which rows of two tables of boxes take part in an evaluation, and in which order they do."""
+"""Selects the rows of two box tables that are evaluated, in the order that the rules demand."""
 
 import heapq
 from collections import defaultdict
@@ -11,24 +11,25 @@ from slowfast_jax.metrics.ava_files import BoxTable, Keyframe
 
 
 class Rows(NamedTuple):
-    """Rows of a table that take part, in the order in which they claim boxes."""
+    """The rows of a table that are evaluated, in the order in which they claim boxes."""
 
     row: np.ndarray  # (n,) index into the table
-    frame: np.ndarray  # (n,) number of the keyframe, the same in both tables; never falling
+    frame: np.ndarray  # (n,) keyframe number, common to both tables; ascending
     label: np.ndarray  # (n,) int16 index into the evaluated classes
     num_classes: int
 
     def take(self, chosen: np.ndarray) -> "Rows":
+        """The rows at the given indices, or where a boolean mask is true."""
         return Rows(self.row[chosen], self.frame[chosen], self.label[chosen], self.num_classes)
 
     @property
     def group(self) -> np.ndarray:
-        """(n,) a number for each pair of keyframe and class."""
+        """(n,) integers that identify the pair of keyframe and class."""
         return self.frame.astype(np.int64) * self.num_classes + self.label
 
 
 def labels(table: BoxTable, classes: np.ndarray) -> np.ndarray:
-    """(N,) int16 index of each row's action in the sorted `classes`, -1 where it is not there."""
+    """(N,) int16: index of each row's action in the sorted `classes`, or -1 if it isn't there."""
     place = np.searchsorted(classes, table.actions).astype(np.int16)
     known = np.append(classes, -1)[place] == table.actions
     return np.where(known & (place < len(classes)), place, np.int16(-1))
@@ -41,10 +42,17 @@ def number_keyframes(
     excluded: Iterable[Keyframe],
     official: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each keyframe of either table a number common to both, -1 where it is left out.
+    """Numbers the keyframes of both tables; equal keyframes get equal numbers.
 
     Args:
-      order: indices of the detections' keyframes; the numbers count up along it.
+      order: indices of the detections' keyframes; they are numbered in this order, before those
+        that only the ground truth has.
+      excluded: keyframes to leave out.
+      official: compare times with six decimals instead of whole seconds, and leave out keyframes
+        that the ground truth doesn't have.
+
+    Returns:
+      The number of each keyframe of the detections and of the ground truth, -1 if left out.
     """
 
     def key(keyframe: Keyframe) -> tuple[str, str | int]:
@@ -64,46 +72,48 @@ def number_keyframes(
 
 
 def first_met(frame: np.ndarray) -> np.ndarray:
-    """The distinct values of `frame`, in the order in which they first appear."""
+    """The distinct values of `frame`, in order of first appearance."""
     first = np.full(frame.max(initial=-1) + 1, len(frame))
-    first[frame[::-1]] = np.arange(len(frame))[::-1]  # of several writes the last one stays
+    first[frame[::-1]] = np.arange(len(frame))[::-1]  # the last write to an element remains
     order = np.argsort(first, kind="stable")
     return order[: np.count_nonzero(first < len(frame))]
 
 
 def select(label: np.ndarray, frame: np.ndarray, num_classes: int) -> Rows:
-    """The rows with a class and a keyframe, keyframe after keyframe, else in the given order."""
+    """The rows with a class and a keyframe, sorted by keyframe, otherwise in the given order."""
     row = np.flatnonzero((label >= 0) & (frame >= 0))
     rows = Rows(row, frame[row], label[row], num_classes)
     return rows.take(np.argsort(rows.frame, kind="stable"))
 
 
 def official_order(rows: Rows, table: BoxTable, capacity: int, contested: np.ndarray) -> Rows:
-    """The best rows of each keyframe, in the order in which the official script takes them.
+    """The best rows of each keyframe, in the order in which the official script processes them.
 
-    That is by falling score. Among equal scores it is the layout of the script's heap, which is
-    found by running it, for those keyframes alone where it can matter: where equal scores meet at
-    the last place that counts, or in one class that the ground truth has there.
+    That order is by descending score; equal scores are ordered by the layout of the script's heap.
+    The heap is only run for the keyframes where it can matter: those with equal scores on both
+    sides of the capacity limit, or within one class that the ground truth has there.
 
     Args:
-      capacity: rows of a keyframe that count.
-      contested: values of `group` that the ground truth has.
+      rows: rows to choose from.
+      table: the table they belong to.
+      capacity: number of rows that are kept per keyframe.
+      contested: values of `Rows.group` in the ground truth.
     """
     order = np.lexsort((-table.scores[rows.row], rows.frame))
     scores, frame = table.scores[rows.row[order]], rows.frame[order]
     starts = np.flatnonzero(np.diff(frame, prepend=-1))
     place = np.arange(len(frame)) - np.repeat(starts, np.diff(starts, append=len(frame)))
     crowded = np.flatnonzero(place == capacity)
-    unclear = [frame[crowded[scores[crowded] == scores[crowded - 1]]]]
+    ambiguous = [frame[crowded[scores[crowded] == scores[crowded - 1]]]]
 
     order, scores = order[place < capacity], scores[place < capacity]
     group = rows.group[order]
     by_group = np.argsort(group, kind="stable")
     group, scores = group[by_group], scores[by_group]
     equal = group[1:][(group[1:] == group[:-1]) & (scores[1:] == scores[:-1])]
-    unclear.append(equal[np.isin(equal, contested)] // rows.num_classes)
+    ambiguous.append(equal[np.isin(equal, contested)] // rows.num_classes)
 
-    frames = np.unique(np.concatenate(unclear))
+    frames = np.unique(np.concatenate(ambiguous))
     starts, ends = (np.searchsorted(rows.frame, frames, side) for side in ("left", "right"))
     clear = order[np.isin(rows.frame[order], frames, invert=True)]
     rerun = [
@@ -115,12 +125,12 @@ def official_order(rows: Rows, table: BoxTable, capacity: int, contested: np.nda
 
 
 def _heap_order(table: BoxTable, row: np.ndarray, capacity: int) -> list[int]:
-    """What the official script keeps of one keyframe: indices into `row`, in the script's order."""
+    """The rows of one keyframe that the official script keeps: indices into `row`, in its order."""
     x1, y1, x2, y2 = table.boxes[row].T
     columns = (table.scores[row], table.actions[row], y1, x1, y2, x2)
     entries = list(zip(*(column.tolist() for column in columns), strict=True))
     heap: list[tuple] = []
-    places = defaultdict(list)  # rows that are the same in everything can stand for each other
+    places = defaultdict(list)  # completely equal rows are interchangeable
     for place, entry in enumerate(entries):
         places[entry].append(place)
         if len(heap) < capacity:

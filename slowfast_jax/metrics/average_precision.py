@@ -1,28 +1,31 @@
-"""Average precision of multi-label scores; numpy only."""
+"""Average precision of multi-label scores."""
 
 import numpy as np
 
 
 def average_precision(scores: np.ndarray, positives: np.ndarray) -> float:
-    """Area under the precision-recall steps of one class, not interpolated.
+    """Area under the precision-recall curve of one class, without interpolation.
 
-    Examples with equal scores enter together, as one threshold, so their order does not matter.
-    Equal to scikit-learn's `average_precision_score`.
+    Examples with equal scores share one threshold, so their order does not matter. Equal to
+    scikit-learn's `average_precision_score`, which the original program calls.
 
     Args:
-      scores: (N,) real numbers.
+      scores: (N,), finite.
       positives: (N,), nonzero where the example has the class.
 
     Returns:
-      A number in 0..1; nan where no example is positive.
+      A number from 0 to 1, or nan if no example is positive.
+
+    Raises:
+      ValueError: different shapes, or scores that are not finite.
     """
     scores, positives = np.asarray(scores), np.asarray(positives) != 0
     if scores.shape != positives.shape or scores.ndim != 1:
         raise ValueError(
-            f"scores and positives must both be (N,); found {scores.shape} and {positives.shape}"
+            f"scores and positives must both be (N,), not {scores.shape} and {positives.shape}"
         )
     if not np.isfinite(scores).all():
-        raise ValueError("scores hold values that are not finite; average precision needs numbers")
+        raise ValueError("average precision needs finite scores; found nan or inf")
     if not positives.any():
         return float("nan")
     order = np.argsort(-scores, kind="stable")
@@ -35,20 +38,23 @@ def average_precision(scores: np.ndarray, positives: np.ndarray) -> float:
 
 
 def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
-    """Mean of the average precisions over the classes that have a positive example.
+    """Mean average precision over the classes that have a positive example.
 
     Args:
       scores: (N, K).
       labels: (N, K), nonzero where the example has the class.
 
     Returns:
-      The mean, 0.0 where no class has a positive (as in the original), and the classes' own values
-      (K,), nan for a class without a positive.
+      The mean, which is 0.0 if no class has a positive example (as in the original program), and
+      the average precision of each class (K,), nan for classes without positive examples.
+
+    Raises:
+      ValueError: different shapes, or scores that are not finite.
     """
     scores, labels = np.asarray(scores), np.asarray(labels)
     if scores.shape != labels.shape or scores.ndim != 2:
         raise ValueError(
-            f"scores and labels must both be (N, K); found {scores.shape} and {labels.shape}"
+            f"scores and labels must both be (N, K), not {scores.shape} and {labels.shape}"
         )
     per_class = np.array(
         [average_precision(scores[:, k], labels[:, k]) for k in range(scores.shape[1])]

@@ -1,19 +1,21 @@
-"""What a network says where it should say something else."""
+"""Confusion matrices, also for examples with several classes."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 
-def mean_scores(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """The matrix of confusion, also where an example has several actions or none.
+def confusion_matrix(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Mean scores of all classes over the examples of each class.
+
+    With one-hot labels and predictions it is the usual confusion matrix, normalized by row.
 
     Args:
-      labels: (N, K), nonzero where example n has action k.
-      scores: (N, K) in 0..1.
+      labels: (N, K), nonzero where example n has class k; an example can have several or none.
+      scores: (N, K), 0 to 1.
 
     Returns:
-      (K, K): row i holds the mean scores of the examples that have action i, nan where none has.
+      (K, K): row i is the mean of the scores of the examples that have class i; nan if none has.
     """
     labels = (np.asarray(labels) != 0).astype(np.float64)
     counts = labels.sum(axis=0)[:, None]
@@ -21,10 +23,15 @@ def mean_scores(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def most_mistaken(matrix: np.ndarray, most: int) -> Sequence[int]:
-    """Of the (K, K) matrix up to `most` classes that are taken for others or others for them.
+def most_confused(matrix: np.ndarray, most: int) -> Sequence[int]:
+    """The classes that are confused most with other classes, in either direction.
 
-    In rising order.
+    Args:
+      matrix: (K, K), of `confusion_matrix`.
+      most: maximum number of classes.
+
+    Returns:
+      Their indices in ascending order.
     """
     others = np.nan_to_num(matrix, copy=True)
     np.fill_diagonal(others, 0)

@@ -1,4 +1,4 @@
-"""From the scores of a video's views to the scores of the video; numpy only."""
+"""Combines the scores of a video's views (clips and crops) into the scores of the video."""
 
 import numpy as np
 
@@ -8,11 +8,10 @@ METHODS = ("sum", "max")
 def ensemble(view_scores: np.ndarray, method: str = "sum") -> np.ndarray:
     """Combines the scores of one video's views.
 
-    "sum" returns the sum divided by the number of views, so that probabilities stay
-    probabilities; the original leaves the sum undivided, which ranks the same. Its multi-label sum
-    starts from -1e10 in float32, which swallows every score; ours does not. "max" is the largest
-    over the views; the original's single-label maximum starts from 0, which differs only for
-    negative scores.
+    "sum" is the sum divided by the number of views, so that probabilities remain probabilities. The
+    original program does not divide, which gives the same ranking. Its multi-label sum starts at
+    -1e10 in float32 and thereby loses all scores; ours does not. "max" is the maximum over the
+    views. The original's single-label maximum starts at 0, which differs for negative scores only.
 
     Args:
       view_scores: (V, K), the scores of V >= 1 views.
@@ -20,10 +19,13 @@ def ensemble(view_scores: np.ndarray, method: str = "sum") -> np.ndarray:
 
     Returns:
       (K,) float32.
+
+    Raises:
+      ValueError: another shape or method.
     """
     view_scores = np.asarray(view_scores)
     if view_scores.ndim != 2 or len(view_scores) == 0:
-        raise ValueError(f"view_scores must be (V, K) with V >= 1; found {view_scores.shape}")
+        raise ValueError(f"view_scores must be (V, K) with V >= 1, not {view_scores.shape}")
     if method == "sum":
         return view_scores.mean(axis=0, dtype=np.float64).astype(np.float32)
     if method == "max":

@@ -1,31 +1,34 @@
-"""Top-k accuracy, per class and over all examples; numpy only."""
+"""Top-k accuracy, over all examples and per class."""
 
 import numpy as np
 
 
 def label_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Places of the true classes in the sorted scores, 0 being the best.
+    """Rank of the true class of each example among its scores; 0 is the best.
 
-    Ties: of classes with equal scores the one with the lower index comes first, on every machine
-    (`torch.topk`, which the original uses, leaves the order of ties open). A row holding a value
-    that is not a number is never correct: its rank is K.
+    Among classes with equal scores, the one with the lower index ranks first. (`torch.topk`, which
+    the original program uses, leaves the order of ties undefined.) A row that contains nan is never
+    correct: its rank is K.
 
     Args:
       scores: (N, K), larger is better.
-      labels: (N,) class indices in [0, K).
+      labels: (N,) class indices, 0 to K - 1.
 
     Returns:
-      (N,) integers in [0, K].
+      (N,) integers, 0 to K.
+
+    Raises:
+      ValueError: shapes that do not match, or a label out of range.
     """
     scores, labels = np.asarray(scores), np.asarray(labels)
     if scores.ndim != 2 or labels.shape != scores.shape[:1]:
         raise ValueError(
-            f"scores must be (N, K) and labels (N,); found {scores.shape} and {labels.shape}"
+            f"scores must be (N, K) and labels (N,), not {scores.shape} and {labels.shape}"
         )
     classes = scores.shape[1]
     if labels.size and not (labels.min() >= 0 and labels.max() < classes):
         raise ValueError(
-            f"labels must lie in 0..{classes - 1}, the model's classes; "
+            f"labels must be in 0..{classes - 1} for a model with {classes} classes; "
             f"found {labels.min()}..{labels.max()}"
         )
     own = np.take_along_axis(scores, labels[:, None].astype(np.int64), axis=1)  # (N, 1)
@@ -35,28 +38,28 @@ def label_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k best scores of each row and their class indices, best first, ties by lower index.
+    """The k highest scores of each row and their class indices, best first.
 
     Args:
-      scores: (..., K).
-      k: how many; more than K gives K.
+      scores: (..., K). Ties are resolved as in `label_ranks`.
+      k: number of classes; at most K are returned.
 
     Returns:
-      values and indices, both (..., min(k, K)).
+      Scores and indices, both (..., min(k, K)).
     """
     indices = np.argsort(-np.asarray(scores), axis=-1, kind="stable")[..., :k]
     return np.take_along_axis(np.asarray(scores), indices, axis=-1), indices
 
 
 def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
-    """Share (0..1) of examples whose class is among the k best; ties as in `label_ranks`."""
+    """Fraction of examples whose class is among the k best; ties as in `label_ranks`."""
     if len(labels) == 0:
         raise ValueError("top-k accuracy over 0 examples is undefined")
     return float((label_ranks(scores, labels) < k).mean())
 
 
 def per_class_accuracy(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> np.ndarray:
-    """Share (0..1) of each class's examples that are correct; (K,), nan where a class has none."""
+    """Top-k accuracy of each class (K,), as fractions; nan for classes without examples."""
     correct = label_ranks(scores, labels) < k
     classes = np.asarray(scores).shape[1]
     labels = np.asarray(labels).astype(np.int64)
@@ -66,9 +69,10 @@ def per_class_accuracy(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> np
 
 
 def mean_class_accuracy(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
-    """Mean of the per-class accuracies over the classes that have an example.
+    """Mean of the per-class accuracies over the classes that have examples.
 
-    MMAction2's figure of this name also counts, as 0, classes that were predicted but never occur.
+    MMAction2's metric of this name also includes, with accuracy 0, classes that are predicted but
+    have no examples.
     """
     if len(labels) == 0:
         raise ValueError("mean-class accuracy over 0 examples is undefined")

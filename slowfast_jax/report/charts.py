@@ -1,4 +1,4 @@
-"""Charts as SVG to stand in an HTML page, whose style sheet colours their classes."""
+"""SVG charts for an HTML page, whose style sheet sets the colors of their CSS classes."""
 
 import math
 from collections.abc import Sequence
@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-WIDTH, HEIGHT = 360, 220  # of a line chart
-LEFT, RIGHT, TOP, BOTTOM = 46, 20, 30, 30  # margins around its plane
-POINTS = 200  # of a line; more are averaged
-MARKED = 40  # up to this many points are marked
-LONGEST = 34  # characters of a class name beside a matrix
+WIDTH, HEIGHT = 360, 220  # of a line chart, in SVG units
+LEFT, RIGHT, TOP, BOTTOM = 46, 20, 30, 30  # margins around its plot area
+POINTS = 200  # per line at most; longer lines are averaged
+MARKED = 40  # lines with at most this many points get a marker at each
+LONGEST = 34  # characters of a class name beside a matrix; longer names are cut
 
 
 class Line(NamedTuple):
-    """(N,) numbers over (N,) steps."""
+    """A curve: N values over N training steps."""
 
     name: str
     steps: Sequence[float]
@@ -23,10 +23,11 @@ class Line(NamedTuple):
 
 
 def line_chart(title: str, lines: Sequence[Line]) -> str:
-    """Lines over steps, from 0 on both axes unless a value is negative.
+    """Draws lines over training steps; "" if they have no points.
 
-    The elements have classes title, grid, tick, and line0, line1, ... and text0, text1, ... for
-    each line and its name.
+    Both axes start at 0, or the vertical one at the least value if that is negative. The CSS
+    classes of the elements are title, grid and tick, and line0, line1, ... and text0, text1, ...
+    for the lines and their names.
     """
     lines = [_thinned(line) for line in lines if len(line.steps)]
     if not lines:
@@ -72,7 +73,7 @@ def line_chart(title: str, lines: Sequence[Line]) -> str:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Three to seven round numbers from at most `low` to at least `high`."""
+    """Three to seven round numbers at equal distances that enclose `low` and `high`."""
     if not high > low:
         high = low + 1
     rough = (high - low) / 4
@@ -83,21 +84,21 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 def matrix_chart(matrix: np.ndarray, names: Sequence[str]) -> str:
-    """A square of shares 0..1, rows of nan left empty; class cell, filled as opaque as the share.
+    """Draws a confusion matrix; the opacity of a cell is its value.
 
     Args:
-      matrix: (K, K).
-      names: K names, of rows and columns.
+      matrix: (K, K), values 0 to 1; rows of nan are left empty.
+      names: K names, for rows and columns.
     """
     size = 24 if len(names) <= 20 else 15 if len(names) <= 45 else 11
     labels = [n if len(n) <= LONGEST else n[: LONGEST - 1] + "…" for n in names]
     room = round(6.2 * max(map(len, labels))) + 12
-    turn = 45 if size == 24 else 90  # names of columns rise to the right; upright where it is dense
+    turn = 45 if size == 24 else 90  # rotation of column names, in degrees
     slope = 0.72 * room if turn == 45 else room
     side = len(names) * size
     parts = [
         f'<svg class="matrix" viewBox="0 0 {room + side + slope:.0f} {slope + side + 8:.0f}" '
-        f'width="{room + side + slope:.0f}" role="img" aria-label="confusion of actions">'
+        f'width="{room + side + slope:.0f}" role="img" aria-label="confusion matrix">'
     ]
     for number, (name, label) in enumerate(zip(names, labels, strict=True)):
         x, y = room + (number + 0.5) * size, slope + (number + 0.5) * size
@@ -125,7 +126,7 @@ def matrix_chart(matrix: np.ndarray, names: Sequence[str]) -> str:
 
 
 def _thinned(line: Line) -> Line:
-    """At most POINTS points, means of neighbours."""
+    """The line reduced to at most POINTS points by averaging neighbors."""
     parts = min(POINTS, len(line.steps))
     means = [
         [float(part.mean()) for part in np.array_split(np.asarray(column, float), parts)]
@@ -135,5 +136,5 @@ def _thinned(line: Line) -> Line:
 
 
 def _short(value: float) -> str:
-    """25000 as 25k; without rounding dust."""
+    """A tick label of at most four digits; 25000 is 25k."""
     return f"{value / 1000:.4g}k" if abs(value) >= 10000 else f"{value:.4g}"

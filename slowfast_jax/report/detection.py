@@ -1,4 +1,4 @@
-"""What a report shows of boxes: keyframes, a film of videos, and which actions are confused."""
+"""Content of a detection report: keyframes, an annotated video, and the confusion matrix."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,18 +16,18 @@ from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.stills import look, play, still
 from slowfast_jax.data.keyframe_lists import find_keyframes
 from slowfast_jax.metrics.ava_files import read_detections
-from slowfast_jax.metrics.confusion import mean_scores
-from slowfast_jax.metrics.matching import Judged, judge, keyframe_key
-from slowfast_jax.report.items import Film, Picture, existing, spread
+from slowfast_jax.metrics.confusion import confusion_matrix
+from slowfast_jax.metrics.matching import MatchedBoxes, keyframe_key, match_boxes
+from slowfast_jax.report.items import Picture, Video, existing, spread
 
-THRESHOLD = 0.5  # a label of this score or more counts as said
-PICTURES = 12
-VIDEOS = 2  # in the film
+THRESHOLD = 0.5  # least score of a predicted action
+PICTURES = 12  # in the report
+VIDEOS = 2  # in the annotated video
 SECONDS = 30  # of each at most
-NEAR = 0.5  # seconds from a keyframe that its boxes stand for
+NEAR = 0.5  # seconds around a keyframe in which its boxes are shown
 EXPLANATION = (
-    "Of the boxes that have the action of the row, the mean score of the action of the column, in "
-    "percent. A box can have several actions."
+    "Each cell is the mean score, in percent, of the action in the column over all boxes that have "
+    "the action in the row. A box can have several actions."
 )
 
 
@@ -35,31 +35,31 @@ def report(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     """Keywords of `report.html.write_report`, from the detections.csv of the last test.
 
     Raises:
-      FileNotFoundError: the test did not take place.
-      ValueError: its detections are of other classes or videos than the config's.
+      FileNotFoundError: no test has been run.
+      ValueError: the test was run on other classes or videos than those of the config.
     """
     path = existing(Path(workdir) / "detections.csv", "eval")
     found = find_keyframes(config, workdir, "test")
     names = [found.names[action - 1] for action in found.evaluated]
     excluded = {keyframe_key(*keyframe) for keyframe in found.excluded}
     try:
-        judged = judge(read_detections(path), found.ground_truth, found.evaluated)
+        matched = match_boxes(read_detections(path), found.ground_truth, found.evaluated)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}; test again with --mode eval") from error
-    keyframes = [k for k in found.keyframes if _key(k) in judged]
+        raise ValueError(f"{path}: {error}; run --mode eval again") from error
+    keyframes = [k for k in found.keyframes if _key(k) in matched]
     if not keyframes:
         raise ValueError(
-            f"{path}: has none of the keyframes of {found.files[0]}; test again with --mode eval"
+            f"{path}: has none of the keyframes of {found.files[0]}; run --mode eval again"
         )
     counted = [
-        k for k in keyframes if _key(k) not in excluded and judged[_key(k)].labels.any()
+        k for k in keyframes if _key(k) not in excluded and matched[_key(k)].labels.any()
     ]
     return {
-        "frames": list(_pictures(counted, judged, names)),
-        "confusion": _confusion([judged[_key(k)] for k in counted], len(names)),
+        "frames": list(_pictures(counted, matched, names)),
+        "confusion": _confusion([matched[_key(k)] for k in counted], len(names)),
         "class_names": names,
         "explanation": EXPLANATION,
-        "film": _film(keyframes, judged, names),
+        "video": _video(keyframes, matched, names),
     }
 
 
@@ -67,18 +67,18 @@ def _key(keyframe: Keyframe) -> tuple[str, float]:
     return keyframe_key(keyframe.video, keyframe.time)
 
 
-def _confusion(judged: Sequence[Judged], classes: int) -> np.ndarray:
-    """(K, K), of the boxes that were detected."""
+def _confusion(matched: Sequence[MatchedBoxes], classes: int) -> np.ndarray:
+    """The confusion matrix (K, K) of the detected boxes."""
     labels, scores = np.zeros((0, classes), bool), np.zeros((0, classes))
-    if judged:
-        labels = np.concatenate([frame.labels for frame in judged])
-        scores = np.concatenate([frame.scores for frame in judged])
+    if matched:
+        labels = np.concatenate([frame.labels for frame in matched])
+        scores = np.concatenate([frame.scores for frame in matched])
     detected = ~np.isnan(scores).any(axis=1)
-    return mean_scores(labels[detected], scores[detected])
+    return confusion_matrix(labels[detected], scores[detected])
 
 
 def _pictures(
-    keyframes: Sequence[Keyframe], judged: Mapping, names: Sequence[str]
+    keyframes: Sequence[Keyframe], matched: Mapping, names: Sequence[str]
 ) -> Iterator[Picture]:
     for index in spread(len(keyframes), PICTURES):
         keyframe = keyframes[index]
@@ -86,26 +86,26 @@ def _pictures(
         try:
             image = still(keyframe.source, keyframe.time - keyframe.origin, keyframe.fps)
         except VideoError as error:
-            logging.warning("no picture of %s: %s", title, error)
+            logging.warning("cannot show %s: %s", title, error)
             continue
-        yield _picture(image, judged[_key(keyframe)], names, title)
+        yield _picture(image, matched[_key(keyframe)], names, title)
 
 
-def _picture(image: np.ndarray, judged: Judged, names: Sequence[str], title: str) -> Picture:
+def _picture(image: np.ndarray, matched: MatchedBoxes, names: Sequence[str], title: str) -> Picture:
     return Picture(
         image=image,
-        boxes=box_arithmetic.from_fractions(judged.boxes, *image.shape[:2]),
-        truths=[[names[k] for k in np.flatnonzero(row)] for row in judged.labels],
+        boxes=box_arithmetic.from_fractions(matched.boxes, *image.shape[:2]),
+        truths=[[names[k] for k in np.flatnonzero(row)] for row in matched.labels],
         predictions=[
             [(names[k], float(row[k])) for k in np.flatnonzero(row >= THRESHOLD)]
-            for row in judged.scores
+            for row in matched.scores
         ],
         title=title,
     )
 
 
-def _film(keyframes: Sequence[Keyframe], judged: Mapping, names: Sequence[str]) -> Film | None:
-    """The first videos, those of the size and frame rate of the first one."""
+def _video(keyframes: Sequence[Keyframe], matched: Mapping, names: Sequence[str]) -> Video | None:
+    """The first videos that have the size and frame rate of the very first one."""
     videos: dict[str, list[Keyframe]] = {}
     for keyframe in keyframes:
         videos.setdefault(keyframe.video, []).append(keyframe)
@@ -114,7 +114,7 @@ def _film(keyframes: Sequence[Keyframe], judged: Mapping, names: Sequence[str]) 
         try:
             info, first = look(of_video[0].source, lambda _: [0])
         except VideoError as error:
-            logging.warning("not in the film: %s", error)
+            logging.warning("left out of the annotated video: %s", error)
             continue
         fps = of_video[0].fps or info.fps
         form = form or (fps, first.shape)
@@ -125,8 +125,8 @@ def _film(keyframes: Sequence[Keyframe], judged: Mapping, names: Sequence[str]) 
     if form is None:
         return None
     fps = form[0]
-    parts = (_played(part, frames, fps, judged, names) for part, frames in shown)
-    return Film(
+    parts = (_played(part, frames, fps, matched, names) for part, frames in shown)
+    return Video(
         Fraction(fps).limit_denominator(1001), (picture for part in parts for picture in part)
     )
 
@@ -135,22 +135,23 @@ def _played(
     keyframes: Sequence[Keyframe],
     frames: int,
     fps: float,
-    judged: Mapping,
+    matched: Mapping,
     names: Sequence[str],
 ) -> Iterator[Picture]:
-    """A video, or of a long one the part from the first keyframe on; boxes are the nearest's."""
+    """Frames of a video, from about its first keyframe, with the boxes of the nearest keyframe."""
     times = np.array([keyframe.time - keyframe.origin for keyframe in keyframes])
     length = min(frames, round(SECONDS * fps))
     first = min(max(round((times[0] - 1) * fps), 0), frames - length)
-    nobody = Judged(np.zeros((0, 4)), np.zeros((0, len(names))), np.zeros((0, len(names)), bool))
+    no_scores = np.zeros((0, len(names)))
+    no_boxes = MatchedBoxes(np.zeros((0, 4)), no_scores, no_scores.astype(bool))
     try:
         for number, image in enumerate(play(keyframes[0].source, first, first + length), first):
             seconds = number / fps
             nearest = np.abs(times - seconds).argmin()
             near = abs(times[nearest] - seconds) <= NEAR
             yield _picture(
-                image, judged[_key(keyframes[nearest])] if near else nobody, names,
+                image, matched[_key(keyframes[nearest])] if near else no_boxes, names,
                 f"{keyframes[0].video} at {keyframes[0].origin + seconds:.2f} s",
             )
     except VideoError as error:
-        logging.warning("the film of %s breaks off: %s", keyframes[0].video, error)
+        logging.warning("the annotated video of %s ends early: %s", keyframes[0].video, error)

@@ -1,4 +1,4 @@
-"""Boxes and captions drawn into pictures, and videos of such pictures."""
+"""Draws boxes with captions into pictures, and writes videos of such pictures."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,48 +10,48 @@ from PIL import Image, ImageDraw, ImageFont
 
 from data_pipelines.video.encoding import write_video
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-GREEN, RED, GREY, BLUE = (46, 160, 67), (218, 54, 51), (125, 133, 144), (31, 111, 235)
+GREEN, RED, GRAY, BLUE = (46, 160, 67), (218, 54, 51), (125, 133, 144), (31, 111, 235)
 WHITE = (255, 255, 255)
 
 
 class Annotated(NamedTuple):
-    """A frame of a video and what is to be drawn into it; see `draw_boxes`."""
+    """A video frame and the boxes to draw into it; see `draw_boxes`."""
 
     image: np.ndarray
     boxes: np.ndarray
     captions: Sequence[str]
-    colours: Sequence[Colour]
+    colors: Sequence[Color]
 
 
 def draw_boxes(
     image: np.ndarray,
     boxes: np.ndarray,
     captions: Sequence[str],
-    colours: Sequence[Colour],
+    colors: Sequence[Color],
     *,
     scale: int = 1,
 ) -> np.ndarray:
-    """Draws boxes with a caption each into a copy of a picture.
+    """Draws boxes with captions into a copy of a picture.
 
-    A caption stands above its box, else below or inside it, where no other one stands yet, and is
-    moved to lie within the picture.
+    A caption is placed above its box, or else below or inside it, so that it covers no other
+    caption if possible, and is moved to fit into the picture.
 
     Args:
       image: uint8 (H, W, 3) RGB.
       boxes: (B, 4) x1, y1, x2, y2 in pixels of the image.
-      captions: B texts, of one or more lines; "" for none.
-      colours: B colours (red, green, blue), of the box and behind the caption.
-      scale: enlarges the picture this many times first, for text that is legible on small ones.
+      captions: B texts of one or more lines; "" for no caption.
+      colors: B colors (red, green, blue), of the box and of the caption's background.
+      scale: factor by which the picture is enlarged first, to keep text legible on small ones.
 
     Returns:
       uint8 (H * scale, W * scale, 3).
     """
-    if not len(boxes) == len(captions) == len(colours):
+    if not len(boxes) == len(captions) == len(colors):
         raise ValueError(
-            f"{len(boxes)} boxes, {len(captions)} captions and {len(colours)} colours: expected as "
-            "many of each"
+            f"{len(boxes)} boxes, {len(captions)} captions and {len(colors)} colors: expected "
+            "the same number of each"
         )
     height, width = image.shape[0] * scale, image.shape[1] * scale
     picture = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
@@ -59,17 +59,17 @@ def draw_boxes(
     font = ImageFont.load_default(max(11, round(min(height, width) / 30)))
     line = max(2, round(min(height, width) / 200))
     corners = (np.asarray(boxes, float).reshape(-1, 4) * scale).round().astype(int).tolist()
-    for box, colour in zip(corners, colours, strict=True):
-        draw.rectangle((*box[:2], max(box[0], box[2]), max(box[1], box[3])), None, colour, line)
+    for box, color in zip(corners, colors, strict=True):
+        draw.rectangle((*box[:2], max(box[0], box[2]), max(box[1], box[3])), None, color, line)
     taken: list[tuple[int, int, int, int]] = []
-    for box, caption, colour in zip(corners, captions, colours, strict=True):
+    for box, caption, color in zip(corners, captions, colors, strict=True):
         if not caption:
             continue
         left, top, right, bottom = draw.multiline_textbbox((0, 0), caption, font, spacing=2)
         size = (right - left + 6, bottom - top + 6)
         place = _place(box, size, (width, height), taken)
         taken.append(place)
-        draw.rectangle(place, colour)
+        draw.rectangle(place, color)
         draw.multiline_text(
             (place[0] + 3 - left, place[1] + 3 - top), caption, WHITE, font, spacing=2
         )
@@ -82,7 +82,7 @@ def _place(
     limits: tuple[int, int],
     taken: Sequence[tuple[int, int, int, int]],
 ) -> tuple[int, int, int, int]:
-    """Where a caption of this size goes, x1, y1, x2, y2: the first free place, else the first."""
+    """Position x1, y1, x2, y2 of a caption: the first one that is free, or else the first one."""
     (width, height), (x1, y1, _, y2) = size, box
     x = max(0, min(x1, limits[0] - width - 1))
     places = []
@@ -103,12 +103,19 @@ def write_annotated_video(
     fps: Fraction | int,
     scale: int = 1,
 ) -> None:
-    """Writes an H.264 .mp4 of frames with their boxes, one after the other.
+    """Writes frames with their boxes as an H.264 video, streaming.
 
-    Frames have the same size; an odd last row or column is left out, which H.264 cannot store.
+    Args:
+      path: a name that ends in .mp4.
+      frames: all of the same size. An odd last row or column, which H.264 cannot store, is dropped.
+      fps: frames per second.
+      scale: see `draw_boxes`.
+
+    Raises:
+      ValueError: another file extension.
     """
     if not str(path).endswith(".mp4"):
-        raise ValueError(f"{path}: expected a name that ends in .mp4")
+        raise ValueError(f"{path}: expected a file name that ends in .mp4")
 
     def pictures() -> Iterator[np.ndarray]:
         for frame in frames:

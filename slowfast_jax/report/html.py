@@ -1,8 +1,8 @@
-"""report.html of a finished run: one file with its metrics, curves and pictures, and no scripts.
+"""report.html of a finished run: its metrics, curves and pictures in one file without scripts.
 
     write_report(workdir, **make_task(config).report(workdir))
 
-Beside it is annotated.mp4, where the task gives a film.
+If the task provides a video, it is written to annotated.mp4 in the same folder.
 """
 
 import base64
@@ -19,28 +19,28 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from slowfast_jax.metrics.confusion import most_mistaken
+from slowfast_jax.metrics.confusion import most_confused
 from slowfast_jax.report.charts import Line, line_chart, matrix_chart
 from slowfast_jax.report.drawing import (
+    GRAY,
     GREEN,
-    GREY,
     RED,
     Annotated,
-    Colour,
+    Color,
     draw_boxes,
     write_annotated_video,
 )
-from slowfast_jax.report.items import Film, Picture, existing
+from slowfast_jax.report.items import Picture, Video, existing
 from slowfast_jax.report.page import PAGE, STYLE
 from slowfast_jax.training.writers import METRICS_FILE, read_metrics
 
-PICTURE_WIDTH = 480  # pixels that a picture has at least, by a whole factor, and about at most
-FILM = "annotated.mp4"
-MOST_CLASSES = 80  # that the matrix of confusion has room for
+PICTURE_WIDTH = 480  # small pictures are enlarged by a whole factor to about this many pixels
+VIDEO_FILE = "annotated.mp4"
+MOST_CLASSES = 80  # in the confusion matrix
 TITLES = {
     "map": "mAP, %", "top1_acc": "top-1 accuracy, %", "top5_acc": "top-5 accuracy, %",
-    "mean_class_acc": "mean class accuracy, %", "num_keyframes": "keyframes",
-    "num_videos": "videos",
+    "mean_class_acc": "mean class accuracy, %", "num_keyframes": "keyframes tested",
+    "num_videos": "videos tested",
 }
 PER_CLASS = {"per_class_ap": "AP, %", "per_class_acc": "accuracy, %"}
 
@@ -52,28 +52,29 @@ def write_report(
     confusion: np.ndarray | None = None,
     class_names: Sequence[str] = (),
     explanation: str = "",
-    film: Film | None = None,
+    video: Video | None = None,
 ) -> Path:
-    """Writes `workdir`/report.html from its results.json and, where it was trained, metrics.jsonl.
+    """Writes `workdir`/report.html from its results.json and, if it exists, metrics.jsonl.
 
     Args:
       frames: pictures to show.
-      confusion: (K, K), see metrics.confusion; with `class_names`, K of them.
-      explanation: what a cell of `confusion` is.
-      film: becomes `workdir`/annotated.mp4, to which the page links.
+      confusion: (K, K), a confusion matrix (see metrics.confusion); needs `class_names`.
+      class_names: K names.
+      explanation: sentence that explains the cells of `confusion`.
+      video: written to `workdir`/annotated.mp4, which the page shows.
 
     Returns:
       The path of the report.
 
     Raises:
       FileNotFoundError: results.json is missing.
-      ValueError: a file that cannot be read, or arguments that do not fit each other.
+      ValueError: a file cannot be parsed, or `confusion` and `class_names` differ in size.
     """
     workdir = Path(workdir)
     if confusion is not None and np.shape(confusion) != (len(class_names),) * 2:
         raise ValueError(
-            f"confusion is {np.shape(confusion)} and there are {len(class_names)} class_names; "
-            "expected (K, K) and K"
+            f"confusion has shape {np.shape(confusion)} and class_names has length "
+            f"{len(class_names)}; expected (K, K) and K"
         )
     path = existing(workdir / "results.json", "eval")
     records = read_metrics(workdir) if (workdir / METRICS_FILE).exists() else []
@@ -81,16 +82,16 @@ def write_report(
         results = json.loads(path.read_text(encoding="utf-8"))
         metrics, fingerprint = results["metrics"], results["fingerprint"]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: is no record of an evaluation ({error!r})") from error
+        raise ValueError(f"{path}: not a results file of --mode eval ({error!r})") from error
     name = fingerprint.get("config", workdir.name)
     sections = [
         _headline(metrics, records),
-        _section("Training", _curves(records)),
-        _section("Actions", _class_table(metrics)),
-        _section("What is taken for what", _confusion(confusion, class_names, explanation)),
-        _section("Film", _film(workdir, film) if film else ""),
-        _section("Frames", _legend() + "".join(map(_figure, frames)) if frames else ""),
-        _section("This run", _facts(fingerprint)),
+        _section("Training curves", _curves(records)),
+        _section("Results per class", _class_table(metrics)),
+        _section("Confusion matrix", _confusion(confusion, class_names, explanation)),
+        _section("Annotated video", _video(workdir, video) if video else ""),
+        _section("Example frames", _legend() + "".join(map(_figure, frames)) if frames else ""),
+        _section("Run details", _facts(fingerprint)),
     ]
     page = PAGE.format(name=escape(name), style=STYLE, body="\n".join(filter(None, sections)))
     report = workdir / "report.html"
@@ -131,7 +132,7 @@ def _curves(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _class_table(metrics: Mapping[str, Any]) -> str:
-    """Classes from the best to the worst."""
+    """A table of the classes, from the best to the worst."""
     key = next((key for key in PER_CLASS if metrics.get(key)), None)
     if key is None:
         return ""
@@ -143,9 +144,9 @@ def _class_table(metrics: Mapping[str, Any]) -> str:
         for name, value in sorted(values.items(), key=lambda item: -item[1])
     ]
     absent = [name for name in boxes if name not in values]
-    note = f"<p>Never in the ground truth: {escape(', '.join(absent))}.</p>" if absent else ""
+    note = f"<p>Not in the ground truth: {escape(', '.join(absent))}.</p>" if absent else ""
     heads = "".join(f"<th>{head}</th>" for head in (
-        "action", "", PER_CLASS[key], "boxes" if boxes else ""))
+        "class", "", PER_CLASS[key], "ground-truth boxes" if boxes else ""))
     return (
         f'<table class="classes"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>{note}"
@@ -155,42 +156,43 @@ def _class_table(metrics: Mapping[str, Any]) -> str:
 def _confusion(matrix: np.ndarray | None, names: Sequence[str], explanation: str) -> str:
     if matrix is None:
         return ""
-    shown = most_mistaken(matrix, MOST_CLASSES)
+    shown = most_confused(matrix, MOST_CLASSES)
     if len(shown) < len(names):
-        explanation += f" Of the {len(names)} classes, the {len(shown)} most often mistaken."
+        explanation += f" Only the {len(shown)} most confused of {len(names)} classes are shown."
     chart = matrix_chart(np.asarray(matrix, float)[np.ix_(shown, shown)], [names[k] for k in shown])
     return f'<p>{escape(explanation)}</p><div class="wide">{chart}</div>'
 
 
-def _film(workdir: Path, film: Film) -> str:
-    """Writes the film, and gives the part of the page that shows it."""
-    pictures = iter(film.pictures)
+def _video(workdir: Path, video: Video) -> str:
+    """Writes the video, and returns the HTML that shows it."""
+    pictures = iter(video.pictures)
     first = next(pictures, None)
     if first is None:
         return ""
     scale, width = _scale(first), first.image.shape[1]
     drawn = map(annotated, itertools.chain([first], pictures))
-    write_annotated_video(workdir / FILM, drawn, fps=film.fps, scale=scale)
+    write_annotated_video(workdir / VIDEO_FILE, drawn, fps=video.fps, scale=scale)
     return (
-        "<p>Boxes and labels are those of the nearest keyframe. Green: all labels are true. Red: "
-        "one is not. Grey: none was said.</p>"
-        f'<video controls muted loop playsinline width="{width * scale}" src="{FILM}"></video>'
+        "<p>Boxes and predicted classes are those of the nearest keyframe. Green: all predictions "
+        "are correct. Red: at least one is wrong. Gray: nothing is predicted.</p>"
+        f'<video controls muted loop playsinline width="{width * scale}" '
+        f'src="{VIDEO_FILE}"></video>'
     )
 
 
 def annotated(picture: Picture) -> Annotated:
-    """What is drawn into a frame of the film: the labels that were said, true or not by colour."""
-    captions, colours = [], []
+    """A frame with the predicted classes as captions, colored by whether they are correct."""
+    captions, colors = [], []
     for truths, predictions in zip(picture.truths, picture.predictions, strict=True):
         best_first = sorted(predictions, key=lambda prediction: -prediction[1])
         captions.append("\n".join(f"{name} {score:.2f}" for name, score in best_first))
-        colours.append(_colour(truths, predictions))
-    return Annotated(picture.image, picture.boxes, captions, colours)
+        colors.append(_color(truths, predictions))
+    return Annotated(picture.image, picture.boxes, captions, colors)
 
 
-def _colour(truths: Sequence[str], predictions: Sequence[tuple[str, float]]) -> Colour:
+def _color(truths: Sequence[str], predictions: Sequence[tuple[str, float]]) -> Color:
     if not predictions:
-        return GREY
+        return GRAY
     return GREEN if all(name in truths for name, _ in predictions) else RED
 
 
@@ -200,24 +202,24 @@ def _scale(picture: Picture) -> int:
 
 def _legend() -> str:
     return (
-        '<p><span class="chip right">✓ predicted, true</span> '
-        '<span class="chip wrong">✗ predicted, false</span> '
-        '<span class="chip missed">○ true, not predicted</span></p>'
+        '<p><span class="chip right">✓ predicted, correct</span> '
+        '<span class="chip wrong">✗ predicted, wrong</span> '
+        '<span class="chip missed">○ missed</span></p>'
     )
 
 
 def _figure(picture: Picture) -> str:
-    colours, rows = [], []
+    colors, rows = [], []
     for truths, predictions in zip(picture.truths, picture.predictions, strict=True):
         spans = " ".join(
             f'<span class="chip {kind}">{text}</span>' for kind, text in _chips(truths, predictions)
         )
-        colours.append(_colour(truths, predictions))
-        rows.append(f"<li>{spans or 'nothing'}</li>")
+        colors.append(_color(truths, predictions))
+        rows.append(f"<li>{spans or 'no class'}</li>")
     several = len(rows) > 1
     tags = [str(number) if several else "" for number in range(1, len(rows) + 1)]
     kind = "ol" if several else "ul"
-    drawn = draw_boxes(picture.image, picture.boxes, tags, colours, scale=_scale(picture))
+    drawn = draw_boxes(picture.image, picture.boxes, tags, colors, scale=_scale(picture))
     return (
         f'<figure><img src="{_jpeg(drawn)}" width="{drawn.shape[1]}" height="{drawn.shape[0]}" '
         f'alt="{escape(picture.title)}"><figcaption>{escape(picture.title)}'
@@ -228,13 +230,13 @@ def _figure(picture: Picture) -> str:
 def _chips(
     truths: Sequence[str], predictions: Sequence[tuple[str, float]]
 ) -> Iterator[tuple[str, str]]:
-    """Kind and text of each label of a box, predictions by falling score."""
+    """CSS class and text for each class of a box: predictions by descending score, then misses."""
     for name, score in sorted(predictions, key=lambda prediction: -prediction[1]):
         kind, sign = ("right", "✓") if name in truths else ("wrong", "✗")
         yield kind, f"{sign} {escape(name)} {score:.2f}"
-    said = {name for name, _ in predictions}
+    predicted = {name for name, _ in predictions}
     for name in truths:
-        if name not in said:
+        if name not in predicted:
             yield "missed", f"○ {escape(name)}"
 
 

@@ -1,4 +1,4 @@
-"""What a task hands to the one who makes the report."""
+"""What a task passes to the report: pictures and a video."""
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -9,32 +9,35 @@ import numpy as np
 
 
 class Picture(NamedTuple):
-    """A frame to show, with B boxes; labels are names of classes."""
+    """A frame with B boxes, and the class names that are true and predicted for each."""
 
     image: np.ndarray  # uint8 (H, W, 3) RGB
     boxes: np.ndarray  # (B, 4) x1, y1, x2, y2 in pixels
-    truths: Sequence[Sequence[str]]  # B; none for a box that is on nobody
-    predictions: Sequence[Sequence[tuple[str, float]]]  # B; the labels that count, with scores
+    truths: Sequence[Sequence[str]]  # B; empty for a box that is on no person
+    predictions: Sequence[Sequence[tuple[str, float]]]  # B; (class, score)
     title: str
 
 
-class Film(NamedTuple):
-    """Pictures of the same size to play one after the other, `fps` a second."""
+class Video(NamedTuple):
+    """Pictures of the same size, to be played at `fps` frames per second."""
 
     fps: Fraction
     pictures: Iterable[Picture]
 
 
 def spread(count: int, most: int) -> list[int]:
-    """At most `most` of the indices 0..count-1, evenly from the first to the last."""
+    """At most `most` of the indices 0 to `count - 1`, evenly spaced, first and last included."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
 
 
 def existing(path: Path, mode: str) -> Path:
-    """The path of a file that a run in a mode leaves; FileNotFoundError where it did not."""
+    """Returns `path`, a file that a run in the given mode writes.
+
+    Raises:
+      FileNotFoundError: it doesn't exist.
+    """
     if not path.exists():
         raise FileNotFoundError(
-            f"{path}: there is no such file; a run with --mode {mode} --workdir {path.parent} "
-            "writes it"
+            f"{path}: no such file; run --mode {mode} --workdir {path.parent} to create it"
         )
     return path

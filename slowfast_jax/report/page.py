@@ -1,4 +1,4 @@
-"""The frame of report.html: page and style, in light and dark colours."""
+"""Template and style sheet of report.html, for light and dark color schemes."""
 
 STYLE = """\
 :root {

@@ -1,4 +1,4 @@
-"""How fast training data comes: what is measured adds up, and the table says what to do."""
+"""Speed of the input pipeline: the measurements are complete, and the table draws conclusions."""
 
 import re
 
@@ -30,8 +30,8 @@ def test_every_stage_is_measured(data):
     assert found.together > 0 and found.megabytes > 0 and found.loaders == config.train.threads
     assert len(found.broken) == 1 and "train_00.mp4: no such file" in found.broken[0]
     text = table(config, found, wanted=1e9)
-    assert "of 1e+09 clips/s needs" in text and "It would wait for data 100% of the time" in text
-    assert "1 examples cannot be read" in text
+    assert "at 1e+09 clips/s needs" in text and "would wait for data 100% of the time" in text
+    assert "Examples that cannot be read: 1; the first error: " in text
 
 
 def test_the_slowest_stage_is_named():
@@ -40,12 +40,12 @@ def test_the_slowest_stage_is_named():
     config = training_config(".")
     text = table(config, found)
     assert "The bottleneck is decode. One core loads 25.0 clips/s." in text
-    assert re.search(r"A step of 100 clips/s needs 4\.0 cores", text)
-    assert re.search(r"together +25\.00 +40\.0 +8 threads that load, 16 cores", text)
-    assert "Here it does not wait for data." in table(config, found, wanted=30.0)
+    assert re.search(r"Training at 100 clips/s needs 4\.0 cores", text)
+    assert re.search(r"together +25\.00 +40\.0 +8 loading threads, 16 cores", text)
+    assert "On this machine it would not wait for data." in table(config, found, wanted=30.0)
 
 
-def test_data_that_is_not_there(data, tmp_path):
+def test_missing_data(data, tmp_path):
     config = training_config(data)
     config.data.path_prefix = str(tmp_path)
     with pytest.raises(RuntimeError, match="none of 12 examples can be read.*no such file"):

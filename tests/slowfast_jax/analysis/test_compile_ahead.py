@@ -1,4 +1,4 @@
-"""What is told of programs compiled ahead."""
+"""Ahead-of-time compilation: targets, records and their table."""
 
 import importlib.util
 import json
@@ -47,7 +47,7 @@ def record(**fields):
     } | fields
 
 
-def test_the_roofline_is_the_slowest_part():
+def test_the_roofline_is_the_slowest_resource():
     found = roofline(record())
     assert found["arithmetic_seconds"] == pytest.approx(0.01)
     assert found["memory_seconds"] == pytest.approx(0.01)
@@ -71,15 +71,15 @@ def test_chips_by_name(kind, flops):
     ("v5e", "expected a TPU topology (v5e:4x4, v5e:16x16, v4:2x2x4) or cpu:8"),
     ("cpu", "expected cpu:8 for eight devices"),
     ("cpu:0", "expected cpu:8 for eight devices"),
-    ("cpu:64", "JAX has "),
+    ("cpu:64", "JAX has only "),
 ])
-def test_targets_that_there_are_not(target, message):
-    jax.devices()  # from now on there are no more
+def test_invalid_targets(target, message):
+    jax.devices()  # initializes JAX; the number of devices is fixed from now on
     with pytest.raises(ConfigError, match=re.escape(message)):
         target_devices(target)
 
 
-def test_the_compiler_for_tpus_is_an_extra(monkeypatch):
+def test_tpu_targets_need_an_extra(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=re.escape("pip install 'slowfast_jax[tpu]'")):
         target_devices("v5e:4x4")
@@ -110,7 +110,7 @@ def test_steps_for_devices_of_this_kind():
     assert train["flops"] > test["flops"] > 0 and test["collective_bytes"] == {}
 
 
-def test_batches_that_do_not_split():
+def test_batches_that_cannot_be_split():
     class Device:
         platform, process_index = "cpu", 0
 

@@ -40,7 +40,7 @@ def table(*rows):
 @pytest.mark.parametrize("excluding", [False, True])
 @pytest.mark.parametrize("rules", ["official", "pyslowfast"])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_each_class_equals_what_the_evaluators_gave(variant, rules, excluding):
+def test_each_class_equals_the_evaluators(variant, rules, excluding):
     recorded = np.load(AVA / "per_class_ap.npz")
     name = {"official": "official", "pyslowfast": "sf"}[rules] + ("_excl" if excluding else "")
     ids = recorded["class_ids"].tolist()
@@ -80,7 +80,7 @@ def test_every_fourth_second(variant):
     detections = read_detections(AVA / f"det_{variant}.csv")
     truth = every(read_ground_truth(AVA / "gt.csv"))
     assert all(seconds % 4 == 0 for _, seconds in truth.keyframes)
-    # The recorded number comes from all detections; those at other seconds counted as false.
+    # The recorded number is from all detections; those at other seconds are false positives.
     result = evaluate(detections, truth, classes=ids, rules="pyslowfast")
     assert result["map"] == pytest.approx(expected["ap_stable_descending"], abs=1e-12)
     official = [evaluate(d, truth, classes=ids) for d in (detections, every(detections))]
@@ -88,7 +88,7 @@ def test_every_fourth_second(variant):
 
 
 @needs_parity
-def test_arrays_of_a_network():
+def test_arrays_from_a_network():
     data = np.load(AVA / "array_path.npz")
     results = json.loads((AVA / "results.json").read_text())
     expected, ids = results["array_path"], results["classes_evaluated"]
@@ -107,7 +107,7 @@ def test_arrays_of_a_network():
 
 
 @needs_parity
-def test_the_file_that_pyslowfast_writes_and_our_finer_one(tmp_path):
+def test_files_in_the_format_of_pyslowfast_and_in_ours(tmp_path):
     data = np.load(AVA / "array_path.npz")
     results = json.loads((AVA / "results.json").read_text())
     expected, ids = results["array_path"], results["classes_evaluated"]
@@ -140,7 +140,7 @@ def test_perfect_boxes():
             "map": 1.0, "map_range": (1.0, 1.0), "ap": {1: 1.0, 7: 1.0}, "num_gt": {1: 2, 7: 2}}
 
 
-def test_classes_without_boxes_and_without_detections():
+def test_classes_without_ground_truth_or_detections():
     truth = table(("a", 902, LEFT, 1), ("a", 902, RIGHT, 3), ("a", 902, LEFT, 99))
     found = table(("a", 902, LEFT, 1, 0.5), ("a", 902, LEFT, 2, 0.9), ("a", 902, LEFT, 99, 0.9))
     result = evaluate(found, truth, classes=[1, 2, 3])
@@ -154,8 +154,8 @@ def test_a_video_without_detections_and_no_detection_at_all():
     assert evaluate(table(), truth, classes=[1])["map"] == 0.0
 
 
-def test_uniform_scores_give_the_share_of_proposals_with_the_class():
-    # Two people a keyframe; class 1 on the left ones, of which every other one is annotated.
+def test_uniform_scores_stay_within_the_range_of_all_orders():
+    # Two people per keyframe. Half of the left ones have class 1, all of the right ones class 2.
     keys = [("v", 900.0 + n) for n in range(20)]
     truth = table(*((*key, LEFT, 1) for key in keys[::2]), *((*key, RIGHT, 2) for key in keys))
     found = from_arrays(
@@ -165,25 +165,26 @@ def test_uniform_scores_give_the_share_of_proposals_with_the_class():
     for rules in ("official", "pyslowfast"):
         result = evaluate(found, truth, classes=[1, 2], rules=rules)
         assert result["num_gt"] == {1: 10, 2: 20}
-        # In the worst order all misses come first: 30 before 10 hits of class 1, 20 before 20.
+        # In the worst order all false positives come first: 30 before 10 true ones of class 1,
+        # 20 before 20 of class 2.
         worst = np.mean([np.mean([10 / 40] * 10), np.mean([20 / 40] * 20)])
         assert result["map_range"] == pytest.approx((worst, 1.0))
         assert worst <= result["map"] <= 1.0
 
 
-def test_a_second_detection_of_a_box_is_false():
+def test_a_second_detection_of_a_box_is_a_false_positive():
     truth = table(("a", 902, LEFT, 1), ("a", 902, RIGHT, 1))
     once = [("a", 902, LEFT, 1, 0.9), ("a", 902, RIGHT, 1, 0.2)]
     result = evaluate(table(once[0], once[0], once[1]), truth, classes=[1])
     assert result["map"] == pytest.approx((1 + 2 / 3) / 2)
-    # It looks only at the box it overlaps most, though another is free and overlaps enough.
+    # A detection only claims the box it overlaps most, even if another one is free and close.
     near = (0.0, 0.0, 0.45, 1.0)
     truth = table(("a", 902, LEFT, 1), ("a", 902, (0.0, 0.0, 0.3, 1.0), 1))
     found = table(("a", 902, LEFT, 1, 0.9), ("a", 902, near, 1, 0.8))
     assert evaluate(found, truth, classes=[1])["map"] == 0.5
 
 
-def test_what_the_two_evaluators_treat_differently():
+def test_differences_between_the_two_evaluators():
     truth = table(("a", 902, LEFT, 1), ("a", 903))
     good, worse = ("a", 902, LEFT, 1, 0.5), ("a", 902, (0.0, 0.0, 0.4, 1.0), 1, 0.9)
 
@@ -191,17 +192,17 @@ def test_what_the_two_evaluators_treat_differently():
         return [evaluate(table(*rows), truth, classes=[1], rules=rules)["map"]
                 for rules in ("official", "pyslowfast")]
 
-    assert scores(good, worse) == [1.0, 0.5]  # the better score claims first, or the first row
-    assert scores(("x", 902, LEFT, 1, 0.9), good) == [1.0, 0.5]  # a keyframe that is not known
-    assert scores(("a", 903, LEFT, 1, 0.9), good) == [0.5, 0.5]  # known, and nobody is there
-    assert scores(("a", 902.4, LEFT, 1, 0.9), good) == [1.0, 1.0]  # 902.4 is not 902, or it is
+    assert scores(good, worse) == [1.0, 0.5]  # the higher score claims first, or the first row
+    assert scores(("x", 902, LEFT, 1, 0.9), good) == [1.0, 0.5]  # unknown keyframe
+    assert scores(("a", 903, LEFT, 1, 0.9), good) == [0.5, 0.5]  # known to contain nobody
+    assert scores(("a", 902.4, LEFT, 1, 0.9), good) == [1.0, 1.0]  # 902.4 s is not 902 s, or is
     crowd = [("a", 902, RIGHT, 1, 0.6)] * 50
-    assert scores(*crowd, good) == [0.0, pytest.approx(1 / 51)]  # the 51st in its keyframe
+    assert scores(*crowd, good) == [0.0, pytest.approx(1 / 51)]  # 51st in its keyframe
     other = [("a", 902, RIGHT, 5, 0.6)] * 50
-    assert scores(*other, good) == [1.0, 1.0]  # of a class that is not evaluated
+    assert scores(*other, good) == [1.0, 1.0]  # class that is not evaluated
 
 
-def test_degenerate_and_excluded():
+def test_degenerate_boxes_and_excluded_keyframes():
     truth = table(("a", 902, LEFT, 1), ("a", 903, LEFT, 1))
     found = table(
         ("a", 902, (0.5, 0.0, 0.5, 1.0), 1, 0.9), ("a", 902, (0.5, 0.0, 0.1, 1.0), 1, 0.9),
@@ -210,11 +211,11 @@ def test_degenerate_and_excluded():
     assert evaluate(found, truth, classes=[1])["map"] == 0.25
     assert evaluate(found, truth, classes=[1], excluded=[("a", 903.0)])["map"] == 1.0
     point = table(("a", 902, (0.5, 0.5, 0.5, 0.5), 1), ("a", 902, LEFT, 1))
-    assert evaluate(found, point, classes=[1])["map"] == 0.5  # stays in the ground truth
+    assert evaluate(found, point, classes=[1])["map"] == 0.5  # degenerate ground truth still counts
 
 
 def simple_evaluate(found, truth, classes, official):
-    """The same measure written row by row, as plainly as possible."""
+    """The same metric, written row by row in the simplest way."""
 
     def keyframes(rows, capacity):
         heaps = {}
@@ -268,12 +269,12 @@ def simple_evaluate(found, truth, classes, official):
 @pytest.mark.parametrize("rules", ["official", "pyslowfast"])
 @pytest.mark.parametrize("seed", range(6))
 def test_equals_the_rules_written_row_by_row(rules, seed):
-    """Few places, few scores, few keyframes: ties, duplicates and crowds of every kind."""
+    """Few positions, scores and keyframes give many ties, duplicates and crowded keyframes."""
     rng = np.random.default_rng(seed)
 
     def rows(number):
         for _ in range(number):
-            corners = np.sort(rng.integers(0, 5, (2, 2)), axis=0) / 4  # some without an area
+            corners = np.sort(rng.integers(0, 5, (2, 2)), axis=0) / 4  # some have no area
             yield ("v", float(rng.integers(902, 908)), tuple(corners.reshape(-1).tolist()),
                    int(rng.integers(1, 7)), float(rng.integers(0, 20) / 20))
 
@@ -285,7 +286,7 @@ def test_equals_the_rules_written_row_by_row(rules, seed):
     assert result["ap"] == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
-def test_wrong_input_is_an_error():
+def test_invalid_input_is_an_error():
     truth = table(("a", 902, LEFT, 1))
     with pytest.raises(ValueError, match='rules is "coco", expected one of official, pyslowfast'):
         evaluate(truth, truth, classes=[1], rules="coco")
@@ -293,7 +294,7 @@ def test_wrong_input_is_an_error():
         evaluate(truth, truth, classes=[2])
     with pytest.raises(ValueError, match="a at 902 s: box .*expected x1 <= x2 and y1 <= y2"):
         evaluate(truth, table(("a", 902, (0.5, 0.0, 0.1, 1.0), 1)), classes=[1])
-    with pytest.raises(ValueError, match="detections: scores hold 1 values that are not finite"):
+    with pytest.raises(ValueError, match="detections: scores contain 1 values that are not finite"):
         evaluate(table(("a", 902, LEFT, 1, np.nan)), truth, classes=[1])
     with pytest.raises(ValueError, match=r"expected boxes \(2, 4\) and scores \(2, 3\)"):
         from_arrays([("a", 902)], [0, 0], np.zeros((2, 4)), np.zeros((2, 4)), classes=[1, 2, 3])

@@ -73,7 +73,7 @@ def test_rows_without_score_and_keyframes_without_rows(write):
     ("a,0902,0.1,0.2,0.3,0.4,,0.5", 'action is "", expected a number'),
     ("a,0902,0.1,0.2,0.3,0.4,12,inf", 'score is "inf", expected a number'),
 ])
-def test_a_row_that_cannot_be_read_is_named(write, row, reason):
+def test_malformed_rows_are_reported_with_their_line(write, row, reason):
     path = write("d.csv", GOOD + GOOD + row + "\n" + GOOD)
     for read in (read_detections, read_ground_truth):
         with pytest.raises(ValueError, match=re.escape(f"{path}, line 3: {reason}")):
@@ -136,14 +136,14 @@ def test_command(write, tmp_path, capsys):
     printed = capsys.readouterr()
     assert "12  stand" in printed.out and "mAP@0.5 1.000000, official rules" in printed.out
     assert printed.err == (
-        "warning: 1 of 3 detections have classes that are not evaluated (ids 2)\n")
+        "warning: 1 of 3 detections belong to classes that are not evaluated (ids 2)\n")
     result = json.loads(out.read_text())
     assert result["map"] == 1.0 and result["map_range"] == [1.0, 1.0]
     assert result["classes"] == [
         {"id": 11, "name": "sit (on 'it')", "num_gt": 0, "ap": None},
         {"id": 12, "name": "stand", "num_gt": 2, "ap": 1.0},
     ]
-    # Without a label map the classes are those of the ground truth.
+    # Without a label map, the classes in the ground truth are evaluated.
     assert evaluate_files(found, truth)["map"] == 0.5
     excluded = write("e.csv", "a,906\n")
     assert evaluate_files(found, truth, exclusions=excluded, rules="pyslowfast")["map"] == 1.0
@@ -151,16 +151,16 @@ def test_command(write, tmp_path, capsys):
     assert [row["num_gt"] for row in mini["classes"]] == [0, 1]
 
 
-def test_command_says_what_is_hardly_meant(write, capsys):
+def test_command_warns_about_likely_mistakes(write, capsys):
     truth = write("gt.csv", "a,0902,0,0,1,1,12,0\n")
     assert cli([write("d.csv", "b,0902,0,0,320,200,12,0.5\n"), truth]) == 0
     printed = capsys.readouterr()
-    assert ("no keyframe of the detections is in the ground truth; the first ones are "
+    assert ("detections and ground truth have no keyframes in common; their first ones are "
             "('b', 902.0) and ('a', 902.0)") in printed.err
     assert "coordinates reach 320 in the detections and 1 in the ground truth" in printed.err
     assert "mAP@0.5 0.000000" in printed.out
     assert cli([write("d.csv", ""), truth]) == 0
-    assert "the first ones are none and" in capsys.readouterr().err
+    assert "their first ones are none and" in capsys.readouterr().err
 
 
 def test_command_reports_errors(write, capsys):

@@ -23,8 +23,8 @@ def test_equals_scikit_learn_as_the_original_calls_it(case):
     )
 
 
-def test_hand_case():
-    # Ranked: hit, miss, hit, miss: precision 1 at recall 1/2, then 2/3 at recall 1.
+def test_by_hand():
+    # Ranked as true, false, true, false: precision 1 at recall 1/2, then 2/3 at recall 1.
     assert average_precision([0.9, 0.8, 0.7, 0.1], [1, 0, 1, 0]) == pytest.approx((1 + 2 / 3) / 2)
 
 
@@ -34,13 +34,13 @@ def test_order_of_equal_scores_does_not_matter():
     )
 
 
-def test_no_positive_at_all_is_zero_and_per_class_nan():
+def test_without_positives_the_mean_is_zero_and_classes_are_nan():
     mean, per_class = mean_average_precision(np.zeros((4, 3)), np.zeros((4, 3)))
     assert mean == 0.0 and np.isnan(per_class).all()
 
 
-def test_wrong_input_is_an_error():
+def test_invalid_input_is_an_error():
     with pytest.raises(ValueError, match=r"\(N, K\)"):
         mean_average_precision(np.zeros((4, 3)), np.zeros(4))
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="needs finite scores"):
         average_precision([np.nan, 1.0], [1, 0])

@@ -51,7 +51,7 @@ def test_multi_label_max_equals_the_original_and_sum_keeps_its_scores():
     np.testing.assert_array_equal(videos, data["ch_video_preds_max"])
     mean, _ = mean_average_precision(videos, data["ch_labels"])
     assert mean == pytest.approx(expected["charades_meter_max"]["map"], abs=1e-12)
-    # The original's sum drowns in float32 and gives 0.2, the chance level.
+    # The original's sum loses all scores in float32 and gives 0.2, the chance level.
     mean, _ = mean_average_precision(per_video(views, "sum"), data["ch_labels"])
     assert mean > 0.5
 
@@ -60,7 +60,7 @@ def test_max_keeps_negative_scores():
     np.testing.assert_array_equal(ensemble([[-3.0, -2.0], [-1.0, -4.0]], "max"), [-1.0, -2.0])
 
 
-def test_wrong_input_is_an_error():
+def test_invalid_input_is_an_error():
     with pytest.raises(ValueError, match="sum, max"):
         ensemble(np.zeros((2, 3)), "mean")
     with pytest.raises(ValueError, match="V >= 1"):

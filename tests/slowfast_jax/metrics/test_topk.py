@@ -45,12 +45,12 @@ def test_ties_go_to_the_lower_class_index():
     np.testing.assert_array_equal(top_k(scores, 2)[1], [[0, 1]] * 3)
 
 
-def test_a_row_that_is_not_a_number_is_wrong_even_at_k_equal_to_the_classes():
+def test_rows_with_nan_are_wrong_even_if_k_is_the_number_of_classes():
     scores = np.array([[np.nan, 0.5, 0.1], [0.1, 0.5, 0.2]])
     assert top_k_accuracy(scores, np.array([0, 1]), 3) == 0.5
 
 
-def test_top_k_of_more_than_there_are_gives_all():
+def test_top_k_with_a_large_k_returns_all_classes():
     assert top_k(np.zeros((2, 3)), 5)[1].shape == (2, 3)
 
 
@@ -64,11 +64,11 @@ def test_mean_class_accuracy_differs_from_accuracy_on_unbalanced_classes():
 
 @pytest.mark.parametrize("labels", [[0, 3], [-1, 0]])
 def test_a_label_outside_the_classes_is_an_error(labels):
-    with pytest.raises(ValueError, match=r"labels must lie in 0\.\.2"):
+    with pytest.raises(ValueError, match=r"labels must be in 0\.\.2"):
         label_ranks(np.zeros((2, 3)), np.array(labels))
 
 
-def test_wrong_shapes_and_empty_input_are_errors():
+def test_invalid_shapes_and_empty_input_are_errors():
     with pytest.raises(ValueError, match=r"\(N, K\)"):
         label_ranks(np.zeros(3), np.zeros(3, int))
     with pytest.raises(ValueError, match="0 examples"):

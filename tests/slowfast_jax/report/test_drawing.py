@@ -15,20 +15,20 @@ GROUND = 40
 IMAGE = np.full((90, 120, 3), GROUND, np.uint8)
 
 
-def painted(picture, colour):
-    """Bounds x1, y1, x2, y2 of what has the colour, about."""
-    near = np.abs(picture.astype(int) - colour).max(axis=-1) < 12
+def painted(picture, color):
+    """Bounds x1, y1, x2, y2 of the pixels that have about this color."""
+    near = np.abs(picture.astype(int) - color).max(axis=-1) < 12
     rows, columns = np.nonzero(near)
     return columns.min(), rows.min(), columns.max(), rows.max()
 
 
-def test_boxes_are_drawn_where_they_are():
+def test_boxes_are_drawn_in_place():
     boxes = np.array([[10.2, 20, 50, 80], [60, 30, 100, 85]])
     picture = draw_boxes(IMAGE, boxes, ["", ""], [GREEN, RED])
     assert picture.shape == IMAGE.shape and (IMAGE == GROUND).all()
     assert painted(picture, GREEN) == (10, 20, 50, 80)
     assert painted(picture, RED) == (60, 30, 100, 85)
-    assert (picture[50, 30] == GROUND).all()  # the inside is left as it is
+    assert (picture[50, 30] == GROUND).all()  # the inside is unchanged
     larger = draw_boxes(IMAGE, boxes, ["", ""], [GREEN, RED], scale=4)
     assert larger.shape == (360, 480, 3) and painted(larger, RED) == (240, 120, 400, 340)
 
@@ -47,13 +47,13 @@ def test_captions_stay_in_the_picture(box):
 def test_captions_do_not_cover_each_other():
     boxes = np.array([[20, 40, 60, 80], [25, 40, 65, 80]])
     picture = draw_boxes(IMAGE, boxes, ["stand 0.93", "dance 0.51"], [GREEN, RED], scale=4)
-    for colour in (GREEN, RED):
-        solid = (np.abs(picture.astype(int) - colour).max(axis=-1) < 12).sum(axis=1)
-        assert (solid > 25).sum() >= 10  # rows of the caption's ground
+    for color in (GREEN, RED):
+        solid = (np.abs(picture.astype(int) - color).max(axis=-1) < 12).sum(axis=1)
+        assert (solid > 25).sum() >= 10  # rows of the caption's background
 
 
-def test_as_many_captions_as_boxes():
-    with pytest.raises(ValueError, match="2 boxes, 1 captions and 2 colours"):
+def test_boxes_captions_and_colors_must_match():
+    with pytest.raises(ValueError, match="2 boxes, 1 captions and 2 colors"):
         draw_boxes(IMAGE, np.zeros((2, 4)), ["a"], [RED, RED])
     assert (draw_boxes(IMAGE, np.zeros((0, 4)), [], []) == IMAGE).all()
 
@@ -71,5 +71,5 @@ def test_a_video_of_annotated_frames(tmp_path):
     last = read_frames(str(path), [11])[0].astype(int)
     inside, edge = last[45, 35], last[45, 21]  # of the box at 21..51
     assert np.abs(inside - GROUND).max() < 20 and edge[1] > 40 + edge[0]
-    with pytest.raises(ValueError, match="ends in .mp4"):
+    with pytest.raises(ValueError, match="expected a file name that ends in .mp4"):
         write_annotated_video(tmp_path / "annotated.avi", [], fps=10)

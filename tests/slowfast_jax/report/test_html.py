@@ -9,18 +9,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slowfast_jax.metrics.confusion import mean_scores
+from slowfast_jax.metrics.confusion import confusion_matrix
 from slowfast_jax.report.charts import Line, line_chart, matrix_chart, ticks
 from slowfast_jax.report.html import write_report
 from slowfast_jax.report.items import Picture
 
+TITLES = (
+    "Training curves", "Results per class", "Confusion matrix", "Annotated video", "Example frames",
+    "Run details",
+)
 NASTY = '<b>&"sit"'
 NAMES = ("stand", "walk left", NASTY, "dance")
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
 
 class Page(HTMLParser):
-    """Elements, texts and whether every element is closed in order."""
+    """Elements and texts of a page; checks that every element is closed in order."""
 
     def __init__(self, text):
         super().__init__()
@@ -50,7 +54,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def workdir(tmp_path):
-    """What a run of two epochs leaves, one of whose losses was not finite."""
+    """Files of a run of two epochs in which one loss was not finite."""
     rows = [{"step": 10 * n, "split": "train", "epoch": n / 10, "loss": 1 / n, "lr": 0.1 / n}
             for n in range(1, 21)]
     rows[4]["loss"] = None
@@ -80,14 +84,15 @@ def picture():
 
 
 def test_a_run_becomes_one_page(workdir):
-    confusion = mean_scores(np.eye(4)[:3], np.full((3, 4), 0.25))
+    confusion = confusion_matrix(np.eye(4)[:3], np.full((3, 4), 0.25))
     path = write_report(workdir, frames=[picture()], confusion=confusion, class_names=NAMES)
     assert path == workdir / "report.html"
     text = path.read_text(encoding="utf-8")
     page = Page(text)
     said = " ".join(page.texts)
     for expected in ("ava/<mini>", "80.0", "mAP, %", "1,234", "steps", "200", "dance",
-                     "Never in the ground truth", "name slowfast, depth 18", "a <video> at 3 s"):
+                     "Confusion matrix", "Not in the ground truth", "name slowfast, depth 18",
+                     "a <video> at 3 s"):
         assert expected in said
     assert not page.all("script") and not page.all("link")
     sources = [a["src"] for a in page.all("img")]
@@ -96,13 +101,13 @@ def test_a_run_becomes_one_page(workdir):
     image = Image.open(io.BytesIO(base64.b64decode(sources[0].split(",")[1])))
     assert image.size == (480, 360)
 
-    # The table: from the best class to the worst, bars as long as the precision.
+    # Table: from the best to the worst class, bars as long as the precision.
     bars = [a["style"] for a in page.all("div") if "style" in a]
     assert bars == ["width:100.0%", "width:77.6%", "width:62.5%"]
-    # Curves: loss, learning rate and validation; a loss that was not finite leaves no point.
+    # Curves: loss, learning rate and validation; a loss that is not finite has no point.
     assert len(page.all("svg", "chart")) == 3 and len(page.all("polyline")) == 3
     assert len(page.all("circle")) == 19 + 20 + 2
-    assert len(page.all("rect", "own")) == 3  # no row for an action without boxes
+    assert len(page.all("rect", "own")) == 3  # no row for a class without boxes
     chips = [kind for a in page.all("span", "chip") for kind in a["class"].split()[1:]]
     legend = ["right", "wrong", "missed"]
     assert chips == [*legend, "right", "missed", "right", "wrong"]
@@ -116,32 +121,31 @@ def test_names_are_escaped(workdir):
     assert text.count("&lt;b&gt;&amp;&quot;sit&quot;") > 5
 
 
-def test_only_what_there_is(workdir):
+def test_sections_without_data_are_left_out(workdir):
     (workdir / "metrics.jsonl").unlink()  # tested, not trained
     results = {"fingerprint": {}, "metrics": {"top1_acc": 71.0, "per_class_acc": {"a": 71.0}}}
     (workdir / "results.json").write_text(json.dumps(results))
     page = Page(write_report(workdir).read_text())
     assert "top-1 accuracy, %" in page.texts and workdir.name in page.texts
-    titles = [t for t in page.texts if t in ("Training", "Actions", "Frames", "This run")]
-    assert titles == ["Actions"]
+    assert [text for text in page.texts if text in TITLES] == ["Results per class"]
 
 
 def test_missing_and_broken_files(workdir):
-    with pytest.raises(ValueError, match=r"confusion is \(3, 3\) and there are 4 class_names"):
+    with pytest.raises(ValueError, match=r"shape \(3, 3\) and class_names has length 4"):
         write_report(workdir, confusion=np.zeros((3, 3)), class_names=NAMES)
     (workdir / "results.json").write_text("[]")
-    with pytest.raises(ValueError, match="results.json: is no record of an evaluation"):
+    with pytest.raises(ValueError, match="results.json: not a results file of --mode eval"):
         write_report(workdir)
     (workdir / "results.json").unlink()
-    with pytest.raises(FileNotFoundError, match="results.json: there is no such file.*--mode eval"):
+    with pytest.raises(FileNotFoundError, match="results.json: no such file; run --mode eval"):
         write_report(workdir)
     assert not (workdir / "report.html").exists()
 
 
-def test_mean_scores():
+def test_confusion_matrix():
     labels = np.array([[1, 0, 0], [1, 1, 0]])
     scores = np.array([[0.9, 0.1, 0.2], [0.7, 0.5, 0.0]])
-    matrix = mean_scores(labels, scores)
+    matrix = confusion_matrix(labels, scores)
     np.testing.assert_allclose(matrix[:2], [[0.8, 0.3, 0.1], [0.7, 0.5, 0.0]])
     assert np.isnan(matrix[2]).all()
 

@@ -1,4 +1,4 @@
-"""--mode report, from what a run of a tiny network left."""
+"""--mode report on the files of a run of a tiny network."""
 
 import base64
 import io
@@ -18,7 +18,7 @@ from slowfast_jax import main
 from slowfast_jax.config import ConfigError, load_config
 from slowfast_jax.metrics.ava_files import read_detections, write_detections
 from slowfast_jax.report.detection import report as detection_report
-from slowfast_jax.report.drawing import GREEN, GREY, RED
+from slowfast_jax.report.drawing import GRAY, GREEN, RED
 from slowfast_jax.report.html import annotated
 from slowfast_jax.training.writers import Writers
 from tests.slowfast_jax.report.test_html import Page
@@ -37,7 +37,7 @@ def options(workdir, **values):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """ava-mini of three videos to test."""
+    """A mini AVA data set with three test videos."""
     folder = tmp_path_factory.mktemp("ava")
     datasets.write_ava(
         folder, seed=0, train_videos=1, val_videos=3, seconds=SECONDS, fps=FPS, height=HEIGHT,
@@ -59,7 +59,7 @@ def config(tiny, folder):
 
 
 def all_stand(workdir):
-    """Makes the detections those of a network that says "stand" of everybody, and no more."""
+    """Rewrites the detections as those of a network that predicts only "stand", for all people."""
     path = workdir / "detections.csv"
     table = read_detections(path)
     scores = np.where(table.actions == STAND, 0.9, 0.1)
@@ -100,24 +100,24 @@ def test_a_run_is_reported(config, tmp_path, capsys):
     assert info.fps == FPS
 
 
-def test_the_film_has_the_boxes_of_the_nearest_keyframe(config, tmp_path):
+def test_video_frames_have_the_boxes_of_the_nearest_keyframe(config, tmp_path):
     main.evaluate(config, options(tmp_path))
     all_stand(tmp_path)
     shown = detection_report(config, tmp_path)
-    film = list(shown["film"].pictures)
-    assert len(film) == 2 * SECONDS * FPS and shown["film"].fps == FPS
-    assert not len(film[0].boxes) and not len(film[14].boxes)  # the first keyframe is at second 2
+    video = list(shown["video"].pictures)
+    assert len(video) == 2 * SECONDS * FPS and shown["video"].fps == FPS
+    assert not len(video[0].boxes) and not len(video[14].boxes)  # the first keyframe is at second 2
     titles = {picture.title: picture for picture in shown["frames"]}
     still = titles["val_000 at 902 s"]
     for number in (16, 20, 24):
-        np.testing.assert_array_equal(film[number].boxes, still.boxes)
-        assert film[number].truths == still.truths
+        np.testing.assert_array_equal(video[number].boxes, still.boxes)
+        assert video[number].truths == still.truths
     source = read_frames(f"{config.data.root}/videos/val_000.mp4", [20])[0]
-    np.testing.assert_array_equal(film[20].image, source)
+    np.testing.assert_array_equal(video[20].image, source)
     np.testing.assert_array_equal(still.image, source)
     said = {label for picture in shown["frames"] for box in picture.predictions for label in box}
     assert said == {("stand", 0.9)}
-    # Everybody who does something is said to stand, surely.
+    # "stand" is predicted for everybody, with the same score.
     matrix = shown["confusion"]
     there = ~np.isnan(matrix[:, 0])
     assert there.any() and matrix.shape == (17, 17)
@@ -125,26 +125,27 @@ def test_the_film_has_the_boxes_of_the_nearest_keyframe(config, tmp_path):
     np.testing.assert_allclose(matrix[there, 0], 0.1)
 
 
-def test_colours_of_the_film(config, tmp_path):
+def test_colors_of_the_video(config, tmp_path):
     main.evaluate(config, options(tmp_path))
     all_stand(tmp_path)
     seen = set()
-    for picture in detection_report(config, tmp_path)["film"].pictures:
+    for picture in detection_report(config, tmp_path)["video"].pictures:
         frame = annotated(picture)
-        for colour, caption, truths in zip(
-            frame.colours, frame.captions, picture.truths, strict=True
+        for color, caption, truths in zip(
+            frame.colors, frame.captions, picture.truths, strict=True
         ):
             said = "stand" in truths
-            assert colour == (GREY if not caption else GREEN if said else RED)
-            seen.add(colour)
+            assert color == (GRAY if not caption else GREEN if said else RED)
+            seen.add(color)
     assert {GREEN, RED} <= seen
 
 
-def test_other_detections_are_refused(config, tmp_path):
-    with pytest.raises(FileNotFoundError, match="detections.csv: there is no .*--mode eval"):
+def test_detections_of_another_run_are_rejected(config, tmp_path):
+    with pytest.raises(FileNotFoundError, match="detections.csv: no such file; run --mode eval"):
         main.report(config, options(tmp_path))
     (tmp_path / "detections.csv").write_text("val_000,0902,0.1,0.1,0.5,0.5,3,0.5\n")
-    with pytest.raises(ValueError, match="detections.csv: .* not of 17 classes each.*test again"):
+    message = "detections.csv: expected a row for each of 17 classes .*run --mode eval again"
+    with pytest.raises(ValueError, match=message):
         main.report(config, options(tmp_path))
     rows = "".join(f"film,0902,0.1,0.1,0.5,0.5,{k},0.5\n" for k in range(1, 18))
     (tmp_path / "detections.csv").write_text(rows)
@@ -167,7 +168,7 @@ def test_videos_with_one_class(tiny, tmp_path, capsys):
     assert printed["top1_acc"] == results["metrics"]["top1_acc"]
     page = Page((tmp_path / "report.html").read_text())
     said = " ".join(page.texts)
-    for expected in ("top-1 accuracy, %", "class 3", "000.mp4", "is taken for the class"):
+    for expected in ("top-1 accuracy, %", "class 3", "000.mp4", "are predicted to be of the class"):
         assert expected in said
     assert len(page.all("img")) == 5 and not page.all("video")
     assert not (tmp_path / "annotated.mp4").exists()
@@ -175,5 +176,5 @@ def test_videos_with_one_class(tiny, tmp_path, capsys):
     titles = [a.get("alt") for a in page.all("img")]
     assert titles == [f"00{n}.mp4" for n in range(5)]
     (tmp_path / "test.csv").write_text("videos/001.mp4 0\n")
-    with pytest.raises(ValueError, match="video 0 is .*000.mp4, which .*test again"):
+    with pytest.raises(ValueError, match="video 0 is .*000.mp4, but .*run --mode eval again"):
         main.report(config, options(tmp_path))
