@@ -51,7 +51,7 @@ def write_own(
 
 
 def _row(columns: list[str], detected: bool) -> list[str]:
-    """Converts a row of AVA: time from the first frame, name of the action, none if detected."""
+    """A row of AVA with the time from the first frame, and the action by name or not at all."""
     video, time, *box, action, last = columns
     named = [] if detected else [NAMES[int(action) - 1]]
     return [video, f"{int(time) - FIRST_SECOND}", *box, *named, last]
