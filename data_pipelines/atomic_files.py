@@ -1,8 +1,9 @@
 """Files and folders that are complete or not there, so that work can go on where it stopped."""
 
+import csv
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,3 +33,9 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def write_rows(target: PathLike, rows: Iterable[Iterable[object]]) -> None:
+    """Writes a csv file in UTF-8 atomically, replacing an existing one."""
+    with whole(target) as part, open(part, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)

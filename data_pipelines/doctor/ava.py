@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+from data_pipelines.atomic_files import write_rows
 from data_pipelines.doctor.boxes import (
     Bad,
     Table,
@@ -13,7 +14,6 @@ from data_pipelines.doctor.boxes import (
     kept,
     report_duplicates,
     report_empty_classes,
-    write_rows,
 )
 from data_pipelines.findings import Checked, Facts, Findings
 from data_pipelines.paths import PathLike

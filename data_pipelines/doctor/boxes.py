@@ -1,6 +1,5 @@
 """Checks for all tables of boxes: the boxes, their classes and their videos."""
 
-import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -215,9 +214,3 @@ def kept(table: Table, bad: Bad, place: str, video: str, time: str) -> bool:
         return (video, float(time)) not in bad.moments
     except ValueError:  # a low score kept this time from being read earlier
         return False
-
-
-def write_rows(out: PathLike, rows: Sequence[Sequence[str]]) -> None:
-    """Writes a csv file in UTF-8."""
-    with open(out, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)

@@ -55,7 +55,7 @@ class Room:
 
 
 def make_room(random: np.random.Generator, height: int, width: int) -> Room:
-    """Draws a random wall, floor and three to six pieces of furniture."""
+    """A random room: a wall, a floor and three to six pieces of furniture."""
     rows, columns = np.mgrid[: height + 2 * MARGIN, : width + 2 * MARGIN].astype(np.float32)
     across, down = columns / width - 0.5, rows / height
     wall = random.uniform(70, 200) + random.uniform(-22, 22, 3)

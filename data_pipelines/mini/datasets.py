@@ -13,9 +13,9 @@ from PIL import Image
 
 from data_pipelines.mini import ava_scenes
 from data_pipelines.mini.motions import Step
+from data_pipelines.sources.frame_lists import HEADER
 from data_pipelines.video.encoding import write_video
 
-FRAME_LIST_HEADER = "original_vido_id video_id frame_id path labels\n"
 # Mirroring a clip, as training does, does not change any of these classes.
 CLASS_NAMES = ("falling down", "getting up", "holding an arm up", "waving")
 SHAPE_NAMES = ("moving sideways", "moving up and down", "circling", "growing and shrinking")
@@ -223,7 +223,7 @@ def write_ssv2(
         for number, template in enumerate(SSV2_TEMPLATES)
     }}
     for split, numbers in _splits(count, train_count):
-        rows, entries = [FRAME_LIST_HEADER], []
+        rows, entries = [f"{HEADER}\n"], []
         for number in numbers:
             label, video = number % len(SSV2_TEMPLATES), str(number + 1)
             pictures = moving_shape(
@@ -265,7 +265,7 @@ def write_charades(
     third = frames // 3
     between = frames - 2 * third
     for split, numbers in _splits(count, train_count):
-        rows = [FRAME_LIST_HEADER]
+        rows = [f"{HEADER}\n"]
         for number in numbers:
             first = number % len(SHAPE_NAMES)
             second = (first + 1 + number // len(SHAPE_NAMES)) % len(SHAPE_NAMES)

@@ -3,9 +3,9 @@
 import csv
 import os
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
+from data_pipelines.atomic_files import write_rows
 from data_pipelines.mini import ava_scenes, datasets
 from data_pipelines.sources.ava import FIRST_SECOND
 
@@ -46,17 +46,12 @@ def write_own(
         with open(annotations / source, encoding="utf-8", newline="") as file:
             rows = [_row(columns, last == "score") for columns in csv.reader(file)]
         header = (*HEADER[:-1], last) if last == "score" else (*HEADER, last)
-        _write(directory / table, [header, *rows])
+        write_rows(directory / table, [header, *rows])
     shutil.rmtree(annotations)
 
 
 def _row(columns: list[str], detected: bool) -> list[str]:
-    """Converts a row of AVA: time from the first frame, name of the action, none if detected."""
+    """A row of AVA with the time from the first frame, and the action by name or not at all."""
     video, time, *box, action, last = columns
     named = [] if detected else [NAMES[int(action) - 1]]
     return [video, f"{int(time) - FIRST_SECOND}", *box, *named, last]
-
-
-def _write(path: Path, rows: Iterable[Iterable[str]]) -> None:
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)

@@ -1,12 +1,11 @@
 """Prepares your own videos: lists them by class folder, or writes a table to fill in with boxes."""
 
-import csv
-import io
 from functools import partial
 from pathlib import Path
 
+from data_pipelines.atomic_files import write_rows
 from data_pipelines.findings import Facts, Findings
-from data_pipelines.prepare.common import Job, by_name, make_all, videos_in, write_text
+from data_pipelines.prepare.common import Job, by_name, make_all, videos_in
 from data_pipelines.prepare.videos import prepare_videos
 from data_pipelines.video.decoding import probe
 from data_pipelines.video.encoding import encode
@@ -64,9 +63,5 @@ def prepare_own(
         info = probe(target)
         moments = int(info.frames / info.fps / every)
         rows += [(target.name, f"{number * every:g}") for number in range(1, moments + 1)]
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(
-        (*row, *[""] * (len(COLUMNS) - len(row))) for row in rows
-    )
-    write_text(folder / TABLE, [text.getvalue()])
+    write_rows(folder / TABLE, ((*row, *[""] * (len(COLUMNS) - len(row))) for row in rows))
     return {"videos": len(made), "moments": len(rows) - 1}

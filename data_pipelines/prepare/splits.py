@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipelines.text_files import read_number, read_rows
+from data_pipelines.text_files import read_number, read_rows, read_text
 
 KINETICS = ("label", "youtube_id", "time_start", "time_end")
 HMDB51 = re.compile(r"(.+)_test_split\d\.txt")
@@ -86,7 +86,7 @@ def _kinetics(path: Path) -> Iterator[Listed]:
 
 
 def _ucf101(path: Path) -> Iterator[Listed]:
-    for line, text in _lines(path):
+    for line, text in _lines(path, "rows 'Class/video.avi' as in UCF101"):
         match = re.fullmatch(r"([^/]+)/(.+?)( \d+)?", text)
         if match is None:
             raise ValueError(
@@ -97,7 +97,7 @@ def _ucf101(path: Path) -> Iterator[Listed]:
 
 def _hmdb51(path: Path, train: bool) -> Iterator[Listed]:
     label = HMDB51.fullmatch(path.name)[1]
-    for line, text in _lines(path):
+    for line, text in _lines(path, "rows 'video.avi 1' as in HMDB51"):
         video, _, part = text.rpartition(" ")
         if part not in ("0", HMDB51_TRAIN, HMDB51_TEST) or not video:
             raise ValueError(f"{path}:{line}: found {text!r}; expected 'video.avi 1' as in HMDB51")
@@ -105,11 +105,8 @@ def _hmdb51(path: Path, train: bool) -> Iterator[Listed]:
             yield Listed((Path(video.strip()).stem,), label)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is not UTF-8 text ({error}); save it as UTF-8") from error
-    for line, row in enumerate(text.splitlines(), 1):
+def _lines(path: Path, expected: str) -> Iterator[tuple[int, str]]:
+    """Yields (number, stripped text) of the lines that are not blank."""
+    for line, row in enumerate(read_text(path, expected).splitlines(), 1):
         if row.strip():
             yield line, row.strip()

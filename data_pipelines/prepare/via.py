@@ -10,14 +10,13 @@ actions. Only the attribute "person" is special: it becomes the column of that n
 """
 
 import argparse
-import csv
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.atomic_files import whole
+from data_pipelines.atomic_files import write_rows
 from data_pipelines.paths import PathLike
 from data_pipelines.sources.box_tables import CORNERS
 from data_pipelines.sources.keyframes import read_box
@@ -69,10 +68,7 @@ def convert(project: PathLike, videos: PathLike, table: PathLike) -> tuple[int, 
     columns = ["video", "time", *CORNERS, "action", PERSON]
     width = len(columns) - (not any(row[-1] for row in rows))
     try:
-        with whole(table) as part, open(part, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns[:width])
-            writer.writerows(row[:width] for row in rows)
+        write_rows(table, [row[:width] for row in (columns, *rows)])
     except UnicodeEncodeError as error:
         raise ValueError(
             f"{project}: a name cannot be written as UTF-8 ({error}); rename it in VIA"

@@ -89,7 +89,8 @@ def keeps_times(container, stream) -> bool:
     """Whether frames of this file have usable time stamps."""
     codec = stream.codec_context
     if container.format.name == "avi" and (codec.has_b_frames or codec.name == "h264"):
-        return False  # AVI stores decoding order only; FFmpeg misjudges the first time of H.264
+        # AVI stores only the decoding order, and FFmpeg gets the first time stamp of H.264 wrong.
+        return False
     # MPEG-PS has time stamps for only some frames.
     return stream.start_time is not None and container.format.name != "mpeg"
 
