@@ -54,7 +54,8 @@ def optimizer_of(
     try:
         if config.optimizer.no_decay:
             without_decay(variable_shapes(model)["params"], config.optimizer.no_decay)
-        return make_optimizer(**options, layer_of=getattr(model, "layer_of", None))
+        options["no_decay"] = (*config.optimizer.no_decay, *model.no_decay)
+        return make_optimizer(**options, layer_of=model.layer_of, is_norm=model.is_norm)
     except ValueError as error:
         raise ConfigError(f"config.{error}") from error
 
@@ -139,8 +140,9 @@ def _mixer(config: ConfigDict, model: nn.Module) -> Mixer | None:
     if not any(augment.get(k) for k in ("mixup_alpha", "cutmix_alpha", "label_smoothing")):
         return None
     return make_mixer(
-        model, group_size=model.group_size, label_smoothing=augment.label_smoothing,
-        mixup_alpha=augment.mixup_alpha, cutmix_alpha=augment.cutmix_alpha,
+        model, group_size=model.group_size if model.norm_groups else config.norm.group_size,
+        label_smoothing=augment.label_smoothing, mixup_alpha=augment.mixup_alpha,
+        cutmix_alpha=augment.cutmix_alpha,
         prob=augment.mix_prob, switch_prob=augment.switch_prob,
     )
 

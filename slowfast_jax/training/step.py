@@ -101,7 +101,7 @@ def make_train_step(
             batch = mix(jax.random.fold_in(key, 1), batch)
         params = state.params if mesh is None else gathered(state.params, mesh)
         gradients, batch_stats, metrics = in_parts(
-            gradients_of, accumulate, block=getattr(model, "group_size", None), mesh=mesh
+            gradients_of, accumulate, block=model.group_size if model.norm_groups else 1, mesh=mesh
         )(params, state.batch_stats, batch, key)
         if mesh is not None:
             parts = state_shardings(state.params, mesh)
