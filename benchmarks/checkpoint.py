@@ -47,7 +47,7 @@ def main() -> None:
     malloc.restart_with_settings()
     measure.pin(options.threads)
     model = zoo.create(f"kinetics/{options.model}", crop_size=options.size, group_size=8)
-    optimizer = make_optimizer(weight_decay=1e-4)
+    optimizer = make_optimizer(weight_decay=1e-4, is_norm=model.is_norm)
     rng = np.random.default_rng(0)
     shape = (options.batch, model.num_frames, options.size, options.size, 3)
     batch = jax.device_put({

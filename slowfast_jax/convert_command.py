@@ -238,7 +238,7 @@ def _verify(output, model, checkpoint, variables, report, class_names) -> None:
     shape = (1, model.num_frames, size, size, 3)
     clip = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     boxes = None
-    if getattr(model, "detection", False):
+    if model.detection:
         boxes = np.array([[[0, 0, size, size], [0, 0, size / 2, size / 2]]], np.float32)
     _, endpoints = jax.jit(model.apply)(variables, clip, boxes)
     print(f"forward pass with a random clip {clip.shape}")

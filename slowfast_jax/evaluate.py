@@ -94,6 +94,9 @@ def fingerprint(recognizer: Recognizer, tested: TestResult) -> dict[str, Any]:
     config = recognizer.config
     weights = config.test.checkpoint
     names = "\n".join(recognizer.class_names)
+    norm = "none"
+    if recognizer.model.foldable:
+        norm = "folded" if recognizer.model.folded else "running statistics"
     listed, failed = len(tested.ids), len(tested.failed)
     return {
         "config": config.name,
@@ -109,7 +112,7 @@ def fingerprint(recognizer: Recognizer, tested: TestResult) -> dict[str, Any]:
         "class_list_sha256": _digest(names),
         "weights": weights or "random",
         "weights_sha256": _sha256(Path(weights)) if weights else "",
-        "batch_norm": "folded" if recognizer.model.folded else "running statistics",
+        "batch_norm": norm,
         "decoder": _decoder(tested),
         "backend": jax.default_backend(),
         "device": jax.devices()[0].device_kind,

@@ -61,7 +61,7 @@ class Recognizer:
     @property
     def takes_boxes(self) -> bool:
         """Whether the network classifies boxes in clips, rather than whole clips."""
-        return getattr(self.model, "detection", False)
+        return self.model.detection
 
     def batch_size(self, videos: int) -> int:
         """How many views go through the network at once where so many videos are scored.

@@ -51,7 +51,7 @@ def initial_variables(model: nn.Module, seed: int) -> dict[str, Any]:
 def _init(model: nn.Module, seed: int) -> dict[str, Any]:
     clip = jnp.zeros((1, model.num_frames, model.crop_size, model.crop_size, 3), jnp.uint8)
     boxes = None
-    if getattr(model, "detection", False):
+    if model.detection:
         boxes = jnp.array([[[0, 0, model.crop_size, model.crop_size]]], jnp.float32)
     return model.init(jax.random.key(seed), clip, boxes)
 
@@ -221,7 +221,7 @@ def _check_program(path: str | Path, checkpoint: ForeignCheckpoint, config: Conf
     if not different:
         return ""
     known = {name: zoo.create(name) for name in zoo.ZOO}
-    wanted = needed | {"detection": getattr(model, "detection", False)}
+    wanted = needed | {"detection": model.detection}
     suitable = [
         name for name, other in known.items()
         if type(other) is type(model)

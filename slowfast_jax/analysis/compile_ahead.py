@@ -118,7 +118,9 @@ def _lower_training(config: ConfigDict, mesh: Mesh) -> jax.stages.Lowered:
 
 def _lower_evaluation(config: ConfigDict, mesh: Mesh) -> jax.stages.Lowered:
     """The step that `--mode eval` runs: batch norm folded into the convolutions."""
-    model = build_model(config).clone(folded=True)
+    model = build_model(config)
+    if model.foldable:
+        model = model.clone(folded=True)
     variables = jax.tree.map(
         lambda leaf: _whole(leaf.shape, leaf.dtype, mesh), variable_shapes(model)
     )

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-import flax.linen as nn
 import numpy as np
 from absl import logging
+
+from slowfast_jax.models.base import VideoNetwork
 
 # A normalised pixel lies within about 3 of zero; a float clip far outside holds raw pixels.
 LARGEST_NORMALISED = 25.0
 
 
-def check_clips(clips: Any, model: nn.Module) -> Any:
+def check_clips(clips: Any, model: VideoNetwork) -> Any:
     """The clips (N, T, H, W, 3) as an array; ValueError where the network cannot take them.
 
     A JAX array stays one; anything else becomes a NumPy array, uint8 or float32.
@@ -45,18 +46,16 @@ def check_clips(clips: Any, model: nn.Module) -> Any:
     return clips
 
 
-def _check_size(shape: tuple[int, ...], model: nn.Module) -> None:
-    """Clips must fill the window that the head pools over."""
+def _check_size(shape: tuple[int, ...], model: VideoNetwork) -> None:
+    """ValueError for clips that are too short or too small for the network."""
     _, frames, height, width, _ = shape
-    if getattr(model, "detection", False) or model.head_pool != "window":
-        return
-    if frames < model.num_frames:
+    fewest, shortest = model.smallest_clip()
+    if frames < fewest:
         raise ValueError(
-            f"clips have {frames} frames, the network needs {model.num_frames}: sample more frames "
+            f"clips have {frames} frames, the network needs {fewest}: sample more frames "
             f"of the video, repeat the last one, or load it with num_frames={frames}"
         )
-    window = model.crop_size // 32  # every network divides the side by 32, rounding up
-    if min(-(-height // 32), -(-width // 32)) < window:
+    if min(height, width) < shortest:
         raise ValueError(
             f"clips are {height}x{width}, too small for the network, which was made for "
             f"{model.crop_size}x{model.crop_size}: resize them, or load it with "

@@ -50,7 +50,8 @@ def optimizer_of(
     try:
         if config.optimizer.no_decay:
             without_decay(variable_shapes(model)["params"], config.optimizer.no_decay)
-        return make_optimizer(**options, layer_of=getattr(model, "layer_of", None))
+        options["no_decay"] = (*config.optimizer.no_decay, *model.no_decay)
+        return make_optimizer(**options, layer_of=model.layer_of, is_norm=model.is_norm)
     except ValueError as error:
         raise ConfigError(f"config.{error}") from error
 

@@ -1,35 +1,35 @@
-"""Convolution + norm, residual blocks and the non-local block of the convolutional networks."""
+"""Convolution, residual blocks, the non-local block, and the stages made of them.
 
-import copy
-from collections.abc import Callable, Sequence
-from typing import Any
+Blocks get `conv` and `norm`, which construct their convolutions (`Conv3D`) and batch norms
+(`BatchNorm`) with the options that a network, or a pathway of it, has in common.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from slowfast_jax.models.norm import BatchNorm
-from slowfast_jax.ops.conv import conv3d
-from slowfast_jax.ops.layout import laid_out
-from slowfast_jax.ops.packing import conv3d_packed
+from slowfast_jax.ops.conv import add_bias, conv3d
+from slowfast_jax.ops.layout import PLAIN, MapLayout
+from slowfast_jax.ops.packing import unpack
 from slowfast_jax.ops.pool import max_pool
 
 Triple = tuple[int, int, int]
 Endpoints = dict[str, jax.Array]
+Make = Callable[..., nn.Module]
 
-# Residual blocks per stage. 34 is left out: nobody published a video network of that depth.
+# Residual blocks per stage. 34 is missing because nobody published a video network of that depth.
 DEPTHS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
-# He initialisation over the output fan, as the published recipes start every convolution.
+# He initialization over the output fan, as in the published recipes.
 he_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 class Conv3D(nn.Module):
-    """A 3-D convolution with symmetric padding `dilation * (k // 2)`.
-
-    `frames` of the clip lie side by side in the channels of the maps (see `ops/packing.py`).
-    """
+    """A 3-D convolution with symmetric padding `dilation * (k // 2)`."""
 
     features: int
     kernel_size: Triple = (1, 1, 1)
@@ -37,144 +37,134 @@ class Conv3D(nn.Module):
     dilation: Triple = (1, 1, 1)
     groups: int = 1
     use_bias: bool = False
-    frames: int = 1
-    lowering: str | None = None  # see `conv3d`
+    layout: MapLayout = PLAIN
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """`(N, T, H, W, Cin)` -> `(N, T', H', W', features)`."""
-        shape = (*self.kernel_size, x.shape[-1] // self.frames // self.groups, self.features)
+        shape = (*self.kernel_size, self.layout.channels(x) // self.groups, self.features)
         kernel = self.param("kernel", he_fan_out, shape).astype(x.dtype)
-        place = dict(strides=self.strides, dilation=self.dilation)
-        if self.frames > 1:
-            y = conv3d_packed(x, kernel, self.frames, **place)
-        else:
-            y = conv3d(x, kernel, groups=self.groups, lowering=self.lowering, **place)
+        y = conv3d(
+            x, kernel, strides=self.strides, dilation=self.dilation, groups=self.groups,
+            layout=self.layout,
+        )
         y = checkpoint_name(y, "convolution")
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(x.dtype)
-            y = y + jnp.tile(bias, y.shape[-1] // self.features)
+            y = add_bias(y, bias)
         return y
 
 
-class ConvNorm:
-    """Makes a convolution `name` and its batch norm `name_bn` in the calling module.
-
-    With `folded` there is no norm: it lives in the convolution's kernel and bias
-    (see `models/fold.py`). `frames` of the clip lie side by side in the channels of the maps that
-    it is given (see `ops/packing.py`). `depthwise`: its 1 x 1 x 1 convolutions lie between
-    depthwise ones, which on a TPU go with matmuls and a layout of their own.
-    """
-
-    def __init__(
-        self,
-        *,
-        train: bool,
-        group_size: int | None = None,
-        folded: bool = False,
-        frames: int = 1,
-        depthwise: bool = False,
-    ):
-        self.train = train
-        self.group_size = group_size
-        self.folded = folded
-        self.frames = frames
-        self.depthwise = depthwise
-
-    def packed(self, frames: int) -> "ConvNorm":
-        """The same for maps with `frames` side by side."""
-        other = copy.copy(self)
-        other.frames = frames
-        return other
-
-    def __call__(
-        self,
-        x: jax.Array,
-        name: str,
-        features: int,
-        *,
-        zero_scale: bool = False,
-        use_bias: bool = False,
-        norm: bool = True,
-        **conv: Any,
-    ) -> jax.Array:
-        use_bias = use_bias or (norm and self.folded)
-        if self.depthwise and "kernel_size" not in conv:
-            conv["lowering"] = "pointwise"
-        x = Conv3D(features, use_bias=use_bias, frames=self.frames, name=name, **conv)(x)
-        if self.folded or not norm:
-            return self._laid_out(x)
-        init = nn.initializers.zeros if zero_scale else nn.initializers.ones
-        norm = BatchNorm(
-            self.group_size, frames=x.shape[-1] // features, scale_init=init, name=f"{name}_bn"
-        )
-        return self._laid_out(norm(x, self.train))
-
-    def _laid_out(self, x: jax.Array) -> jax.Array:
-        return x if self.depthwise else laid_out(x)
-
-
-def bottleneck(
+def add_shortcut(
     x: jax.Array,
-    conv_norm: ConvNorm,
+    y: jax.Array,
     *,
+    conv: Make,
+    norm: Make,
     features: int,
-    inner: int,
-    temporal_kernel: int = 1,
-    stride: int = 1,
-    dilation: int = 1,
-    groups: int = 1,
-    stride_1x1: bool = False,
-    zero_init_final_bn: bool = True,
+    stride: int,
+    drop_connect: float = 0.0,
 ) -> jax.Array:
+    """`relu(shortcut(x) + y)`: the end of a residual block with input `x` and branch `y`.
+
+    The shortcut is the identity, or a strided 1 x 1 x 1 convolution with batch norm where the width
+    changes or the block has a stride. `drop_connect` is the probability that a clip loses its
+    branch (stochastic depth, https://arxiv.org/abs/1603.09382); the branches that are kept are
+    divided by `1 - drop_connect`.
+    """
+    y = nn.Dropout(drop_connect, broadcast_dims=(1, 2, 3, 4), deterministic=False)(y)
+    if x.shape[-1] != y.shape[-1] or stride != 1:
+        x = conv(features, strides=(1, stride, stride), name="shortcut")(x)
+        x = norm(name="shortcut_bn")(x)
+    return nn.relu(x + y)
+
+
+def final_scale(zero: bool) -> Callable:
+    """Initializer of the scale of a branch's last batch norm."""
+    return nn.initializers.zeros if zero else nn.initializers.ones
+
+
+class Bottleneck(nn.Module):
     """a (T x 1 x 1), b (1 x 3 x 3), c (1 x 1 x 1), each with batch norm; ReLU after a and b.
 
-    The residual branch of ResNet (https://arxiv.org/abs/1512.03385) with the temporal kernel in
-    its first convolution. The stride is in b, or in a with `stride_1x1`; the dilation is in b.
+    The block of ResNet (https://arxiv.org/abs/1512.03385) with a temporal kernel in its first
+    convolution. The stride is in b, or in a with `stride_1x1`; the dilation is in b.
     """
-    stride_a, stride_b = (stride, 1) if stride_1x1 else (1, stride)
-    x = nn.relu(conv_norm(
-        x, "a", inner,
-        kernel_size=(temporal_kernel, 1, 1), strides=(1, stride_a, stride_a),
-    ))
-    x = nn.relu(conv_norm(
-        x, "b", inner,
-        kernel_size=(1, 3, 3), strides=(1, stride_b, stride_b),
-        dilation=(1, dilation, dilation), groups=groups,
-    ))
-    return conv_norm(x, "c", features, zero_scale=zero_init_final_bn)
+
+    features: int
+    inner: int
+    conv: Make
+    norm: Make
+    temporal_kernel: int = 1
+    stride: int = 1
+    dilation: int = 1
+    groups: int = 1
+    stride_1x1: bool = False
+    zero_init_final_bn: bool = True
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, Endpoints]:
+        stride_a, stride_b = (self.stride, 1) if self.stride_1x1 else (1, self.stride)
+        y = self.conv(
+            self.inner, (self.temporal_kernel, 1, 1), (1, stride_a, stride_a), name="a"
+        )(x)
+        y = nn.relu(self.norm(name="a_bn")(y))
+        y = self.conv(
+            self.inner, (1, 3, 3), (1, stride_b, stride_b), (1, self.dilation, self.dilation),
+            self.groups, name="b",
+        )(y)
+        y = nn.relu(self.norm(name="b_bn")(y))
+        y = self.conv(self.features, name="c")(y)
+        y = self.norm(scale_init=final_scale(self.zero_init_final_bn), name="c_bn")(y)
+        out = {"branch": y}
+        return add_shortcut(
+            x, y, conv=self.conv, norm=self.norm, features=self.features, stride=self.stride
+        ), out
 
 
-def basic(
-    x: jax.Array,
-    conv_norm: ConvNorm,
-    *,
-    features: int,
-    temporal_kernel: int = 1,
-    stride: int = 1,
-    dilation: int = 1,
-    zero_init_final_bn: bool = True,
-) -> jax.Array:
+class Basic(nn.Module):
     """a (T x 3 x 3, strided) and b (1 x 3 x 3, dilated), each with batch norm; ReLU between."""
-    x = nn.relu(conv_norm(
-        x, "a", features, kernel_size=(temporal_kernel, 3, 3), strides=(1, stride, stride)
-    ))
-    return conv_norm(
-        x, "b", features, kernel_size=(1, 3, 3),
-        dilation=(1, dilation, dilation), zero_scale=zero_init_final_bn,
-    )
+
+    features: int
+    conv: Make
+    norm: Make
+    temporal_kernel: int = 1
+    stride: int = 1
+    dilation: int = 1
+    zero_init_final_bn: bool = True
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, Endpoints]:
+        y = self.conv(
+            self.features, (self.temporal_kernel, 3, 3), (1, self.stride, self.stride), name="a"
+        )(x)
+        y = nn.relu(self.norm(name="a_bn")(y))
+        y = self.conv(
+            self.features, (1, 3, 3), dilation=(1, self.dilation, self.dilation), name="b"
+        )(y)
+        y = self.norm(scale_init=final_scale(self.zero_init_final_bn), name="b_bn")(y)
+        out = {"branch": y}
+        return add_shortcut(
+            x, y, conv=self.conv, norm=self.norm, features=self.features, stride=self.stride
+        ), out
 
 
 class NonLocal(nn.Module):
-    """Every position looks at every other one (https://arxiv.org/abs/1711.07971, figure 2).
+    """Attention from every position to every other (https://arxiv.org/abs/1711.07971, figure 2).
 
-    theta reads the full map, phi and g the max-pooled one (`pool_first=False`: they are convolved
-    and then pooled, as in MMAction2's networks). "softmax" scales the affinities by
-    `inner ** -0.5` and normalises over the keys; "dot_product" divides by the number of keys.
-    `group` > 1 folds time into the batch first.
+    Attributes:
+      norm: constructs the batch norm after the last convolution.
+      mode: "softmax" scales the affinities by `inner ** -0.5` and normalizes over the keys;
+        "dot_product" divides them by the number of keys.
+      pool: window of the max pool before phi and g, which give the keys and values; theta, which
+        gives the queries, reads the full map.
+      group: number of parts that the clip is split into along time; positions attend within their
+        part.
+      pool_first: False: phi and g are convolved before they are pooled, as in MMAction2's networks.
+      zero_init_final_bn: the block starts as the identity.
     """
 
-    conv_norm: ConvNorm
+    norm: Make
     mode: str = "dot_product"
     pool: Triple = (1, 2, 2)
     group: int = 1
@@ -186,10 +176,9 @@ class NonLocal(nn.Module):
         shape, inner = x.shape, x.shape[-1] // 2
         x = x.reshape(shape[0] * self.group, shape[1] // self.group, *shape[2:])
         pooled = self._pool(x) if self.pool_first else x
-        theta, phi, g = (
-            Conv3D(inner, use_bias=True, name=name)(source)
-            for name, source in (("theta", x), ("phi", pooled), ("g", pooled))
-        )
+        theta = Conv3D(inner, use_bias=True, name="theta")(x)
+        phi = Conv3D(inner, use_bias=True, name="phi")(pooled)
+        g = Conv3D(inner, use_bias=True, name="g")(pooled)
         if not self.pool_first:
             phi, g = self._pool(phi), self._pool(g)
         theta, phi, g = (y.reshape(x.shape[0], -1, inner) for y in (theta, phi, g))
@@ -199,99 +188,112 @@ class NonLocal(nn.Module):
         elif self.mode == "dot_product":
             affinity = affinity / affinity.shape[-1]
         else:
-            raise ValueError(f"mode is 'softmax' or 'dot_product', not {self.mode!r}")
+            raise ValueError(
+                f"nonlocal_mode is {self.mode!r}, expected 'softmax' or 'dot_product'"
+            )
         y = jnp.einsum("nqk,nkc->nqc", affinity, g).reshape(*x.shape[:-1], inner)
-        y = self.conv_norm(
-            y, "out", shape[-1], use_bias=True, zero_scale=self.zero_init_final_bn
-        )
+        y = Conv3D(shape[-1], use_bias=True, name="out")(y)
+        y = self.norm(scale_init=final_scale(self.zero_init_final_bn), name="out_bn")(y)
         return (x + y).reshape(shape)
 
     def _pool(self, x: jax.Array) -> jax.Array:
         return x if self.pool == (1, 1, 1) else max_pool(x, self.pool, self.pool)
 
 
-class ResBlock(nn.Module):
-    """`relu(shortcut(x) + branch(x))`.
+class Stage(nn.Module):
+    """Named blocks, one after another.
 
-    The shortcut is the identity, or a strided 1 x 1 x 1 convolution with batch norm where the
-    width changes or the block has a stride. `branch` is `bottleneck`, `basic` or X3D's.
+    Attributes:
+      blocks: {name: constructor that takes the name}. A block returns its map, or its map and a
+        dict of endpoints.
+      layout: of the maps.
 
-    `drop_connect`: probability that a clip goes without the branch (stochastic depth,
-    https://arxiv.org/abs/1603.09382); those that keep it have it divided by `1 - drop_connect`.
-    0 when testing.
+    `__call__(x)` returns the last map and the endpoints, with plain layout: "NAME" is the output of
+    the stage, "NAME/block0" that of a block, and "NAME/block0/branch" an endpoint of a block.
     """
 
-    branch: Callable
-    features: int
-    conv_norm: ConvNorm
-    stride: int = 1
-    drop_connect: float = 0.0
+    blocks: Mapping[str, Make]
+    layout: MapLayout = PLAIN
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, Endpoints]:
-        out = {}
-        y = self.branch(x, self.conv_norm, features=self.features, stride=self.stride)
-        y, extra = y if isinstance(y, tuple) else (y, {})
-        out.update(extra, branch=y)
-        y = nn.Dropout(self.drop_connect, broadcast_dims=(1, 2, 3, 4), deterministic=False)(y)
-        if x.shape[-1] != y.shape[-1] or self.stride != 1:
-            strides = (1, self.stride, self.stride)
-            x = self.conv_norm(x, "shortcut", self.features, strides=strides)
-        return nn.relu(x + y), out
+        out: Endpoints = {}
+        for name, make in self.blocks.items():
+            x = make(name=name)(x)
+            x, inside = x if isinstance(x, tuple) else (x, {})
+            out[f"{self.name}/{name}"] = x
+            out |= {f"{self.name}/{name}/{key}": value for key, value in inside.items()}
+        out[self.name] = x
+        return x, {key: unpack(value, self.layout) for key, value in out.items()}
 
 
-# What training computes again for the gradient instead of keeping it: whole blocks, or what lies
-# between their convolutions (https://arxiv.org/abs/1604.06174).
+# What training recomputes for the gradient instead of storing it: nothing, whole blocks, or only
+# what lies between their convolutions (https://arxiv.org/abs/1604.06174).
 REMAT = {
-    "": ResBlock,
-    "blocks": nn.remat(ResBlock),
-    "norms": nn.remat(
-        ResBlock, policy=jax.checkpoint_policies.save_only_these_names("convolution")
+    "": lambda block: block,
+    "blocks": nn.remat,
+    "norms": functools.partial(
+        nn.remat, policy=jax.checkpoint_policies.save_only_these_names("convolution")
     ),
 }
 
 
-def remat_table(remat: Sequence[str], stages: Sequence[str]) -> dict[str, str]:
-    """{stage: key of REMAT} of a network's `remat`, as ("res2", "res3:norms")."""
+def remat_table(remat: Sequence[str], stages: Sequence[str]) -> dict[str, Callable]:
+    """{stage: wrapper for its block class} of a network's `remat`.
+
+    Args:
+      remat: entries STAGE, to recompute the stage's blocks for the gradient, or STAGE:norms, to
+        recompute everything in them but the convolutions; such as `("res2", "res3:norms")`.
+      stages: names of the network's stages.
+
+    Raises:
+      ValueError: for an entry that is neither.
+    """
     parts = [entry.partition(":") for entry in remat]
     for stage, _, how in parts:
         if stage not in stages or how not in REMAT:
             raise ValueError(
-                f"remat has {stage}{how and f':{how}'}; expected one of {', '.join(stages)}, whose "
-                "blocks are then computed again for the gradient, or with :norms behind it, all of "
-                "them but the convolutions"
+                f"remat has {stage}{how and f':{how}'}; expected one of {', '.join(stages)} (its "
+                "blocks are recomputed for the gradient), or one of them with :norms behind it "
+                "(everything in its blocks but the convolutions is)"
             )
-    return dict.fromkeys(stages, "") | {stage: how or "blocks" for stage, _, how in parts}
+    chosen = {stage: REMAT[how or "blocks"] for stage, _, how in parts}
+    return dict.fromkeys(stages, REMAT[""]) | chosen
 
 
-class ResStage(nn.Module):
-    """Residual blocks at one resolution, the first with the stride, and their non-local blocks.
+def residual_block(
+    kind: str, wrap: Callable, *, inner: int, groups: int, stride_1x1: bool = False
+) -> Make:
+    """Constructor of the `Bottleneck` blocks, or `Basic` blocks, of one stage.
 
-    `branches` has one residual branch per block; a non-local block follows each block whose
-    index is in `nonlocal_blocks`. `drop_connect`: see ResBlock. `remat`: see REMAT.
+    Args:
+      kind: "bottleneck" or "basic".
+      wrap: the stage's entry of `remat_table`.
+      inner, groups, stride_1x1: of bottlenecks.
     """
+    if kind == "bottleneck":
+        return functools.partial(
+            wrap(Bottleneck), inner=inner, groups=groups, stride_1x1=stride_1x1
+        )
+    if kind == "basic":
+        return wrap(Basic)
+    raise ValueError(f"block is {kind!r}, expected 'bottleneck' or 'basic'")
 
-    branches: Sequence[Callable]
-    features: int
-    conv_norm: ConvNorm
-    stride: int = 1
-    nonlocal_blocks: Sequence[int] = ()
-    make_nonlocal: Callable = NonLocal
-    drop_connect: float = 0.0
-    remat: str = ""
 
-    @nn.compact
-    def __call__(self, x: jax.Array) -> tuple[jax.Array, Endpoints]:
-        out = {}
-        for i, branch in enumerate(self.branches):
-            stride = self.stride if i == 0 else 1
-            block = REMAT[self.remat](
-                branch, self.features, self.conv_norm, stride, self.drop_connect, name=f"block{i}"
-            )
-            x, inside = block(x)
-            out |= {f"block{i}": x} | {f"block{i}/{k}": v for k, v in inside.items()}
-            if i in self.nonlocal_blocks:
-                x = out[f"nonlocal{i}"] = self.make_nonlocal(
-                    conv_norm=self.conv_norm, name=f"nonlocal{i}"
-                )(x)
-        return x, out
+def blocks_per_stage(depth: int | Sequence[int]) -> Sequence[int]:
+    """Residual blocks of stages 2 to 5, for a depth of `DEPTHS` or for four such numbers."""
+    if isinstance(depth, int):
+        return table_row(DEPTHS, "depth", depth)
+    if len(depth) != 4:
+        raise ValueError(
+            f"depth is {tuple(depth)}, expected one of {', '.join(map(str, DEPTHS))}, or four "
+            "numbers, the blocks of stages 2 to 5"
+        )
+    return depth
+
+
+def table_row(table: Mapping, what: str, key):
+    """`table[key]`, or a ValueError that lists the keys."""
+    if key not in table:
+        raise ValueError(f"{what} is {key!r}, expected one of {', '.join(map(str, table))}")
+    return table[key]

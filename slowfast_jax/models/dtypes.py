@@ -1,4 +1,4 @@
-"""Parts of a network that compute in another dtype than the rest, as a head in float32."""
+"""Parts of a network that compute in a dtype of their own, such as a head in float32."""
 
 import difflib
 import functools
@@ -13,7 +13,10 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 def dtype_table(dtypes: Sequence[str], parts: Sequence[str]) -> dict[str, jnp.dtype]:
-    """{part: dtype} of a network's `dtypes`, as ("res5:float32", "head:float32")."""
+    """{part: dtype} of a network's `dtypes`, such as `("res5:float32", "head:float32")`.
+
+    Raises ValueError for a part that is not in `parts`, and for a dtype that is not in `DTYPES`.
+    """
     table = {}
     for entry in dtypes:
         part, _, dtype = entry.partition(":")
@@ -21,21 +24,28 @@ def dtype_table(dtypes: Sequence[str], parts: Sequence[str]) -> dict[str, jnp.dt
             if found not in known:
                 close = difflib.get_close_matches(found, known, n=1, cutoff=0.4)
                 raise ValueError(
-                    f"dtypes has {entry!r}, expected PART:DTYPE as {parts[-1]}:float32: there is "
-                    f"no {what} {found!r}{close and f'; did you mean {close[0]}?' or ''} "
-                    f"({', '.join(known)})"
+                    f"dtypes has {entry!r}, expected PART:DTYPE, such as {(*parts, 'PART')[-1]}"
+                    f":float32, but {found!r} is not a {what} of this network"
+                    f"{close and f'; did you mean {close[0]}?' or ''} ({', '.join(known)})"
                 )
         table[part] = jnp.dtype(dtype)
     return table
 
 
+def input_dtype(network: nn.Module) -> jnp.dtype:
+    """Dtype of the normalized clip: float32 if parts have their own, which then cast it."""
+    return jnp.float32 if network.dtypes else network.dtype
+
+
 def in_dtypes(call: Callable) -> Callable:
-    """Of a network's `__call__`: each of its parts computes in the dtype that `self.dtypes` has for
-    it, else in `self.dtype`. What modules get as positional arguments is cast where it enters a
-    part; they compute in the dtype of that."""
+    """Decorator of a network's `__call__`: its parts compute in the dtypes that `dtypes` names.
+
+    The other parts compute in `dtype`. The positional arguments of a part are cast when it is
+    called; a part computes in the dtype of its arguments.
+    """
 
     @functools.wraps(call)
-    def in_their_own(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    def with_casts(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         table = dtype_table(self.dtypes, self.parts)
         if not table:
             return call(self, *args, **kwargs)
@@ -49,7 +59,7 @@ def in_dtypes(call: Callable) -> Callable:
         with nn.intercept_methods(cast):
             return call(self, *args, **kwargs)
 
-    return in_their_own
+    return with_casts
 
 
 def _cast(args: tuple, dtype: jnp.dtype) -> tuple:

@@ -1,4 +1,4 @@
-"""Heads: pooled features to class scores, and boxes to class scores (AVA)."""
+"""Heads: from feature maps to class scores of clips, or of boxes (AVA)."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from slowfast_jax.models.blocks import ConvNorm, Endpoints, Triple
+from slowfast_jax.models.blocks import Endpoints, Make, Triple
 from slowfast_jax.ops.pool import avg_pool
 from slowfast_jax.ops.precision import widen
 from slowfast_jax.ops.roi_align import roi_align
@@ -15,11 +15,12 @@ ACTIVATIONS = {"softmax": nn.softmax, "sigmoid": nn.sigmoid, "none": lambda x: x
 
 
 def check_boxes(boxes: jax.Array | None, detection: bool) -> None:
-    """ValueError where a network that classifies boxes got none, or another one got some."""
+    """ValueError if a network that classifies boxes got none, or one that does not got some."""
     if (boxes is not None) != detection:
         raise ValueError(
             "this network classifies boxes: pass boxes (N, B, 4) in pixels" if detection
-            else "this network classifies clips: it takes no boxes (make it with detection=True)"
+            else "this network classifies clips and takes no boxes; to classify boxes, create it "
+            "with detection=True"
         )
 
 
@@ -33,20 +34,30 @@ def project(
     average: str = "probs",
     init_std: float = 0.01,
 ) -> tuple[jax.Array, Endpoints]:
-    """Dropout and the linear classifier, applied at every position of `(N, T', H', W', C)`.
+    """Dropout and the linear classifier, applied at every position of `x (N, T', H', W', C)`.
 
-    Returns `(logits (N, K), endpoints)`: the mean over positions, and under "logits" every
-    position, under "probs" the probabilities `(N, K)`. The original applies the activation at
-    each position and averages then (`average="probs"`); PyTorchVideo's hub models average the
-    logits (`average="logits"`). The two differ where the test crop leaves several positions.
-    `num_classes=0` gives the features themselves.
+    Args:
+      x: features; `T' = H' = W' = 1` unless the clip is larger than a training clip.
+      train: applies dropout.
+      num_classes: K; 0 returns the features themselves, averaged over positions.
+      dropout: probability that a feature is set to zero.
+      activation: a name of `ACTIVATIONS`.
+      average: what is averaged over positions: "probs", as in the original, or "logits", as in
+        PyTorchVideo's hub models. They differ if there are several positions.
+      init_std: standard deviation of the initial weights.
+
+    Returns:
+      `(logits (N, K), endpoints)`. The logits are averaged over positions. Endpoints: "features",
+      "logits" at every position, and "probs" `(N, K)`.
     """
     out = {"features": x}
     if num_classes == 0:
         x = x.mean((1, 2, 3))
         return x, out | {"logits": x, "probs": x}
     if activation not in ACTIVATIONS:
-        raise ValueError(f"activation is one of {', '.join(ACTIVATIONS)}, not {activation!r}")
+        raise ValueError(
+            f"activation is {activation!r}, expected one of {', '.join(ACTIVATIONS)}"
+        )
     x = nn.Dropout(dropout, deterministic=not train)(x)
     init = nn.initializers.normal(init_std)
     x = nn.Dense(num_classes, kernel_init=init, dtype=x.dtype, name="projection")(x)
@@ -57,15 +68,18 @@ def project(
     elif average == "logits":
         out["probs"] = activate(x.mean(positions))
     else:
-        raise ValueError(f"average is 'probs' or 'logits', not {average!r}")
+        raise ValueError(f"average is {average!r}, expected 'probs' or 'logits'")
     return x.mean(positions), out
 
 
 class BasicHead(nn.Module):
-    """Pools each pathway, concatenates, projects (SlowFast paper, section 3.4).
+    """Average pooling of each pathway, concatenation, classifier (SlowFast paper, section 3.4).
 
-    `windows` holds one (T, H, W) window per pathway, the size of the map at the training crop,
-    moved at stride 1: a larger test crop leaves several positions. None pools everything.
+    Attributes:
+      projection: `project` with its options.
+      windows: the pooling window (T, H, W) of each pathway, which is the size of its map for a
+        training clip. It moves with stride 1, so a larger clip has several positions. None: the
+        whole map.
     """
 
     projection: Callable
@@ -85,10 +99,10 @@ class BasicHead(nn.Module):
 
 
 class RoIHead(nn.Module):
-    """Mean over time, ROIAlign, maximum over the bins, projection (SlowFast paper, section 5).
+    """Mean over time, ROIAlign, maximum over the bins, classifier (SlowFast paper, section 5).
 
-    Returns `(logits (N, B, K), endpoints)`. Rows of boxes that only pad a batch give numbers
-    that the caller masks.
+    Returns `(logits (N, B, K), endpoints)`. Boxes that only pad the batch get numbers as well,
+    which the caller has to mask.
     """
 
     projection: Callable
@@ -116,10 +130,19 @@ class RoIHead(nn.Module):
 
 
 class X3DHead(nn.Module):
-    """1x1x1 convolution, pool, 1x1x1 convolution, projection (X3D paper, table 1)."""
+    """1x1x1 convolution, pooling, 1x1x1 convolution, classifier (X3D paper, table 1).
+
+    Attributes:
+      projection: `project` with its options.
+      conv, norm: constructors, see `blocks`.
+      inner, features: widths of the two convolutions.
+      window: see `BasicHead`.
+      norm_lin_5: batch norm after the second convolution.
+    """
 
     projection: Callable
-    conv_norm: ConvNorm
+    conv: Make
+    norm: Make
     inner: int
     features: int
     window: Triple | None
@@ -128,23 +151,23 @@ class X3DHead(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> tuple[jax.Array, Endpoints]:
         out = {}
-        x = out["conv_5"] = nn.relu(self.conv_norm(x, "conv_5", self.inner))
+        x = self.norm(name="conv_5_bn")(self.conv(self.inner, name="conv_5")(x))
+        x = out["conv_5"] = nn.relu(x)
         x = out["pool"] = avg_pool(x, self.window or x.shape[1:4])
-        x = self.conv_norm(x, "lin_5", self.features, norm=self.norm_lin_5)
-        x = out["lin_5"] = nn.relu(x)
+        x = out["lin_5"] = _lin_5(x, self)
         logits, more = self.projection(x, train=train)
         return logits, out | more
 
 
 class X3DRoIHead(nn.Module):
-    """The layers of `X3DHead` on boxes: 1x1x1 convolution, the pooling of `RoIHead`, 1x1x1
-    convolution, projection. The original has no such head.
+    """`X3DHead` for boxes: its layers with the pooling of `RoIHead`. The original has none.
 
     Returns `(logits (N, B, K), endpoints)`, as `RoIHead`.
     """
 
     projection: Callable
-    conv_norm: ConvNorm
+    conv: Make
+    norm: Make
     inner: int
     features: int
     resolution: int
@@ -157,17 +180,29 @@ class X3DRoIHead(nn.Module):
         self, x: jax.Array, boxes: jax.Array, train: bool
     ) -> tuple[jax.Array, Endpoints]:
         out = {}
-        x = out["conv_5"] = nn.relu(self.conv_norm(x, "conv_5", self.inner))
+        x = self.norm(name="conv_5_bn")(self.conv(self.inner, name="conv_5")(x))
+        x = out["conv_5"] = nn.relu(x)
         x = out["time_pool"] = x.mean(1)  # (N, H, W, C)
         x = out["roi"] = roi_align(
             x, boxes, resolution=self.resolution, scale=self.scale, aligned=self.aligned
         )
         x = out["roi_pool"] = x.max((2, 3))  # (N, B, C)
         n, b, c = x.shape
-        x = self.conv_norm(
-            x.reshape(n * b, 1, 1, 1, c), "lin_5", self.features, norm=self.norm_lin_5
-        )
-        x = out["lin_5"] = nn.relu(x)
+        x = out["lin_5"] = _lin_5(x.reshape(n * b, 1, 1, 1, c), self)
         logits, more = self.projection(x, train=train)
         more = {k: v.reshape(n, b, -1) for k, v in more.items()}
         return logits.reshape(n, b, -1), out | more
+
+
+def _lin_5(x: jax.Array, head: X3DHead | X3DRoIHead) -> jax.Array:
+    """The second convolution of X3D's heads, and ReLU."""
+    if not head.norm_lin_5:
+        return nn.relu(head.conv(head.features, use_bias=False, name="lin_5")(x))
+    x = head.conv(head.features, name="lin_5")(x)
+    return nn.relu(head.norm(name="lin_5_bn")(x))
+
+
+def head_endpoints(out: Endpoints) -> Endpoints:
+    """A head's endpoints by their names in a network's endpoints."""
+    named = {f"head/{key}": value for key, value in out.items()}
+    return named | {key: out[key] for key in ("features", "logits", "probs")}

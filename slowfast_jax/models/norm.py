@@ -1,4 +1,4 @@
-"""Batch normalisation over `(N, T, H, W)` with PyTorch's running statistics."""
+"""Batch normalization over `(N, T, H, W)` with PyTorch's running statistics."""
 
 from typing import Any
 
@@ -6,55 +6,73 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from slowfast_jax.ops.batch_norm import batch_norm
+from slowfast_jax.ops.batch_norm import batch_norm, normalize_by
+from slowfast_jax.ops.layout import PLAIN, MapLayout, in_layout
+
+EPSILON = 1e-5
+SUFFIX = "_bn"  # the batch norm after the convolution "a" is named "a_bn"
+
+
+def is_norm_path(path: str) -> bool:
+    """Whether a parameter's path, such as "res2/block0/a_bn/scale", is that of a batch norm."""
+    return path.rpartition("/")[0].endswith(SUFFIX)
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation with statistics per group of examples.
+    """Batch normalization with statistics per group of examples.
 
-    `group_size` contiguous examples share their batch statistics: 8 is what the published
-    recipes had on one GPU; None is the whole batch (sync BN: under `jax.jit` over a sharded
-    batch that is the global batch). It gives the same result on 1 or 256 devices.
+    The result is the same on 1 or 256 devices: under `jax.jit` over a sharded batch, groups are
+    groups of the global batch.
 
-    The running mean and variance move by `1 - momentum` a step towards the mean over the groups
-    of their means and their unbiased variances. (Flax's momentum 0.9 is PyTorch's 0.1, and
-    PyTorch keeps the unbiased variance while it normalises with the biased one.)
+    The running mean and variance move by `1 - momentum` per step towards the means over the groups
+    of the groups' means and unbiased variances. Flax's momentum 0.9 is PyTorch's 0.1, and PyTorch,
+    too, keeps the unbiased variance although it normalizes with the biased one.
 
-    Where the collection "batch_moments" is mutable, mean and biased variance of the whole batch go
-    there, under the names of the running ones.
+    If the collection "batch_moments" is mutable, the mean and biased variance of the whole batch
+    are stored there, under the same names as the running ones.
 
-    `frames` frames of the clip lie side by side in the channels (see `ops/packing.py`), and share
-    scale, bias and statistics.
+    Attributes:
+      group_size: number of contiguous examples that share their statistics. In the published
+        recipes that is 8, the clips of one GPU. None: the whole batch.
+      train: normalizes with the batch's statistics instead of the running ones; can be passed to
+        `__call__` instead.
+      folded: the norm is part of the convolution before it (see `models/fold.py`), so this module
+        has no parameters and changes no value.
+      layout: of the maps that it is given.
     """
 
     group_size: int | None = None
     momentum: float = 0.9
-    epsilon: float = 1e-5
-    frames: int = 1
+    epsilon: float = EPSILON
+    train: bool | None = None
+    folded: bool = False
+    layout: MapLayout = PLAIN
     scale_init: Any = nn.initializers.ones
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """`(N, T, H, W, C)` -> the same shape and dtype; statistics in float32."""
-        channels = x.shape[-1] // self.frames
+    def __call__(self, x: jax.Array, train: bool | None = None) -> jax.Array:
+        """`(N, T, H, W, C)` -> the same shape and dtype; statistics in float32.
+
+        Raises ValueError for a batch that does not split into groups.
+        """
+        if self.folded:
+            return in_layout(x, self.layout)
+        channels = self.layout.channels(x)
         scale = self.param("scale", self.scale_init, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
         running_var = self.variable("batch_stats", "var", jnp.ones, (channels,))
-        if not train:
-            factor = scale * jax.lax.rsqrt(running_var.value + self.epsilon)
-            shift = bias - running_mean.value * factor
-            factor, shift = jnp.tile(factor, self.frames), jnp.tile(shift, self.frames)
-            with jax.named_scope("batch_norm"):  # the two operations that models/cost.py counts
-                return (x * factor + shift).astype(x.dtype)
+        if not nn.merge_param("train", self.train, train):
+            y = normalize_by(
+                x, running_mean.value, running_var.value, scale, bias, self.epsilon, self.layout
+            )
+            return in_layout(y, self.layout)
 
         groups = self._groups(x.shape[0])
         grouped = x.reshape(groups, x.shape[0] // groups, *x.shape[1:])
-        y, mean, var = batch_norm(
-            grouped, scale, bias, self.epsilon, self.frames
-        )  # (G, 1, 1, 1, 1, C)
+        y, mean, var = batch_norm(grouped, scale, bias, self.epsilon, self.layout)
         if self.is_initializing():
-            return y.reshape(x.shape)
+            return in_layout(y.reshape(x.shape), self.layout)
         mean, var = mean.reshape(groups, channels), var.reshape(groups, channels)
         count = x.size // (groups * channels)
         unbiased = var * (count / max(count - 1, 1))
@@ -63,7 +81,7 @@ class BatchNorm(nn.Module):
         if self.is_mutable_collection("batch_moments"):
             self.put_variable("batch_moments", "mean", mean.mean(0))
             self.put_variable("batch_moments", "var", var.mean(0) + mean.var(0))
-        return y.reshape(x.shape)
+        return in_layout(y.reshape(x.shape), self.layout)
 
     def _groups(self, batch: int) -> int:
         if self.group_size is None or self.group_size >= batch:

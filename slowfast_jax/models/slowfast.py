@@ -1,84 +1,90 @@
-"""SlowFast networks (https://arxiv.org/abs/1812.03982): a slow and a light fast pathway."""
+"""SlowFast networks (https://arxiv.org/abs/1812.03982): a slow pathway and a light fast one."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from slowfast_jax.models.blocks import DEPTHS, ConvNorm, Endpoints, Triple, remat_table
-from slowfast_jax.models.dtypes import in_dtypes
-from slowfast_jax.models.resnet3d import (
-    Stem,
-    layer_of,
-    make_stage,
-    run_head,
-    run_stage,
-    table_row,
+from slowfast_jax.models.base import ConvNetwork
+from slowfast_jax.models.blocks import (
+    Conv3D,
+    Endpoints,
+    Make,
+    NonLocal,
+    Stage,
+    Triple,
+    blocks_per_stage,
+    remat_table,
+    residual_block,
 )
+from slowfast_jax.models.dtypes import in_dtypes, input_dtype
+from slowfast_jax.models.norm import BatchNorm
+from slowfast_jax.models.resnet3d import Stem, classify
+from slowfast_jax.ops.layout import PLAIN, MapLayout, in_layout
 from slowfast_jax.ops.normalize import normalize
-from slowfast_jax.ops.packing import frames_to_pack, pack, unpack
+from slowfast_jax.ops.packing import pack, packed_layout, unpack
 
 # Temporal kernels of the stem and of stages 2 to 5.
-SLOW_KERNELS = ((1,), (1,), (1,), (3,), (3,))
-FAST_KERNELS = ((5,), (3,), (3,), (3,), (3,))
-PARTS = (
-    *(f"{pathway}_{part}" for part in ("stem", "res2", "res3", "res4", "res5")
-      for pathway in ("slow", "fast")),
-    "lateral1", "lateral2", "lateral3", "lateral4", "head",
-)
+SLOW_KERNELS = (1, 1, 1, 3, 3)
+FAST_KERNELS = (5, 3, 3, 3, 3)
+PATHWAYS = ("slow", "fast")
+STAGES = tuple(f"{pathway}_res{i}" for pathway in PATHWAYS for i in range(2, 6))
 
 
 class Lateral(nn.Module):
-    """Carries the fast pathway into the slow one: a strided convolution over time, concatenated.
+    """Lateral connection: the fast pathway, convolved with a stride in time, joins the slow one.
 
-    `norm=False` leaves out batch norm and ReLU (MMAction2's networks).
+    Attributes:
+      features: channels that are concatenated to the slow pathway.
+      kernel: kernel size in time.
+      alpha: stride in time.
+      conv, norm: constructors, see `blocks`; `norm=None` leaves out batch norm and ReLU, as in
+        MMAction2's networks.
     """
 
     features: int
     kernel: int
     alpha: int
-    conv_norm: ConvNorm
-    norm: bool = True
+    conv: Make
+    norm: Make | None
 
     @nn.compact
     def __call__(self, slow: jax.Array, fast: jax.Array) -> jax.Array:
-        x = self.conv_norm(
-            fast, "conv", self.features,
-            kernel_size=(self.kernel, 1, 1), strides=(self.alpha, 1, 1), norm=self.norm,
-        )
-        x = nn.relu(x) if self.norm else x
+        conv = self.conv if self.norm else partial(self.conv, use_bias=False)
+        x = conv(self.features, (self.kernel, 1, 1), (self.alpha, 1, 1), name="conv")(fast)
+        x = nn.relu(self.norm(name="conv_bn")(x)) if self.norm else in_layout(x)
         if x.shape[1] != slow.shape[1]:
             raise ValueError(
                 f"the lateral connection gives {x.shape[1]} frames and the slow pathway has "
                 f"{slow.shape[1]}: a clip needs a multiple of alpha = {self.alpha} frames, "
-                f"not {fast.shape[1] * self.conv_norm.frames}"
+                f"not {fast.shape[1]}"
             )
         return jnp.concatenate([slow, x], -1)
 
 
-class SlowFast(nn.Module):
+class SlowFast(ConvNetwork):
     """A slow pathway on `T // alpha` frames and a fast one on all `T`, joined by four laterals.
 
-    `__call__(clip, boxes=None, train=False)` takes the one fast clip `(N, T, H, W, 3)`, uint8
-    RGB or float already normalised, picks the slow frames itself, and returns
-    `(logits, endpoints)`: `(N, K)`, or `(N, B, K)` with `boxes (N, B, 4)` in pixels where the
-    network was made with `detection=True`.
+    It takes one clip, that of the fast pathway, and picks the slow frames itself.
 
-    Attributes (those of `ResNet3D`, and):
-      depth: of both pathways, or a pair (slow, fast).
-      num_block_temp_kernel, nonlocal_blocks, nonlocal_pool, nonlocal_group: pairs (slow, fast)
-        of what `ResNet3D` takes.
-      alpha: fast frames per slow frame. beta: slow width per fast width.
-      fusion_ratio: lateral width per fast width. fusion_kernel: its kernel over time.
-      slow_frames: "linspace", the truncated `linspace(0, T - 1, T // alpha)` of the published
-        weights, or "stride", every alpha-th frame (MMAction2).
-      lateral_norm: batch norm and ReLU in the laterals.
+    Attributes (those of `ConvNetwork` and `ResNet3D`, and):
+      depth: 18, 50, 101 or 152; or four numbers, the blocks of stages 2 to 5; or a pair (slow,
+        fast) of either.
+      num_block_temp_kernel, nonlocal_blocks, nonlocal_pool, nonlocal_group: pairs (slow, fast).
+      alpha: fast frames per slow frame.
+      beta: ratio of the slow pathway's width to the fast one's.
+      fusion_ratio: ratio of a lateral connection's width to the fast pathway's.
+      fusion_kernel: kernel size in time of the lateral connections.
+      slow_frames: "linspace" picks the truncated `linspace(0, T - 1, T // alpha)`, with which the
+        published weights were trained; "stride" picks every alpha-th frame, as MMAction2 does.
+      lateral_norm: batch norm and ReLU in the lateral connections.
     """
 
-    num_classes: int
-    depth: int | Sequence[int] = 50
+    num_frames: int = 32
+    depth: int | Sequence[int] | Sequence[Sequence[int]] = 50
     block: str = "bottleneck"
     width: int = 64
     groups: int = 1
@@ -96,89 +102,103 @@ class SlowFast(nn.Module):
     fusion_kernel: int = 7
     slow_frames: str = "linspace"
     lateral_norm: bool = True
-    num_frames: int = 32
-    crop_size: int = 224
-    head_pool: str = "window"
-    detection: bool = False
-    roi_resolution: int = 7
-    roi_scale: float = 1 / 16
-    roi_aligned: bool = True
-    dropout: float = 0.5
-    activation: str = "softmax"
-    average: str = "probs"
-    fc_init_std: float = 0.01
-    zero_init_final_bn: bool = True
-    group_size: int | None = None
-    frozen_norm: bool = False
-    folded: bool = False
-    remat: Sequence[str] = ()
-    mean: Triple = (0.45, 0.45, 0.45)
-    std: Triple = (0.225, 0.225, 0.225)
-    dtype: jnp.dtype = jnp.float32
-    dtypes: Sequence[str] = ()
 
-    parts = PARTS
-    layer_of = staticmethod(layer_of)
+    parts = (
+        *(f"{pathway}_{part}" for part in ("stem", "res2", "res3", "res4", "res5")
+          for pathway in ("slow", "fast")),
+        "lateral1", "lateral2", "lateral3", "lateral4", "head",
+    )
 
     @nn.compact
     @in_dtypes
     def __call__(
         self, clip: jax.Array, boxes: jax.Array | None = None, train: bool = False
     ) -> tuple[jax.Array, Endpoints]:
-        conv_norm = ConvNorm(
-            train=train and not self.frozen_norm, group_size=self.group_size, folded=self.folded
-        )
-        widths = (self.width, self.width // self.beta)
-        depths = (self.depth, self.depth) if isinstance(self.depth, int) else self.depth
-        stages = [table_row(DEPTHS, "depth", d) for d in depths]
-        remat = remat_table(
-            self.remat, [f"{p}_res{i}" for p in ("slow", "fast") for i in range(2, 6)]
-        )
+        widths = self.width, self.width // self.beta
+        layouts = PLAIN, self._fast_layout(clip.shape[1])
+        convs = [partial(Conv3D, use_bias=self.folded, layout=layout) for layout in layouts]
+        norms = [
+            partial(
+                BatchNorm, self.group_size, train=train and not self.frozen_norm,
+                folded=self.folded, layout=layout,
+            ) for layout in layouts
+        ]
+        depths = [blocks_per_stage(depth) for depth in self._depths()]
+        wraps = remat_table(self.remat, STAGES)
         out: Endpoints = {}
 
         index = slow_frame_indices(clip.shape[1], self.alpha, self.slow_frames)
-        fast = normalize(clip, self.mean, self.std, jnp.float32 if self.dtypes else self.dtype)
-        slow = fast[:, index]
-        packed = self._packed_frames(clip.shape[1])
-        norms = (conv_norm, conv_norm.packed(packed))  # of the pathways
-        slow = out["slow_stem"] = Stem(widths[0], SLOW_KERNELS[0][0], norms[0], name="slow_stem")(
-            slow
-        )
-        fast = Stem(widths[1], FAST_KERNELS[0][0], norms[1], name="fast_stem")(pack(fast, packed))
-        out["fast_stem"] = unpack(fast, packed)
+        fast = normalize(clip, self.mean, self.std, input_dtype(self))  # (N, T, H, W, 3)
+        slow = fast[:, index]  # (N, T / alpha, H, W, 3)
+        slow = out["slow_stem"] = Stem(
+            widths[0], SLOW_KERNELS[0], convs[0], norms[0], name="slow_stem"
+        )(slow)
+        fast = Stem(
+            widths[1], FAST_KERNELS[0], convs[1], norms[1], name="fast_stem"
+        )(pack(fast, layouts[1]))
+        out["fast_stem"] = unpack(fast, layouts[1])
         for i in range(4):
             slow = out[f"lateral{i + 1}"] = Lateral(
-                fast.shape[-1] // packed * self.fusion_ratio, self.fusion_kernel, self.alpha,
-                norms[1], norm=self.lateral_norm, name=f"lateral{i + 1}",
+                self.fusion_ratio * layouts[1].channels(fast), self.fusion_kernel, self.alpha,
+                convs[1], norms[0] if self.lateral_norm else None, name=f"lateral{i + 1}",
             )(slow, fast)
-            pathways = []
-            for p, (x, prefix, kernels) in enumerate(
-                ((slow, "slow", SLOW_KERNELS), (fast, "fast", FAST_KERNELS))
+            maps = []
+            for p, (pathway, x, kernels) in enumerate(
+                (("slow", slow, SLOW_KERNELS), ("fast", fast, FAST_KERNELS))
             ):
-                stage = make_stage(
-                    self, i, stages[p][i], kernels[i + 1], self.num_block_temp_kernel[p][i],
-                    norms[p], width=widths[p], groups=self.groups, stride_1x1=False,
-                    nonlocal_blocks=self.nonlocal_blocks[p][i],
-                    nonlocal_pool=self.nonlocal_pool[p][i],
-                    nonlocal_group=self.nonlocal_group[p][i],
-                    remat=remat[f"{prefix}_res{i + 2}"], name=f"{prefix}_res{i + 2}",
+                name, width = f"{pathway}_res{i + 2}", widths[p] * 2**i
+                make_block = residual_block(
+                    self.block, wraps[name], inner=self.groups * width, groups=self.groups
                 )
-                pathways.append(run_stage(stage, x, out))
-            slow, fast = pathways
-
+                blocks = {}
+                for b in range(depths[p][i]):
+                    temporal = b < self.num_block_temp_kernel[p][i]
+                    blocks[f"block{b}"] = partial(
+                        make_block,
+                        features=4 * width,
+                        temporal_kernel=kernels[i + 1] if temporal else 1,
+                        stride=self.strides[i] if b == 0 else 1,
+                        dilation=self.dilations[i],
+                        zero_init_final_bn=self.zero_init_final_bn,
+                        conv=convs[p],
+                        norm=norms[p],
+                    )
+                    if b in self.nonlocal_blocks[p][i]:
+                        blocks[f"nonlocal{b}"] = partial(
+                            NonLocal,
+                            norm=norms[p],
+                            mode=self.nonlocal_mode,
+                            pool=tuple(self.nonlocal_pool[p][i]),
+                            group=self.nonlocal_group[p][i],
+                            pool_first=self.nonlocal_pool_first,
+                            zero_init_final_bn=self.zero_init_final_bn,
+                        )
+                x, inside = Stage(blocks, layouts[p], name=name)(x)
+                out |= inside
+                maps.append(x)
+            slow, fast = maps
         frames = [self.num_frames // self.alpha, self.num_frames]
-        logits, head = run_head(self, [slow, unpack(fast, packed)], frames, boxes, train)
+        logits, head = classify(self, [slow, unpack(fast, layouts[1])], frames, boxes, train)
         return logits, out | head
 
-    def _packed_frames(self, frames: int) -> int:
-        """How many frames of the fast pathway lie side by side in the channels of its maps."""
+    def _depths(self) -> Sequence[int | Sequence[int]]:
+        """Depths of the slow and the fast pathway."""
+        if isinstance(self.depth, int) or len(self.depth) != 2:
+            return self.depth, self.depth
+        return self.depth
+
+    def _fast_layout(self, frames: int) -> MapLayout:
+        """Layout of the fast pathway's maps, which have few channels; of a clip of `frames`."""
         if self.groups > 1 or any(self.nonlocal_blocks[1]) or frames % self.alpha:
-            return 1
-        return frames_to_pack(4 * self.width // self.beta, self.alpha)  # res2's width
+            return PLAIN
+        return packed_layout(4 * self.width // self.beta, self.alpha)  # width of stage 2
 
 
 def slow_frame_indices(frames: int, alpha: int, how: str = "linspace") -> np.ndarray:
-    """Which frames of the fast clip the slow pathway sees: `frames // alpha` integers."""
+    """Indices of the frames of the fast clip that the slow pathway sees, `frames // alpha` of them.
+
+    `how`: see `SlowFast.slow_frames`. Raises ValueError if there would be none.
+    """
     count = frames // alpha
     if count < 1:
         raise ValueError(f"a clip of {frames} frames has no slow frame at alpha = {alpha}")
@@ -186,4 +206,4 @@ def slow_frame_indices(frames: int, alpha: int, how: str = "linspace") -> np.nda
         return np.linspace(0, frames - 1, count).astype(np.int32)
     if how == "stride":
         return np.arange(count, dtype=np.int32) * alpha
-    raise ValueError(f"slow_frames is 'linspace' or 'stride', not {how!r}")
+    raise ValueError(f"slow_frames is {how!r}, expected 'linspace' or 'stride'")

@@ -1,19 +1,27 @@
-"""X3D (https://arxiv.org/abs/2004.04730): a thin, deep, depthwise network grown along its axes."""
+"""X3D (https://arxiv.org/abs/2004.04730): a thin, deep network of depthwise convolutions."""
 
 import math
-from collections.abc import Sequence
 from functools import partial
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
-from slowfast_jax.models.blocks import Conv3D, ConvNorm, Endpoints, ResStage, Triple, remat_table
-from slowfast_jax.models.dtypes import in_dtypes
-from slowfast_jax.models.heads import X3DHead, X3DRoIHead, check_boxes, project
-from slowfast_jax.models.resnet3d import PARTS, layer_of, run_stage
-from slowfast_jax.ops.fusion_barrier import materialize
+from slowfast_jax.models.base import ConvNetwork
+from slowfast_jax.models.blocks import (
+    Conv3D,
+    Endpoints,
+    Make,
+    Stage,
+    add_shortcut,
+    final_scale,
+    remat_table,
+)
+from slowfast_jax.models.dtypes import in_dtypes, input_dtype
+from slowfast_jax.models.heads import X3DHead, X3DRoIHead, check_boxes, head_endpoints
+from slowfast_jax.models.norm import BatchNorm
+from slowfast_jax.ops.layout import BETWEEN_DEPTHWISE
 from slowfast_jax.ops.normalize import normalize
+from slowfast_jax.ops.pool import with_global_mean
 
 BASE_REPEATS = (1, 2, 5, 3)
 
@@ -22,75 +30,90 @@ class Stem(nn.Module):
     """1 x 3 x 3 convolution with stride 2, then a depthwise 5 x 1 x 1 one, batch norm, ReLU."""
 
     features: int
-    conv_norm: ConvNorm
+    conv: Make
+    norm: Make
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        x = Conv3D(self.features, (1, 3, 3), (1, 2, 2), name="conv_xy")(x)
-        x = self.conv_norm(
-            x, "conv_t", self.features, kernel_size=(5, 1, 1), groups=self.features
-        )
-        return nn.relu(x)
+        x = self.conv(self.features, (1, 3, 3), (1, 2, 2), use_bias=False, name="conv_xy")(x)
+        x = self.conv(self.features, (5, 1, 1), groups=self.features, name="conv_t")(x)
+        return nn.relu(self.norm(name="conv_t_bn")(x))
 
 
 class SqueezeExcite(nn.Module):
-    """Scales channels by a gate computed from their global mean."""
+    """Scales each channel by a gate that is computed from the global means of all channels."""
 
+    conv: Make
     ratio: float = 1 / 16
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         channels = x.shape[-1]
-        x = materialize(x)  # the mean and the product read the convolution before
-        gate = x.mean((1, 2, 3), keepdims=True)
+        x, mean = with_global_mean(x)
         squeezed = round_width(channels, self.ratio, minimum=8, divisor=8)
-        dense = partial(Conv3D, use_bias=True, lowering="pointwise")
-        gate = nn.relu(dense(squeezed, name="fc1")(gate))
-        return x * nn.sigmoid(dense(channels, name="fc2")(gate))
+        gate = nn.relu(self.conv(squeezed, use_bias=True, name="fc1")(mean))
+        return x * nn.sigmoid(self.conv(channels, use_bias=True, name="fc2")(gate))
 
 
-def x3d_branch(
-    x: jax.Array,
-    conv_norm: ConvNorm,
-    *,
-    features: int,
-    inner: int,
-    stride: int,
-    squeeze: bool,
-    stride_1x1: bool = False,
-    zero_init_final_bn: bool = True,
-) -> tuple[jax.Array, Endpoints]:
-    """a (1x1x1, ReLU), b (depthwise 3x3x3, squeeze-excitation, swish), c (1x1x1)."""
-    out = {}
-    stride_a, stride_b = (stride, 1) if stride_1x1 else (1, stride)
-    x = nn.relu(conv_norm(x, "a", inner, strides=(1, stride_a, stride_a)))
-    x = conv_norm(
-        x, "b", inner, kernel_size=(3, 3, 3), strides=(1, stride_b, stride_b), groups=inner
-    )
-    if squeeze:
-        x = out["se"] = SqueezeExcite(name="se")(x)
-    x = conv_norm(nn.swish(x), "c", features, zero_scale=zero_init_final_bn)
-    return x, out
+class X3DBlock(nn.Module):
+    """a (1x1x1, ReLU), b (depthwise 3x3x3, squeeze-excitation, swish), c (1x1x1).
 
-
-class X3D(nn.Module):
-    """The X3D network of given width, depth and bottleneck factors.
-
-    `__call__(clip, boxes=None, train=False)` takes a clip `(N, T, H, W, 3)`, uint8 RGB or float
-    already normalised, and returns `(logits, endpoints)`: `(N, K)`, or `(N, B, K)` with
-    `boxes (N, B, 4)` in pixels where the network was made with `detection=True`, of which the
-    original has none.
-
-    Attributes (those of `ResNet3D`, and):
-      stem_width: channels of the stem before `width_factor` (upstream DIM_C1).
-      head_width: channels of the last layer before the classifier (DIM_C5).
-      scale_res2: stage 2 is twice as wide as the stem. norm_lin_5: batch norm there (BN_LIN5).
-      drop_connect: probability that a clip goes without a residual branch of stage 5 in training
-        (`ResBlock`); 2/5, 3/5 and 4/5 of it in the stages before. The original's DROPCONNECT_RATE,
-        which its blocks read but, as they stand, never act on.
+    Attributes:
+      inner: channels of a and b. squeeze: with squeeze-excitation.
+      stride_1x1: the stride is in a instead of b.
+      drop_connect: see `blocks.add_shortcut`.
     """
 
-    num_classes: int
+    features: int
+    inner: int
+    conv: Make
+    norm: Make
+    squeeze: bool
+    stride: int = 1
+    stride_1x1: bool = False
+    drop_connect: float = 0.0
+    zero_init_final_bn: bool = True
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, Endpoints]:
+        out = {}
+        stride_a, stride_b = (self.stride, 1) if self.stride_1x1 else (1, self.stride)
+        y = self.conv(self.inner, strides=(1, stride_a, stride_a), name="a")(x)
+        y = nn.relu(self.norm(name="a_bn")(y))
+        y = self.conv(
+            self.inner, (3, 3, 3), (1, stride_b, stride_b), groups=self.inner, name="b"
+        )(y)
+        y = self.norm(name="b_bn")(y)
+        if self.squeeze:
+            y = out["se"] = SqueezeExcite(self.conv, name="se")(y)
+        y = self.conv(self.features, name="c")(nn.swish(y))
+        y = self.norm(scale_init=final_scale(self.zero_init_final_bn), name="c_bn")(y)
+        out["branch"] = y
+        return add_shortcut(
+            x, y, conv=self.conv, norm=self.norm, features=self.features, stride=self.stride,
+            drop_connect=self.drop_connect,
+        ), out
+
+
+class X3D(ConvNetwork):
+    """The X3D network of given width, depth and bottleneck factors.
+
+    The original has no X3D with `detection`.
+
+    Attributes (those of `ConvNetwork`, and):
+      width_factor, depth_factor, bottleneck_factor: how far the base network is expanded: channels
+        (not of the last layers), blocks per stage, and inner channels of a block by its output's.
+      stem_width: channels of the stem before `width_factor` (DIM_C1 in the original).
+      head_width: channels of the last layer before the classifier (DIM_C5).
+      scale_res2: stage 2 is twice as wide as the stem.
+      norm_lin_5: batch norm in the last layer before the classifier (BN_LIN5).
+      stride_1x1: the stride is in a block's first convolution instead of its second.
+      drop_connect: probability that a clip loses a residual branch of stage 5 in training (see
+        `blocks.add_shortcut`); in stages 2, 3 and 4 it is 2/5, 3/5 and 4/5 of that. The original
+        has DROPCONNECT_RATE, which its blocks read but never apply.
+    """
+
+    num_frames: int = 16
     width_factor: float = 2.0
     depth_factor: float = 2.2
     bottleneck_factor: float = 2.25
@@ -99,30 +122,8 @@ class X3D(nn.Module):
     scale_res2: bool = False
     norm_lin_5: bool = False
     stride_1x1: bool = False
-    num_frames: int = 16
-    crop_size: int = 224
-    head_pool: str = "window"
-    detection: bool = False
-    roi_resolution: int = 7
     roi_scale: float = 1 / 32
-    roi_aligned: bool = True
-    dropout: float = 0.5
     drop_connect: float = 0.0
-    activation: str = "softmax"
-    average: str = "probs"
-    fc_init_std: float = 0.01
-    zero_init_final_bn: bool = True
-    group_size: int | None = None
-    frozen_norm: bool = False
-    folded: bool = False
-    remat: Sequence[str] = ()
-    mean: Triple = (0.45, 0.45, 0.45)
-    std: Triple = (0.225, 0.225, 0.225)
-    dtype: jnp.dtype = jnp.float32
-    dtypes: Sequence[str] = ()
-
-    parts = PARTS
-    layer_of = staticmethod(layer_of)
 
     @nn.compact
     @in_dtypes
@@ -132,59 +133,61 @@ class X3D(nn.Module):
         check_boxes(boxes, self.detection)
         if not 0 <= self.drop_connect < 1:
             raise ValueError(f"drop_connect is {self.drop_connect}, expected 0 or more, below 1")
-        conv_norm = ConvNorm(
-            train=train and not self.frozen_norm, group_size=self.group_size, folded=self.folded,
-            depthwise=True,
+        wraps = remat_table(self.remat, [f"res{i}" for i in range(2, 6)])
+        conv = partial(Conv3D, use_bias=self.folded, layout=BETWEEN_DEPTHWISE)
+        norm = partial(
+            BatchNorm, self.group_size, train=train and not self.frozen_norm, folded=self.folded,
+            layout=BETWEEN_DEPTHWISE,
         )
-        remat = remat_table(self.remat, [f"res{i}" for i in range(2, 6)])
         out: Endpoints = {}
-        x = normalize(clip, self.mean, self.std, jnp.float32 if self.dtypes else self.dtype)
-        stem = round_width(self.stem_width, self.width_factor)
-        x = out["stem"] = Stem(stem, conv_norm, name="stem")(x)
 
+        x = normalize(clip, self.mean, self.std, input_dtype(self))  # (N, T, H, W, 3)
+        stem_features = round_width(self.stem_width, self.width_factor)
+        x = out["stem"] = Stem(stem_features, conv, norm, name="stem")(x)
         width = self.stem_width
         for i, repeats in enumerate(BASE_REPEATS):
+            name = f"res{i + 2}"
             if i > 0 or self.scale_res2:
                 width = round_width(width, 2.0, divisor=8)
             features = round_width(width, self.width_factor)
             inner = int(self.bottleneck_factor * features)
-            branch = partial(
-                x3d_branch, inner=inner, stride_1x1=self.stride_1x1,
-                zero_init_final_bn=self.zero_init_final_bn,
-            )
-            blocks = math.ceil(self.depth_factor * repeats)
             share = (i + 2) / (len(BASE_REPEATS) + 1)
-            stage = ResStage(
-                [partial(branch, squeeze=b % 2 == 0) for b in range(blocks)],
-                features, conv_norm, stride=2,
-                drop_connect=self.drop_connect * share if train else 0.0,
-                remat=remat[f"res{i + 2}"], name=f"res{i + 2}",
-            )
-            x = run_stage(stage, x, out)
+            blocks = {
+                f"block{b}": partial(
+                    wraps[name](X3DBlock),
+                    features=features,
+                    inner=inner,
+                    squeeze=b % 2 == 0,
+                    stride=2 if b == 0 else 1,
+                    stride_1x1=self.stride_1x1,
+                    drop_connect=self.drop_connect * share if train else 0.0,
+                    zero_init_final_bn=self.zero_init_final_bn,
+                    conv=conv,
+                    norm=norm,
+                ) for b in range(math.ceil(self.depth_factor * repeats))
+            }
+            x, inside = Stage(blocks, name=name)(x)
+            out |= inside
 
-        projection = partial(
-            project, num_classes=self.num_classes, dropout=self.dropout,
-            activation=self.activation, average=self.average, init_std=self.fc_init_std,
+        layers = dict(
+            projection=self.classifier(), conv=conv, norm=norm, inner=inner,
+            features=self.head_width, norm_lin_5=self.norm_lin_5, name="head",
         )
-        shared = dict(norm_lin_5=self.norm_lin_5, name="head")
         if self.detection:
-            logits, head = X3DRoIHead(
-                projection, conv_norm, inner, self.head_width,
-                self.roi_resolution, self.roi_scale, self.roi_aligned, **shared,
-            )(x, boxes=boxes, train=train)
+            head = X3DRoIHead(
+                resolution=self.roi_resolution, scale=self.roi_scale, aligned=self.roi_aligned,
+                **layers,
+            )
+            logits, inside = head(x, boxes=boxes, train=train)
         else:
-            side = math.ceil(self.crop_size / 32)
+            side = math.ceil(self.crop_size / self.stride)
             window = (self.num_frames, side, side) if self.head_pool == "window" else None
-            logits, head = X3DHead(
-                projection, conv_norm, inner, self.head_width, window, **shared
-            )(x, train=train)
-        return logits, out | {f"head/{k}": v for k, v in head.items()} | {
-            k: head[k] for k in ("features", "logits", "probs")
-        }
+            logits, inside = X3DHead(window=window, **layers)(x, train=train)
+        return logits, out | head_endpoints(inside)
 
 
 def round_width(width: float, factor: float, minimum: int = 1, divisor: int = 1) -> int:
-    """`width * factor` to the nearest multiple of `divisor`, never more than 10 % narrower."""
+    """`width * factor`, rounded to a multiple of `divisor`, but never more than 10 % narrower."""
     width *= factor
     rounded = max(minimum, int(width + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * width else rounded

@@ -1,39 +1,41 @@
-"""The published models: name -> constructor, keywords, test protocol, class names.
+"""The published models: name -> network class, keywords, test protocol, class names.
 
 An entry holds what belongs to the weights. A recipe in configs/ names an entry and adds data and
-schedule. `ZOO[name]` is a dict of
+schedule. `ZOO[name]` is a dict with
 
-  make        the network class
-  model       its keywords, beside those that follow from the protocol
-  protocol    clip and test: see PROTOCOL
-  class_names a set that ships with `data_pipelines.labels`
+  make         the network class
+  model        its keywords, except those in FROM_PROTOCOL
+  protocol     how clips are sampled and videos tested, see PROTOCOL
+  class_names  name of a list of classes in `data_pipelines.labels`
 
-Numbers of every entry (accuracy, source): docs/model_zoo.md.
+docs/model_zoo.md has the size, the accuracy and the source of every entry.
 """
 
 import difflib
-from collections.abc import Callable
 from typing import Any
 
-import flax.linen as nn
-
+from slowfast_jax.models.base import VideoNetwork
 from slowfast_jax.models.resnet3d import ResNet3D
 from slowfast_jax.models.slowfast import SlowFast
 from slowfast_jax.models.x3d import X3D
 
 PROTOCOL = dict(
-    num_frames=8,  # frames a clip has
-    sampling_rate=8,  # source frames between two of them, at target_fps
+    num_frames=8,  # frames per clip
+    sampling_rate=8,  # every 8th frame of the video, at target_fps
     target_fps=30,
-    train_crop=224,  # pixels; the head's window follows from it
+    train_crop=224,  # pixels; also determines the window of the head's pooling
     test_crop=256,
-    clips=10,  # views of a test video: clips x crops
+    clips=10,  # clips and crops per clip of a test video: 10 x 3 views
     crops=3,
-    ensemble="sum",  # of a video's views: "sum" or "max"
-    offset_sampling=False,  # test clips reach the end of the video
+    ensemble="sum",  # how the scores of a video's views are combined: "sum" or "max"
+    offset_sampling=False,  # True: the last test clip ends with the video
     mean=(0.45, 0.45, 0.45),  # on the 0..1 scale
     std=(0.225, 0.225, 0.225),
 )
+# Keywords of networks that follow from the protocol.
+FROM_PROTOCOL = {
+    "num_frames": "num_frames", "crop_size": "train_crop", "mean": "mean", "std": "std"
+}
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NO_BLOCKS = ((), (), (), ())
 R50_NONLOCAL = ((), (1, 3), (1, 3, 5), ())
@@ -41,11 +43,15 @@ R101_NONLOCAL = ((), (), (6, 13, 20), ())
 
 
 def entry(
-    make: Callable[..., nn.Module], model: dict, class_names: str = "kinetics400", **protocol: Any
+    make: type[VideoNetwork], model: dict, class_names: str = "kinetics400", **protocol: Any
 ) -> dict[str, Any]:
+    """An entry of the zoo; `protocol` has the values that differ from PROTOCOL."""
     unknown = set(protocol) - set(PROTOCOL)
     if unknown:
-        raise ValueError(f"no such protocol keys: {sorted(unknown)}")
+        raise ValueError(
+            f"unknown protocol keys {', '.join(sorted(unknown))}; expected some of "
+            f"{', '.join(PROTOCOL)}"
+        )
     return dict(make=make, model=model, protocol=PROTOCOL | protocol, class_names=class_names)
 
 
@@ -59,7 +65,10 @@ def kinetics_resnet(arch: str, frames: int, rate: int, **model: Any) -> dict[str
 def slowfast(
     alpha: int, kernel: int, depth: Any = 50, res4_temporal: tuple[int, int] = (6, 6), **model: Any
 ) -> dict[str, Any]:
-    """Keywords of a SlowFast network; `res4_temporal`: blocks of stage 4 with a temporal kernel."""
+    """Keywords of PySlowFast's SlowFast networks.
+
+    `res4_temporal`: number of blocks in stage 4 of either pathway that have a temporal kernel.
+    """
     temporal = tuple((3, blocks3, blocks, 3) for blocks3, blocks in
                      zip((4, 4), res4_temporal, strict=True))
     return dict(
@@ -82,7 +91,7 @@ MMACTION_AVA = dict(
 def mmaction_slowfast(
     depth: tuple[int, int], alpha: int, kernel: int, class_names: str = "kinetics400", **model: Any
 ) -> dict[str, Any]:
-    """MMAction2's networks: strided slow frames, no norm in the laterals, global pooling."""
+    """MMAction2's SlowFast networks: strided slow frames, no lateral norm, global pooling."""
     model = dict(
         num_classes=400, depth=depth, alpha=alpha, fusion_kernel=kernel, slow_frames="stride",
         lateral_norm=False, head_pool="global",
@@ -178,12 +187,12 @@ ZOO: dict[str, dict[str, Any]] = {
     "kinetics/x3d_s": x3d(13, 6, 160, 182),
     "kinetics/x3d_m": x3d(16, 5, 224, 256),
     "kinetics/x3d_l": x3d(16, 5, 312, 356, depth_factor=5.0),
-    # Kinetics-400, MMAction2's table
+    # Kinetics-400, from MMAction2's table
     "kinetics/slowfast_4x16_r101": mmaction_slowfast((101, 50), alpha=8, kernel=5),
     "kinetics/slowfast_8x8_r101": mmaction_slowfast((101, 101), alpha=4, kernel=7),
     "kinetics/slowfast_4x16_r152": mmaction_slowfast((152, 50), alpha=8, kernel=5),
     "kinetics/slowfast_8x8_r152": mmaction_slowfast((152, 50), alpha=4, kernel=7),
-    # MMAction2's other files, Kinetics-400 and AVA
+    # Kinetics-400 and AVA, MMAction2's other checkpoints
     "mmaction2/slowfast_4x16_r50": mmaction_slowfast((50, 50), alpha=8, kernel=5),
     "mmaction2/slowfast_8x8_r50": mmaction_slowfast((50, 50), alpha=4, kernel=7),
     "mmaction2/slowfast_8x8_r50_steplr": mmaction_slowfast(
@@ -201,12 +210,12 @@ ZOO: dict[str, dict[str, Any]] = {
     "mmaction2/ava_slowonly_4x16_r50": mmaction_slowonly(4, 16, 50, "ava", **MMACTION_AVA),
     "mmaction2/ava_slowonly_8x8_r50": mmaction_slowonly(8, 8, 50, "ava", **MMACTION_AVA),
     "mmaction2/ava_slowonly_8x8_r101": mmaction_slowonly(8, 8, 101, "ava", **MMACTION_AVA),
-    # PaddleVideo's box network (its Kinetics networks are PySlowFast's)
+    # AVA, PaddleVideo (its Kinetics networks are PySlowFast's)
     "paddlevideo/ava_slowfast_8x8_r50": entry(
         SlowFast, slowfast(4, 5, lateral_norm=False, **MMACTION_AVA), "ava",
         num_frames=32, sampling_rate=2, mean=IMAGENET_MEAN, std=IMAGENET_STD,
     ),
-    # AVA: the "short" ones are trained by their recipes, the others are the Caffe2 weights
+    # AVA, PySlowFast: recipes train the "short" networks, the others are Caffe2 checkpoints
     "ava/slow_8x8_r50_short": ava_slow(),
     "ava/slowfast_32x2_r50_short": ava_slowfast(alpha=4, kernel=7, test_crop=224),
     "ava/slow_8x8_r50": ava_slow(roi_aligned=False),
@@ -230,7 +239,7 @@ ZOO: dict[str, dict[str, Any]] = {
         ResNet3D, dict(num_classes=1000, arch="2d"), "",
         num_frames=1, test_crop=224, clips=1, crops=1, mean=IMAGENET_MEAN, std=IMAGENET_STD,
     ),
-    # A SlowFast network for tests and demonstrations; nobody published weights
+    # A small SlowFast network for tests and demonstrations; there are no published weights
     "kinetics/mini": entry(
         SlowFast,
         dict(num_classes=4, depth=18, width=8, alpha=4, beta=4, fusion_kernel=5,
@@ -241,28 +250,35 @@ ZOO: dict[str, dict[str, Any]] = {
 
 
 def find(name: str) -> dict[str, Any]:
-    """The entry of that name, or an error that lists close ones."""
+    """The entry of that name; ValueError with similar names if there is none."""
     if name not in ZOO:
         close = difflib.get_close_matches(name, ZOO, n=5, cutoff=0.4)
         hint = f"; close: {', '.join(close)}" if close else ""
-        raise ValueError(f"no model {name!r} in the zoo{hint} (slowfast_jax.list_models() has all)")
+        raise ValueError(
+            f"no model {name!r} in the zoo{hint} (slowfast_jax.list_models() lists all)"
+        )
     return ZOO[name]
 
 
-def create(name: str, **overrides: Any) -> nn.Module:
-    """The network of that name, with keywords overridden."""
+def fields(make: type[VideoNetwork]) -> set[str]:
+    """Keywords that a network class takes."""
+    return set(make.__dataclass_fields__) - {"parent", "name"}
+
+
+def create(name: str, **overrides: Any) -> VideoNetwork:
+    """The network of that name, with keywords overridden.
+
+    Raises ValueError for an unknown name, and for a keyword that the network does not take.
+    """
     found = find(name)
-    protocol = found["protocol"]
-    keywords = dict(
-        num_frames=protocol["num_frames"], crop_size=protocol["train_crop"],
-        mean=protocol["mean"], std=protocol["std"],
-    )
+    make, protocol = found["make"], found["protocol"]
+    allowed = fields(make)
+    keywords = {k: protocol[key] for k, key in FROM_PROTOCOL.items() if k in allowed}
     keywords |= found["model"] | overrides
-    allowed = set(found["make"].__dataclass_fields__) - {"parent", "name"}
     unknown = set(keywords) - allowed
     if unknown:
         raise ValueError(
-            f"{name} ({found['make'].__name__}) takes no {', '.join(sorted(unknown))}; "
+            f"{name} ({make.__name__}) takes no {', '.join(sorted(unknown))}; "
             f"it takes {', '.join(sorted(allowed))}"
         )
-    return found["make"](**keywords)
+    return make(**keywords)

@@ -1,8 +1,8 @@
-"""3-D convolution on `(N, T, H, W, C)`, written as what each backend runs fast.
+"""3-D convolution on `(N, T, H, W, C)`, written in the form that each backend runs fastest.
 
-XLA's own rank-5 convolution is slow on CPU beside the same sum written with rank-4 convolutions,
-matmuls or shifted multiply-adds. `conv3d` chooses such a lowering by kernel shape and backend;
-every lowering computes the same numbers and can be asked for by name.
+XLA's own rank-5 convolution is slow on CPU compared with the same sum written as rank-4
+convolutions, matmuls or shifted multiply-adds. `conv3d` chooses such a lowering by kernel shape and
+backend. All lowerings compute the same numbers, and each can be requested by name.
 `benchmarks/conv_lowerings.py` times them all.
 
 Kernels are `(kT, kH, kW, Cin / groups, Cout)`.
@@ -13,7 +13,9 @@ import jax.numpy as jnp
 
 from slowfast_jax.ops.backend import backend
 from slowfast_jax.ops.depthwise import shifts
+from slowfast_jax.ops.layout import PLAIN, MapLayout
 from slowfast_jax.ops.lowering import Triple, convolve, require, wide_kernel
+from slowfast_jax.ops.packing import packed_operands
 from slowfast_jax.ops.temporal import temporal_2d
 from slowfast_jax.ops.winograd import winograd, winograd_time
 
@@ -26,6 +28,7 @@ def conv3d(
     padding: Triple | None = None,
     dilation: Triple = (1, 1, 1),
     groups: int = 1,
+    layout: MapLayout = PLAIN,
     lowering: str | None = None,
 ) -> jax.Array:
     """Cross-correlation of `x` with `kernel`, as `torch.nn.Conv3d` without bias.
@@ -33,15 +36,30 @@ def conv3d(
     Args:
       x: `(N, T, H, W, Cin)`.
       kernel: `(kT, kH, kW, Cin / groups, Cout)`.
-      strides, dilation: one number per time, height, width.
-      padding: zeros on both sides of time, height, width; None: `dilation * (k // 2)`.
+      strides, dilation: one number each for time, height and width.
+      padding: zeros on both sides of time, height and width; None: `dilation * (k // 2)`.
       groups: channel groups; `groups == Cin` is a depthwise convolution.
-      lowering: a name of `LOWERINGS`; None chooses by shape and backend.
+      layout: of `x`. If frames are packed, the layer has default padding and one group, and its
+        stride in time is 1 or a multiple of the packed frames; with such a stride the frames of the
+        result are not packed.
+      lowering: a name of `LOWERINGS`; None chooses by shape, layout and backend.
 
     Returns:
       `(N, T', H', W', Cout)`.
+
+    Raises:
+      ValueError: for shapes that do not fit, an unknown lowering, a lowering that does not apply,
+        and a layer that packed frames do not allow.
     """
     size = kernel.shape[:3]
+    if layout.frames > 1:
+        if padding is not None or groups != 1:
+            raise ValueError(
+                f"a map with {layout.frames} frames in its channels is convolved with the default "
+                f"padding and in one group, not padding={padding} and groups={groups}"
+            )
+        x, kernel = packed_operands(x, kernel, layout.frames, strides, dilation)
+        strides, size = (1, *strides[1:]), kernel.shape[:3]
     if x.ndim != 5 or kernel.ndim != 5 or x.shape[-1] != kernel.shape[3] * groups:
         raise ValueError(
             f"conv3d takes (N, T, H, W, C) and (kT, kH, kW, C / groups, O); "
@@ -50,10 +68,18 @@ def conv3d(
     if padding is None:
         padding = tuple(d * (k // 2) for d, k in zip(dilation, size, strict=True))
     if lowering is None:
-        lowering = choose_lowering(x.shape, kernel.shape, strides, dilation, groups, backend())
+        pointwise = layout.depthwise and size == (1, 1, 1) and groups == 1
+        lowering = "pointwise" if pointwise else choose_lowering(
+            x.shape, kernel.shape, strides, dilation, groups, backend()
+        )
     elif lowering not in LOWERINGS:
-        raise ValueError(f"unknown lowering {lowering!r}; there are {', '.join(LOWERINGS)}")
+        raise ValueError(f"unknown lowering {lowering!r}; expected one of {', '.join(LOWERINGS)}")
     return LOWERINGS[lowering](x, kernel, strides, padding, dilation, groups)
+
+
+def add_bias(x: jax.Array, bias: jax.Array) -> jax.Array:
+    """`x` plus `bias (C,)`; each of the frames packed into the channels of `x` gets it."""
+    return x + jnp.tile(bias, x.shape[-1] // bias.size)
 
 
 def choose_lowering(
@@ -64,15 +90,15 @@ def choose_lowering(
     groups: int,
     backend: str,
 ) -> str:
-    """The name of the lowering that `conv3d` takes for these shapes on this backend."""
+    """Name of the lowering that `conv3d` uses for these shapes on this backend."""
     (kt, kh, kw, _, out), channels = kernel, shape[-1]
     if backend == "tpu" and groups == 1:
-        # As matmuls or with an axis for time, the layers of a block end up in layouts that do not
-        # fit together, and the compiler copies whole maps between them.
+        # As matmuls, or with an axis for time, the layers of a block get layouts that do not match,
+        # and the compiler copies whole maps between them.
         if kt == 1:
             return "fold_time"
-        # Channels are laid along 128 lanes, of which few leave most empty. With the frames in the
-        # batch the compiler lays the batch there instead.
+        # Channels lie along 128 lanes, and few channels leave most lanes empty. With the frames in
+        # the batch dimension the compiler puts the batch there instead.
         if (kh, kw) == (1, 1) and min(channels, out) <= 8:
             return "taps"
         if strides[0] == dilation[0] == 1 and min(channels, out) <= 8:
@@ -103,22 +129,22 @@ def choose_lowering(
 
 
 def direct(x, kernel, strides, padding, dilation, groups):
-    """XLA's own rank-5 convolution."""
+    """XLA's own rank-5 convolution; takes any kernel."""
     return convolve(x, kernel, strides, padding, dilation, groups)
 
 
 def pointwise(x, kernel, strides, padding, dilation, groups):
-    """A 1x1x1 kernel: a matmul over channels on the positions that the stride keeps."""
+    """For 1x1x1 kernels: a matmul over the channels of the positions that the stride keeps."""
     require(kernel.shape[:3] == (1, 1, 1) and groups == 1, "pointwise", "a dense 1x1x1 kernel")
     require(not any(padding), "pointwise", "no padding")
     x = x[:, :: strides[0], :: strides[1], :: strides[2]]
-    # Rank 2: with more dimensions XLA transposes whole maps for the kernel's gradient.
+    # Rank 2, because with more dimensions XLA transposes whole maps for the kernel's gradient.
     y = x.reshape(-1, x.shape[-1]) @ kernel[0, 0, 0]
     return y.reshape(*x.shape[:-1], -1)
 
 
 def fold_time(x, kernel, strides, padding, dilation, groups):
-    """A 1 x kH x kW kernel: frames join the batch of a rank-4 convolution."""
+    """For 1 x kH x kW kernels: a rank-4 convolution with the frames in the batch dimension."""
     require(kernel.shape[0] == 1, "fold_time", "kernel size 1 in time")
     require(not padding[0], "fold_time", "no padding in time")
     x = x[:, :: strides[0]]
@@ -130,7 +156,7 @@ def fold_time(x, kernel, strides, padding, dilation, groups):
 
 
 def taps(x, kernel, strides, padding, dilation, groups):
-    """The sum over temporal taps of rank-4 convolutions, time folded into the batch."""
+    """The sum of one rank-4 convolution per temporal tap, with the frames in the batch."""
     x = jnp.pad(x, ((0, 0), (padding[0],) * 2, (0, 0), (0, 0), (0, 0)))
     kt = kernel.shape[0]
     frames = (x.shape[1] - dilation[0] * (kt - 1) - 1) // strides[0] + 1
@@ -144,11 +170,11 @@ def taps(x, kernel, strides, padding, dilation, groups):
 
 
 def frame_blocks(x, kernel, strides, padding, dilation, groups, block=4):
-    """Blocks of output frames at once: their input frames become channels of one convolution.
+    """Computes several output frames at once; the input frames they read are channels.
 
     `block` output frames read `block + kT - 1` input frames, so the rank-4 kernel is
-    `(kH, kW, (block + kT - 1) * C, block * O)` with zeros where a frame is out of reach. It
-    multiplies more, but few channels (a stem's 3) would leave the matrix units idle.
+    `(kH, kW, (block + kT - 1) * C, block * O)` with zeros where a frame is out of reach. This takes
+    more multiplications, but with few channels (3 in a stem) the matrix units would be idle.
     """
     require(groups == 1 and strides[0] == dilation[0] == 1, "frame_blocks",
              "a dense kernel without stride or dilation in time")
@@ -170,16 +196,16 @@ def frame_blocks(x, kernel, strides, padding, dilation, groups, block=4):
 
 
 def column_pairs(x, kernel, strides, padding, dilation, groups):
-    """A 1 x kH x kW kernel, two output columns at once: they are channels of one convolution.
+    """For 1 x kH x kW kernels: computes two output columns at once, as channels.
 
-    The kernel grows to `kW + stride` columns with zeros where a column is out of reach, and its
-    output channels double: for networks too narrow to fill the matrix units.
+    The kernel grows to `kW + stride` columns, with zeros where a column is out of reach, and has
+    twice the output channels. It suits networks too narrow to fill the matrix units.
     """
     require(kernel.shape[0] == 1 and groups == dilation[2] == 1, "column_pairs",
              "a dense kernel of size 1 in time without dilation")
     width, step = kernel.shape[2], strides[2]
     columns = (x.shape[3] + 2 * padding[2] - width) // step + 1
-    # room for a second column in the last pair
+    # Columns that the second column of the last pair reads beyond the padding.
     short = max(0, width + step * (columns + columns % 2 - 1) - (x.shape[3] + 2 * padding[2]))
     x = jnp.pad(x, ((0, 0),) * 3 + ((padding[2], padding[2] + short), (0, 0)))
     both = [jnp.pad(kernel, ((0, 0),) * 2 + (place, (0, 0), (0, 0))) for place in

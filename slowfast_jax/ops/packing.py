@@ -1,31 +1,35 @@
 """Maps with several frames in their channels: `(N, T / F, H, W, F * C)` for `(N, T, H, W, C)`.
 
-A TPU lays channels along 128 lanes: a map of 8 channels takes 16 times its size in memory. With
-F frames side by side in the channels it takes a factor F less, and so does every pass over it.
-A convolution of such maps is one whose kernel has zeros where a frame is out of reach.
+A TPU lays channels along 128 lanes, so a map with 8 channels takes 16 times its size in memory.
+With F frames side by side in the channels it takes F times less, and so does every pass over it.
+A convolution of such a map is a plain one whose kernel has zeros where a frame is out of reach.
 """
 
 import jax
 import jax.numpy as jnp
 
 from slowfast_jax.ops.backend import backend
-from slowfast_jax.ops.conv import conv3d
+from slowfast_jax.ops.layout import MapLayout
 from slowfast_jax.ops.lowering import Triple, wide_kernel
 
 LANES = 128
 
 
-def frames_to_pack(channels: int, divisor: int) -> int:
-    """How many frames of so many channels fill the lanes of a TPU: a power of two that divides
-    `divisor`. 1 where the backend lays out channels densely."""
+def packed_layout(channels: int, divisor: int) -> MapLayout:
+    """The layout for maps with so few channels that frames should be packed.
+
+    On a TPU as many frames lie side by side as fill the lanes, a power of two that divides
+    `divisor`. Other backends store few channels densely, so there it is the plain layout.
+    """
     frames = 1
     while backend() == "tpu" and 2 * frames * channels <= LANES and divisor % (2 * frames) == 0:
         frames *= 2
-    return frames
+    return MapLayout(frames)
 
 
-def pack(x: jax.Array, frames: int) -> jax.Array:
+def pack(x: jax.Array, layout: MapLayout) -> jax.Array:
     """`(N, T, H, W, C)` -> `(N, T / frames, H, W, frames * C)`, the earlier frame first."""
+    frames = layout.frames
     if frames == 1:
         return x
     n, t, h, w, c = x.shape
@@ -33,8 +37,9 @@ def pack(x: jax.Array, frames: int) -> jax.Array:
     return x.reshape(n, t // frames, h, w, frames * c)
 
 
-def unpack(x: jax.Array, frames: int) -> jax.Array:
+def unpack(x: jax.Array, layout: MapLayout) -> jax.Array:
     """The inverse of `pack`."""
+    frames = layout.frames
     if frames == 1:
         return x
     n, t, h, w, c = x.shape
@@ -42,26 +47,23 @@ def unpack(x: jax.Array, frames: int) -> jax.Array:
     return x.reshape(n, t * frames, h, w, c // frames)
 
 
-def conv3d_packed(
-    x: jax.Array,
-    kernel: jax.Array,
-    frames: int,
-    *,
-    strides: Triple = (1, 1, 1),
-    dilation: Triple = (1, 1, 1),
-) -> jax.Array:
-    """`conv3d` of a packed map, padded by half the kernel.
+def packed_operands(
+    x: jax.Array, kernel: jax.Array, frames: int, strides: Triple, dilation: Triple
+) -> tuple[jax.Array, jax.Array]:
+    """Operands of the convolution with kernel size 1 in time that equals one of a packed map.
 
     Args:
       x: `(N, T / frames, H, W, frames * Cin)`.
-      kernel: `(kT, kH, kW, Cin, Cout)`.
+      kernel: `(kT, kH, kW, Cin, Cout)`; half of kT is padding in time.
       strides, dilation: as in `conv3d`; the stride in time is 1 or a multiple of `frames`.
 
     Returns:
-      `(N, T / frames, H', W', frames * Cout)`; with a stride in time there is one frame in a
-      position, `(N, T / stride, H', W', Cout)`.
+      The map, in which the channels of each output position hold all frames that it reads, and the
+      kernel `(1, kH, kW, frames read * Cin, frames written * Cout)`. With stride 1 in time `frames`
+      frames are written per position, otherwise one.
 
-    Raises ValueError for a stride in time that is neither, and for dilation in time.
+    Raises:
+      ValueError: for any other stride in time, and for dilation in time.
     """
     size, stride = kernel.shape[0], strides[0]
     if dilation[0] != 1 or (stride != 1 and stride % frames):
@@ -71,16 +73,16 @@ def conv3d_packed(
             f"{stride}"
         )
     written = frames if stride == 1 else 1
-    reach = written - 1 + size  # frames that the `written` ones of one position read
-    x = _reached(x, frames, -(size // 2), reach, max(1, stride // frames))
-    wide = wide_kernel(kernel, written)[None]
-    padding = (0, *(d * (k // 2) for d, k in zip(dilation[1:], kernel.shape[1:3], strict=True)))
-    return conv3d(x, wide, strides=(1, *strides[1:]), padding=padding, dilation=dilation)
+    reach = written - 1 + size  # frames that the `written` frames of one position read
+    x = _frames_read(x, frames, -(size // 2), reach, max(1, stride // frames))
+    return x, wide_kernel(kernel, written)[None]
 
 
-def _reached(x: jax.Array, frames: int, first: int, count: int, step: int) -> jax.Array:
-    """Beside each `step`-th position's frames those around it: `count` from `first` on, counted
-    from the position's own first frame, with zeros beyond the ends."""
+def _frames_read(x: jax.Array, frames: int, first: int, count: int, step: int) -> jax.Array:
+    """Every `step`-th position, its channels holding `count` frames, with zeros beyond the ends.
+
+    The first of them is frame `first`, counted from the position's own first frame.
+    """
     before, after = -(first // frames), (first + count - 1) // frames
     if not before and not after and step == 1:
         return x

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from slowfast_jax.ops.fusion_barrier import materialize
+
 Triple = tuple[int, int, int]
 
 
@@ -50,6 +52,15 @@ def avg_pool(x: jax.Array, window: Triple) -> jax.Array:
         x, np.zeros((), x.dtype), lax.add, (1, *window, 1), (1, 1, 1, 1, 1), "VALID"
     )
     return total / (window[0] * window[1] * window[2])
+
+
+def with_global_mean(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`x (N, T, H, W, C)` and its mean over T, H and W, `(N, 1, 1, 1, C)`.
+
+    For an operation that reads both: `x` is computed once and not again for each of them.
+    """
+    x = materialize(x)
+    return x, x.mean((1, 2, 3), keepdims=True)
 
 
 def _output_size(

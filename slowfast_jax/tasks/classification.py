@@ -65,8 +65,9 @@ class Classification(Task):
         augment = self.config.augment
         if not any(augment.get(k) for k in ("mixup_alpha", "cutmix_alpha", "label_smoothing")):
             return batch
+        group = model.group_size if model.norm_groups else self.config.norm.group_size
         mix = make_mixer(
-            model, group_size=model.group_size, label_smoothing=augment.label_smoothing,
+            model, group_size=group, label_smoothing=augment.label_smoothing,
             mixup_alpha=augment.mixup_alpha, cutmix_alpha=augment.cutmix_alpha,
             prob=augment.mix_prob, switch_prob=augment.switch_prob,
         )

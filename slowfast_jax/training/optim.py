@@ -32,6 +32,7 @@ def make_optimizer(
     no_decay: Sequence[str] = (),
     layer_decay: float = 1.0,
     layer_of: Callable[[str], int] | None = None,
+    is_norm: Callable[[str], bool] = lambda path: False,
     momentum: float = 0.9,
     nesterov: bool = True,
     dampening: float = 0.0,
@@ -54,8 +55,9 @@ def make_optimizer(
         they are; see `without_decay`.
       layer_decay: the learning rate of a layer by that of the next one, at most 1; the last layer
         has the whole rate (discriminative fine-tuning, https://arxiv.org/abs/1801.06146).
-      layer_of: a parameter's path -> number of its layer, as the networks tell (`layer_of`). Only
-        needed for `layer_decay`.
+      layer_of: maps a parameter's path to the index of its layer; the network's `layer_of`. Needed
+        only for `layer_decay`.
+      is_norm: whether the parameter at a path belongs to a batch norm; the network's `is_norm`.
       lars: scales the gradient of every kernel by the ratio of parameter to gradient norm
         (https://arxiv.org/abs/1708.03888) before the momentum. As in the original, parameters
         with one dimension are not scaled and then, batch norms aside, not decayed either.
@@ -76,8 +78,8 @@ def make_optimizer(
         raise ValueError(f"optimizer.layer_decay is {layer_decay}, expected above 0, at most 1")
     if layer_decay < 1 and layer_of is None:
         raise ValueError(
-            f"optimizer.layer_decay is {layer_decay}, and this network has no `layer_of` that "
-            "tells its layers; set it to 1"
+            f"optimizer.layer_decay is {layer_decay}, but this network has no `layer_of`, that is, "
+            "it defines no layers; set it to 1"
         )
 
     def decays(params: Tree) -> Tree:
@@ -159,11 +161,6 @@ def without_decay(params: Tree, no_decay: Sequence[str]) -> Tree:
                 f"{', '.join(jax.tree.leaves(names)[:3])}, ..."
             )
     return jax.tree.map(lambda path: any(re.fullmatch(p, path) for p in no_decay), names)
-
-
-def is_norm(path: str) -> bool:
-    """Whether a parameter's path, "res2/block0/a_bn/scale", is one of a batch norm."""
-    return path.rpartition("/")[0].endswith("_bn")
 
 
 def paths(tree: Tree) -> Tree:

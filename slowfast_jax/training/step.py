@@ -98,7 +98,7 @@ def make_train_step(
             batch = augment(jax.random.fold_in(key, 1), batch)
         params = state.params if mesh is None else gathered(state.params, mesh)
         gradients, metrics, batch_stats, extra = in_parts(
-            gradients_of, accumulate, block=getattr(model, "group_size", None), mesh=mesh
+            gradients_of, accumulate, block=model.group_size if model.norm_groups else 1, mesh=mesh
         )(params, state.batch_stats, state.extra, batch, key)
         if mesh is not None:
             parts = state_shardings(state.params, mesh)

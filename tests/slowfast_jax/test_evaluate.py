@@ -35,7 +35,7 @@ def test_results_hold_everything_needed_to_compare(tiny, folder, tmp_path):
     print_ = results["fingerprint"]
     assert print_["videos_listed"] == print_["videos_used"] == 5 and print_["videos_failed"] == 0
     assert print_["views"] == 9 and print_["protocol"]["crops"] == 3
-    assert print_["model"]["dtype"] == "float32" and print_["batch_norm"] == "folded"
+    assert print_["model"]["dtype"] == "float32" and print_["batch_norm"] == "none"
     assert print_["weights"] == "random" and "PyAV" in print_["decoder"]
     for key in ("jax", "backend", "device", "class_list_sha256", "list_sha256"):
         assert print_[key]

@@ -1,7 +1,8 @@
-"""Networks that compile in no time, as test/tiny..., for tests of what is around them."""
+"""Small networks that compile fast, for tests of everything around them (test/tiny... in the zoo).
+"""
 
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -11,37 +12,30 @@ from ml_collections import ConfigDict
 from data_pipelines.video.encoding import write_video
 from slowfast_jax.config import load_config
 from slowfast_jax.models import zoo
-from slowfast_jax.models.blocks import ConvNorm
+from slowfast_jax.models.base import ConvNetwork, VideoNetwork
+from slowfast_jax.models.blocks import Conv3D
+from slowfast_jax.models.heads import ACTIVATIONS
+from slowfast_jax.models.norm import BatchNorm
+from slowfast_jax.ops.normalize import normalize
 from tests.support.paths import ROOT
 
-traces: list[tuple[int, ...]] = []  # shape of every clip batch the network was traced with
+traces: list[tuple[int, ...]] = []  # shape of every batch of clips that Tiny was traced with
 
 
-class Tiny(nn.Module):
-    """Mean colour of the clip, or of the whole clip for each box, to classes."""
+class Tiny(VideoNetwork):
+    """Classifies the mean color of the clip, or for each box that of the whole clip."""
 
-    num_classes: int
     num_frames: int = 4
     crop_size: int = 32
-    head_pool: str = "window"
-    detection: bool = False
-    activation: str = "softmax"
-    average: str = "probs"
-    folded: bool = False
-    mean: tuple[float, ...] = (0.45, 0.45, 0.45)
-    std: tuple[float, ...] = (0.225, 0.225, 0.225)
-    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, clip, boxes=None, train=False):
         traces.append(clip.shape)
-        if clip.dtype == jnp.uint8:
-            clip = (clip / 255.0 - jnp.array(self.mean)) / jnp.array(self.std)
-        logits = nn.Dense(self.num_classes, name="head")(clip.mean((1, 2, 3)))
+        x = normalize(clip, self.mean, self.std).mean((1, 2, 3))
+        logits = nn.Dense(self.num_classes, name="head")(x)
         if boxes is not None:
             logits = logits[:, None] + boxes.mean(-1, keepdims=True)
-        activate = nn.softmax if self.activation == "softmax" else nn.sigmoid
-        return logits, {"probs": activate(logits)}
+        return logits, {"probs": ACTIVATIONS[self.activation](logits)}
 
 
 def entry(**model) -> dict:
@@ -52,42 +46,32 @@ def entry(**model) -> dict:
     return zoo.entry(Tiny, model, "", **protocol)
 
 
-class TinyNorm(nn.Module):
-    """Two convolutions with batch norms and dropout: training it has all the state there is."""
+class TinyNorm(ConvNetwork):
+    """Two convolutions with batch norms, and dropout: it has every kind of training state."""
 
-    num_classes: int
     num_frames: int = 4
     crop_size: int = 16
-    head_pool: str = "window"
-    detection: bool = False
-    activation: str = "softmax"
-    average: str = "probs"
-    dropout: float = 0.5
-    group_size: int | None = None
-    frozen_norm: bool = False
-    folded: bool = False
-    mean: tuple[float, ...] = (0.45, 0.45, 0.45)
-    std: tuple[float, ...] = (0.225, 0.225, 0.225)
-    dtype: Any = jnp.float32
+
+    layer_of = None
 
     @nn.compact
     def __call__(self, clip, boxes=None, train=False):
-        if clip.dtype == jnp.uint8:
-            clip = (clip / 255.0 - jnp.array(self.mean)) / jnp.array(self.std)
-        conv_norm = ConvNorm(
-            train=train and not self.frozen_norm, group_size=self.group_size, folded=self.folded
+        conv = partial(Conv3D, 8, use_bias=self.folded)
+        norm = partial(
+            BatchNorm, self.group_size, train=train and not self.frozen_norm, folded=self.folded
         )
-        x = clip.astype(self.dtype)
-        x = nn.relu(conv_norm(x, "a", 8, kernel_size=(1, 3, 3), strides=(1, 2, 2)))
-        x = nn.relu(conv_norm(x, "b", 8, kernel_size=(3, 1, 1)))
+        x = normalize(clip, self.mean, self.std, self.dtype)
+        x = conv((1, 3, 3), (1, 2, 2), name="a")(x)
+        x = nn.relu(norm(name="a_bn")(x))
+        x = conv((3, 1, 1), name="b")(x)
+        x = nn.relu(norm(name="b_bn")(x))
         x = nn.Dropout(self.dropout, deterministic=not train)(x.mean((1, 2, 3)))
         if boxes is not None:
             places = (boxes / self.crop_size).astype(self.dtype)
             x = jnp.broadcast_to(x[:, None], (*boxes.shape[:2], x.shape[-1]))
             x = jnp.concatenate([x, places], -1)
         logits = nn.Dense(self.num_classes, dtype=self.dtype, name="head")(x).astype(jnp.float32)
-        activate = nn.softmax if self.activation == "softmax" else nn.sigmoid
-        return logits, {"probs": activate(logits)}
+        return logits, {"probs": ACTIVATIONS[self.activation](logits)}
 
 
 def norm_entry(**model) -> dict:
@@ -99,14 +83,14 @@ def norm_entry(**model) -> dict:
 
 
 def write_colours(directory: Path, *, train: int = 12, val: int = 8) -> None:
-    """Videos whose class is their colour, with train.csv, val.csv and test.csv."""
+    """Writes videos whose class is their color, and the lists train.csv, val.csv and test.csv."""
     (directory / "videos").mkdir(parents=True)
-    colours = np.array([[200, 60, 60], [60, 180, 60], [60, 80, 220], [190, 190, 70]])
+    colors = np.array([[200, 60, 60], [60, 180, 60], [60, 80, 220], [190, 190, 70]])
     for split, count in (("train", train), ("val", val)):
         rows = ""
         for number in range(count):
-            random, label = np.random.default_rng([train, val, number]), number % len(colours)
-            frames = colours[label] + random.normal(0, 30, (10, 20, 24, 3))
+            random, label = np.random.default_rng([train, val, number]), number % len(colors)
+            frames = colors[label] + random.normal(0, 30, (10, 20, 24, 3))
             name = f"videos/{split}_{number:02d}.mp4"
             write_video(
                 directory / name, np.clip(frames, 0, 255).astype(np.uint8),
@@ -118,7 +102,7 @@ def write_colours(directory: Path, *, train: int = 12, val: int = 8) -> None:
 
 
 def training_config(data: Path, **fields) -> ConfigDict:
-    """tests/recipes/tiny.py on the videos in `data`; fields: train__epochs=2 and so on."""
+    """Config of tests/recipes/tiny.py for the videos in `data`; fields such as train__epochs=2."""
     config = load_config(f"{ROOT}/tests/recipes/tiny.py")
     config.data.root = config.data.path_prefix = str(data)
     with config.unlocked():

@@ -36,7 +36,7 @@ def tiny_norm(monkeypatch, tmp_path):
     ([TINY, WORKDIR, "--config.optimizer.name=sdg"], "optimizer.name is 'sdg', expected sgd"),
     ([TINY, WORKDIR, "--config.optimizer.name=adamw", "--config.optimizer.lars"], "lars goes with"),
     ([TINY, WORKDIR, "--config.optimizer.dampening=0.1"], "nesterov needs momentum above 0 and no"),
-    ([TINY, WORKDIR, "--config.optimizer.layer_decay=0.5"], "has no `layer_of` that tells"),
+    ([TINY, WORKDIR, "--config.optimizer.layer_decay=0.5"], "it defines no layers; set it to 1"),
     ([TINY, WORKDIR, "--config.optimizer.no_decay=('cls_token',)"], "no_decay has 'cls_token'"),
     ([TINY, WORKDIR, "--config.schedule.name=cosin"], "config.schedule.name is 'cosin'"),
     ([TINY, WORKDIR, "--config.train.loss=cross"], "train.loss is cross, expected cross_entropy"),

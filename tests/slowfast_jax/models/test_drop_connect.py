@@ -1,4 +1,4 @@
-"""Residual branches that training leaves out (stochastic depth)."""
+"""Stochastic depth: training drops residual branches at random."""
 
 import flax.linen as nn
 import jax
@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from slowfast_jax.config import build_model, load_config
-from slowfast_jax.models.blocks import ConvNorm, ResBlock
+from slowfast_jax.models.blocks import Conv3D, add_shortcut
+from slowfast_jax.models.norm import BatchNorm
 from slowfast_jax.models.x3d import X3D
 from tests.support.paths import ROOT
 
@@ -17,30 +18,39 @@ SMALL = dict(
 CLIP = jnp.asarray(np.random.default_rng(0).integers(0, 256, (4, 2, 64, 64, 3)), jnp.uint8)
 
 
-def ones(x, conv_norm, *, features, stride):
-    return jnp.ones_like(x)
+class Ones(nn.Module):
+    """A residual block whose branch is one everywhere."""
+
+    drop_connect: float = 0.0
+
+    @nn.compact
+    def __call__(self, x):
+        return add_shortcut(
+            x, jnp.ones_like(x), conv=Conv3D, norm=BatchNorm, features=2, stride=1,
+            drop_connect=self.drop_connect,
+        )
 
 
 def test_clips_lose_the_whole_branch_and_the_mean_stays():
     x = jnp.zeros((4096, 2, 3, 3, 2))
-    block = ResBlock(ones, 2, ConvNorm(train=True), drop_connect=0.2)
+    block = Ones(drop_connect=0.2)
     key = {"dropout": jax.random.key(1)}
-    y = np.asarray(block.apply({}, x, rngs=key)[0]).reshape(len(x), -1)
+    y = np.asarray(block.apply({}, x, rngs=key)).reshape(len(x), -1)
     assert np.array_equal(y, np.repeat(y[:, :1], y.shape[1], axis=1))
     np.testing.assert_allclose(np.unique(y), [0, 1 / 0.8], rtol=1e-6)
     assert y[:, 0].mean() == pytest.approx(1, abs=4 * 0.5 / 4096**0.5)
-    other = block.apply({}, x, rngs={"dropout": jax.random.key(2)})[0]
+    other = block.apply({}, x, rngs={"dropout": jax.random.key(2)})
     assert not np.array_equal(other[:, 0, 0, 0, 0], y[:, 0])
 
 
-def test_without_a_rate_nothing_is_drawn():
+def test_without_a_rate_no_random_number_is_drawn():
     x = jnp.zeros((2, 2, 3, 3, 2))
-    y, _ = ResBlock(ones, 2, ConvNorm(train=True)).apply({}, x)  # without a key
+    y = Ones().apply({}, x)  # without a key
     assert (y == 1).all()
 
 
 def rates_in(train, **keywords):
-    """Rate of each block of the network, as it is traced."""
+    """Drop rate of the first block of each stage, noted while the network is traced."""
     rates = {}
 
     def note(call, args, kwargs, context):
@@ -68,7 +78,7 @@ def test_the_rate_grows_over_the_stages_of_x3d(keywords):
     assert set(rates_in(False, drop_connect=0.5, **keywords).values()) == {0}
 
 
-def test_x3d_drops_in_training_alone():
+def test_x3d_drops_branches_only_in_training():
     model = X3D(4, zero_init_final_bn=False, group_size=1, **SMALL)
     dropping = model.clone(drop_connect=0.5)
     fast = {"xla_backend_optimization_level": 0}
@@ -90,12 +100,12 @@ def test_x3d_drops_in_training_alone():
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0])
-def test_a_rate_that_is_none(rate):
+def test_invalid_rates(rate):
     with pytest.raises(ValueError, match=f"drop_connect is {rate}, expected 0 or more, below 1"):
         jax.eval_shape(lambda: X3D(4, drop_connect=rate, **SMALL).init(jax.random.key(0), CLIP))
 
 
-def test_the_recipes_have_it_where_the_original_does():
+def test_recipes_have_the_field_if_the_original_does():
     config = load_config(f"{ROOT}/configs/kinetics.py:x3d_xs")
     assert config.model.drop_connect == 0.0
     config.model.drop_connect = 0.1

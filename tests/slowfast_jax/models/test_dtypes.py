@@ -1,4 +1,4 @@
-"""Parts of a network in another dtype than the rest."""
+"""Parts of a network that compute in a dtype of their own."""
 
 import flax.linen as nn
 import jax
@@ -45,7 +45,7 @@ def inputs_of(model, side=64):
 
 
 def computed_in(model, train):
-    """{part: the dtypes that its convolutions, norms and products come out in}."""
+    """{part: dtypes of the arrays that its modules return}."""
     found = {}
 
     def note(call, args, kwargs, context):
@@ -67,7 +67,7 @@ def computed_in(model, train):
 
 
 @pytest.mark.parametrize("train", [False, True])
-def test_parts_compute_in_theirs_and_the_others_do_not(model, train):
+def test_each_part_computes_in_its_dtype(model, train):
     assert set(model.parts) == set(variable_shapes(model)["params"])
     assert computed_in(model, train) == {part: {HALF} for part in model.parts}
     first, last = model.parts[0], [part for part in model.parts if part.endswith("res5")][0]
@@ -80,8 +80,8 @@ def test_parts_compute_in_theirs_and_the_others_do_not(model, train):
 
 
 @pytest.mark.parametrize("dtype", [FULL, HALF])
-def test_with_all_parts_in_one_dtype_the_network_is_in_it(dtype):
-    """Also what goes in; boxes stay as they are."""
+def test_all_parts_in_one_dtype_equal_a_network_of_that_dtype(dtype):
+    """The result does not depend on how the dtype was requested; boxes are not cast."""
     whole = ResNet3D(4, detection=True, dtype=dtype, **SMALL)
     other = {FULL: HALF, HALF: FULL}[dtype]
     parts = whole.clone(dtype=other, dtypes=[f"{part}:{dtype.name}" for part in whole.parts])
@@ -94,7 +94,7 @@ def test_with_all_parts_in_one_dtype_the_network_is_in_it(dtype):
     np.testing.assert_array_equal(found, expected)
 
 
-def test_gradients_go_through():
+def test_gradients_pass_the_casts():
     model = ResNet3D(4, dropout=0.0, zero_init_final_bn=False, **SMALL)
     mixed = model.clone(dtype=HALF, dtypes=("head:float32", "res3:float32"))
     variables = initial_variables(model, 0)
@@ -112,15 +112,15 @@ def test_gradients_go_through():
 
 
 WRONG = [
-    ("hed:float32", r"'hed:float32', expected PART:DTYPE.* no part 'hed'; did you mean head\? \("),
-    ("head:float23", r"there is no dtype 'float23'; did you mean float32\? \(float32, bfloat16"),
-    ("head", "there is no dtype ''"),
-    ("zzz:float32", r"there is no part 'zzz' \(slow_stem, fast_stem, "),
+    ("hed:float32", r"'hed:float32', expected PART:DTYPE.*'hed' is not a part.*mean head\? \("),
+    ("head:float23", r"'float23' is not a dtype .*mean float32\? \(float32, bfloat16"),
+    ("head", "'' is not a dtype"),
+    ("zzz:float32", r"'zzz' is not a part of this network \(slow_stem, fast_stem, "),
 ]
 
 
 @pytest.mark.parametrize(("entry", "message"), WRONG)
-def test_parts_and_dtypes_that_there_are_not(entry, message):
+def test_unknown_parts_and_dtypes(entry, message):
     model = zoo.create("kinetics/mini", dtypes=(entry,))
     with pytest.raises(ValueError, match=message):
         variable_shapes(model)
@@ -130,7 +130,7 @@ def test_parts_and_dtypes_that_there_are_not(entry, message):
         build_model(config)
 
 
-def test_what_is_loaded_to_predict_has_it():
+def test_load_takes_dtypes():
     recognizer = load("kinetics/mini", dtype="bfloat16", dtypes=("head:float32",))
     assert recognizer.model.folded and recognizer.config.model.dtypes == ("head:float32",)
     found = computed_in(recognizer.model, train=False)

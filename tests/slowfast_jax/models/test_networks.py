@@ -184,13 +184,13 @@ def test_errors_say_what_was_expected():
         init(mini, jnp.zeros((1, 10, 64, 64, 3)))
     with pytest.raises(ValueError, match="pooling window does not fit"):
         init(mini, jnp.zeros((1, 8, 32, 32, 3)))
-    with pytest.raises(ValueError, match="it takes no boxes"):
+    with pytest.raises(ValueError, match="takes no boxes"):
         init(mini, jnp.zeros((1, 8, 64, 64, 3)), jnp.zeros((1, 2, 4)))
     with pytest.raises(ValueError, match="pass boxes"):
         init(zoo.create("ava/slow_8x8_r50"), jnp.zeros((1, 4, 64, 64, 3)))
-    with pytest.raises(ValueError, match="it takes no boxes"):
+    with pytest.raises(ValueError, match="takes no boxes"):
         init(X3D(4), jnp.zeros((1, 4, 64, 64, 3)), jnp.zeros((1, 2, 4)))
-    with pytest.raises(ValueError, match="arch is one of 2d, c2d, .* not 'fast'"):
+    with pytest.raises(ValueError, match="arch is 'fast', expected one of 2d, c2d"):
         init(ResNet3D(4, arch="fast"), jnp.zeros((1, 8, 64, 64, 3)))
-    with pytest.raises(ValueError, match="depth is one of 18, 50, 101, 152, not 34"):
+    with pytest.raises(ValueError, match="depth is 34, expected one of 18, 50, 101, 152"):
         init(ResNet3D(4, depth=34), jnp.zeros((1, 8, 64, 64, 3)))

@@ -1,4 +1,4 @@
-"""Stages that are computed again for the gradient."""
+"""Stages that are recomputed for the gradient."""
 
 from functools import partial
 
@@ -9,19 +9,23 @@ import numpy as np
 import pytest
 
 from slowfast_jax.models import zoo
-from slowfast_jax.models.blocks import ConvNorm, ResStage, bottleneck
+from slowfast_jax.models.blocks import Bottleneck, Conv3D, Stage, remat_table
+from slowfast_jax.models.norm import BatchNorm
 
 
 class Two(nn.Module):
-    """Two blocks."""
+    """A stage of two blocks."""
 
     remat: str
 
     @nn.compact
     def __call__(self, x):
-        branch = partial(bottleneck, inner=4, temporal_kernel=3)
-        stage = ResStage([branch] * 2, 8, ConvNorm(train=True), remat=self.remat, name="stage")
-        return stage(x)[0]
+        wrap = remat_table((f"stage:{self.remat}",) if self.remat else (), ("stage",))["stage"]
+        block = partial(
+            wrap(Bottleneck), features=8, inner=4, temporal_kernel=3, conv=Conv3D,
+            norm=partial(BatchNorm, train=True),
+        )
+        return Stage({"block0": block, "block1": block}, name="stage")(x)[0]
 
 
 @pytest.mark.parametrize("remat", ["blocks", "norms"])
@@ -55,7 +59,7 @@ def test_the_gradients_are_the_same_and_more_is_computed(remat):
     ("kinetics/slowfast_8x8_r50", "res2", "expected one of slow_res2"),
     ("kinetics/x3d_xs", "res2:all", "remat has res2:all"),
 ])
-def test_stages_that_there_are_not(name, remat, named):
+def test_unknown_stages(name, remat, named):
     model = zoo.create(name, remat=(remat,))
     clip = jnp.zeros((1, model.num_frames, 64, 64, 3), jnp.uint8)
     with pytest.raises(ValueError, match=named):

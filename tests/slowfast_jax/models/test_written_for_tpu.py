@@ -1,4 +1,4 @@
-"""A SlowFast network written for TPUs, with frames of its fast pathway side by side."""
+"""Networks traced for TPUs; SlowFast packs frames of its fast pathway there."""
 
 import jax
 import numpy as np
@@ -15,7 +15,7 @@ from slowfast_jax.ops.backend import written_for
         {"block": "basic", "folded": True, "lateral_norm": False}, marks=pytest.mark.slow
     ),
 ], ids=["bottlenecks", "basic blocks without norms"])
-def test_it_gives_the_same_numbers(keywords, monkeypatch):
+def test_slowfast_gives_the_same_numbers(keywords, monkeypatch):
     keywords = dict(depth=18, num_classes=3, width=16, beta=4, dropout=0.0) | keywords
     model = zoo.create(
         "kinetics/slowfast_8x8_r50", crop_size=32, num_frames=8, group_size=2, **keywords
@@ -23,7 +23,7 @@ def test_it_gives_the_same_numbers(keywords, monkeypatch):
     packed = []
     monkeypatch.setattr(
         "slowfast_jax.models.slowfast.pack",
-        lambda x, count: packed.append(count) or packing.pack(x, count),
+        lambda x, layout: packed.append(layout.frames) or packing.pack(x, layout),
     )
     clip = np.random.default_rng(0).integers(0, 256, (4, 8, 32, 32, 3), np.uint8)
     shapes = jax.eval_shape(model.init, jax.random.key(0), clip)
@@ -31,7 +31,7 @@ def test_it_gives_the_same_numbers(keywords, monkeypatch):
     found = []
     for backend in ("cpu", "tpu"):
         with written_for(backend):
-            # a function of its own each: traces are kept by function
+            # a new function for each backend, because JAX caches traces by function
             step = jax.jit(
                 lambda: model.apply(variables, clip, train=True, mutable=["batch_stats"])
             )

@@ -89,7 +89,7 @@ def test_chosen_lowering_applies(name, backend):
 
 def test_errors_name_shapes_and_lowerings():
     x, kernel, options = layer("1x3x3")
-    with pytest.raises(ValueError, match="unknown lowering 'fast'; there are direct"):
+    with pytest.raises(ValueError, match="unknown lowering 'fast'; expected one of direct"):
         conv3d(x, kernel, lowering="fast")
     with pytest.raises(ValueError, match=r"\(2, 3, 7, 8, 4\)"):
         conv3d(x[..., :4], kernel, **options)

@@ -1,4 +1,4 @@
-"""Maps with several frames in their channels: the same numbers as those of one frame each."""
+"""Operations on maps with packed frames give the same numbers as on plain ones."""
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +8,10 @@ import pytest
 from slowfast_jax.ops.backend import written_for
 from slowfast_jax.ops.batch_norm import batch_norm
 from slowfast_jax.ops.conv import conv3d
-from slowfast_jax.ops.packing import conv3d_packed, frames_to_pack, pack, unpack
+from slowfast_jax.ops.layout import PLAIN, MapLayout
+from slowfast_jax.ops.packing import pack, packed_layout, unpack
 
-# frames of the clip, kernel, frames side by side, strides, dilation
+# frames of the clip, kernel, packed frames, strides, dilation
 LAYERS = {
     "stem": (16, (5, 7, 7), 4, (1, 2, 2), (1, 1, 1)),
     "3x1x1": (16, (3, 1, 1), 4, (1, 1, 1), (1, 1, 1)),
@@ -30,11 +31,11 @@ def test_a_packed_convolution_equals_a_plain_one(name):
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.standard_normal((2, length, 6, 8, 3)), jnp.float32)
     kernel = jnp.asarray(rng.standard_normal((*size, 3, 5)), jnp.float32)
-    place = dict(strides=strides, dilation=dilation)
+    place, layout = dict(strides=strides, dilation=dilation), MapLayout(frames)
 
     def packed(x, kernel):
-        y = conv3d_packed(pack(x, frames), kernel, frames, **place)
-        return unpack(y, frames if strides[0] == 1 else 1)
+        y = conv3d(pack(x, layout), kernel, layout=layout, **place)
+        return unpack(y, layout if strides[0] == 1 else PLAIN)
 
     def outputs(conv):
         y, pullback = jax.vjp(conv, x, kernel)
@@ -47,17 +48,24 @@ def test_a_packed_convolution_equals_a_plain_one(name):
         np.testing.assert_allclose(ours, expected, atol=2e-6 * scale, rtol=0)
 
 
-@pytest.mark.parametrize("place", [{"strides": (2, 1, 1)}, {"dilation": (2, 1, 1)}])
-def test_strides_and_dilations_that_do_not_fit(place):
-    with pytest.raises(ValueError, match="stride 1 or a multiple of 4 in time, not dilation"):
-        conv3d_packed(jnp.zeros((1, 2, 4, 4, 12)), jnp.zeros((3, 1, 1, 3, 5)), 4, **place)
+@pytest.mark.parametrize("options, message", [
+    ({"strides": (2, 1, 1)}, "stride 1 or a multiple of 4 in time, not dilation"),
+    ({"dilation": (2, 1, 1)}, "stride 1 or a multiple of 4 in time, not dilation"),
+    ({"padding": (0, 0, 0)}, "with the default padding and in one group, not padding"),
+    ({"groups": 3}, "with the default padding and in one group, not padding"),
+])
+def test_layers_that_packed_frames_do_not_allow(options, message):
+    with pytest.raises(ValueError, match=message):
+        conv3d(
+            jnp.zeros((1, 2, 4, 4, 12)), jnp.zeros((3, 1, 1, 3, 5)), layout=MapLayout(4), **options
+        )
 
 
 def test_packing_puts_frames_beside_each_other():
     x = jnp.arange(2 * 8 * 2 * 3 * 5.0).reshape(2, 8, 2, 3, 5)
-    packed = pack(x, 4)
+    packed = pack(x, MapLayout(4))
     np.testing.assert_array_equal(packed[1, 1, 0, 2, 5:10], x[1, 5, 0, 2])
-    np.testing.assert_array_equal(unpack(packed, 4), x)
+    np.testing.assert_array_equal(unpack(packed, MapLayout(4)), x)
 
 
 def test_statistics_are_shared_by_the_frames():
@@ -67,8 +75,9 @@ def test_statistics_are_shared_by_the_frames():
     weight = jnp.cos(jnp.arange(x.size)).reshape(x.shape)
 
     def packed(x, scale, bias):
-        y, mean, var = batch_norm(jax.vmap(lambda c: pack(c, 4))(x), scale, bias, 1e-5, 4)
-        return jax.vmap(lambda c: unpack(c, 4))(y), mean, var
+        layout = MapLayout(4)
+        y, mean, var = batch_norm(jax.vmap(lambda c: pack(c, layout))(x), scale, bias, 1e-5, layout)
+        return jax.vmap(lambda c: unpack(c, layout))(y), mean, var
 
     def outputs(norm):
         y, mean, var = norm(x, scale, bias)
@@ -81,7 +90,7 @@ def test_statistics_are_shared_by_the_frames():
 
 
 def test_only_tpus_pack():
-    assert frames_to_pack(32, 4) == frames_to_pack(32, 8) == 1
+    assert packed_layout(32, 4) == packed_layout(32, 8) == PLAIN
     with written_for("tpu"):
-        assert [frames_to_pack(c, 8) for c in (8, 32, 64, 65, 256)] == [8, 4, 2, 1, 1]
-        assert frames_to_pack(8, 6) == 2 and frames_to_pack(8, 3) == 1
+        assert [packed_layout(c, 8).frames for c in (8, 32, 64, 65, 256)] == [8, 4, 2, 1, 1]
+        assert packed_layout(8, 6).frames == 2 and packed_layout(8, 3) == PLAIN

@@ -55,7 +55,7 @@ def run(name: str, sizes: tuple[int, int, int], **options) -> dict:
         "clip": rng.integers(0, 256, clip, np.uint8), "label": np.arange(8, dtype=np.int32) % 4,
     }
     init = jax.jit(partial(model.init, jax.random.key(0)), compiler_options=BADLY)
-    optimizer = make_optimizer(weight_decay=1e-3)
+    optimizer = make_optimizer(weight_decay=1e-3, is_norm=model.is_norm)
     state = create_state(init(batch["clip"]), optimizer)
     places = state_shardings(state, mesh)
     state = jax.device_put(state, places)

@@ -13,6 +13,7 @@ from convert import load_variables, names
 from convert.layouts import to_torch
 from convert.torch_file import write_pyth
 from convert.trees import flatten
+from slowfast_jax.models.base import ConvNetwork
 from slowfast_jax.tasks.base import supervised
 from slowfast_jax.training.losses import LOSSES
 from slowfast_jax.training.optim import make_optimizer
@@ -151,6 +152,7 @@ def optimizer_of(case: dict[str, Any]) -> optax.GradientTransformation:
         dampening=solver["DAMPENING"],
         betas=tuple(solver["BETAS"]),
         lars=solver["LARS_ON"],
+        is_norm=ConvNetwork.is_norm,
     )
     seen = optax.GradientTransformation(
         lambda params: jax.tree.map(jnp.zeros_like, params), lambda g, state, params=None: (g, g)

@@ -41,7 +41,7 @@ def one_step(accumulate, batch, loss, group_size=2, **options):
         CLASSES, num_frames=2, crop_size=8, dropout=0.0, group_size=group_size,
         detection="boxes" in batch,
     )
-    optimizer = make_optimizer(weight_decay=1e-3)
+    optimizer = make_optimizer(weight_decay=1e-3, is_norm=model.is_norm)
     variables = model.init(jax.random.key(0), batch["clip"], batch.get("boxes"))
     step = make_train_step(
         model, optimizer, supervised(loss), accumulate=accumulate, **options

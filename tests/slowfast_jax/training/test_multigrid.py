@@ -12,6 +12,7 @@ from data_pipelines.loading.order import Order
 from slowfast_jax.config import load_config, training_plan
 from slowfast_jax.data.video_lists import GENERATORS
 from slowfast_jax.loop.build import optimizer_of
+from slowfast_jax.models.resnet3d import ResNet3D
 from slowfast_jax.training.multigrid import make_plan
 from slowfast_jax.training.plan import Shape
 from slowfast_jax.training.schedules import learning_rate
@@ -88,9 +89,10 @@ def test_norms_decay_where_a_gpu_s_batch_was_split(path):
     decay_of = {name: group["weight_decay"] for group in groups for name in group["params"]}
     assert decay_of["s1.pathway0_stem.bn.weight"] == decay_of["s1.pathway0_stem.conv.weight"] > 0
 
-    config, params = config_of(path), {"a": {"kernel": ONE}, "a_bn": {"scale": ONE}}
+    config, model = config_of(path), ResNet3D(4)
+    params = {"a": {"kernel": ONE}, "a_bn": {"scale": ONE}}
     for shape in training_plan(config).shapes:
-        optimizer = optimizer_of(config, None, shape)
+        optimizer = optimizer_of(config, model, shape)
         zeros = jax.tree.map(jnp.zeros_like, params)
         updates, _ = optimizer.update(zeros, optimizer.init(params), params)
         kernel, scale = updates["a"]["kernel"][0], updates["a_bn"]["scale"][0]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from slowfast_jax.models import zoo
-from slowfast_jax.models.resnet3d import layer_of
-from slowfast_jax.training.optim import clip_gradients, is_norm, make_optimizer, paths
+from slowfast_jax.models.base import ConvNetwork
+from slowfast_jax.training.optim import clip_gradients, make_optimizer, paths
 from slowfast_jax.weights import variable_shapes
 from tests.slowfast_jax.models import cases
 from tests.support.paths import needs_parity
@@ -89,7 +89,9 @@ def tree(value):
 ])
 def test_decay_by_group(options, expected):
     params = tree(1.0)
-    optimizer = make_optimizer(momentum=0.0, nesterov=False, **options)
+    optimizer = make_optimizer(
+        momentum=0.0, nesterov=False, is_norm=ConvNetwork.is_norm, **options
+    )
     updates, _ = optimizer.update(tree(0.0), optimizer.init(params), params)
     found = {
         "kernel": updates["res2"]["a"]["kernel"], "scale": updates["res2"]["a_bn"]["scale"],
@@ -122,7 +124,8 @@ def test_layers_and_what_has_no_decay_are_groups_of_pytorch(name):
         {path: randn(f"{path}{i}", *p.shape) for path, (p, *_) in start.items()} for i in range(4)
     ]
     optimizer = make_optimizer(
-        name, weight_decay=0.1, norm_weight_decay=0.2, layer_decay=0.5, layer_of=layer_of,
+        name, weight_decay=0.1, norm_weight_decay=0.2, layer_decay=0.5,
+        layer_of=ConvNetwork.layer_of, is_norm=ConvNetwork.is_norm,
         no_decay=("fast_res2/.*", ".*a_bn/bias"),
     )
     ours = run(optimizer, {path: p for path, (p, *_) in start.items()}, gradients, lr=0.1)
@@ -170,11 +173,6 @@ def test_what_has_no_decay_is_there(pattern, message):
         optimizer.update(tree(0.0), optimizer.init(tree(1.0)), tree(1.0))
 
 
-def test_is_norm():
-    assert is_norm("slow_res2/block0/a_bn/scale") and is_norm("stem/conv_bn/bias")
-    assert not is_norm("head/projection/bias") and not is_norm("res2/block0/a/kernel")
-
-
 def test_clipping_by_norm_and_by_value():
     gradients = {"a": jnp.asarray([3.0, -4.0]), "b": jnp.asarray([12.0])}
     same, norm = clip_gradients(gradients)
@@ -197,7 +195,7 @@ def test_clipping_by_norm_and_by_value():
     (dict(name="adamw", lars=True), "lars goes with sgd and adam"),
     (dict(layer_decay=0.0), "layer_decay is 0.0, expected above 0, at most 1"),
     (dict(layer_decay=1.5), "layer_decay is 1.5, expected above 0, at most 1"),
-    (dict(layer_decay=0.5), "layer_decay is 0.5, and this network has no `layer_of`"),
+    (dict(layer_decay=0.5), "layer_decay is 0.5, but this network has no `layer_of`"),
 ])
 def test_nonsense(options, message):
     with pytest.raises(ValueError, match=message):

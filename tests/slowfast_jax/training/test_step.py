@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from slowfast_jax.models import zoo
+from slowfast_jax.models.base import ConvNetwork
 from slowfast_jax.models.norm import BatchNorm
 from slowfast_jax.tasks.base import supervised
 from slowfast_jax.training.losses import cross_entropy
@@ -15,12 +16,11 @@ from slowfast_jax.training.state import create_state
 from slowfast_jax.training.step import make_train_step
 
 
-class Toy(nn.Module):
+class Toy(ConvNetwork):
     """The shortest network with a norm, dropout and a head."""
 
+    num_classes: int = 4
     dropout: float = 0.0
-    group_size: int | None = None
-    frozen_norm: bool = False
 
     @nn.compact
     def __call__(self, clip, boxes=None, train=False):
@@ -44,7 +44,7 @@ def classify(logits, endpoints, batch):
 def prepare(model=None, loss=classify, batch=None, **options):
     """A jitted step, its state, the batch."""
     model, batch = model or Toy(), batch or toy_batch()
-    optimizer = make_optimizer(weight_decay=0.1)
+    optimizer = make_optimizer(weight_decay=0.1, is_norm=model.is_norm)
     variables = model.init(jax.random.key(0), batch["clip"], batch.get("boxes"))
     step = jax.jit(make_train_step(model, optimizer, supervised(loss), **options))
     return step, create_state(variables, optimizer), batch
@@ -144,7 +144,7 @@ def family_step(family):
     rng = np.random.default_rng(0)
     size = (4, model.num_frames, model.crop_size, model.crop_size, 3)
     batch = {"clip": jnp.asarray(rng.integers(0, 256, size), jnp.uint8), "label": jnp.arange(4)}
-    optimizer = make_optimizer(weight_decay=1e-4)
+    optimizer = make_optimizer(weight_decay=1e-4, is_norm=model.is_norm)
 
     def start():
         return create_state(model.init(jax.random.key(0), batch["clip"]), optimizer)

@@ -1,0 +1,137 @@
+"""What every network is: the fields that all share, and what it declares that it can do.
+
+Code outside `models/` asks a network, and never guesses from a class or a parameter's name.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from slowfast_jax.models.heads import project
+from slowfast_jax.models.norm import is_norm_path
+
+Triple = tuple[int, int, int]
+
+# Layers of the convolutional networks. A lateral connection counts with the stage it reads from.
+CONV_LAYERS = {
+    "stem": 0, "lateral1": 0, "res2": 1, "lateral2": 1, "res3": 2, "lateral3": 2, "res4": 3,
+    "lateral4": 3, "res5": 4, "head": 5,
+}
+
+
+class VideoNetwork(nn.Module):
+    """Base class of the networks.
+
+    A subclass defines `__call__(clip, boxes=None, train=False)`. It takes clips `(N, T, H, W, 3)`,
+    either uint8 RGB or float and already normalized, and returns `(logits, endpoints)`: logits
+    `(N, K)`, or `(N, B, K)` for `boxes (N, B, 4)` in pixels if the network was made with
+    `detection=True`. `endpoints` is a dict of named intermediate arrays; "probs" has the class
+    probabilities, in the shape of the logits.
+
+    The defaults of the class attributes suit a network without batch norm. A network overrides
+    those that differ.
+
+    Attributes:
+      num_classes: number of classes; 0 returns features instead of logits.
+      num_frames, crop_size: frames and side in pixels of the clips it is trained on.
+      detection: classifies boxes instead of whole clips.
+      dropout, activation, average, fc_init_std: of the classifier, see `heads.project`.
+      mean, std: of the input's channels, on the 0..1 scale.
+      dtype: dtype of the computation; parameters are float32.
+
+    Class attributes:
+      norm_groups: it has batch norms whose statistics are per group of examples, and so the fields
+        `group_size` and `frozen_norm`.
+      foldable: `fold.fold_batch_norm` applies; it has the field `folded`.
+      stride: pixels of the clip, along height and width, per position of the last feature map.
+      parts: names of its top-level modules, which the field `dtypes` of some networks refers to.
+      no_decay: regular expressions over whole parameter paths, "head/projection/kernel"; the
+        parameters that match have no weight decay, whatever the config says.
+      layer_of: maps a parameter's path to the index of its layer, from 0 at the input, for
+        learning rates that decay from layer to layer; None if the network defines no layers.
+    """
+
+    num_classes: int
+    num_frames: int = 8
+    crop_size: int = 224
+    detection: bool = False
+    dropout: float = 0.5
+    activation: str = "softmax"
+    average: str = "probs"
+    fc_init_std: float = 0.01
+    mean: Sequence[float] = (0.45, 0.45, 0.45)
+    std: Sequence[float] = (0.225, 0.225, 0.225)
+    dtype: jnp.dtype = jnp.float32
+
+    norm_groups: ClassVar[bool] = False
+    foldable: ClassVar[bool] = False
+    stride: ClassVar[int] = 32
+    parts: ClassVar[Sequence[str]] = ()
+    no_decay: ClassVar[Sequence[str]] = ()
+    layer_of: ClassVar[Callable[[str], int] | None] = None
+
+    @staticmethod
+    def is_norm(path: str) -> bool:
+        """Whether the parameter at `path` belongs to a batch norm, which has a weight decay of its
+        own. As in the original, layer norms are not meant (see `zero_wd_1d` of the optimizer)."""
+        return False
+
+    def smallest_clip(self) -> tuple[int, int]:
+        """The fewest frames and the shortest side in pixels that a clip may have."""
+        return self.num_frames, self.stride * (self.crop_size // self.stride - 1) + 1
+
+    def classifier(self) -> Callable:
+        """`heads.project` with this network's options, to be called in the head's scope."""
+        return partial(
+            project, num_classes=self.num_classes, dropout=self.dropout,
+            activation=self.activation, average=self.average, init_std=self.fc_init_std,
+        )
+
+
+class ConvNetwork(VideoNetwork):
+    """Base class of the convolutional networks: stages of blocks with batch norm.
+
+    Attributes:
+      head_pool: "window": the head averages over windows of the size that the last feature map has
+        for a training clip, so that a larger clip has several positions; "global": it averages over
+        the whole map, whatever its size.
+      roi_resolution, roi_scale, roi_aligned: of ROIAlign, see `ops.roi_align`.
+      zero_init_final_bn: the last batch norm of each residual branch starts with scale 0.
+      group_size: number of clips that share batch-norm statistics; None: the whole batch.
+      frozen_norm: batch norms use their running statistics in training as well, and leave them
+        unchanged; scale and bias are trained.
+      folded: there are no batch norms, because `fold.fold_batch_norm` folded them.
+      remat: stages that training recomputes for the gradient instead of storing; see
+        `blocks.remat_table`.
+      dtypes: parts that compute in a dtype of their own, such as `("head:float32",)`.
+    """
+
+    head_pool: str = "window"
+    roi_resolution: int = 7
+    roi_scale: float = 1 / 16
+    roi_aligned: bool = True
+    zero_init_final_bn: bool = True
+    group_size: int | None = None
+    frozen_norm: bool = False
+    folded: bool = False
+    remat: Sequence[str] = ()
+    dtypes: Sequence[str] = ()
+
+    norm_groups = True
+    foldable = True
+    parts = ("stem", "res2", "res3", "res4", "res5", "head")
+    is_norm = staticmethod(is_norm_path)
+
+    @staticmethod
+    def layer_of(path: str) -> int:
+        """Layer of a parameter; the same for both pathways."""
+        return CONV_LAYERS[path.split("/")[0].removeprefix("slow_").removeprefix("fast_")]
+
+    def smallest_clip(self) -> tuple[int, int]:
+        """The fewest frames and the shortest side in pixels that fill the head's window."""
+        if self.detection or self.head_pool != "window":
+            return 1, 1
+        return super().smallest_clip()
