@@ -1,4 +1,4 @@
-"""Charades: 157 classes of activities at home, several of them in one video.
+"""Charades: 157 classes of activities at home; a video has several of them.
 
     python -m slowfast_jax.main --config configs/charades.py:slowfast_16x8_r50 --workdir DIR \\
         --mode eval --config.data.root=LISTS --config.data.path_prefix=FRAMES \\
@@ -6,16 +6,16 @@
     python -m slowfast_jax.main --config configs/charades.py:mini --workdir DIR --mode eval
     python -m configs.charades      lists the variants
 
-LISTS holds PySlowFast's frame lists train.csv and val.csv (a row `original_vido_id video_id
-frame_id path labels` for each frame, labels as "92,147"); FRAMES is the folder Charades_v1_rgb. A
-test clip is every second frame, whatever the frame rate; ten of them lie from the first frame to
-the last, and a video's labels are those of all its frames.
+LISTS is a folder with PySlowFast's frame lists train.csv and val.csv (a row `original_vido_id
+video_id frame_id path labels` per frame, with labels as "92,147"). FRAMES is the folder
+Charades_v1_rgb. A test clip takes every second frame, at any frame rate; ten clips are spread from
+the first frame to the last. The labels of a video are those of all its frames.
 
-Both recipes start from the Kinetics-400 weights SLOWFAST_8x8_R50.pkl of PySlowFast's MODEL_ZOO.md
-(kinetics400/).
+Both recipes start from PySlowFast's Kinetics-400 weights SLOWFAST_8x8_R50.pkl (MODEL_ZOO.md,
+kinetics400/).
 
-Results printed by others, all of *released weights* (mAP in percent, validation set, maximum over
-10 clips x 3 crops; MODEL_ZOO.md writes SSv2's config names beside them):
+Published results, of *released weights* (mAP in percent, validation set, maximum over 10 clips x 3
+crops; MODEL_ZOO.md lists them under the config names of SSv2):
 
     variant                      mAP   source
     slowfast_16x8_r50            38.9  PySlowFast MODEL_ZOO.md
@@ -48,12 +48,12 @@ SHARED = (
     {
         "test": {"batch_size": 16},
         "train": {"batch_size": 16, "eval_period": 6, "checkpoint_period": 6},
-        "norm": {"group_size": 8, "sync_devices": 4},  # 2 clips a GPU
+        "norm": {"group_size": 8, "sync_devices": 4},  # 2 clips per GPU
     },
 )
 
 
-def _printed(mean_ap: float, file: str) -> Part:
+def _result(mean_ap: float, file: str) -> Part:
     return common.published(
         "PySlowFast MODEL_ZOO.md", "10x3", mean_ap=mean_ap, weights=WEIGHTS + file
     )
@@ -62,11 +62,11 @@ def _printed(mean_ap: float, file: str) -> Part:
 VARIANTS: Variants = {
     "slowfast_16x8_r50": (
         common.network("charades/slowfast_16x8_r50"), *SHARED,
-        _printed(38.9, "SLOWFAST_16x8_R50.pkl"),
+        _result(38.9, "SLOWFAST_16x8_R50.pkl"),
     ),
     "slowfast_16x8_r50_multigrid": (
         common.network("charades/slowfast_16x8_r50"), *SHARED, common.MULTIGRID,
-        _printed(38.6, "SLOWFAST_16x8_R50_multigrid.pkl"),
+        _result(38.6, "SLOWFAST_16x8_R50_multigrid.pkl"),
     ),
     "mini": (
         common.network("kinetics/mini"), *SHARED, {"schedule": {"steps": (0, 1)}},
@@ -77,7 +77,7 @@ VARIANTS: Variants = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The recipe of a variant; ValueError naming close ones if there is none."""
+    """The recipe of a variant, by default of DEFAULT; ValueError for one that does not exist."""
     variant = variant or DEFAULT
     parts = common.lookup(VARIANTS, variant, "charades")
     base = common.base(data=DATA, class_names="charades", loss="bce_logits")

@@ -1,21 +1,21 @@
-"""ImageNet-1k: the 2-D ResNet-50 whose weights start the `_in1k` recipes of kinetics.py.
+"""ImageNet-1k: the 2-D ResNet-50 whose weights the `_in1k` recipes of kinetics.py start from.
 
     python -m slowfast_jax.main --config configs/imagenet.py:res_r50 --workdir DIR --mode eval \\
         --config.data.root=IMAGENET --config.test.checkpoint=R50_IN1K.pyth
     python -m slowfast_jax.main --config configs/imagenet.py:mini --workdir DIR --mode eval
     python -m configs.imagenet      lists the variants
 
-IMAGENET holds train/ and val/ with one folder of images per class (val/n01440764/*.JPEG); a class
-is the place of its folder among the sorted ones.
+IMAGENET is a folder with train/ and val/, which hold a folder of images per class
+(val/n01440764/*.JPEG). Classes are numbered by the alphabetical order of these folders.
 
-Result printed by others, of *released weights* (validation set, centre crop):
+Published result in percent, of *released weights* (validation set, center crop):
 
     variant  top-1  top-5  source
     res_r50   76.4   93.2  PySlowFast MODEL_ZOO.md
 
-Testing is the usual one, short side 256 (data.jitter[0]) and centre crop 224. The original's file
-says crop 256, and its reader then scales to 224 and crops 256 from that, which leaves no picture.
-Scaling is the reader's, bilinear without antialiasing.
+Images are tested as usual: resized to a short side of 256 (data.jitter[0]), center crop of 224.
+The original's YAML file sets the crop to 256, which its reader cannot do: it would crop 256 pixels
+from an image resized to 224. Resizing is bilinear without antialiasing, as in the original.
 """
 
 from ml_collections import ConfigDict
@@ -62,7 +62,7 @@ VARIANTS: Variants = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The recipe of a variant; ValueError naming close ones if there is none."""
+    """The recipe of a variant, by default of DEFAULT; ValueError for one that does not exist."""
     variant = variant or DEFAULT
     parts = common.lookup(VARIANTS, variant, "imagenet")
     return common.recipe(f"imagenet/{variant}", common.base(data=DATA), *parts)

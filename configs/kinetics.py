@@ -5,11 +5,13 @@
     python -m slowfast_jax.main --config configs/kinetics.py:mini --workdir DIR --mode eval
     python -m configs.kinetics      lists the variants
 
-LISTS holds train.csv, val.csv and test.csv with one `path label` a line. `c2_` variants only test
-weights trained with Caffe2; `_in1k` ones start from an ImageNet ResNet-50 (R50_IN1K.pyth).
+LISTS is a folder with train.csv, val.csv and test.csv; each line is `path label`. Variants `c2_...`
+test weights that were trained with Caffe2, and cannot be trained. Variants `..._in1k` start from an
+ImageNet ResNet-50 (R50_IN1K.pyth).
 
-Results printed by others, all of *released weights* and none of training with this program; percent
-on their copies of the validation set, 10 clips x 3 crops of protocol.test_crop:
+Published results in percent, on the validation set with 10 clips x 3 crops of protocol.test_crop.
+They were measured by the authors of the *released weights* on their copy of the videos; none comes
+from training with this program.
 
     variant                              top-1  top-5   source
     c2_c2d_nopool_8x8_r50                 67.2   87.8   PySlowFast MODEL_ZOO.md
@@ -28,9 +30,9 @@ on their copies of the validation set, 10 clips x 3 crops of protocol.test_crop:
     slowfast_4x16_r101                    76.69  93.07  MMAction2 v0.12, its slowfast/README.md
     slowfast_8x8_r101                     77.90  93.51  "
 
-Nobody printed a number for the other variants. slowfast_4x16_r101, slowfast_8x8_r101 and
-slowfast_8x8_r152 follow MMAction2's recipe: 256 epochs, random resized crops, gradients clipped at
-40, weight decay on every parameter.
+No results are published for the other variants. slowfast_4x16_r101, slowfast_8x8_r101 and
+slowfast_8x8_r152 follow MMAction2's recipe: 256 epochs, random resized crops, gradients clipped to
+a norm of 40, weight decay on every parameter.
 """
 
 from ml_collections import ConfigDict
@@ -48,30 +50,31 @@ def _net(name: str, **keywords) -> Part:
     return common.network(f"kinetics/{name}", **keywords)
 
 
-def _printed(top1: float, top5: float | None, weights: str, **note: str) -> Part:
+def _result(top1: float, top5: float | None, weights: str, **note: str) -> Part:
     values = {"top1": top1, "weights": weights, **note} | ({"top5": top5} if top5 else {})
     return common.published("PySlowFast MODEL_ZOO.md", "10x3", **values)
 
 
 def _zoo(top1: float, top5: float, file: str) -> Part:
-    return _printed(top1, top5, f"{ZOO_URL}model_zoo/kinetics400/{file}.pkl")
+    return _result(top1, top5, f"{ZOO_URL}model_zoo/kinetics400/{file}.pkl")
 
 
 COSINE = common.cosine(0.1, epochs=196, warmup_epochs=34.0)
 STEPWISE = common.steps(0.1, epochs=239, at=(0, 94, 154, 196), warmup_epochs=34.0)
-# The file holds imagenet/res_r50: 2-D kernels, repeated over time and divided by its length.
+# The file holds the 2-D kernels of imagenet/res_r50. On loading they are inflated: repeated along
+# time and divided by its length.
 INFLATED = (
     common.steps(0.01, epochs=118, at=(0, 44, 88, 118), relative=(1.0, 0.1, 0.01, 0.001)),
-    common.pretrained("R50_IN1K.pyth", "head/.*", inflate=True),
+    common.pretrained("R50_IN1K.pyth", "head/.*"),
 )
 INFLATED_NLN = (
-    *INFLATED, common.pretrained("R50_IN1K.pyth", "head/.*", "res./nonlocal.*", inflate=True)
+    *INFLATED, common.pretrained("R50_IN1K.pyth", "head/.*", "res./nonlocal.*"),
 )
 CAFFE2 = (COSINE, common.TEST_ONLY)
 
 
-def _x3d(name: str, jitter: tuple[int, int], printed: Part, *, large: bool = False) -> tuple:
-    """16 clips a GPU, 8 for the large one; rates are for one machine of 8 GPUs."""
+def _x3d(name: str, jitter: tuple[int, int], result: Part, *, large: bool = False) -> tuple:
+    """16 clips per GPU, or 8 for the large network; rates are for one machine with 8 GPUs."""
     batch = 64 if large else 128
     return (
         _net(name),
@@ -88,15 +91,15 @@ def _x3d(name: str, jitter: tuple[int, int], printed: Part, *, large: bool = Fal
             "optimizer": {"weight_decay": 5e-5},
             "norm": {"group_size": batch // 8},
         },
-        printed,
+        result,
     )
 
 
-def _x3d_printed(file: str, top1: float, one_crop: float) -> Part:
-    return _printed(top1, None, f"{ZOO_URL}x3d_models/{file}.pyth", note=f"{one_crop} at 10x1")
+def _x3d_result(file: str, top1: float, one_crop: float) -> Part:
+    return _result(top1, None, f"{ZOO_URL}x3d_models/{file}.pyth", note=f"{one_crop} at 10x1")
 
 
-# MMAction2's warm-up multiplies the cosine by 0.1..1; here it is the line from 0.01 to the cosine.
+# The rate changes once per epoch; the warm-up multiplies it by factors that rise from 0.1 to 1.
 MMACTION = (
     common.cosine(0.1, epochs=256, warmup_epochs=34.0),
     {
@@ -140,13 +143,13 @@ VARIANTS: Variants = {
     "slowfast_nln_8x8_r50": (_net("slowfast_nln_8x8_r50"), COSINE),
     "slowfast_8x8_r50_stepwise": (
         _net("slowfast_8x8_r50"), STEPWISE,
-        _printed(76.8, 92.7, MULTIGRID_URL + "SLOWFAST_8x8_R50_stepwise.pkl"),
+        _result(76.8, 92.7, MULTIGRID_URL + "SLOWFAST_8x8_R50_stepwise.pkl"),
     ),
     "slowfast_8x8_r50_stepwise_multigrid": (
         _net("slowfast_8x8_r50"), STEPWISE, common.MULTIGRID, {"protocol": {"test_crop": 224}},
-        _printed(76.6, 92.7, MULTIGRID_URL + "SLOWFAST_8x8_R50_stepwise_multigrid.pkl"),
+        _result(76.6, 92.7, MULTIGRID_URL + "SLOWFAST_8x8_R50_stepwise_multigrid.pkl"),
     ),
-    # The original's file names a network it does not have; the weights are a C2D without the
+    # The original's YAML file names a network that it lacks. The weights belong to a C2D without
     # pooling over time.
     "c2_c2d_nopool_8x8_r50": (
         _net("c2d_nopool_8x8_r50"), *CAFFE2, _zoo(67.2, 87.8, "C2D_NOPOOL_8x8_R50")
@@ -168,10 +171,10 @@ VARIANTS: Variants = {
     "c2_slowfast_8x8_r101_101_101": (_net("slowfast_8x8_r101_101_101"), *CAFFE2),
     "c2_slowfast_16x8_r101_50_50": (_net("slowfast_16x8_r101_50_50"), *CAFFE2),
     "c2_slowfast_nln_16x8_r101_50_50": (_net("slowfast_nln_16x8_r101_50_50"), *CAFFE2),
-    "x3d_xs": _x3d("x3d_xs", (182, 228), _x3d_printed("x3d_xs", 69.5, 68.7)),
-    "x3d_s": _x3d("x3d_s", (182, 228), _x3d_printed("x3d_s", 73.5, 73.1)),
-    "x3d_m": _x3d("x3d_m", (256, 320), _x3d_printed("x3d_m", 76.2, 75.1)),
-    "x3d_l": _x3d("x3d_l", (356, 446), _x3d_printed("x3d_l", 77.5, 76.9), large=True),
+    "x3d_xs": _x3d("x3d_xs", (182, 228), _x3d_result("x3d_xs", 69.5, 68.7)),
+    "x3d_s": _x3d("x3d_s", (182, 228), _x3d_result("x3d_s", 73.5, 73.1)),
+    "x3d_m": _x3d("x3d_m", (256, 320), _x3d_result("x3d_m", 76.2, 75.1)),
+    "x3d_l": _x3d("x3d_l", (356, 446), _x3d_result("x3d_l", 77.5, 76.9), large=True),
     "slowfast_4x16_r101": (
         _net("slowfast_4x16_r101"), *MMACTION,
         _mmaction(
@@ -190,10 +193,10 @@ VARIANTS: Variants = {
             "trained on 32 GPUs; v1.x: 78.65 / 93.88",
         ),
     ),
-    # No weights were released for 8x8; at 4x16 MMAction2 prints 77.13 / 93.20.
+    # No weights were released for 8x8; for 4x16 MMAction2 publishes 77.13 / 93.20.
     "slowfast_8x8_r152": (_net("slowfast_8x8_r152"), *MMACTION),
     "mini": (_net("mini"), COSINE, common.mini("kinetics_mini")),
-    # In plain batches: --noconfig.multigrid.long_cycle
+    # The same training without multigrid: --noconfig.multigrid.long_cycle
     "mini_multigrid": (
         _net("mini", dropout=0.2), common.mini("kinetics_mini_large"), common.MULTIGRID,
         common.steps(0.001, epochs=24, at=(0, 18), warmup_epochs=1.0, warmup_start_lr=0.0003),
@@ -205,13 +208,13 @@ VARIANTS: Variants = {
             "train": {"eval_period": 4},
             "optimizer": {"name": "adamw", "weight_decay": 0.01, "clip_norm": 1.0},
             "multigrid": {
-                # Each shape is compiled, so that more of them would not pay in minutes.
+                # Each shape is compiled, so more shapes would cost more time than they save.
                 "short_cycle": False,
                 "long_cycle_factors": ((0.25, 0.5**0.5), (0.5, 0.5**0.5), (1.0, 1.0)),
                 "epoch_factor": 1.0,
                 "norm_group_size": 8,
                 "evaluations_per_phase": 1,
-                "split_norm_decay": False,  # as docs/performance.md measured it
+                "split_norm_decay": False,  # as measured in docs/performance.md
             },
         },
     ),
@@ -219,11 +222,11 @@ VARIANTS: Variants = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The recipe of a variant; ValueError naming close ones if there is none."""
+    """The recipe of a variant, by default of DEFAULT; ValueError for one that does not exist."""
     variant = variant or DEFAULT
     parts = common.lookup(VARIANTS, variant, "kinetics")
     base = common.base(data={"format": "kinetics"}, class_names="kinetics400")
-    return common.recipe(f"kinetics/{variant}", base, *parts)
+    return common.recipe(f"kinetics/{variant}", base, {"test": {"batch_size": 64}}, *parts)
 
 
 if __name__ == "__main__":

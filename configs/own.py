@@ -1,19 +1,21 @@
-"""Your own actions: a folder of videos and a table of boxes; docs/own_actions.md walks through it.
+"""Your own actions: a folder of videos and a table of boxes; docs/own_actions.md is a walk-through.
 
     python -m slowfast_jax.main --config configs/own.py --workdir RUN --config.data.root=DATA \\
         --config.model.num_classes=5 --config.train.init_from.path=SLOWFAST_8x8_R50.pkl
     python -m slowfast_jax.main --config configs/own.py:mini --workdir DIR
     python -m configs.own      lists the variants
 
-DATA holds videos/, train.csv and test.csv. A table has a row for each action of a box,
+DATA is a folder with videos/, train.csv and test.csv. A table has a row per action of a box, with
+the columns
 
     video,time,x1,y1,x2,y2,action[,person][,score]
 
-columns in any order (data_pipelines/sources/box_tables.py). The classes are the actions of training
-table in alphabetical order, or config.class_names, a file with one name a line.
+in any order (data_pipelines/sources/box_tables.py). The classes are the actions of the training
+table in alphabetical order, or those of config.class_names, a file with one name per line.
 
-Every variant starts from Kinetics-400 weights: `slowfast_8x8_r50` is AVA's network on
-SLOWFAST_8x8_R50.pkl, the `x3d` ones are small enough to train on a laptop. Nobody printed results.
+Every variant but `mini` starts from Kinetics-400 weights. `slowfast_8x8_r50` is the network for
+AVA, started from SLOWFAST_8x8_R50.pkl; the `x3d` variants are small enough to train on a laptop.
+There are no published results.
 """
 
 from collections.abc import Sequence
@@ -27,22 +29,10 @@ DEFAULT = "slowfast_8x8_r50"
 
 DATA = {
     "format": "boxes",
-    "video_dir": "videos",  # below root: files, or folders of frames
-    "train_boxes": ("train.csv",),  # tables below root, with actions
-    "test_boxes": ("test.csv",),  # what the test is measured against
-    # Boxes of a person detector at the moments of test_boxes, to be tested in place of the
-    # annotated ones: what the detector misses counts.
-    "test_detections": (),
-    "score_threshold": 0.5,  # detected boxes below it are left out
-    "max_boxes": 16,  # per clip; shorter lists are padded
-    "first_frame_second": 0.0,  # the tables' time of the first frame of every video
-    "fps": 30.0,  # of folders of frames
-    "color_augmentation": True,
-    "pca_jitter_only": False,
-    "test_flip": False,
-    "evaluator": "official",  # rules of the mean average precision
+    "train_boxes": ("train.csv",),
+    "test_boxes": ("test.csv",),
 }
-# The batch statistics of a few videos would be worse than those of the weights.
+# Batch statistics are frozen: those of a few videos would be worse than the pretrained ones.
 BOXES = {"num_classes": 2, "detection": True, "activation": "sigmoid", "frozen_norm": True}
 FINE_TUNED = (
     common.cosine(0.02, epochs=20, warmup_epochs=2.0, warmup_start_lr=0.002),
@@ -55,7 +45,7 @@ FINE_TUNED = (
 
 
 def _x3d(name: str) -> Sequence[Part]:
-    """As large a picture as a person in it needs."""
+    """X3D with larger crops than its own, in which people are large enough."""
     return (
         common.network(f"kinetics/{name}", **BOXES), *FINE_TUNED,
         common.pretrained(f"{name}.pyth", "head/projection/.*"),
@@ -81,7 +71,7 @@ VARIANTS: Variants = {
             "protocol": {"num_frames": 8, "sampling_rate": 2, "train_crop": 80, "test_crop": 80},
             "data": {
                 "jitter": (80, 88),
-                "random_flip": False,  # walking left and right are classes
+                "random_flip": False,  # walking left and walking right are classes
                 "test_detections": ("people.csv",),
                 "color_augmentation": False,
                 "max_boxes": 8,
@@ -92,7 +82,7 @@ VARIANTS: Variants = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The recipe of a variant; ValueError naming close ones if there is none."""
+    """The recipe of a variant, by default of DEFAULT; ValueError for one that does not exist."""
     variant = variant or DEFAULT
     parts = common.lookup(VARIANTS, variant, "own")
     base = common.base(data=DATA, task="detection", loss="bce_logits")

@@ -1,4 +1,4 @@
-"""Something-Something V2: 174 classes of what is done to things. Left and right matter: no flips.
+"""Something-Something V2: 174 ways of handling objects. No flips, because left and right matter.
 
     python -m slowfast_jax.main --config configs/ssv2.py:slowfast_16x8_r50 --workdir DIR \\
         --mode eval --config.data.root=LISTS --config.data.path_prefix=FRAMES \\
@@ -6,21 +6,21 @@
     python -m slowfast_jax.main --config configs/ssv2.py:mini --workdir DIR --mode eval
     python -m configs.ssv2      lists the variants
 
-LISTS holds PySlowFast's frame lists train.csv and val.csv (a row `original_vido_id video_id
-frame_id path labels` for each frame) and the three json files of the data set; FRAMES the frames,
-extracted at 30 a second. A test takes a frame from the middle of each of 64 segments of the video,
-so every clip of a video is the same, and where there is one crop it is the left (or top) one of
-frames whose short side is the crop: that is what the original's reader does.
+LISTS is a folder with PySlowFast's frame lists train.csv and val.csv (a row `original_vido_id
+video_id frame_id path labels` per frame) and the three JSON files of the data set. FRAMES is the
+folder of the frames, extracted at 30 per second. As in the original, a test clip has one frame from
+the middle of each of 64 segments of the video, so all clips of a video are the same; frames are
+resized to a short side of the crop, and a single crop is the left or top one.
 
-Without extracted frames: --config.data.train_list= --config.data.val_list= --config.data.test_list=
-(empty) take the data set's webm files in path_prefix as they come, and format=rawframes
-MMAction2's `folder total_frames label`. Both keep the way of sampling (data.sampling), but the
-published numbers are for frames.
+Frames need not be extracted: with --config.data.train_list= --config.data.val_list=
+--config.data.test_list= (all empty) the webm files of the data set are read from path_prefix.
+MMAction2's lists `folder total_frames label` are read with --config.data.format=rawframes. Both
+sample clips in the same way (data.sampling), but the published results are for extracted frames.
 
-Both recipes start from the Kinetics-400 weights SLOWFAST_8x8_R50.pkl of PySlowFast's MODEL_ZOO.md
-(kinetics400/).
+Both recipes start from PySlowFast's Kinetics-400 weights SLOWFAST_8x8_R50.pkl (MODEL_ZOO.md,
+kinetics400/).
 
-Results printed by others, all of *released weights* (validation set, one clip, one crop):
+Published results in percent, of *released weights* (validation set, one clip, one crop):
 
     variant                      top-1  top-5  source
     slowfast_16x8_r50             63.0   88.5  PySlowFast MODEL_ZOO.md
@@ -56,12 +56,12 @@ SHARED = (
         "test": {"batch_size": 16},
         "train": {"batch_size": 16, "eval_period": 2, "checkpoint_period": 2},
         "optimizer": {"weight_decay": 1e-6},
-        "norm": {"group_size": 8, "sync_devices": 4},  # 2 clips a GPU
+        "norm": {"group_size": 8, "sync_devices": 4},  # 2 clips per GPU
     },
 )
 
 
-def _printed(top1: float, top5: float, file: str) -> Part:
+def _result(top1: float, top5: float, file: str) -> Part:
     return common.published(
         "PySlowFast MODEL_ZOO.md", "1x1", top1=top1, top5=top5, weights=WEIGHTS + file
     )
@@ -70,12 +70,12 @@ def _printed(top1: float, top5: float, file: str) -> Part:
 VARIANTS: Variants = {
     "slowfast_16x8_r50": (
         common.network("ssv2/slowfast_16x8_r50"), *SHARED,
-        _printed(63.0, 88.5, "SLOWFAST_16x8_R50.pkl"),
+        _result(63.0, 88.5, "SLOWFAST_16x8_R50.pkl"),
     ),
     "slowfast_16x8_r50_multigrid": (
         common.network("ssv2/slowfast_16x8_r50"), *SHARED, common.MULTIGRID,
         {"protocol": {"test_crop": 224}},
-        _printed(63.5, 88.7, "SLOWFAST_16x8_R50_multigrid.pkl"),
+        _result(63.5, 88.7, "SLOWFAST_16x8_R50_multigrid.pkl"),
     ),
     "mini": (
         common.network("kinetics/mini"), *SHARED, {"schedule": {"steps": (0, 1)}},
@@ -85,7 +85,7 @@ VARIANTS: Variants = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The recipe of a variant; ValueError naming close ones if there is none."""
+    """The recipe of a variant, by default of DEFAULT; ValueError for one that does not exist."""
     variant = variant or DEFAULT
     parts = common.lookup(VARIANTS, variant, "ssv2")
     base = common.base(data=DATA, class_names="ssv2")

@@ -65,7 +65,7 @@ def count(model: nn.Module, frames: int, crop: int) -> dict[str, dict[str, int]]
 
     clip = jax.ShapeDtypeStruct((1, frames, crop, crop, 3), jnp.float32)
     boxes = None
-    if model.detection:
+    if getattr(model, "detection", False):
         boxes = jax.ShapeDtypeStruct((1, 1, 4), jnp.float32)
     with written_for(PLAIN_BACKEND):
         variables = jax.eval_shape(init, clip, boxes)

@@ -16,10 +16,10 @@ from ml_collections import ConfigDict
 from data_pipelines.examples.clips import load_clip
 from data_pipelines.labels import multi_hot, unnamed
 from data_pipelines.loading.batches import Examples, batches_in_order
-from data_pipelines.transforms import rand_augment, random_erasing
+from data_pipelines.transforms import rand_augment
 from data_pipelines.video.image_files import Pictures
 from slowfast_jax import distributed
-from slowfast_jax.config import ConfigError, clips_of_example
+from slowfast_jax.config import ConfigError, check_augmentation, clips_of_example
 from slowfast_jax.data.video_lists import find_samples
 from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.metrics.average_precision import mean_average_precision
@@ -210,26 +210,9 @@ def _loader(config: ConfigDict, samples: Sequence) -> Callable:
 
 
 def _augmentation(config: ConfigDict) -> dict[str, Any]:
-    """Keywords of load_clip for config.augment; ConfigError for values that make no sense."""
-    augment, relative = config.augment, config.data.jitter_scales_relative
-    for key, allowed, good in (
-        ("num_clips", "at least 1", augment.num_clips >= 1),
-        ("num_samples", "at least 1", augment.num_samples >= 1),
-        ("jitter_fps", "0 or more", augment.jitter_fps >= 0),
-        ("color_jitter", "three numbers of 0 or more",
-         len(augment.color_jitter) == 3 and min(augment.color_jitter) >= 0),
-        ("hue", "0..0.5", 0 <= augment.hue <= 0.5),
-        ("grey_probability", "0..1", 0 <= augment.grey_probability <= 1),
-        ("difference_probability", "0..1", 0 <= augment.difference_probability <= 1),
-        ("erasing_probability", "0..1", 0 <= augment.erasing_probability <= 1),
-        ("erasing_mode", " or ".join(random_erasing.MODES),
-         augment.erasing_mode in random_erasing.MODES),
-        ("erasing_count", "at least 1", augment.erasing_count >= 1),
-        ("motion_shift", "False without config.data.jitter_scales_relative",
-         bool(relative) or not augment.motion_shift),
-    ):
-        if not good:
-            raise ConfigError(f"config.augment.{key} is {augment[key]}, expected {allowed}")
+    """Keywords of load_clip for config.augment; ConfigError for values that do not work."""
+    check_augmentation(config)
+    augment = config.augment
     policy = erase = colours = None
     if any(augment.color_jitter) or augment.moco_v2 or (
         augment.hue or augment.grey_probability or augment.difference_probability

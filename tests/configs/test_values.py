@@ -1,11 +1,12 @@
-"""Spot values of each family, as in the original's YAML files merged over its defaults."""
+"""Spot checks of each family against the original's YAML files merged over its defaults."""
 
 import json
 
 import pytest
 
 from configs import ava, charades, imagenet, kinetics, ssv2
-from tests.support.paths import PARITY, needs_parity
+from slowfast_jax.config import load_config
+from tests.support.paths import PARITY, ROOT, needs_parity
 
 SIX_RATES = (1.0, 0.1, 0.01, 0.001, 0.0001, 0.00001)
 FOUR_RATES = SIX_RATES[:4]
@@ -23,7 +24,7 @@ VALUES = [
     }),
     (kinetics, "c2d_8x8_r50_in1k", {
         "schedule.steps": (0, 44, 88, 118), "schedule.relative_lrs": FOUR_RATES,
-        "schedule.base_lr": 0.01, "train.epochs": 118, "train.init_from.inflate": True,
+        "schedule.base_lr": 0.01, "train.epochs": 118,
         "train.init_from.path": "R50_IN1K.pyth", "train.init_from.skip": ("head/.*",),
     }),
     (kinetics, "i3d_nln_8x8_r50_in1k", {
@@ -107,11 +108,16 @@ VALUES = [
 ]
 
 
+def load(recipes, variant):
+    stem = recipes.__name__.rpartition(".")[2]
+    return load_config(f"{ROOT}/configs/{stem}.py:{variant}")
+
+
 @pytest.mark.parametrize(
     "recipes, variant, values", VALUES, ids=[f"{m.__name__}:{v}" for m, v, _ in VALUES]
 )
 def test_values(recipes, variant, values):
-    config = recipes.get_config(variant)
+    config = load(recipes, variant)
     found = {}
     for path in values:
         found[path] = config
@@ -122,7 +128,7 @@ def test_values(recipes, variant, values):
 
 @needs_parity
 def test_schedules_are_those_the_original_ran():
-    """Recorded from its own config loader; with multigrid it had rewritten steps and rates."""
+    """Recorded from its own config loader, which rewrites steps and rates for multigrid."""
     recorded = json.loads((PARITY / "schedules/lr_all_configs.json").read_text())["configs"]
     modules = {"AVA": ava, "Charades": charades, "ImageNet": imagenet, "Kinetics": kinetics,
                "SSv2": ssv2}
@@ -132,7 +138,7 @@ def test_schedules_are_those_the_original_ran():
         variant = "".join(f"{part}_" for part in sub) + stem.lower()
         if folder not in modules or variant not in modules[folder].VARIANTS:
             continue
-        config = modules[folder].get_config(variant)
+        config = load(modules[folder], variant)
         ours = config.schedule
         assert theirs["policy"] == {"steps": "steps_with_relative_lrs"}.get(ours.name, ours.name)
         assert theirs["optimizer"] == config.optimizer.name and not theirs["lars"]
@@ -152,7 +158,7 @@ def test_schedules_are_those_the_original_ran():
 
 
 def test_dotted_overrides_of_a_flag(monkeypatch):
-    """absl's config flags set a leaf of any recipe, with the type it has."""
+    """absl's config flags set any field of a recipe and keep its type."""
     from absl import flags
     from ml_collections import config_flags
 
@@ -163,7 +169,7 @@ def test_dotted_overrides_of_a_flag(monkeypatch):
     ]
     monkeypatch.setattr("sys.argv", command)  # where ml_collections looks for overrides
     values = flags.FlagValues()
-    config_flags.DEFINE_config_dict("config", kinetics.get_config("x3d_xs"), flag_values=values)
+    config_flags.DEFINE_config_dict("config", load(kinetics, "x3d_xs"), flag_values=values)
     values(command)
     config = values.config
     assert (config.train.batch_size, config.schedule.base_lr) == (32, 1.0)

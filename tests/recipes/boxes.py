@@ -1,4 +1,4 @@
-"""A recipe that detects actions with a tiny network, on data of `mini.write_ava`, in seconds."""
+"""A recipe that trains a tiny detection network in seconds, on the data of `mini.write_ava`."""
 
 from ml_collections import ConfigDict
 
@@ -9,7 +9,7 @@ from tests.support.tiny_models import norm_entry
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """An epoch, in batches of 4."""
+    """One epoch, in batches of 4."""
     zoo.ZOO.setdefault(NAME, norm_entry())
     mini = next(part["data"] for part in ava.MINI if "video_dir" in part.get("data", {}))
     return common.recipe(

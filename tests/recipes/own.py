@@ -1,4 +1,4 @@
-"""configs/own.py with a tiny network, for tests that run the whole program on tables of boxes."""
+"""configs/own.py with a tiny network, for tests that run the whole program on box tables."""
 
 from ml_collections import ConfigDict
 
@@ -9,7 +9,7 @@ from tests.support.tiny_models import norm_entry
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """An epoch, in batches of 2."""
+    """One epoch, in batches of 2."""
     zoo.ZOO.setdefault(NAME, norm_entry())
     return common.recipe(
         "own/tiny",

@@ -2,7 +2,7 @@
 
     python -m slowfast_jax.main --config tests/recipes/tiny.py --config.data.root=DIR ...
 
-DIR is what `tests.support.tiny_models.write_colours` made.
+`tests.support.tiny_models.write_colours` writes the data in DIR.
 """
 
 from ml_collections import ConfigDict
@@ -15,7 +15,7 @@ NAME = "test/tiny_norm"
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """3 steps an epoch, 4 epochs. The variant is the name of the network in the zoo."""
+    """4 epochs of 3 steps. The variant is the zoo name of the network."""
     name = variant or NAME
     zoo.ZOO.setdefault(NAME, norm_entry())
     return common.recipe(

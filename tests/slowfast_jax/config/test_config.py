@@ -1,12 +1,14 @@
 import subprocess
 import sys
 
+import flax.linen as nn
 import pytest
 from ml_collections import ConfigDict
 
 from slowfast_jax.config import ConfigError, build_model, check_values, load_config
 from slowfast_jax.models import zoo
 from tests.support.paths import ROOT
+from tests.support.tiny_models import norm_entry
 
 RECIPES = ROOT / "configs"
 
@@ -44,12 +46,12 @@ def test_a_recipe_is_completed_from_the_zoo():
     assert config.name == "kinetics/x3d_xs" and config.is_locked
     assert dict(config.protocol) == dict(load_config("kinetics/x3d_xs").protocol)
     assert config.model.num_classes == 400 and config.class_names == "kinetics400"
-    assert config.model.dropout == 0.5  # a keyword nobody mentions is there to be overridden
+    assert config.model.dropout == 0.5  # keywords that neither recipe nor zoo mentions, too
     assert config.data.jitter == (182, 228)
     assert build_model(config) == zoo.create("kinetics/x3d_xs")
 
 
-def test_models_are_tested_as_their_data_set():
+def test_published_models_are_tested_by_the_rules_of_their_data_set():
     for name in ("ssv2/slowfast_16x8_r50", "charades/slowfast_16x8_r50"):
         of_zoo = load_config(name)
         of_recipe = load_config(f"{RECIPES / name.split('/')[0]}.py")
@@ -69,6 +71,38 @@ def test_a_recipes_own_values_win(tmp_path):
     assert build_model(config).dropout == 0.1
 
 
+def test_a_recipe_with_a_train_section_is_completed_for_training(tmp_path):
+    path = write(tmp_path / "mine.py", recipe(
+        model={"name": "kinetics/mini"}, data={"format": "boxes", "jitter": (64, 80)},
+        train={"epochs": 3}, schedule={"base_lr": 1},
+    ))
+    config = load_config(path)
+    assert config.train.epochs == 3 and config.train.batch_size == 64
+    assert config.schedule.base_lr == 1.0 and isinstance(config.schedule.base_lr, float)
+    assert config.data.jitter == (64, 80) and config.data.max_boxes == 16
+    assert config.published.top1 is None and config.augment.num_clips == 1
+    with pytest.raises(TypeError):
+        config.train.epochs = "many"
+    config.published.top1 = 50.0  # no other config sees it
+    assert load_config(path).published.top1 is None
+
+
+def test_a_recipe_without_a_train_section_is_for_testing(tmp_path):
+    path = write(tmp_path / "mine.py", recipe(model={"name": "kinetics/mini"}))
+    zoo_config = load_config("kinetics/mini").to_dict()
+    assert load_config(path).to_dict() == zoo_config | {"name": "", "class_names": ""}
+
+
+def test_a_recipe_for_a_custom_task_may_have_fields_of_its_own(tmp_path):
+    path = write(tmp_path / "mine.py", recipe(
+        model={"name": "kinetics/mini"}, task="regression", train={}, regression={"targets": 2},
+        data={"target_list": "t.csv"}, augment={"noise": 0.1},
+    ))
+    config = load_config(path)
+    assert config.regression.targets == 2 and config.data.target_list == "t.csv"
+    assert config.augment.to_dict() == {"noise": 0.1} and config.train.epochs == 196
+
+
 def test_class_names_of_a_recipe_decide_the_number_of_classes(tmp_path):
     names = write(tmp_path / "names.txt", "run\njump\nfall\n")
     path = write(tmp_path / "mine.py", recipe(
@@ -77,7 +111,7 @@ def test_class_names_of_a_recipe_decide_the_number_of_classes(tmp_path):
     assert load_config(path).model.num_classes == 3
 
 
-def test_a_class_count_of_its_own_drops_the_zoos_names(tmp_path):
+def test_another_number_of_classes_drops_the_names_of_the_zoo_entry(tmp_path):
     path = write(tmp_path / "mine.py", recipe(
         model={"name": "kinetics/x3d_xs", "num_classes": 5}, class_names="kinetics400"
     ))
@@ -86,7 +120,7 @@ def test_a_class_count_of_its_own_drops_the_zoos_names(tmp_path):
 
 
 def test_loads_from_any_directory_and_leaves_no_trace(tmp_path):
-    """Also where the user has another `configs` package of their own."""
+    """Even if the user has another package named `configs`."""
     write(tmp_path / "configs/__init__.py", "MINE = True\n")
     code = (
         "import sys, configs\n"
@@ -125,7 +159,7 @@ def test_two_checkouts_do_not_mix(tmp_path):
     (f"{RECIPES}/kinetic.py:x3d_xs", r"does not exist; did you mean kinetics\.py"),
     (f"{RECIPES}/kinetics.py:x3d_sx", r"no variant 'x3d_sx'.*x3d_xs"),
     ("no/such/folder/kinetics.py:x3d_xs", "use the model's zoo name, kinetics/x3d_xs"),
-    ("no/such/folder/a.py", "there is no folder no/such/folder"),
+    ("no/such/folder/a.py", "does not exist: no folder no/such/folder in /"),
 ])
 def test_unknown_specs_name_what_is_close(spec, message):
     with pytest.raises(ConfigError, match=message):
@@ -137,9 +171,21 @@ def test_unknown_specs_name_what_is_close(spec, message):
     (recipe(model={"name": "kinetics/mini"}, protocol={"clip": 1}), "protocol.clip.*mean clips"),
     (recipe(model={"name": "kinetics/mimi"}), r"config\.model\.name.*kinetics/mini"),
     (recipe(model={"depth": 50}), r"no config\.model\.name"),
+    (recipe(model={"name": "kinetics/mini"}, optimiser={}), "config.optimiser .*mean optimizer"),
+    (recipe(model={"name": "kinetics/mini"}, schedule={"base_rate": 0.1}),
+     r"config\.schedule\.base_rate does not exist; did you mean base_lr"),
+    (recipe(model={"name": "kinetics/mini"}, train={"init_from": {"pth": ""}}),
+     r"config\.train\.init_from\.pth does not exist; did you mean path"),
+    (recipe(model={"name": "kinetics/mini"}, train={"epochs": "many"}),
+     r"config\.train\.epochs is 'many', expected something like 196"),
+    (recipe(model={"name": "kinetics/mini"}, train={"epochs": 1.5}), r"epochs is 1\.5, expected"),
+    (recipe(model={"name": "kinetics/mini"}, train={}, published={"top1": "high"}),
+     r"config\.published\.top1 is 'high', expected float"),
+    (recipe(model={"name": "kinetics/mini"}, train={}, mesh=4),
+     r"config\.mesh is 4, expected a section with data, fsdp, spatial"),
     ("import nothing_of_this_name", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
-    ("x = 1", "has no function get_config"),
-    ("def get_config():\n    return {}", "gave a dict, expected an ml_collections.ConfigDict"),
+    ("x = 1", "is not a recipe: it has no function get_config"),
+    ("def get_config():\n    return {}", "returned a dict, expected an ml_collections.ConfigDict"),
     ("def get_config(variant):\n    return {}", r"needs a variant: bad\.py:VARIANT"),
 ])
 def test_a_broken_recipe_says_what_is_wrong(tmp_path, text, message):
@@ -149,7 +195,7 @@ def test_a_broken_recipe_says_what_is_wrong(tmp_path, text, message):
 
 def test_a_variant_of_a_recipe_that_has_none(tmp_path):
     path = write(tmp_path / "one.py", "def get_config():\n    return {}")
-    with pytest.raises(ConfigError, match="has no variants; leave out ':a'"):
+    with pytest.raises(ConfigError, match="has no variants: leave out ':a'"):
         load_config(f"{path}:a")
 
 
@@ -160,11 +206,31 @@ def test_build_model_takes_keywords_and_refuses_unknown_ones():
         build_model(config, widht=3)
 
 
+def test_build_model_passes_what_the_network_declares(monkeypatch):
+    class Plain(nn.Module):
+        """Neither batch norm nor normalization of its own."""
+
+        num_classes: int
+        num_frames: int = 0
+
+    entry = zoo.entry(Plain, {"num_classes": 3}, "", num_frames=5)
+    monkeypatch.setitem(zoo.ZOO, "test/plain", entry)
+    config = load_config("test/plain")
+    assert config.task == "classification" and not config.data.multi_label
+    assert build_model(config, group_size=8, crop_size=64) == Plain(3, num_frames=5)
+    with config.model.unlocked():
+        config.model.group_size = 8
+    with pytest.raises(ConfigError, match=r"config\.model\.group_size does not exist"):
+        build_model(config)
+    monkeypatch.setitem(zoo.ZOO, "test/norm", norm_entry())
+    assert build_model(load_config("test/norm"), group_size=2).group_size == 2
+
+
 @pytest.mark.parametrize(("field", "value"), [
     ("protocol.clips", 0), ("protocol.crops", 5), ("protocol.ensemble", "mean"),
     ("protocol.mean", (0.5,)), ("test.batch_size", 0),
 ])
-def test_values_that_make_no_sense(field, value):
+def test_impossible_values(field, value):
     config = load_config("kinetics/mini")
     config.update_from_flattened_dict({field: value})
     with pytest.raises(ConfigError, match=rf"config\.{field} is .*expected"):

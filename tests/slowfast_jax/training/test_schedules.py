@@ -5,9 +5,10 @@ import math
 
 import pytest
 
+from slowfast_jax.config import load_config
 from slowfast_jax.training.schedules import learning_rate, scaled
 from tests.slowfast_jax.models import cases
-from tests.support.paths import PARITY, needs_parity
+from tests.support.paths import PARITY, ROOT, needs_parity
 
 STEMS = {
     "Kinetics": "kinetics", "AVA": "ava", "SSv2": "ssv2", "Charades": "charades",
@@ -41,7 +42,8 @@ def our_recipe(path):
         return None
     module = importlib.import_module(f"configs.{STEMS[folder]}")
     variant = "_".join([*below, stem]).lower()
-    return module.get_config(variant) if variant in module.VARIANTS else None
+    spec = f"{ROOT}/configs/{STEMS[folder]}.py:{variant}"
+    return load_config(spec) if variant in module.VARIANTS else None
 
 
 def assert_rates(schedule, epochs, hosts, arrays, key):

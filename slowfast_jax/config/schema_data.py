@@ -1,0 +1,207 @@
+"""The schema of config.data and config.augment."""
+
+from data_pipelines.examples.eval_views import SAMPLINGS
+from data_pipelines.transforms.random_erasing import MODES
+from slowfast_jax.config.field import Field, Range, Section, at_least, between, one_of
+
+# Paths are relative to data.root unless they are said to be relative to something else.
+
+DATA: Section = {
+    "format": Field(
+        "kinetics", "Format of the lists. Classification: kinetics, rawframes, ssv2, charades, "
+        "imagenet, records or tfds; detection: ava or boxes. docs/data.md shows each."
+    ),
+    "root": Field("", "Folder of the lists."),
+    "generate": Field(
+        "", "Name of a small data set (kinetics_mini) to generate in the working directory and use "
+        "in place of root and path_prefix. Empty: none."
+    ),
+    "test_list": Field("test.csv", "List to test on."),
+    "path_prefix": Field("", "Folder that the paths in the lists are relative to."),
+    "separator": Field(" ", "Separator of the columns of a list (format kinetics)."),
+    "multi_label": Field(False, "A clip may have several classes; the metric is then mAP."),
+    "sampling": Field(
+        "kinetics", "Data set whose rules choose the frames and test crops of a clip; see "
+        "data_pipelines/examples/eval_views.py.", one_of(SAMPLINGS)
+    ),
+    "frame_template": Field(
+        "img_{:05d}.jpg", "File name of a frame in its video's folder (format rawframes)."
+    ),
+    "class_list": Field("", "JSON file with the classes (format ssv2)."),
+    "val_labels": Field("", "JSON file with the labels for validation and test (format ssv2)."),
+}
+TRAINING_DATA: Section = {
+    "train_list": Field("train.csv", "List to train on."),
+    "val_list": Field("val.csv", "List to validate on during training."),
+    "jitter": Field(
+        (256, 320), "Smallest and largest short side, in pixels, that a training clip is resized "
+        "to before a random square is cropped."
+    ),
+    "inverse_uniform_jitter": Field(
+        False, "Draw 1 / side uniformly from the range of `jitter` instead of the side."
+    ),
+    "jitter_scales_relative": Field(
+        (), "Smallest and largest area of a random resized crop, as a share of the frame's. Empty: "
+        "`jitter` is used instead."
+    ),
+    "jitter_aspect_relative": Field(
+        (), "Smallest and largest aspect ratio (width / height) of a random resized crop."
+    ),
+    "random_flip": Field(True, "Mirror half of the training clips."),
+    "dummy": Field(
+        False, "Train on the first example alone, to measure the speed of the step without that of "
+        "loading."
+    ),
+    "pca_jitter": Field(
+        0.0, "Standard deviation of PCA lighting noise on training clips (AlexNet). 0: none."
+    ),
+}
+
+# Fields that both formats of person boxes have. Their defaults are those of format boxes.
+PERSON_BOXES: Section = {
+    "video_dir": Field("videos", "Folder of the videos, or of a folder of frames for each."),
+    "score_threshold": Field(0.5, "Detected boxes with a lower score are dropped."),
+    "max_boxes": Field(
+        16, "Boxes per clip: shorter lists are padded, a longer list is an error."
+    ),
+    "first_frame_second": Field(
+        0.0, "Time that the tables give to the first frame of every video, in seconds."
+    ),
+    "fps": Field(30.0, "Frame rate of videos stored as folders of frames."),
+    "color_augmentation": Field(
+        True, "Train with color jitter and PCA lighting; `pca_jitter_only` leaves out the former."
+    ),
+    "pca_jitter_only": Field(False, "Color augmentation is PCA lighting alone."),
+    "test_flip": Field(False, "Test mirrored clips and boxes."),
+    "evaluator": Field(
+        "official", "Rules of frame-mAP: official (ActivityNet's evaluator) or pyslowfast; "
+        "slowfast_jax/metrics/ava.py explains the differences."
+    ),
+}
+BOXES: Section = {
+    **PERSON_BOXES,
+    "train_boxes": Field((), "Tables to train on, with the action of each box."),
+    "test_boxes": Field((), "Tables with the annotations to test against."),
+    "test_detections": Field(
+        (), "Tables with boxes of a person detector at the times of test_boxes. They are scored in "
+        "place of the annotated boxes, so people whom the detector misses count as errors. Empty: "
+        "annotated boxes are scored."
+    ),
+}
+AVA: Section = {
+    **PERSON_BOXES,
+    "video_dir": Field(
+        "", "Folder of the films, whole or cut to their annotated 15 minutes. Empty: frames are "
+        "read from frame_dir."
+    ),
+    "record_dir": Field(
+        "", "Folder of the lists of encoded keyframes (docs/records.md) named by train_list and "
+        "test_list, which replace videos and frames. Empty: none."
+    ),
+    "frame_dir": Field("frames", "Folder of the frames."),
+    "frame_list_dir": Field(
+        "frame_lists", "Folder of PySlowFast's lists of frames, named by train_list and test_list. "
+        "Empty: all frames in the folders below frame_dir."
+    ),
+    "annotation_dir": Field(
+        "annotations", "Folder that the following tables and files are relative to."
+    ),
+    "train_gt_box_lists": Field((), "Tables with annotated boxes to train on."),
+    "train_box_lists": Field((), "Tables with detected boxes to train on."),
+    "test_box_lists": Field((), "Tables with the detected boxes to test."),
+    "score_threshold": PERSON_BOXES["score_threshold"]._replace(default=0.9),
+    "max_boxes": PERSON_BOXES["max_boxes"]._replace(default=64),
+    "label_map": Field("", "Label map: a pbtxt file with the actions that are evaluated."),
+    "exclusions": Field("", "Table of keyframes that are not evaluated. Empty: none."),
+    "ground_truth": Field("", "Table with the annotations to test against."),
+    "kinetics_dir": Field(
+        "", "Folder of the clips of Kinetics-700 (ID_000012_000022.mp4, in any subfolder), to use "
+        "AVA-Kinetics as well. Empty: films alone."
+    ),
+    "train_kinetics": Field((), "Tables of AVA-Kinetics to train on."),
+    "val_kinetics": Field((), "Tables of AVA-Kinetics to test against."),
+    "kinetics_box_lists": Field(
+        (), "Tables with detected boxes of AVA-Kinetics to test. Empty: annotated boxes are used."
+    ),
+    "full_test_on_val": Field(
+        False, "Validate on all keyframes during training instead of every fourth second."
+    ),
+    "color_augmentation": PERSON_BOXES["color_augmentation"]._replace(default=False),
+    "pca_jitter_only": PERSON_BOXES["pca_jitter_only"]._replace(default=True),
+    "first_frame_second": PERSON_BOXES["first_frame_second"]._replace(default=900),
+    "keyframe_seconds": Field(
+        (902, 1799), "Seconds that the tables may name: the first, and the one after the last."
+    ),
+}
+# data.format -> fields that only this format has, or for which it has other defaults.
+FORMATS: dict[str, Section] = {
+    "ssv2": {"train_labels": Field("", "JSON file with the labels for training.")},
+    "ava": AVA,
+    "boxes": BOXES,
+}
+
+PROBABILITY = between(0, 1)
+COLOR_JITTER = Range(
+    "three numbers of 0 or more", lambda value: len(value) == 3 and min(value) >= 0
+)
+
+# Task -> fields of config.augment in training; the defaults change nothing. Resizing, cropping,
+# flips and the color augmentation of detection are fields of config.data.
+AUGMENT: dict[str, Section] = {
+    "classification": {
+        "rand_augment": Field("", "RandAugment policy, as rand-m7-n4-mstd0.5-inc1. Empty: none."),
+        "interpolation": Field(
+            "bicubic", "Interpolation of RandAugment's geometric operations: bicubic, bilinear or "
+            "random."
+        ),
+        "color_jitter": Field(
+            (0.0, 0.0, 0.0), "Brightness, contrast and saturation are multiplied by factors from 1 "
+            "+- these, as in self-supervised training, before RandAugment.", COLOR_JITTER
+        ),
+        "hue": Field(0.0, "Hue is rotated by up to this share of the circle.", between(0, 0.5)),
+        "grey_probability": Field(0.0, "Probability of a gray clip.", PROBABILITY),
+        "moco_v2": Field(
+            False, "Colors as in MoCo v2: jitter with probability 0.8, then gray, then a blur with "
+            "probability 0.5."
+        ),
+        "difference_probability": Field(
+            0.0, "Probability that frames are replaced by their differences in time.", PROBABILITY
+        ),
+        "motion_shift": Field(
+            False, "Move the random resized crop of data.jitter_scales_relative from a first "
+            "position to a last one during the clip."
+        ),
+        "num_clips": Field(
+            1, "Random clips per video; each is a row of the batch.", at_least(1)
+        ),
+        "num_samples": Field(
+            1, "Differently augmented copies of each clip (repeated augmentation); each is a row "
+            "of the batch.", at_least(1)
+        ),
+        "jitter_fps": Field(
+            0.0, "protocol.target_fps is increased by a random amount of at most this.", at_least(0)
+        ),
+        "erasing_probability": Field(0.0, "Probability of random erasing.", PROBABILITY),
+        "erasing_mode": Field(
+            "pixel", "What rectangles are filled with: pixel (noise), rand (one color per frame) "
+            "or const (the mean).", one_of(MODES)
+        ),
+        "erasing_count": Field(
+            1, "Largest number of rectangles. With n above 1, the first n-th of the frames is "
+            "never erased, as in PySlowFast.", at_least(1)
+        ),
+        "mixup_alpha": Field(
+            0.0, "Clips are mixed by mixup in shares drawn from Beta(alpha, alpha). 0: no mixup. "
+            "Mixing and label smoothing need train.loss soft_cross_entropy.", at_least(0)
+        ),
+        "cutmix_alpha": Field(0.0, "The same for cutmix. 0: no cutmix.", at_least(0)),
+        "mix_prob": Field(1.0, "Probability that a batch is mixed.", PROBABILITY),
+        "switch_prob": Field(
+            0.5, "Probability of cutmix where both mixup and cutmix are used.", PROBABILITY
+        ),
+        "label_smoothing": Field(
+            0.0, "Share of the target that is spread evenly over all classes.", PROBABILITY
+        ),
+    },
+    "detection": {},
+}
