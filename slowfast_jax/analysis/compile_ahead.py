@@ -1,10 +1,10 @@
-"""A config's steps compiled for hardware that need not be there, and what they will take.
+"""Compiles a config's steps for hardware that need not be present, and reports their cost.
 
     python -m slowfast_jax.main --config configs/kinetics.py:slowfast_8x8_r50 --mode compile \
         --config.target=v5e:4x4 --config.train.batch_size=128 --config.model.dtype=bfloat16
 
-A target is a TPU topology, which needs the extra `slowfast_jax[tpu]` but no TPU, or cpu:N, so many
-devices of this machine's kind. All figures are the compiler's, for one device and one step.
+A target is a TPU topology, which needs the extra `slowfast_jax[tpu]` but no TPU, or "cpu:N" for N
+CPU devices. FLOPs, bytes and memory are the compiler's estimates for one device and one step.
 """
 
 import importlib.util
@@ -38,21 +38,24 @@ BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2, "
 
 
 def target_devices(target: str) -> list[Any]:
-    """Descriptions of the devices of "v5e:4x4", "cpu:8" and so on, that programs compile for.
+    """The devices of a target such as "v5e:4x4" or "cpu:8", for which programs can be compiled.
 
-    Raises ConfigError for a target that there is not.
+    Raises ConfigError if the target does not exist or its compiler is not installed.
     """
     kind, _, size = target.partition(":")
     if kind == "cpu":
         count = int(size) if size.isdecimal() else 0
         if count < 1:
-            raise ConfigError(f"config.target is {target!r}, expected cpu:8 for eight devices")
+            raise ConfigError(f"config.target is {target!r}, expected cpu:N, for example cpu:8")
         try:
             jax.config.update("jax_num_cpu_devices", count)
         except RuntimeError:
-            pass  # JAX has its devices already
+            pass  # JAX has already created its devices; their number is checked below
         if len(jax.devices("cpu")) < count:
-            raise ConfigError(f"config.target={target}: JAX has {len(jax.devices('cpu'))} devices")
+            raise ConfigError(
+                f"config.target is {target!r}, but JAX has only {len(jax.devices('cpu'))} CPU "
+                "devices: start a new process"
+            )
         return jax.devices("cpu")[:count]
     if not re.fullmatch(r"v\d+\w*:\d+(x\d+)+", target):
         raise ConfigError(
@@ -61,24 +64,24 @@ def target_devices(target: str) -> list[Any]:
         )
     if importlib.util.find_spec("libtpu") is None:
         raise ConfigError(
-            "compiling for a TPU needs its compiler: pip install 'slowfast_jax[tpu]'"
+            "the TPU compiler is not installed: run pip install 'slowfast_jax[tpu]'"
         )
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # no questions to a network for a real TPU
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # do not query the network for a TPU
     try:
         return list(topologies.get_topology_desc(
             platform="tpu", topology_name=target,
-            # A v4 chip has two cores, which work as one device; by default each is one.
+            # The two cores of a v4 chip work as one device; by default each core is a device.
             chip_config_name="megacore" if target.startswith("v4:") else "default",
         ).devices)
     except Exception as error:
-        hint = " (one program at a time has the compiler)" if "lockfile" in str(error) else ""
+        hint = " (another process is using the TPU compiler)" if "lockfile" in str(error) else ""
         raise ConfigError(f"config.target={target}: {error}{hint}") from error
 
 
 def compile_steps(config: ConfigDict, devices: Sequence[Any]) -> list[dict[str, Any]]:
-    """The steps of training and evaluation compiled for `devices`; a record of each.
+    """Compiles the training and evaluation steps for `devices`; returns a record for each.
 
-    Raises ConfigError for a config that cannot be trained, or whose batch does not divide.
+    Raises ConfigError if the config cannot be trained or a batch cannot be split over the devices.
     """
     check_training(config)
     mesh = mesh_of(config, devices)
@@ -86,8 +89,8 @@ def compile_steps(config: ConfigDict, devices: Sequence[Any]) -> list[dict[str, 
     for name, size in (("train", config.train.batch_size), ("test", config.test.batch_size)):
         if size % shards:
             raise ConfigError(
-                f"config.{name}.batch_size is {size}, expected a multiple of {shards}, the parts "
-                f"that {mesh.size} devices split a batch into"
+                f"config.{name}.batch_size is {size}, expected a multiple of {shards}, the number "
+                f"of parts into which {mesh.size} devices split a batch"
             )
     with written_for(devices[0].platform):
         records = [
@@ -153,8 +156,10 @@ def _record(step: str, clips: int, device: Any, lower: Any, mesh: Mesh) -> dict[
 
 
 def collective_bytes(text: str) -> dict[str, int]:
-    """Bytes that each kind of collective gives one device, of a compiled program's text; what is
-    in a loop counts once."""
+    """Result bytes on one device for each kind of collective in a compiled program's HLO text.
+
+    Collectives inside a loop are counted once.
+    """
     found = dict.fromkeys(COLLECTIVES, 0)
     pattern = re.compile(rf"= (.*?) ({'|'.join(COLLECTIVES)})(-start)?\(")
     for line in text.splitlines():
@@ -166,19 +171,23 @@ def collective_bytes(text: str) -> dict[str, int]:
             BYTES.get(kind, 4) * math.prod(int(n) for n in side.split(",") if n)
             for kind, side in shapes
         ]
-        if match[3] and match[2] != "all-reduce":  # its operands, then its results
+        if match[3] and match[2] != "all-reduce":  # the shapes list operands, then results
             sizes = sizes[len(sizes) // 2 :]
         found[match[2]] += sum(sizes)
     return {kind: size for kind, size in found.items() if size}
 
 
 def roofline(record: Mapping[str, Any]) -> dict[str, float]:
-    """Seconds that the arithmetic, the memory and the links take at the chip's peaks, and of the
-    step, were each of them to overlap with the others; {} for a chip that is not known."""
+    """Lower bounds on the time of a step, from the chip's peak rates.
+
+    Returns the seconds that arithmetic, memory traffic and communication take at the chip's peaks;
+    the longest of these, which is the time of a step if they overlap fully; the clips per second at
+    that time; and whether the program fits in memory. {} for an unknown chip.
+    """
     chip = find_chip(record["device"])
     if chip is None:
         return {}
-    # A ring sums in two passes over the array, and gathers in one.
+    # A ring all-reduce passes over the array twice, a gather once.
     moved = sum(
         size * (2 if kind == "all-reduce" else 1)
         for kind, size in record["collective_bytes"].items()
@@ -197,31 +206,31 @@ def roofline(record: Mapping[str, Any]) -> dict[str, float]:
 
 
 def table(records: Sequence[Mapping[str, Any]]) -> str:
-    """The records as text."""
+    """The records as text for the terminal."""
     first = records[0]
     mesh = " x ".join(f"{name} {size}" for name, size in first["mesh"].items() if size > 1)
-    lines = [f"{first['devices']} x {first['device']}" + (f" as {mesh}" if mesh else ""),
-             "for each device and step, by the compiler:"]
+    lines = [f"{first['devices']} x {first['device']}" + (f", mesh: {mesh}" if mesh else ""),
+             "Compiler's estimates for one device and one step:"]
     for r in records:
         lines += [
             "",
-            f"{r['step']}, {r['clips']} clips ({r['clips'] / r['devices']:g} a device), compiled "
-            f"in {r['compile_seconds']:.0f} s",
-            f"  memory      {_size(r['argument_bytes'])} arguments, "
-            f"{_size(r['temporary_bytes'])} temporary"
+            f"{r['step']}: {r['clips']} clips, {r['clips'] / r['devices']:g} per device "
+            f"(compiled in {r['compile_seconds']:.0f} s)",
+            f"  memory used     {_size(r['argument_bytes'])} arguments, "
+            f"{_size(r['temporary_bytes'])} temporaries"
             + ("" if r.get("fits", True) else ": MORE THAN THE CHIP HAS"),
-            f"  arithmetic  {r['flops'] / 1e9:,.4g} GFLOP",
-            f"  memory      {_size(r['bytes_accessed'])} accessed",
-            "  collectives " + (", ".join(
+            f"  arithmetic      {r['flops'] / 1e9:,.4g} GFLOP",
+            f"  memory traffic  {_size(r['bytes_accessed'])}",
+            "  communication   " + (", ".join(
                 f"{kind} {_size(size)}" for kind, size in r["collective_bytes"].items()
             ) or "none"),
         ]
         if "step_seconds" in r:
             lines.append(
-                f"  at the chip's peaks: arithmetic {1e3 * r['arithmetic_seconds']:.1f} ms, memory "
-                f"{1e3 * r['memory_seconds']:.1f} ms, links {1e3 * r['links_seconds']:.1f} ms; at "
-                f"best {1e3 * r['step_seconds']:.1f} ms a step, "
-                f"{r['clips_per_second']:,.0f} clips/s"
+                f"  at peak rates   arithmetic {1e3 * r['arithmetic_seconds']:.1f} ms, memory "
+                f"{1e3 * r['memory_seconds']:.1f} ms, communication "
+                f"{1e3 * r['links_seconds']:.1f} ms; at best {1e3 * r['step_seconds']:.1f} ms per "
+                f"step, {r['clips_per_second']:,.0f} clips/s"
             )
     return "\n".join(lines)
 

@@ -76,9 +76,9 @@ def test_random_weights_are_announced_and_follow_the_seed(tiny, caplog):
 @pytest.mark.parametrize(("clips", "message"), [
     (CLIP[0], r"expected 5 dimensions.*pass clip\[None\]"),
     (np.zeros((1, 3, 4, 32, 32), np.uint8), r"3 channels last.*look like \(N, 3, T, H, W\)"),
-    (CLIP[:0], "there is no clip"),
+    (CLIP[:0], "expected at least one clip"),
     (CLIP.astype(np.int64), "int64, expected uint8"),
-    (CLIP.astype(np.float32) + 128, "not normalised"),
+    (CLIP.astype(np.float32) + 128, "not normalized"),
     (np.full(CLIP.shape, np.nan, np.float32), "value nan"),
     (CLIP[:, :3], "have 3 frames, the network needs 4.*num_frames=3"),
 ])
@@ -143,7 +143,7 @@ def test_boxes_over_the_edge_are_clipped_with_a_warning(tiny, caplog):
     absl_logging.get_absl_logger().propagate = True
     recognizer = load("test/tiny_boxes")
     probs = recognizer(CLIP[:1], [[[-5, 3, 9, 40]]])
-    assert "1 of 1 boxes hang over the edge of the 32x32 frame" in caplog.text
+    assert "1 of 1 boxes extend beyond the 32x32 frame" in caplog.text
     np.testing.assert_array_equal(probs, recognizer(CLIP[:1], [[[0, 3, 9, 32]]]))
 
 

@@ -113,7 +113,7 @@ def test_a_complete_run_is_not_run_again(whole, data, monkeypatch):
     assert train(training_config(data), workdir) == results
     assert (workdir / "metrics.jsonl").read_text() == before
     more = training_config(data, train__epochs=3)
-    with pytest.raises(ConfigError, match=r"train.epochs is 3, and .*12 is of epoch 4"):
+    with pytest.raises(ConfigError, match=r"train.epochs is 3, but .*12 is of epoch 4"):
         train(more, workdir)
 
 
@@ -251,7 +251,7 @@ def test_log_lines_tell_what_matters(data, tmp_path, caplog):
     caplog.set_level("INFO", "absl")
     train(training_config(data, train__epochs=1, train__log_period=2), tmp_path)
     text = caplog.text
-    assert "12 examples, 1 epochs of 3 steps of 4 clips" in text
+    assert "12 examples; 1 epochs of 3 steps of 4 clips" in text
     for part in ("step 2/3: ", "loss ", "lr 0.025", "clips/s", "waits for data", "GB", "to go"):
         assert part in text
     assert [row["step"] for row in read_metrics(tmp_path)] == [2, 3, 3]

@@ -132,7 +132,7 @@ def test_histograms_and_pictures_on_request(colours, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("field, value, message", [
     ("profile_steps", "5", "config.profile_steps is '5', expected FIRST:BEHIND"),
-    ("train__accumulate", 3, "config.train.accumulate is 3, expected parts of a batch of 4 clips"),
+    ("train__accumulate", 3, "config.train.accumulate is 3, but a batch of 4 clips cannot be split into 3 parts"),
     ("train__average", 1.0, r"config.train.average is 1.0, expected 0 \(none\) or below 1"),
     ("mesh__fsdp", 3, "config.mesh: fsdp 3 x spatial 1 makes 3, which does not fit 1 devices"),
 ])
@@ -142,8 +142,8 @@ def test_fields_that_make_no_sense(colours, tmp_path, field, value, message):
 
 
 @pytest.mark.parametrize("sizes, message", [
-    ((3, 1, 1), "a batch of 4 clips does not split over 3 devices"),
-    ((1, 1, 3), "config.mesh.spatial is 3, expected a divisor of the crop, 16"),
+    ((3, 1, 1), "a batch of 4 clips cannot be split over 3 devices"),
+    ((1, 1, 3), "config.mesh.spatial is 3, expected a divisor of the crop size, 16"),
 ])
 def test_batches_that_a_mesh_does_not_split(colours, sizes, message):
     class Device:

@@ -162,7 +162,7 @@ def test_networks_tell_their_layers(name):
 @pytest.mark.parametrize("pattern, message", [
     ("pos_embed", "no_decay has 'pos_embed', which matches no parameter; their paths are head/"),
     ("head", "no_decay has 'head', which matches no parameter"),  # of the whole path
-    ("(", r"no_decay has '\(', which is no regular expression"),
+    ("(", r"no_decay has '\(', which is not a regular expression"),
 ])
 def test_what_has_no_decay_is_there(pattern, message):
     optimizer = make_optimizer(weight_decay=0.1, no_decay=("head/.*", pattern))
@@ -194,10 +194,10 @@ def test_clipping_by_norm_and_by_value():
     (dict(momentum=0.0), "nesterov needs momentum above 0 and no dampening; momentum is 0.0"),
     (dict(dampening=0.1), "and dampening 0.1"),
     (dict(betas=(0.9, 1.0)), r"betas is \(0.9, 1.0\), expected two numbers in \(0, 1\)"),
-    (dict(name="adamw", lars=True), "lars goes with sgd and adam"),
+    (dict(name="adamw", lars=True), "lars cannot be combined with adamw"),
     (dict(layer_decay=0.0), "layer_decay is 0.0, expected above 0, at most 1"),
     (dict(layer_decay=1.5), "layer_decay is 1.5, expected above 0, at most 1"),
-    (dict(layer_decay=0.5), "layer_decay is 0.5, and this network has no `layer_of`"),
+    (dict(layer_decay=0.5), "layer_decay is 0.5, but this network has no `layer_of`"),
 ])
 def test_nonsense(options, message):
     with pytest.raises(ValueError, match=message):
