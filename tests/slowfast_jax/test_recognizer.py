@@ -62,7 +62,7 @@ def test_clips_to_probabilities(tiny):
     assert recognizer.class_names == ["class 0", "class 1", "class 2", "class 3"]
 
 
-def test_random_weights_are_announced_and_follow_the_seed(tiny, caplog):
+def test_random_weights_are_warned_about_and_depend_on_the_seed(tiny, caplog):
     absl_logging.get_absl_logger().propagate = True
     a, b = load("test/tiny"), load("test/tiny", seed=1)
     assert "random" in caplog.text
@@ -82,12 +82,12 @@ def test_random_weights_are_announced_and_follow_the_seed(tiny, caplog):
     (np.full(CLIP.shape, np.nan, np.float32), "value nan"),
     (CLIP[:, :3], "have 3 frames, the network needs 4.*num_frames=3"),
 ])
-def test_clips_that_cannot_be_meant(tiny, clips, message):
+def test_invalid_clips_are_refused(tiny, clips, message):
     with pytest.raises(ValueError, match=message):
         load("test/tiny")(clips)
 
 
-def test_clips_too_small_for_the_heads_window():
+def test_clips_smaller_than_the_head_window_are_refused():
     model = build_model(load_config("kinetics/slow_4x16_r50"))
     from slowfast_jax.inference.input_checks import check_clips
 
@@ -96,7 +96,7 @@ def test_clips_too_small_for_the_heads_window():
         check_clips(np.zeros((1, 4, 160, 256, 3), np.uint8), model)
 
 
-def test_boxes_only_where_they_are_taken(tiny):
+def test_boxes_are_required_or_refused(tiny):
     boxes = np.array([[[1, 2, 30, 31]], [[0, 0, 32, 32]]], np.float32)
     with pytest.raises(ValueError, match="takes no boxes"):
         load("test/tiny")(CLIP, boxes)
@@ -126,12 +126,12 @@ def test_boxes_to_probabilities_with_few_compilations(tiny):
     ([33, 0, 40, 9], "outside the frame of 32x32"),
     ([-9, 0, 0, 9], "outside the frame of 32x32"),
 ])
-def test_boxes_that_cannot_be_meant(tiny, box, message):
+def test_invalid_boxes_are_refused(tiny, box, message):
     with pytest.raises(ValueError, match=message):
         load("test/tiny_boxes")(CLIP[:1], [[[0, 0, 9, 9], box]])
 
 
-def test_boxes_of_wrong_shape_or_scale(tiny):
+def test_boxes_of_wrong_shape_or_scale_are_refused(tiny):
     recognizer = load("test/tiny_boxes")
     with pytest.raises(ValueError, match=r"expected \(2, B, 4\)"):
         recognizer(CLIP, np.zeros((1, 3, 4)))
@@ -139,7 +139,7 @@ def test_boxes_of_wrong_shape_or_scale(tiny):
         recognizer(CLIP[:1], [[[0.1, 0.1, 0.9, 1.0]]])
 
 
-def test_boxes_over_the_edge_are_clipped_with_a_warning(tiny, caplog):
+def test_boxes_beyond_the_frame_are_clipped_with_a_warning(tiny, caplog):
     absl_logging.get_absl_logger().propagate = True
     recognizer = load("test/tiny_boxes")
     probs = recognizer(CLIP[:1], [[[-5, 3, 9, 40]]])
@@ -147,7 +147,7 @@ def test_boxes_over_the_edge_are_clipped_with_a_warning(tiny, caplog):
     np.testing.assert_array_equal(probs, recognizer(CLIP[:1], [[[0, 3, 9, 32]]]))
 
 
-def test_a_video_by_the_protocol(tiny, videos):
+def test_predict_video(tiny, videos):
     recognizer = load("test/tiny", class_names=["a", "b", "c", "d"])
     predictions = recognizer.predict_video(videos[0], top_k=3)
     assert len(predictions) == 3 and {name for name, _ in predictions} < set("abcd")
@@ -157,7 +157,7 @@ def test_a_video_by_the_protocol(tiny, videos):
         recognizer.predict_video("nothing.mp4")
 
 
-def test_batches_of_views_do_not_change_the_scores_and_compile_once(tiny, videos):
+def test_batch_size_does_not_change_scores_and_compiles_once(tiny, videos):
     recognizer = load("test/tiny")
     alone = [next(iter(recognizer.score_videos([path]))) for path in videos]
     assert len(tiny) <= 2 + 1  # shapes, random start, and one compilation for three videos
@@ -173,7 +173,7 @@ def test_batches_of_views_do_not_change_the_scores_and_compile_once(tiny, videos
             np.testing.assert_allclose(together[i].scores, single.views.mean(0), atol=1e-6)
 
 
-def test_a_broken_video_among_others(tiny, videos, tmp_path):
+def test_broken_video_does_not_affect_others(tiny, videos, tmp_path):
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"nothing of a video")
     results = {r.index: r for r in load("test/tiny").score_videos([videos[0], broken, videos[1]])}
@@ -182,7 +182,7 @@ def test_a_broken_video_among_others(tiny, videos, tmp_path):
     assert not results[0].error and not results[2].error
 
 
-def test_mistakes_in_decoding_threads_are_raised(tiny, videos):
+def test_bugs_in_decoding_threads_are_raised(tiny, videos):
     config = load_config("test/tiny")
     config.data.unlock().jitter = (16, 20)  # smaller than the crop, and there is one crop
     config.protocol.crops = 1
@@ -190,7 +190,7 @@ def test_mistakes_in_decoding_threads_are_raised(tiny, videos):
         load(config).predict_video(videos[0])
 
 
-def test_the_maximum_over_views(tiny, videos):
+def test_max_ensemble(tiny, videos):
     config = load_config("test/tiny")
     config.protocol.ensemble = "max"
     (result,) = load(config).score_videos(videos[:1])
@@ -207,7 +207,7 @@ def test_class_names_and_counts(tiny, tmp_path):
         load("test/tiny", class_names=str(names), num_classes=2)
 
 
-def test_keywords_reach_the_network_and_the_protocol(tiny):
+def test_overrides_reach_the_network_and_the_protocol(tiny):
     recognizer = load("test/tiny", num_frames=6, average="logits")
     assert recognizer.model.num_frames == 6 and recognizer.config.protocol.num_frames == 6
     assert recognizer.model.average == "logits"
@@ -216,7 +216,7 @@ def test_keywords_reach_the_network_and_the_protocol(tiny):
         load("test/tiny", averag="logits")
 
 
-def test_a_checkpoint_of_ours_is_loaded_with_its_names(tiny, tmp_path):
+def test_own_checkpoint_is_loaded_with_its_class_names(tiny, tmp_path):
     config = load_config("test/tiny")
     path = save(tmp_path / "saved", config, ["a", "b", "c", "d"], seed=3)
     recognizer = load("test/tiny", path)
@@ -226,7 +226,7 @@ def test_a_checkpoint_of_ours_is_loaded_with_its_names(tiny, tmp_path):
         load("test/tiny", path, class_names=["a", "b", "c", "e"])
 
 
-def test_a_checkpoint_of_another_model_is_refused(tiny, tmp_path):
+def test_checkpoint_of_another_model_is_refused(tiny, tmp_path):
     path = save(tmp_path / "saved", load_config("test/tiny"))
     with pytest.raises(ConfigError, match="name is 'test/tiny' in the checkpoint and 'kinetics/mi"):
         load("kinetics/mini", path)
@@ -238,7 +238,7 @@ def test_a_checkpoint_of_another_model_is_refused(tiny, tmp_path):
     assert recognizer(CLIP).shape == (2, 5)
 
 
-def test_another_network_starts_from_a_checkpoint_of_ours(tiny, tmp_path, caplog):
+def test_another_network_can_start_from_own_checkpoint(tiny, tmp_path, caplog):
     path = save(tmp_path / "saved", load_config("test/tiny"))
     with pytest.raises(ConfigError, match="detection is False in the checkpoint and True"):
         load("test/tiny_boxes", path)
@@ -247,7 +247,7 @@ def test_another_network_starts_from_a_checkpoint_of_ours(tiny, tmp_path, caplog
         load("test/tiny_boxes", path, skip=("head/.*",), std=(0.1, 0.1, 0.1))
 
 
-def test_a_folder_knows_its_config(tiny, tmp_path):
+def test_run_folder_stores_its_config(tiny, tmp_path):
     config = load_config("test/tiny")
     with config.unlocked():
         config.model.activation = "sigmoid"
@@ -265,7 +265,7 @@ def test_a_folder_knows_its_config(tiny, tmp_path):
         load(tmp_path / "empty")
 
 
-def test_a_checkpoint_of_ours_is_read_once(tiny, tmp_path, monkeypatch):
+def test_own_checkpoint_is_read_once(tiny, tmp_path, monkeypatch):
     path, reads = save(tmp_path / "saved", load_config("test/tiny")), []
 
     def counted(directory):
@@ -277,7 +277,7 @@ def test_a_checkpoint_of_ours_is_read_once(tiny, tmp_path, monkeypatch):
     assert len(reads) == 1
 
 
-def test_names_in_the_weights_are_stripped(tmp_path):
+def test_prefixes_are_stripped_from_weight_names(tmp_path):
     config = load_config("kinetics/mini")
     shapes = variable_shapes(build_model(config))
     zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
@@ -293,12 +293,12 @@ def test_names_in_the_weights_are_stripped(tmp_path):
     assert jax.tree.structure(variables) == jax.tree.structure(zeros)
 
 
-def test_missing_weights(tiny):
+def test_missing_weights_are_an_error(tiny):
     with pytest.raises(FileNotFoundError, match="weights nowhere.pyth do not exist"):
         load("test/tiny", "nowhere.pyth")
 
 
-def test_batch_norm_is_folded_unless_asked_not_to(monkeypatch):
+def test_batch_norm_is_folded_by_default(monkeypatch):
     def zeros(model, seed):
         return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), variable_shapes(model))
 
@@ -308,7 +308,7 @@ def test_batch_norm_is_folded_unless_asked_not_to(monkeypatch):
     assert not plain.model.folded and "batch_stats" in plain.variables
 
 
-def test_all_devices_are_used_and_change_nothing(tiny, videos):
+def test_all_devices_are_used_with_equal_scores(tiny, videos):
     code = (
         "import json, sys, jax, numpy as np\n"
         "from slowfast_jax.models import zoo\n"
@@ -340,7 +340,7 @@ def test_all_devices_are_used_and_change_nothing(tiny, videos):
 
 
 @needs_real
-def test_wrong_weights_are_answered_with_a_table():
+def test_wrong_weights_raise_a_table():
     with pytest.raises(CheckpointMismatch, match="Only the number of classes differs"):
         load("kinetics/x3d_xs", PYSLOWFAST, num_classes=10)
     with pytest.raises(CheckpointMismatch, match="X3D"):
@@ -372,7 +372,7 @@ def test_real_videos_equal_the_original(x3d_xs):
 
 
 @needs_real
-def test_real_views_in_floating_point_equal_the_original_closely(x3d_xs):
+def test_real_float_views_equal_the_original_closely(x3d_xs):
     name = "snu_shaking_hands.mp4"
     indices = json.loads((REAL / "expected.json").read_text())[name]["frame_indices"][3]
     frames = np.asarray(read_frames(REAL / "videos" / name, indices))

@@ -45,7 +45,7 @@ def config_of(root, num_classes=3, **data):
     return config
 
 
-def test_training_and_test_have_the_classes_of_the_training_table(root):
+def test_classes_come_from_the_training_table(root):
     config = config_of(root)
     training = find_keyframes(config, None, "train")
     assert training.names == ["sit", "stand", "wave"] and training.ground_truth is None
@@ -62,7 +62,7 @@ def test_training_and_test_have_the_classes_of_the_training_table(root):
         assert truth.boxes[1].tolist() == np.float32([0.5, 0.2, 0.9, 0.9]).tolist()
 
 
-def test_a_list_of_classes(root):
+def test_classes_come_from_a_list(root):
     names = root / "names.txt"
     names.write_text("wave\nsit\nstand\nrun\n")
     config = config_of(root, num_classes=4)
@@ -76,7 +76,7 @@ def test_a_list_of_classes(root):
         find_keyframes(config, None, "test")
 
 
-def test_detected_boxes_are_tested_at_annotated_moments(root):
+def test_detected_boxes_are_tested_at_annotated_keyframes(root):
     rows = [f"c.mp4,1,{LEFT},0.9", f"c.mp4,1,{RIGHT},0.3", f"c.mp4,1.5,{LEFT},0.9"]
     write(root / "people.csv", rows, HEADER.replace("action", "score"))
     found = find_keyframes(config_of(root, test_detections=("people.csv",)), None, "test")
@@ -89,7 +89,7 @@ def test_detected_boxes_are_tested_at_annotated_moments(root):
         find_keyframes(config_of(root, test_detections=("people.csv",)), None, "test")
 
 
-def test_mistakes(root):
+def test_errors_in_tables(root):
     with pytest.raises(ConfigError, match=(
         r"train\.csv has 3 actions \(sit, stand, wave\) and the network 2 classes: set "
         "--config.model.num_classes=3"
@@ -113,7 +113,7 @@ def test_mistakes(root):
         find_keyframes(config_of(root), None, "test")
 
 
-def test_a_table_is_learnt_and_tested(root):
+def test_table_is_trained_on_and_tested(root):
     config = config_of(root)
     config.train.train_only = "head/.*"
     results = train(config, root / "run")
@@ -131,7 +131,7 @@ def test_a_table_is_learnt_and_tested(root):
         evaluate(config, root / "run2", checkpoint)
 
 
-def test_training_only_a_part(root):
+def test_train_only_that_matches_nothing_is_refused(root):
     config = config_of(root)
     config.train.train_only = "haed/.*"
     with pytest.raises(ValueError, match="train_only is 'haed/.*', which matches no parameter"):

@@ -46,7 +46,7 @@ def config_of(data, format_):
     )
 
 
-def test_both_formats_train_and_test_alike(data, tmp_path):
+def test_records_and_tfds_train_alike(data, tmp_path):
     runs = {}
     for format_ in ("records", "tfds"):
         config = config_of(data, format_)
@@ -56,7 +56,7 @@ def test_both_formats_train_and_test_alike(data, tmp_path):
     assert runs["records"] == runs["tfds"] and runs["records"][0] >= 75
 
 
-def test_scores_are_those_of_the_videos(data, tmp_path):
+def test_scores_equal_those_of_the_videos(data, tmp_path):
     scores, names = {}, {}
     for format_ in ("kinetics", "records", "tfds"):
         workdir = tmp_path / format_
@@ -72,7 +72,7 @@ def test_scores_are_those_of_the_videos(data, tmp_path):
     assert names["tfds"][0].endswith("-00000-of-00002, record 0")
 
 
-def test_classes_of_another_network(data):
+def test_labels_beyond_num_classes_are_refused(data):
     config = config_of(data, "records")
     config.model.num_classes = 3
     with pytest.raises(ValueError, match=r"train.csv:5: label 3; expected a class within 0..2"):
@@ -82,7 +82,7 @@ def test_classes_of_another_network(data):
         find_samples(config)
 
 
-def test_no_tensorflow_and_no_tfds_where_it_is_not_needed(data):
+def test_imports_need_neither_tensorflow_nor_tfds(data):
     program = (
         "import sys; from slowfast_jax.data import video_lists\n"
         "from slowfast_jax import train, evaluate, predict\n"
@@ -121,7 +121,7 @@ def test_keyframes_from_records(tiny, tmp_path):
     assert not results[1]["failed"]
 
 
-def test_processes_read_records(data):
+def test_worker_processes_read_records(data):
     """Whose samples have to be pickled for them."""
     for format_ in ("records", "tfds"):
         config = config_of(data, format_)

@@ -65,7 +65,7 @@ def runs(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_four_devices_have_the_losses_of_one(runs, name):
+def test_four_devices_have_the_same_losses_as_one(runs, name):
     assert_same_curve(runs / "four" / name, runs / "one" / name, 30)
     four, one = (load_checkpoint(latest_checkpoint(runs / n / name))[0] for n in ("four", "one"))
     for collection, tolerance in (("params", 1e-3), ("batch_stats", 1e-3)):
@@ -76,7 +76,7 @@ def test_four_devices_have_the_losses_of_one(runs, name):
                 )
 
 
-def test_the_groups_make_a_difference(runs):
+def test_group_size_changes_the_losses(runs):
     losses = {
         name: [row["loss"] for row in read_metrics(runs / "one" / name) if "loss" in row]
         for name in CASES
@@ -85,7 +85,7 @@ def test_the_groups_make_a_difference(runs):
     assert min(np.abs(a - b).max(), np.abs(b - c).max()) > 100 * TOLERANCE
 
 
-def test_a_checkpoint_moves_between_devices(runs, monkeypatch):
+def test_checkpoint_of_four_devices_resumes_on_one(runs, monkeypatch):
     """What four devices saved, one goes on from."""
     monkeypatch.setitem(zoo.ZOO, "test/tiny_norm", norm_entry())
     name = "a group on two devices"

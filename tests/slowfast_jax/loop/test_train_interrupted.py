@@ -101,12 +101,12 @@ def kill_and_restart(data, workdir, whole, times):
 
 
 @pytest.mark.slow
-def test_killed_ten_times(data, whole, tmp_path):
+def test_run_killed_ten_times_equals_uninterrupted_run(data, whole, tmp_path):
     kill_and_restart(data, tmp_path / "run", whole, 10)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_asked_to_stop_saves_and_goes_on(data, whole, tmp_path, number):
+def test_run_saves_on_signal_and_resumes(data, whole, tmp_path, number):
     process = start(data, tmp_path)
     wait_for_step(process, tmp_path, 9)
     process.send_signal(number)

@@ -97,7 +97,7 @@ def test_every_step_has_the_planned_shape_and_rate(whole, data):
     assert rows_of(workdir, "val", "epoch") == [[epoch] for epoch in sorted(plan.evaluations)]
 
 
-def test_no_video_comes_twice_in_an_epoch(whole, data):
+def test_no_video_is_repeated_within_an_epoch(whole, data):
     plan, steps = planned(data)
     epochs = [[] for _ in range(plan.epochs)]
     for step, (_, index) in enumerate(whole[1]):
@@ -116,7 +116,7 @@ def test_each_shape_is_compiled_once(whole, data):
 
 
 @pytest.mark.parametrize("place", ["mid-cycle", "mid-phase", "between phases"])
-def test_it_goes_on_as_if_nothing_had_been(whole, data, copied, place):
+def test_resumed_run_equals_uninterrupted_run(whole, data, copied, place):
     _, steps = planned(data)
     step = {
         "mid-cycle": 2 * steps.leg(0).order.steps_per_epoch + 1,
@@ -149,13 +149,13 @@ def test_each_cycle_alone(data, tmp_path, fields, monkeypatch):
     assert optimizers == {None, *map(steps.shape, range(steps.steps))}
 
 
-def test_cycles_are_another_run(whole, data):
+def test_changing_cycles_makes_another_run(whole, data):
     plain = {"multigrid__long_cycle": False, "multigrid__short_cycle": False}
     with pytest.raises(ConfigError, match="another run: data.cycles was 'epochs 1-.* and is None"):
         train(training_config(data, **FIELDS | plain), whole[0])
 
 
-def test_too_few_examples_for_a_batch_of_a_phase(data, tmp_path):
+def test_too_few_examples_for_a_multigrid_batch(data, tmp_path):
     config = training_config(data, **FIELDS | {"train__batch_size": 4})
     with pytest.raises(ValueError, match="24 examples, which do not fill one batch of 32"):
         train(config, tmp_path)

@@ -1,5 +1,4 @@
-"""Checkpoints that cannot be read, errors that would lose steps, and what a run leaves on request.
-"""
+"""Unreadable checkpoints, errors between checkpoints, and optional outputs of a run."""
 
 import json
 import shutil
@@ -37,7 +36,7 @@ def config_of(colours):
 
 @pytest.fixture(scope="module")
 def whole(config_of, tmp_path_factory):
-    """A run that nobody disturbed, with checkpoints after steps 2, 3, 4, 6, 8 and 9."""
+    """An uninterrupted run, with checkpoints after steps 2, 3, 4, 6, 8 and 9."""
     folder = tmp_path_factory.mktemp("whole")
     train(config_of(), folder)
     return folder
@@ -55,7 +54,7 @@ def assert_same_end(workdir, whole):
 
 
 def truncate(folder: Path) -> None:
-    """The largest files of what an Orbax item holds, cut in the middle: it keeps some twice."""
+    """Cuts the largest files of an Orbax item in half; several, as Orbax keeps some twice."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     most = max(path.stat().st_size for path in files)
     for path in files:
@@ -64,7 +63,7 @@ def truncate(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("item", ["params", "opt_state", "metadata"])
-def test_a_checkpoint_that_cannot_be_read_gives_way_to_the_one_before(
+def test_unreadable_checkpoint_falls_back_to_the_previous_one(
     config_of, whole, tmp_path, caplog, item
 ):
     workdir = shutil.copytree(whole, tmp_path / "run")
@@ -77,7 +76,7 @@ def test_a_checkpoint_that_cannot_be_read_gives_way_to_the_one_before(
     assert_same_end(workdir, whole)
 
 
-def test_a_run_without_a_readable_checkpoint_does_not_begin_anew(config_of, whole, tmp_path):
+def test_run_without_a_readable_checkpoint_does_not_restart(config_of, whole, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(whole / "checkpoints" / "4", workdir / "checkpoints" / "4")
     truncate(workdir / "checkpoints" / "4" / "params")
@@ -86,8 +85,8 @@ def test_a_run_without_a_readable_checkpoint_does_not_begin_anew(config_of, whol
     assert (workdir / "checkpoints" / "4.unreadable" / "params").is_dir()
 
 
-def test_an_error_loses_no_step(config_of, whole, tmp_path, monkeypatch, caplog):
-    """Step 5 was good, the data of step 6 cannot be had; the last save was after step 4."""
+def test_error_in_loading_loses_no_step(config_of, whole, tmp_path, monkeypatch, caplog):
+    """Step 5 is done and loading step 6 fails; the last save was after step 4."""
     stack = batches.stack
 
     def fails_late(elements, clips=1):
@@ -106,7 +105,7 @@ def test_an_error_loses_no_step(config_of, whole, tmp_path, monkeypatch, caplog)
     assert_same_end(tmp_path, whole)
 
 
-def test_what_diverged_is_written_down(colours, tmp_path):
+def test_divergence_is_recorded(colours, tmp_path):
     config = training_config(colours, schedule__warmup_epochs=2.0, schedule__base_lr=1e30,
                              schedule__warmup_start_lr=0.01)
     with pytest.raises(FloatingPointError) as caught:
@@ -117,7 +116,7 @@ def test_what_diverged_is_written_down(colours, tmp_path):
     assert record["lr"] > 1e29 and not np.isfinite(float(record["loss"] + record["grad_norm"]))
 
 
-def test_histograms_and_pictures_on_request(colours, tmp_path, monkeypatch):
+def test_summary_period_writes_histograms_and_images(colours, tmp_path, monkeypatch):
     told = []
     board = "slowfast_jax.training.writers.SummaryWriter"
     monkeypatch.setattr(f"{board}.add_histogram", lambda *a: told.append((a[1], a[3], a[2].shape)))
@@ -132,11 +131,12 @@ def test_histograms_and_pictures_on_request(colours, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("field, value, message", [
     ("profile_steps", "5", "config.profile_steps is '5', expected FIRST:BEHIND"),
-    ("train__accumulate", 3, "config.train.accumulate is 3, but a batch of 4 clips cannot be split into 3 parts"),
+    ("train__accumulate", 3,
+     "config.train.accumulate is 3, but a batch of 4 clips cannot be split into 3 parts"),
     ("train__average", 1.0, r"config.train.average is 1.0, expected 0 \(none\) or below 1"),
     ("mesh__fsdp", 3, "config.mesh: fsdp 3 x spatial 1 makes 3, which does not fit 1 devices"),
 ])
-def test_fields_that_make_no_sense(colours, tmp_path, field, value, message):
+def test_invalid_fields_are_refused(colours, tmp_path, field, value, message):
     with pytest.raises(ConfigError, match=message):
         train(training_config(colours, **{field: value}), tmp_path)
 
@@ -145,7 +145,7 @@ def test_fields_that_make_no_sense(colours, tmp_path, field, value, message):
     ((3, 1, 1), "a batch of 4 clips cannot be split over 3 devices"),
     ((1, 1, 3), "config.mesh.spatial is 3, expected a divisor of the crop size, 16"),
 ])
-def test_batches_that_a_mesh_does_not_split(colours, sizes, message):
+def test_batches_indivisible_by_the_mesh_are_refused(colours, sizes, message):
     class Device:
         process_index = 0
 
@@ -156,7 +156,7 @@ def test_batches_that_a_mesh_does_not_split(colours, sizes, message):
         check_batches(config, training_plan(config), examples, mesh)
 
 
-def test_averaged_parameters_are_what_is_saved_for_use(colours, tmp_path):
+def test_saved_params_are_the_moving_average(colours, tmp_path):
     averaged, plain = tmp_path / "averaged", tmp_path / "plain"
     train(training_config(colours, train__epochs=2, train__average=0.5), averaged)
     train(training_config(colours, train__epochs=2), plain)
@@ -165,6 +165,6 @@ def test_averaged_parameters_are_what_is_saved_for_use(colours, tmp_path):
     apart = jax.tree.map(lambda a, b: np.abs(a - b).max(), found["params"], expected["params"])
     assert min(jax.tree.leaves(apart)) > 0
     longer = training_config(colours, train__epochs=4, train__average=0.5)
-    assert train(longer, averaged)["step"] == 12  # goes on
+    assert train(longer, averaged)["step"] == 12  # resumes
     with pytest.raises(ConfigError, match="optimizer.averaged was None and is True"):
         train(longer, plain)

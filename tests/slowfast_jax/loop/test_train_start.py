@@ -49,7 +49,7 @@ def test_training_starts_from_the_weights(data, weights, tmp_path):
     assert_same(ours["params"], theirs["params"])
 
 
-def test_the_head_starts_anew_where_asked(data, weights, tmp_path, caplog):
+def test_skipped_head_is_initialized_at_random(data, weights, tmp_path, caplog):
     caplog.set_level("INFO", "absl")
     config = starting_at(data, weights, model__num_classes=6, train__init_from__skip=("head/.*",))
     train(config, tmp_path / "run")
@@ -61,7 +61,7 @@ def test_the_head_starts_anew_where_asked(data, weights, tmp_path, caplog):
     assert "head/kernel" in caplog.text
 
 
-def test_other_classes_are_refused_where_not_asked(data, weights, tmp_path):
+def test_other_number_of_classes_is_refused_without_skip(data, weights, tmp_path):
     config = starting_at(data, weights, model__num_classes=6)
     with pytest.raises(ConfigError, match="num_classes is 4 in the checkpoint and 6 in the config"):
         train(config, tmp_path / "run")
@@ -73,7 +73,7 @@ def test_other_classes_are_refused_where_not_asked(data, weights, tmp_path):
     assert not (tmp_path / "run/metrics.jsonl").exists()
 
 
-def test_a_run_that_goes_on_needs_no_start(data, weights, tmp_path):
+def test_resumed_run_does_not_read_initial_weights(data, weights, tmp_path):
     config = starting_at(data, weights)
     train(config, tmp_path / "run")
     shutil.rmtree(weights)
