@@ -2,7 +2,7 @@
 
     python -m slowfast_jax.main --config tests/recipes/tiny.py --config.data.root=DIR ...
 
-DIR is what `tests.support.tiny_models.write_colours` made.
+DIR is what `tests.support.tiny_models.write_colors` made.
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""Programs restart once with our settings of malloc, and only where they help."""
+"""Programs restart once with other malloc settings, and only where these help."""
 
 import os
 import subprocess

@@ -56,8 +56,8 @@ def test_clips_to_probabilities(tiny):
     probs = recognizer(CLIP)
     assert probs.shape == (2, 4)
     np.testing.assert_allclose(np.asarray(probs).sum(1), 1, atol=1e-6)
-    normalised = ((CLIP / 255 - 0.45) / 0.225).astype(np.float64)
-    np.testing.assert_allclose(recognizer(normalised), probs, atol=1e-6)
+    normalized = ((CLIP / 255 - 0.45) / 0.225).astype(np.float64)
+    np.testing.assert_allclose(recognizer(normalized), probs, atol=1e-6)
     assert recognizer(np.zeros((1, 6, 48, 40, 3), np.uint8)).shape == (1, 4)  # larger, longer
     assert recognizer.class_names == ["class 0", "class 1", "class 2", "class 3"]
 

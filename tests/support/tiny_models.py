@@ -1,4 +1,4 @@
-"""Networks that compile in no time, as test/tiny..., for tests of what is around them."""
+"""Networks that compile quickly, for tests of the code around them, and data to train them on."""
 
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from slowfast_jax.models import zoo
 from slowfast_jax.models.blocks import ConvNorm
 from tests.support.paths import ROOT
 
-traces: list[tuple[int, ...]] = []  # shape of every clip batch the network was traced with
+traces: list[tuple[int, ...]] = []  # shape of every batch of clips that `Tiny` was traced with
 
 
 class Tiny(nn.Module):
-    """Mean colour of the clip, or of the whole clip for each box, to classes."""
+    """A linear classifier of the mean color of a clip; with boxes, plus the mean of each box."""
 
     num_classes: int
     num_frames: int = 4
@@ -53,7 +53,7 @@ def entry(**model) -> dict:
 
 
 class TinyNorm(nn.Module):
-    """Two convolutions with batch norms and dropout: training it has all the state there is."""
+    """Two convolutions with batch norm, and dropout: it has every kind of training state."""
 
     num_classes: int
     num_frames: int = 4
@@ -98,15 +98,15 @@ def norm_entry(**model) -> dict:
     return zoo.entry(TinyNorm, model, "", **protocol)
 
 
-def write_colours(directory: Path, *, train: int = 12, val: int = 8) -> None:
-    """Videos whose class is their colour, with train.csv, val.csv and test.csv."""
+def write_colors(directory: Path, *, train: int = 12, val: int = 8) -> None:
+    """Videos whose class is their color, with train.csv, val.csv and test.csv."""
     (directory / "videos").mkdir(parents=True)
-    colours = np.array([[200, 60, 60], [60, 180, 60], [60, 80, 220], [190, 190, 70]])
+    colors = np.array([[200, 60, 60], [60, 180, 60], [60, 80, 220], [190, 190, 70]])
     for split, count in (("train", train), ("val", val)):
         rows = ""
         for number in range(count):
-            random, label = np.random.default_rng([train, val, number]), number % len(colours)
-            frames = colours[label] + random.normal(0, 30, (10, 20, 24, 3))
+            random, label = np.random.default_rng([train, val, number]), number % len(colors)
+            frames = colors[label] + random.normal(0, 30, (10, 20, 24, 3))
             name = f"videos/{split}_{number:02d}.mp4"
             datasets.write_video(
                 directory / name, np.clip(frames, 0, 255).astype(np.uint8),
@@ -118,7 +118,7 @@ def write_colours(directory: Path, *, train: int = 12, val: int = 8) -> None:
 
 
 def training_config(data: Path, **fields) -> ConfigDict:
-    """tests/recipes/tiny.py on the videos in `data`; fields: train__epochs=2 and so on."""
+    """tests/recipes/tiny.py on the videos in `data`, with fields set, as in train__epochs=2."""
     config = load_config(f"{ROOT}/tests/recipes/tiny.py")
     config.data.root = config.data.path_prefix = str(data)
     with config.unlocked():

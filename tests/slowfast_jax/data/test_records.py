@@ -18,21 +18,21 @@ from slowfast_jax.training.writers import read_metrics
 from tests.support.paths import ROOT
 from tests.support.tiny_models import training_config
 
-WHERE = "encoded_videos/colours"
+WHERE = "encoded_videos/colors"
 
 
 pytestmark = pytest.mark.usefixtures("tiny_norm")
 
 
 @pytest.fixture(scope="module")
-def data(colours):
+def data(colors):
     """Videos and their lists, and below tfds/ the same encoded."""
-    lists = [str(colours / f"{name}.csv") for name in ("train", "val", "test")]
+    lists = [str(colors / f"{name}.csv") for name in ("train", "val", "test")]
     assert cli([
-        "kinetics", *lists, "--root", str(colours), "--out", str(colours / "tfds"),
-        "--name=colours", "--shards=2",
+        "kinetics", *lists, "--root", str(colors), "--out", str(colors / "tfds"),
+        "--name=colors", "--shards=2",
     ]) == 0
-    return colours
+    return colors
 
 
 def config_of(data, format_):

@@ -1,4 +1,4 @@
-"""The loop on generated videos: it learns, it writes what it should, it goes on as it was."""
+"""The training loop on generated videos: learning, outputs, and resuming."""
 
 import json
 import shutil
@@ -24,13 +24,13 @@ pytestmark = pytest.mark.usefixtures("tiny_norm")
 
 
 @pytest.fixture(scope="module")
-def data(colours):
-    return colours
+def data(colors):
+    return colors
 
 
 @pytest.fixture(scope="module")
 def whole(data, tiny_norm, tmp_path_factory):
-    """(workdir, results) of a run that nobody disturbed."""
+    """(workdir, results) of an uninterrupted run."""
     workdir = tmp_path_factory.mktemp("whole")
     return workdir, train(training_config(data), workdir)
 
@@ -109,7 +109,7 @@ def test_checkpoint_can_be_loaded_as_weights(whole):
 def test_complete_run_is_not_repeated(whole, data, monkeypatch):
     workdir, results = whole
     before = (workdir / "metrics.jsonl").read_text()
-    monkeypatch.setattr("slowfast_jax.training.prefetch.put_batch", None)  # no batch is asked for
+    monkeypatch.setattr("slowfast_jax.training.prefetch.put_batch", None)  # no batch is loaded
     assert train(training_config(data), workdir) == results
     assert (workdir / "metrics.jsonl").read_text() == before
     more = training_config(data, train__epochs=3)
@@ -119,7 +119,7 @@ def test_complete_run_is_not_repeated(whole, data, monkeypatch):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_resumed_run_equals_uninterrupted_run(whole, data, copied, workers):
-    """Also where other processes load what follows."""
+    """Also if worker processes load the batches afterwards."""
     shutil.rmtree(copied / "checkpoints/12")
     shutil.rmtree(copied / "checkpoints/6", ignore_errors=True)
     train(training_config(data, train__workers=workers, train__threads=2), copied)
@@ -172,8 +172,8 @@ def test_batch_indivisible_by_group_size_is_refused(data, tmp_path):
 
 
 def test_precise_statistics_belong_to_the_saved_weights(whole, data, copied):
-    """The running statistics are of batches seen with these weights, so they differ from those
-    which followed the weights; nothing else in the run does."""
+    """They are computed with the saved weights, so they differ from the running statistics, which
+    mix earlier weights; nothing else in the run differs."""
     workdir = copied.parent / "running"
     train(training_config(data, norm__precise=False), workdir)
     names = ("step", "loss", "grad_norm")
@@ -232,7 +232,6 @@ def test_run_with_mixing_trains_and_resumes(data, tmp_path, caplog):
 
 
 def test_dummy_data_reads_one_example_once(data, tmp_path, monkeypatch):
-    """One example is read, once."""
     read = []
     loaded = clips.read_clip
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""What goes wrong while training is told in one error, and what was saved before stays."""
+"""Failures in training raise one clear error, and earlier checkpoints stay valid."""
 
 import math
 import os
@@ -25,13 +25,13 @@ pytestmark = pytest.mark.usefixtures("tiny_norm")
 
 
 @pytest.fixture(scope="module")
-def data(colours):
-    return colours
+def data(colors):
+    return colors
 
 
 @pytest.fixture
 def broken(data, tmp_path):
-    """The data with every third training video cut off."""
+    """The data with every third training video truncated."""
     folder = shutil.copytree(data, tmp_path / "data")
     for path in sorted((folder / "videos").glob("train_*"))[::3]:
         path.write_bytes(path.read_bytes()[:200])
@@ -56,7 +56,7 @@ def test_non_finite_loss_stops_the_run(data, tmp_path):
 
 def test_non_finite_gradient_is_never_saved(data, tmp_path, monkeypatch):
     def loss(logits, labels):
-        return cross_entropy(logits, labels) + jnp.sqrt(0 * logits.sum())  # slope: 0 * infinity
+        return cross_entropy(logits, labels) + jnp.sqrt(0 * logits.sum())  # slope: 0 * inf
 
     monkeypatch.setitem(classification.LOSSES, "cross_entropy", loss)
     config = training_config(data, train__checkpoint_steps=1)
@@ -91,7 +91,7 @@ def test_too_few_examples_for_a_batch(data, tmp_path):
         train(config, tmp_path)
 
 
-LARGE = 30_000  # classes: the head is larger than a file may become
+LARGE = 30_000  # classes, so that the head exceeds the file size limit
 
 
 def test_full_disk_is_a_one_line_error_with_status_1(data, tmp_path):

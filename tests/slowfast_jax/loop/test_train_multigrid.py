@@ -1,4 +1,4 @@
-"""The loop in cycles: every step has the planned shape, and a run goes on anywhere in them."""
+"""The loop with multigrid cycles: every step has the planned shape; runs resume at any step."""
 
 import logging
 import re
@@ -16,7 +16,7 @@ from slowfast_jax.train import train
 from slowfast_jax.training.schedules import learning_rate
 from slowfast_jax.training.writers import read_metrics
 from tests.slowfast_jax.loop.test_train import assert_same_run, rows_of
-from tests.support.tiny_models import training_config, write_colours
+from tests.support.tiny_models import training_config, write_colors
 
 EXAMPLES = 24
 FIELDS = {
@@ -33,8 +33,8 @@ pytestmark = pytest.mark.usefixtures("tiny_norm")
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "colours"
-    write_colours(folder, train=EXAMPLES)
+    folder = tmp_path_factory.mktemp("data") / "colors"
+    write_colors(folder, train=EXAMPLES)
     return folder
 
 
@@ -49,7 +49,7 @@ class Messages(logging.Handler):
 
 @pytest.fixture(scope="module")
 def whole(tiny_norm, data, tmp_path_factory):
-    """A run that nobody disturbed: its folder, what its batches were, what was compiled."""
+    """An uninterrupted run: its folder, its batches, and what was compiled."""
     workdir, seen, messages = tmp_path_factory.mktemp("whole"), [], Messages()
     made = step_schedule.batches
 
@@ -111,7 +111,7 @@ def test_each_shape_is_compiled_once(whole, data):
     """Each for training, the last of each phase for precise statistics, one for validation."""
     plan, _ = planned(data)
     last = {phase.shapes[-1] for phase in plan.phases}
-    assert len(plan.phases) > len(last)  # shapes come again
+    assert len(plan.phases) > len(last)  # some shapes occur again
     assert whole[2] == {"step": len(plan.shapes) + len(last), "probabilities": 1}
 
 

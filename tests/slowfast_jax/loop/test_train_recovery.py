@@ -24,10 +24,10 @@ EPOCHS, STEPS = 3, 9  # of three steps
 
 
 @pytest.fixture(scope="module")
-def config_of(colours):
+def config_of(colors):
     def make(**fields):
         return training_config(
-            colours, train__epochs=EPOCHS, train__checkpoint_steps=2, train__keep_last=9,
+            colors, train__epochs=EPOCHS, train__checkpoint_steps=2, train__keep_last=9,
             train__eval_period=EPOCHS, norm__precise=False, **fields,
         )
 
@@ -105,8 +105,8 @@ def test_error_in_loading_loses_no_step(config_of, whole, tmp_path, monkeypatch,
     assert_same_end(tmp_path, whole)
 
 
-def test_divergence_is_recorded(colours, tmp_path):
-    config = training_config(colours, schedule__warmup_epochs=2.0, schedule__base_lr=1e30,
+def test_divergence_is_recorded(colors, tmp_path):
+    config = training_config(colors, schedule__warmup_epochs=2.0, schedule__base_lr=1e30,
                              schedule__warmup_start_lr=0.01)
     with pytest.raises(FloatingPointError) as caught:
         train(config, tmp_path)
@@ -116,14 +116,14 @@ def test_divergence_is_recorded(colours, tmp_path):
     assert record["lr"] > 1e29 and not np.isfinite(float(record["loss"] + record["grad_norm"]))
 
 
-def test_summary_period_writes_histograms_and_images(colours, tmp_path, monkeypatch):
+def test_summary_period_writes_histograms_and_images(colors, tmp_path, monkeypatch):
     told = []
     board = "slowfast_jax.training.writers.SummaryWriter"
     monkeypatch.setattr(f"{board}.add_histogram", lambda *a: told.append((a[1], a[3], a[2].shape)))
     monkeypatch.setattr(
         f"{board}.add_image", lambda *a, dataformats: told.append((a[1], a[3], a[2].shape))
     )
-    train(training_config(colours, train__epochs=4, train__summary_period=2), tmp_path)
+    train(training_config(colors, train__epochs=4, train__summary_period=2), tmp_path)
     assert ("params/a/kernel", 6, (1, 3, 3, 3, 8)) in told
     assert ("clips", 12, (4 * 16, 4 * 16, 3)) in told  # four clips of four frames of 16 x 16
     assert {step for _, step, _ in told} == {6, 12}
@@ -136,35 +136,35 @@ def test_summary_period_writes_histograms_and_images(colours, tmp_path, monkeypa
     ("train__average", 1.0, r"config.train.average is 1.0, expected 0 \(none\) or below 1"),
     ("mesh__fsdp", 3, "config.mesh: fsdp 3 x spatial 1 makes 3, which does not fit 1 devices"),
 ])
-def test_invalid_fields_are_refused(colours, tmp_path, field, value, message):
+def test_invalid_fields_are_refused(colors, tmp_path, field, value, message):
     with pytest.raises(ConfigError, match=message):
-        train(training_config(colours, **{field: value}), tmp_path)
+        train(training_config(colors, **{field: value}), tmp_path)
 
 
 @pytest.mark.parametrize("sizes, message", [
     ((3, 1, 1), "a batch of 4 clips cannot be split over 3 devices"),
     ((1, 1, 3), "config.mesh.spatial is 3, expected a divisor of the crop size, 16"),
 ])
-def test_batches_indivisible_by_the_mesh_are_refused(colours, sizes, message):
+def test_batches_indivisible_by_the_mesh_are_refused(colors, sizes, message):
     class Device:
         process_index = 0
 
-    config = training_config(colours)
+    config = training_config(colors)
     mesh = make_mesh(*sizes, devices=[Device() for _ in range(3)])
     examples = Examples(12, load=None, name=None)
     with pytest.raises(ConfigError, match=message):
         check_batches(config, training_plan(config), examples, mesh)
 
 
-def test_saved_params_are_the_moving_average(colours, tmp_path):
+def test_saved_params_are_the_moving_average(colors, tmp_path):
     averaged, plain = tmp_path / "averaged", tmp_path / "plain"
-    train(training_config(colours, train__epochs=2, train__average=0.5), averaged)
-    train(training_config(colours, train__epochs=2), plain)
+    train(training_config(colors, train__epochs=2, train__average=0.5), averaged)
+    train(training_config(colors, train__epochs=2), plain)
     found, expected = (load_checkpoint(latest_checkpoint(f))[0] for f in (averaged, plain))
     assert (latest_checkpoint(averaged) / "average").is_dir()
     apart = jax.tree.map(lambda a, b: np.abs(a - b).max(), found["params"], expected["params"])
     assert min(jax.tree.leaves(apart)) > 0
-    longer = training_config(colours, train__epochs=4, train__average=0.5)
+    longer = training_config(colors, train__epochs=4, train__average=0.5)
     assert train(longer, averaged)["step"] == 12  # resumes
     with pytest.raises(ConfigError, match="optimizer.averaged was None and is True"):
         train(longer, plain)

@@ -1,4 +1,4 @@
-"""Training from weights: all of them, or all but what is named."""
+"""Training that starts from weights: all of them, or all but those that `skip` names."""
 
 import shutil
 
@@ -18,13 +18,13 @@ pytestmark = pytest.mark.usefixtures("tiny_norm")
 
 
 @pytest.fixture(scope="module")
-def data(colours):
-    return colours
+def data(colors):
+    return colors
 
 
 @pytest.fixture
 def weights(data, tmp_path):
-    """A checkpoint of other random weights than a run's, of 4 classes."""
+    """A checkpoint with 4 classes, with other random weights than a run starts with."""
     config = training_config(data)
     variables = initial_variables(build_model(config), 99)
     save_checkpoint(tmp_path / "weights", variables, describe(config, list("abcd")))
@@ -32,7 +32,7 @@ def weights(data, tmp_path):
 
 
 def starting_at(data, weights, **fields):
-    """A config whose one epoch moves no parameter by more than 1e-29."""
+    """A config whose single epoch changes no parameter by more than 1e-29."""
     return training_config(
         data, train__init_from__path=str(weights), train__epochs=1, schedule__base_lr=1e-30,
         norm__precise=False, **fields,

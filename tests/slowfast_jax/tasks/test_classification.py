@@ -11,7 +11,7 @@ from slowfast_jax.data.video_lists import find_samples
 from slowfast_jax.models import zoo
 from slowfast_jax.tasks.classification import Classification
 from tests.support.paths import ROOT
-from tests.support.tiny_models import norm_entry, write_colours
+from tests.support.tiny_models import norm_entry, write_colors
 
 RECIPE = f"{ROOT}/tests/recipes/tiny.py"
 SETTINGS = {
@@ -26,8 +26,8 @@ def tiny_norm(monkeypatch):
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("colours") / "data"
-    write_colours(folder, train=2, val=2)
+    folder = tmp_path_factory.mktemp("colors") / "data"
+    write_colors(folder, train=2, val=2)
     return folder
 
 
