@@ -32,13 +32,14 @@ def tiny_config(folder, rows=None, **fields):
 def test_contents_of_results(tiny, folder, tmp_path):
     results = evaluate(tiny_config(folder), tmp_path, save_scores=True)
     assert json.loads((tmp_path / "results.json").read_text()) == results
-    print_ = results["fingerprint"]
-    assert print_["videos_listed"] == print_["videos_used"] == 5 and print_["videos_failed"] == 0
-    assert print_["views"] == 9 and print_["protocol"]["crops"] == 3
-    assert print_["model"]["dtype"] == "float32" and print_["batch_norm"] == "folded"
-    assert print_["weights"] == "random" and "PyAV" in print_["decoder"]
+    fingerprint = results["fingerprint"]
+    assert fingerprint["videos_listed"] == fingerprint["videos_used"] == 5
+    assert fingerprint["videos_failed"] == 0
+    assert fingerprint["views"] == 9 and fingerprint["protocol"]["crops"] == 3
+    assert fingerprint["model"]["dtype"] == "float32" and fingerprint["batch_norm"] == "folded"
+    assert fingerprint["weights"] == "random" and "PyAV" in fingerprint["decoder"]
     for key in ("jax", "backend", "device", "class_list_sha256", "list_sha256"):
-        assert print_[key]
+        assert fingerprint[key]
     assert results["metrics"]["split"] == "test_final"
     assert [v["video_id"] for v in results["videos"]] == [0, 1, 2, 3, 4]
     assert [v["label"] for v in results["videos"]] == [0, 1, 2, 3, 0]

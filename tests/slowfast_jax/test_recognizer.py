@@ -160,7 +160,7 @@ def test_predict_video(tiny, videos):
 def test_batch_size_does_not_change_scores_and_compiles_once(tiny, videos):
     recognizer = load("test/tiny")
     alone = [next(iter(recognizer.score_videos([path]))) for path in videos]
-    assert len(tiny) <= 2 + 1  # shapes, random start, and one compilation for three videos
+    assert len(tiny) <= 2 + 1  # shapes, initialization, and one compilation for three videos
     for size in (1, 4, 7):
         config = load_config("test/tiny")
         config.test.batch_size = size
@@ -184,7 +184,7 @@ def test_broken_video_does_not_affect_others(tiny, videos, tmp_path):
 
 def test_bugs_in_decoding_threads_are_raised(tiny, videos):
     config = load_config("test/tiny")
-    config.data.unlock().jitter = (16, 20)  # smaller than the crop, and there is one crop
+    config.data.unlock().jitter = (16, 20)  # smaller than the single crop
     config.protocol.crops = 1
     with pytest.raises(ValueError, match="does not fit"):
         load(config).predict_video(videos[0])
@@ -362,8 +362,8 @@ def test_real_videos_equal_the_original(x3d_xs):
         name, count = names[result.index], count + 1
         theirs = views[name].reshape(30, 400)
         assert not result.error
-        # The original resizes in floating point, we round to uint8. That alone moves single views
-        # of videos that fit no class by up to 0.054.
+        # The original resizes in floating point, while this pipeline rounds to uint8. That alone
+        # changes single views of videos that fit no class by up to 0.054.
         np.testing.assert_allclose(result.views, theirs, atol=0.06, err_msg=name)
         np.testing.assert_allclose(result.scores, theirs.mean(0), atol=0.006, err_msg=name)
         label, index, _ = expected[name]["top5"][0]

@@ -1,4 +1,4 @@
-"""AVA and the clips of Kinetics together, from a folder as their authors lay it out."""
+"""AVA together with AVA-Kinetics clips, in the folder layout of their authors."""
 
 import csv
 import shutil
@@ -15,7 +15,7 @@ from tests.support.paths import ROOT
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Films as AVA's from second 900 on, and the same as clips of Kinetics from second 12 on."""
+    """AVA films that start at second 900, and the same as Kinetics clips from second 12 on."""
     folder = tmp_path_factory.mktemp("ava")
     datasets.write_ava(folder, seed=0, train_videos=2, val_videos=2, seconds=5, height=48, width=64)
     annotations = folder / "annotations"

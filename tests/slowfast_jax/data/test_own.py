@@ -1,4 +1,4 @@
-"""Actions of one's own: tables to keyframes by a config, what they are measured against, errors."""
+"""Custom actions: from tables to keyframes and ground truth, by a config; errors in them."""
 
 import json
 
@@ -82,7 +82,7 @@ def test_detected_boxes_are_tested_at_annotated_keyframes(root):
     found = find_keyframes(config_of(root, test_detections=("people.csv",)), None, "test")
     (keyframe,) = found.keyframes
     assert keyframe.time == 1.0 and keyframe.scores.tolist() == [np.float32(0.9)]
-    assert len(found.ground_truth.keyframes) == 3  # what was not detected is missed
+    assert len(found.ground_truth.keyframes) == 3  # undetected people count as misses
     assert [path.name for path in found.files] == ["people.csv", "test.csv"]
     write(root / "people.csv", rows[2:], HEADER.replace("action", "score"))
     with pytest.raises(ConfigError, match=r"people\.csv, as c at 1\.5, is one of .*test\.csv"):

@@ -1,4 +1,4 @@
-"""What `prepare` makes is what the recipes read: the lists through their readers, one evaluated."""
+"""The recipes can read what `prepare` writes; one of the data sets is evaluated."""
 
 import importlib
 import json

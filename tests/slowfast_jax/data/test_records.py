@@ -1,4 +1,4 @@
-"""Training and testing from records give what the videos give, and need no TensorFlow."""
+"""Training and testing from records give the same results as videos, without TensorFlow."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("tiny_norm")
 
 @pytest.fixture(scope="module")
 def data(colors):
-    """Videos and their lists, and below tfds/ the same encoded."""
+    """Videos and their lists, and the same as TFDS records below tfds/."""
     lists = [str(colors / f"{name}.csv") for name in ("train", "val", "test")]
     assert cli([
         "kinetics", *lists, "--root", str(colors), "--out", str(colors / "tfds"),
@@ -92,7 +92,7 @@ def test_imports_need_neither_tensorflow_nor_tfds(data):
 
 
 def test_keyframes_from_records(tiny, tmp_path):
-    """AVA's boxes on records, as on films: the same but for what encoding changes."""
+    """Keyframes from records get the scores of keyframes from films, up to encoding losses."""
     datasets.write_ava(
         tmp_path, seed=0, train_videos=1, val_videos=2, seconds=5, height=48, width=64
     )
@@ -122,7 +122,7 @@ def test_keyframes_from_records(tiny, tmp_path):
 
 
 def test_worker_processes_read_records(data):
-    """Whose samples have to be pickled for them."""
+    """The samples must be picklable."""
     for format_ in ("records", "tfds"):
         config = config_of(data, format_)
         examples, _ = make_task(config).training_examples(None)

@@ -1,4 +1,4 @@
-"""Every format of lists that can be evaluated, from small data sets in the formats' own layout."""
+"""All list formats that can be evaluated, on small data sets in each format's own layout."""
 
 import json
 

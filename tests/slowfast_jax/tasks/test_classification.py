@@ -1,4 +1,4 @@
-"""What a config says of augmentation reaches the clips that are trained on."""
+"""The augmentation of a config reaches the clips that are trained on."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ def test_config_augmentation_reaches_the_clips(videos):
     np.testing.assert_array_equal(loaded(config, np.random.default_rng(7)), expected)
     plain = config_of(videos)
     assert not np.array_equal(loaded(plain, np.random.default_rng(7)), expected)
-    # What is validated is the same with and without.
+    # Validation clips are not augmented.
     np.testing.assert_array_equal(loaded(config, None), loaded(plain, None))
 
 

@@ -1,4 +1,4 @@
-"""A task without labels, which keeps state between steps, defined here and trained by `train`."""
+"""`train` runs a custom task that has no labels and keeps state between steps."""
 
 import jax
 import jax.numpy as jnp
@@ -25,10 +25,10 @@ pytestmark = pytest.mark.usefixtures("tiny_norm")
 
 
 class Teacher(Task):
-    """The network predicts what its own moving average says of the mirrored clip.
+    """The network predicts what its moving average outputs for the mirrored clip.
 
     Between steps the task keeps the average (a momentum encoder) and a queue of its last outputs,
-    which are the negatives of a contrastive loss.
+    which serve as negatives of a contrastive loss.
     """
 
     headline = "agreement"

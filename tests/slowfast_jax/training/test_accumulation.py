@@ -1,4 +1,4 @@
-"""A batch gone through in parts gives the step of the whole batch."""
+"""A batch processed in parts gives the same step as the whole batch."""
 
 import jax
 import jax.numpy as jnp
@@ -60,7 +60,7 @@ def test_accumulated_step_equals_whole_batch_step(accumulate, group_size):
 
 def test_parts_are_weighted_by_their_boxes():
     batch = batch_of(boxes=3)
-    batch["box_mask"][::2] = False  # what the parts hold differs much
+    batch["box_mask"][::2] = False  # parts differ much in their number of boxes
     batch["box_mask"][1] = True
     whole, parts = (one_step(n, batch, detect, group_size=1)[1] for n in (1, 4))
     for name, value in whole.items():
@@ -68,7 +68,7 @@ def test_parts_are_weighted_by_their_boxes():
 
 
 def test_half_the_batch_gives_another_gradient():
-    """What would be found if the parts were not summed up."""
+    """The other tests would notice if the parts were not summed."""
     half = {name: rows[:4] for name, rows in batch_of().items()}
     whole = one_step(1, batch_of(), classify)[1]["grad_norm"]
     assert abs(one_step(1, half, classify)[1]["grad_norm"] - whole) > 1e-3

@@ -11,7 +11,7 @@ from tests.slowfast_jax.training.test_optim import randn
 from tests.support.paths import needs_parity
 
 LABELS = jnp.asarray([0, 4, 2, 2, 1, 3])
-# Recorded case -> our loss, and its targets: an array of the file; the labels where there is none.
+# Recorded case -> our loss and the recorded array of its targets; None: LABELS.
 RECORDED = {
     "cross_entropy": ("cross_entropy", None),
     "bce_on_sigmoid": ("bce", "multi_labels"),
@@ -54,9 +54,9 @@ def test_masked_rows_do_not_count(name):
 
 
 def test_three_losses_of_boxes_on_one_batch():
-    """PySlowFast's on all boxes, MindSpore's on padded ones, PaddleVideo's on those with a class.
+    """PySlowFast's on all boxes, MindSpore's on padded boxes, PaddleVideo's on boxes with a class.
 
-    The last drops the background, the first of 81 columns; here of 3.
+    The last drops the background, which is the first of 81 columns (here, of 3).
     """
     probs = np.array([[[0.1, 0.75, 0.5], [0.9, 0.5, 0.25]], [[0.2, 0.2, 0.6], [0.3, 0.99, 0.01]]])
     targets = np.array([[[0, 1, 0], [1, 0, 0]], [[1, 0, 1], [0, 0, 1]]], np.float32)

@@ -83,7 +83,7 @@ def tree(value):
      dict(kernel=0.1, scale=0.2, norm_bias=0.2, bias=0.1)),
     (dict(weight_decay=0.1, norm_weight_decay=0.2, zero_wd_1d=True),
      dict(kernel=0.1, scale=0.2, norm_bias=0.2, bias=0)),
-    # without a gradient LARS leaves a parameter alone, decay included
+    # LARS leaves parameters with zero gradient unchanged, without decay
     (dict(weight_decay=0.1, norm_weight_decay=0.2, lars=True),
      dict(kernel=0, scale=0.2, norm_bias=0.2, bias=0)),
 ])
@@ -161,7 +161,7 @@ def test_networks_number_their_layers(name):
 
 @pytest.mark.parametrize("pattern, message", [
     ("pos_embed", "no_decay has 'pos_embed', which matches no parameter; their paths are head/"),
-    ("head", "no_decay has 'head', which matches no parameter"),  # of the whole path
+    ("head", "no_decay has 'head', which matches no parameter"),  # must match the whole path
     ("(", r"no_decay has '\(', which is not a regular expression"),
 ])
 def test_no_decay_that_matches_nothing_is_refused(pattern, message):

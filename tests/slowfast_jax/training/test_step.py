@@ -16,7 +16,7 @@ from slowfast_jax.training.step import make_train_step
 
 
 class Toy(nn.Module):
-    """The shortest network with a norm, dropout and a head."""
+    """A minimal network with a norm, dropout and a head."""
 
     dropout: float = 0.0
     group_size: int | None = None
@@ -42,7 +42,7 @@ def classify(logits, endpoints, batch):
 
 
 def prepare(model=None, loss=classify, batch=None, **options):
-    """A jitted step, its state, the batch."""
+    """A jitted step, its initial state, and a batch."""
     model, batch = model or Toy(), batch or toy_batch()
     optimizer = make_optimizer(weight_decay=0.1)
     variables = model.init(jax.random.key(0), batch["clip"], batch.get("boxes"))
@@ -138,7 +138,7 @@ NETWORKS = {
 
 
 def family_step(family):
-    """What a step of each family takes and its network; uint8 clips, published initialisation."""
+    """Functions that make the initial state and take the first step of a network family."""
     options = dict(NETWORKS[family])
     model = zoo.create(options.pop("name"), **options)
     rng = np.random.default_rng(0)
