@@ -91,8 +91,8 @@ def test_prepared_ava_can_be_read(films):
 @pytest.mark.parametrize("kind", ["ava", "kinetics", "ssv2", "charades", "imagenet"])
 def test_download_commands_include_all_recipe_weights(kind):
     recipes = importlib.import_module(f"configs.{kind}")
-    told = downloads.commands("kinetics" if kind == "imagenet" else kind)
+    printed = downloads.commands("kinetics" if kind == "imagenet" else kind)
     for variant in recipes.VARIANTS:
         address = recipes.get_config(variant).published.weights
         if "fbaipublicfiles" in address:
-            assert f" {address}\n" in told + "\n"
+            assert f" {address}\n" in printed + "\n"

@@ -117,16 +117,16 @@ def test_divergence_is_recorded(colors, tmp_path):
 
 
 def test_summary_period_writes_histograms_and_images(colors, tmp_path, monkeypatch):
-    told = []
+    added = []
     board = "slowfast_jax.training.writers.SummaryWriter"
-    monkeypatch.setattr(f"{board}.add_histogram", lambda *a: told.append((a[1], a[3], a[2].shape)))
+    monkeypatch.setattr(f"{board}.add_histogram", lambda *a: added.append((a[1], a[3], a[2].shape)))
     monkeypatch.setattr(
-        f"{board}.add_image", lambda *a, dataformats: told.append((a[1], a[3], a[2].shape))
+        f"{board}.add_image", lambda *a, dataformats: added.append((a[1], a[3], a[2].shape))
     )
     train(training_config(colors, train__epochs=4, train__summary_period=2), tmp_path)
-    assert ("params/a/kernel", 6, (1, 3, 3, 3, 8)) in told
-    assert ("clips", 12, (4 * 16, 4 * 16, 3)) in told  # four clips of four frames of 16 x 16
-    assert {step for _, step, _ in told} == {6, 12}
+    assert ("params/a/kernel", 6, (1, 3, 3, 3, 8)) in added
+    assert ("clips", 12, (4 * 16, 4 * 16, 3)) in added  # 4 clips of 4 frames
+    assert {step for _, step, _ in added} == {6, 12}
 
 
 @pytest.mark.parametrize("field, value, message", [
