@@ -1,4 +1,4 @@
-"""Video models of PySlowFast in JAX.
+"""PySlowFast's video models in JAX.
 
     import slowfast_jax
     recognizer = slowfast_jax.load("kinetics/x3d_xs", weights="x3d_xs.pyth")
@@ -10,14 +10,14 @@ from typing import Any
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Names of the published models, those that match a shell pattern ("*x3d*"), sorted."""
+    """Sorted names of the published models that match a shell pattern, such as "*x3d*"."""
     from slowfast_jax.models.zoo import ZOO
 
     return sorted(fnmatch.filter(ZOO, pattern))
 
 
 def load(spec: Any, weights: Any = None, **options: Any) -> Any:
-    """A model with weights, ready to predict: see `slowfast_jax.recognizer.load`."""
+    """Loads a model with its weights, ready to predict; see `slowfast_jax.recognizer.load`."""
     from slowfast_jax.recognizer import load as load_recognizer
 
     return load_recognizer(spec, weights, **options)

@@ -1,4 +1,4 @@
-"""Testing a network on a list of videos, with a record that can be compared.
+"""Evaluation on a test set, recorded so that runs can be compared.
 
     results = evaluate(load_config("configs/kinetics.py:x3d_xs"), workdir, weights="x3d_xs.pyth")
 """
@@ -32,28 +32,30 @@ def evaluate(
     *,
     save_scores: bool = False,
 ) -> dict[str, Any]:
-    """Tests a network by the config's protocol on the videos, or boxes in them, of its test list.
+    """Tests a network on the config's test set, following the config's test protocol.
 
-    Videos are files, or frames stored as image files, or single images, as config.data.format says
-    (see slowfast_jax/data/video_lists.py). One that cannot be decoded is never dropped: the metrics
-    are over the others, say over how many, and the results name it with its reason.
+    config.data.format decides what the test set consists of: video files, frames stored as image
+    files, single images, or boxes within videos (see slowfast_jax/data). Unreadable examples are
+    reported, never silently dropped: the results list each of them with the reason, and the metrics
+    state how many examples they cover.
 
     Args:
-      config: complete (`load_config`).
-      workdir: gets results.json and what the task writes beside it (with `save_scores` scores.npz;
-        detections.csv). None writes nothing.
-      weights: default config.test.checkpoint.
+      config: a complete config (see `load_config`).
+      workdir: receives results.json, a line in results.jsonl, and the task's own files:
+        detections.csv for detection, and scores.npz with `save_scores`. None: nothing is written.
+      weights: a checkpoint; default: config.test.checkpoint.
+      save_scores: whether to write the scores of all examples to scores.npz.
 
     Returns:
-      What results.json holds: "fingerprint" (two runs with the same one are comparable), "metrics"
-      (in percent), "videos" (video_id is the row in the list; label, top1_values, top1_indices,
-      top5_values, top5_indices), "failed" (video_id, path, reason), "timing".
+      The contents of results.json: "fingerprint" (runs with equal fingerprints are comparable),
+      "metrics" (in percent), "failed" (video_id, path and reason of unreadable examples), "videos"
+      (for each video video_id, its row in the list; path, label, top1_values, top1_indices,
+      top5_values, top5_indices) and "timing".
 
     Raises:
-      ConfigError: for a data format this version does not evaluate, and fields that do not fit the
-        data.
-      FileNotFoundError, ValueError: from the list and the weights.
-      RuntimeError: where no video at all could be decoded (results.json is written before).
+      ConfigError: the data format cannot be evaluated, or a field does not fit the data.
+      FileNotFoundError, ValueError: the list or the weights are missing or invalid.
+      RuntimeError: not a single example could be decoded. results.json is written nevertheless.
     """
     recognizer = load(config, weights)
     _log_cost(config)
@@ -73,7 +75,7 @@ def evaluate(
         first = tested.failed[0]
         raise RuntimeError(
             f"none of the {len(tested.ids)} videos of {tested.files[0]} could be decoded; the "
-            f"first: {first['path']}: {first['reason']}"
+            f"first error: {first['path']}: {first['reason']}"
         )
     return results
 
@@ -82,15 +84,15 @@ def _log_cost(config: ConfigDict) -> None:
     frames, crop = config.protocol.num_frames, config.protocol.test_crop
     cost = totals(count(build_model(config), frames, crop))
     logging.info(
-        "%s: %d parameters; a view of %d x %d x %d: %.3f GMACs, %.2f million activations; on %d %s "
-        "device(s)",
-        config.model.name, cost["params"], frames, crop, crop, cost["macs"] / 1e9,
-        cost["activations"] / 1e6, jax.local_device_count(), jax.default_backend(),
+        "%s: %d parameters; %.3f GMACs and %.2f million activations per view of %d x %d x %d; "
+        "running on %d %s device(s)",
+        config.model.name, cost["params"], cost["macs"] / 1e9, cost["activations"] / 1e6,
+        frames, crop, crop, jax.local_device_count(), jax.default_backend(),
     )
 
 
 def fingerprint(recognizer: Recognizer, tested: TestResult) -> dict[str, Any]:
-    """All that a number depends on, so that two runs can be compared line by line."""
+    """Everything that the metrics depend on, so that two runs can be compared line by line."""
     config = recognizer.config
     weights = config.test.checkpoint
     names = "\n".join(recognizer.class_names)
@@ -129,8 +131,11 @@ def _decoder(tested: TestResult) -> str:
 
 
 def _list_sha256(tested: TestResult) -> str:
-    """Of the file where the list is one; of several files their hashes'; of a folder of images
-    their paths', which hold their classes."""
+    """Digest of the test set's list.
+
+    For a single file this is the digest of its contents, for several files that of their digests,
+    and for a folder of images that of the images' paths, which contain the classes.
+    """
     path = tested.files[0]
     if path.is_dir():
         return _digest("\n".join(os.path.relpath(name, path) for name in tested.ids))
@@ -143,7 +148,7 @@ def _digest(text: str) -> str:
 
 
 def _sha256(path: Path) -> str:
-    """The first 16 digits of a file's SHA-256, or of that of the hashes of a folder's files."""
+    """First 16 digits of the SHA-256 of a file, or of the digests of all files in a folder."""
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.is_file())
         return _digest("\n".join(map(_sha256, files)))
@@ -162,7 +167,7 @@ def _write(workdir: Path, results: dict[str, Any]) -> None:
 
 
 def to_lines(results: dict[str, Any]) -> str:
-    """JSON with a line for every entry of its parts, so that two files can be compared by diff."""
+    """JSON with one line per entry of each section, so that `diff` can compare two files."""
     parts = []
     for name, part in results.items():
         if isinstance(part, dict):

@@ -1,4 +1,4 @@
-"""What a library user holds: a network, its weights, its labels and its test protocol.
+"""The library's entry point: a network with its weights, class names and test protocol.
 
     recognizer = load("kinetics/x3d_xs", weights="x3d_xs.pyth")
     recognizer.predict_video("a.mp4", top_k=5)
@@ -34,7 +34,8 @@ from slowfast_jax.weights import (
 SAMPLING = (
     "num_frames", "sampling_rate", "target_fps", "test_crop", "clips", "crops", "offset_sampling"
 )
-# Views that a CPU takes at once: more cost memory and win no time. Divides the usual 30 of a video.
+# Largest batch of views on a CPU; larger ones take more memory and are no faster. It divides 30,
+# the usual number of views of a video.
 CPU_BATCH = 10
 
 
@@ -42,11 +43,11 @@ class Recognizer:
     """A network with weights, ready to predict.
 
     Attributes:
-      model: the flax module (batch norm folded into the convolutions unless loaded with
-        fold=False).
-      variables: its variables, on the device; on all of them where there are several.
-      config: the complete config; its protocol is what `predict_video` follows.
-      class_names: K names in class order.
+      model: the Flax module, with batch norm folded into the convolutions unless it was loaded
+        with fold=False.
+      variables: the module's variables, replicated on all local devices.
+      config: the complete config; `predict_video` follows its test protocol.
+      class_names: names of the K classes, by class index.
     """
 
     def __init__(
@@ -60,14 +61,14 @@ class Recognizer:
 
     @property
     def takes_boxes(self) -> bool:
-        """Whether the network classifies boxes in clips, rather than whole clips."""
+        """Whether the network classifies boxes within clips rather than whole clips."""
         return self.model.detection
 
     def batch_size(self, videos: int) -> int:
-        """How many views go through the network at once where so many videos are scored.
+        """Number of views per batch when `videos` videos are scored.
 
-        config.test.batch_size, but no more than there are views nor than a CPU wants, and then a
-        multiple of the number of devices.
+        This is config.test.batch_size, limited to the total number of views (and on a CPU to
+        CPU_BATCH), rounded up to a multiple of the number of devices.
         """
         views = videos * self.config.protocol.clips * self.config.protocol.crops
         wanted = max(1, min(self.config.test.batch_size, views))
@@ -77,22 +78,23 @@ class Recognizer:
         return -(-wanted // devices) * devices
 
     def __call__(self, clips: Any, boxes: Any = None) -> jax.Array:
-        """Class probabilities of clips, or of boxes in them. Compiled once for each shape.
+        """Class probabilities of clips, or of boxes within them; compiled once for each shape.
 
         Args:
-          clips: (N, T, H, W, 3) RGB, uint8, or float that is normalised already. H and W may be
-            larger than in training.
-          boxes: (N, B, 4) pixels x1, y1, x2, y2 in the clips, for networks that classify boxes and
-            only for them. Boxes that hang over the edge are clipped, with a warning. Where clips
-            have different numbers of boxes, repeat one and drop its rows.
+          clips: (N, T, H, W, 3) RGB, either uint8 or float that is already normalized. H and W may
+            be larger than in training.
+          boxes: (N, B, 4) x1, y1, x2, y2 in pixels of the clips; required by networks that classify
+            boxes and refused by the others. Boxes that extend beyond the frame are clipped to it,
+            with a warning. If clips have different numbers of boxes, pad the shorter ones by
+            repeating a box, and ignore its rows in the result.
 
         Returns:
-          (N, K), or (N, B, K) with boxes.
+          (N, K) probabilities, or (N, B, K) with boxes.
 
         Raises:
-          ValueError: for clips of another rank, type or number of channels, clips shorter or
-            smaller than the network's, boxes where none are taken or none where they are, and
-            boxes that are not finite, empty or outside the frame.
+          ValueError: clips of the wrong rank, dtype or number of channels, or shorter or smaller
+            than the network needs; boxes passed to a network that takes none, or missing; boxes
+            that are not finite, empty, or outside the frame.
         """
         clips = check_clips(clips, self.model)
         name = self.config.model.name
@@ -106,16 +108,20 @@ class Recognizer:
         count = boxes.shape[1]
         if count == 0:
             return jnp.zeros((len(clips), 0, len(self.class_names)), jnp.float32)
-        # To a power of two, so that a video with people coming and going compiles a few times only.
+        # Padded to a power of two: a video in which people come and go needs few compilations.
         padding = (1 << (count - 1).bit_length()) - count
         boxes = np.concatenate([boxes, np.repeat(boxes[:, :1], padding, axis=1)], axis=1)
         return self._run(clips, boxes)[:, :count]
 
     def predict_video(self, path: str | os.PathLike, top_k: int = 5) -> list[tuple[str, float]]:
-        """The best classes of a video file by the config's test protocol: [(name, score)].
+        """The `top_k` best classes of a video file under the config's test protocol.
 
-        Scores are probabilities: the mean over the views, or their maximum where the protocol's
-        ensemble is "max". Raises VideoError where the video cannot be decoded.
+        Returns:
+          [(class name, score)], best first. Scores are probabilities: the mean over the views, or
+          the maximum if the protocol's ensemble is "max".
+
+        Raises:
+          VideoError: the video cannot be decoded.
         """
         (result,) = self.score_videos([path])
         if result.error:
@@ -126,21 +132,24 @@ class Recognizer:
     def score_videos(
         self, videos: Sequence[Video], timing: dict[str, float] | None = None
     ) -> Iterator[VideoScores]:
-        """Scores of many videos by the config's test protocol, each when it is complete.
+        """Scores many videos under the config's test protocol; yields each video when complete.
 
-        A video is a file, or frames stored as image files (video/image_files.py). One that cannot
-        be decoded comes with its error. `timing` gets "waited", the seconds the device waited for
-        decoded views.
+        Args:
+          videos: files, or frames stored as image files (data_pipelines/video/image_files.py).
+          timing: receives "waited", the seconds that the device waited for decoded views.
+
+        Yields:
+          One `VideoScores` per video; an unreadable video has an error in place of scores.
         """
         if self.takes_boxes:
             raise ValueError(
-                f"{self.config.model.name} classifies boxes, and a video file has none: cut clips "
-                "and call the recognizer with them and their boxes"
+                f"{self.config.model.name} classifies boxes, and a video file has none: extract "
+                "clips and call the recognizer with the clips and their boxes"
             )
         protocol = self.config.protocol
         sampling = {key: protocol[key] for key in SAMPLING}
         sampling["sampling"] = self.config.data.sampling
-        if "jitter" in self.config.data:  # the original's frame size where there is one crop
+        if "jitter" in self.config.data:  # with a single crop, the original resizes to this
             sampling["train_jitter_min"] = self.config.data.jitter[0]
         return score_videos(
             self._run, videos, sampling,
@@ -162,26 +171,29 @@ def load(
     fold: bool = True,
     **overrides: Any,
 ) -> Recognizer:
-    """A recipe or published model with weights, ready to predict.
+    """Loads a recipe or published model with its weights, ready to predict.
 
     Args:
-      spec: "path/to/file.py:variant", a zoo name ("kinetics/x3d_xs"), a complete config, or the
-        folder of a run of ours (its last checkpoint) or of a checkpoint, which know all the rest.
-      weights: a checkpoint of PySlowFast, PyTorchVideo or Caffe2, or a folder of our own making;
-        default config.test.checkpoint. Without either the weights are random, with a warning.
-      class_names: a set that ships ("kinetics400"), a file with one name a line, or the names;
-        default the config's. The network gets as many classes.
-      skip: regular expressions over whole parameter paths that may be missing or of another shape
-        in the checkpoint; they keep their random start.
-      strip: texts to remove from the names in the checkpoint, as "backbone.", each where it first
-        occurs in a name.
-      seed: of the random start.
-      fold: fold batch norm into the convolutions, which is faster and equal up to rounding.
-      **overrides: keywords of the network (num_classes=10, average="logits", dtype="bfloat16").
+      spec: "path/to/file.py:variant", a zoo name ("kinetics/x3d_xs"), a complete config, or a
+        folder written by training: a run (its last checkpoint is used) or a single checkpoint,
+        which store their config, class names and weights.
+      weights: a checkpoint file of PySlowFast, PyTorchVideo or Caffe2, or a checkpoint folder of
+        this project. Default: config.test.checkpoint; if that is empty, too, the weights are
+        random, with a warning.
+      class_names: name of a shipped list ("kinetics400"), path of a file with one name per line, or
+        the names themselves. Default: the config's. They set the network's number of classes.
+      skip: regular expressions; parameters whose whole path matches one may be missing from the
+        checkpoint or have another shape there, and keep their random initialization.
+      strip: substrings such as "backbone." to remove from the checkpoint's parameter names (the
+        first occurrence in each name).
+      seed: seed of the random initialization.
+      fold: whether to fold batch norm into the convolutions: faster, and equal up to rounding.
+      **overrides: fields of the network (num_classes=10, average="logits", dtype="bfloat16").
 
     Raises:
-      ConfigError: for a spec, keyword or class list that does not fit.
-      convert.load.CheckpointMismatch: with a table, where the checkpoint is of another network.
+      ConfigError: the spec, a field or the class list is invalid, or they contradict each other.
+      convert.load.CheckpointMismatch: the checkpoint belongs to another network; the message has a
+        table of the parameters that differ.
     """
     if isinstance(spec, ConfigDict):
         config = spec
@@ -211,7 +223,7 @@ def load(
         names = _choose_names(names, stored_names, config)
     else:
         logging.warning(
-            "%s: no weights given, so they are random and the predictions mean nothing",
+            "%s: no weights were given, so they are random and the predictions are meaningless",
             config.model.name,
         )
         variables = initial_variables(model, seed)
@@ -223,10 +235,11 @@ def load(
 def resolve_classes(
     config: ConfigDict, class_names: str | Sequence[str] | None, overrides: dict[str, Any]
 ) -> list[str]:
-    """Names of the network's classes; sets `overrides["num_classes"]` where given names decide it.
+    """Names of the network's classes.
 
-    Where there are no names, or a class count is given without them, they are "class 0", "class 1"
-    and so on.
+    If `class_names` is given and `overrides` has no "num_classes", that entry is set to the number
+    of names. If there are no names, or if "num_classes" was changed without giving names, they are
+    "class 0", "class 1" and so on.
     """
     count = overrides.get("num_classes", config.model.num_classes)
     source = config.class_names
@@ -241,20 +254,20 @@ def resolve_classes(
         names = labels.unnamed(count)
     if len(names) != count:
         raise ConfigError(
-            f"class_names {source} has {len(names)} names and the network {count} classes: give "
-            f"num_classes={len(names)} (config.model.num_classes), or the list that belongs to it"
+            f"class_names {source} has {len(names)} names and the network {count} classes: set "
+            f"num_classes={len(names)} (config.model.num_classes), or pass a list of {count} names"
         )
     return names
 
 
 def _choose_names(names: list[str], stored: list[str], config: ConfigDict) -> list[str]:
-    """The checkpoint's names where the config has none; an error where the two disagree."""
+    """The config's class names, or else the checkpoint's; ConfigError if the two disagree."""
     if not stored or len(stored) != len(names) or names == stored:
         return names
     if names == labels.unnamed(len(names)):
         return stored
     first = next(i for i, (a, b) in enumerate(zip(names, stored, strict=True)) if a != b)
     raise ConfigError(
-        f"checkpoint {config.test.checkpoint} was saved with other class names: class {first} is "
+        f"checkpoint {config.test.checkpoint} has different class names: class {first} is "
         f"{stored[first]!r} there and {names[first]!r} in {config.class_names or 'the given list'}"
     )

@@ -1,8 +1,8 @@
-"""Training: one loop for every task; an interrupted run resumes where it stopped.
+"""The training loop, the same for every task; an interrupted run resumes where it stopped.
 
     train(load_config("configs/ava.py:mini"), workdir)
 
-Everything that differs between jobs (data, loss, validation) is in slowfast_jax/tasks.
+What differs between tasks (data, loss, validation) is in slowfast_jax/tasks.
 """
 
 import os
@@ -61,9 +61,9 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
 
     Raises:
       ConfigError: invalid fields, or a `workdir` that belongs to another run.
-      FloatingPointError: the loss or its gradient is not finite; names the step, its learning
-        rate, gradient norm and examples.
-      RuntimeError: more than the share config.train.max_broken of the examples cannot be read.
+      FloatingPointError: the loss or its gradient is not finite; the message has the step, its
+        learning rate, gradient norm and examples.
+      RuntimeError: the share of unreadable examples exceeds config.train.max_broken.
       OSError: a checkpoint cannot be written; earlier checkpoints stay complete.
     """
     check_training(config)
@@ -88,15 +88,15 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     if state is not None:
         if first > course.steps:
             raise ConfigError(
-                f"config.train.epochs is {config.train.epochs}, and {checkpoints.path(first)} is "
-                f"of epoch {course.epoch(first):g}; choose another --workdir, or more epochs"
+                f"config.train.epochs is {config.train.epochs}, but {checkpoints.path(first)} is "
+                f"of epoch {course.epoch(first):g}: increase it, or choose another --workdir"
             )
         logging.info("resuming from %s, epoch %.2f", checkpoints.path(first), course.epoch(first))
     else:
         state = initial_state(config, task, model, optimizer, mesh)
     _announce(config, examples, course, mesh, state)
 
-    @cache  # each shape is compiled once
+    @cache  # so that each shape is compiled once
     def train_step(shape: Shape) -> TrainStep:
         model = network_of(config, shape)
         return training_step(
@@ -180,7 +180,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                 stop = wishes.any(interruption.asked)
                 if not (validating or saving or stop):
                     continue
-                meter.flush()  # no state is saved before its loss is known to be finite
+                meter.flush()  # raises if a loss is not finite, before that state is saved
                 with meter.paused():
                     if precise and ended and (validating or saving):
                         shape = course.leg(step).phase.shapes[-1]
@@ -189,7 +189,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                         )
                         others = course.others(examples, shape, done, count, **loading)
                         state = _with_precise_statistics(precise_step(shape), state, others, mesh)
-                    # Saved before validation, which takes time and may fail.
+                    # Save before validation, which takes long and may fail.
                     checkpoints.save(done, state, identity | {"step": done})
                     saved = done
                     if validating:
@@ -211,7 +211,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         profile.close()
         checkpoints.close()
         writers.close()
-    distributed.barrier("the end of the training")  # all files are complete
+    distributed.barrier("the end of the training")  # until all files are complete
     if saved < course.steps or stop:
         logging.info("stopped at step %d; the same command resumes from there", saved)
         return {}
@@ -227,7 +227,7 @@ def _validations(workdir: str | os.PathLike) -> list[dict[str, Any]]:
 def _with_precise_statistics(
     step: PreciseStep, state: TrainState, source: Iterator[dict[str, Any]], mesh: Mesh
 ) -> TrainState:
-    """The state with batch statistics of its current weights, over the batches of `source`."""
+    """The state with batch statistics recomputed from `source` with its current weights."""
     with closing(on_devices(source, mesh)) as stream:
         inputs = (
             {name: batch[name] for name in ("clip", "boxes") if name in batch}
@@ -245,7 +245,7 @@ def _announce(
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     plan, train = course.plan, config.train
     logging.info(
-        "%s: %d examples, %d epochs of %d steps of %d clips; %d parameters, %s, on %d %s device(s)",
+        "%s: %d examples; %d epochs of %d steps of %d clips; %d parameters, %s, on %d %s device(s)",
         config.name, examples.size, plan.epochs, course.leg(0).order.steps_per_epoch,
         course.shape(0).batch_size * examples.clips, parameters,
         " ".join((config.model.get("dtype", "float32"), *config.model.get("dtypes", ()))),
@@ -263,7 +263,7 @@ def _announce(
         held = max(held, clips)
         size = max(size, clips * shape.num_frames * shape.crop**2 * 3 / 1e9)
     logging.info(
-        "loading with %s; this process holds at most %d clips (%.2f GB) for the devices",
-        f"{train.workers} processes of {train.threads} threads" if train.workers
+        "loading with %s; this process buffers at most %d clips (%.2f GB) for the devices",
+        f"{train.workers} workers of {train.threads} threads" if train.workers
         else f"{train.threads} threads", held, size,
     )

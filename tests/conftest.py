@@ -3,12 +3,12 @@
 import pytest
 
 from slowfast_jax.models import zoo
-from tests.support.tiny_models import entry, norm_entry, traces, write_colours
+from tests.support.tiny_models import entry, norm_entry, traces, write_colors
 
 
 @pytest.fixture
 def tiny(monkeypatch):
-    """Adds test/tiny and test/tiny_boxes to the zoo and gives the list of traces, emptied."""
+    """Adds test/tiny and test/tiny_boxes to the zoo; returns the list of traces, emptied."""
     monkeypatch.setitem(zoo.ZOO, "test/tiny", entry())
     monkeypatch.setitem(zoo.ZOO, "test/tiny_boxes", entry(detection=True, activation="sigmoid"))
     traces.clear()
@@ -24,8 +24,8 @@ def tiny_norm():
 
 
 @pytest.fixture(scope="module")
-def colours(tmp_path_factory):
-    """A folder of videos whose class is their colour, see tiny.write_colours."""
-    folder = tmp_path_factory.mktemp("data") / "colours"
-    write_colours(folder)
+def colors(tmp_path_factory):
+    """A folder of videos whose class is their color; see tiny_models.write_colors."""
+    folder = tmp_path_factory.mktemp("data") / "colors"
+    write_colors(folder)
     return folder

@@ -47,7 +47,7 @@ def target_devices(target: str) -> list[Any]:
     if kind == "cpu":
         count = int(size) if size.isdecimal() else 0
         if count < 1:
-            raise ConfigError(f"config.target is {target!r}, expected cpu:8 for eight devices")
+            raise ConfigError(f"config.target is {target!r}, expected cpu:N, for example cpu:8")
         try:
             jax.config.update("jax_num_cpu_devices", count)
         except RuntimeError:
@@ -226,9 +226,9 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
             f"  memory      {_size(r['argument_bytes'])} arguments, "
             f"{_size(r['temporary_bytes'])} temporary"
             + ("" if r.get("fits", True) else ": MORE THAN THE CHIP HAS"),
-            f"  arithmetic  {r['flops'] / 1e9:,.4g} GFLOP",
-            f"  memory      {_size(r['bytes_accessed'])} accessed",
-            "  collectives " + (", ".join(
+            f"  arithmetic      {r['flops'] / 1e9:,.4g} GFLOP",
+            f"  memory traffic  {_size(r['bytes_accessed'])}",
+            "  communication   " + (", ".join(
                 f"{kind} {_size(size)}" for kind, size in r["collective_bytes"].items()
             ) or "none"),
         ]

@@ -1,1 +1,1 @@
-"""From clips and boxes to scores: multi-view testing and input checks."""
+"""From clips and boxes to scores: the predict step, multi-view testing and input checks."""

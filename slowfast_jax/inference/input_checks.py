@@ -1,4 +1,4 @@
-"""Checks of what users hand to a network, so that a mistake is named before it is compiled."""
+"""Checks of clips and boxes passed to a network, so that mistakes are reported before compiling."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from absl import logging
 
 from slowfast_jax.models.base import VideoNetwork
 
-# A normalised pixel lies within about 3 of zero; a float clip far outside holds raw pixels.
-LARGEST_NORMALISED = 25.0
+# Normalized pixels lie within about 3 of zero; much larger values are raw pixels.
+LARGEST_NORMALIZED = 25.0
 
 
 def check_clips(clips: Any, model: VideoNetwork) -> Any:
-    """The clips (N, T, H, W, 3) as an array; ValueError where the network cannot take them.
+    """The clips (N, T, H, W, 3) as an array; ValueError if the network cannot process them.
 
-    A JAX array stays one; anything else becomes a NumPy array, uint8 or float32.
+    JAX arrays are returned as they are; anything else becomes a uint8 or float32 NumPy array.
     """
     if not hasattr(clips, "ndim"):
         clips = np.asarray(clips)
@@ -29,17 +29,17 @@ def check_clips(clips: Any, model: VideoNetwork) -> Any:
             + ("; these look like (N, 3, T, H, W)" if clips.shape[1] == 3 else "")
         )
     if len(clips) == 0:
-        raise ValueError(f"clips have shape {clips.shape}: there is no clip in them")
+        raise ValueError(f"clips have shape {clips.shape}, expected at least one clip")
     if not (clips.dtype == np.uint8 or np.issubdtype(clips.dtype, np.floating)):
         raise ValueError(
-            f"clips are {clips.dtype}, expected uint8 (0..255 RGB) or float (normalised already)"
+            f"clips are {clips.dtype}, expected uint8 (RGB, 0..255) or float (already normalized)"
         )
     if isinstance(clips, np.ndarray) and clips.dtype != np.uint8:
         clips = clips.astype(np.float32)
         largest = np.abs(clips).max()
-        if not largest <= LARGEST_NORMALISED:  # also where it is not a number
+        if not largest <= LARGEST_NORMALIZED:  # also true if it is NaN
             raise ValueError(
-                f"float clips hold the value {largest}, so they are not normalised; pass raw "
+                f"float clips contain the value {largest}, so they are not normalized: pass raw "
                 "pixels as uint8, or (pixels / 255 - mean) / std"
             )
     _check_size(clips.shape, model)
@@ -53,27 +53,28 @@ def _check_size(shape: tuple[int, ...], model: VideoNetwork) -> None:
     if frames < fewest:
         raise ValueError(
             f"clips have {frames} frames, the network needs {fewest}: sample more frames "
-            f"of the video, repeat the last one, or load it with num_frames={frames}"
+            f"of the video, repeat the last one, or load the network with num_frames={frames}"
         )
     if min(height, width) < shortest:
         raise ValueError(
-            f"clips are {height}x{width}, too small for the network, which was made for "
-            f"{model.crop_size}x{model.crop_size}: resize them, or load it with "
+            f"clips are {height}x{width}, too small for a network with crop_size="
+            f"{model.crop_size}: resize them, or load the network with "
             f"crop_size={min(height, width)}"
         )
 
 
 def check_boxes(boxes: Any, clips_shape: tuple[int, ...]) -> np.ndarray:
-    """The boxes (N, B, 4) as float32, clipped to the frame; ValueError naming one that is wrong.
+    """The boxes (N, B, 4) as float32, clipped to the frame with a warning.
 
-    Clipping is announced in a warning. A box whose edge lies on the frame's edge is inside.
+    Raises ValueError for an invalid box, with its position: not finite, empty, or entirely outside
+    the frame. A box that only touches the edge of the frame from outside is outside.
     """
     boxes = np.asarray(boxes, np.float32)
     count, _, height, width, _ = clips_shape
     if boxes.ndim != 3 or boxes.shape[-1] != 4 or len(boxes) != count:
         raise ValueError(
-            f"boxes have shape {boxes.shape}, expected ({count}, B, 4): B boxes x1, y1, x2, y2 in "
-            f"pixels for each of the {count} clips"
+            f"boxes have shape {boxes.shape}, expected ({count}, B, 4): for each of the {count} "
+            "clips B boxes x1, y1, x2, y2 in pixels"
         )
     x1, y1, x2, y2 = np.moveaxis(boxes, -1, 0)
     _refuse(boxes, ~np.isfinite(boxes).all(-1), "has a value that is not finite")
@@ -91,7 +92,7 @@ def check_boxes(boxes: Any, clips_shape: tuple[int, ...]) -> np.ndarray:
     cut = int((inside != boxes).any(-1).sum())
     if cut:
         logging.warning(
-            "%d of %d boxes hang over the edge of the %dx%d frame and were clipped to it",
+            "%d of %d boxes extend beyond the %dx%d frame and were clipped to it",
             cut, boxes.shape[0] * boxes.shape[1], width, height,
         )
     return inside

@@ -1,7 +1,7 @@
-"""Videos in, scores out: decodes ahead in threads, fills batches of one size, combines the views.
+"""Multi-view scoring of videos: decodes ahead in threads, batches views, combines their scores.
 
-Views of all videos go through batches of the same shape (the last one is padded), so the network is
-compiled once, however many videos there are and whatever their lengths.
+A batch may hold views of several videos. All batches have the same shape (the last one is padded),
+so the network is compiled once, whatever the number and lengths of the videos.
 """
 
 import os
@@ -19,14 +19,17 @@ from data_pipelines.video.decoding import VideoError
 from slowfast_jax.metrics.ensemble import ensemble
 
 MAX_DECODERS = 8
-BATCHES_AHEAD = 2  # of decoded views that may wait for the device
+BATCHES_AHEAD = 2  # batches of decoded views that may wait for the device
 
 
 class VideoScores(NamedTuple):
-    """What became of one video.
+    """The result for one video.
 
-    index: its place in the list. scores: (K,) of the video, None if it failed. views: (V, K) of
-    its views in the order clip * crops + crop. error: why it failed, "" if it did not.
+    Attributes:
+      index: position of the video in the list.
+      scores: (K,) scores of the video; None if it could not be decoded.
+      views: (V, K) scores of its views, view `clip * crops + crop` being that clip and crop.
+      error: why the video could not be decoded; "" if it could.
     """
 
     index: int
@@ -36,7 +39,7 @@ class VideoScores(NamedTuple):
 
 
 class _Decoded(NamedTuple):
-    """From a decoder: views `first_view`.. of a video, or, with clips None, its end."""
+    """A decoder's output: views of a video from `first_view` on, or, if clips is None, its end."""
 
     index: int
     first_view: int
@@ -53,30 +56,31 @@ def score_videos(
     batch_size: int,
     timing: dict[str, float] | None = None,
 ) -> Iterator[VideoScores]:
-    """Scores of every video, combined over its views, each as soon as it is complete.
+    """Scores videos, combining the scores of each video's views.
 
     Args:
-      predict: uint8 (batch_size, T, S, S, 3) -> array (batch_size, K), which may not be ready yet.
+      predict: uint8 (batch_size, T, S, S, 3) -> array (batch_size, K); it may return before the
+        array is computed.
       videos: files, or frames stored as image files.
       sampling: keywords of `data_pipelines.examples.eval_views.iterate_views`.
       method: how views are combined, "sum" or "max".
       batch_size: views per call of `predict`.
-      timing: gets "waited", the seconds spent waiting for decoded views.
+      timing: receives "waited", the seconds spent waiting for decoded views.
 
     Yields:
-      One VideoScores per video, in the order they complete. A video that cannot be decoded comes
-      with its error; nothing else is caught.
+      One VideoScores per video, as soon as it is complete. An unreadable video has an error in
+      place of scores; any other exception is raised.
     """
     views = sampling["clips"] * sampling["crops"]
     timing = {} if timing is None else timing
     timing["waited"] = 0.0
-    collected: dict[int, np.ndarray] = {}  # video -> (views, K), for those under way
+    collected: dict[int, np.ndarray] = {}  # video -> (views, K), for incomplete videos
     missing: dict[int, int] = {}  # video -> views without scores yet
     failed: set[int] = set()
 
     def resolve(keys: list[tuple[int, int]], scores: Any) -> Iterator[VideoScores]:
         scores = np.asarray(scores)
-        for (index, view), row in zip(keys, scores, strict=False):  # rows beyond the keys pad
+        for (index, view), row in zip(keys, scores, strict=False):  # further rows are padding
             if index in failed:
                 continue
             if index not in collected:
@@ -88,7 +92,7 @@ def score_videos(
                 all_views = collected.pop(index)
                 yield VideoScores(index, ensemble(all_views, method), all_views, "")
 
-    running: tuple[list[tuple[int, int]], Any] | None = None  # on the device
+    running: tuple[list[tuple[int, int]], Any] | None = None  # the batch on the device
     for keys, batch, failures in _batches(videos, sampling, batch_size, timing):
         for index, error in failures:
             failed.add(index)
@@ -108,7 +112,11 @@ def _batches(
     batch_size: int,
     timing: dict[str, float],
 ) -> Iterator[tuple[list[tuple[int, int]], np.ndarray | None, list[tuple[int, str]]]]:
-    """((video, view) of each row, clips (batch_size, ...), (video, error) of those that failed)."""
+    """Batches the views of all videos.
+
+    Yields ((video, view) of each row, clips (batch_size, ...), (video, error) of failed videos);
+    the clips are None if only failures are left to report.
+    """
     keys: list[tuple[int, int]] = []
     batch = None
     failures: list[tuple[int, str]] = []
@@ -118,7 +126,7 @@ def _batches(
                 failures.append((decoded.index, decoded.error))
             continue
         for i, clip in enumerate(decoded.clips):
-            if batch is None:  # a new one each time: the device may still read the last
+            if batch is None:  # never reused: the device may still read the last one
                 batch = np.zeros((batch_size, *clip.shape), np.uint8)
             batch[len(keys)] = clip
             keys.append((decoded.index, decoded.first_view + i))
@@ -135,7 +143,7 @@ def _decode(
     batch_size: int,
     timing: dict[str, float],
 ) -> Iterator[_Decoded]:
-    """Runs the decoders in threads (decoding releases Python's lock) and gives what they make."""
+    """Decodes in threads (decoding releases the GIL) and yields the views as they arrive."""
     tasks: queue.SimpleQueue = queue.SimpleQueue()
     for index, video in enumerate(videos):
         tasks.put((index, video))
@@ -143,7 +151,7 @@ def _decode(
     done: queue.Queue = queue.Queue(ahead)
     stop = threading.Event()
     count = min(len(videos), MAX_DECODERS, max(1, (os.cpu_count() or 1) - 1))
-    if count > 1:  # threads of FFmpeg's own pay only where there is one decoder
+    if count > 1:  # FFmpeg's own threads only pay off with a single decoder
         sampling = {**sampling, "thread_type": "NONE"}
     for _ in range(count):
         arguments = (tasks, done, stop, sampling)
@@ -185,10 +193,10 @@ def _decoder(
                 if stop.is_set():
                     return
             expected = sampling["clips"] * sampling["crops"]
-            error = "" if count == expected else f"gave {count} of {expected} views"
+            error = "" if count == expected else f"decoded only {count} of {expected} views"
             put(_Decoded(index, count, None, error))
         except VideoError as error:
             put(_Decoded(index, 0, None, error.reason))
-        except BaseException as error:  # a mistake of ours: raised where the scores are awaited
+        except BaseException as error:  # a bug: re-raised by the thread that waits for scores
             put(error)
             return

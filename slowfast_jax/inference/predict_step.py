@@ -19,8 +19,8 @@ PredictStep = Callable[[Mapping[str, Any], Mapping[str, jax.Array]], jax.Array]
 def make_predict_step(model: nn.Module, mesh: Mesh) -> PredictStep:
     """Makes the jitted `step(variables, batch) -> probabilities` in evaluation mode.
 
-    A batch has "clip" (N, T, H, W, 3), and "boxes" (N, B, 4) for networks that classify boxes; the
-    result is (N, K) or (N, B, K).
+    A batch has "clip" (N, T, H, W, 3), and "boxes" (N, B, 4) for networks that classify boxes. The
+    result is (N, K), or (N, B, K) with boxes.
     """
 
     @jax.jit
@@ -33,11 +33,11 @@ def make_predict_step(model: nn.Module, mesh: Mesh) -> PredictStep:
 
 
 class Predictor:
-    """Runs a network on the devices of this process; each process has examples of its own.
+    """Runs a network on the local devices; each process predicts its own examples.
 
     Attributes:
       model: the network.
-      mesh: the devices that a batch is spread over.
+      mesh: the devices over which a batch is split.
     """
 
     def __init__(self, model: nn.Module):
@@ -46,15 +46,15 @@ class Predictor:
         self._step = make_predict_step(model, self.mesh)
 
     def place(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The variables on every device of the mesh, so that a call need not move them."""
+        """Replicates the variables on all devices of the mesh, so that calls need not copy them."""
         return jax.device_put(variables, replicated(self.mesh))
 
     def __call__(
         self, variables: Mapping[str, Any], clips: Any, boxes: Any = None
     ) -> jax.Array:
-        """Probabilities, (N, K) or with boxes (N, B, K); returns before they are computed.
+        """Probabilities (N, K), or (N, B, K) with boxes; returns before they are computed.
 
-        A batch that does not split over the devices is computed on each of them.
+        If N is no multiple of the number of devices, every device computes the whole batch.
         """
         batch = {"clip": clips} if boxes is None else {"clip": clips, "boxes": boxes}
         if len(clips) % self.mesh.size == 0:

@@ -1,5 +1,4 @@
-"""From a config to what runs on the devices: mesh, optimizer, state, steps of training and testing.
-"""
+"""Builds what runs on the devices from a config: mesh, optimizer, state and training step."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -30,7 +29,7 @@ from slowfast_jax.weights import initial_variables, read_weights, variable_shape
 
 
 def mesh_of(config: ConfigDict, devices: Sequence[Any] | None = None) -> Mesh:
-    """The config's mesh of `devices`, or of all there are."""
+    """The config's mesh over `devices` (default: all devices)."""
     try:
         return make_mesh(**config.mesh, devices=devices)
     except ValueError as error:
@@ -40,9 +39,10 @@ def mesh_of(config: ConfigDict, devices: Sequence[Any] | None = None) -> Mesh:
 def optimizer_of(
     config: ConfigDict, model: nn.Module, shape: Shape | None = None
 ) -> optax.GradientTransformation:
-    """The config's optimizer of the model; ConfigError for numbers and names that make none.
+    """The config's optimizer for the model; ConfigError if a field of config.optimizer is invalid.
 
-    Its state is the same for all shapes; with multigrid.split_norm_decay the weight decay is not.
+    The optimizer's state has the same structure for every `shape` of a multigrid run, but with
+    config.multigrid.split_norm_decay the weight decay of the norms depends on the shape.
     """
     options = {k: v for k, v in config.optimizer.items() if not k.startswith("clip_")}
     if shape is not None and shape.split and config.multigrid.split_norm_decay:
@@ -57,30 +57,33 @@ def optimizer_of(
 
 
 def check_batches(config: ConfigDict, plan: Plan, examples: Examples, mesh: Mesh) -> None:
-    """ConfigError where a batch, maybe one that comes late in the run, does not split."""
+    """Checks that all batches of the run can be split as the config asks; ConfigError if not.
+
+    Checked before training starts, because with multigrid such a batch may only come late.
+    """
     shards, parts = row_shards(mesh), config.train.accumulate
     for shape in plan.shapes:
         clips = shape.batch_size * examples.clips
         if clips % shards:
             raise ConfigError(
-                f"a batch of {clips} clips does not split over {shards} devices; take a "
-                f"multiple of {shards} (config.train.batch_size)"
+                f"a batch of {clips} clips cannot be split over {shards} devices: set "
+                f"config.train.batch_size so that a batch has a multiple of {shards} clips"
             )
         if shape.crop % mesh.shape["spatial"]:
             raise ConfigError(
-                f"config.mesh.spatial is {mesh.shape['spatial']}, expected a divisor of the crop, "
-                f"{shape.crop}"
+                f"config.mesh.spatial is {mesh.shape['spatial']}, expected a divisor of the crop "
+                f"size, {shape.crop}"
             )
         group = min(shape.group_size, clips)
         if parts > 1 and clips % (group * parts):
             raise ConfigError(
-                f"config.train.accumulate is {parts}, expected parts of a batch of {clips} clips "
-                f"that hold whole batch-norm groups of {group}"
+                f"config.train.accumulate is {parts}, but a batch of {clips} clips cannot be "
+                f"split into {parts} parts of whole batch-norm groups of {group} clips"
             )
 
 
 def network_of(config: ConfigDict, shape: Shape) -> nn.Module:
-    """The network of a shape; parameters and statistics are the same tree for all of them."""
+    """The network for a shape; its variables have the same tree structure for every shape."""
     return build_model(
         config, num_frames=shape.num_frames, crop_size=shape.crop, group_size=shape.group_size
     )
@@ -90,8 +93,11 @@ def initial_state(
     config: ConfigDict, task: Task, model: nn.Module, optimizer: optax.GradientTransformation,
     mesh: Mesh,
 ) -> TrainState:
-    """The state at the start: random, or from the weights of config.train.init_from, from which
-    only the parameters that its `skip` names may differ."""
+    """The state before the first step: random, or read from config.train.init_from.
+
+    With init_from, only parameters that match its `skip` may be missing or differ in shape; they
+    keep their random initialization.
+    """
     variables = initial_variables(model, config.train.seed)
     start = config.train.init_from
     if start.path:
@@ -110,7 +116,7 @@ def state_shapes(
     config: ConfigDict, task: Task, model: nn.Module, optimizer: optax.GradientTransformation,
     mesh: Mesh,
 ) -> TrainState:
-    """The state as ShapeDtypeStructs with their shardings on the mesh; nothing is computed."""
+    """Shapes, dtypes and shardings of the training state; nothing is computed."""
 
     def create(variables: Mapping[str, Any]) -> TrainState:
         return create_state(
@@ -129,9 +135,9 @@ def training_step(
     config: ConfigDict, task: Task, model: nn.Module, optimizer: optax.GradientTransformation,
     mesh: Mesh, state: TrainState,
 ) -> TrainStep:
-    """The config's jitted training step (training/step.py); it donates the state it is given.
+    """The config's jitted training step (training/step.py), which donates its input state.
 
-    state: a state, or its shapes as ShapeDtypeStructs.
+    `state` gives the shardings; it may be an actual state or its ShapeDtypeStructs.
     """
     step = make_train_step(
         model, optimizer, task.loss,
@@ -145,12 +151,14 @@ def training_step(
 
 
 def peak_flops(mesh: Mesh) -> float:
-    """FLOP/s of all its devices, 0 where their makers' figure is not known."""
+    """Peak FLOP/s of all devices of the mesh; 0 if the device kind is not in chips.py."""
     chip = find_chip(mesh.devices.flat[0].device_kind)
     return chip.flops * mesh.size if chip else 0.0
 
 
 def clip_flops(config: ConfigDict, shape: Shape) -> float:
-    """FLOPs of training on a clip by our own count of multiply-adds (models/cost.py): two each; the
-    gradients take twice what the network itself does."""
+    """FLOPs of training on one clip, from the multiply-adds that models/cost.py counts.
+
+    A multiply-add is two FLOPs, and the backward pass costs twice the forward pass.
+    """
     return 6.0 * totals(count(network_of(config, shape), shape.num_frames, shape.crop))["macs"]

@@ -1,4 +1,4 @@
-"""The jobs that a config can name in `config.task`."""
+"""The tasks that a config can name in `config.task`."""
 
 from ml_collections import ConfigDict
 
@@ -11,7 +11,7 @@ TASKS: dict[str, type[Task]] = {"classification": Classification, "detection": D
 
 
 def make_task(config: ConfigDict) -> Task:
-    """The config's task. Raises ConfigError if there is no task of that name."""
+    """The config's task; ConfigError if config.task is unknown."""
     if config.task not in TASKS:
         raise ConfigError(f"config.task is {config.task}, expected {' or '.join(TASKS)}")
     return TASKS[config.task](config)

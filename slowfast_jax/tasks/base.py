@@ -1,7 +1,7 @@
-"""What a task is: everything in which one job differs from another.
+"""The interface of a task: its data, loss, validation, test and report.
 
-A new job is one file with a subclass of `Task`, and one line in `tasks.TASKS`. The training loop,
-the training step and the evaluation know no task by name.
+To add a task, write a subclass of `Task` in a file of its own and list it in `tasks.TASKS`. The
+training loop, the training step and the evaluation only use this interface.
 """
 
 import os
@@ -22,10 +22,13 @@ Objective = Callable[[jax.Array, dict[str, jax.Array], Batch], tuple[jax.Array, 
 
 
 class Task:
-    """A job of the config `self.config`. Subclasses override what differs.
+    """Base class of all tasks.
 
-    Supervised tasks implement `objective`. Those with another forward pass (two views, a momentum
-    encoder, a masked clip) override `loss`, and `initial_extra` if they keep arrays between steps.
+    Supervised tasks implement `objective`. Tasks with another forward pass (two views, a momentum
+    encoder, masked clips) override `loss`, and `initial_extra` if they keep arrays between steps.
+
+    Attributes:
+      config: the complete config.
     """
 
     def __init__(self, config: ConfigDict):
@@ -39,19 +42,19 @@ class Task:
     def training_examples(
         self, workdir: str | os.PathLike | None
     ) -> tuple[Examples, list[str]]:
-        """The training set, and the class names that belong to it ([] if it has none)."""
+        """The training set and its class names ([] if it has none)."""
         raise NotImplementedError
 
     def batch_shapes(self, rows: int, crop: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shapes and types of a batch of `rows` elements with clips of `crop` x `crop` pixels."""
+        """Shapes and dtypes of a batch of `rows` elements, with clips of `crop` x `crop` pixels."""
         raise NotImplementedError
 
     def augment(self, model: nn.Module, key: jax.Array, batch: Batch) -> Batch:
-        """The part of the augmentation that runs on the devices, over the whole batch."""
+        """Augmentation on the devices, applied to the whole batch; `key` is a random key."""
         return batch
 
     def initial_extra(self, model: nn.Module, variables: Mapping[str, Any]) -> Any:
-        """What `loss` keeps between steps (`TrainState.extra`), before the first step."""
+        """The initial value of `TrainState.extra`, the arrays that `loss` keeps between steps."""
         return {}
 
     def loss(
@@ -62,26 +65,26 @@ class Task:
         batch: Batch,
         rngs: Mapping[str, jax.Array],
     ) -> tuple[jax.Array, Metrics, dict[str, Any]]:
-        """The forward pass in training mode, and the loss; pure, traced into the training step.
+        """The forward pass in training mode and the loss: a pure function, traced by jit.
 
         Args:
-          model: a network.
+          model: the network.
           variables: its "params", with respect to which the loss is differentiated, and
             "batch_stats".
-          extra: the state's, of the structure of `initial_extra`.
+          extra: `TrainState.extra`, with the structure of `initial_extra`.
           batch: arrays of a batch, or of a part of it if gradients are accumulated.
-          rngs: {"dropout": key} of this step.
+          rngs: {"dropout": key}, a new key at each step.
 
         Returns:
-          `(loss, metrics, updates)`: a scalar, named scalars to report, and what changes beside
-          the parameters: "batch_stats" and "extra", each left out if it stays as it is.
+          `(loss, metrics, updates)`: a scalar; named scalars to report; and the new values of
+          "batch_stats" and "extra", each left out if it is unchanged.
         """
         return supervised(self.objective)(model, variables, extra, batch, rngs)
 
     def objective(
         self, logits: jax.Array, endpoints: dict[str, jax.Array], batch: Batch
     ) -> tuple[jax.Array, Metrics]:
-        """The loss of the network's outputs, for tasks that do not override `loss`."""
+        """`(loss, metrics)` of the network's outputs, for tasks that do not override `loss`."""
         raise NotImplementedError
 
     def validate(
@@ -91,12 +94,14 @@ class Task:
         extra: Any,
         workdir: str | os.PathLike | None,
     ) -> dict[str, Any]:
-        """Metrics on the validation set while training, the headline metric among them.
+        """Metrics on the validation set during training, including the headline metric.
 
         Args:
-          predictor: runs the network (`predictor.model`) on the devices of this process.
-          variables: averaged if the run keeps an average; on this process's devices.
-          extra: the state's.
+          predictor: runs the network (`predictor.model`) on the local devices.
+          variables: the network's variables on the local devices; the parameters are the moving
+            average if the run keeps one.
+          extra: `TrainState.extra`, on the local devices.
+          workdir: the run's folder.
         """
         raise NotImplementedError
 
@@ -106,15 +111,20 @@ class Task:
         workdir: str | os.PathLike | None,
         save_scores: bool = False,
     ) -> TestResult:
-        """The test set scored by the config's protocol.
+        """Scores the test set under the config's protocol.
 
-        `workdir` gets the files that belong to the task, with `save_scores` also scores.npz.
+        Args:
+          recognizer: the network to test, a `slowfast_jax.recognizer.Recognizer`.
+          workdir: receives the task's files; None: nothing is written.
+          save_scores: whether to write scores.npz, too.
         """
         raise NotImplementedError
 
     def report(self, workdir: str | os.PathLike) -> dict[str, Any]:
-        """What the report shows of the last test in `workdir` beside its metrics: keywords of
-        `report.html.write_report`."""
+        """What the report shows about the last test in `workdir` in addition to its metrics.
+
+        Returns keyword arguments for `report.html.write_report`.
+        """
         return {}
 
 
@@ -138,7 +148,7 @@ def forward(
 
 
 def supervised(objective: Objective) -> Loss:
-    """The loss, in the form of `Task.loss`, of an objective of the network's outputs."""
+    """Turns an objective of the network's outputs into a loss with `Task.loss`'s signature."""
 
     def loss(model, variables, extra, batch, rngs):
         logits, endpoints, updates = forward(model, variables, batch, rngs)

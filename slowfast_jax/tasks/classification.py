@@ -1,4 +1,4 @@
-"""What a clip shows: one class of several, or several at once."""
+"""Classification of whole clips, with one class per clip or several."""
 
 import itertools
 import os
@@ -34,7 +34,7 @@ from slowfast_jax.training.step import Batch, Metrics
 
 
 class Classification(Task):
-    """Classifies whole clips: one class each, or several with `config.data.multi_label`."""
+    """Classifies whole clips: one class per clip, or several with `config.data.multi_label`."""
 
     @property
     def headline(self) -> str:
@@ -43,7 +43,7 @@ class Classification(Task):
     def training_examples(
         self, workdir: str | os.PathLike | None
     ) -> tuple[Examples, list[str]]:
-        """The videos of config.data.train_list, and their class names ([] if there are none)."""
+        """The videos of config.data.train_list and their class names ([] if there are none)."""
         listing = find_samples(self.config, workdir, "train")
         samples = listing.samples
         load, clips = _loader(self.config, samples), clips_of_example(self.config)
@@ -61,7 +61,7 @@ class Classification(Task):
         }
 
     def augment(self, model: nn.Module, key: jax.Array, batch: Batch) -> Batch:
-        """Mixup, cutmix and label smoothing, as config.augment says."""
+        """Mixup, CutMix and label smoothing, as set in config.augment."""
         augment = self.config.augment
         if not any(augment.get(k) for k in ("mixup_alpha", "cutmix_alpha", "label_smoothing")):
             return batch
@@ -76,9 +76,9 @@ class Classification(Task):
     def objective(
         self, logits: jax.Array, endpoints: dict[str, jax.Array], batch: Batch
     ) -> tuple[jax.Array, Metrics]:
-        """The loss and, for a single class per clip, the top-1 error in percent.
+        """The loss, and with one class per clip the top-1 error in percent.
 
-        With soft targets the error is measured against the class with the largest target.
+        With soft targets, the error refers to the class with the largest target.
         """
         labels = batch["label"]
         value = LOSSES[self.config.train.loss](logits, labels)
@@ -95,7 +95,7 @@ class Classification(Task):
         extra: Any,
         workdir: str | os.PathLike | None,
     ) -> dict[str, Any]:
-        """Metrics in percent over the center clip of each video of config.data.val_list."""
+        """Metrics in percent on the center clip of each video of config.data.val_list."""
         config = self.config
         listing = find_samples(config, workdir, "val")
         scores, used = [], []
@@ -126,12 +126,12 @@ class Classification(Task):
         workdir: str | os.PathLike | None,
         save_scores: bool = False,
     ) -> TestResult:
-        """Multi-view scores of every video of config.data.test_list, by the config's protocol.
+        """Multi-view scores of all videos of config.data.test_list, under the config's protocol.
 
-        Metrics cover the videos that can be read; those that end in `_of_all` cover the whole list
-        and count unreadable videos as wrong.
+        Metrics cover the readable videos; if some are unreadable, metrics that end in `_of_all`
+        cover the whole list and count those as wrong.
 
-        With `save_scores`, `workdir`/scores.npz gets the scores (V, K), labels and paths of the V
+        With `save_scores`, `workdir`/scores.npz holds scores (V, K), labels and paths of the V
         readable videos.
         """
         config = self.config
@@ -141,7 +141,8 @@ class Classification(Task):
             recognizer.class_names = listing.class_names
         protocol = config.protocol
         logging.info(
-            "%s: %d videos of %s, %d x %d views each; %d views at once (config.test.batch_size %d)",
+            "%s: %d videos of %s, %d clips x %d crops each; %d views per batch "
+            "(config.test.batch_size is %d)",
             config.name, len(samples), listing.files[0], protocol.clips, protocol.crops,
             recognizer.batch_size(len(distributed.share(len(samples)))), config.test.batch_size,
         )
@@ -153,7 +154,7 @@ class Classification(Task):
         multi_label = config.data.multi_label
         results = metrics(scores, labels, recognizer.class_names, multi_label) if used else {}
         if used and len(used) < len(samples) and not multi_label:
-            for name in ("top1_acc", "top5_acc"):  # what could not be read counts as wrong
+            for name in ("top1_acc", "top5_acc"):  # unreadable videos count as wrong
                 results[f"{name}_of_all"] = results[name] * len(used) / len(samples)
         if save_scores and used and workdir is not None and distributed.first():
             Path(workdir).mkdir(parents=True, exist_ok=True)
@@ -245,8 +246,11 @@ def _augmentation(config: ConfigDict) -> dict[str, Any]:
 
 
 def _score(recognizer: Any, videos: Sequence) -> tuple[dict[int, Any], dict[str, float]]:
-    """Each video's scores by its place in the list, and seconds: all, and waiting for decoding (of
-    this process's part of the videos)."""
+    """Scores the videos, split over all processes.
+
+    Returns {position in the list: VideoScores} of all videos, and the seconds that this process
+    spent in total and waiting for decoded video.
+    """
     timing: dict[str, float] = {}
     start = time.perf_counter()
     share = distributed.share(len(videos))
@@ -259,14 +263,14 @@ def _score(recognizer: Any, videos: Sequence) -> tuple[dict[int, Any], dict[str,
     timing = {"seconds": time.perf_counter() - start, "seconds_waiting_for_video": timing["waited"]}
     share = timing["seconds_waiting_for_video"] / timing["seconds"]
     logging.info(
-        "%d videos in %.1f s; the device waited %.0f %% of it for decoded video",
+        "%d videos in %.1f s; the device waited for decoded video %.0f%% of the time",
         len(videos), timing["seconds"], 100 * share,
     )
     return scored, timing
 
 
 def top_scores(scores: np.ndarray) -> dict[str, list]:
-    """The best and the five best of (K,) scores: top1_values, top1_indices, top5_..., as lists."""
+    """Top-1 and top-5 of (K,) scores, as lists: top1_values, top1_indices, top5_values, ..."""
     record = {}
     for k in (1, 5):
         values, indices = top_k(scores, k)
@@ -280,14 +284,18 @@ def metrics(
     class_names: Sequence[str],
     multi_label: bool,
 ) -> dict[str, Any]:
-    """Metrics of videos in percent: top-k and mean-class accuracy, or mean average precision.
+    """Metrics in percent: top-k and mean-class accuracy, or mean average precision.
 
     Args:
-      scores: (V, K). labels: V classes, or with `multi_label` V tuples of classes.
+      scores: (V, K) scores of V videos.
+      labels: V classes, or with `multi_label` V tuples of classes.
+      class_names: names of the K classes.
+      multi_label: whether a video may have several classes.
 
     Returns:
-      "split" and "num_videos", "top1_acc", "top5_acc", "mean_class_acc" and "per_class_acc", or
-      with `multi_label` "map" and "per_class_ap"; per class for those that occur.
+      "split", "num_videos", and "top1_acc", "top5_acc", "mean_class_acc" and "per_class_acc", or
+      with `multi_label` "map" and "per_class_ap". Per-class metrics are {name: value} and omit
+      classes that do not occur among the labels.
     """
     out: dict[str, Any] = {"split": "test_final", "num_videos": len(scores)}
     if multi_label:

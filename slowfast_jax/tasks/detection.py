@@ -1,4 +1,4 @@
-"""What each person does: actions of boxes in the middle of a clip, as on AVA."""
+"""Action detection as on AVA: classifies what each person does, given boxes at a keyframe."""
 
 import math
 import os
@@ -34,14 +34,14 @@ from slowfast_jax.training.step import Batch, Metrics
 
 
 class Detection(Task):
-    """Classifies the actions of people in boxes at the center of a clip, as on AVA."""
+    """Classifies the actions of people in boxes at the keyframe in the middle of a clip."""
 
     headline = "map"
 
     def training_examples(
         self, workdir: str | os.PathLike | None
     ) -> tuple[Examples, list[str]]:
-        """The training keyframes, and the class names."""
+        """The training keyframes and the class names."""
         found = find_keyframes(self.config, workdir, "train")
         keyframes = found.keyframes
         load = _loader(self.config, keyframes, self.config.protocol.train_crop)
@@ -70,8 +70,10 @@ class Detection(Task):
         extra: Any,
         workdir: str | os.PathLike | None,
     ) -> dict[str, Any]:
-        """Frame-mAP in percent on every fourth second, or on every second with
-        config.data.full_test_on_val."""
+        """Frame-mAP in percent on every fourth second of the validation set.
+
+        With config.data.full_test_on_val, every second is used.
+        """
         found = find_keyframes(self.config, workdir, "val")
         predict = partial(predictor, variables)
         scores, failed = _score(self.config, predict, found.keyframes)
@@ -85,10 +87,10 @@ class Detection(Task):
         workdir: str | os.PathLike | None,
         save_scores: bool = False,
     ) -> TestResult:
-        """Scores of every box of every keyframe; `workdir` gets detections.csv in AVA's format.
+        """Scores all boxes of all keyframes; writes `workdir`/detections.csv in AVA's format.
 
-        With `save_scores`, `workdir`/scores.npz gets scores (B, K), boxes (B, 4), keyframe (B,),
-        and the video and time of the keyframes.
+        With `save_scores`, `workdir`/scores.npz holds the scores (B, K), coordinates (B, 4) and
+        keyframe index (B,) of all boxes, and the video and time of each keyframe.
         """
         config = self.config
         found = find_keyframes(config, workdir, "test")
@@ -154,21 +156,21 @@ def _loader(config: ConfigDict, keyframes: Sequence[Keyframe], crop: int) -> Cal
 
 
 def _check_names(names: Sequence[str], found: Keyframes) -> None:
-    """ConfigError where the network's classes are others than the data's, or in another order."""
+    """ConfigError if the network's class names differ from the data's, or in their order."""
     if names in (found.names, unnamed(len(names))):
         return
     pairs = zip(names, found.names, strict=True)
     first = next(i for i, (stored, wanted) in enumerate(pairs) if stored != wanted)
     raise ConfigError(
-        f"class {first + 1} of the network is {names[first]!r}, and that of {found.files[0]} is "
-        f"{found.names[first]!r}: test with the classes that it was trained on (config.class_names)"
+        f"class {first + 1} of the network is {names[first]!r}, but in {found.files[0]} it is "
+        f"{found.names[first]!r}: set config.class_names to the classes it was trained on"
     )
 
 
 def _score(
     config: ConfigDict, predict: Callable[..., Any], keyframes: Sequence[Keyframe]
 ) -> tuple[dict[int, np.ndarray], list[dict[str, Any]]]:
-    """(B, K) scores of the boxes of each keyframe that can be read, and the others."""
+    """{keyframe index: (B, K) scores of its boxes}, and a record of each unreadable keyframe."""
     share = distributed.share(len(keyframes))
     load = _loader(config, keyframes[share.start : share.stop], config.protocol.test_crop)
     scored = score_boxes(
@@ -190,7 +192,7 @@ def _score(
 
 
 def _metrics(config: ConfigDict, found: Keyframes, scores: dict[int, np.ndarray]):
-    """Metrics in percent and the table of detections."""
+    """Metrics in percent, and the table of detections that they are computed from."""
     used = sorted(scores)
     columns = [action - 1 for action in found.evaluated]
     table = from_arrays(

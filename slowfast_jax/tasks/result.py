@@ -1,4 +1,4 @@
-"""The outcome of a test."""
+"""The result of a test."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,16 +8,16 @@ class TestResult(NamedTuple):
     """What `Task.test` returns and `evaluate` records.
 
     Attributes:
-      files: the list (a folder for folders of images), then other files that the labels depend on.
+      files: the test list (or the folder of images), then other files that the labels depend on.
       ids: names of all listed examples.
-      images: whether frames came from image files rather than videos.
-      metrics: in percent.
-      rows: the record of each example.
-      failed: {"video_id", "path", "reason"} of examples that could not be read.
-      timing: seconds, and rates.
+      images: whether frames were read from image files rather than videos.
+      metrics: the metrics, in percent.
+      rows: a record for each readable example; may be empty.
+      failed: {"video_id", "path", "reason"} of each unreadable example.
+      timing: durations in seconds, and examples or views per second.
     """
 
-    __test__ = False  # pytest: not a test class
+    __test__ = False  # tells pytest that this is no test class
 
     files: list[Path]
     ids: list[str]

@@ -1,8 +1,8 @@
 """Losses on a head's logits, computed in float32 or wider whatever the network's dtype.
 
-Each takes `(logits, targets, mask=None)` and gives a scalar: the mean over all elements, or over
-those of the rows where `mask` is true. A row is everything but the last axis, so that
-`(N, B, K)` logits of padded boxes go with a mask `(N, B)`. With nothing kept the loss is 0.
+Each takes `(logits, targets, mask=None)` and returns a scalar: the mean over all elements, or over
+those of the rows where `mask` is true. The mask has the shape of the logits without the last axis:
+for `(N, B, K)` logits of padded boxes it is `(N, B)`. If no row is kept, the loss is 0.
 """
 
 from collections.abc import Callable
@@ -12,14 +12,14 @@ import jax.numpy as jnp
 
 from slowfast_jax.ops.precision import widen
 
-# The least that PyTorch's BCELoss takes a logarithm for.
+# PyTorch's BCELoss clamps logarithms to at least this.
 LOWEST_LOG = -100.0
 
 
 def cross_entropy(
     logits: jax.Array, labels: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
-    """Minus the log of the softmax at the label; labels: integers `(...)` for logits `(..., K)`."""
+    """Cross entropy of the softmax; integer labels `(...)` for logits `(..., K)`."""
     logs = jax.nn.log_softmax(widen(logits))
     chosen = jnp.take_along_axis(logs, labels[..., None], -1)
     return _mean(-chosen, mask)
@@ -28,9 +28,9 @@ def cross_entropy(
 def soft_cross_entropy(
     logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
-    """Minus the sum over classes of target times log of the softmax.
+    """Cross entropy of the softmax with soft targets: `-sum_k target_k * log softmax_k`.
 
-    targets: `(..., K)`, used as they are (rows need not sum to one), or integer labels `(...)`.
+    Targets are `(..., K)`, whose rows need not sum to one, or integer labels `(...)`.
     """
     logs = jax.nn.log_softmax(widen(logits))
     if targets.ndim < logits.ndim:
@@ -46,12 +46,13 @@ def bce_logits(logits: jax.Array, targets: jax.Array, mask: jax.Array | None = N
 
 
 def bce(logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-    """`bce_logits` with no logarithm below -100, as PyTorch's BCELoss on `sigmoid(logits)`.
+    """`bce_logits` with logarithms clamped to at least -100, as in PyTorch's BCELoss.
 
-    The original's AVA head gives probabilities in training, too, and takes the loss of those. From
-    logits it is the same function, but it keeps its gradient where a probability has rounded to 0
-    or 1 (in float32 from a logit of 17 on), where the original's is 0 however wrong the answer.
-    With a mask it is MindSpore's loss of padded boxes, the masked sum by boxes and classes.
+    The original's AVA head outputs probabilities in training, too, and computes the loss from them.
+    The value here is the same, but the gradient does not vanish when a probability rounds to 0 or 1
+    (in float32 from a logit of 17 on), as the original's does even if the prediction is wrong. With
+    a mask this is MindSpore's loss for padded boxes: the masked sum, divided by the number of boxes
+    and classes.
     """
     logits = widen(logits)
     yes, no = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
@@ -62,22 +63,21 @@ def bce(logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None) ->
 def bce_positive_rows(
     logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
-    """`bce_logits` over the rows that have a class at all: of boxes whose action nobody told
-    nothing is learnt.
+    """`bce_logits` over the rows that have at least one class: boxes without an action are ignored.
 
-    MMAction2's and PaddleVideo's loss on AVA. Their heads have 81 columns of which the first, the
-    background, takes no part: drop it from logits and targets.
+    This is MMAction2's and PaddleVideo's loss on AVA. The first of their heads' 81 columns is the
+    background, which their loss ignores: drop it from logits and targets.
     """
     positive = (targets > 0).any(-1)
     return bce_logits(logits, targets, positive if mask is None else positive & mask)
 
 
 def mse(predictions: jax.Array, targets: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-    """Squared difference; both `(..., K)`."""
+    """Mean squared error; predictions and targets are `(..., K)`."""
     return _mean(jnp.square(widen(predictions) - targets), mask)
 
 
-# By the name in a recipe's `train.loss`.
+# Losses by their name in config.train.loss.
 LOSSES: dict[str, Callable[..., jax.Array]] = {
     "cross_entropy": cross_entropy,
     "soft_cross_entropy": soft_cross_entropy,
@@ -89,7 +89,7 @@ LOSSES: dict[str, Callable[..., jax.Array]] = {
 
 
 def _mean(values: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """Mean of `(..., K)` over the rows where `mask (...)` is true."""
+    """Mean of values `(..., K)` over the rows where the mask `(...)` is true; 0 if none is."""
     if mask is None:
         return values.mean()
     total = jnp.where(mask[..., None], values, 0).sum()

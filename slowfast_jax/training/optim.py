@@ -1,8 +1,8 @@
 """Optimizers with PyTorch's rules, parameter groups and gradient clipping.
 
-An optimizer here is an `optax.GradientTransformation` without the learning rate and the sign: the
-training step does `params - lr * updates`. So the momentum holds gradients and not steps, as in
-PyTorch: a rate that changes does not rescale what has been gathered.
+An optimizer here is an `optax.GradientTransformation` that applies neither the learning rate nor
+the sign: the training step computes `params - lr * updates`. So, as in PyTorch, the momentum buffer
+accumulates gradients rather than steps, and is not rescaled when the learning rate changes.
 """
 
 import math
@@ -39,31 +39,33 @@ def make_optimizer(
     betas: Sequence[float] = (0.9, 0.999),
     lars: bool = False,
 ) -> optax.GradientTransformation:
-    """The optimizer of a recipe; its updates are multiplied by the learning rate and subtracted.
+    """Makes an optimizer whose updates are to be multiplied by the learning rate and subtracted.
 
     Args:
-      name: "sgd": `buffer = momentum * buffer + (1 - dampening) * gradient`, the first buffer being
-        the gradient itself, undampened; `nesterov` looks one step ahead. "adam"
-        (https://arxiv.org/abs/1412.6980) and "adamw" (https://arxiv.org/abs/1711.05101) take
-        `betas`.
-      weight_decay: added to the gradient as `weight_decay * parameter` before anything else
-        ("adamw": to the update, after everything else).
-      norm_weight_decay: the same for scale and bias of batch norms. The original takes
-        `weight_decay` there, too, where its batch norm is split (sub-BN).
-      zero_wd_1d: no decay for other one-dimensional parameters and biases.
-      no_decay: regular expressions over whole paths of parameters that have no decay, whatever else
-        they are; see `without_decay`.
-      layer_decay: the learning rate of a layer by that of the next one, at most 1; the last layer
-        has the whole rate (discriminative fine-tuning, https://arxiv.org/abs/1801.06146).
-      layer_of: maps a parameter's path to the index of its layer; the network's `layer_of`. Needed
-        only for `layer_decay`.
+      name: "sgd", "adam" (https://arxiv.org/abs/1412.6980) or "adamw"
+        (https://arxiv.org/abs/1711.05101).
+      weight_decay: `weight_decay * parameter` is added to the gradient before anything else, or
+        with "adamw" to the update after everything else.
+      norm_weight_decay: weight decay of the scales and biases of batch norms. (The original uses
+        `weight_decay` for them if its batch norm is split, sub-BN.)
+      zero_wd_1d: whether other biases and one-dimensional parameters have no weight decay.
+      no_decay: regular expressions; parameters whose whole path matches one have no weight decay,
+        regardless of the options above. See `without_decay`.
+      layer_decay: ratio of a layer's learning rate to that of the next layer, at most 1; the last
+        layer has the full rate (discriminative fine-tuning, https://arxiv.org/abs/1801.06146).
+      layer_of: maps a parameter's path to the number of its layer; the network's `layer_of`. Only
+        needed for `layer_decay`.
       is_norm: whether the parameter at a path belongs to a batch norm; the network's `is_norm`.
-      lars: scales the gradient of every kernel by the ratio of parameter to gradient norm
-        (https://arxiv.org/abs/1708.03888) before the momentum. As in the original, parameters
-        with one dimension are not scaled and then, batch norms aside, not decayed either.
+      momentum, nesterov, dampening: for "sgd". `buffer = momentum * buffer + (1 - dampening) *
+        gradient`; the first buffer is the undampened gradient.
+      betas: decay rates of the moments, for "adam" and "adamw".
+      lars: whether to scale each kernel's gradient by the ratio of the parameter's norm to the
+        gradient's (https://arxiv.org/abs/1708.03888), before the momentum. As in the original,
+        one-dimensional parameters are not scaled and, except in batch norms, not decayed either.
 
-    Raises ValueError for an unknown name and for numbers that PyTorch refuses; at the first update
-    for an entry of `no_decay` that matches nothing.
+    Raises:
+      ValueError: an unknown name, or a number that PyTorch refuses, too; at the first update, an
+        entry of `no_decay` that matches no parameter.
     """
     if name not in NAMES:
         raise ValueError(f"optimizer.name is {name!r}, expected {', '.join(NAMES)}")
@@ -78,8 +80,8 @@ def make_optimizer(
         raise ValueError(f"optimizer.layer_decay is {layer_decay}, expected above 0, at most 1")
     if layer_decay < 1 and layer_of is None:
         raise ValueError(
-            f"optimizer.layer_decay is {layer_decay}, but this network has no `layer_of`, that is, "
-            "it defines no layers; set it to 1"
+            f"optimizer.layer_decay is {layer_decay}, but this network defines no layers (it "
+            "has no `layer_of`); set layer_decay to 1"
         )
 
     def decays(params: Tree) -> Tree:
@@ -114,7 +116,10 @@ def make_optimizer(
         return jax.tree.map(lambda u, layer: u * layer_decay ** (last - layer), updates, layers)
 
     if name == "adamw" and lars:
-        raise ValueError("optimizer.lars goes with sgd and adam; adamw decays after scaling")
+        raise ValueError(
+            "optimizer.lars cannot be combined with adamw, which decays weights after scaling; "
+            "set optimizer.name to sgd or adam"
+        )
     first = optax.stateless(decay_and_trust if lars else decay)
     rule = _momentum(momentum, nesterov, dampening) if name == "sgd" else _adam(*betas)
     parts = [rule, first] if name == "adamw" else [first, rule]
@@ -124,13 +129,17 @@ def make_optimizer(
 def clip_gradients(
     gradients: Tree, *, norm: float = 0.0, value: float = 0.0
 ) -> tuple[Tree, jax.Array]:
-    """Gradients limited in size, and the norm of all of them together as the original reports it.
+    """Clips gradients by global norm or by value, as the original does.
 
     Args:
-      norm: the largest Euclidean norm of all gradients together; 0: no limit. All are multiplied by
-        `min(1, norm / (their norm + 1e-6))`; the norm before that is returned.
-      value: the largest absolute value of an entry; 0: no limit. It takes precedence over `norm`;
-        the norm after clipping is returned.
+      gradients: any tree of arrays.
+      norm: limit on the Euclidean norm of all gradients together; 0: no limit. All gradients are
+        multiplied by `min(1, norm / (their norm + 1e-6))`.
+      value: limit on the absolute value of each entry; 0: no limit. If set, `norm` is ignored.
+
+    Returns:
+      The clipped gradients, and their global norm: before clipping by norm, but after clipping by
+      value.
     """
     if value:
         gradients = jax.tree.map(lambda g: jnp.clip(g, -value, value), gradients)
@@ -143,9 +152,9 @@ def clip_gradients(
 
 
 def without_decay(params: Tree, no_decay: Sequence[str]) -> Tree:
-    """A tree of bools: which parameters a regular expression of `no_decay` matches as a whole.
+    """A tree of bools: whether a parameter's whole path matches a regular expression of `no_decay`.
 
-    Raises ValueError for one that matches none of them.
+    Raises ValueError for an invalid expression, or one that matches no parameter.
     """
     names = paths(params)
     for pattern in no_decay:
@@ -153,7 +162,7 @@ def without_decay(params: Tree, no_decay: Sequence[str]) -> Tree:
             matched = any(re.fullmatch(pattern, path) for path in jax.tree.leaves(names))
         except re.error as error:
             raise ValueError(
-                f"optimizer.no_decay has {pattern!r}, which is no regular expression: {error}"
+                f"optimizer.no_decay has {pattern!r}, which is not a regular expression: {error}"
             ) from error
         if not matched:
             raise ValueError(
@@ -164,7 +173,7 @@ def without_decay(params: Tree, no_decay: Sequence[str]) -> Tree:
 
 
 def paths(tree: Tree) -> Tree:
-    """A tree of the same form with each leaf's path, "head/projection/kernel"."""
+    """A tree of the same structure with each leaf's path, such as "head/projection/kernel"."""
     return jax.tree_util.tree_map_with_path(
         lambda path, _: jax.tree_util.keystr(path, simple=True, separator="/"), tree
     )
@@ -183,10 +192,10 @@ def _momentum(momentum: float, nesterov: bool, dampening: float) -> optax.Gradie
 
 
 def _adam(beta1: float, beta2: float) -> optax.GradientTransformation:
-    """optax.scale_by_adam, but for the bias corrections.
+    """optax.scale_by_adam with more precise bias corrections.
 
-    It takes `1 - beta ** step` in float32, where 0.999 ** 1 has lost all but five digits of the
-    difference: the first steps would come out up to 2e-5 shorter or longer.
+    optax computes `1 - beta ** step` in float32, which for beta 0.999 cancels to about five correct
+    digits at first, so that the first steps would be wrong by up to 2e-5 of their length.
     """
 
     def init(params: Tree) -> optax.ScaleByAdamState:

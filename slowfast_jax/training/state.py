@@ -1,4 +1,4 @@
-"""What training carries from step to step."""
+"""The training state: everything that is carried from one step to the next."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,9 +17,9 @@ class TrainState:
       step: number of steps taken, int32.
       params, batch_stats: the network's variables; `batch_stats` is {} without batch norm.
       opt_state: the optimizer's state.
-      average: exponential moving average of the parameters, {} if none is kept.
+      average: exponential moving average of the parameters; {} if none is kept.
       extra: arrays that the task keeps between steps, such as a momentum encoder or a queue of
-        features; {} for supervised training. Saved, sharded and restored like the rest.
+        features; {} for supervised training. They are sharded, saved and restored like the rest.
     """
 
     step: jax.Array
@@ -31,8 +31,7 @@ class TrainState:
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What `model.apply` and `save_checkpoint` take; the parameters are averaged if an average
-        is kept."""
+        """Variables for evaluation; the parameters are the moving average if one is kept."""
         return {"params": self.average or self.params, "batch_stats": self.batch_stats}
 
 
@@ -45,10 +44,14 @@ def create_state(
 ) -> TrainState:
     """The state before the first step, from a model's variables.
 
-    `extra` may share arrays with the parameters: it is copied.
+    Args:
+      variables: the model's "params" and, with batch norm, "batch_stats".
+      optimizer: the optimizer whose state to initialize.
+      averaged: whether to keep a moving average of the parameters.
+      extra: see `TrainState.extra`. It is copied, so it may share arrays with the parameters.
     """
     params = variables["params"]
-    # Copies, not aliases: the training step donates the memory of every array in the state.
+    # Arrays must not be shared within the state: the training step donates each one's memory.
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,

@@ -1,4 +1,4 @@
-"""One step of training, as a pure function of state and batch."""
+"""The training step, a pure function of state and batch."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -45,30 +45,30 @@ def make_train_step(
     Parameters are updated in their own dtype (float32), whatever `model.dtype` is.
 
     Args:
-      model: passed on to `loss`.
+      model: the network, passed to `loss`.
       optimizer: from `make_optimizer`; its updates are multiplied by `lr` and subtracted.
-      loss: the task's forward pass and loss, see `tasks.base.Task.loss`.
+      loss: the task's forward pass and loss; see `tasks.base.Task.loss`.
       clip_norm, clip_value: limits of the gradients, see `clip_gradients`; 0: no limit.
-      train_only: a regular expression that must match the whole path of a parameter
-        ("head/projection/.*") for it to be trained. The others keep their values, are not decayed
-        and need no gradient; running statistics are still updated (trained with the classifier
-        alone, this is the original's DETACH_FINAL_FC). "": all parameters are trained.
-      augment: changes the batch on the devices, before it is split into parts.
-      accumulate: number of parts of the batch that are processed one after the other, which takes
-        the memory of one part; see `accumulation.in_parts`.
+      train_only: regular expression; only parameters whose whole path matches it are trained, such
+        as "head/projection/.*" (the original's DETACH_FINAL_FC). The others keep their values
+        without weight decay; all running statistics are still updated. "": train all parameters.
+      augment: augments the batch on the devices, before it is split into parts.
+      accumulate: number of parts of the batch that are processed one after the other, which needs
+        the memory of a single part; see `accumulation.in_parts`.
       average: decay of the exponential moving average of the parameters in `state.average` (Polyak
-        averaging, https://arxiv.org/abs/1703.01780); 0: none is kept.
-      mesh: over which feature maps and sharded parameters lie, see sharding.py; None: one device,
-        or whatever the compiler makes of the arguments' shardings.
+        averaging, https://arxiv.org/abs/1703.01780); 0: no average is kept.
+      mesh: devices over which feature maps and parameters are sharded, see sharding.py; None: a
+        single device, or whatever the compiler derives from the arguments' shardings.
 
-    `lr` is a scalar. `key` is the same random key for every step: the step's number is folded in,
-    for dropout and `augment`.
+    Returns:
+      The step. `lr` is a scalar. `key` is the same random key at every step; the step number is
+      folded into it for dropout and `augment`. The metrics are scalars: "loss", "grad_norm" (over
+      all gradients, see `clip_gradients`) and those of `loss`. If the loss is not finite, the
+      returned state must not be used.
 
-    The metrics are scalars: "loss", "grad_norm" (over all gradients, see `clip_gradients`) and
-    those of `loss`. If the loss is not finite, the returned state is worthless: stop.
-
-    Raises ValueError, at the first call, if `train_only` matches no parameter or the loss changes
-    the shapes of `state.extra`.
+    Raises:
+      ValueError: at the first call, if `train_only` matches no parameter or if the loss changes the
+        structure, shapes or dtypes of `state.extra`.
     """
 
     def gradients_of(
@@ -125,14 +125,14 @@ def _same_shapes(extra: Any, before: Any) -> Any:
     )
     if found != expected:
         raise ValueError(
-            f"the task's loss returned updates['extra'] as {found}, expected the structure, shapes "
-            f"and types of the state's extra, {expected}"
+            f"the task's loss returned updates['extra'] with {found}, expected the structure, "
+            f"shapes and dtypes of the state's extra, {expected}"
         )
     return extra
 
 
 def _trained(params: Any, train_only: str) -> Any:
-    """A tree of bools: which parameters are trained."""
+    """A tree of bools: whether each parameter is trained."""
     if not train_only:
         return jax.tree.map(lambda _: True, params)
     trained = jax.tree.map(lambda path: bool(re.fullmatch(train_only, path)), paths(params))

@@ -11,7 +11,7 @@ import pytest
 
 from launch import local
 from tests.support.paths import ROOT
-from tests.support.tiny_models import write_colours
+from tests.support.tiny_models import write_colors
 
 COMMAND = [sys.executable, str(ROOT / "launch" / "local.py")]
 
@@ -70,7 +70,7 @@ def test_a_process_that_was_killed_is_told(capsys):
 
 @pytest.mark.slow
 def test_sigterm_reaches_all(tmp_path):
-    write_colours(tmp_path / "data")
+    write_colors(tmp_path / "data")
     data = tmp_path / "data"
     process = subprocess.Popen(
         [*COMMAND, "--processes", "2", "--devices", "1", "--", "--config=tests/recipes/tiny.py",

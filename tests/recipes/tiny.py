@@ -2,7 +2,7 @@
 
     python -m slowfast_jax.main --config tests/recipes/tiny.py --config.data.root=DIR ...
 
-`tests.support.tiny_models.write_colours` writes the data in DIR.
+`tests.support.tiny_models.write_colors` writes the data in DIR.
 """
 
 from ml_collections import ConfigDict

@@ -29,16 +29,17 @@ def tiny_config(folder, rows=None, **fields):
     return config
 
 
-def test_results_hold_everything_needed_to_compare(tiny, folder, tmp_path):
+def test_contents_of_results(tiny, folder, tmp_path):
     results = evaluate(tiny_config(folder), tmp_path, save_scores=True)
     assert json.loads((tmp_path / "results.json").read_text()) == results
-    print_ = results["fingerprint"]
-    assert print_["videos_listed"] == print_["videos_used"] == 5 and print_["videos_failed"] == 0
-    assert print_["views"] == 9 and print_["protocol"]["crops"] == 3
-    assert print_["model"]["dtype"] == "float32" and print_["batch_norm"] == "none"
-    assert print_["weights"] == "random" and "PyAV" in print_["decoder"]
+    fingerprint = results["fingerprint"]
+    assert fingerprint["videos_listed"] == fingerprint["videos_used"] == 5
+    assert fingerprint["videos_failed"] == 0
+    assert fingerprint["views"] == 9 and fingerprint["protocol"]["crops"] == 3
+    assert fingerprint["model"]["dtype"] == "float32" and fingerprint["batch_norm"] == "none"
+    assert fingerprint["weights"] == "random" and "PyAV" in fingerprint["decoder"]
     for key in ("jax", "backend", "device", "class_list_sha256", "list_sha256"):
-        assert print_[key]
+        assert fingerprint[key]
     assert results["metrics"]["split"] == "test_final"
     assert [v["video_id"] for v in results["videos"]] == [0, 1, 2, 3, 4]
     assert [v["label"] for v in results["videos"]] == [0, 1, 2, 3, 0]
@@ -51,7 +52,7 @@ def test_results_hold_everything_needed_to_compare(tiny, folder, tmp_path):
     assert results["metrics"]["top1_acc"] == pytest.approx(100 * accuracy)
 
 
-def test_a_failed_video_is_reported_and_scored_as_missing(tiny, folder, tmp_path, caplog):
+def test_unreadable_video_is_reported_and_counts_as_wrong_of_all(tiny, folder, tmp_path, caplog):
     (folder / "bad.mp4").write_text("no video")
     rows = "videos/000.mp4 0\nbad.mp4 1\nvideos/002.mp4 2\ngone.mp4 3\n"
     results = evaluate(tiny_config(folder, rows), tmp_path)
@@ -66,7 +67,7 @@ def test_a_failed_video_is_reported_and_scored_as_missing(tiny, folder, tmp_path
     assert scored["top1_acc_of_all"] == scored["top1_acc"] / 2
 
 
-def test_no_video_at_all_is_an_error_after_the_report(tiny, folder, tmp_path):
+def test_results_are_written_even_if_no_video_is_readable(tiny, folder, tmp_path):
     with pytest.raises(RuntimeError, match=r"none of the 2 videos .*gone\.mp4: no such file"):
         evaluate(tiny_config(folder, "gone.mp4 0\nlost.mp4 1\n"), tmp_path)
     results = json.loads((tmp_path / "results.json").read_text())
@@ -81,7 +82,7 @@ def test_one_column_and_three_column_lists(tiny, folder):
     assert [v["label"] for v in results["videos"]] == [3, 1]
 
 
-def test_multi_label_by_average_precision(monkeypatch, folder, tmp_path):
+def test_multi_label_metrics_are_average_precision(monkeypatch, folder, tmp_path):
     from slowfast_jax.models import zoo
 
     monkeypatch.setitem(zoo.ZOO, "test/tiny", entry(activation="sigmoid"))
@@ -103,7 +104,7 @@ def test_metrics_in_percent():
     assert out["per_class_acc"] == {"a": 100.0, "b": 100.0, "c": 50.0}
 
 
-def test_what_this_version_does_not_evaluate(tiny, folder):
+def test_unsupported_formats_are_refused(tiny, folder):
     with pytest.raises(ConfigError, match="actions are detected in ava"):
         evaluate(load_config("test/tiny_boxes"))
     with pytest.raises(ConfigError, match="data.format is ava; this version reads kinetics"):
@@ -134,7 +135,7 @@ def test_frame_lists_with_a_missing_frame(tiny, tmp_path):
     assert results["fingerprint"]["decoder"].startswith("Pillow ")
 
 
-def test_labels_are_part_of_the_lists_fingerprint(tiny, tmp_path):
+def test_list_fingerprint_includes_the_label_files(tiny, tmp_path):
     datasets.write_ssv2(tmp_path, frames=4, **SMALL)
     labels = tmp_path / "something-something-v2-validation.json"
     config = tiny_config(tmp_path, **{
@@ -148,7 +149,7 @@ def test_labels_are_part_of_the_lists_fingerprint(tiny, tmp_path):
     assert {k for k in before if before[k] != changed[k]} == {"list_sha256"}
 
 
-def test_charades_by_the_maximum_over_views(monkeypatch, tmp_path):
+def test_charades_with_max_ensemble(monkeypatch, tmp_path):
     from slowfast_jax.models import zoo
 
     monkeypatch.setitem(zoo.ZOO, "test/tiny", entry(activation="sigmoid"))
@@ -164,7 +165,7 @@ def test_charades_by_the_maximum_over_views(monkeypatch, tmp_path):
         assert 0 < results["metrics"]["map"] <= 100
 
 
-def test_images(tiny, tmp_path):
+def test_image_folders(tiny, tmp_path):
     datasets.write_imagenet(tmp_path, **SMALL)
     results = evaluate(tiny_config(tmp_path, **{
         "data.format": "imagenet", "data.test_list": "val", "protocol.clips": 1,
@@ -186,14 +187,14 @@ def test_folders_of_frames(tiny, tmp_path):
     assert f"there is no folder {tmp_path}/frames/99; check data.path_prefix" in failed["reason"]
 
 
-def test_lists_that_do_not_fit(tiny, folder):
+def test_missing_and_invalid_lists(tiny, folder):
     with pytest.raises(FileNotFoundError, match="data.root"):
         evaluate(tiny_config(folder, **{"data.test_list": "nothing.csv"}))
     with pytest.raises(ValueError, match=r"rows\.csv:1: label 9"):
         evaluate(tiny_config(folder, "videos/000.mp4 9\n"))
 
 
-def test_results_are_json_with_a_line_for_each_entry():
+def test_results_json_has_one_line_per_entry():
     results = {"a": {"x": [1, 2], "y": {}}, "b": [{"z": 1}, {"z": 2}], "c": [], "d": {}}
     text = to_lines(results)
     assert json.loads(text) == results

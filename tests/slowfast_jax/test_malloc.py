@@ -1,4 +1,4 @@
-"""Programs restart once with our settings of malloc, and only where they help."""
+"""Programs restart once with other malloc settings, and only where these help."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ print(os.environ.get("GLIBC_TUNABLES"), sys.argv[1:])
         (False, None, ["start", "None ['a b', '-c']"]),
     ],
 )
-def test_restart(helps, tunables, expected):
+def test_program_restarts_once(helps, tunables, expected):
     environment = {k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"}
     if tunables is not None:
         environment["GLIBC_TUNABLES"] = tunables
@@ -48,7 +48,7 @@ def test_restart(helps, tunables, expected):
         (("", ""), "always [madvise] never", False),
     ],
 )
-def test_where_it_helps(libc, mode, helps, tmp_path, monkeypatch):
+def test_conditions_for_restarting(libc, mode, helps, tmp_path, monkeypatch):
     (tmp_path / "enabled").write_text(mode)
     monkeypatch.setattr(malloc, "HUGE_PAGES", tmp_path / "enabled")
     monkeypatch.setattr(malloc.platform, "libc_ver", lambda: libc)

@@ -57,13 +57,13 @@ def test_clips_to_probabilities(tiny):
     probs = recognizer(CLIP)
     assert probs.shape == (2, 4)
     np.testing.assert_allclose(np.asarray(probs).sum(1), 1, atol=1e-6)
-    normalised = ((CLIP / 255 - 0.45) / 0.225).astype(np.float64)
-    np.testing.assert_allclose(recognizer(normalised), probs, atol=1e-6)
+    normalized = ((CLIP / 255 - 0.45) / 0.225).astype(np.float64)
+    np.testing.assert_allclose(recognizer(normalized), probs, atol=1e-6)
     assert recognizer(np.zeros((1, 6, 48, 40, 3), np.uint8)).shape == (1, 4)  # larger, longer
     assert recognizer.class_names == ["class 0", "class 1", "class 2", "class 3"]
 
 
-def test_random_weights_are_announced_and_follow_the_seed(tiny, caplog):
+def test_random_weights_are_warned_about_and_depend_on_the_seed(tiny, caplog):
     absl_logging.get_absl_logger().propagate = True
     a, b = load("test/tiny"), load("test/tiny", seed=1)
     assert "random" in caplog.text
@@ -77,18 +77,18 @@ def test_random_weights_are_announced_and_follow_the_seed(tiny, caplog):
 @pytest.mark.parametrize(("clips", "message"), [
     (CLIP[0], r"expected 5 dimensions.*pass clip\[None\]"),
     (np.zeros((1, 3, 4, 32, 32), np.uint8), r"3 channels last.*look like \(N, 3, T, H, W\)"),
-    (CLIP[:0], "there is no clip"),
+    (CLIP[:0], "expected at least one clip"),
     (CLIP.astype(np.int64), "int64, expected uint8"),
-    (CLIP.astype(np.float32) + 128, "not normalised"),
+    (CLIP.astype(np.float32) + 128, "not normalized"),
     (np.full(CLIP.shape, np.nan, np.float32), "value nan"),
     (CLIP[:, :3], "have 3 frames, the network needs 4.*num_frames=3"),
 ])
-def test_clips_that_cannot_be_meant(tiny, clips, message):
+def test_invalid_clips_are_refused(tiny, clips, message):
     with pytest.raises(ValueError, match=message):
         load("test/tiny")(clips)
 
 
-def test_clips_too_small_for_the_heads_window():
+def test_clips_smaller_than_the_head_window_are_refused():
     model = build_model(load_config("kinetics/slow_4x16_r50"))
     from slowfast_jax.inference.input_checks import check_clips
 
@@ -97,7 +97,7 @@ def test_clips_too_small_for_the_heads_window():
         check_clips(np.zeros((1, 4, 160, 256, 3), np.uint8), model)
 
 
-def test_boxes_only_where_they_are_taken(tiny):
+def test_boxes_are_required_or_refused(tiny):
     boxes = np.array([[[1, 2, 30, 31]], [[0, 0, 32, 32]]], np.float32)
     with pytest.raises(ValueError, match="takes no boxes"):
         load("test/tiny")(CLIP, boxes)
@@ -127,12 +127,12 @@ def test_boxes_to_probabilities_with_few_compilations(tiny):
     ([33, 0, 40, 9], "outside the frame of 32x32"),
     ([-9, 0, 0, 9], "outside the frame of 32x32"),
 ])
-def test_boxes_that_cannot_be_meant(tiny, box, message):
+def test_invalid_boxes_are_refused(tiny, box, message):
     with pytest.raises(ValueError, match=message):
         load("test/tiny_boxes")(CLIP[:1], [[[0, 0, 9, 9], box]])
 
 
-def test_boxes_of_wrong_shape_or_scale(tiny):
+def test_boxes_of_wrong_shape_or_scale_are_refused(tiny):
     recognizer = load("test/tiny_boxes")
     with pytest.raises(ValueError, match=r"expected \(2, B, 4\)"):
         recognizer(CLIP, np.zeros((1, 3, 4)))
@@ -140,15 +140,15 @@ def test_boxes_of_wrong_shape_or_scale(tiny):
         recognizer(CLIP[:1], [[[0.1, 0.1, 0.9, 1.0]]])
 
 
-def test_boxes_over_the_edge_are_clipped_with_a_warning(tiny, caplog):
+def test_boxes_beyond_the_frame_are_clipped_with_a_warning(tiny, caplog):
     absl_logging.get_absl_logger().propagate = True
     recognizer = load("test/tiny_boxes")
     probs = recognizer(CLIP[:1], [[[-5, 3, 9, 40]]])
-    assert "1 of 1 boxes hang over the edge of the 32x32 frame" in caplog.text
+    assert "1 of 1 boxes extend beyond the 32x32 frame" in caplog.text
     np.testing.assert_array_equal(probs, recognizer(CLIP[:1], [[[0, 3, 9, 32]]]))
 
 
-def test_a_video_by_the_protocol(tiny, videos):
+def test_predict_video(tiny, videos):
     recognizer = load("test/tiny", class_names=["a", "b", "c", "d"])
     predictions = recognizer.predict_video(videos[0], top_k=3)
     assert len(predictions) == 3 and {name for name, _ in predictions} < set("abcd")
@@ -158,10 +158,10 @@ def test_a_video_by_the_protocol(tiny, videos):
         recognizer.predict_video("nothing.mp4")
 
 
-def test_batches_of_views_do_not_change_the_scores_and_compile_once(tiny, videos):
+def test_batch_size_does_not_change_scores_and_compiles_once(tiny, videos):
     recognizer = load("test/tiny")
     alone = [next(iter(recognizer.score_videos([path]))) for path in videos]
-    assert len(tiny) <= 2 + 1  # shapes, random start, and one compilation for three videos
+    assert len(tiny) <= 2 + 1  # shapes, initialization, and one compilation for three videos
     for size in (1, 4, 7):
         config = load_config("test/tiny")
         config.test.batch_size = size
@@ -174,7 +174,7 @@ def test_batches_of_views_do_not_change_the_scores_and_compile_once(tiny, videos
             np.testing.assert_allclose(together[i].scores, single.views.mean(0), atol=1e-6)
 
 
-def test_a_broken_video_among_others(tiny, videos, tmp_path):
+def test_broken_video_does_not_affect_others(tiny, videos, tmp_path):
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"nothing of a video")
     results = {r.index: r for r in load("test/tiny").score_videos([videos[0], broken, videos[1]])}
@@ -183,15 +183,15 @@ def test_a_broken_video_among_others(tiny, videos, tmp_path):
     assert not results[0].error and not results[2].error
 
 
-def test_mistakes_in_decoding_threads_are_raised(tiny, videos):
+def test_bugs_in_decoding_threads_are_raised(tiny, videos):
     config = load_config("test/tiny")
-    config.data.unlock().jitter = (16, 20)  # smaller than the crop, and there is one crop
+    config.data.unlock().jitter = (16, 20)  # smaller than the single crop
     config.protocol.crops = 1
     with pytest.raises(ValueError, match="does not fit"):
         load(config).predict_video(videos[0])
 
 
-def test_the_maximum_over_views(tiny, videos):
+def test_max_ensemble(tiny, videos):
     config = load_config("test/tiny")
     config.protocol.ensemble = "max"
     (result,) = load(config).score_videos(videos[:1])
@@ -208,7 +208,7 @@ def test_class_names_and_counts(tiny, tmp_path):
         load("test/tiny", class_names=str(names), num_classes=2)
 
 
-def test_keywords_reach_the_network_and_the_protocol(tiny):
+def test_overrides_reach_the_network_and_the_protocol(tiny):
     recognizer = load("test/tiny", num_frames=6, average="logits")
     assert recognizer.model.num_frames == 6 and recognizer.config.protocol.num_frames == 6
     assert recognizer.model.average == "logits"
@@ -217,7 +217,7 @@ def test_keywords_reach_the_network_and_the_protocol(tiny):
         load("test/tiny", averag="logits")
 
 
-def test_a_checkpoint_of_ours_is_loaded_with_its_names(tiny, tmp_path):
+def test_own_checkpoint_is_loaded_with_its_class_names(tiny, tmp_path):
     config = load_config("test/tiny")
     path = save(tmp_path / "saved", config, ["a", "b", "c", "d"], seed=3)
     recognizer = load("test/tiny", path)
@@ -227,7 +227,7 @@ def test_a_checkpoint_of_ours_is_loaded_with_its_names(tiny, tmp_path):
         load("test/tiny", path, class_names=["a", "b", "c", "e"])
 
 
-def test_a_checkpoint_of_another_model_is_refused(tiny, tmp_path):
+def test_checkpoint_of_another_model_is_refused(tiny, tmp_path):
     path = save(tmp_path / "saved", load_config("test/tiny"))
     with pytest.raises(ConfigError, match="name is 'test/tiny' in the checkpoint and 'kinetics/mi"):
         load("kinetics/mini", path)
@@ -239,7 +239,7 @@ def test_a_checkpoint_of_another_model_is_refused(tiny, tmp_path):
     assert recognizer(CLIP).shape == (2, 5)
 
 
-def test_another_network_starts_from_a_checkpoint_of_ours(tiny, tmp_path, caplog):
+def test_another_network_can_start_from_own_checkpoint(tiny, tmp_path, caplog):
     path = save(tmp_path / "saved", load_config("test/tiny"))
     with pytest.raises(ConfigError, match="detection is False in the checkpoint and True"):
         load("test/tiny_boxes", path)
@@ -248,7 +248,7 @@ def test_another_network_starts_from_a_checkpoint_of_ours(tiny, tmp_path, caplog
         load("test/tiny_boxes", path, skip=("head/.*",), std=(0.1, 0.1, 0.1))
 
 
-def test_a_folder_knows_its_config(tiny, tmp_path):
+def test_run_folder_stores_its_config(tiny, tmp_path):
     config = load_config("test/tiny")
     with config.unlocked():
         config.model.activation = "sigmoid"
@@ -266,7 +266,7 @@ def test_a_folder_knows_its_config(tiny, tmp_path):
         load(tmp_path / "empty")
 
 
-def test_a_checkpoint_of_ours_is_read_once(tiny, tmp_path, monkeypatch):
+def test_own_checkpoint_is_read_once(tiny, tmp_path, monkeypatch):
     path, reads = save(tmp_path / "saved", load_config("test/tiny")), []
 
     def counted(directory):
@@ -278,7 +278,7 @@ def test_a_checkpoint_of_ours_is_read_once(tiny, tmp_path, monkeypatch):
     assert len(reads) == 1
 
 
-def test_names_in_the_weights_are_stripped(tmp_path):
+def test_prefixes_are_stripped_from_weight_names(tmp_path):
     config = load_config("kinetics/mini")
     shapes = variable_shapes(build_model(config))
     zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
@@ -294,12 +294,12 @@ def test_names_in_the_weights_are_stripped(tmp_path):
     assert jax.tree.structure(variables) == jax.tree.structure(zeros)
 
 
-def test_missing_weights(tiny):
+def test_missing_weights_are_an_error(tiny):
     with pytest.raises(FileNotFoundError, match="weights nowhere.pyth do not exist"):
         load("test/tiny", "nowhere.pyth")
 
 
-def test_batch_norm_is_folded_unless_asked_not_to(monkeypatch):
+def test_batch_norm_is_folded_by_default(monkeypatch):
     def zeros(model, seed):
         return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), variable_shapes(model))
 
@@ -309,7 +309,7 @@ def test_batch_norm_is_folded_unless_asked_not_to(monkeypatch):
     assert not plain.model.folded and "batch_stats" in plain.variables
 
 
-def test_all_devices_are_used_and_change_nothing(tiny, videos):
+def test_all_devices_are_used_with_equal_scores(tiny, videos):
     code = (
         "import json, sys, jax, numpy as np\n"
         "from slowfast_jax.models import zoo\n"
@@ -341,7 +341,7 @@ def test_all_devices_are_used_and_change_nothing(tiny, videos):
 
 
 @needs_real
-def test_wrong_weights_are_answered_with_a_table():
+def test_wrong_weights_raise_a_table():
     with pytest.raises(CheckpointMismatch, match="Only the number of classes differs"):
         load("kinetics/x3d_xs", PYSLOWFAST, num_classes=10)
     with pytest.raises(CheckpointMismatch, match="X3D"):
@@ -363,8 +363,8 @@ def test_real_videos_equal_the_original(x3d_xs):
         name, count = names[result.index], count + 1
         theirs = views[name].reshape(30, 400)
         assert not result.error
-        # The original resizes in floating point, we round to uint8. That alone moves single views
-        # of videos that fit no class by up to 0.054.
+        # The original resizes in floating point, while this pipeline rounds to uint8. That alone
+        # changes single views of videos that fit no class by up to 0.054.
         np.testing.assert_allclose(result.views, theirs, atol=0.06, err_msg=name)
         np.testing.assert_allclose(result.scores, theirs.mean(0), atol=0.006, err_msg=name)
         label, index, _ = expected[name]["top5"][0]
@@ -373,7 +373,7 @@ def test_real_videos_equal_the_original(x3d_xs):
 
 
 @needs_real
-def test_real_views_in_floating_point_equal_the_original_closely(x3d_xs):
+def test_real_float_views_equal_the_original_closely(x3d_xs):
     name = "snu_shaking_hands.mp4"
     indices = json.loads((REAL / "expected.json").read_text())[name]["frame_indices"][3]
     frames = np.asarray(read_frames(REAL / "videos" / name, indices))

@@ -1,8 +1,7 @@
-"""Where the reference data lies, and what to do where it does not.
+"""Paths of the reference data, and marks that skip tests if it is not found.
 
-`PARITY` holds what the original program printed, `REAL` real weights, videos and labels. Both are
-in ../shared beside the checkout, or where SLOWFAST_JAX_SHARED points. Tests that need them skip
-and say so.
+`PARITY` has outputs of the original program; `REAL` has real weights, videos and labels. Both are
+in ../shared beside the checkout, or in the folder that SLOWFAST_JAX_SHARED names.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The program in several real processes on this machine, for tests."""
+"""Runs the program in several processes on this machine."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.support.paths import ROOT
 
-DEADLINE = 300  # seconds for anything that is waited for
+DEADLINE = 300  # seconds to wait for anything
 
 
 def free_port() -> int:
@@ -24,11 +24,13 @@ def environment(devices: int) -> dict[str, str]:
 
 
 class Run:
-    """`processes` of the program, whose output goes to files.
+    """A run of the program in `processes` processes, which log to files in `folder`.
 
     Args:
-      arguments: of all. own: process -> those of it alone.
-      program: of Python.
+      arguments: command-line arguments of every process.
+      devices: number of CPU devices of each process.
+      own: further arguments by rank.
+      program: arguments of the Python interpreter that select the program.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class Run:
                 ))
 
     def wait(self) -> list[int]:
-        """The exit status of each; kills what does not end."""
+        """Exit status of each process; kills those that do not end in time."""
         try:
             return [process.wait(DEADLINE) for process in self.processes]
         finally:
@@ -60,7 +62,7 @@ class Run:
         return self.logs[process].read_text()
 
     def wait_for(self, pattern: str, process: int = 0) -> re.Match:
-        """Until a process has printed it."""
+        """Waits until a process has logged a match of `pattern`."""
         deadline = time.monotonic() + DEADLINE
         while True:
             match = re.search(pattern, self.text(process))

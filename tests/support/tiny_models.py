@@ -82,7 +82,7 @@ def norm_entry(**model) -> dict:
     return zoo.entry(TinyNorm, model, "", **protocol)
 
 
-def write_colours(directory: Path, *, train: int = 12, val: int = 8) -> None:
+def write_colors(directory: Path, *, train: int = 12, val: int = 8) -> None:
     """Writes videos whose class is their color, and the lists train.csv, val.csv and test.csv."""
     (directory / "videos").mkdir(parents=True)
     colors = np.array([[200, 60, 60], [60, 180, 60], [60, 80, 220], [190, 190, 70]])

@@ -1,4 +1,4 @@
-"""Persons in pictures by the YOLOX-nano network of ../shared/real, through onnxruntime.
+"""Detects people in images with the YOLOX-nano network of ../shared/real, run by onnxruntime.
 
 YOLOX: https://arxiv.org/abs/2107.08430.
 """
@@ -8,12 +8,12 @@ import os
 import numpy as np
 from PIL import Image
 
-SIDE, STRIDES, GREY = 416, (8, 16, 32), 114  # pixels, and the value of what the picture leaves
-PERSON = 0  # of COCO's classes
+SIDE, STRIDES, GRAY = 416, (8, 16, 32), 114  # input size, strides, and value of the padding
+PERSON = 0  # index among COCO's classes
 
 
 class PersonDetector:
-    """`detect(picture)` with the network of an .onnx file."""
+    """A person detector with the network of an .onnx file."""
 
     def __init__(self, path: str | os.PathLike):
         import onnxruntime
@@ -27,19 +27,20 @@ class PersonDetector:
     def __call__(
         self, picture: np.ndarray, *, threshold: float = 0.4, overlap: float = 0.45
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Persons in a uint8 (H,W,3) RGB picture, by falling score.
+        """Detects people in a uint8 (H, W, 3) RGB image, in descending order of score.
 
         Args:
-            threshold: the least score. overlap: a box that covers one with a higher score by more
-                than this (intersection over union) is left out.
+            threshold: minimum score.
+            overlap: a box whose intersection over union with a box of higher score exceeds this is
+                discarded (non-maximum suppression).
 
         Returns:
-            boxes float32 (B,4), x1, y1, x2, y2 as fractions of the picture; scores float32 (B,)
+            float32 boxes (B, 4), x1, y1, x2, y2 as fractions of the image, and scores (B,).
         """
         height, width = picture.shape[:2]
         scale = min(SIDE / height, SIDE / width)
         size = (int(width * scale), int(height * scale))
-        canvas = np.full((SIDE, SIDE, 3), GREY, np.uint8)
+        canvas = np.full((SIDE, SIDE, 3), GRAY, np.uint8)
         canvas[: size[1], : size[0]] = Image.fromarray(picture).resize(size, Image.BILINEAR)
         tensor = canvas[..., ::-1].transpose(2, 0, 1)[None].astype(np.float32)  # BGR
         (out,) = self._session.run(None, {self._input: np.ascontiguousarray(tensor)})
@@ -59,7 +60,7 @@ class PersonDetector:
 
 
 def _cells(stride: int) -> np.ndarray:
-    """Column, row and stride of each output at one stride, row after row."""
+    """Column, row and stride of each output at one stride, in row-major order."""
     side = SIDE // stride
     rows, columns = np.mgrid[:side, :side]
     return np.stack([columns.ravel(), rows.ravel(), np.full(side * side, stride)], 1)

@@ -13,8 +13,8 @@ pytestmark = pytest.mark.usefixtures("tiny_norm")
 
 
 @pytest.fixture(scope="module")
-def data(colours):
-    return colours
+def data(colors):
+    return colors
 
 
 def test_every_stage_is_measured(data):

@@ -56,7 +56,7 @@ def test_the_roofline_is_the_slowest_resource():
     assert not roofline(record(temporary_bytes=15.5e9))["fits"]
     assert roofline(record(device="abacus")) == {}
     text = table([record() | roofline(record(temporary_bytes=15.5e9))])
-    assert "4 x TPU v5 lite as data 4" in text and "MORE THAN THE CHIP HAS" in text
+    assert "4 x TPU v5 lite, mesh: data 4" in text and "MORE THAN THE CHIP HAS" in text
 
 
 @pytest.mark.parametrize("kind, flops", [

@@ -1,4 +1,4 @@
-"""AVA and the clips of Kinetics together, from a folder as their authors lay it out."""
+"""AVA together with AVA-Kinetics clips, in the folder layout of their authors."""
 
 import csv
 import shutil
@@ -15,7 +15,7 @@ from tests.support.paths import ROOT
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Films as AVA's from second 900 on, and the same as clips of Kinetics from second 12 on."""
+    """AVA films that start at second 900, and the same as Kinetics clips from second 12 on."""
     folder = tmp_path_factory.mktemp("ava")
     datasets.write_ava(folder, seed=0, train_videos=2, val_videos=2, seconds=5, height=48, width=64)
     annotations = folder / "annotations"
@@ -50,7 +50,7 @@ def config_of(folder, **data):
     return config
 
 
-def test_both_are_trained_on(tiny, folder):
+def test_training_uses_both_datasets(tiny, folder):
     both = find_keyframes(config_of(folder), None, "train")
     kinetics = find_keyframes(config_of(folder, train_gt_box_lists=()), None, "train")
     videos = [keyframe.video for keyframe in both.keyframes]
@@ -63,7 +63,7 @@ def test_both_are_trained_on(tiny, folder):
         find_keyframes(config, None, "train")
 
 
-def test_tested_alike(tiny, folder, tmp_path):
+def test_films_and_clips_get_equal_scores(tiny, folder, tmp_path):
     """The clips show what the films show, so annotated boxes get the same scores."""
     films = config_of(
         folder, test_box_lists=("ava_val_v2.2.csv",), score_threshold=0.0
@@ -79,7 +79,7 @@ def test_tested_alike(tiny, folder, tmp_path):
     assert results[0]["metrics"] == results[1]["metrics"] and not results[1]["failed"]
 
 
-def test_a_missing_clip_is_reported_and_counts(tiny, folder, tmp_path):
+def test_missing_clip_is_reported_and_lowers_map(tiny, folder, tmp_path):
     config = config_of(folder, test_box_lists=())
     whole = evaluate(config, None)
     clip = folder / "k700/val/yt-val_001_000012_000022.mp4"

@@ -1,4 +1,4 @@
-"""Actions of one's own: tables to keyframes by a config, what they are measured against, errors."""
+"""Custom actions: from tables to keyframes and ground truth, by a config; errors in them."""
 
 import json
 
@@ -45,7 +45,7 @@ def config_of(root, num_classes=3, **data):
     return config
 
 
-def test_training_and_test_have_the_classes_of_the_training_table(root):
+def test_classes_come_from_the_training_table(root):
     config = config_of(root)
     training = find_keyframes(config, None, "train")
     assert training.names == ["sit", "stand", "wave"] and training.ground_truth is None
@@ -62,7 +62,7 @@ def test_training_and_test_have_the_classes_of_the_training_table(root):
         assert truth.boxes[1].tolist() == np.float32([0.5, 0.2, 0.9, 0.9]).tolist()
 
 
-def test_a_list_of_classes(root):
+def test_classes_come_from_a_list(root):
     names = root / "names.txt"
     names.write_text("wave\nsit\nstand\nrun\n")
     config = config_of(root, num_classes=4)
@@ -76,20 +76,20 @@ def test_a_list_of_classes(root):
         find_keyframes(config, None, "test")
 
 
-def test_detected_boxes_are_tested_at_annotated_moments(root):
+def test_detected_boxes_are_tested_at_annotated_keyframes(root):
     rows = [f"c.mp4,1,{LEFT},0.9", f"c.mp4,1,{RIGHT},0.3", f"c.mp4,1.5,{LEFT},0.9"]
     write(root / "people.csv", rows, HEADER.replace("action", "score"))
     found = find_keyframes(config_of(root, test_detections=("people.csv",)), None, "test")
     (keyframe,) = found.keyframes
     assert keyframe.time == 1.0 and keyframe.scores.tolist() == [np.float32(0.9)]
-    assert len(found.ground_truth.keyframes) == 3  # what was not detected is missed
+    assert len(found.ground_truth.keyframes) == 3  # undetected people count as misses
     assert [path.name for path in found.files] == ["people.csv", "test.csv"]
     write(root / "people.csv", rows[2:], HEADER.replace("action", "score"))
     with pytest.raises(ConfigError, match=r"people\.csv, as c at 1\.5, is one of .*test\.csv"):
         find_keyframes(config_of(root, test_detections=("people.csv",)), None, "test")
 
 
-def test_mistakes(root):
+def test_errors_in_tables(root):
     with pytest.raises(ConfigError, match=(
         r"train\.csv has 3 actions \(sit, stand, wave\) and the network 2 classes: set "
         "--config.model.num_classes=3"
@@ -113,7 +113,7 @@ def test_mistakes(root):
         find_keyframes(config_of(root), None, "test")
 
 
-def test_a_table_is_learnt_and_tested(root):
+def test_table_is_trained_on_and_tested(root):
     config = config_of(root)
     config.train.train_only = "head/.*"
     results = train(config, root / "run")
@@ -127,11 +127,11 @@ def test_a_table_is_learnt_and_tested(root):
     assert json.loads((root / "run/results.json").read_text())["fingerprint"]["videos_used"] == 3
     write(root / "train.csv", [row.replace("stand", "get up") for row in TRAIN])
     write(root / "test.csv", [row.replace("stand", "get up") for row in TEST])
-    with pytest.raises(ConfigError, match=r"class 1 of the network is .sit., .*get up."):
+    with pytest.raises(ConfigError, match=r"class 1 of the network is .sit., but .*get up."):
         evaluate(config, root / "run2", checkpoint)
 
 
-def test_training_only_a_part(root):
+def test_train_only_that_matches_nothing_is_refused(root):
     config = config_of(root)
     config.train.train_only = "haed/.*"
     with pytest.raises(ValueError, match="train_only is 'haed/.*', which matches no parameter"):

@@ -1,4 +1,4 @@
-"""What `prepare` makes is what the recipes read: the lists through their readers, one evaluated."""
+"""The recipes can read what `prepare` writes; one of the data sets is evaluated."""
 
 import importlib
 import json
@@ -27,7 +27,7 @@ def config_of(name, root, **fields):
     return config
 
 
-def test_kinetics_is_evaluated(tiny, tmp_path):
+def test_prepared_kinetics_can_be_evaluated(tiny, tmp_path):
     for label in ("jump", "run", "sit", "wave"):
         (tmp_path / "down" / label).mkdir(parents=True)
         write(tmp_path / "down" / label / f"{label}.mp4", 20)
@@ -38,7 +38,7 @@ def test_kinetics_is_evaluated(tiny, tmp_path):
     assert results["fingerprint"]["videos_used"] == 4
 
 
-def test_lists_of_frames(tmp_path):
+def test_prepared_frame_lists_can_be_read(tmp_path):
     for name in ("AAAAA", "BBBBB"):
         (tmp_path / "down").mkdir(exist_ok=True)
         write(tmp_path / "down" / f"{name}.mp4", 24)
@@ -76,7 +76,7 @@ def films(tmp_path):
     return tmp_path / "AVA"
 
 
-def test_ava(films):
+def test_prepared_ava_can_be_read(films):
     assert run("ava", films, "--begin", 1, "--seconds", 3) == 0
     fields = {
         "data.test_box_lists": ("ava_boxes_v2.2.csv",), "data.train_box_lists": (),
@@ -90,10 +90,10 @@ def test_ava(films):
 
 
 @pytest.mark.parametrize("kind", ["ava", "kinetics", "ssv2", "charades", "imagenet"])
-def test_downloads_have_the_weights_that_recipes_name(kind):
+def test_download_commands_include_all_recipe_weights(kind):
     recipes = importlib.import_module(f"configs.{kind}")
-    told = downloads.commands("kinetics" if kind == "imagenet" else kind)
+    printed = downloads.commands("kinetics" if kind == "imagenet" else kind)
     for variant in recipes.VARIANTS:
         address = load_config(f"{ROOT}/configs/{kind}.py:{variant}").published.weights
         if "fbaipublicfiles" in address:
-            assert f" {address}\n" in told + "\n"
+            assert f" {address}\n" in printed + "\n"

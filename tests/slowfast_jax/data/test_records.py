@@ -1,4 +1,4 @@
-"""Training and testing from records give what the videos give, and need no TensorFlow."""
+"""Training and testing from records give the same results as videos, without TensorFlow."""
 
 import subprocess
 import sys
@@ -19,21 +19,21 @@ from slowfast_jax.training.writers import read_metrics
 from tests.support.paths import ROOT
 from tests.support.tiny_models import training_config
 
-WHERE = "encoded_videos/colours"
+WHERE = "encoded_videos/colors"
 
 
 pytestmark = pytest.mark.usefixtures("tiny_norm")
 
 
 @pytest.fixture(scope="module")
-def data(colours):
-    """Videos and their lists, and below tfds/ the same encoded."""
-    lists = [str(colours / f"{name}.csv") for name in ("train", "val", "test")]
+def data(colors):
+    """Videos and their lists, and the same as TFDS records below tfds/."""
+    lists = [str(colors / f"{name}.csv") for name in ("train", "val", "test")]
     assert cli([
-        "kinetics", *lists, "--root", str(colours), "--out", str(colours / "tfds"),
-        "--name=colours", "--shards=2",
+        "kinetics", *lists, "--root", str(colors), "--out", str(colors / "tfds"),
+        "--name=colors", "--shards=2",
     ]) == 0
-    return colours
+    return colors
 
 
 def config_of(data, format_):
@@ -47,7 +47,7 @@ def config_of(data, format_):
     )
 
 
-def test_both_formats_train_and_test_alike(data, tmp_path):
+def test_records_and_tfds_train_alike(data, tmp_path):
     runs = {}
     for format_ in ("records", "tfds"):
         config = config_of(data, format_)
@@ -57,7 +57,7 @@ def test_both_formats_train_and_test_alike(data, tmp_path):
     assert runs["records"] == runs["tfds"] and runs["records"][0] >= 75
 
 
-def test_scores_are_those_of_the_videos(data, tmp_path):
+def test_scores_equal_those_of_the_videos(data, tmp_path):
     scores, names = {}, {}
     for format_ in ("kinetics", "records", "tfds"):
         workdir = tmp_path / format_
@@ -73,7 +73,7 @@ def test_scores_are_those_of_the_videos(data, tmp_path):
     assert names["tfds"][0].endswith("-00000-of-00002, record 0")
 
 
-def test_classes_of_another_network(data):
+def test_labels_beyond_num_classes_are_refused(data):
     config = config_of(data, "records")
     config.model.num_classes = 3
     with pytest.raises(ValueError, match=r"train.csv:5: label 3; expected a class within 0..2"):
@@ -83,7 +83,7 @@ def test_classes_of_another_network(data):
         find_samples(config)
 
 
-def test_no_tensorflow_and_no_tfds_where_it_is_not_needed(data):
+def test_imports_need_neither_tensorflow_nor_tfds(data):
     program = (
         "import sys; from slowfast_jax.data import video_lists\n"
         "from slowfast_jax import train, evaluate, predict\n"
@@ -93,7 +93,7 @@ def test_no_tensorflow_and_no_tfds_where_it_is_not_needed(data):
 
 
 def test_keyframes_from_records(tiny, tmp_path):
-    """AVA's boxes on records, as on films: the same but for what encoding changes."""
+    """Keyframes from records get the scores of keyframes from films, up to encoding losses."""
     datasets.write_ava(
         tmp_path, seed=0, train_videos=1, val_videos=2, seconds=5, height=48, width=64
     )
@@ -122,8 +122,8 @@ def test_keyframes_from_records(tiny, tmp_path):
     assert not results[1]["failed"]
 
 
-def test_processes_read_records(data):
-    """Whose samples have to be pickled for them."""
+def test_worker_processes_read_records(data):
+    """The samples must be picklable."""
     for format_ in ("records", "tfds"):
         config = config_of(data, format_)
         examples, _ = make_task(config).training_examples(None)

@@ -1,4 +1,4 @@
-"""Every format of lists that can be evaluated, from small data sets in the formats' own layout."""
+"""All list formats that can be evaluated, on small data sets in each format's own layout."""
 
 import json
 
@@ -103,14 +103,14 @@ def test_rawframes(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("format_", ["rawframes", "ssv2", "charades"])
-def test_a_wrong_prefix_is_told_once(tiny, tmp_path, format_):
+def test_missing_path_prefix_is_reported_once(tiny, tmp_path, format_):
     with pytest.raises(ConfigError, match="path_prefix is .*gone: there is no such folder"):
         find_samples(config_of(
             tmp_path, **{"data.format": format_, "data.path_prefix": str(tmp_path / "gone")}
         ))
 
 
-def test_class_lists_of_another_network(tiny, tmp_path):
+def test_wrong_class_lists_are_refused(tiny, tmp_path):
     datasets.write_ssv2(tmp_path, frames=3, **SMALL)
     with pytest.raises(ConfigError, match=r"labels.json has 4 classes and the network 174"):
         find_samples(ssv2(tmp_path, **{"model.num_classes": 174}))
@@ -124,7 +124,7 @@ def test_class_lists_of_another_network(tiny, tmp_path):
         find_samples(ssv2(tmp_path))
 
 
-def test_formats_and_generators_there_are_not(tiny, tmp_path):
+def test_unknown_formats_and_generators_are_refused(tiny, tmp_path):
     with pytest.raises(ConfigError, match="format is ssv3; this version .*did you mean ssv2"):
         find_samples(config_of(tmp_path, **{"data.format": "ssv3"}))
     with pytest.raises(ConfigError, match="generate is kinetics_mimi.*did you mean kinetics_mini"):
@@ -136,7 +136,7 @@ def test_formats_and_generators_there_are_not(tiny, tmp_path):
 @pytest.mark.parametrize(
     "name", [n for n in GENERATORS if n.endswith("_mini") and "count" in GENERATORS[n][1]]
 )
-def test_mini_recipes_find_what_is_generated_for_them(name, tmp_path):
+def test_mini_recipes_find_their_generated_data(name, tmp_path):
     config = load_config(f"configs/{name.removesuffix('_mini')}.py:mini")
     assert config.data.generate == name
     listing = find_samples(config, tmp_path)

@@ -18,7 +18,7 @@ from slowfast_jax.training.checkpoint_manager import latest_checkpoint
 from slowfast_jax.training.writers import read_metrics
 from tests.slowfast_jax.loop.test_train_recovery import truncate
 from tests.support.subprocesses import Run
-from tests.support.tiny_models import write_colours
+from tests.support.tiny_models import write_colors
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,7 @@ cli()
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("drill")
-    write_colours(folder / "data", train=24)
+    write_colors(folder / "data", train=24)
     return folder
 
 

@@ -12,7 +12,7 @@ from data_pipelines.mini import datasets
 from slowfast_jax.training.checkpoint_manager import latest_checkpoint
 from slowfast_jax.training.writers import read_metrics
 from tests.support.subprocesses import Run
-from tests.support.tiny_models import write_colours
+from tests.support.tiny_models import write_colors
 
 # Two processes that start and compile take their time.
 pytestmark = pytest.mark.slow
@@ -38,7 +38,7 @@ cli()
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("many")
-    write_colours(folder / "data", train=24, val=7)  # 7 do not divide
+    write_colors(folder / "data", train=24, val=7)  # 7 do not divide
     (folder / "data" / "videos" / "val_04.mp4").write_bytes(b"broken")
     return folder
 

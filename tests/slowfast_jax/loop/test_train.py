@@ -1,4 +1,4 @@
-"""The loop on generated videos: it learns, it writes what it should, it goes on as it was."""
+"""The training loop on generated videos: learning, outputs, and resuming."""
 
 import json
 import shutil
@@ -24,13 +24,13 @@ pytestmark = pytest.mark.usefixtures("tiny_norm")
 
 
 @pytest.fixture(scope="module")
-def data(colours):
-    return colours
+def data(colors):
+    return colors
 
 
 @pytest.fixture(scope="module")
 def whole(data, tiny_norm, tmp_path_factory):
-    """(workdir, results) of a run that nobody disturbed."""
+    """(workdir, results) of an uninterrupted run."""
     workdir = tmp_path_factory.mktemp("whole")
     return workdir, train(training_config(data), workdir)
 
@@ -61,14 +61,14 @@ def assert_same_run(actual, expected):
     assert jax.tree.all(jax.tree.map(np.array_equal, ours, theirs))
 
 
-def test_it_learns(whole):
+def test_training_learns(whole):
     workdir, results = whole
     losses = np.array(rows_of(workdir, "train", "loss"))[:, 0]
     assert losses[-4:].mean() < 0.7 * losses[:4].mean()
     assert results["top1_acc"] >= 75
 
 
-def test_what_a_run_leaves(whole):
+def test_outputs_of_a_run(whole):
     workdir, results = whole
     rows = read_metrics(workdir)
     assert [row["step"] for row in rows if row["split"] == "train"] == [*range(1, STEPS + 1)]
@@ -86,7 +86,7 @@ def test_what_a_run_leaves(whole):
     assert steps == sorted({9, 12, best})
 
 
-def test_a_checkpoint_says_what_it_is(whole):
+def test_checkpoint_metadata(whole):
     variables, metadata = load_checkpoint(latest_checkpoint(whole[0]))
     assert metadata["step"] == STEPS and metadata["model"]["name"] == "test/tiny_norm"
     assert metadata["data"] == {
@@ -96,7 +96,7 @@ def test_a_checkpoint_says_what_it_is(whole):
     assert {a.dtype for a in jax.tree.leaves(variables)} == {np.dtype(np.float32)}
 
 
-def test_a_checkpoint_is_weights(whole):
+def test_checkpoint_can_be_loaded_as_weights(whole):
     recognizer = slowfast_jax.load("test/tiny_norm", weights=latest_checkpoint(whole[0]))
     clips = np.zeros((4, 4, 16, 16, 3), np.uint8)
     clips += np.array([[200, 60, 60], [60, 180, 60], [60, 80, 220], [190, 190, 70]], np.uint8)[
@@ -106,27 +106,27 @@ def test_a_checkpoint_is_weights(whole):
     assert (probs.argmax(-1) == np.arange(4)).mean() >= 0.75
 
 
-def test_a_complete_run_is_not_run_again(whole, data, monkeypatch):
+def test_complete_run_is_not_repeated(whole, data, monkeypatch):
     workdir, results = whole
     before = (workdir / "metrics.jsonl").read_text()
-    monkeypatch.setattr("slowfast_jax.training.prefetch.put_batch", None)  # no batch is asked for
+    monkeypatch.setattr("slowfast_jax.training.prefetch.put_batch", None)  # no batch is loaded
     assert train(training_config(data), workdir) == results
     assert (workdir / "metrics.jsonl").read_text() == before
     more = training_config(data, train__epochs=3)
-    with pytest.raises(ConfigError, match=r"train.epochs is 3, and .*12 is of epoch 4"):
+    with pytest.raises(ConfigError, match=r"train.epochs is 3, but .*12 is of epoch 4"):
         train(more, workdir)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_run_goes_on_as_if_nothing_had_been(whole, data, copied, workers):
-    """Also where other processes load what follows."""
+def test_resumed_run_equals_uninterrupted_run(whole, data, copied, workers):
+    """Also if worker processes load the batches afterwards."""
     shutil.rmtree(copied / "checkpoints/12")
     shutil.rmtree(copied / "checkpoints/6", ignore_errors=True)
     train(training_config(data, train__workers=workers, train__threads=2), copied)
     assert_same_run(copied, whole[0])
 
 
-def test_a_run_stopped_while_it_validates_does_so_first(whole, data, copied):
+def test_run_killed_during_validation_validates_first(whole, data, copied):
     rows = (copied / "metrics.jsonl").read_text().splitlines(keepends=True)
     assert json.loads(rows[-1])["split"] == "val"
     (copied / "metrics.jsonl").write_text("".join(rows[:-1]))
@@ -134,7 +134,7 @@ def test_a_run_stopped_while_it_validates_does_so_first(whole, data, copied):
     assert_same_run(copied, whole[0])
 
 
-def test_validation_that_fails_costs_no_training(data, tmp_path):
+def test_failed_validation_loses_no_training(data, tmp_path):
     config = training_config(data, train__epochs=1, data__val_list="gone.csv")
     with pytest.raises(FileNotFoundError, match="gone.csv"):
         train(config, tmp_path)
@@ -151,12 +151,12 @@ def test_validation_that_fails_costs_no_training(data, tmp_path):
     ({"model__dtype": "bfloat16"}, "model.dtype was 'float32' and is 'bfloat16'"),
     ({"optimizer__name": "adamw"}, "optimizer.name was 'sgd' and is 'adamw'"),
 ])
-def test_the_folder_of_another_run_is_refused(whole, data, fields, message):
+def test_workdir_of_another_run_is_refused(whole, data, fields, message):
     with pytest.raises(ConfigError, match=f"checkpoints/12 is of another run: {message}.*workdir"):
         train(training_config(data, **fields), whole[0])
 
 
-def test_other_examples_are_another_run(whole, data, tmp_path):
+def test_changed_training_list_is_another_run(whole, data, tmp_path):
     shutil.copytree(data, tmp_path / "data")
     rows = (data / "train.csv").read_text().splitlines(keepends=True)
     (tmp_path / "data/train.csv").write_text("".join(rows[:8]))
@@ -164,16 +164,16 @@ def test_other_examples_are_another_run(whole, data, tmp_path):
         train(training_config(tmp_path / "data"), whole[0])
 
 
-def test_a_batch_that_makes_no_groups_is_refused(data, tmp_path):
+def test_batch_indivisible_by_group_size_is_refused(data, tmp_path):
     config = training_config(data, norm__group_size=3)
     with pytest.raises(ConfigError, match=r"batch_size is 4, expected a multiple of .*size, 3"):
         train(config, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_precise_statistics_are_of_the_weights_that_are_saved(whole, data, copied):
-    """The running statistics are of batches seen with these weights, so they differ from those
-    which followed the weights; nothing else in the run does."""
+def test_precise_statistics_belong_to_the_saved_weights(whole, data, copied):
+    """They are computed with the saved weights, so they differ from the running statistics, which
+    mix earlier weights; nothing else in the run differs."""
     workdir = copied.parent / "running"
     train(training_config(data, norm__precise=False), workdir)
     names = ("step", "loss", "grad_norm")
@@ -191,7 +191,7 @@ def test_frozen_norms_have_no_precise_statistics(data, tmp_path):
     assert not stats["a_bn"]["mean"].any() and (stats["a_bn"]["var"] == 1).all()
 
 
-def test_bfloat16_computes_in_16_bits_and_keeps_32(whole, data, tmp_path):
+def test_bfloat16_computes_in_16_bits_and_stores_float32(whole, data, tmp_path):
     train(training_config(data, model__dtype="bfloat16"), tmp_path)
     losses = [np.array(rows_of(w, "train", "loss"))[:, 0] for w in (tmp_path, whole[0])]
     assert not np.array_equal(*losses)
@@ -215,7 +215,7 @@ def test_optimizers_train_through_the_loop(data, tmp_path, fields):
     assert rows_of(tmp_path, "train", "step", "loss") == expected
 
 
-def test_mixed_clips_are_learnt_and_resumed(data, tmp_path, caplog):
+def test_run_with_mixing_trains_and_resumes(data, tmp_path, caplog):
     config = training_config(
         data, train__loss="soft_cross_entropy", augment__mixup_alpha=0.8, augment__cutmix_alpha=1.0,
         augment__label_smoothing=0.1, augment__num_clips=2, augment__num_samples=2,
@@ -231,8 +231,7 @@ def test_mixed_clips_are_learnt_and_resumed(data, tmp_path, caplog):
     assert rows_of(tmp_path, "train", "step", "loss") == expected
 
 
-def test_the_step_alone(data, tmp_path, monkeypatch):
-    """One example is read, once."""
+def test_dummy_data_reads_one_example_once(data, tmp_path, monkeypatch):
     read = []
     loaded = clips.read_clip
     monkeypatch.setattr(
@@ -247,17 +246,17 @@ def test_the_step_alone(data, tmp_path, monkeypatch):
     assert not [path for path in read if "train" in path and "train_00" not in path]
 
 
-def test_log_lines_tell_what_matters(data, tmp_path, caplog):
+def test_log_lines(data, tmp_path, caplog):
     caplog.set_level("INFO", "absl")
     train(training_config(data, train__epochs=1, train__log_period=2), tmp_path)
     text = caplog.text
-    assert "12 examples, 1 epochs of 3 steps of 4 clips" in text
+    assert "12 examples; 1 epochs of 3 steps of 4 clips" in text
     for part in ("step 2/3: ", "loss ", "lr 0.025", "clips/s", "waits for data", "GB", "to go"):
         assert part in text
     assert [row["step"] for row in read_metrics(tmp_path)] == [2, 3, 3]
 
 
-def test_steps_are_saved_between_epochs_where_asked(data, tmp_path, monkeypatch):
+def test_checkpoint_steps_saves_between_epochs(data, tmp_path, monkeypatch):
     saved, save = [], checkpoint_manager.Checkpoints.save
 
     def noting(self, step, *rest):

@@ -14,7 +14,7 @@ from slowfast_jax.training.checkpoint_manager import latest_checkpoint
 from slowfast_jax.training.writers import read_metrics
 from tests.slowfast_jax.training.test_sharding import run_on_four
 from tests.support.paths import ROOT
-from tests.support.tiny_models import norm_entry, training_config, write_colours
+from tests.support.tiny_models import norm_entry, training_config, write_colors
 
 # Each starts a process on four forced devices.
 pytestmark = pytest.mark.slow
@@ -36,8 +36,8 @@ train_slowfast(sys.argv[1], sys.argv[2], int(sys.argv[3]))
 """
 SHARED = {"train__batch_size": 8, "train__epochs": 10, "train__eval_period": 5}
 CASES = {  # two clips on each of four devices
-    "a group on a device": SHARED | {"norm__group_size": 2},
-    "a group on two devices": SHARED | {"norm__group_size": 4},
+    "one device per group": SHARED | {"norm__group_size": 2},
+    "two devices per group": SHARED | {"norm__group_size": 4},
     "one group": SHARED | {"norm__group_size": 8},
 }
 
@@ -55,7 +55,7 @@ def assert_same_curve(actual, expected, steps):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    write_colours(folder / "data", train=24)
+    write_colors(folder / "data", train=24)
     run_on_four(TRAIN_TINY, folder / "data", folder / "four", json.dumps(CASES))
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(zoo.ZOO, "test/tiny_norm", norm_entry())
@@ -65,7 +65,7 @@ def runs(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_four_devices_have_the_losses_of_one(runs, name):
+def test_four_devices_have_the_same_losses_as_one(runs, name):
     assert_same_curve(runs / "four" / name, runs / "one" / name, 30)
     four, one = (load_checkpoint(latest_checkpoint(runs / n / name))[0] for n in ("four", "one"))
     for collection, tolerance in (("params", 1e-3), ("batch_stats", 1e-3)):
@@ -76,7 +76,7 @@ def test_four_devices_have_the_losses_of_one(runs, name):
                 )
 
 
-def test_the_groups_make_a_difference(runs):
+def test_group_size_changes_the_losses(runs):
     losses = {
         name: [row["loss"] for row in read_metrics(runs / "one" / name) if "loss" in row]
         for name in CASES
@@ -85,20 +85,20 @@ def test_the_groups_make_a_difference(runs):
     assert min(np.abs(a - b).max(), np.abs(b - c).max()) > 100 * TOLERANCE
 
 
-def test_a_checkpoint_moves_between_devices(runs, monkeypatch):
-    """What four devices saved, one goes on from."""
+def test_checkpoint_of_four_devices_resumes_on_one(runs, monkeypatch):
     monkeypatch.setitem(zoo.ZOO, "test/tiny_norm", norm_entry())
-    name = "a group on two devices"
+    name = "two devices per group"
     config = training_config(runs / "data", **CASES[name])
     config.train.epochs = 12
     assert train(config, runs / "four" / name)["step"] == 36
 
 
 def train_slowfast(data, workdir, group_size):
-    """SlowFast as it is, small, on the eight videos in `data`: a step an epoch.
+    """Trains the small SlowFast of kinetics:mini on the eight videos in `data`, one step per epoch.
 
-    At the recipe's own rate, 0.05, the losses of one device part as well where its parameters begin
-    1e-7 off, by 1e-4 after 7 steps and 0.1 after 12: rounding grows. At this rate it does not.
+    At the recipe's own learning rate, 0.05, rounding errors grow: on a single device, parameters
+    that start 1e-7 apart give losses 1e-4 apart after 7 steps and 0.1 after 12. At the rate used
+    here they do not grow.
     """
     config = load_config(f"{ROOT}/configs/kinetics.py:mini")
     config.data.generate, config.data.root, config.data.path_prefix = "", str(data), str(data)

@@ -1,4 +1,4 @@
-"""What goes wrong while training is told in one error, and what was saved before stays."""
+"""Failures in training raise one clear error, and earlier checkpoints stay valid."""
 
 import math
 import os
@@ -25,20 +25,20 @@ pytestmark = pytest.mark.usefixtures("tiny_norm")
 
 
 @pytest.fixture(scope="module")
-def data(colours):
-    return colours
+def data(colors):
+    return colors
 
 
 @pytest.fixture
 def broken(data, tmp_path):
-    """The data with every third training video cut off."""
+    """The data with every third training video truncated."""
     folder = shutil.copytree(data, tmp_path / "data")
     for path in sorted((folder / "videos").glob("train_*"))[::3]:
         path.write_bytes(path.read_bytes()[:200])
     return folder
 
 
-def test_a_loss_that_is_no_number_stops_the_run(data, tmp_path):
+def test_non_finite_loss_stops_the_run(data, tmp_path):
     config = training_config(data, train__checkpoint_steps=1, schedule__warmup_epochs=2.0,
                              schedule__base_lr=1e30, schedule__warmup_start_lr=0.01)
     with pytest.raises(FloatingPointError) as caught:
@@ -54,9 +54,9 @@ def test_a_loss_that_is_no_number_stops_the_run(data, tmp_path):
     assert all(np.isfinite(a).all() for a in jax.tree.leaves(variables["params"]))
 
 
-def test_a_gradient_that_is_no_number_spoils_no_checkpoint(data, tmp_path, monkeypatch):
+def test_non_finite_gradient_is_never_saved(data, tmp_path, monkeypatch):
     def loss(logits, labels):
-        return cross_entropy(logits, labels) + jnp.sqrt(0 * logits.sum())  # slope: 0 * infinity
+        return cross_entropy(logits, labels) + jnp.sqrt(0 * logits.sum())  # slope: 0 * inf
 
     monkeypatch.setitem(classification.LOSSES, "cross_entropy", loss)
     config = training_config(data, train__checkpoint_steps=1)
@@ -65,20 +65,20 @@ def test_a_gradient_that_is_no_number_spoils_no_checkpoint(data, tmp_path, monke
     assert latest_checkpoint(tmp_path) is None and read_metrics(tmp_path) == []
 
 
-def test_a_run_goes_on_with_some_broken_videos(broken, tmp_path, caplog):
+def test_run_continues_with_some_broken_videos(broken, tmp_path, caplog):
     config = training_config(broken, train__epochs=2, train__max_broken=0.9)
     assert train(config, tmp_path / "run")["step"] == 6
     assert "another example took its place" in caplog.text and "train_00.mp4" in caplog.text
 
 
-def test_a_run_stops_with_many(broken, tmp_path):
+def test_run_stops_with_too_many_broken_videos(broken, tmp_path):
     config = training_config(broken, train__epochs=20)
     message = r"\d+ of 100 examples .*max_broken=0.01.*train_\d\d.mp4"
     with pytest.raises(RuntimeError, match=message):
         train(config, tmp_path / "run")
 
 
-def test_a_run_does_not_start_without_any_video(data, tmp_path):
+def test_run_stops_if_no_video_can_be_read(data, tmp_path):
     shutil.copy(data / "train.csv", tmp_path)
     config = training_config(tmp_path)
     with pytest.raises(RuntimeError, match="8 examples .* the first: .*train_.*mp4"):
@@ -91,10 +91,10 @@ def test_too_few_examples_for_a_batch(data, tmp_path):
         train(config, tmp_path)
 
 
-LARGE = 30_000  # classes: the head is larger than a file may become
+LARGE = 30_000  # classes, so that the head exceeds the file size limit
 
 
-def test_a_full_disk_is_one_line_and_status_1(data, tmp_path):
+def test_full_disk_is_a_one_line_error_with_status_1(data, tmp_path):
     train(training_config(data, model__num_classes=LARGE, train__epochs=1), tmp_path)
     result = subprocess.run(
         ["bash", "-c", 'ulimit -f 200 && exec "$@"', "bash",  # no file over 200 KiB
@@ -113,7 +113,7 @@ def test_a_full_disk_is_one_line_and_status_1(data, tmp_path):
     load_checkpoint(latest_checkpoint(tmp_path))
 
 
-def test_metrics_that_cannot_be_written_name_their_file(tmp_path):
+def test_error_writing_metrics_names_the_file(tmp_path):
     writers = Writers(tmp_path)
     writers.write(1, "train", {"loss": 1.0})
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,4 +1,4 @@
-"""A run that is stopped, politely or not, goes on to the very end it would have come to."""
+"""A run that is stopped by a signal or killed resumes and ends with identical results."""
 
 import os
 import re
@@ -17,23 +17,23 @@ from slowfast_jax.training.checkpoint import load_checkpoint
 from slowfast_jax.training.checkpoint_manager import latest_checkpoint
 from slowfast_jax.training.writers import read_metrics
 from tests.support.paths import ROOT
-from tests.support.tiny_models import norm_entry, training_config, write_colours
+from tests.support.tiny_models import norm_entry, training_config, write_colors
 
-# Checkpoints in the middle of epochs, and so many that every other moment one is being written.
+# Checkpoints within epochs, so often that a kill is likely to fall into a save.
 LONG = {"epochs": 40, "checkpoint_steps": 4, "checkpoint_period": 0, "eval_period": 20}
 STEPS = 3 * LONG["epochs"]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "colours"
-    write_colours(folder)
+    folder = tmp_path_factory.mktemp("data") / "colors"
+    write_colors(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def whole(data, tmp_path_factory):
-    """The folder of a long run that nobody disturbed, in this process."""
+    """The folder of a long, uninterrupted run in this process."""
     workdir = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(zoo.ZOO, "test/tiny_norm", norm_entry())
@@ -54,7 +54,7 @@ def start(data, workdir) -> subprocess.Popen:
 
 
 def wait_for_step(process, workdir, step) -> None:
-    """Until this process, not those before it, has taken the step; or is through."""
+    """Waits until this process (not an earlier one) has taken the step, or has ended."""
     deadline = time.monotonic() + 600
     while process.poll() is None:
         taken = re.findall(r"step (\d+)/", (workdir / "log").read_text())
@@ -65,7 +65,7 @@ def wait_for_step(process, workdir, step) -> None:
 
 
 def assert_same_run(actual, expected):
-    """Bit for bit: the losses of all steps, the validations, parameters and optimiser."""
+    """Bit for bit: the losses of all steps, the validations, parameters and optimizer."""
     def lines(workdir):
         clocks = {"clips_per_second", "data_wait", "memory_gb"}
         return [{k: v for k, v in row.items() if k not in clocks} for row in read_metrics(workdir)]
@@ -78,14 +78,14 @@ def assert_same_run(actual, expected):
 
 
 def kill_and_restart(data, workdir, whole, times):
-    """Kills at random steps and, within them, random moments."""
+    """Kills the run at random steps, and at random moments within them."""
     random, during_saves = np.random.default_rng(times), 0
     process, begun = start(data, workdir), 0
     for _ in range(times):
         target = begun + int(random.integers(4, STEPS // times))
         wait_for_step(process, workdir, target)
         time.sleep(random.uniform(0, 0.03))
-        assert process.poll() is None, "it was to be killed, and is through"
+        assert process.poll() is None, "the run ended before it was killed"
         process.kill()
         process.wait()
         last = latest_checkpoint(workdir)
@@ -96,17 +96,17 @@ def kill_and_restart(data, workdir, whole, times):
         wait_for_step(process, workdir, begun + 1)
         assert f"resuming from {last}," in (workdir / "log").read_text()
     assert process.wait() == 0, (workdir / "log").read_text()
-    assert during_saves, "no kill fell into a save: save more often"
+    assert during_saves, "no kill happened during a save: save more often"
     assert_same_run(workdir, whole)
 
 
 @pytest.mark.slow
-def test_killed_ten_times(data, whole, tmp_path):
+def test_run_killed_ten_times_equals_uninterrupted_run(data, whole, tmp_path):
     kill_and_restart(data, tmp_path / "run", whole, 10)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_asked_to_stop_saves_and_goes_on(data, whole, tmp_path, number):
+def test_run_saves_on_signal_and_resumes(data, whole, tmp_path, number):
     process = start(data, tmp_path)
     wait_for_step(process, tmp_path, 9)
     process.send_signal(number)
@@ -117,7 +117,7 @@ def test_a_run_that_is_asked_to_stop_saves_and_goes_on(data, whole, tmp_path, nu
     assert 9 <= last == read_metrics(tmp_path)[-1]["step"] < STEPS
     assert "Traceback" not in log and not (tmp_path / "results.json").exists()
     if number == signal.SIGINT:
-        return  # from here on there is no difference
+        return  # the rest is the same for both signals
     process = start(data, tmp_path)
     assert process.wait() == 0 and (tmp_path / "results.json").exists()
     assert_same_run(tmp_path, whole)

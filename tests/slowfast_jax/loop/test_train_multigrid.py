@@ -1,4 +1,4 @@
-"""The loop in cycles: every step has the planned shape, and a run goes on anywhere in them."""
+"""The loop with multigrid cycles: every step has the planned shape; runs resume at any step."""
 
 import logging
 import re
@@ -16,7 +16,7 @@ from slowfast_jax.train import train
 from slowfast_jax.training.schedules import learning_rate
 from slowfast_jax.training.writers import read_metrics
 from tests.slowfast_jax.loop.test_train import assert_same_run, rows_of
-from tests.support.tiny_models import training_config, write_colours
+from tests.support.tiny_models import training_config, write_colors
 
 EXAMPLES = 24
 FIELDS = {
@@ -33,8 +33,8 @@ pytestmark = pytest.mark.usefixtures("tiny_norm")
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "colours"
-    write_colours(folder, train=EXAMPLES)
+    folder = tmp_path_factory.mktemp("data") / "colors"
+    write_colors(folder, train=EXAMPLES)
     return folder
 
 
@@ -49,7 +49,7 @@ class Messages(logging.Handler):
 
 @pytest.fixture(scope="module")
 def whole(tiny_norm, data, tmp_path_factory):
-    """A run that nobody disturbed: its folder, what its batches were, what was compiled."""
+    """An uninterrupted run: its folder, its batches, and what was compiled."""
     workdir, seen, messages = tmp_path_factory.mktemp("whole"), [], Messages()
     made = step_schedule.batches
 
@@ -97,7 +97,7 @@ def test_every_step_has_the_planned_shape_and_rate(whole, data):
     assert rows_of(workdir, "val", "epoch") == [[epoch] for epoch in sorted(plan.evaluations)]
 
 
-def test_no_video_comes_twice_in_an_epoch(whole, data):
+def test_no_video_is_repeated_within_an_epoch(whole, data):
     plan, steps = planned(data)
     epochs = [[] for _ in range(plan.epochs)]
     for step, (_, index) in enumerate(whole[1]):
@@ -111,12 +111,12 @@ def test_each_shape_is_compiled_once(whole, data):
     """Each for training, the last of each phase for precise statistics, one for validation."""
     plan, _ = planned(data)
     last = {phase.shapes[-1] for phase in plan.phases}
-    assert len(plan.phases) > len(last)  # shapes come again
+    assert len(plan.phases) > len(last)  # some shapes occur again
     assert whole[2] == {"step": len(plan.shapes) + len(last), "probabilities": 1}
 
 
 @pytest.mark.parametrize("place", ["mid-cycle", "mid-phase", "between phases"])
-def test_it_goes_on_as_if_nothing_had_been(whole, data, copied, place):
+def test_resumed_run_equals_uninterrupted_run(whole, data, copied, place):
     _, steps = planned(data)
     step = {
         "mid-cycle": 2 * steps.leg(0).order.steps_per_epoch + 1,
@@ -149,13 +149,13 @@ def test_each_cycle_alone(data, tmp_path, fields, monkeypatch):
     assert optimizers == {None, *map(steps.shape, range(steps.steps))}
 
 
-def test_cycles_are_another_run(whole, data):
+def test_changing_cycles_makes_another_run(whole, data):
     plain = {"multigrid__long_cycle": False, "multigrid__short_cycle": False}
     with pytest.raises(ConfigError, match="another run: data.cycles was 'epochs 1-.* and is None"):
         train(training_config(data, **FIELDS | plain), whole[0])
 
 
-def test_too_few_examples_for_a_batch_of_a_phase(data, tmp_path):
+def test_too_few_examples_for_a_multigrid_batch(data, tmp_path):
     config = training_config(data, **FIELDS | {"train__batch_size": 4})
     with pytest.raises(ValueError, match="24 examples, which do not fill one batch of 32"):
         train(config, tmp_path)

@@ -1,5 +1,4 @@
-"""Checkpoints that cannot be read, errors that would lose steps, and what a run leaves on request.
-"""
+"""Unreadable checkpoints, errors between checkpoints, and optional outputs of a run."""
 
 import json
 import shutil
@@ -25,10 +24,10 @@ EPOCHS, STEPS = 3, 9  # of three steps
 
 
 @pytest.fixture(scope="module")
-def config_of(colours):
+def config_of(colors):
     def make(**fields):
         return training_config(
-            colours, train__epochs=EPOCHS, train__checkpoint_steps=2, train__keep_last=9,
+            colors, train__epochs=EPOCHS, train__checkpoint_steps=2, train__keep_last=9,
             train__eval_period=EPOCHS, norm__precise=False, **fields,
         )
 
@@ -37,7 +36,7 @@ def config_of(colours):
 
 @pytest.fixture(scope="module")
 def whole(config_of, tmp_path_factory):
-    """A run that nobody disturbed, with checkpoints after steps 2, 3, 4, 6, 8 and 9."""
+    """An uninterrupted run, with checkpoints after steps 2, 3, 4, 6, 8 and 9."""
     folder = tmp_path_factory.mktemp("whole")
     train(config_of(), folder)
     return folder
@@ -55,7 +54,7 @@ def assert_same_end(workdir, whole):
 
 
 def truncate(folder: Path) -> None:
-    """The largest files of what an Orbax item holds, cut in the middle: it keeps some twice."""
+    """Cuts the largest files of an Orbax item in half; several, as Orbax keeps some twice."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     most = max(path.stat().st_size for path in files)
     for path in files:
@@ -64,7 +63,7 @@ def truncate(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("item", ["params", "opt_state", "metadata"])
-def test_a_checkpoint_that_cannot_be_read_gives_way_to_the_one_before(
+def test_unreadable_checkpoint_falls_back_to_the_previous_one(
     config_of, whole, tmp_path, caplog, item
 ):
     workdir = shutil.copytree(whole, tmp_path / "run")
@@ -77,7 +76,7 @@ def test_a_checkpoint_that_cannot_be_read_gives_way_to_the_one_before(
     assert_same_end(workdir, whole)
 
 
-def test_a_run_without_a_readable_checkpoint_does_not_begin_anew(config_of, whole, tmp_path):
+def test_run_without_a_readable_checkpoint_does_not_restart(config_of, whole, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(whole / "checkpoints" / "4", workdir / "checkpoints" / "4")
     truncate(workdir / "checkpoints" / "4" / "params")
@@ -86,8 +85,8 @@ def test_a_run_without_a_readable_checkpoint_does_not_begin_anew(config_of, whol
     assert (workdir / "checkpoints" / "4.unreadable" / "params").is_dir()
 
 
-def test_an_error_loses_no_step(config_of, whole, tmp_path, monkeypatch, caplog):
-    """Step 5 was good, the data of step 6 cannot be had; the last save was after step 4."""
+def test_error_in_loading_loses_no_step(config_of, whole, tmp_path, monkeypatch, caplog):
+    """Step 5 is done and loading step 6 fails; the last save was after step 4."""
     stack = batches.stack
 
     def fails_late(elements, clips=1):
@@ -106,8 +105,8 @@ def test_an_error_loses_no_step(config_of, whole, tmp_path, monkeypatch, caplog)
     assert_same_end(tmp_path, whole)
 
 
-def test_what_diverged_is_written_down(colours, tmp_path):
-    config = training_config(colours, schedule__warmup_epochs=2.0, schedule__base_lr=1e30,
+def test_divergence_is_recorded(colors, tmp_path):
+    config = training_config(colors, schedule__warmup_epochs=2.0, schedule__base_lr=1e30,
                              schedule__warmup_start_lr=0.01)
     with pytest.raises(FloatingPointError) as caught:
         train(config, tmp_path)
@@ -117,54 +116,55 @@ def test_what_diverged_is_written_down(colours, tmp_path):
     assert record["lr"] > 1e29 and not np.isfinite(float(record["loss"] + record["grad_norm"]))
 
 
-def test_histograms_and_pictures_on_request(colours, tmp_path, monkeypatch):
-    told = []
+def test_summary_period_writes_histograms_and_images(colors, tmp_path, monkeypatch):
+    added = []
     board = "slowfast_jax.training.writers.SummaryWriter"
-    monkeypatch.setattr(f"{board}.add_histogram", lambda *a: told.append((a[1], a[3], a[2].shape)))
+    monkeypatch.setattr(f"{board}.add_histogram", lambda *a: added.append((a[1], a[3], a[2].shape)))
     monkeypatch.setattr(
-        f"{board}.add_image", lambda *a, dataformats: told.append((a[1], a[3], a[2].shape))
+        f"{board}.add_image", lambda *a, dataformats: added.append((a[1], a[3], a[2].shape))
     )
-    train(training_config(colours, train__epochs=4, train__summary_period=2), tmp_path)
-    assert ("params/a/kernel", 6, (1, 3, 3, 3, 8)) in told
-    assert ("clips", 12, (4 * 16, 4 * 16, 3)) in told  # four clips of four frames of 16 x 16
-    assert {step for _, step, _ in told} == {6, 12}
+    train(training_config(colors, train__epochs=4, train__summary_period=2), tmp_path)
+    assert ("params/a/kernel", 6, (1, 3, 3, 3, 8)) in added
+    assert ("clips", 12, (4 * 16, 4 * 16, 3)) in added  # 4 clips of 4 frames
+    assert {step for _, step, _ in added} == {6, 12}
 
 
 @pytest.mark.parametrize("field, value, message", [
     ("profile_steps", "5", "config.profile_steps is '5', expected FIRST:BEHIND"),
-    ("train__accumulate", 3, "config.train.accumulate is 3, expected parts of a batch of 4 clips"),
+    ("train__accumulate", 3,
+     "config.train.accumulate is 3, but a batch of 4 clips cannot be split into 3 parts"),
     ("train__average", 1.0, r"config.train.average is 1.0, expected 0 \(none\) or below 1"),
     ("mesh__fsdp", 3, "config.mesh: fsdp 3 x spatial 1 makes 3, which does not fit 1 devices"),
 ])
-def test_fields_that_make_no_sense(colours, tmp_path, field, value, message):
+def test_invalid_fields_are_refused(colors, tmp_path, field, value, message):
     with pytest.raises(ConfigError, match=message):
-        train(training_config(colours, **{field: value}), tmp_path)
+        train(training_config(colors, **{field: value}), tmp_path)
 
 
 @pytest.mark.parametrize("sizes, message", [
-    ((3, 1, 1), "a batch of 4 clips does not split over 3 devices"),
-    ((1, 1, 3), "config.mesh.spatial is 3, expected a divisor of the crop, 16"),
+    ((3, 1, 1), "a batch of 4 clips cannot be split over 3 devices"),
+    ((1, 1, 3), "config.mesh.spatial is 3, expected a divisor of the crop size, 16"),
 ])
-def test_batches_that_a_mesh_does_not_split(colours, sizes, message):
+def test_batches_indivisible_by_the_mesh_are_refused(colors, sizes, message):
     class Device:
         process_index = 0
 
-    config = training_config(colours)
+    config = training_config(colors)
     mesh = make_mesh(*sizes, devices=[Device() for _ in range(3)])
     examples = Examples(12, load=None, name=None)
     with pytest.raises(ConfigError, match=message):
         check_batches(config, training_plan(config), examples, mesh)
 
 
-def test_averaged_parameters_are_what_is_saved_for_use(colours, tmp_path):
+def test_saved_params_are_the_moving_average(colors, tmp_path):
     averaged, plain = tmp_path / "averaged", tmp_path / "plain"
-    train(training_config(colours, train__epochs=2, train__average=0.5), averaged)
-    train(training_config(colours, train__epochs=2), plain)
+    train(training_config(colors, train__epochs=2, train__average=0.5), averaged)
+    train(training_config(colors, train__epochs=2), plain)
     found, expected = (load_checkpoint(latest_checkpoint(f))[0] for f in (averaged, plain))
     assert (latest_checkpoint(averaged) / "average").is_dir()
     apart = jax.tree.map(lambda a, b: np.abs(a - b).max(), found["params"], expected["params"])
     assert min(jax.tree.leaves(apart)) > 0
-    longer = training_config(colours, train__epochs=4, train__average=0.5)
-    assert train(longer, averaged)["step"] == 12  # goes on
+    longer = training_config(colors, train__epochs=4, train__average=0.5)
+    assert train(longer, averaged)["step"] == 12  # resumes
     with pytest.raises(ConfigError, match="optimizer.averaged was None and is True"):
         train(longer, plain)

@@ -1,4 +1,4 @@
-"""Training from weights: all of them, or all but what is named."""
+"""Training that starts from weights: all of them, or all but those that `skip` names."""
 
 import shutil
 
@@ -18,13 +18,13 @@ pytestmark = pytest.mark.usefixtures("tiny_norm")
 
 
 @pytest.fixture(scope="module")
-def data(colours):
-    return colours
+def data(colors):
+    return colors
 
 
 @pytest.fixture
 def weights(data, tmp_path):
-    """A checkpoint of other random weights than a run's, of 4 classes."""
+    """A checkpoint with 4 classes, with other random weights than a run starts with."""
     config = training_config(data)
     variables = initial_variables(build_model(config), 99)
     save_checkpoint(tmp_path / "weights", variables, describe(config, list("abcd")))
@@ -32,7 +32,7 @@ def weights(data, tmp_path):
 
 
 def starting_at(data, weights, **fields):
-    """A config whose one epoch moves no parameter by more than 1e-29."""
+    """A config whose single epoch changes no parameter by more than 1e-29."""
     return training_config(
         data, train__init_from__path=str(weights), train__epochs=1, schedule__base_lr=1e-30,
         norm__precise=False, **fields,
@@ -49,7 +49,7 @@ def test_training_starts_from_the_weights(data, weights, tmp_path):
     assert_same(ours["params"], theirs["params"])
 
 
-def test_the_head_starts_anew_where_asked(data, weights, tmp_path, caplog):
+def test_skipped_head_is_initialized_at_random(data, weights, tmp_path, caplog):
     caplog.set_level("INFO", "absl")
     config = starting_at(data, weights, model__num_classes=6, train__init_from__skip=("head/.*",))
     train(config, tmp_path / "run")
@@ -61,7 +61,7 @@ def test_the_head_starts_anew_where_asked(data, weights, tmp_path, caplog):
     assert "head/kernel" in caplog.text
 
 
-def test_other_classes_are_refused_where_not_asked(data, weights, tmp_path):
+def test_other_number_of_classes_is_refused_without_skip(data, weights, tmp_path):
     config = starting_at(data, weights, model__num_classes=6)
     with pytest.raises(ConfigError, match="num_classes is 4 in the checkpoint and 6 in the config"):
         train(config, tmp_path / "run")
@@ -73,7 +73,7 @@ def test_other_classes_are_refused_where_not_asked(data, weights, tmp_path):
     assert not (tmp_path / "run/metrics.jsonl").exists()
 
 
-def test_a_run_that_goes_on_needs_no_start(data, weights, tmp_path):
+def test_resumed_run_does_not_read_initial_weights(data, weights, tmp_path):
     config = starting_at(data, weights)
     train(config, tmp_path / "run")
     shutil.rmtree(weights)

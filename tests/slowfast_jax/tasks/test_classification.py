@@ -1,4 +1,4 @@
-"""What a config says of augmentation reaches the clips that are trained on."""
+"""The augmentation of a config reaches the clips that are trained on."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from slowfast_jax.data.video_lists import find_samples
 from slowfast_jax.models import zoo
 from slowfast_jax.tasks.classification import Classification
 from tests.support.paths import ROOT
-from tests.support.tiny_models import norm_entry, write_colours
+from tests.support.tiny_models import norm_entry, write_colors
 
 RECIPE = f"{ROOT}/tests/recipes/tiny.py"
 SETTINGS = {
@@ -26,8 +26,8 @@ def tiny_norm(monkeypatch):
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("colours") / "data"
-    write_colours(folder, train=2, val=2)
+    folder = tmp_path_factory.mktemp("colors") / "data"
+    write_colors(folder, train=2, val=2)
     return folder
 
 
@@ -43,7 +43,7 @@ def loaded(config, generator):
     return Classification(config).training_examples(None)[0].load(0, generator)["clip"]
 
 
-def test_a_config_says_how_clips_are_augmented(videos):
+def test_config_augmentation_reaches_the_clips(videos):
     relative = {"jitter_scales_relative": (0.2, 0.9), "jitter_aspect_relative": (0.8, 1.2)}
     config = config_of(
         videos, "augment.rand_augment=rand-m9-n3-mstd0.5-inc1", "augment.interpolation=random",
@@ -62,11 +62,11 @@ def test_a_config_says_how_clips_are_augmented(videos):
     np.testing.assert_array_equal(loaded(config, np.random.default_rng(7)), expected)
     plain = config_of(videos)
     assert not np.array_equal(loaded(plain, np.random.default_rng(7)), expected)
-    # What is validated is the same with and without.
+    # Validation clips are not augmented.
     np.testing.assert_array_equal(loaded(config, None), loaded(plain, None))
 
 
-def test_a_recipe_that_augments_nothing_says_so():
+def test_recipe_without_augmentation_has_neutral_fields():
     assert load_config(RECIPE).augment.to_dict() == {
         "num_clips": 1, "num_samples": 1, "jitter_fps": 0.0,
         "rand_augment": "", "interpolation": "bicubic", "motion_shift": False,
@@ -88,7 +88,7 @@ def test_a_recipe_that_augments_nothing_says_so():
     ("augment.erasing_count=0", "augment.erasing_count is 0, expected at least 1"),
     ("augment.motion_shift", "expected False without config.data.jitter_scales_relative"),
 ])
-def test_augmentation_that_makes_no_sense(videos, flag, message):
+def test_invalid_augmentation_is_refused(videos, flag, message):
     config = config_of(videos, flag)
     with pytest.raises(ConfigError, match=message):
         Classification(config).training_examples(None)

@@ -1,4 +1,4 @@
-"""The loss of boxes: padding takes no part in it."""
+"""The loss of boxes does not depend on padding."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from slowfast_jax.config import check_training, load_config
 from slowfast_jax.tasks.detection import Detection
 from tests.support.paths import ROOT
 
-MOST, PADDED, CLASSES = 3, 28, 5  # boxes of a keyframe; 28 is MindSpore's room for them
+MOST, PADDED, CLASSES = 3, 28, 5  # boxes per keyframe; MindSpore pads to 28
 LABELS = (((0, 4), (), (2,)), ((1,),))  # of the boxes of two keyframes
 
 

@@ -1,4 +1,4 @@
-"""A task without labels, which keeps state between steps, defined here and trained by `train`."""
+"""`train` runs a custom task that has no labels and keeps state between steps."""
 
 import jax
 import jax.numpy as jnp
@@ -25,10 +25,10 @@ pytestmark = pytest.mark.usefixtures("tiny_norm")
 
 
 class Teacher(Task):
-    """The network predicts what its own moving average says of the mirrored clip.
+    """The network predicts what its moving average outputs for the mirrored clip.
 
     Between steps the task keeps the average (a momentum encoder) and a queue of its last outputs,
-    which are the negatives of a contrastive loss.
+    which serve as negatives of a contrastive loss.
     """
 
     headline = "agreement"
@@ -102,7 +102,7 @@ def whole(tmp_path_factory, tiny_norm):
     return workdir
 
 
-def test_it_trains_and_keeps_its_state(whole):
+def test_custom_task_trains_and_keeps_extra_state(whole):
     rows = read_metrics(whole)
     assert [row["step"] for row in rows if row["split"] == "train"] == [*range(1, STEPS + 1)]
     assert {"loss", "agreement"} <= set(rows[0]) and "top1_err" not in rows[0]
@@ -111,7 +111,7 @@ def test_it_trains_and_keeps_its_state(whole):
     assert extra["filled"] == 4 * STEPS
 
 
-def test_an_interrupted_run_resumes_with_its_state(whole, tmp_path, monkeypatch):
+def test_interrupted_run_resumes_with_extra_state(whole, tmp_path, monkeypatch):
     class Broken(RuntimeError):
         pass
 
@@ -146,13 +146,13 @@ def state_and_step(config, **options):
     return state, jax.jit(make_train_step(model, optimizer, task.loss, **options)), batch
 
 
-def test_accumulated_parts_hand_the_state_on(tmp_path):
+def test_accumulated_parts_pass_extra_state_on(tmp_path):
     state, step, batch = state_and_step(config_of(tmp_path), accumulate=2)
     after, metrics = step(state, batch, 0.1, jax.random.key(0))
     assert after.extra["filled"] == 4 and np.isfinite(metrics["loss"])
 
 
-def test_a_loss_that_changes_the_state_s_shapes_is_refused(tmp_path, monkeypatch):
+def test_loss_that_changes_extra_shapes_is_refused(tmp_path, monkeypatch):
     def longer(self, model, variables, extra, batch, rngs):
         logits, _, updates = forward(model, variables, batch, rngs)
         queue = jnp.concatenate([extra["queue"], logits])

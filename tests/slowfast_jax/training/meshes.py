@@ -1,8 +1,8 @@
-"""The same steps of training on many meshes of eight forced devices, for tests in another process.
+"""Runs the same training steps on many meshes of eight CPU devices, for tests in a subprocess.
 
     python -m tests.slowfast_jax.training.meshes slowfast
 
-prints {mesh: {"losses", "bytes" of parameters and optimiser on the first device}} as JSON.
+prints {mesh: {"losses", "bytes" of parameters and optimizer state on the first device}} as JSON.
 """
 
 import json
@@ -40,12 +40,12 @@ MESHES = (
     (1, 1, 1), (2, 1, 1), (4, 1, 1), (8, 1, 1), (1, 2, 1), (1, 4, 1), (1, 8, 1), (2, 2, 1),
     (2, 4, 1), (1, 1, 2), (2, 1, 2), (2, 2, 2),
 )
-# The program is for a few small steps: compiling it well would take longer than running it badly.
-BADLY = {"xla_backend_optimization_level": 0}
+# For a few small steps, optimized compilation takes longer than it saves.
+UNOPTIMIZED = {"xla_backend_optimization_level": 0}
 
 
 def run(name: str, sizes: tuple[int, int, int], **options) -> dict:
-    """Losses and bytes of some steps on a mesh of the first devices; options of the step."""
+    """Losses and memory of a few steps on a mesh; `options` are passed to `make_train_step`."""
     zoo_name, keywords = NETWORKS[name]
     model = zoo.create(zoo_name, **SHARED | keywords)
     mesh = make_mesh(*sizes, devices=jax.devices()[: int(np.prod(sizes))])
@@ -54,7 +54,7 @@ def run(name: str, sizes: tuple[int, int, int], **options) -> dict:
     batch = {
         "clip": rng.integers(0, 256, clip, np.uint8), "label": np.arange(8, dtype=np.int32) % 4,
     }
-    init = jax.jit(partial(model.init, jax.random.key(0)), compiler_options=BADLY)
+    init = jax.jit(partial(model.init, jax.random.key(0)), compiler_options=UNOPTIMIZED)
     optimizer = make_optimizer(weight_decay=1e-3, is_norm=model.is_norm)
     state = create_state(init(batch["clip"]), optimizer)
     places = state_shardings(state, mesh)
@@ -68,7 +68,7 @@ def run(name: str, sizes: tuple[int, int, int], **options) -> dict:
     step = make_train_step(model, optimizer, supervised(loss), mesh=mesh, **options)
     step = jax.jit(step, out_shardings=(places, replicated(mesh)))
     arguments = np.float32(LR), jax.random.key(0)
-    step = step.lower(state, batch, *arguments).compile(compiler_options=BADLY)
+    step = step.lower(state, batch, *arguments).compile(compiler_options=UNOPTIMIZED)
     arguments = jax.device_put(arguments, replicated(mesh))
     losses = []
     for _ in range(STEPS):

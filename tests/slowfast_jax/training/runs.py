@@ -1,4 +1,4 @@
-"""Training runs of ../shared/parity/train: our model, optimizer, loss and batches for each."""
+"""Repeats the training runs recorded in ../shared/parity/train with this project's code."""
 
 import zlib
 from pathlib import Path
@@ -24,13 +24,13 @@ from tests.slowfast_jax.models import cases
 
 OUR_LOSS = {"cross_entropy": "cross_entropy", "bce": "bce", "bce_logit": "bce_logits"}
 OUR_POLICY = {"cosine": "cosine", "steps_with_relative_lrs": "steps"}
-# For a few small steps, compiling them well takes longer than running them badly.
-BADLY = {"xla_backend_optimization_level": 0}
-MOST_BOXES = 4  # of a clip, in any batch
+# For a few small steps, optimized compilation takes longer than it saves.
+UNOPTIMIZED = {"xla_backend_optimization_level": 0}
+MOST_BOXES = 4  # maximum per clip, in all batches
 
 
 class Run(NamedTuple):
-    """What a case's five steps gave. states: after each; metrics: of each, with the logits."""
+    """The result of a case's five steps: states after each, and metrics of each, with logits."""
 
     model: Any
     batches: list[dict[str, jax.Array]]
@@ -40,7 +40,7 @@ class Run(NamedTuple):
 
 
 def run(case: dict[str, Any], epochs: np.ndarray, dtype, folder: Path) -> Run:
-    """Trains our model on the case's batches, the rates being those of `epochs`."""
+    """Trains our model on the case's batches, with the learning rates at `epochs`."""
     cfg = case["cfg"]
     model, data = model_of(case, dtype), batches(case, dtype)
     optimizer = optimizer_of(case)
@@ -48,7 +48,7 @@ def run(case: dict[str, Any], epochs: np.ndarray, dtype, folder: Path) -> Run:
         model, optimizer, supervised(loss_of(case)), **clipping(case),
         train_only="head/projection/.*" if cfg["MODEL"]["DETACH_FINAL_FC"] else "",
     )
-    step, key = jax.jit(step, compiler_options=BADLY), jax.random.key(0)
+    step, key = jax.jit(step, compiler_options=UNOPTIMIZED), jax.random.key(0)
     state = create_state(variables_of(case, model, data[0], folder), optimizer)
     schedule = schedule_of(case)
     lrs = [learning_rate(schedule, epoch, cfg["SOLVER"]["MAX_EPOCH"]) for epoch in epochs]
@@ -74,7 +74,7 @@ def model_of(case: dict[str, Any], dtype):
 def variables_of(case: dict[str, Any], model, batch, folder):
     """Our variables of the case, in the model's dtype.
 
-    Of sub-BN's statistics those of the splits, averaged: what is for evaluation is made of them.
+    Sub-BN's statistics are the mean over its splits, as in the original's evaluation.
     """
     tensors = cases.load_rule().make_weights(case)
     tensors |= mean_of_splits(tensors)
@@ -87,7 +87,7 @@ def variables_of(case: dict[str, Any], model, batch, folder):
 
 
 def mean_of_splits(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """{X.bn.running_mean and _var: mean over the splits of X.split_bn}."""
+    """{X.bn.running_mean and X.bn.running_var: mean over the splits of X.split_bn}."""
     return {
         merged: array.reshape(-1, tensors[merged].size).mean(0, np.float64)
         for name, array in tensors.items()
@@ -112,7 +112,7 @@ def batches(case: dict[str, Any], dtype) -> list[dict[str, Any]]:
 
 
 def boxed(step, clips, most, dtype):
-    """Boxes `(N, most, 4)`, their labels `(N, most, K)` and which of them there are."""
+    """Padded boxes `(N, most, 4)`, their labels `(N, most, K)` and their mask `(N, most)`."""
     rows = np.asarray(step["boxes"])
     labels = np.asarray(step["labels"])
     boxes, mask = np.zeros((clips, most, 4)), np.zeros((clips, most), bool)
@@ -128,7 +128,7 @@ def boxed(step, clips, most, dtype):
 
 
 def loss_of(case: dict[str, Any]):
-    """The loss as a task would give it; it reports the logits, too."""
+    """The case's loss, in the form of a task's objective, with the logits among its metrics."""
     loss = LOSSES[OUR_LOSS[case["cfg"]["MODEL"]["LOSS_FUNC"]]]
 
     def of(logits, endpoints, batch):
@@ -138,7 +138,7 @@ def loss_of(case: dict[str, Any]):
 
 
 def optimizer_of(case: dict[str, Any]) -> optax.GradientTransformation:
-    """Our optimizer; its state begins with the gradients that it was last given."""
+    """Our optimizer; the first part of its state holds the last gradients."""
     solver, norm = case["cfg"]["SOLVER"], case["cfg"]["BN"]
     sub_norm = norm["NORM_TYPE"] == "sub_batchnorm"
     decay = float(solver["WEIGHT_DECAY"])
@@ -169,7 +169,7 @@ def clipping(case: dict[str, Any]) -> dict[str, float]:
 
 
 def schedule_of(case: dict[str, Any]) -> dict[str, Any]:
-    """What a recipe's schedule section would be."""
+    """The case's learning-rate schedule as a recipe's `schedule` section."""
     solver = case["cfg"]["SOLVER"]
     return {
         "name": OUR_POLICY[solver["LR_POLICY"]],
@@ -193,13 +193,13 @@ def under_their_names(variables: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def statistics(case: dict[str, Any], values: np.ndarray) -> dict[str, np.ndarray]:
-    """The recorded, concatenated statistics of the batch norms by their name."""
+    """The recorded, concatenated batch-norm statistics, split by name."""
     sizes = {p["name"]: int(np.prod(p["shape"])) for p in case["params"]}
     ends = np.cumsum([sizes[name] for name in case["bn_buffer_names"]])
     return dict(zip(case["bn_buffer_names"], np.split(values, ends[:-1]), strict=True))
 
 
 def samples(name: str, array: np.ndarray) -> np.ndarray:
-    """The 64 entries of a parameter that the recording kept."""
+    """The 64 entries of a parameter that were recorded."""
     index = np.random.RandomState(zlib.crc32(f"{name}/idx".encode()))
     return array.ravel()[index.randint(0, array.size, 64)]

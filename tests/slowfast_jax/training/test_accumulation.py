@@ -1,4 +1,4 @@
-"""A batch gone through in parts gives the step of the whole batch."""
+"""A batch processed in parts gives the same step as the whole batch."""
 
 import jax
 import jax.numpy as jnp
@@ -51,37 +51,37 @@ def one_step(accumulate, batch, loss, group_size=2, **options):
 
 
 @pytest.mark.parametrize("accumulate, group_size", [(2, 2), (4, 2), (2, 4)])
-def test_the_step_is_that_of_the_whole_batch(accumulate, group_size):
+def test_accumulated_step_equals_whole_batch_step(accumulate, group_size):
     whole = one_step(1, batch_of(), classify, group_size)
     parts = one_step(accumulate, batch_of(), classify, group_size)
     for found, expected in zip(jax.tree.leaves(parts), jax.tree.leaves(whole), strict=True):
         np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6)
 
 
-def test_parts_count_by_their_boxes():
+def test_parts_are_weighted_by_their_boxes():
     batch = batch_of(boxes=3)
-    batch["box_mask"][::2] = False  # what the parts hold differs much
+    batch["box_mask"][::2] = False  # parts differ much in their number of boxes
     batch["box_mask"][1] = True
     whole, parts = (one_step(n, batch, detect, group_size=1)[1] for n in (1, 4))
     for name, value in whole.items():
         np.testing.assert_allclose(parts[name], value, rtol=2e-5)
 
 
-def test_a_part_is_not_the_whole():
-    """What would be found if the parts were not summed up."""
+def test_half_the_batch_gives_another_gradient():
+    """The other tests would notice if the parts were not summed."""
     half = {name: rows[:4] for name, rows in batch_of().items()}
     whole = one_step(1, batch_of(), classify)[1]["grad_norm"]
     assert abs(one_step(1, half, classify)[1]["grad_norm"] - whole) > 1e-3
 
 
-def test_parts_that_would_tear_groups_apart():
+def test_parts_that_would_split_norm_groups_are_refused():
     with pytest.raises(ValueError, match="8 clips in batch-norm groups of 4 cannot be split"):
         one_step(4, batch_of(), classify, group_size=4)
     with pytest.raises(ValueError, match="use a divisor of 1"):
         one_step(2, batch_of(), classify, group_size=None)
 
 
-def test_the_average_follows_the_parameters():
+def test_moving_average_of_parameters():
     plain = one_step(1, batch_of(), classify)[0]
     state = one_step(1, batch_of(), classify, average=0.9)[0]
     start = TinyNorm(CLASSES, num_frames=2, crop_size=8).init(

@@ -11,7 +11,7 @@ from tests.slowfast_jax.training.test_optim import randn
 from tests.support.paths import needs_parity
 
 LABELS = jnp.asarray([0, 4, 2, 2, 1, 3])
-# Recorded case -> our loss, and its targets: an array of the file; the labels where there is none.
+# Recorded case -> our loss and the recorded array of its targets; None: LABELS.
 RECORDED = {
     "cross_entropy": ("cross_entropy", None),
     "bce_on_sigmoid": ("bce", "multi_labels"),
@@ -39,7 +39,7 @@ def test_values_and_gradients(case):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_mask_is_as_if_the_rows_were_not_there(name):
+def test_masked_rows_do_not_count(name):
     rng = np.random.default_rng(0)
     logits = jnp.asarray(rng.standard_normal((2, 4, 5)), jnp.float32)
     targets = rng.random((2, 4, 5)).astype(np.float32)
@@ -54,9 +54,9 @@ def test_mask_is_as_if_the_rows_were_not_there(name):
 
 
 def test_three_losses_of_boxes_on_one_batch():
-    """PySlowFast's on all boxes, MindSpore's on padded ones, PaddleVideo's on those with a class.
+    """PySlowFast's on all boxes, MindSpore's on padded boxes, PaddleVideo's on boxes with a class.
 
-    The last drops the background, the first of 81 columns; here of 3.
+    The last drops the background, which is the first of 81 columns (here, of 3).
     """
     probs = np.array([[[0.1, 0.75, 0.5], [0.9, 0.5, 0.25]], [[0.2, 0.2, 0.6], [0.3, 0.99, 0.01]]])
     targets = np.array([[[0, 1, 0], [1, 0, 0]], [[1, 0, 1], [0, 0, 1]]], np.float32)
@@ -78,7 +78,7 @@ def test_three_losses_of_boxes_on_one_batch():
     assert bce_positive_rows(logits, targets, mask) == pytest.approx(positive, rel=1e-6)
 
 
-def test_nothing_is_learnt_from_rows_without_a_class():
+def test_rows_without_a_class_have_no_gradient():
     logits, targets = jnp.asarray([[1.0, -2.0], [3.0, 0.5]]), jnp.asarray([[0.0, 1.0], [0.0, 0.0]])
     gradient = jax.grad(bce_positive_rows)(logits, targets)
     np.testing.assert_array_equal(gradient[0], jax.grad(bce_logits)(logits[:1], targets[:1])[0])
@@ -94,7 +94,7 @@ def test_bce_keeps_its_gradient_where_the_probability_is_exactly_one():
     np.testing.assert_allclose(gradient, [[0.5, -0.5]], rtol=1e-6)
 
 
-def test_bce_is_no_worse_than_a_hundred():
+def test_bce_is_at_most_100():
     logits, targets = jnp.asarray([[300.0, -300.0]]), jnp.asarray([[0.0, 1.0]])
     assert bce(logits, targets) == 100
     assert bce_logits(logits, targets) == 300

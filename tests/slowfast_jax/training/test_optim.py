@@ -83,7 +83,7 @@ def tree(value):
      dict(kernel=0.1, scale=0.2, norm_bias=0.2, bias=0.1)),
     (dict(weight_decay=0.1, norm_weight_decay=0.2, zero_wd_1d=True),
      dict(kernel=0.1, scale=0.2, norm_bias=0.2, bias=0)),
-    # without a gradient LARS leaves a parameter alone, decay included
+    # LARS leaves parameters with zero gradient unchanged, without decay
     (dict(weight_decay=0.1, norm_weight_decay=0.2, lars=True),
      dict(kernel=0, scale=0.2, norm_bias=0.2, bias=0)),
 ])
@@ -109,7 +109,7 @@ RULES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_layers_and_what_has_no_decay_are_groups_of_pytorch(name):
+def test_layer_decay_and_no_decay_equal_pytorch_groups(name):
     torch = pytest.importorskip("torch")
     start = {  # path: (start, scale of the learning rate, weight decay)
         "stem/conv/kernel": (randn("p0", 3, 4), 0.5**5, 0.1),
@@ -150,7 +150,7 @@ def test_layers_and_what_has_no_decay_are_groups_of_pytorch(name):
 @pytest.mark.parametrize(
     "name", ["kinetics/mini", "kinetics/i3d_nln_8x8_r50", "kinetics/x3d_xs", "ava/slow_8x8_r50"]
 )
-def test_networks_tell_their_layers(name):
+def test_networks_number_their_layers(name):
     model = zoo.create(name)
     names = jax.tree.leaves(paths(variable_shapes(model)["params"]))
     layers = {}
@@ -164,10 +164,10 @@ def test_networks_tell_their_layers(name):
 
 @pytest.mark.parametrize("pattern, message", [
     ("pos_embed", "no_decay has 'pos_embed', which matches no parameter; their paths are head/"),
-    ("head", "no_decay has 'head', which matches no parameter"),  # of the whole path
-    ("(", r"no_decay has '\(', which is no regular expression"),
+    ("head", "no_decay has 'head', which matches no parameter"),  # must match the whole path
+    ("(", r"no_decay has '\(', which is not a regular expression"),
 ])
-def test_what_has_no_decay_is_there(pattern, message):
+def test_no_decay_that_matches_nothing_is_refused(pattern, message):
     optimizer = make_optimizer(weight_decay=0.1, no_decay=("head/.*", pattern))
     with pytest.raises(ValueError, match=message):
         optimizer.update(tree(0.0), optimizer.init(tree(1.0)), tree(1.0))
@@ -192,11 +192,11 @@ def test_clipping_by_norm_and_by_value():
     (dict(momentum=0.0), "nesterov needs momentum above 0 and no dampening; momentum is 0.0"),
     (dict(dampening=0.1), "and dampening 0.1"),
     (dict(betas=(0.9, 1.0)), r"betas is \(0.9, 1.0\), expected two numbers in \(0, 1\)"),
-    (dict(name="adamw", lars=True), "lars goes with sgd and adam"),
+    (dict(name="adamw", lars=True), "lars cannot be combined with adamw"),
     (dict(layer_decay=0.0), "layer_decay is 0.0, expected above 0, at most 1"),
     (dict(layer_decay=1.5), "layer_decay is 1.5, expected above 0, at most 1"),
     (dict(layer_decay=0.5), "layer_decay is 0.5, but this network has no `layer_of`"),
 ])
-def test_nonsense(options, message):
+def test_invalid_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         make_optimizer(weight_decay=0.0, **options)

@@ -160,14 +160,14 @@ def assert_predictions(case, run, batch_stats, recorded):
         variables = {"params": params, "batch_stats": batch_stats}
         return run.model.apply(variables, batch["clip"], batch.get("boxes"))[1]["probs"]
 
-    probs = jax.jit(predict, compiler_options=runs.BADLY)(params, batch_stats, batch)
+    probs = jax.jit(predict, compiler_options=runs.UNOPTIMIZED)(params, batch_stats, batch)
     probs = np.asarray(probs)
     assert_close(in_their_order(case, probs), recorded)
 
 
 def assert_precise(case, run, recorded):
     """Over the first four batches, with the final weights."""
-    step = jax.jit(make_precise_step(run.model), compiler_options=runs.BADLY)
+    step = jax.jit(make_precise_step(run.model), compiler_options=runs.UNOPTIMIZED)
     state = run.states[-1]
     stats = precise_batch_stats(step, state.params, state.batch_stats, run.batches[:4])
     ours = runs.under_their_names({"params": state.params, "batch_stats": stats})

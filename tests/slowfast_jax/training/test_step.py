@@ -42,7 +42,7 @@ def classify(logits, endpoints, batch):
 
 
 def prepare(model=None, loss=classify, batch=None, **options):
-    """A jitted step, its state, the batch."""
+    """A jitted step, its initial state, and a batch."""
     model, batch = model or Toy(), batch or toy_batch()
     optimizer = make_optimizer(weight_decay=0.1, is_norm=model.is_norm)
     variables = model.init(jax.random.key(0), batch["clip"], batch.get("boxes"))
@@ -54,7 +54,7 @@ def leaves_differ(a, b):
     return jax.tree.map(lambda x, y: bool((x != y).any()), a, b)
 
 
-def test_a_step_moves_everything_and_reports():
+def test_step_updates_the_state_and_reports_metrics():
     step, state, batch = prepare()
     new, metrics = step(state, batch, 0.1, jax.random.key(0))
     assert new.step == 1 and new.variables["params"] is new.params
@@ -93,7 +93,7 @@ def test_gradients_are_clipped():
     assert step(state, batch, 0.1, jax.random.key(0))[1]["grad_norm"] < 1e-2
 
 
-def test_train_only_holds_the_rest_decay_included():
+def test_train_only_leaves_other_parameters_unchanged():
     step, state, batch = prepare(train_only="head/.*")
     new, metrics = step(state, batch, 0.1, jax.random.key(0))
     moved = leaves_differ(state.params, new.params)
@@ -102,7 +102,7 @@ def test_train_only_holds_the_rest_decay_included():
     assert metrics["grad_norm"] < prepare()[0](state, batch, 0.1, jax.random.key(0))[1]["grad_norm"]
 
 
-def test_train_only_that_matches_nothing():
+def test_train_only_that_matches_nothing_is_refused():
     step, state, batch = prepare(train_only="projection")
     with pytest.raises(ValueError, match="'projection', which matches no parameter.*head/bias"):
         step(state, batch, 0.1, jax.random.key(0))
@@ -118,7 +118,7 @@ def test_dropout_changes_with_the_step_and_repeats_with_the_key():
     assert first != loss(state, jax.random.key(2))
 
 
-def test_a_loss_that_is_not_finite_is_reported():
+def test_non_finite_loss_is_reported():
     step, state, batch = prepare()
     metrics = step(state, batch | {"clip": batch["clip"] * np.nan}, 0.1, jax.random.key(0))[1]
     assert np.isnan(metrics["loss"]) and np.isnan(metrics["grad_norm"])
@@ -138,7 +138,7 @@ NETWORKS = {
 
 
 def family_step(family):
-    """What a step of each family takes and its network; uint8 clips, published initialisation."""
+    """Functions that make the initial state and take the first step of a network family."""
     options = dict(NETWORKS[family])
     model = zoo.create(options.pop("name"), **options)
     rng = np.random.default_rng(0)
@@ -174,7 +174,7 @@ def test_half_precision_keeps_state_and_metrics_in_float32(family):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", NETWORKS)
-def test_half_precision_takes_about_the_same_step(family):
+def test_half_precision_step_is_close_to_float32(family):
     start, first_step = family_step(family)
     state = jax.jit(start)()
     options = {"xla_backend_optimization_level": 0}
