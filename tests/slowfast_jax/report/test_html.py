@@ -89,11 +89,11 @@ def test_a_run_becomes_one_page(workdir):
     assert path == workdir / "report.html"
     text = path.read_text(encoding="utf-8")
     page = Page(text)
-    said = " ".join(page.texts)
+    content = " ".join(page.texts)
     for expected in ("ava/<mini>", "80.0", "mAP, %", "1,234", "steps", "200", "dance",
                      "Confusion matrix", "Not in the ground truth", "name slowfast, depth 18",
                      "a <video> at 3 s"):
-        assert expected in said
+        assert expected in content
     assert not page.all("script") and not page.all("link")
     sources = [a["src"] for a in page.all("img")]
     assert len(sources) == 1 and sources[0].startswith("data:image/jpeg;base64,")

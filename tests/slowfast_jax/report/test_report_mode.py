@@ -82,10 +82,10 @@ def test_a_run_is_reported(config, tmp_path, capsys):
 
     text = (tmp_path / "report.html").read_text()
     page = Page(text)
-    said = " ".join(page.texts)
+    content = " ".join(page.texts)
     for expected in ("mAP, %", "loss", "learning rate", "A box can have several actions.",
                      "fall down", "val_000 at 902 s", "✓ stand 0.90", "✗ stand 0.90"):
-        assert expected in said, expected
+        assert expected in content, expected
     (video,) = page.all("video")
     assert video["src"] == "annotated.mp4" and (tmp_path / video["src"]).is_file()
     images = [
@@ -115,8 +115,10 @@ def test_video_frames_have_the_boxes_of_the_nearest_keyframe(config, tmp_path):
     source = read_frames(f"{config.data.root}/videos/val_000.mp4", [20])[0]
     np.testing.assert_array_equal(video[20].image, source)
     np.testing.assert_array_equal(still.image, source)
-    said = {label for picture in shown["frames"] for box in picture.predictions for label in box}
-    assert said == {("stand", 0.9)}
+    predicted = {
+        label for picture in shown["frames"] for box in picture.predictions for label in box
+    }
+    assert predicted == {("stand", 0.9)}
     # "stand" is predicted for everybody, with the same score.
     matrix = shown["confusion"]
     there = ~np.isnan(matrix[:, 0])
@@ -134,8 +136,8 @@ def test_colors_of_the_video(config, tmp_path):
         for color, caption, truths in zip(
             frame.colors, frame.captions, picture.truths, strict=True
         ):
-            said = "stand" in truths
-            assert color == (GRAY if not caption else GREEN if said else RED)
+            correct = "stand" in truths
+            assert color == (GRAY if not caption else GREEN if correct else RED)
             seen.add(color)
     assert {GREEN, RED} <= seen
 
@@ -167,9 +169,9 @@ def test_videos_with_one_class(tiny, tmp_path, capsys):
     results = json.loads((tmp_path / "results.json").read_text())
     assert printed["top1_acc"] == results["metrics"]["top1_acc"]
     page = Page((tmp_path / "report.html").read_text())
-    said = " ".join(page.texts)
+    content = " ".join(page.texts)
     for expected in ("top-1 accuracy, %", "class 3", "000.mp4", "are predicted to be of the class"):
-        assert expected in said
+        assert expected in content
     assert len(page.all("img")) == 5 and not page.all("video")
     assert not (tmp_path / "annotated.mp4").exists()
     assert len(page.all("rect", "own")) == 4  # all classes have a row
