@@ -62,7 +62,7 @@ def linspace_indices(start: float, end: float, count: int, video_frames: int) ->
 def clip_indices(video_frames: int, start: float, size: float, num_frames: int) -> np.ndarray:
     """Frames of the clip of `size` source frames at `start`: int64 (num_frames,).
 
-    The last frame taken is start + size - 1, so neighbours are (size - 1) / (num_frames - 1)
+    The last frame taken is start + size - 1, so neighbors are (size - 1) / (num_frames - 1)
     apart. What lies past the end of the video repeats its last frame.
     """
     return linspace_indices(start, start + size - 1, num_frames, video_frames)
@@ -99,7 +99,7 @@ def segment_indices(video_frames: int, num_frames: int) -> np.ndarray:
 def random_segment_indices(video_frames: int, num_frames: int, draws: np.ndarray) -> np.ndarray:
     """A frame anywhere in each segment, both borders included: int64 (num_frames,).
 
-    As the original trains on Something-Something; neighbouring segments share a border.
+    As the original trains on Something-Something; neighboring segments share a border.
 
     Args:
         draws: (num_frames,), uniform in [0, 1).
@@ -152,7 +152,7 @@ def slow_indices(num_frames: int, alpha: int) -> np.ndarray:
 
 
 def crop_positions(crops: int) -> tuple[int, ...]:
-    """Where the crops of a test clip lie: 0 left or top, 1 centre, 2 right or bottom."""
+    """Where the crops of a test clip lie: 0 left or top, 1 center, 2 right or bottom."""
     if crops not in (1, 2, 3):
         raise ValueError(f"crops is {crops}; a test clip has 1, 2 or 3 crops")
     return (1,) if crops == 1 else tuple(range(crops))

@@ -5,7 +5,7 @@ combined per video; view id = clip * crops + crop. Where clips and crops lie dif
 data sets (datasets/kinetics.py, ssv2.py, charades.py), which is what `sampling` names:
 
 - "kinetics": clips of num_frames * sampling_rate frames at target_fps, evenly from the start on;
-  a single crop is the centre.
+  a single crop is the center.
 - "ssv2": every clip is the whole video, a frame from each of num_frames segments; a single crop is
   the left or top one.
 - "charades": clips of every sampling_rate-th frame, from the start to the end; crops as "ssv2".
@@ -82,8 +82,8 @@ def iterate_views(
 ) -> Iterator[np.ndarray]:
     """Yields the clips of a video in time order, each uint8 (crops,T,S,S,3) RGB, S = `test_crop`.
 
-    With two or three crops the short side is `test_crop` and they lie left (top), centre and right
-    (bottom). One crop with the sampling "kinetics" is the centre of frames whose short side is
+    With two or three crops the short side is `test_crop` and they lie left (top), center and right
+    (bottom). One crop with the sampling "kinetics" is the center of frames whose short side is
     `train_jitter_min` (the original's DATA.TRAIN_JITTER_SCALES[0]; `test_crop` where None), and
     otherwise the left (top) one.
 
@@ -104,14 +104,14 @@ def iterate_views(
     """
     if sampling not in SAMPLINGS:
         raise ValueError(f"sampling is {sampling!r}; expected one of {', '.join(SAMPLINGS)}")
-    centred = sampling == "kinetics"
+    centered = sampling == "kinetics"
     positions = crop_positions(crops)
-    if crops == 1 and not centred:
+    if crops == 1 and not centered:
         positions = (0,)
     if clips < 1:
         raise ValueError(f"clips is {clips}; a video is tested with at least 1")
     short_side = test_crop
-    if crops == 1 and centred and train_jitter_min is not None:
+    if crops == 1 and centered and train_jitter_min is not None:
         short_side = train_jitter_min
     if test_crop > short_side:
         raise ValueError(

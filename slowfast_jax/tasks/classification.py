@@ -4,6 +4,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
+from data_pipelines.examples.clip_options import Augmentation, Sampling
 from data_pipelines.examples.clips import load_clip
 from data_pipelines.labels import multi_hot, unnamed
 from data_pipelines.loading.batches import Examples, batches_in_order
@@ -26,6 +28,7 @@ from slowfast_jax.progress import track
 from slowfast_jax.report import classification
 from slowfast_jax.tasks.result import Tested
 from slowfast_jax.training.losses import LOSSES
+from slowfast_jax.training.plan import Shape
 
 
 def headline(config: ConfigDict) -> str:
@@ -45,35 +48,38 @@ def training_examples(
 
 
 def _loader(config: ConfigDict, samples: Sequence) -> Callable:
-    """(index, generator, **changes) -> element; `changes` are keywords of load_clip that differ
-    from the config's."""
-    data, protocol = config.data, config.protocol
-    options = dict(
+    """(index, generator, shape) -> example; `shape` replaces the config's in multigrid training."""
+    augmentation, protocol = _augmentation(config), config.protocol
+    sampling = Sampling(
         num_frames=protocol.num_frames,
         sampling_rate=protocol.sampling_rate,
         target_fps=protocol.target_fps,
-        crop=protocol.train_crop,
-        sampling=data.sampling,
-        lighting=data.pca_jitter,
-        num_classes=config.model.num_classes if data.multi_label else None,
-        jitter=data.jitter,
-        inverse_uniform=data.inverse_uniform_jitter,
-        jitter_scales_relative=data.jitter_scales_relative,
-        jitter_aspect_relative=data.jitter_aspect_relative,
-        flip=data.random_flip,
-        **_augmentation(config),
+        mode=config.data.sampling,
+        jitter_fps=config.augment.jitter_fps,
+        num_clips=config.augment.num_clips,
     )
+    num_classes = config.model.num_classes if config.data.multi_label else None
 
     def load(
-        index: int, generator: np.random.Generator | None, **changes: Any
+        index: int, generator: np.random.Generator | None, shape: Shape | None = None
     ) -> dict[str, Any]:
-        return load_clip(samples[index], rng=generator, **(options | changes))
+        options = sampling, augmentation
+        if shape is not None:
+            rate, max_rate = shape.sampling_rates
+            options = (
+                replace(
+                    sampling, num_frames=shape.num_frames, sampling_rate=rate,
+                    max_sampling_rate=max_rate,
+                ),
+                replace(augmentation, crop=shape.crop, jitter=shape.jitter),
+            )
+        return load_clip(samples[index], *options, rng=generator, num_classes=num_classes)
 
     return load
 
 
-def _augmentation(config: ConfigDict) -> dict[str, Any]:
-    """Keywords of load_clip for config.augment; ConfigError for values that make no sense."""
+def _augmentation(config: ConfigDict) -> Augmentation:
+    """How config.augment changes clips; ConfigError for values that make no sense."""
     augment, relative = config.augment, config.data.jitter_scales_relative
     for key, allowed, good in (
         ("num_clips", "at least 1", augment.num_clips >= 1),
@@ -93,14 +99,14 @@ def _augmentation(config: ConfigDict) -> dict[str, Any]:
     ):
         if not good:
             raise ConfigError(f"config.augment.{key} is {augment[key]}, expected {allowed}")
-    policy = erase = colours = None
+    policy = erase = color = None
     if any(augment.color_jitter) or augment.moco_v2 or (
         augment.hue or augment.grey_probability or augment.difference_probability
     ):
-        colours = {
+        color = {
             "jitter": augment.color_jitter,
             "hue": augment.hue,
-            "grey": augment.grey_probability,
+            "gray": augment.grey_probability,
             "moco_v2": augment.moco_v2,
             "difference": augment.difference_probability,
         }
@@ -116,11 +122,22 @@ def _augmentation(config: ConfigDict) -> dict[str, Any]:
             "count": augment.erasing_count,
             "splits": augment.erasing_count,  # as the original gives it on
         }
-    return dict(
-        num_clips=augment.num_clips, num_samples=augment.num_samples,
-        jitter_fps=augment.jitter_fps, motion_shift=augment.motion_shift,
-        colours=colours, policy=policy, erase=erase,
-        mean=config.protocol.mean, std=config.protocol.std,
+    data, protocol = config.data, config.protocol
+    return Augmentation(
+        crop=protocol.train_crop,
+        jitter=data.jitter,
+        inverse_uniform=data.inverse_uniform_jitter,
+        flip=data.random_flip,
+        jitter_scales_relative=data.jitter_scales_relative,
+        jitter_aspect_relative=data.jitter_aspect_relative,
+        motion_shift=augment.motion_shift,
+        num_samples=augment.num_samples,
+        color=color,
+        policy=policy,
+        lighting=data.pca_jitter,
+        erase=erase,
+        mean=protocol.mean,
+        std=protocol.std,
     )
 
 

@@ -45,7 +45,7 @@ def test_crops_are_those_of_the_resized_frames(tmp_path, portrait):
         np.testing.assert_array_equal(view[index], uniform_crop(resized, 32, index))
 
 
-def test_one_crop_is_the_centre_at_the_jitter_minimum(videos):
+def test_one_crop_is_the_center_at_the_jitter_minimum(videos):
     protocol = PROTOCOL | dict(clips=1, crops=1)
     (view,) = iterate_views(videos["bframes"], **protocol, train_jitter_min=40)
     assert view.shape == (1, 4, 32, 32, 3)
