@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.examples.eval_views import count_views, iterate_views, view_indices
+from data_pipelines.examples.eval_views import iterate_views, view_indices
 from data_pipelines.sources.frame_lists import read_charades, read_ssv2
 from data_pipelines.transforms.resize import resize_short_side, uniform_crop
 from data_pipelines.video.decoding import VideoError, probe, read_frames
@@ -169,10 +169,6 @@ def test_errors(videos):
         next(iterate_views(videos["five"], **PROTOCOL, sampling="ava"))
     with pytest.raises(ValueError, match="clips is 0"):
         next(iterate_views(videos["five"], **PROTOCOL | dict(clips=0)))
-
-
-def test_count_views():
-    assert [count_views(10, 3), count_views(5, 1), count_views(1, 2)] == [30, 5, 2]
 
 
 @needs_real
