@@ -21,6 +21,7 @@ import av
 import numpy as np
 
 from benchmarks import measure
+from data_pipelines.examples.clip_options import Augmentation, Sampling
 from data_pipelines.examples.clips import load_clip
 from data_pipelines.examples.eval_views import iterate_views
 from data_pipelines.sampling import clip_indices, clip_size, random_clip_start
@@ -115,7 +116,9 @@ def training(path: str, others) -> dict:
 
     sample = Sample(path, 0)
     found = {
-        "ours": contestant(lambda s, n: load_clip(sample, **SAMPLING, **TRAIN, rng=Fixed(s, n))),
+        "ours": contestant(lambda s, n: load_clip(
+            sample, Sampling(**SAMPLING), Augmentation(**TRAIN), rng=Fixed(s, n)
+        )),
         "floor": contestant(lambda s, n: floor(path, s, False)),
         "floor rgb": contestant(lambda s, n: floor(path, s, True)),
     }

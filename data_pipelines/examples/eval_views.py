@@ -1,13 +1,13 @@
-"""The test views of a video: `clips` clips evenly in time, each in `crops` crops.
+"""Test views of a video: evenly spaced clips, each with one or more crops.
 
-As the original tests (tools/test_net.py): every view is scored by itself and the scores are
-combined per video; view id = clip * crops + crop. Where clips and crops lie differs between its
-data sets (datasets/kinetics.py, ssv2.py, charades.py), which is what `sampling` names:
+As in the original (tools/test_net.py), the network scores each view and the scores are combined per
+video; view number = clip * crops + crop. The positions of clips and crops follow the original's
+data sets (datasets/kinetics.py, ssv2.py, charades.py). `sampling` chooses one:
 
-- "kinetics": clips of num_frames * sampling_rate frames at target_fps, evenly from the start on;
-  a single crop is the centre.
-- "ssv2": every clip is the whole video, a frame from each of num_frames segments; a single crop is
-  the left or top one.
+- "kinetics": evenly spaced clips of num_frames * sampling_rate frames at target_fps; a single crop
+  is the center.
+- "ssv2": each clip spans the whole video, with one frame from each of num_frames segments; a single
+  crop is the left or top one.
 - "charades": clips of every sampling_rate-th frame, from the start to the end; crops as "ssv2".
 """
 
@@ -34,11 +34,6 @@ SAMPLINGS = ("kinetics", "ssv2", "charades")
 logger = logging.getLogger(__name__)
 
 
-def count_views(clips: int, crops: int) -> int:
-    """How many views a video is tested with."""
-    return clips * len(crop_positions(crops))
-
-
 def view_indices(
     info: VideoInfo,
     *,
@@ -49,10 +44,10 @@ def view_indices(
     offset_sampling: bool = False,
     sampling: str = "kinetics",
 ) -> np.ndarray:
-    """Frames of each test clip: int64 (clips, num_frames), clips in time order.
+    """Frame numbers of each test clip: int64 (clips, num_frames), clips in order of time.
 
-    Frames of an unknown rate (info.fps 0) are taken to be at `target_fps`. `offset_sampling` is
-    for "kinetics" only.
+    If the frame rate is unknown (info.fps is 0), it is taken to be `target_fps`. `offset_sampling`
+    (see sampling.clip_start) has a meaning for "kinetics" only.
     """
     if sampling == "ssv2":
         return np.tile(segment_indices(info.frames, num_frames), (clips, 1))
@@ -80,43 +75,44 @@ def iterate_views(
     thread_type: str = "AUTO",
     report: Callable[[VideoInfo], None] | None = None,
 ) -> Iterator[np.ndarray]:
-    """Yields the clips of a video in time order, each uint8 (crops,T,S,S,3) RGB, S = `test_crop`.
+    """Yields the test clips of a video in time order: uint8 (crops,T,S,S,3) RGB, S = `test_crop`.
 
-    With two or three crops the short side is `test_crop` and they lie left (top), centre and right
-    (bottom). One crop with the sampling "kinetics" is the centre of frames whose short side is
-    `train_jitter_min` (the original's DATA.TRAIN_JITTER_SCALES[0]; `test_crop` where None), and
-    otherwise the left (top) one.
+    With two or three crops, frames are scaled to a short side of `test_crop`, and the crops lie
+    left (top), center and right (bottom). A single crop of the sampling "kinetics" is the center of
+    frames whose short side is `train_jitter_min` (the original's DATA.TRAIN_JITTER_SCALES[0]), or
+    `test_crop` if that is None; of other samplings it is the left (top) one.
 
-    A video file is decoded once, to its end, because the clips lie where the true number of frames
-    puts them. In memory are only the frames that its clips need, resized, each once.
+    A video file is decoded once, to its end, because the positions of the clips depend on the
+    number of frames that decoding really gives. Only the frames of the clips are kept in memory,
+    resized, each once.
 
     Args:
-        sampling: one of SAMPLINGS, see above.
+        sampling: one of SAMPLINGS, see the module.
         thread_type: see decoding.select_frames.
-        report: is told what the file holds before the first clip, also what is wrong with it
-            (`VideoInfo.warning`, which is logged otherwise).
+        report: called with the VideoInfo before the first clip. Without it, damage of the file
+            (`VideoInfo.warning`) is logged.
 
     Raises:
-        VideoError: no frame of the video can be had, or an image file of a frame that its clips
-            need (on the first step).
-        ValueError: `test_crop` is larger than `train_jitter_min`, or crops, clips or sampling make
-            no sense.
+        VideoError: before the first clip, if no frame of the video can be decoded or an image file
+            that the clips need cannot be read.
+        ValueError: `test_crop` is larger than `train_jitter_min`, or crops, clips or sampling are
+            out of range.
     """
     if sampling not in SAMPLINGS:
         raise ValueError(f"sampling is {sampling!r}; expected one of {', '.join(SAMPLINGS)}")
-    centred = sampling == "kinetics"
+    centered = sampling == "kinetics"
     positions = crop_positions(crops)
-    if crops == 1 and not centred:
+    if crops == 1 and not centered:
         positions = (0,)
     if clips < 1:
-        raise ValueError(f"clips is {clips}; a video is tested with at least 1")
+        raise ValueError(f"clips is {clips}; expected at least 1 test clip per video")
     short_side = test_crop
-    if crops == 1 and centred and train_jitter_min is not None:
+    if crops == 1 and centered and train_jitter_min is not None:
         short_side = train_jitter_min
     if test_crop > short_side:
         raise ValueError(
             f"test_crop {test_crop} does not fit frames resized to train_jitter_min "
-            f"{train_jitter_min}; take 3 crops, or a crop of at most {train_jitter_min}"
+            f"{train_jitter_min}; use 3 crops, or a crop of at most {train_jitter_min}"
         )
 
     def indices(info: VideoInfo) -> np.ndarray:

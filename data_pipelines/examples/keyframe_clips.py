@@ -44,8 +44,8 @@ def load_keyframe(
         crop: side of the square in training, short side in testing.
         rng: what training draws from; None for testing.
         color_jitter: in training, brightness, contrast and saturation change by up to 40 %.
-        lighting: in training, colours shift along the principal components of ImageNet's.
-        center_crop: in testing, the centre crop x crop square instead of whole frames: what the
+        lighting: in training, colors shift along the principal components of ImageNet's.
+        center_crop: in testing, the center crop x crop square instead of whole frames: what the
             original evaluates with during training.
         test_flip: in testing, mirror frames and boxes.
         thread_type: see clips.read_clip.

@@ -50,7 +50,7 @@ def iterate_windows(
 
     They begin with the video and go on until it is covered; of the last one,
     and of a video shorter than a clip, what is past the end repeats the last frame. Pictures are
-    the centre of frames whose short side is `crop`, as in tests of one crop.
+    the center of frames whose short side is `crop`, as in tests of one crop.
 
     Args:
         stride: seconds from one window to the next, at least a frame.

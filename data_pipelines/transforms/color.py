@@ -1,4 +1,4 @@
-"""Colour jitter and PCA lighting of a clip, drawn and applied apart.
+"""Color jitter and PCA lighting of a clip, drawn and applied apart.
 
 As the original's datasets/cv2_transform.py (color_jitter_list, lighting_list; transform.py agrees),
 with its constants. Lighting is that of Krizhevsky et al. 2012. All frames of a clip change alike.
@@ -8,22 +8,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Of the colours of ImageNet on a scale of 0..1; rows are R, G, B (DATA.TRAIN_PCA_EIGVAL, _EIGVEC).
+# Of the colors of ImageNet on a scale of 0..1; rows are R, G, B (DATA.TRAIN_PCA_EIGVAL, _EIGVEC).
 EIGENVALUES = np.array([0.225, 0.224, 0.229])
 EIGENVECTORS = np.array([
     [-0.5675, 0.7192, 0.4009],
     [-0.5808, -0.0045, -0.8140],
     [-0.5836, -0.6948, 0.4203],
 ])
-GREY = np.array([0.299, 0.587, 0.114])
+GRAY = np.array([0.299, 0.587, 0.114])
 STEPS = ("brightness", "contrast", "saturation")
 
 
 @dataclass(frozen=True, slots=True)
-class Colour:
-    """What is done to colours: (name of STEPS, factor) in order, then `shift` is added.
+class Color:
+    """What is done to colors: (name of STEPS, factor) in order, then `shift` is added.
 
-    A factor 1 changes nothing; 0 gives black, the frame's mean grey, grey. `shift` is R, G, B on a
+    A factor 1 changes nothing; 0 gives black, the frame's mean gray, gray. `shift` is R, G, B on a
     scale of 0..1.
     """
 
@@ -31,7 +31,7 @@ class Colour:
     shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
-def draw(rng: np.random.Generator, *, jitter: float = 0.4, lighting: float = 0.1) -> Colour:
+def draw(rng: np.random.Generator, *, jitter: float = 0.4, lighting: float = 0.1) -> Color:
     """Draws the steps in random order, each with a factor in 1 +- `jitter`, and a shift.
 
     Args:
@@ -45,31 +45,31 @@ def draw(rng: np.random.Generator, *, jitter: float = 0.4, lighting: float = 0.1
     if lighting:
         weights = np.asarray(rng.normal(0, lighting, 3))
         shift = tuple((EIGENVECTORS @ (weights * EIGENVALUES)).tolist())
-    return Colour(steps, shift)
+    return Color(steps, shift)
 
 
-def apply(frames: np.ndarray, colour: Colour, *, dtype: type = np.uint8) -> np.ndarray:
-    """uint8 (T,H,W,3) RGB frames as `colour` says: the same shape, of `dtype`.
+def apply(frames: np.ndarray, color: Color, *, dtype: type = np.uint8) -> np.ndarray:
+    """uint8 (T,H,W,3) RGB frames as `color` says: the same shape, of `dtype`.
 
-    uint8 results are rounded and kept within 0..255. float32 ones are grey levels that may lie
-    outside, which is what the original computes with: it normalises them as they are.
+    uint8 results are rounded and kept within 0..255. float32 ones are gray levels that may lie
+    outside, which is what the original computes with: it normalizes them as they are.
     """
-    # Each step is linear in a pixel, its grey and the frame's mean, so all steps together are
-    # factor * colours + weights . colours + an offset for each frame.
+    # Each step is linear in a pixel, its gray and the frame's mean, so all steps together are
+    # factor * colors + weights . colors + an offset for each frame.
     scale, weights, offset = 1.0, np.zeros(3), np.zeros((len(frames), 3))
-    for name, factor in colour.steps:
+    for name, factor in color.steps:
         if name == "saturation":
-            weights = weights + (1 - factor) * scale * GREY
-            offset = factor * offset + (1 - factor) * (offset @ GREY)[:, None]
+            weights = weights + (1 - factor) * scale * GRAY
+            offset = factor * offset + (1 - factor) * (offset @ GRAY)[:, None]
         else:
             added = 0.0
             if name == "contrast":
                 means = frames.mean(axis=(1, 2), dtype=np.float32)  # (T,3)
-                grey = (scale * means + (means @ weights)[:, None] + offset) @ GREY  # (T,)
-                added = (1 - factor) * grey[:, None]
+                gray = (scale * means + (means @ weights)[:, None] + offset) @ GRAY  # (T,)
+                added = (1 - factor) * gray[:, None]
             weights, offset = factor * weights, factor * offset + added
         scale *= factor
-    offset += 255 * np.array(colour.shift)
+    offset += 255 * np.array(color.shift)
 
     height, width = frames.shape[1:3]
     result = np.empty(frames.shape, dtype)

@@ -99,7 +99,7 @@ def draw(
 
 
 def center(height: int, width: int, *, short_side: int, crop: int, flip: bool = False) -> Geometry:
-    """The centre crop x crop square of frames whose short side is scaled to `short_side`."""
+    """The center crop x crop square of frames whose short side is scaled to `short_side`."""
     size = short_side_size(height, width, short_side)
     window = (*uniform_crop_offsets(*size, crop, 1), crop, crop)
     return Geometry((height, width), None, size, window, flip)

@@ -17,7 +17,7 @@ FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BI
 # Operation -> its probability under w0; without it all are equally likely.
 WEIGHTS = {
     "auto_contrast": 0.025, "equalize": 0.005, "invert": 0.0, "rotate": 0.3, "posterize": 0.0,
-    "solarize": 0.005, "solarize_add": 0.005, "colour": 0.025, "contrast": 0.005,
+    "solarize": 0.005, "solarize_add": 0.005, "color": 0.025, "contrast": 0.005,
     "brightness": 0.005, "sharpness": 0.025, "shear_x": 0.2, "shear_y": 0.2, "translate_x": 0.1,
     "translate_y": 0.1,
 }
@@ -28,7 +28,7 @@ SWINGS = {
     "rotate": 30.0, "shear_x": 0.3, "shear_y": 0.3, "translate_x": 0.45, "translate_y": 0.45
 }
 ENHANCERS = {
-    "colour": ImageEnhance.Color, "contrast": ImageEnhance.Contrast,
+    "color": ImageEnhance.Color, "contrast": ImageEnhance.Contrast,
     "brightness": ImageEnhance.Brightness, "sharpness": ImageEnhance.Sharpness,
 }
 

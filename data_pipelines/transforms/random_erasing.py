@@ -1,6 +1,6 @@
 """Random erasing of a clip (Zhong et al. 2020): rectangles of it are filled with noise.
 
-As the original's datasets/random_erasing.py draws, which erases in clips that are normalised
+As the original's datasets/random_erasing.py draws, which erases in clips that are normalized
 already: noise of mean 0 and deviation 1.
 """
 
@@ -18,7 +18,7 @@ class Patch:
     """A rectangle of `size` (height, width) at (top, left), in `frames` frames from `first` on.
 
     `noise` float32 is what it is filled with, of a shape that broadcasts to
-    (frames, height, width, 3), as normalised values.
+    (frames, height, width, 3), as normalized values.
     """
 
     first: int
@@ -47,8 +47,8 @@ def draw(
 
     Args:
         probability: of erasing anything.
-        mode: "pixel": noise in each pixel; "rand": one random colour in each frame; "const": the
-            mean colour.
+        mode: "pixel": noise in each pixel; "rand": one random color in each frame; "const": the
+            mean color.
         count: the largest number of rectangles; each has its share of the area.
         splits: the first of so many parts of the frames stays as it is; 1: none does.
         area: smallest and largest part of the picture that is erased, before it is shared.
@@ -99,8 +99,8 @@ def apply(
 ) -> np.ndarray:
     """(T,H,W,3) frames with `patches` filled: the same shape and type.
 
-    Float frames are normalised already and get the noise as it is. uint8 ones get the levels that
-    normalising by `mean` and `std` (scale 0..1) turns into it, rounded and kept within 0..255:
+    Float frames are normalized already and get the noise as it is. uint8 ones get the levels that
+    normalizing by `mean` and `std` (scale 0..1) turns into it, rounded and kept within 0..255:
     with the defaults 3 % of the noise is cut off, below -2 and above 2.4.
     """
     if not patches:

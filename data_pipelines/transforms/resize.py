@@ -23,10 +23,10 @@ def short_side_size(height: int, width: int, size: int) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=64)
-def _neighbours(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _neighbors(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each of `new` positions the two old ones it lies between and the weight of the second.
 
-    Half-pixel centres: position i lies at (i + 1/2) * old / new - 1/2, never below 0. The scale
+    Half-pixel centers: position i lies at (i + 1/2) * old / new - 1/2, never below 0. The scale
     and the result are float32 with one rounding between, as PyTorch computes them.
     """
     scale = np.float64(np.float32(old) / np.float32(new))
@@ -73,10 +73,10 @@ def _plan(
 ) -> tuple[_Axis, _Axis]:
     """What makes a window of a resized frame: rows, and values in a row of interleaved RGB."""
     top, left, height, width = window
-    rows = [part[top : top + height] for part in _neighbours(source[0], size[0])]
+    rows = [part[top : top + height] for part in _neighbors(source[0], size[0])]
     first, second, weight = (
         part[left : left + width][:: -1 if mirror else 1]
-        for part in _neighbours(source[1], size[1])
+        for part in _neighbors(source[1], size[1])
     )
     channel = np.arange(3)
     first, second = ((index[:, None] * 3 + channel).ravel() for index in (first, second))
@@ -166,9 +166,9 @@ def resize_short_side(frames: np.ndarray, size: int, *, dtype: type = np.uint8) 
 
 
 def uniform_crop_offsets(height: int, width: int, size: int, index: int) -> tuple[int, int]:
-    """(top, left) of the square crop `index`: 0 left or top, 1 centre, 2 right or bottom.
+    """(top, left) of the square crop `index`: 0 left or top, 1 center, 2 right or bottom.
 
-    The crop moves along the longer side; in a square frame it moves from left to right. Centres
+    The crop moves along the longer side; in a square frame it moves from left to right. Centers
     that fall between two pixels take the later one.
 
     Raises:

@@ -6,14 +6,15 @@ so the network is compiled once, whatever the number and lengths of the videos.
 
 import os
 import queue
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from data_pipelines.examples.eval_views import iterate_views
+from data_pipelines.loading.background import read_ahead
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
 from slowfast_jax.metrics.ensemble import ensemble
@@ -148,39 +149,24 @@ def _decode(
     for index, video in enumerate(videos):
         tasks.put((index, video))
     ahead = max(2, BATCHES_AHEAD * batch_size // sampling["crops"])
-    done: queue.Queue = queue.Queue(ahead)
-    stop = threading.Event()
     count = min(len(videos), MAX_DECODERS, max(1, (os.cpu_count() or 1) - 1))
     if count > 1:  # FFmpeg's own threads only pay off with a single decoder
         sampling = {**sampling, "thread_type": "NONE"}
-    for _ in range(count):
-        arguments = (tasks, done, stop, sampling)
-        threading.Thread(target=_decoder, args=arguments, daemon=True).start()
-    try:
-        remaining = len(videos)
-        while remaining:
+    decoders = [_decode_next(tasks, sampling) for _ in range(count)]
+    with closing(read_ahead(decoders, ahead)) as stream:
+        while True:
             start = time.perf_counter()
-            item = done.get()
+            decoded = next(stream, None)
             timing["waited"] += time.perf_counter() - start
-            if isinstance(item, BaseException):
-                raise item
-            remaining -= item.clips is None
-            yield item
-    finally:
-        stop.set()
+            if decoded is None:
+                return
+            yield decoded
 
 
-def _decoder(
-    tasks: queue.SimpleQueue, done: queue.Queue, stop: threading.Event, sampling: Mapping[str, Any]
-) -> None:
-    def put(item: _Decoded | BaseException) -> None:
-        while not stop.is_set():
-            try:
-                return done.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-
-    while not stop.is_set():
+def _decode_next(tasks: queue.SimpleQueue, sampling: Mapping[str, Any]) -> Iterator[_Decoded]:
+    """Takes one video after another from `tasks` and decodes it, until none is left."""
+    expected = sampling["clips"] * sampling["crops"]
+    while True:
         try:
             index, video = tasks.get_nowait()
         except queue.Empty:
@@ -188,15 +174,9 @@ def _decoder(
         try:
             count = 0
             for clips in iterate_views(video, **sampling):
-                put(_Decoded(index, count, clips))
+                yield _Decoded(index, count, clips)
                 count += len(clips)
-                if stop.is_set():
-                    return
-            expected = sampling["clips"] * sampling["crops"]
             error = "" if count == expected else f"decoded only {count} of {expected} views"
-            put(_Decoded(index, count, None, error))
+            yield _Decoded(index, count, None, error)
         except VideoError as error:
-            put(_Decoded(index, 0, None, error.reason))
-        except BaseException as error:  # a bug: re-raised by the thread that waits for scores
-            put(error)
-            return
+            yield _Decoded(index, 0, None, error.reason)

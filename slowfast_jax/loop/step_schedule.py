@@ -103,8 +103,4 @@ class Course:
     def _load(self, examples: Examples, shape: Shape) -> Load:
         if shape == self.plan.shape:
             return examples.load
-        rate, max_rate = shape.sampling_rates
-        return partial(
-            examples.load, num_frames=shape.num_frames, crop=shape.crop, jitter=shape.jitter,
-            sampling_rate=rate, max_sampling_rate=max_rate,
-        )
+        return partial(examples.load, shape=shape)

@@ -3,7 +3,7 @@
 import itertools
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,13 @@ import flax.linen as nn
 import jax
 import numpy as np
 from absl import logging
-from ml_collections import ConfigDict
 
-from data_pipelines.examples.clips import load_clip
 from data_pipelines.labels import multi_hot, unnamed
 from data_pipelines.loading.batches import Examples, batches_in_order
-from data_pipelines.transforms import rand_augment
 from data_pipelines.video.image_files import Pictures
 from slowfast_jax import distributed
-from slowfast_jax.config import ConfigError, check_augmentation, clips_of_example
+from slowfast_jax.config import clips_of_example
+from slowfast_jax.data.clip_loader import clip_loader
 from slowfast_jax.data.video_lists import find_samples
 from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.metrics.average_precision import mean_average_precision
@@ -46,7 +44,7 @@ class Classification(Task):
         """The videos of config.data.train_list and their class names ([] if there are none)."""
         listing = find_samples(self.config, workdir, "train")
         samples = listing.samples
-        load, clips = _loader(self.config, samples), clips_of_example(self.config)
+        load, clips = clip_loader(self.config, samples), clips_of_example(self.config)
         return Examples(len(samples), load, lambda i: samples[i].path, clips), listing.class_names
 
     def batch_shapes(self, rows: int, crop: int) -> dict[str, jax.ShapeDtypeStruct]:
@@ -101,7 +99,7 @@ class Classification(Task):
         scores, used = [], []
         share = distributed.share(len(listing.samples))
         for batch in batches_in_order(
-            len(share), _loader(config, listing.samples[share.start : share.stop]),
+            len(share), clip_loader(config, listing.samples[share.start : share.stop]),
             batch_size=config.test.batch_size, threads=config.train.threads,
             workers=config.train.workers,
         ):
@@ -181,68 +179,6 @@ class Classification(Task):
 
     def report(self, workdir: str | os.PathLike) -> dict[str, Any]:
         return classification.report(self.config, workdir)
-
-def _loader(config: ConfigDict, samples: Sequence) -> Callable:
-    """(index, generator, **changes) -> element; `changes` are keywords of load_clip that differ
-    from the config's."""
-    data, protocol = config.data, config.protocol
-    options = dict(
-        num_frames=protocol.num_frames,
-        sampling_rate=protocol.sampling_rate,
-        target_fps=protocol.target_fps,
-        crop=protocol.train_crop,
-        sampling=data.sampling,
-        lighting=data.pca_jitter,
-        num_classes=config.model.num_classes if data.multi_label else None,
-        jitter=data.jitter,
-        inverse_uniform=data.inverse_uniform_jitter,
-        jitter_scales_relative=data.jitter_scales_relative,
-        jitter_aspect_relative=data.jitter_aspect_relative,
-        flip=data.random_flip,
-        **_augmentation(config),
-    )
-
-    def load(
-        index: int, generator: np.random.Generator | None, **changes: Any
-    ) -> dict[str, Any]:
-        return load_clip(samples[index], rng=generator, **(options | changes))
-
-    return load
-
-
-def _augmentation(config: ConfigDict) -> dict[str, Any]:
-    """Keywords of load_clip for config.augment; ConfigError for values that do not work."""
-    check_augmentation(config)
-    augment = config.augment
-    policy = erase = colours = None
-    if any(augment.color_jitter) or augment.moco_v2 or (
-        augment.hue or augment.grey_probability or augment.difference_probability
-    ):
-        colours = {
-            "jitter": augment.color_jitter,
-            "hue": augment.hue,
-            "grey": augment.grey_probability,
-            "moco_v2": augment.moco_v2,
-            "difference": augment.difference_probability,
-        }
-    if augment.rand_augment:
-        try:
-            policy = rand_augment.parse(augment.rand_augment, augment.interpolation)
-        except ValueError as error:
-            raise ConfigError(f"config.augment: {error}") from None
-    if augment.erasing_probability:
-        erase = {
-            "probability": augment.erasing_probability,
-            "mode": augment.erasing_mode,
-            "count": augment.erasing_count,
-            "splits": augment.erasing_count,  # as the original gives it on
-        }
-    return dict(
-        num_clips=augment.num_clips, num_samples=augment.num_samples,
-        jitter_fps=augment.jitter_fps, motion_shift=augment.motion_shift,
-        colours=colours, policy=policy, erase=erase,
-        mean=config.protocol.mean, std=config.protocol.std,
-    )
 
 
 def _score(recognizer: Any, videos: Sequence) -> tuple[dict[int, Any], dict[str, float]]:

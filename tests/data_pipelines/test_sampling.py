@@ -42,13 +42,19 @@ def test_linspace_truncates_float32(recorded):
 
 
 def torchvision_route(video_frames, fps, timebase, num_frames, rate, start, size):
-    """Frames as the original's default backend takes them: long videos cut by time stamps."""
+    """Frames that the original's torchvision backend takes.
+
+    Out of a long video it cuts start..end by time stamps, truncated to whole ticks, and samples the
+    frames that it got from 0 on. So a fractional start drops the frame before it, and the last
+    index repeats.
+    """
     assert timebase[0] == 1
-    if fps * (video_frames / fps) > num_frames * rate:
-        return sampling.trimmed_clip_indices(
-            video_frames, fps, start, size, num_frames, timebase[1]
-        )
-    return sampling.clip_indices(video_frames, start, size, num_frames)
+    if fps * (video_frames / fps) <= num_frames * rate:
+        return sampling.clip_indices(video_frames, start, size, num_frames)
+    stamps = np.round(np.arange(video_frames) / fps * timebase[1])
+    first, last = (int(position * (timebase[1] / fps)) for position in (start, start + size - 1))
+    cut = np.flatnonzero((stamps >= first) & (stamps <= last))
+    return cut[sampling.linspace_indices(0, size - 1, num_frames, len(cut))]
 
 
 @needs_parity
@@ -65,7 +71,7 @@ def test_test_clips_of_the_torchvision_route(recorded):
         whole = sampling.clip_indices(n, start, size, num_frames)
         assert np.abs(whole - expected).max() <= 1
         whole_video_differs += not np.array_equal(whole, expected)
-    assert whole_video_differs > 0  # the two ways of reading are really different
+    assert whole_video_differs > 0  # the two backends really differ
 
 
 @needs_parity
@@ -130,17 +136,19 @@ def test_training_clips_of_something_something(recorded):
 
 
 @needs_parity
-def test_view_table(recorded):
+def test_positions_of_crops(recorded):
     rows = recorded["kinetics_test_views"]["rows"]
     for clips, crops in {(r[0], r[1]) for r in rows}:
         expected = [(r[3], r[4]) for r in rows if (r[0], r[1]) == (clips, crops)]
-        assert sampling.view_table(clips, crops) == expected
+        positions = sampling.crop_positions(crops)
+        assert [(clip, place) for clip in range(clips) for place in positions] == expected
 
 
 @needs_parity
 def test_slow_pathway(recorded):
     for num_frames, alpha, expected in recorded["pack_pathway_slow_indices"]:
-        assert sampling.slow_indices(num_frames, alpha).tolist() == expected
+        slow = sampling.linspace_indices(0, num_frames - 1, num_frames // alpha, num_frames)
+        assert slow.tolist() == expected
 
 
 @needs_parity
@@ -204,7 +212,7 @@ def test_bad_numbers_are_refused():
     with pytest.raises(ValueError, match="clip index 10 is outside 0..9"):
         sampling.clip_start(100, 64, 10, 10)
     with pytest.raises(ValueError, match="crops is 4"):
-        sampling.view_table(10, 4)
+        sampling.crop_positions(4)
 
 
 @needs_parity

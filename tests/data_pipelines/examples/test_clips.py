@@ -1,11 +1,13 @@
 """Training elements of classification against those of the original's data sets."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from data_pipelines.examples.clip_options import Augmentation, Sampling
 from data_pipelines.examples.clips import load_clip
 from data_pipelines.sampling import (
     clip_indices,
@@ -22,17 +24,18 @@ from tests.data_pipelines.conftest import frame_numbers
 from tests.data_pipelines.support.recorded import (
     InOrder,
     Replay,
-    grey_levels,
+    gray_levels,
     smooth,
     write_rolling,
 )
 from tests.support.paths import PARITY, needs_parity
 
 FOLDER = PARITY / "data" / "loaders"
-SETTINGS = {
-    "num_frames": 8, "sampling_rate": 2, "target_fps": 30.0, "crop": 32, "jitter": (32, 40)
-}
-FRAME_SETTINGS = SETTINGS | {"crop": 24, "jitter": (26, 32), "inverse_uniform": True}
+SAMPLING = Sampling(num_frames=8, sampling_rate=2, target_fps=30.0)
+SEGMENTS = replace(SAMPLING, mode="ssv2")
+STRIDES = replace(SAMPLING, mode="charades")
+CROPS = Augmentation(crop=32, jitter=(32, 40))
+FRAME_CROPS = Augmentation(crop=24, jitter=(26, 32), inverse_uniform=True)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +51,7 @@ def arrays():
 
 def assert_equal_clips(clip: np.ndarray, arrays, key: str) -> None:
     """uint8 levels against the original's float results: half a level of rounding."""
-    difference = np.abs(clip.astype(np.float64) - grey_levels(arrays[f"{key}_path1"]))
+    difference = np.abs(clip.astype(np.float64) - gray_levels(arrays[f"{key}_path1"]))
     assert difference.max() <= 0.51, (key, difference.max())
 
 
@@ -72,8 +75,8 @@ def test_training_clips_of_something_something(recorded, arrays, rolling):
     for key in ("ssv2_train_0", "ssv2_train_1"):
         case = recorded[key]
         element = load_clip(
-            samples[case["item"]], **FRAME_SETTINGS, rng=Replay(case["draws"]), sampling="ssv2",
-            flip=False,
+            samples[case["item"]], SEGMENTS, replace(FRAME_CROPS, flip=False),
+            rng=Replay(case["draws"]),
         )
         assert element["label"] == case["label"]
         assert_equal_clips(element["clip"], arrays, key)
@@ -87,7 +90,7 @@ def test_training_clips_of_charades(recorded, arrays, rolling):
     for number, sample in enumerate(samples):
         case = recorded[f"charades_train_{number}"]
         element = load_clip(
-            sample, **FRAME_SETTINGS, rng=Replay(case["draws"]), sampling="charades", num_classes=6,
+            sample, STRIDES, FRAME_CROPS, rng=Replay(case["draws"]), num_classes=6,
         )
         assert element["label"].tolist() == case["label"]
         assert_equal_clips(element["clip"], arrays, f"charades_train_{number}")
@@ -131,19 +134,20 @@ def test_augmented_items_equal_those_of_the_original(recorded, arrays, tmp_path)
 
     kinetics = written("kin0", [smooth(f"kin0_{t}", 36, 48) for t in range(8)])
     relative = {"jitter_scales_relative": (0.08, 1.0), "jitter_aspect_relative": (0.75, 1.3333)}
-    segments = {"sampling": "ssv2", "flip": False}
     for key, sample, samples, options in (
         ("kinetics_train_aug_0", kinetics, 1, relative),
         ("kinetics_train_aug_2samples_0", kinetics, 2, relative),
-        ("ssv2_train_aug_0", rolled("202", 48, 36, 40), 1, segments | relative),
-        ("ssv2_train_aug_2samples_1", rolled("101", 36, 48, 21), 2,
-         {"sampling": "ssv2", "inverse_uniform": True}),
+        ("ssv2_train_aug_0", rolled("202", 48, 36, 40), 1, {"flip": False} | relative),
+        ("ssv2_train_aug_2samples_1", rolled("101", 36, 48, 21), 2, {"inverse_uniform": True}),
     ):
         rng = Item(recorded[key]["draws"])
         element = load_clip(
-            sample, num_frames=8, sampling_rate=1, target_fps=30.0, crop=24, jitter=(26, 32),
-            rng=rng, policy=rand_augment.parse("rand-m7-n4-mstd0.5-inc1"),
-            erase={"probability": 0.9}, num_samples=samples, **options,
+            sample, replace(SAMPLING, sampling_rate=1, mode=key.split("_")[0]),
+            Augmentation(
+                crop=24, jitter=(26, 32), policy=rand_augment.parse("rand-m7-n4-mstd0.5-inc1"),
+                erase={"probability": 0.9}, num_samples=samples, **options,
+            ),
+            rng=rng,
         )
         assert element["label"].tolist() == ([1] * samples if samples > 1 else 1)
         for number, clip in enumerate(element["clip"] if samples > 1 else [element["clip"]]):
@@ -182,8 +186,11 @@ def test_an_area_that_moves(tmp_path):
         Image.fromarray(picture).save(tmp_path / f"{number}.png")
     sample = Sample("still", 0, FrameFiles("still", 4, f"{tmp_path}/{{}}.png"))
     clip = load_clip(
-        sample, num_frames=4, sampling_rate=1, target_fps=30.0, crop=32, motion_shift=True,
-        jitter_scales_relative=(0.1, 0.4), jitter_aspect_relative=(0.75, 1.3333),
+        sample, replace(SAMPLING, num_frames=4, sampling_rate=1),
+        Augmentation(
+            crop=32, motion_shift=True, jitter_scales_relative=(0.1, 0.4),
+            jitter_aspect_relative=(0.75, 1.3333),
+        ),
         rng=np.random.default_rng(0),
     )["clip"]
     assert clip.shape == (4, 32, 32, 3)
@@ -193,10 +200,14 @@ def test_an_area_that_moves(tmp_path):
 
 def test_what_is_drawn_has_no_meaning_where_nothing_is_drawn(videos):
     sample = Sample(str(videos["numbered"]), 0)
-    plain = load_clip(sample, **SETTINGS, rng=None)["clip"]
+    plain = load_clip(sample, SAMPLING, CROPS, rng=None)["clip"]
     same = load_clip(
-        sample, **SETTINGS, rng=None, policy=rand_augment.parse("rand-m9"),
-        erase={"probability": 1.0}, motion_shift=True,
+        sample, SAMPLING,
+        replace(
+            CROPS, policy=rand_augment.parse("rand-m9"), erase={"probability": 1.0},
+            motion_shift=True,
+        ),
+        rng=None,
     )["clip"]
     np.testing.assert_array_equal(plain, same)
 
@@ -208,8 +219,9 @@ def test_frames_of_videos_are_augmented_small(videos, monkeypatch):
     )
     for jitter in ((32, 40), (64, 80)):
         load_clip(
-            Sample(str(videos["numbered"]), 0), **SETTINGS | {"jitter": jitter},
-            rng=np.random.default_rng(0), policy=rand_augment.parse("rand-m9"),
+            Sample(str(videos["numbered"]), 0), SAMPLING,
+            replace(CROPS, jitter=jitter, policy=rand_augment.parse("rand-m9")),
+            rng=np.random.default_rng(0),
         )
     assert shapes == [(8, 32, 42, 3), (8, 48, 64, 3)]
 
@@ -222,7 +234,8 @@ def test_several_clips_and_samples_of_a_video(videos, tmp_path, monkeypatch):
     )
     sample = Sample(str(videos["numbered"]), 3)
     element = load_clip(
-        sample, **SETTINGS, rng=np.random.default_rng(4), num_clips=2, num_samples=3
+        sample, replace(SAMPLING, num_clips=2), replace(CROPS, num_samples=3),
+        rng=np.random.default_rng(4),
     )
     assert len(opened) == 1 and element["label"].tolist() == [3] * 6
     assert element["clip"].shape == (6, 8, 32, 32, 3)
@@ -230,17 +243,22 @@ def test_several_clips_and_samples_of_a_video(videos, tmp_path, monkeypatch):
     assert shown[0] == shown[1] == shown[2] != shown[3] == shown[4] == shown[5]
     labels = Sample(str(videos["numbered"]), (1, 3))
     element = load_clip(
-        labels, **SETTINGS, rng=np.random.default_rng(4), num_samples=2, num_classes=5
+        labels, SAMPLING, replace(CROPS, num_samples=2), rng=np.random.default_rng(4),
+        num_classes=5,
     )
     assert element["label"].tolist() == [[0, 1, 0, 1, 0]] * 2
     picture = smooth("varied", 60, 80)
     Image.fromarray(picture).save(tmp_path / "0.png")
     still = Sample("still", 0, FrameFiles("still", 1, f"{tmp_path}/{{}}.png"))
     clips = load_clip(
-        still, **SETTINGS, rng=np.random.default_rng(4), num_clips=2, num_samples=2
+        still, replace(SAMPLING, num_clips=2), replace(CROPS, num_samples=2),
+        rng=np.random.default_rng(4),
     )["clip"]
     assert len({clip.tobytes() for clip in clips}) == 4
-    alone = load_clip(labels, **SETTINGS, rng=None, num_clips=2, num_samples=3, num_classes=5)
+    alone = load_clip(
+        labels, replace(SAMPLING, num_clips=2), replace(CROPS, num_samples=3), rng=None,
+        num_classes=5,
+    )
     assert alone["clip"].shape == (8, 32, 32, 3)
 
 
@@ -248,8 +266,8 @@ def test_a_rate_that_varies(videos):
     lengths = set()
     for seed in range(20):
         element = load_clip(
-            Sample(str(videos["numbered"]), 3), **SETTINGS, rng=np.random.default_rng(seed),
-            jitter_fps=30.0,
+            Sample(str(videos["numbered"]), 3), replace(SAMPLING, jitter_fps=30.0), CROPS,
+            rng=np.random.default_rng(seed),
         )
         numbers = frame_numbers(element["clip"])
         lengths.add(numbers[-1] - numbers[0])
@@ -262,14 +280,14 @@ def test_a_rate_that_is_drawn(videos):
     steps = set()
     for seed in range(20):
         clip = load_clip(
-            sample, **SETTINGS, rng=np.random.default_rng(seed), max_sampling_rate=4
+            sample, replace(SAMPLING, max_sampling_rate=4), CROPS, rng=np.random.default_rng(seed)
         )["clip"]
         numbers = frame_numbers(clip)
         steps.add(round((numbers[-1] - numbers[0]) / 7))
     assert steps == {2, 3, 4}
     same, plain = (
-        load_clip(sample, **SETTINGS, rng=np.random.default_rng(0), **more)["clip"]
-        for more in ({"max_sampling_rate": 2}, {})
+        load_clip(sample, sampling, CROPS, rng=np.random.default_rng(0))["clip"]
+        for sampling in (replace(SAMPLING, max_sampling_rate=2), SAMPLING)
     )
     np.testing.assert_array_equal(same, plain)
 
@@ -278,7 +296,7 @@ def test_a_clip_is_cut_anywhere_in_time(videos):
     starts = set()
     for seed in range(30):
         element = load_clip(
-            Sample(str(videos["numbered"]), 3), **SETTINGS, rng=np.random.default_rng(seed)
+            Sample(str(videos["numbered"]), 3), SAMPLING, CROPS, rng=np.random.default_rng(seed)
         )
         assert element["clip"].shape == (8, 32, 32, 3) and element["clip"].dtype == np.uint8
         assert element["label"] == 3 and element["label"].dtype == np.int32
@@ -290,25 +308,25 @@ def test_a_clip_is_cut_anywhere_in_time(videos):
 
 def test_the_clip_in_the_middle_is_always_the_same(videos):
     sample = Sample(str(videos["numbered"]), 0)
-    first, second = (load_clip(sample, **SETTINGS, rng=None)["clip"] for _ in range(2))
+    first, second = (load_clip(sample, SAMPLING, CROPS, rng=None)["clip"] for _ in range(2))
     np.testing.assert_array_equal(first, second)
     size = clip_size(8, 2, 30.0)
     assert frame_numbers(first) == clip_indices(60, (60 - size) // 2, size, 8).tolist()
-    ssv2 = load_clip(sample, **SETTINGS, rng=None, sampling="ssv2")["clip"]
+    ssv2 = load_clip(sample, SEGMENTS, CROPS, rng=None)["clip"]
     assert frame_numbers(ssv2) == segment_indices(60, 8).tolist()
 
 
 def test_segments_are_drawn_in_order(videos):
     sample = Sample(str(videos["numbered"]), 0)
     numbers = frame_numbers(
-        load_clip(sample, **SETTINGS, rng=np.random.default_rng(3), sampling="ssv2")["clip"]
+        load_clip(sample, SEGMENTS, CROPS, rng=np.random.default_rng(3))["clip"]
     )
     assert numbers == sorted(numbers) and numbers[0] <= 8 and numbers[-1] >= 51
 
 
 def test_short_videos_repeat_their_last_frame(videos):
     element = load_clip(
-        Sample(str(videos["five"]), 0), **SETTINGS, rng=np.random.default_rng(0)
+        Sample(str(videos["five"]), 0), SAMPLING, CROPS, rng=np.random.default_rng(0)
     )
     assert frame_numbers(element["clip"]) == [0, 2, 4, 4, 4, 4, 4, 4]
 
@@ -316,7 +334,7 @@ def test_short_videos_repeat_their_last_frame(videos):
 def test_the_same_seed_gives_the_same_clip(videos):
     sample = Sample(str(videos["bframes"]), 0)
     first, second = (
-        load_clip(sample, **SETTINGS, rng=np.random.default_rng(5))["clip"] for _ in range(2)
+        load_clip(sample, SAMPLING, CROPS, rng=np.random.default_rng(5))["clip"] for _ in range(2)
     )
     np.testing.assert_array_equal(first, second)
 
@@ -325,37 +343,39 @@ def test_image_files_and_several_labels(tmp_path):
     write_rolling(tmp_path, "v", 36, 48, 9, turns=(5, 9))
     files = FrameFiles("v", 9, f"{tmp_path}/v/v_{{:06d}}.png", first=1)
     sample = Sample("v", (0, 2), files)
-    element = load_clip(sample, **SETTINGS, rng=np.random.default_rng(0), num_classes=4)
+    element = load_clip(sample, SAMPLING, CROPS, rng=np.random.default_rng(0), num_classes=4)
     assert element["clip"].shape == (8, 32, 32, 3)
     assert element["label"].tolist() == [1, 0, 1, 0] and element["label"].dtype == np.float32
-    with pytest.raises(ValueError, match="v has several labels; tell num_classes"):
-        load_clip(sample, **SETTINGS, rng=None)
+    with pytest.raises(ValueError, match="v has several labels; load_clip needs num_classes"):
+        load_clip(sample, SAMPLING, CROPS, rng=None)
 
 
 def test_what_cannot_be_loaded(videos):
     with pytest.raises(VideoError, match="the file is empty"):
-        load_clip(Sample(str(videos["empty"]), 0), **SETTINGS, rng=None)
-    with pytest.raises(ValueError, match="sampling is 'ucf'; training knows kinetics, ssv2, char"):
-        load_clip(Sample("v", 0), **SETTINGS, rng=None, sampling="ucf")
+        load_clip(Sample(str(videos["empty"]), 0), SAMPLING, CROPS, rng=None)
+    with pytest.raises(ValueError, match="mode is 'ucf'; expected one of kinetics, ssv2, charades"):
+        replace(SAMPLING, mode="ucf")
 
 
 def test_labels_of_the_frames_that_a_clip_spans(tmp_path):
     write_rolling(tmp_path, "v", 36, 48, 40, turns=(5, 9))
     files = FrameFiles("v", 40, f"{tmp_path}/v/v_{{:06d}}.png", first=1)
     sample = Sample("v", (0, 1), files, frame_labels=((0,),) * 20 + ((1,),) * 20)
-    options = SETTINGS | {"sampling": "charades", "num_classes": 2}
-    found = {
-        tuple(load_clip(sample, **options, rng=np.random.default_rng(seed))["label"].tolist())
-        for seed in range(30)
-    }
+
+    def label(rng):
+        return load_clip(sample, STRIDES, CROPS, rng=rng, num_classes=2)["label"].tolist()
+
+    found = {tuple(label(np.random.default_rng(seed))) for seed in range(30)}
     assert found == {(1, 0), (0, 1), (1, 1)}
-    assert load_clip(sample, **options, rng=None)["label"].tolist() == [1, 1]
+    assert label(None) == [1, 1]
 
 
-def test_lighting_shifts_the_colours_of_all_frames_alike(videos):
+def test_lighting_shifts_the_colors_of_all_frames_alike(videos):
     sample = Sample(str(videos["numbered"]), 0)
     plain, lit = (
-        load_clip(sample, **SETTINGS, rng=np.random.default_rng(1), lighting=amount)["clip"]
+        load_clip(
+            sample, SAMPLING, replace(CROPS, lighting=amount), rng=np.random.default_rng(1)
+        )["clip"]
         for amount in (0.0, 0.5)
     )
     shift = lit.astype(int) - plain

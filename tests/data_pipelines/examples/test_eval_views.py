@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.examples.eval_views import count_views, iterate_views, view_indices
+from data_pipelines.examples.eval_views import iterate_views, view_indices
 from data_pipelines.sources.frame_lists import read_charades, read_ssv2
 from data_pipelines.transforms.resize import resize_short_side, uniform_crop
 from data_pipelines.video.decoding import VideoError, probe, read_frames
@@ -45,7 +45,7 @@ def test_crops_are_those_of_the_resized_frames(tmp_path, portrait):
         np.testing.assert_array_equal(view[index], uniform_crop(resized, 32, index))
 
 
-def test_one_crop_is_the_centre_at_the_jitter_minimum(videos):
+def test_one_crop_is_the_center_at_the_jitter_minimum(videos):
     protocol = PROTOCOL | dict(clips=1, crops=1)
     (view,) = iterate_views(videos["bframes"], **protocol, train_jitter_min=40)
     assert view.shape == (1, 4, 32, 32, 3)
@@ -169,10 +169,6 @@ def test_errors(videos):
         next(iterate_views(videos["five"], **PROTOCOL, sampling="ava"))
     with pytest.raises(ValueError, match="clips is 0"):
         next(iterate_views(videos["five"], **PROTOCOL | dict(clips=0)))
-
-
-def test_count_views():
-    assert [count_views(10, 3), count_views(5, 1), count_views(1, 2)] == [30, 5, 2]
 
 
 @needs_real

@@ -13,7 +13,7 @@ from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.encoding import write_video
 from data_pipelines.video.image_files import FrameFiles
 from tests.data_pipelines.conftest import frame_numbers
-from tests.data_pipelines.support.recorded import Replay, grey_levels, write_rolling
+from tests.data_pipelines.support.recorded import Replay, gray_levels, write_rolling
 from tests.support.paths import PARITY, needs_parity
 
 FOLDER = PARITY / "data" / "ava"
@@ -55,21 +55,21 @@ def splits(tmp_path_factory):
 def test_elements_equal_those_of_the_original(recorded, splits):
     """Both backends of the original. Pixels: its cv2 route resizes uint8 with coarse weights, so
     the last level is rounded otherwise at times; its torch route stays in float, half a level away.
-    Colour jitter makes up to 1.4 times as much of either and is rounded once more.
+    Color jitter makes up to 1.4 times as much of either and is rounded once more.
     """
     arrays = np.load(FOLDER / "ava.npz")
     videos = list(SIZES)
     for case in recorded["dataset_cases"]:
         key, options, split = case["key"], case["opts"], case["split"]
-        colour = options.get("TRAIN_USE_COLOR_AUGMENTATION", False)
-        full_colour = not options.get("TRAIN_PCA_JITTER_ONLY", True)
+        color = options.get("TRAIN_USE_COLOR_AUGMENTATION", False)
+        full_color = not options.get("TRAIN_PCA_JITTER_ONLY", True)
         video, _, second, _ = case["keyframe"]
         (keyframe,) = [k for k in splits["train" if split == "train" else "val"]
                        if (k.video, k.time) == (videos[video], second)]
         element = load_keyframe(
             keyframe, **SMALL, jitter=(36, 44), inverse_uniform=case["backend"] == "cv2",
             rng=Replay(case["draws"]) if split == "train" else None,
-            color_jitter=full_colour, lighting=colour,
+            color_jitter=full_color, lighting=color,
             center_crop=split == "val", test_flip=options.get("TEST_FORCE_FLIP", False),
         )
         count = len(case["metadata"])
@@ -90,10 +90,10 @@ def test_elements_equal_those_of_the_original(recorded, splits):
         clip = element["clip"].astype(np.float64)
         if options.get("BGR"):
             clip = clip[..., ::-1]
-        tolerance = (1.01 if case["backend"] == "cv2" else 0.51) * (1.5 if full_colour else 1)
-        tolerance += 0.5 if colour else 0
+        tolerance = (1.01 if case["backend"] == "cv2" else 0.51) * (1.5 if full_color else 1)
+        tolerance += 0.5 if color else 0
         for name, frames in (("path0", clip[[0, 7]]), ("path1", clip[::4])):
-            difference = np.abs(frames - grey_levels(arrays[f"{key}_{name}"]))
+            difference = np.abs(frames - gray_levels(arrays[f"{key}_{name}"]))
             assert difference.max() <= tolerance, (key, difference.max())
     assert len(recorded["dataset_cases"]) == 24
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from data_pipelines.examples.clip_options import Augmentation, Sampling
 from data_pipelines.examples.clips import load_clip
 from data_pipelines.sources.tfds import read_tfds
 from data_pipelines.video.decoding import VideoError, probe
@@ -45,7 +46,8 @@ def test_videos_as_frames(tmp_path):
     assert all(isinstance(sample.source, RecordPictures) for sample in found.samples)
     assert found.samples[0].path.endswith("acts-train.array_record-00000-of-00004, record 0")
     element = load_clip(
-        found.samples[7], num_frames=4, sampling_rate=2, target_fps=30.0, crop=48, rng=None
+        found.samples[7], Sampling(num_frames=4, sampling_rate=2, target_fps=30.0),
+        Augmentation(crop=48), rng=None,
     )
     assert element["label"] == 1 and frame_numbers(element["clip"]) == [0, 2, 4, 7]
     assert len(read_tfds("acts:test", data_dir=tmp_path).samples) == 2

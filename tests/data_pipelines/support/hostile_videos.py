@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_pipelines.examples.clip_options import Augmentation, Sampling
 from data_pipelines.examples.clips import load_clip
 from data_pipelines.examples.eval_views import iterate_views
 from data_pipelines.sources.video_lists import Sample
@@ -37,10 +38,10 @@ def _probe(source: Video) -> None:
 def _train(source: Video) -> None:
     frames = source if isinstance(source, FrameFiles) else None
     sample = Sample(str(source), 3, frames)
-    for seed, sampling in enumerate(("kinetics", "ssv2", "charades")):
+    for seed, mode in enumerate(("kinetics", "ssv2", "charades")):
         element = load_clip(
-            sample, **PROTOCOL, crop=SIDE, jitter=(SIDE, 40), rng=np.random.default_rng(seed),
-            sampling=sampling,
+            sample, Sampling(**PROTOCOL, mode=mode), Augmentation(crop=SIDE, jitter=(SIDE, 40)),
+            rng=np.random.default_rng(seed),
         )
         _check(element["clip"], (4, SIDE, SIDE, 3))
 

@@ -149,6 +149,6 @@ def write_rolling(
         Image.fromarray(frame).save(path)
 
 
-def grey_levels(clip: np.ndarray) -> np.ndarray:
-    """Converts a recorded clip (3,T,H,W), normalized by 0.45 and 0.225, to (T,H,W,3) in 0..255."""
+def gray_levels(clip: np.ndarray) -> np.ndarray:
+    """A recorded clip (3,T,H,W), normalized by 0.45 and 0.225, as levels (T,H,W,3) of 0..255."""
     return np.clip((clip.transpose(1, 2, 3, 0) * 0.225 + 0.45) * 255, 0, 255)

@@ -1,4 +1,4 @@
-"""Colour jitter and lighting against the recorded draws and results of the original."""
+"""Color jitter and lighting against the recorded draws and results of the original."""
 
 import json
 import zlib
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.transforms import color
-from data_pipelines.transforms.color import Colour
+from data_pipelines.transforms.color import Color
 from tests.data_pipelines.support.recorded import Replay
 from tests.support.paths import PARITY, needs_parity
 
@@ -31,7 +31,7 @@ def frames():
 
 
 @needs_parity
-def test_colours_equal_those_of_the_original(recorded, arrays, frames):
+def test_colors_equal_those_of_the_original(recorded, arrays, frames):
     assert recorded["pca"]["eigval"] == color.EIGENVALUES.tolist()
     assert recorded["pca"]["eigvec"] == color.EIGENVECTORS.tolist()
     for case in recorded["colour"]:
@@ -41,7 +41,7 @@ def test_colours_equal_those_of_the_original(recorded, arrays, frames):
         elif kind == "lighting":
             drawn = color.draw(Replay(case["draws"]), jitter=0)
         else:
-            drawn = Colour(((kind, case["alpha"]),))
+            drawn = Color(((kind, case["alpha"]),))
         found = color.apply(frames, drawn, dtype=np.float32) / 255
         expected = arrays[case["key"]].transpose(0, 2, 3, 1)[..., ::-1]
         np.testing.assert_allclose(found, expected, atol=1e-6, err_msg=case["key"])
@@ -49,7 +49,7 @@ def test_colours_equal_those_of_the_original(recorded, arrays, frames):
 
 
 def test_rounded_and_kept_within_range(frames):
-    drawn = Colour((("brightness", 1.4), ("contrast", 1.3)), (0.02, 0.0, -0.02))
+    drawn = Color((("brightness", 1.4), ("contrast", 1.3)), (0.02, 0.0, -0.02))
     exact = color.apply(frames, drawn, dtype=np.float32)
     assert exact.min() < 0 and exact.max() > 255
     levels = color.apply(frames, drawn)
@@ -59,7 +59,7 @@ def test_rounded_and_kept_within_range(frames):
 
 def test_nothing_drawn_changes_nothing(frames):
     drawn = color.draw(np.random.default_rng(0), jitter=0, lighting=0)
-    assert drawn == Colour()
+    assert drawn == Color()
     np.testing.assert_array_equal(color.apply(frames, drawn), frames)
 
 

@@ -94,7 +94,7 @@ def test_whole_frames():
 
 
 def test_blocks_are_blocks():
-    """Of a mask of rectangles, most neighbours of a masked patch are masked; of single ones few."""
+    """Of a mask of rectangles, most neighbors of a masked patch are masked; of single ones few."""
     def together(mask):
         return (mask[:, 1:] & mask[:, :-1]).sum() / mask.sum()
 

@@ -31,7 +31,7 @@ def test_erased_clips_equal_those_of_the_original():
     assert len(recorded["cases"]) >= 60
 
 
-def test_levels_become_noise_when_they_are_normalised():
+def test_levels_become_noise_when_they_are_normalized():
     mean, std = np.array([0.45, 0.4, 0.5]), np.array([0.225, 0.2, 0.25])
     frames = np.zeros((2, 32, 40, 3), np.uint8)
     patches = random_erasing.draw(np.random.default_rng(3), 2, 32, 40, probability=1.0)
@@ -40,15 +40,15 @@ def test_levels_become_noise_when_they_are_normalised():
     (patch,) = patches
     rows, columns = patch.size
     filled = found[:, patch.top : patch.top + rows, patch.left : patch.left + columns]
-    normalised = (filled / 255 - mean) / std
+    normalized = (filled / 255 - mean) / std
     limited = np.clip(patch.noise, -mean / std, (1 - mean) / std)
-    assert np.abs(normalised - limited).max() < 0.5 / 255 / 0.2 + 1e-5
+    assert np.abs(normalized - limited).max() < 0.5 / 255 / 0.2 + 1e-5
     outside = np.ones((32, 40), bool)
     outside[patch.top : patch.top + rows, patch.left : patch.left + columns] = False
     assert not found[:, outside].any() and np.abs(patch.noise[0] - patch.noise[1]).min() < 1
 
 
-def test_the_mean_colour():
+def test_the_mean_color():
     frames = np.zeros((2, 8, 8, 3), np.uint8)
     patches = random_erasing.draw(np.random.default_rng(0), 2, 8, 8, probability=1.0, mode="const")
     found = random_erasing.apply(frames, patches, mean=(0.2, 0.4, 0.6))

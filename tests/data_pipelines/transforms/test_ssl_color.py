@@ -1,4 +1,4 @@
-"""Colours of self-supervised training against recorded draws and pixels of the original."""
+"""Colors of self-supervised training against recorded draws and pixels of the original."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.transforms import ssl_color
-from data_pipelines.transforms.ssl_color import STEPS, SslColour
+from data_pipelines.transforms.ssl_color import STEPS, SslColor
 from tests.data_pipelines.support.recorded import smooth
 from tests.support.paths import PARITY, needs_parity
 
@@ -17,7 +17,7 @@ class Captured:
     """The captured draws of a case: steps in their order with their values, and probabilities."""
 
     def __init__(self, case: dict):
-        # PyTorch's first draw is for the jitter where it is not done always, then grey, then blur.
+        # PyTorch's first draw is for the jitter where it is not done always, then gray, then blur.
         units = [value for (value,) in case["captured"]["torch_rand"]]
         if case["moco_v2_aug"]:
             units = [units[1], units[0], units[2]]
@@ -45,14 +45,14 @@ def arrays():
 
 
 @needs_parity
-def test_colours_equal_those_of_the_original(arrays):
+def test_colors_equal_those_of_the_original(arrays):
     recorded = json.loads((PARITY / "data" / "ssl_color.json").read_text())
     frames = np.stack([smooth(f"cj{i}", 20, 24) for i in range(3)])
     done = set()
     for case in recorded["cases"]:
         rng = Captured(case)
         drawn = ssl_color.draw(
-            rng, jitter=(0.6, 0.6, 0.6), hue=0.15, grey=0.2, moco_v2=case["moco_v2_aug"]
+            rng, jitter=(0.6, 0.6, 0.6), hue=0.15, gray=0.2, moco_v2=case["moco_v2_aug"]
         )
         assert rng.ranges[:4] == [(0.4, 1.6)] * 3 + [(-0.15, 0.15)] and not rng.units
         found = ssl_color.apply(frames, drawn)
@@ -65,10 +65,10 @@ def test_colours_equal_those_of_the_original(arrays):
 def test_single_steps_equal_those_of_the_original(arrays):
     tested = 0
     for key in arrays:
-        name, _, value = key.removeprefix("pil_").replace("gray", "grey_0").partition("_")
+        name, _, value = key.removeprefix("pil_").replace("gray", "gray_0").partition("_")
         if name not in STEPS:
             continue
-        found = ssl_color.apply(arrays["pil_input"][None], SslColour(((name, float(value)),)))
+        found = ssl_color.apply(arrays["pil_input"][None], SslColor(((name, float(value)),)))
         np.testing.assert_array_equal(found[0], arrays[key], err_msg=key)
         tested += 1
     assert tested == 14
@@ -86,18 +86,18 @@ def test_differences_in_time():
     np.testing.assert_array_equal(ssl_color.time_difference(frames), np.floor(exact))
     still = ssl_color.time_difference(frames[:1], dtype=np.float32)
     assert still.shape == (1, 2, 2, 3) and (still == 127.5).all()
-    found = ssl_color.apply(frames, SslColour((("brightness", 2.0),), difference=True))
+    found = ssl_color.apply(frames, SslColor((("brightness", 2.0),), difference=True))
     assert (found[0] == 154).all()
 
 
 def test_draws_are_spread_as_said():
     rng = np.random.default_rng(0)
     drawn = [
-        ssl_color.draw(rng, jitter=(0.4, 0.0, 1.5), grey=0.2, moco_v2=True, difference=0.3)
+        ssl_color.draw(rng, jitter=(0.4, 0.0, 1.5), gray=0.2, moco_v2=True, difference=0.3)
         for _ in range(400)
     ]
     values = {name: [v for d in drawn for n, v in d.steps if n == name] for name in STEPS}
-    for name, probability in {"hue": 0.8, "grey": 0.2, "blur": 0.5}.items():
+    for name, probability in {"hue": 0.8, "gray": 0.2, "blur": 0.5}.items():
         assert abs(len(values[name]) / 400 - probability) < 0.07
     assert 0.6 <= min(values["brightness"]) < 0.63 and 1.37 < max(values["brightness"]) <= 1.4
     assert set(values["contrast"]) == {1.0} and 0 <= min(values["saturation"]) < 0.1

@@ -16,6 +16,7 @@ GROWTH = 1.05
 PROGRAM = """
 import itertools, json, os, sys
 import numpy as np
+from data_pipelines.examples.clip_options import Augmentation, Sampling
 from data_pipelines.examples.clips import load_clip
 from data_pipelines.video.image_files import frame_files
 from data_pipelines.loading.batches import batches
@@ -30,11 +31,11 @@ for name in sorted(os.listdir(folder)):
     frames = frame_files(path, sorted(os.listdir(path)), path) if os.path.isdir(path) else None
     samples.append(Sample(path, 0, frames))
 
+sampling = Sampling(num_frames=8, sampling_rate=2, target_fps=30.0)
+augmentation = Augmentation(crop=56, jitter=(64, 80))
+
 def load(index, rng):
-    return load_clip(
-        samples[index % len(samples)], num_frames=8, sampling_rate=2, target_fps=30.0, crop=56,
-        jitter=(64, 80), rng=rng,
-    )
+    return load_clip(samples[index % len(samples)], sampling, augmentation, rng=rng)
 
 def resident():
     with open("/proc/self/statm") as file:

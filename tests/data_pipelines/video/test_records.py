@@ -7,6 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from data_pipelines.examples.clip_options import Augmentation, Sampling
 from data_pipelines.examples.clips import load_clip
 from data_pipelines.examples.eval_views import iterate_views
 from data_pipelines.sources.video_lists import Sample
@@ -53,7 +54,8 @@ def test_clips_and_views_are_those_of_the_file(videos, shard):
     settings = dict(num_frames=8, sampling_rate=2, target_fps=30.0)
     elements = [
         load_clip(
-            sample, **settings, crop=32, jitter=(32, 40), rng=np.random.default_rng(3)
+            sample, Sampling(**settings), Augmentation(crop=32, jitter=(32, 40)),
+            rng=np.random.default_rng(3),
         )
         for sample in (Sample(path, 2), Sample("a", 2, record=record))
     ]

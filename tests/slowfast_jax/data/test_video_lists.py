@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from data_pipelines.examples.clip_options import Augmentation, Sampling
 from data_pipelines.examples.clips import load_clip
 from data_pipelines.mini import datasets
 from data_pipelines.video.decoding import VideoError
@@ -46,15 +47,13 @@ def test_ssv2_without_extracted_frames(tiny, tmp_path):
     by_frames = find_samples(ssv2(tmp_path))
     assert [s.label for s in listing.samples] == [s.label for s in by_frames.samples]
     assert listing.samples[0].source == f"{tmp_path}/webm/1.webm"
+    sampling = Sampling(num_frames=4, sampling_rate=2, target_fps=30.0, mode="ssv2")
     clip = load_clip(
-        listing.samples[0], num_frames=4, sampling_rate=2, target_fps=30.0, crop=16, rng=None,
-        sampling="ssv2",
+        listing.samples[0], sampling, Augmentation(crop=16), rng=None
     )["clip"]
     assert clip.shape == (4, 16, 16, 3)
     with pytest.raises(VideoError, match="2.webm: no such file"):
-        load_clip(
-            listing.samples[1], num_frames=4, sampling_rate=2, target_fps=30.0, crop=16, rng=None
-        )
+        load_clip(listing.samples[1], sampling, Augmentation(crop=16), rng=None)
 
 
 def test_ssv2(tiny, tmp_path):

@@ -16,8 +16,11 @@ PLAN = make_plan(
 LOADING = dict(threads=1, workers=0)
 
 
-def load(index, generator, crop=SHAPE.crop, num_frames=SHAPE.num_frames, **rest):
-    return {"clip": np.zeros((num_frames, crop)), "draw": generator.random(), "rest": len(rest)}
+def load(index, generator, shape=None):
+    frames, crop = (shape or SHAPE)[1:3]
+    return {
+        "clip": np.zeros((frames, crop)), "draw": generator.random(), "default": shape is None
+    }
 
 
 EXAMPLES = Examples(SIZE, load, str)
@@ -50,7 +53,7 @@ def test_steps_epochs_and_shapes(whole):
         shape = laid.shape(step)
         assert shape in laid.leg(step).phase.shapes
         assert batch["clip"].shape == (shape.batch_size, shape.num_frames, shape.crop)
-        assert set(batch["rest"]) == {0 if shape == PLAN.shape else 3}
+        assert set(batch["default"]) == {shape == PLAN.shape}
 
 
 def test_no_epoch_has_an_example_twice_or_the_order_of_another(whole):
@@ -94,4 +97,4 @@ def test_one_example_alone_is_made_once_for_each_shape():
     made = []
     one = Examples(SIZE, lambda *a, **k: made.append(k) or load(*a, **k), str)
     batches(examples=always_the_first(one))
-    assert len(made) == len({(s.num_frames, s.crop) for s in PLAN.shapes})
+    assert len(made) == len(PLAN.shapes)

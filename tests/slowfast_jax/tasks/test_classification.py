@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from data_pipelines.examples.clip_options import Augmentation, Sampling
 from data_pipelines.examples.clips import load_clip
 from data_pipelines.transforms.rand_augment import parse
 from slowfast_jax import main
@@ -14,9 +15,7 @@ from tests.support.paths import ROOT
 from tests.support.tiny_models import norm_entry, write_colors
 
 RECIPE = f"{ROOT}/tests/recipes/tiny.py"
-SETTINGS = {
-    "num_frames": 4, "sampling_rate": 2, "target_fps": 30.0, "crop": 16, "jitter": (18, 20)
-}
+SAMPLING = Sampling(num_frames=4, sampling_rate=2, target_fps=30.0)
 
 
 @pytest.fixture(autouse=True)
@@ -53,11 +52,14 @@ def test_config_augmentation_reaches_the_clips(videos):
         *(f"data.{name}={value}" for name, value in relative.items()),
     )
     expected = load_clip(
-        find_samples(config, None, "train").samples[0], **SETTINGS, **relative, motion_shift=True,
+        find_samples(config, None, "train").samples[0], SAMPLING,
+        Augmentation(
+            crop=16, jitter=(18, 20), **relative, motion_shift=True,
+            color={"jitter": (0.4, 0.4, 0.2), "hue": 0.1, "gray": 0.5, "moco_v2": True},
+            policy=parse("rand-m9-n3-mstd0.5-inc1", "random"),
+            erase={"probability": 1.0, "mode": "rand", "count": 2, "splits": 2},
+        ),
         rng=np.random.default_rng(7),
-        colours={"jitter": (0.4, 0.4, 0.2), "hue": 0.1, "grey": 0.5, "moco_v2": True},
-        policy=parse("rand-m9-n3-mstd0.5-inc1", "random"),
-        erase={"probability": 1.0, "mode": "rand", "count": 2, "splits": 2},
     )["clip"]
     np.testing.assert_array_equal(loaded(config, np.random.default_rng(7)), expected)
     plain = config_of(videos)

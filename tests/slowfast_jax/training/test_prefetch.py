@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from data_pipelines.loading.background import NAME
 from slowfast_jax.training.prefetch import prefetched
 
 
@@ -41,7 +42,7 @@ def test_one_is_ready_while_another_is_in_use():
     time.sleep(0.3)
     assert source.taken == 3  # in use, ready, waiting for its place
     stream.close()
-    assert source.closed and not [t for t in threading.enumerate() if t.name == "prefetch"]
+    assert source.closed and not [t for t in threading.enumerate() if t.name == NAME]
 
 
 @pytest.mark.parametrize("of_source", [True, False])
