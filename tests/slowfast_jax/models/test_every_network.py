@@ -1,0 +1,76 @@
+"""What every network must do, checked on a small one of each family. Add a family here."""
+
+import jax
+import numpy as np
+import pytest
+
+from slowfast_jax.models import zoo
+from slowfast_jax.weights import variable_shapes
+from tests.support.network_checks import Probe, check_gradients, check_outputs
+
+SMALL = dict(depth=(1, 1, 1, 1), num_classes=4, crop_size=32, num_frames=4, width=8, group_size=2)
+NONLOCAL = ((), (0,), (), ())
+# Softmax over the keys cancels what is added to all keys.
+NO_EFFECT = {"C2D, softmax": ("phi/bias",)}
+FAMILIES = {
+    "Slow, non-local": dict(SMALL, name="kinetics/slow_nln_8x8_r50", nonlocal_blocks=NONLOCAL),
+    "C2D, softmax": dict(SMALL, name="kinetics/c2d_nln_8x8_r50", nonlocal_blocks=NONLOCAL),
+    "I3D, basic blocks": dict(SMALL, name="kinetics/i3d_8x8_r50", block="basic"),
+    "SlowFast": dict(SMALL, name="kinetics/slowfast_8x8_r50", num_frames=8, beta=4),
+    "X3D": dict(
+        name="kinetics/x3d_xs", num_classes=4, crop_size=32, width_factor=1.0, depth_factor=0.2,
+        head_width=16, group_size=2,
+    ),
+    "Slow, boxes": dict(SMALL, name="ava/slow_8x8_r50"),
+}
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request):
+    options = dict(FAMILIES[request.param])
+    return request.param, Probe(zoo.create(options.pop("name"), **options))
+
+
+def test_outputs(family):
+    check_outputs(family[1])
+
+
+def test_gradients(family):
+    name, probe = family
+    check_gradients(probe, NO_EFFECT.get(name, ()))
+
+
+def test_initialization_is_the_published_one(family):
+    _, probe = family
+    for path, leaf in jax.tree_util.tree_leaves_with_path(probe.variables["params"]):
+        name, value = jax.tree_util.keystr(path, simple=True, separator="/"), np.asarray(leaf)
+        module, leaf = name.rpartition("/")[::2]
+        if name == "head/projection/kernel":
+            assert value.std() == pytest.approx(0.01, rel=0.3)
+        elif leaf == "kernel" and value.size > 1000:
+            fan_out = np.prod(value.shape[:3]) * value.shape[-1]
+            assert value.std() == pytest.approx(np.sqrt(2 / fan_out), rel=0.15), name
+        elif leaf == "bias":
+            assert not value.any()
+        elif leaf == "scale":
+            last = "b_bn" if getattr(probe.model, "block", "") == "basic" else "c_bn"
+            final = module.endswith((f"/{last}", "/out_bn"))
+            assert (value == (0 if final else 1)).all(), name
+
+
+def test_parts_layers_and_norms(family):
+    """The network's declarations fit its parameters."""
+    _, probe = family
+    model, shapes = probe.model, variable_shapes(probe.model)
+    assert set(model.parts) == set(shapes["params"])
+    paths = [
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, _ in jax.tree_util.tree_leaves_with_path(shapes["params"])
+    ]
+    assert {model.layer_of(path) for path in paths} == set(range(6))
+    norms = {path.rpartition("/")[0] for path in paths if model.is_norm(path)}
+    statistics = {
+        jax.tree_util.keystr(path[:-1], simple=True, separator="/")
+        for path, _ in jax.tree_util.tree_leaves_with_path(shapes["batch_stats"])
+    }
+    assert norms == statistics
