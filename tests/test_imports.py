@@ -22,7 +22,7 @@ FLOORS = (
      "slowfast_jax.malloc"),
     ("slowfast_jax.models", "slowfast_jax.training", "slowfast_jax.progress"),
     ("slowfast_jax.config",),
-    ("slowfast_jax.data", "slowfast_jax.weights"),
+    ("slowfast_jax.data", "slowfast_jax.weights", "slowfast_jax.command_line"),
     ("slowfast_jax.report",),
     ("slowfast_jax.inference",),
     ("slowfast_jax.recognizer", "slowfast_jax.tasks"),
