@@ -111,7 +111,7 @@ def changed(**fields):
     (changed(z=[[1]]), ":1_a: time is '[1]'; expected a number"),
     (changed(av=["3"]), ":1_a: attributes ['3']; expected a dict of them"),
     (changed(av={"4": "\ud800"}), ": a name that is no text"),
-    ("[" * 99_999, ": JSON that cannot be read"),
+    ("[" * 99_999, ": this JSON cannot be parsed"),
     (PROJECT | {"view": {"1": {"fid_list": 1}}}, ":1_a: view '1' shows 0 files; expected one"),
     (PROJECT | {"file": {"1": {"fname": "a" * 9999}}}, ":1_a: there is no video 'aaaa"),
     (PROJECT | {"file": {"1": {"fname": ["a"]}}}, ":1_a: there is no video \"['a']\" in"),

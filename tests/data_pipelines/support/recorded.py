@@ -1,4 +1,4 @@
-"""What the recorded cases of the original were made from: its draws, and pictures by rule."""
+"""Inputs of the cases recorded from the original: its random draws, and generated pictures."""
 
 import zlib
 from pathlib import Path
@@ -9,10 +9,10 @@ from PIL import Image
 
 
 class Replay:
-    """Recorded draws of the original's generators, given out again as a numpy Generator would.
+    """A stand-in for a numpy Generator that returns recorded draws of the original.
 
-    `draws` are [function, arguments, value]. Each kind has its own queue, because the original
-    draws numbers that are of no use between those that are.
+    draws: [function, arguments, value] of each. Every kind has its own queue, because the original
+    also draws numbers that it does not use.
     """
 
     def __init__(self, draws: list):
@@ -44,8 +44,8 @@ class Replay:
 
     def random(self, size: int | None = None) -> float | np.ndarray:
         if size is None:
-            return self.units.pop()  # a flip is what the original draws last
-        # Numbers in [0, 1) of which come the integers that the original drew first.
+            return self.units.pop()  # the original draws the flip last
+        # Numbers in [0, 1) that give the integers which the original drew first.
         drawn, self.integers_ = self.integers_[:size], self.integers_[size:]
         return np.array([(value - low + 0.5) / (high - low) for low, high, value in drawn])
 
@@ -60,9 +60,9 @@ class Replay:
 
 
 class InOrder:
-    """Recorded draws in the order in which the original drew them, for several steps in a row.
+    """As `Replay`, with one queue in the original's order, for several steps in a row.
 
-    What it draws from np.random.uniform() without use is left out where another draw is wanted.
+    Unused draws of np.random.uniform() are skipped when another kind is requested.
     """
 
     def __init__(self, draws: list):
@@ -101,7 +101,7 @@ class InOrder:
         return value
 
     def standard_normal(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-        """What stood for the original's noise: of each frame (3,H,W), by a rule, from 1 on."""
+        """The noise in place of the original's: (3,H,W) per frame, seeded by a number from 1 on."""
         frames = []
         for _ in range(shape[0]):
             self.patches += 1
@@ -116,7 +116,7 @@ class InOrder:
 
 
 def smooth(name: str, height: int, width: int) -> np.ndarray:
-    """The picture of a name, uint8 (H,W,3); the channels are B, G, R where the original's are."""
+    """A generated picture, uint8 (H,W,3), seeded by `name`; BGR wherever the original has BGR."""
     random = np.random.RandomState(zlib.crc32(name.encode()))
     y, x = np.mgrid[:height, :width]
     channels = []
@@ -137,7 +137,7 @@ def write_rolling(
     turns: tuple[int, int],
     template: str = "{video}/{video}_{number:06d}.png",
 ) -> None:
-    """Writes the frames of a video: the picture of its name, moved by their number modulo turns.
+    """Writes the frames of a video: `smooth(name)` rolled by the frame number modulo `turns`.
 
     The original reads them as BGR.
     """

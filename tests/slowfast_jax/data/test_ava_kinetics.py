@@ -1,4 +1,4 @@
-"""AVA and the clips of Kinetics together, from a folder as their authors lay it out."""
+"""AVA and AVA-Kinetics together, in a folder with the layout of their authors."""
 
 import csv
 import shutil
@@ -15,7 +15,7 @@ from tests.support.paths import ROOT
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Films as AVA's from second 900 on, and the same as clips of Kinetics from second 12 on."""
+    """Films as in AVA from second 900 on, and the same ones as Kinetics clips from second 12 on."""
     folder = tmp_path_factory.mktemp("ava")
     datasets.write_ava(folder, seed=0, train_videos=2, val_videos=2, seconds=5, height=48, width=64)
     annotations = folder / "annotations"
@@ -50,7 +50,7 @@ def config_of(folder, **data):
     return config
 
 
-def test_both_are_trained_on(tiny, folder):
+def test_training_uses_both(tiny, folder):
     both = find_keyframes(config_of(folder), None, "train")
     kinetics = find_keyframes(config_of(folder, train_gt_box_lists=()), None, "train")
     videos = [keyframe.video for keyframe in both.keyframes]
@@ -63,8 +63,8 @@ def test_both_are_trained_on(tiny, folder):
         find_keyframes(config, None, "train")
 
 
-def test_tested_alike(tiny, folder, tmp_path):
-    """The clips show what the films show, so annotated boxes get the same scores."""
+def test_clips_get_the_scores_of_films(tiny, folder, tmp_path):
+    """Clips and films have the same content, so annotated boxes get the same scores."""
     films = config_of(
         folder, test_box_lists=("ava_val_v2.2.csv",), score_threshold=0.0
     )

@@ -1,4 +1,4 @@
-"""Actions of one's own: tables to keyframes by a config, what they are measured against, errors."""
+"""Custom actions: from tables to keyframes by a config, ground truth, errors."""
 
 import json
 
@@ -85,7 +85,7 @@ def test_detected_boxes_are_tested_at_annotated_moments(root):
     assert len(found.ground_truth.keyframes) == 3  # what was not detected is missed
     assert [path.name for path in found.files] == ["people.csv", "test.csv"]
     write(root / "people.csv", rows[2:], HEADER.replace("action", "score"))
-    with pytest.raises(ConfigError, match=r"people\.csv, as c at 1\.5, is one of .*test\.csv"):
+    with pytest.raises(ConfigError, match=r"people\.csv \(.* c at 1\.5\) is in .*test\.csv"):
         find_keyframes(config_of(root, test_detections=("people.csv",)), None, "test")
 
 
@@ -113,7 +113,7 @@ def test_mistakes(root):
         find_keyframes(config_of(root), None, "test")
 
 
-def test_a_table_is_learnt_and_tested(root):
+def test_a_table_is_trained_and_tested(root):
     config = config_of(root)
     config.train.train_only = "head/.*"
     results = train(config, root / "run")

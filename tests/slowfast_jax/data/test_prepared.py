@@ -1,4 +1,4 @@
-"""What `prepare` makes is what the recipes read: the lists through their readers, one evaluated."""
+"""The recipes read what `prepare` writes; one data set is evaluated."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""Training and testing from records give what the videos give, and need no TensorFlow."""
+"""Training and testing from records equal those from videos, and need no TensorFlow."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("tiny_norm")
 
 @pytest.fixture(scope="module")
 def data(colours):
-    """Videos and their lists, and below tfds/ the same encoded."""
+    """Videos and their lists; the same ones as records in tfds/."""
     lists = [str(colours / f"{name}.csv") for name in ("train", "val", "test")]
     assert cli([
         "kinetics", *lists, "--root", str(colours), "--out", str(colours / "tfds"),
@@ -73,7 +73,7 @@ def test_scores_are_those_of_the_videos(data, tmp_path):
     assert names["tfds"][0].endswith("-00000-of-00002, record 0")
 
 
-def test_classes_of_another_network(data):
+def test_a_different_number_of_classes_is_refused(data):
     config = config_of(data, "records")
     config.model.num_classes = 3
     with pytest.raises(ValueError, match=r"train.csv:5: label 3; expected a class within 0..2"):
@@ -93,7 +93,7 @@ def test_no_tensorflow_and_no_tfds_where_it_is_not_needed(data):
 
 
 def test_keyframes_from_records(tiny, tmp_path):
-    """AVA's boxes on records, as on films: the same but for what encoding changes."""
+    """AVA's boxes on records give the results of films, but for the loss of encoding."""
     datasets.write_ava(
         tmp_path, seed=0, train_videos=1, val_videos=2, seconds=5, height=48, width=64
     )
@@ -123,7 +123,7 @@ def test_keyframes_from_records(tiny, tmp_path):
 
 
 def test_processes_read_records(data):
-    """Whose samples have to be pickled for them."""
+    """Samples are pickled for the workers."""
     for format_ in ("records", "tfds"):
         config = config_of(data, format_)
         examples, _ = classification.training_examples(config, None)

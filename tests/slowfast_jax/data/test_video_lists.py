@@ -1,4 +1,4 @@
-"""Every format of lists that can be evaluated, from small data sets in the formats' own layout."""
+"""Every format of lists, read from small data sets in its original layout."""
 
 import json
 
@@ -102,14 +102,14 @@ def test_rawframes(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("format_", ["rawframes", "ssv2", "charades"])
-def test_a_wrong_prefix_is_told_once(tiny, tmp_path, format_):
-    with pytest.raises(ConfigError, match="path_prefix is .*gone: there is no such folder"):
+def test_a_wrong_prefix_is_reported_once(tiny, tmp_path, format_):
+    with pytest.raises(ConfigError, match="path_prefix is .*gone, which is not a folder"):
         find_samples(config_of(
             tmp_path, **{"data.format": format_, "data.path_prefix": str(tmp_path / "gone")}
         ))
 
 
-def test_class_lists_of_another_network(tiny, tmp_path):
+def test_class_lists_of_another_size_are_refused(tiny, tmp_path):
     datasets.write_ssv2(tmp_path, frames=3, **SMALL)
     with pytest.raises(ConfigError, match=r"labels.json has 4 classes and the network 174"):
         find_samples(ssv2(tmp_path, **{"model.num_classes": 174}))
@@ -123,12 +123,12 @@ def test_class_lists_of_another_network(tiny, tmp_path):
         find_samples(ssv2(tmp_path))
 
 
-def test_formats_and_generators_there_are_not(tiny, tmp_path):
+def test_unknown_formats_and_generators(tiny, tmp_path):
     with pytest.raises(ConfigError, match="format is ssv3; this version .*did you mean ssv2"):
         find_samples(config_of(tmp_path, **{"data.format": "ssv3"}))
     with pytest.raises(ConfigError, match="generate is kinetics_mimi.*did you mean kinetics_mini"):
         find_samples(config_of(tmp_path, **{"data.generate": "kinetics_mimi"}), tmp_path)
-    with pytest.raises(ConfigError, match="give it a workdir"):
+    with pytest.raises(ConfigError, match="needs a workdir"):
         find_samples(config_of(tmp_path, **{"data.generate": "kinetics_mini"}))
 
 
