@@ -184,8 +184,8 @@ def _check_count(config: ConfigDict, names: list[str], where: str) -> None:
     if len(names) != config.model.num_classes:
         raise ConfigError(
             f"{where} has {len(names)} classes and the network {config.model.num_classes}; "
-            "expected all classes of the network, because a class is its position among them. For a "
-            f"new network, set config.model.num_classes={len(names)}"
+            "expected all classes of the network, because a class is its position among them. "
+            f"For a new network, set config.model.num_classes={len(names)}"
         )
 
 
