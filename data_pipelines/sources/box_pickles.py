@@ -86,13 +86,13 @@ def _moment(path: PathLike, key: object, array: object) -> tuple[str, str]:
 
 
 class _Refused(Exception):
-    """A name that has no place in a pickle of arrays."""
+    """A name that a pickle of arrays of numbers does not need."""
 
 
 class _Type:
-    """A type of numbers, which a pickle makes of its name and then sets the order of bytes of.
+    """A stand-in for numpy.dtype: a pickle gives its name and then its byte order.
 
-    NumPy's own believes what a pickle tells of a type, also that text holds addresses of objects.
+    numpy.dtype itself trusts a pickle, even one that declares text to be addresses of objects.
     """
 
     def __init__(self, name: str, *_):
@@ -108,14 +108,14 @@ class _Type:
 
 
 class _NoNumbers:
-    """In the place of an array of something else: its `dtype`, for the message."""
+    """Stands for an array that does not hold numbers; `dtype` is for the message."""
 
     def __init__(self, dtype: np.dtype):
         self.dtype = dtype
 
 
 class _Unfilled:
-    """An array whose content follows in the pickle, as its state."""
+    """An array whose content follows in the pickle as its state."""
 
     def __init__(self, *_):
         self.array = None
@@ -136,10 +136,10 @@ def _array(content, kind: _Type, shape: tuple[int, ...], order: str) -> np.ndarr
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    return text.encode("latin1")  # how protocols before 3 write bytes, whatever they say
+    return text.encode("latin1")  # how protocols before 3 write bytes, whatever `encoding`
 
 
-# NumPy 1 says core, NumPy 2 _core. The array's class only stands in the arguments of _reconstruct.
+# NumPy 1 says core, NumPy 2 _core. numpy.ndarray occurs only as an argument of _reconstruct.
 ALLOWED = {
     "numpy.ndarray": "numpy.ndarray",
     "numpy.dtype": _Type,

@@ -1,4 +1,4 @@
-"""Videos in, scores out: decodes ahead in threads, fills batches of one size, combines the views.
+"""Multi-view testing: decode videos in threads, score batches of views, combine the scores.
 
 Views of all videos go through batches of the same shape (the last one is padded), so the network is
 compiled once, however many videos there are and whatever their lengths.
