@@ -1,4 +1,4 @@
-"""Files and folders that are complete or not there, so that work can go on where it stopped."""
+"""Files and folders that are written atomically, so that interrupted work can resume."""
 
 import csv
 import os
@@ -12,9 +12,9 @@ from data_pipelines.paths import PathLike
 
 @contextmanager
 def whole(target: PathLike) -> Iterator[Path]:
-    """Gives a path to write to, a file or a folder, which becomes `target` when all went well.
+    """Yields a path for a file or folder, which is renamed to `target` when the block succeeds.
 
-    What an earlier attempt left there is removed.
+    Remains of an earlier attempt are removed first, and those of this one if it fails.
     """
     target = Path(target)
     part = target.with_name(f".{target.name}.part")

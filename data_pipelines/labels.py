@@ -1,4 +1,4 @@
-"""Names of classes: the sets that ship with the package, and files in the formats people have."""
+"""Class names, from sets that ship with the package or from files, and label vectors."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import numpy as np
 from data_pipelines.text_files import parse_json, read_text, shown
 
 _FOLDER = Path(__file__).with_name("labels")
-MOST_CLASSES = 100_000  # a larger number is no class
+MOST_CLASSES = 100_000  # larger numbers are taken for mistakes
 
 
 def shipped_sets() -> list[str]:
@@ -19,7 +19,7 @@ def shipped_sets() -> list[str]:
 
 
 def unnamed(count: int) -> list[str]:
-    """Names of classes where nobody gave any."""
+    """Placeholder names of `count` classes."""
     return [f"class {i}" for i in range(count)]
 
 
@@ -32,20 +32,21 @@ def multi_hot(labels: Sequence[Sequence[int]], num_classes: int) -> np.ndarray:
 
 
 def class_names(name_or_path: str | os.PathLike, *, count: int | None = None) -> list[str]:
-    """Names in class order, row k being the name of class k.
+    """Reads class names: item k is the name of class k.
 
     Args:
         name_or_path: a shipped set ("kinetics400"), or a file: `.txt` with one name per line,
             `id: name` on each line, or `c000 name` as in Charades_v1_classes.txt; `.json`
             {name: id} (names may be quoted once more, as in PySlowFast's kinetics_classnames.json,
             and ids too, as in something-something-v2-labels.json) or [name, ...]; `.pbtxt` of items
-            with name and id. Ids of a `.json` and `c000` count from 0; those of `.pbtxt` and
-            `id: name` count from 1 as in AVA, where row k is action id k + 1 and an id left out
-            gets the name "action <id>".
-        count: how many names there must be.
+            with name and id. Ids of `.json` and `c000` start at 0. Those of `.pbtxt` and
+            `id: name` start at 1, as in AVA: class k has the id k + 1, and an id that the file
+            skips gets the name "action <id>".
+        count: the expected number of names.
 
     Raises:
-        ValueError: no such set or file; a name or id twice, an id missing, another count.
+        ValueError: the set or file does not exist, a name or id occurs twice, an id is missing, or
+            the number of names is not `count`.
     """
     shipped = _FOLDER / f"{name_or_path}.txt"
     path = shipped if str(name_or_path) in shipped_sets() else Path(name_or_path)
@@ -72,7 +73,7 @@ def _from_text(path: Path, text: str) -> list[str]:
         raise ValueError(f"{path}: no class names; expected one per line")
     if "" in names:
         raise ValueError(
-            f"{path}:{names.index('') + 1}: a blank line among the class names; remove it"
+            f"{path}:{names.index('') + 1}: blank line among the class names; remove it"
         )
     numbered = [re.fullmatch(r"(\d+): *(.+)", name) for name in names]
     if all(numbered):
@@ -115,14 +116,14 @@ def pbtxt_items(path: Path, text: str) -> list[tuple[int, str]]:
 
 
 def _id(path: Path, number: int | str) -> int:
-    """An id from what a file holds in its place."""
+    """The id as an integer; ValueError if it is too large."""
     if len(str(number)) <= 9 and int(number) < MOST_CLASSES:
         return int(number)
     raise ValueError(f"{path}: id {shown(number)}; expected a number below {MOST_CLASSES}")
 
 
 def _from_ids(path: Path, items: list[tuple[int, str]], *, first: int, fill: bool) -> list[str]:
-    """Names by id from `first` on; missing ids get a name of their own if `fill`."""
+    """Names in the order of their ids, which start at `first`; `fill` names missing ids."""
     if not items:
         raise ValueError(f"{path}: no class names in it")
     _refuse_repeated(path, [number for number, _ in items], "id")
@@ -144,6 +145,6 @@ def _refuse_repeated(path: Path, values: list, what: str) -> None:
     for value in values:
         if value in seen:
             raise ValueError(
-                f"{path}: the {what} {shown(value)} is there twice; each class has its own"
+                f"{path}: the {what} {shown(value)} occurs twice; it must be unique"
             )
         seen.add(value)

@@ -1,4 +1,4 @@
-"""Text files that people hand over, with errors that name them, whatever is in them."""
+"""Reading of text files from users; whatever they hold, errors name the file and the line."""
 
 import csv
 import json
@@ -17,11 +17,11 @@ LARGEST_NUMBER = 1e12  # in a table: of a time, a coordinate or the number of a 
 _short = Repr()
 _short.maxstring = _short.maxother = 200
 _short.maxlist = _short.maxtuple = _short.maxdict = 12
-shown = _short.repr  # as repr, but what is long or deep is cut
+shown = _short.repr  # like repr, but long or deeply nested values are shortened
 
 
 def read_text(path: PathLike, expected: str) -> str:
-    """The content of a file; ValueError that tells what was `expected` where it is no text."""
+    """The content of a file; ValueError if it is not UTF-8, which says what was `expected`."""
     try:
         with open(path, encoding="utf-8-sig") as file:
             return file.read()
@@ -30,22 +30,22 @@ def read_text(path: PathLike, expected: str) -> str:
 
 
 def parse_json(path: PathLike, text: str) -> Any:
-    """What the text of a file says; ValueError where it is no JSON."""
+    """Parses JSON from the file `path`; ValueError names the file and the line."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}:{error.lineno}: not JSON ({error.msg})") from error
-    except (RecursionError, ValueError) as error:  # the second of numbers with thousands of digits
-        raise ValueError(f"{path}: JSON that cannot be read ({error})") from error
+    except (RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits
+        raise ValueError(f"{path}: this JSON cannot be parsed ({error})") from error
 
 
 def short_lines(path: PathLike, lines: Iterable[str]) -> Iterator[str]:
-    """The lines of a file; ValueError at one that is too long to be a row of a table."""
+    """Yields the lines of a file; ValueError at one that is too long for a row of a table."""
     for number, line in enumerate(lines, 1):
         if len(line) > LONGEST_LINE:
             raise ValueError(
-                f"{path}:{number}: a line of {len(line)} characters; expected a table, whose rows "
-                f"have {LONGEST_LINE} at most"
+                f"{path}:{number}: the line has {len(line)} characters; expected a table with rows "
+                f"of at most {LONGEST_LINE}"
             )
         yield line
 
@@ -60,7 +60,7 @@ def read_rows(path: PathLike) -> Iterator[tuple[int, list[str]]]:
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: it is not a csv file in UTF-8.
+        ValueError: the file is not a csv file in UTF-8.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(
@@ -78,7 +78,7 @@ def read_rows(path: PathLike) -> Iterator[tuple[int, list[str]]]:
 
 
 def read_number(path: PathLike, line: int | str, name: str, text: str) -> float:
-    """The number in column `name`; ValueError with file and line if the text is none."""
+    """Parses the number in column `name`; ValueError names the file and the line."""
     try:
         number = float(text)
     except ValueError:

@@ -1,1 +1,1 @@
-"""From a sample or keyframe to one element of a batch."""
+"""From a video or keyframe to one example, in training or testing."""

@@ -1,4 +1,4 @@
-"""One element of action detection: the clip around a keyframe and its boxes, in static shapes."""
+"""Examples of action detection: the clip around a keyframe and its boxes, padded."""
 
 import itertools
 from typing import Any
@@ -31,26 +31,28 @@ def load_keyframe(
     thread_type: str = "NONE",
     **training: Any,
 ) -> dict[str, np.ndarray]:
-    """The clip of `num_frames` frames, each `sampling_rate` apart, around a keyframe.
+    """Loads the clip around a keyframe and its boxes; frames are `sampling_rate` apart.
 
     As the original's datasets/ava_dataset.py. Training takes a random crop x crop square of the
-    frames and leaves out boxes of which nothing is in it (the original keeps them as a point or a
-    line at the border, with their labels): their rows and labels stay, the mask is False. Testing
-    takes whole frames whose short side is `crop`, so clips of videos of different aspect differ in
-    shape, and keeps every box: each one is to be scored.
+    frames. Boxes that lie outside it keep their row and labels, but their mask is False (the
+    original keeps them, clipped to a point or line at the border). Testing takes whole frames,
+    scaled to a short side of `crop`, so that the shape of a clip depends on the aspect ratio of the
+    video, and keeps every box, because each one is scored.
 
     Args:
         sampling_rate: 0 repeats the keyframe itself.
         crop: side of the square in training, short side in testing.
-        rng: what training draws from; None for testing.
-        color_jitter: in training, brightness, contrast and saturation change by up to 40 %.
-        lighting: in training, colors shift along the principal components of ImageNet's.
-        center_crop: in testing, the center crop x crop square instead of whole frames: what the
-            original evaluates with during training.
-        test_flip: in testing, mirror frames and boxes.
+        max_boxes: the number of rows to which boxes are padded.
+        num_classes: width of `label`.
+        rng: source of the random numbers of training; None for testing.
+        color_jitter: training only: change brightness, contrast and saturation by up to 40 %.
+        lighting: training only: shift colors along the principal components of ImageNet's.
+        center_crop: testing only: take the center crop x crop square instead of whole frames, as
+            the original does to validate during training.
+        test_flip: testing only: mirror frames and boxes.
         thread_type: see clips.read_clip.
-        **training: keywords of geometry.draw: jitter, inverse_uniform, flip,
-            jitter_scales_relative, jitter_aspect_relative. Without meaning in testing.
+        **training: training only: keywords of geometry.draw (jitter, inverse_uniform, flip,
+            jitter_scales_relative, jitter_aspect_relative).
 
     Returns:
         clip: uint8 (T,H,W,3) RGB; boxes: float32 (max_boxes,4) x1, y1, x2, y2 in its pixels;
@@ -58,15 +60,15 @@ def load_keyframe(
         Rows past the boxes are 0.
 
     Raises:
-        VideoError: a frame cannot be had, or the video ends more than half a second before the
+        VideoError: a frame cannot be read, or the video ends more than half a second before the
             keyframe.
-        ValueError: more boxes than `max_boxes`, a label that is no class, or a keyword that
+        ValueError: more boxes than `max_boxes`, a label out of range, or keywords that
             geometry.draw refuses.
     """
     count = len(keyframe.boxes)
     if count > max_boxes:
         raise ValueError(
-            f"{keyframe.video} at {keyframe.time:g}: {count} boxes; there is room for {max_boxes}: "
+            f"{keyframe.video} at {keyframe.time:g}: {count} boxes, but max_boxes is {max_boxes}: "
             "set data.max_boxes to the largest number, or raise data.score_threshold"
         )
     _check_labels(keyframe, num_classes)
@@ -99,17 +101,17 @@ def load_keyframe(
 
 
 def _center(keyframe: Keyframe, info: VideoInfo) -> int:
-    """The keyframe's place among the frames of its source."""
+    """The frame number of the keyframe in its source."""
     fps = keyframe.fps or info.fps
     center = round((keyframe.time - keyframe.origin) * fps)
     if not 0 <= center < info.frames + fps / 2:
         end = keyframe.origin + (info.frames - 1) / fps
         raise VideoError(
             str(keyframe.source),
-            f"its {info.frames} frames at {fps:g} a second show {keyframe.origin:g}..{end:g}, the "
-            f"keyframe at {keyframe.time:g} lies outside; get the whole video, leave out the rows "
-            f"of {keyframe.video} at {keyframe.time:g}, or tell the time of its first frame "
-            "(data.first_frame_second)",
+            f"its {info.frames} frames at {fps:g} fps span {keyframe.origin:g}..{end:g}, and the "
+            f"keyframe at {keyframe.time:g} lies outside; get the whole video, remove the rows of "
+            f"{keyframe.video} at {keyframe.time:g}, or set data.first_frame_second to the time of "
+            "its first frame",
         )
     return center
 

@@ -1,9 +1,9 @@
-"""Clips that slide over a whole video, for features or scores of long videos over time.
+"""Sliding windows over a whole video, for features or scores of long videos over time.
 
     for window in iterate_windows("day.mp4", num_frames=32, sampling_rate=2, stride=1.0): ...
 
-The video is decoded once, from its start to its end, and only the frames of the windows under way
-are in memory, so that a video may be as long as it likes.
+The video is decoded once, from start to end, and only the frames of the current windows are in
+memory, so that a video may have any length.
 """
 
 import math
@@ -23,7 +23,7 @@ from data_pipelines.video.decoding import (
     orientation_of,
     upright_picture,
 )
-from data_pipelines.video.image_files import FrameFiles
+from data_pipelines.video.image_files import Pictures
 
 CHUNK = 32  # image files read at a time
 
@@ -48,28 +48,28 @@ def iterate_windows(
 ) -> Iterator[Window]:
     """Yields a clip of num_frames * sampling_rate frames at `target_fps` every `stride` seconds.
 
-    They begin with the video and go on until it is covered; of the last one,
-    and of a video shorter than a clip, what is past the end repeats the last frame. Pictures are
-    the center of frames whose short side is `crop`, as in tests of one crop.
+    The first window begins with the video and the last one reaches its end. Positions past the end
+    give the last frame. Frames are scaled to a short side of `crop` and cropped to the center
+    square, as in tests with one crop.
 
     Args:
         stride: seconds from one window to the next, at least a frame.
         thread_type: see decoding.select_frames.
 
     Raises:
-        VideoError: no frame of the video can be had, or the picture changes its size.
+        VideoError: no frame of the video can be decoded, or the size of the picture changes.
         ValueError: a stride of less than a frame.
     """
-    if isinstance(source, FrameFiles):
-        fps = target_fps  # image files do not tell
+    if isinstance(source, Pictures):
+        fps = target_fps  # image files have no frame rate
         pictures = _image_pictures(source, crop)
     else:
         fps, pictures = _video_pictures(source, crop, thread_type)
     step = stride * fps
     if step < 1:
-        raise ValueError(f"a stride of {stride:g} seconds is less than a frame at {fps:g} a second")
+        raise ValueError(f"the stride of {stride:g} seconds is shorter than a frame at {fps:g} fps")
     size = clip_size(num_frames, sampling_rate, fps, target_fps)
-    held: deque[np.ndarray] = deque()  # frames from number `oldest` on
+    held: deque[np.ndarray] = deque()  # cropped frames, the first of which is number `oldest`
     oldest = count = number = 0
 
     def window(last: int) -> Window:
@@ -79,7 +79,7 @@ def iterate_windows(
         return Window(start / fps, (start + size) / fps, clip)
 
     for picture in pictures:
-        if count < math.floor(number * step):  # between windows further apart than they are long
+        if count < math.floor(number * step):  # in a gap between windows
             oldest = count + 1
         else:
             held.append(picture)
@@ -98,7 +98,7 @@ def iterate_windows(
 def _video_pictures(
     path: str, crop: int, thread_type: str
 ) -> tuple[float, Iterator[np.ndarray]]:
-    """The frame rate, and the pictures (crop,crop,3) of all frames."""
+    """The frame rate and the center crops (crop,crop,3) of all frames."""
     with open_video(path, thread_type) as (_, stream):
         fps = float(stream.average_rate or stream.guessed_rate or 30)
 
@@ -122,9 +122,11 @@ def _video_pictures(
     return fps, pictures()
 
 
-def _image_pictures(files: FrameFiles, crop: int) -> Iterator[np.ndarray]:
-    for first in range(0, files.count, CHUNK):
-        chosen = range(first, min(first + CHUNK, files.count))
+def _image_pictures(files: Pictures, crop: int) -> Iterator[np.ndarray]:
+    """The center crops of all image files, read CHUNK at a time."""
+    count, _ = files.open()
+    for first in range(0, count, CHUNK):
+        chosen = range(first, min(first + CHUNK, count))
         _, _, frames = image_files.select_frames(files, lambda _, chosen=chosen: chosen)
         drawn = geometry.center(*frames.shape[1:3], short_side=crop, crop=crop)
         yield from geometry.apply(frames, drawn)

@@ -1,1 +1,1 @@
-"""From elements to batches in a reproducible order."""
+"""From examples to batches: order, threads, worker processes."""

@@ -1,11 +1,22 @@
-"""Elements in the order of training, read ahead in threads or processes, stacked into batches.
+"""Batches of training and evaluation, loaded ahead by threads or worker processes.
 
-    for batch in batches(len(samples), load, batch_size=64, seed=0, first_step=1200): ...
+    order = Order(len(samples), batch_size=64, seed=0, first_step=1200)
+    for batch in batches(order, load): ...
 
-The batch of a step is a function of (seed, step) alone: element i of an epoch is drawn by a
-permutation of (seed, epoch), and its random numbers come from (seed, epoch, i). So a run that is
-resumed at a step sees the batches it would have seen, whatever number of threads and processes
-load them, and the only state to keep is the step.
+The batch of a step depends on (seed, step) alone: a permutation of (seed, epoch) says which example
+is number i of an epoch, and its random numbers come from (seed, epoch, i). So a resumed run sees
+the batches that it would have seen, however many threads and processes load them, and the step is
+the only state to save.
+
+Batches are dicts of arrays with these keys, N being rows and B the boxes of a keyframe:
+
+    clip      uint8 (N,T,H,W,3) RGB
+    label     int32 (N,); several labels: float32 (N,K); of boxes: float32 (N,B,K)
+    boxes     float32 (N,B,4) x1, y1, x2, y2 in pixels of the clip; detection only
+    box_mask  bool (N,B), False where a row has no box; detection only
+    index     (N,) numbers of the examples in the data set
+    mask      bool (N,), False in rows that pad the last batch; evaluation only
+    broken    list of (index, reason) of examples that could not be read
 """
 
 import itertools
@@ -24,14 +35,18 @@ from data_pipelines.video.decoding import VideoError
 
 Element = dict[str, Any]
 Load = Callable[[int, np.random.Generator | None], Element]
-AHEAD = 2  # batches that are kept ready
-SUBSTITUTES = 8  # elements tried in the place of one that cannot be read
+AHEAD = 2  # batches loaded in advance
+SUBSTITUTES = 8  # examples tried for one row before loading gives up
 logger = logging.getLogger(__name__)
 
 
 class Examples(NamedTuple):
-    """A data set to train on: `size` examples, of which `load` makes arrays and `name` tells which
-    it is. Each gives `clips` clips; where that is more than one, its arrays begin with that axis.
+    """A data set to train on.
+
+    size: the number of examples. load: (index, generator) -> dict of arrays; for multigrid training
+    it also takes the keyword `shape`, the shape of the step's batch. name: index -> what the
+    example is called in messages. clips: clips of one example; if more than one, the arrays of
+    `load` have them as first axis.
     """
 
     size: int
@@ -41,7 +56,7 @@ class Examples(NamedTuple):
 
 
 def always_the_first(examples: Examples) -> Examples:
-    """As many examples, each of which is the first one, which each process reads and keeps."""
+    """The same number of examples, each a copy of the first one, which is loaded only once."""
 
     @cache
     def first(**changes: Any) -> Element:
@@ -57,25 +72,26 @@ def batches(
     order: Order, load: Load | Sequence[Load], *, clips: int = 1, threads: int = 4,
     workers: int = 0, ahead: int = AHEAD,
 ) -> Iterator[Element]:
-    """Batches of `order` to its end: arrays stacked along a new first axis.
+    """Yields the batches of `order` to its end: arrays stacked along a new first axis.
 
-    An element that raises VideoError is replaced by another one, drawn by its own random numbers;
-    "broken" of the batch lists (index, reason) of those.
+    An example that raises VideoError is replaced by another one, drawn with the random numbers of
+    the first; "broken" of the batch lists it.
 
     Args:
-      load: (index, generator) -> {name: array}, always of the same shapes; one for each of the
-        order's batch sizes where it has several.
-      clips: of an element, see Examples; those of all elements make one axis of the batch.
-      threads: that load at once; decoding and NumPy release Python's lock.
-      workers: processes that load, each with so many threads, where threads of one process get in
-        each other's way; 0 loads in this one. See workers.py.
-      ahead: batches that are kept ready.
+      load: see Examples; always gives the same shapes. If the order has several batch sizes, one
+        `load` for each of them.
+      clips: clips of one example, see Examples; all clips of all examples make the first axis of
+        the batch.
+      threads: the number of threads that load; decoding and NumPy release Python's lock.
+      workers: the number of worker processes, each with `threads` threads; for machines on which
+        the threads of one process slow each other down. 0 loads in this process. See workers.py.
+      ahead: batches loaded in advance.
 
     Yields:
-      What `load` gives, stacked; "index" (rows,) of the elements of each clip; "broken".
+      The arrays of `load`, stacked, and "index" and "broken"; see the module.
 
     Raises:
-      RuntimeError: elements drawn one after the other cannot be read; a process died.
+      RuntimeError: SUBSTITUTES examples in a row cannot be read, or a worker process died.
     """
     loads = load if isinstance(load, Sequence) else (load,)
     elements = grain.MapDataset.source(order).map(_Loader(loads, order.size))
@@ -87,7 +103,7 @@ def batches(
 
 
 def most_held(rows: int, *, threads: int, workers: int, ahead: int = AHEAD) -> int:
-    """The most elements in memory at once: those that are loaded and those stacked to `rows`."""
+    """The largest number of examples in memory at once, both loaded and stacked into a batch."""
     loaded = ahead * rows
     if workers:
         loaded = workers * held_by_worker(-(-loaded // workers), threads)
@@ -97,7 +113,7 @@ def most_held(rows: int, *, threads: int, workers: int, ahead: int = AHEAD) -> i
 def _read(
     elements: grain.MapDataset, threads: int, workers: int, ahead: int
 ) -> Iterator[Element]:
-    """The elements in their order, read ahead."""
+    """The elements in order, up to `ahead` of them loaded in advance."""
     if not workers:
         return iter(elements.to_iter_dataset(grain.ReadOptions(threads, ahead)))
     options = grain.ReadOptions(threads, threads)
@@ -105,7 +121,7 @@ def _read(
 
 
 class _Loader:
-    """`load` of a place, with a substitute where it cannot be read."""
+    """Loads the example of a place, or another one if it cannot be read."""
 
     def __init__(self, loads: Sequence[Load], size: int):
         self._loads, self._size = loads, size
@@ -122,17 +138,17 @@ class _Loader:
                 broken.append((index, str(error)))
                 index = int(generator.integers(self._size))
         raise RuntimeError(
-            f"{SUBSTITUTES} examples drawn one after the other cannot be read, so the data is not "
-            f"there or is broken; the first: {broken[0][1]}"
+            f"{SUBSTITUTES} examples in a row cannot be read, so the data is missing or broken; "
+            f"the first: {broken[0][1]}"
         )
 
 
 def stack(elements: Sequence[Element], clips: int = 1) -> Element:
-    """Elements of so many clips each as a batch, see `batches`; takes "broken" out of them."""
+    """Stacks elements of `clips` clips each into a batch, see `batches`; pops their "broken"."""
     batch = {"broken": list(itertools.chain.from_iterable(e.pop("broken") for e in elements))}
     for name in elements[0]:
         rows = np.stack([element[name] for element in elements])
-        if clips > 1:  # rows of clips instead of rows of elements
+        if clips > 1:  # one row for each clip instead of one for each element
             several = name != "index"
             rows = rows.reshape(-1, *rows.shape[2:]) if several else np.repeat(rows, clips)
         batch[name] = rows
@@ -143,14 +159,19 @@ def batches_in_order(
     size: int, load: Load, *, batch_size: int, threads: int = 4, workers: int = 0,
     ahead: int = AHEAD,
 ) -> Iterator[Element]:
-    """All elements once, in batches of one shape each, the last of a shape filled up.
+    """Yields each element once, in order, in batches of `batch_size` rows.
 
-    Elements that follow each other and have the same shapes share a batch. Rows that fill up
-    repeat the last element and are False in "mask".
+    Successive elements of the same shapes share a batch. A batch with fewer elements is padded with
+    copies of the last one, whose "mask" is False.
+
+    Args:
+      size: the number of elements.
+      load: (index, None) -> dict of arrays.
+      threads, workers, ahead: see `batches`.
 
     Yields:
-      As `batches`, with "mask" (batch_size,) bool. Elements that raise VideoError are in "broken"
-      and nowhere else; a batch may hold nothing but "broken".
+      The arrays of `load`, stacked, and "index", "mask" and "broken"; see the module. Elements that
+      raise VideoError occur in "broken" only; a batch may have no other key.
     """
     elements = grain.MapDataset.range(size).map(_Reader(load))
     with closing(_read(elements, threads, workers, ahead * batch_size)) as stream:
@@ -177,7 +198,7 @@ def _in_order(elements: Iterator[Element], batch_size: int) -> Iterator[Element]
 
 
 class _Reader:
-    """`load` without random numbers; an error comes as an element, to be reported."""
+    """Loads without random numbers; a VideoError becomes an element with "error"."""
 
     def __init__(self, load: Load):
         self._load = load

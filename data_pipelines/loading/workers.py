@@ -1,7 +1,7 @@
-"""Loading in processes of their own, for machines whose many processors one Python cannot feed.
+"""Worker processes that load data, for machines with more processors than one Python process uses.
 
-The processes are Grain's. They use no accelerator, leave Ctrl-C and SIGTERM to the program that
-started them, which may want to save first, and end with it, also where it is killed.
+The processes are Grain's. They use no accelerator. They ignore Ctrl-C and delay SIGTERM, so that
+the main program can save first, and they end with the main program even if it is killed.
 """
 
 import gc
@@ -16,27 +16,26 @@ from typing import Any
 import grain
 from absl import flags
 
-QUEUES = 2  # between the making of an element and its use: in the process, and in this one
-GRACE = 60  # seconds that a process lives on after SIGTERM
+QUEUES = 2  # between worker and consumer: one in the worker, one in this process
+GRACE = 60  # seconds from SIGTERM to the end of a worker
 
 
 def in_processes(
     elements: grain.IterDataset, workers: int, ahead: int
 ) -> Iterator[dict[str, Any]]:
-    """`elements` in their order, element n of them loaded by process n % workers.
+    """Yields `elements` in order; worker n % workers loads element n.
 
-    Arrays come through shared memory. What makes the elements is pickled, by value where it is
-    defined in another function.
+    Arrays arrive through shared memory. The functions that load are pickled, nested ones by value.
 
     Args:
-      ahead: elements of each process that wait to be used, about; see held_by_worker.
+      ahead: about how many loaded elements of each worker may wait; see held_by_worker.
 
     Raises:
-      RuntimeError: a process died.
-      What making an element raises.
+      RuntimeError: a worker died.
+      Any exception of loading an element.
     """
     if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()  # Grain asks for its own, which a library's user never parses
+        flags.FLAGS.mark_as_parsed()  # Grain reads absl flags, which a library user never parses
     options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=_depth(ahead))
     stream = iter(elements.mp_prefetch(options, _begin))
     try:
@@ -45,30 +44,30 @@ def in_processes(
         if "terminated unexpectedly" not in str(error):
             raise
         raise RuntimeError(
-            f"a process that loads data died ({error}). Exit code -9 is most often the system's "
-            "answer to too little memory: load with fewer (config.train.workers), or smaller "
-            "batches; a training run goes on from its last checkpoint"
+            f"a process that loads data died ({error}). Exit code -9 usually means that the system "
+            "ran out of memory: use fewer workers (config.train.workers) or smaller batches; "
+            "training resumes from its last checkpoint"
         ) from error
     finally:
         stream.close()
         del stream
-        gc.collect()  # its parts refer to each other and hold the last elements' shared memory
+        gc.collect()  # reference cycles hold the shared memory of the last elements
 
 
 def held_by_worker(ahead: int, threads: int) -> int:
-    """The most elements of one process in memory at once, where it loads in so many threads."""
+    """The largest number of elements of one worker with `threads` threads in memory at once."""
     return QUEUES * (_depth(ahead) + 1) + threads
 
 
 def _depth(ahead: int) -> int:
-    """Elements in each queue."""
+    """Size of each queue, for about `ahead` waiting elements of a worker."""
     return max(1, -(-ahead // QUEUES))
 
 
 def _begin(index: int, count: int) -> None:
-    """Run in each process before it loads anything."""
+    """Initializes a worker before it loads anything."""
     os.environ["JAX_PLATFORMS"] = "cpu"
-    if "jax" in sys.modules:  # came with Grain; it opens no device before it is used
+    if "jax" in sys.modules:  # imported by Grain; it opens no device until used
         sys.modules["jax"].config.update("jax_platforms", "cpu")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end_later)

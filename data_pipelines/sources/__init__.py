@@ -1,1 +1,1 @@
-"""From the annotation files people have to samples (videos) and keyframes (boxes at a time)."""
+"""From annotation files and lists to samples (videos with labels) and keyframes (with boxes)."""

@@ -1,10 +1,10 @@
-"""AVA's own files: boxes, frame lists, excluded timestamps, the label map.
+"""The files of AVA: boxes, frame lists, excluded timestamps, label map.
 
-A row of boxes is `video,time,x1,y1,x2,y2,action,person`, time in whole seconds of the film, corners
-as fractions of the frame, actions counted from 1 and empty where there is none. A file of predicted
-boxes has the detector's score in the last column; one named .pkl is a pickle of arrays, see
-proposals.py. Only the seconds 902 to 1798 are annotated; frames, and films as they are usually cut,
-begin at second 900.
+A row of boxes is `video,time,x1,y1,x2,y2,action,person`: time in whole seconds of the film, corners
+as fractions of the frame, actions from 1 on, or empty for no action. A file of predicted boxes has
+the detector's score in the last column; one named .pkl is a pickle of arrays, see box_pickles.py.
+Only the seconds 902 to 1798 are annotated; frames, and films as they are usually cut, begin at
+second 900.
 """
 
 import logging
@@ -45,7 +45,7 @@ __all__ = [
 COLUMNS = "video,time,x1,y1,x2,y2,action,person (or score)"
 NUM_CLASSES = 80
 FIRST_SECOND = 900
-SECONDS = (902, 1799)  # those annotated; the second is past the last
+SECONDS = (902, 1799)  # annotated; the end is exclusive
 FPS = 30.0
 logger = logging.getLogger(__name__)
 
@@ -60,32 +60,32 @@ def read_boxes(
     every: int = 1,
     on_bad_row: OnBadRow = raise_error,
 ) -> Moments:
-    """Reads files of boxes; those with the same text of coordinates become one with all actions.
+    """Reads files of boxes; rows with the same text of coordinates become one box with all actions.
 
-    As in the original (datasets/ava_helper.py) one trains on annotated and predicted boxes and
-    tests on predicted ones. Its recipes for training list the annotations as predictions as well;
-    then the person's number is taken for a score, which drops person 0 there and changes nothing,
-    and is warned of.
+    As in the original (datasets/ava_helper.py), training uses annotated and predicted boxes, and
+    tests use predicted ones. The original's training recipes list the annotations as predictions
+    too. Their last column, the number of the person, is then compared with the threshold. This
+    drops the rows of person 0 there, which changes nothing, and is logged as a warning.
 
-    The boxes of a pickle have no actions. As in MMAction2 and PaddleVideo, of a moment where no
-    score reaches the threshold the best box is kept. Unlike there, a moment that the pickle lacks
-    has no predicted box (there it is the whole frame), and in training a box that lies on an
-    annotated one does not get its actions: it is a person who does nothing, or with `train.loss` of
-    "bce_positive_rows" nobody.
+    Boxes of a pickle have no actions. As in MMAction2 and PaddleVideo, if no score of a moment
+    reaches the threshold, the best box is kept. Two things differ from these: a moment that is not
+    in the pickle has no predicted box (there, it is the whole frame), and in training a predicted
+    box that overlaps an annotated one does not get its actions. It is a person without any action,
+    which `train.loss` "bce_positive_rows" ignores.
 
     Args:
-        annotated: files whose last column, if any, is ignored.
-        predicted: files of which rows whose score is below `score_threshold` are left out; tables,
-            or pickles named .pkl.
-        seconds: the first that may occur and the one past the last; None allows any time, also
-            between two seconds, and rows `video,time` of moments without boxes.
+        annotated: tables whose last column, if any, is ignored.
+        predicted: tables, or pickles named .pkl; boxes with a score below `score_threshold` are
+            dropped.
+        seconds: range of valid times, the end exclusive. None: any time is valid, fractional ones
+            too, and so are rows `video,time` of moments without boxes.
         every: keep only seconds that are multiples of this (4 to evaluate during training).
-        on_bad_row: told of each row that cannot be read; the row is left out if it does not raise.
+        on_bad_row: called with the error of each bad row; if it returns, the row is skipped.
 
     Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a row that cannot be read, with file, line (of a pickle: key) and reason; no
-            boxes at all.
+        FileNotFoundError: a file does not exist.
+        ValueError: a row is invalid (the message names file and line, or the key of a pickle), or
+            there are no boxes.
     """
     counts = {"rows": 0}
 
@@ -114,14 +114,14 @@ def read_boxes(
 def keyframes(
     moments: Moments, sources: dict[str, Video], *, origin: float = FIRST_SECOND, fps: float = FPS
 ) -> list[Keyframe]:
-    """The keyframes of `read_boxes`, as keyframes.build gives them.
+    """Builds keyframes from the moments of `read_boxes`, see keyframes.build.
 
-    The original lets a moment past the last frame show the last frame; here it is an error.
+    A moment past the last frame is an error; the original shows the last frame.
 
     Args:
         sources: of `read_frame_list` or `find_sources`.
-        origin: second of the film that the first frame shows; 0 for whole films.
-        fps: of frames stored as images.
+        origin: second of the film at the first frame; 0 for whole films.
+        fps: frame rate of frames stored as images.
     """
     return build(moments, sources, origin=origin, fps=fps)
 
@@ -130,14 +130,14 @@ def read_frame_list(path: PathLike, *, path_prefix: PathLike = "") -> dict[str, 
     """The frames of each video, from a list `original_vido_id video_id frame_id path labels`.
 
     Raises:
-        FileNotFoundError: there is no such list.
-        ValueError: a row that cannot be read, with its line number, or no row at all.
+        FileNotFoundError: the list does not exist.
+        ValueError: a row is invalid (the message names its line), or there are no rows.
     """
     return {sample.path: sample.frames for sample in read_charades(path, path_prefix=path_prefix)}
 
 
 def read_exclusions(path: PathLike) -> set[tuple[str, float]]:
-    """The moments `video,time` that are left out of evaluation."""
+    """Reads the moments `video,time` that evaluation excludes."""
     moments = set()
     for line, columns in read_rows(path):
         if len(columns) != 2:
@@ -150,11 +150,11 @@ def read_exclusions(path: PathLike) -> set[tuple[str, float]]:
 
 
 def read_label_map(path: PathLike) -> dict[int, str]:
-    """Names by action, counted from 1, of the actions that a .pbtxt file lists: those evaluated.
+    """Reads the evaluated actions from a .pbtxt file: names by action id, starting at 1.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: no items in it, one without name or id, or an id twice.
+        FileNotFoundError: the file does not exist.
+        ValueError: it has no items, an item has no name or id, or an id occurs twice.
     """
     path = Path(path)
     if not path.is_file():
@@ -165,7 +165,7 @@ def read_label_map(path: PathLike) -> dict[int, str]:
         raise ValueError(f"{path}: no items in it; expected item {{ name: \"sit\" id: 11 }}")
     if len(names) < len(items):
         ((twice, _),) = Counter(number for number, _ in items).most_common(1)
-        raise ValueError(f"{path}: the id {twice} is there twice; each action has its own")
+        raise ValueError(f"{path}: the id {twice} occurs twice; it must be unique")
     return names
 
 
@@ -178,7 +178,7 @@ def _rows(
     counts: dict[str, int],
     on_bad_row: OnBadRow,
 ) -> Iterator[Row]:
-    """Rows of one file, predicted boxes where there is a threshold."""
+    """Yields the rows of a table, of predicted boxes if there is a threshold."""
     predicted = score_threshold is not None
     score_of = _score_reader(path) if predicted else None
 
@@ -221,7 +221,7 @@ def _proposals(
     counts: dict[str, int],
     on_bad_row: OnBadRow,
 ) -> Iterator[Row]:
-    """Rows of a pickle of predicted boxes; coordinates are written as in AVA's tables."""
+    """Yields the rows of a pickle of predicted boxes, coordinates written as in AVA's tables."""
     def read(key: str, video: str, second: str, boxes: np.ndarray) -> Iterator[Row]:
         time = _second(path, key, second, seconds)
         if int(time) % every:
@@ -246,7 +246,7 @@ def _proposals(
 def _second(
     path: PathLike, line: int | str, text: str, seconds: tuple[int, int] | None
 ) -> float:
-    """The time of a keyframe, checked to be one of the seconds that there are."""
+    """Parses the time of a keyframe; ValueError if it is not a valid second."""
     time = read_number(path, line, "time", text)
     if seconds is not None and not (time.is_integer() and seconds[0] <= time < seconds[1]):
         raise ValueError(
@@ -257,7 +257,7 @@ def _second(
 
 
 def _label(path: PathLike, line: int, text: str, num_classes: int) -> int | None:
-    """A class from 0 on, None for no action (empty, or -1)."""
+    """The class, starting at 0; None for no action (empty, or -1)."""
     if text in ("", "-1"):
         return None
     if not (text.isdecimal() and len(text) < 10 and 1 <= int(text) <= num_classes):
@@ -269,7 +269,7 @@ def _label(path: PathLike, line: int, text: str, num_classes: int) -> int | None
 
 
 def _score_reader(path: PathLike) -> Callable[[int, str], tuple[float, float]]:
-    """Gives (what the threshold is compared with, the score) of a row's last column."""
+    """Returns a function that parses a last column to (number to compare with threshold, score)."""
     if _holds_persons(path):
         logger.warning(
             "%s is listed as predicted boxes, but its last column holds the numbers of persons, "
@@ -288,7 +288,7 @@ def _score_reader(path: PathLike) -> Callable[[int, str], tuple[float, float]]:
 
 
 def _holds_persons(path: PathLike) -> bool:
-    """Whether the last column of all rows is a whole number."""
+    """Whether the last column holds person numbers: all are whole numbers."""
     found = False
     for _, columns in read_rows(path):
         if len(columns) == 8:

@@ -1,9 +1,10 @@
-"""AVA-Kinetics (Li et al. 2020): boxes and actions of AVA in one or a few moments of the clips of
+"""AVA-Kinetics (Li et al. 2020): AVA's boxes and actions at one or a few moments of the clips of
 Kinetics-700.
 
-Its tables kinetics_train_v1.0.csv and so on have rows `video,time,x1,y1,x2,y2,action`, like AVA's:
-the video by its name on YouTube, the time in seconds of the film there; and rows `video,time` of
-moments without boxes. Clips are files `video_000012_000022.mp4`, from second 12 to 22 of the film.
+Its tables (kinetics_train_v1.0.csv and others) have rows `video,time,x1,y1,x2,y2,action` like
+AVA's, with the id of the video on YouTube and the time in seconds of that video, and rows
+`video,time` for moments without boxes. Clips are files `video_000012_000022.mp4`, which hold the
+seconds 12 to 22 of the video.
 """
 
 import logging
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A file that shows the seconds `start` to `end` of a film."""
+    """A file with the seconds `start` to `end` of a film."""
 
     path: str
     start: int
@@ -32,10 +33,10 @@ class Clip:
 
 
 def find_clips(folder: PathLike, videos: Iterable[str]) -> dict[str, list[Clip]]:
-    """The clips of films, anywhere below the folder; films without any are left out.
+    """Finds the clips of videos below a folder; videos without clips are not in the result.
 
     Raises:
-        FileNotFoundError: there is no such folder.
+        FileNotFoundError: the folder does not exist.
     """
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{folder}: no such folder of clips; check data.kinetics_dir")
@@ -55,15 +56,15 @@ def find_clips(folder: PathLike, videos: Iterable[str]) -> dict[str, list[Clip]]
 def keyframes(moments: Moments, folder: PathLike, *, keep_missing: bool) -> list[Keyframe]:
     """The keyframes of ava.read_boxes (seconds=None) in the clips below `folder`.
 
-    Links rot, so nobody has all clips; how many moments have none is logged.
+    Many clips are no longer on YouTube. The number of moments without a clip is logged.
 
     Args:
-        keep_missing: whether keyframes whose clip is not there are among them, to be told when they
-            are read: in testing what is annotated there counts as missed.
+        keep_missing: keep keyframes without a clip; reading them raises VideoError. Tests do so,
+            because their annotated boxes count as missed.
 
     Raises:
-        FileNotFoundError: there is no such folder.
-        ValueError: none of the moments is in a clip there.
+        FileNotFoundError: the folder does not exist.
+        ValueError: no moment is in any clip.
     """
     clips = find_clips(folder, moments)
     found, missing = [], []
@@ -75,7 +76,7 @@ def keyframes(moments: Moments, folder: PathLike, *, keep_missing: bool) -> list
                 if not keep_missing:
                     continue
             boxes, labels, scores = zip(*moment.boxes.values(), strict=True)
-            reason = f"no clip of this moment below {folder}; get it, or leave its rows out"
+            reason = f"no clip of this moment below {folder}; get it, or remove its rows"
             found.append(Keyframe(
                 video=video, time=time,
                 source=clip.path if clip else Absent(f"{video} at {time:g}", reason),
@@ -86,7 +87,7 @@ def keyframes(moments: Moments, folder: PathLike, *, keep_missing: bool) -> list
     total = sum(map(len, moments.values()))
     if len(missing) == total:
         raise ValueError(
-            f"{folder}: none of the {total} moments, as {missing[0]}, is in a clip below it; "
+            f"{folder}: none of the {total} moments (for example {missing[0]}) is in a clip there; "
             "expected files like -5KQ66BBWC4_000012_000022.mp4"
         )
     if missing:

@@ -1,13 +1,13 @@
-"""Boxes of AVA's persons as MMAction2 and PaddleVideo hand them round: a pickle of arrays.
+"""Predicted person boxes of AVA in the format of MMAction2 and PaddleVideo: a pickle of arrays.
 
-It is a dict `"video,second"` -> array (N,5) of x1, y1, x2, y2 as fractions of the frame and the
-detector's score, as in `"-5KQ66BBWC4,0902"`. A pickle may ask for any importable name; here nothing
-but what makes an array of numbers is looked up, so that no code of a file runs.
+The pickle is a dict "video,second" (as "-5KQ66BBWC4,0902") -> array (N,5) of x1, y1, x2, y2 as
+fractions of the frame and the detector's score. A pickle may import any name; here only names that
+make arrays of numbers are allowed, so that no code of the file runs.
 
     python -m data_pipelines.sources.box_pickles BOXES.pkl BOXES.csv
     python -m data_pipelines.sources.box_pickles BOXES.csv BOXES.pkl
 
-write the one as the other; the table's rows are `video,second,x1,y1,x2,y2,,score`.
+convert one to the other; the rows of the table are `video,second,x1,y1,x2,y2,,score`.
 """
 
 import argparse
@@ -40,15 +40,15 @@ KEY = "'video,second' as '-5KQ66BBWC4,0902'"
 def read_proposals(
     path: PathLike, on_bad_row: OnBadRow = raise_error
 ) -> Iterator[tuple[str, str, str, np.ndarray]]:
-    """(key, video, text of the second, (N,5) x1, y1, x2, y2, score) in the order of the file.
+    """Yields (key, video, text of the second, (N,5) x1, y1, x2, y2, score) in file order.
 
-    N may be 0. Numbers are as they are stored, whatever they are. A key or an array that is
-    something else is left out if `wrong` does not raise.
+    N may be 0. Numbers are not checked. `on_bad_row` is called for invalid keys and arrays; if it
+    returns, they are skipped.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no such pickle, or wants more than arrays; a key or an array that is
-            something else, with the key.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is not such a pickle, it imports other names, or a key or array is invalid
+            (the message names the key).
     """
     boxes = _load(path)
     if not isinstance(boxes, dict):
@@ -66,7 +66,7 @@ def read_proposals(
 
 
 def _moment(path: PathLike, key: object, array: object) -> tuple[str, str]:
-    """Video and second of a key, whose array is checked."""
+    """Video and second of a key, after a check of its array."""
     video, comma, second = key.rpartition(",") if isinstance(key, str) else ("", "", "")
     if not (video and comma and second):
         raise ValueError(f"{path}: key {shown(key)}; expected {KEY}")
@@ -86,13 +86,13 @@ def _moment(path: PathLike, key: object, array: object) -> tuple[str, str]:
 
 
 class _Refused(Exception):
-    """A name that has no place in a pickle of arrays."""
+    """A name that a pickle of arrays of numbers does not need."""
 
 
 class _Type:
-    """A type of numbers, which a pickle makes of its name and then sets the order of bytes of.
+    """A stand-in for numpy.dtype: a pickle gives its name and then its byte order.
 
-    NumPy's own believes what a pickle tells of a type, also that text holds addresses of objects.
+    numpy.dtype itself trusts a pickle, even one that declares text to be addresses of objects.
     """
 
     def __init__(self, name: str, *_):
@@ -108,14 +108,14 @@ class _Type:
 
 
 class _NoNumbers:
-    """In the place of an array of something else: its `dtype`, for the message."""
+    """Stands for an array that does not hold numbers; `dtype` is for the message."""
 
     def __init__(self, dtype: np.dtype):
         self.dtype = dtype
 
 
 class _Unfilled:
-    """An array whose content follows in the pickle, as its state."""
+    """An array whose content follows in the pickle as its state."""
 
     def __init__(self, *_):
         self.array = None
@@ -136,10 +136,10 @@ def _array(content, kind: _Type, shape: tuple[int, ...], order: str) -> np.ndarr
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    return text.encode("latin1")  # how protocols before 3 write bytes, whatever they say
+    return text.encode("latin1")  # how protocols before 3 write bytes, whatever `encoding`
 
 
-# NumPy 1 says core, NumPy 2 _core. The array's class only stands in the arguments of _reconstruct.
+# NumPy 1 says core, NumPy 2 _core. numpy.ndarray occurs only as an argument of _reconstruct.
 ALLOWED = {
     "numpy.ndarray": "numpy.ndarray",
     "numpy.dtype": _Type,
@@ -150,7 +150,7 @@ ALLOWED = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows the names in ALLOWED and no others; text of Python 2 is taken byte by byte."""
+    """An unpickler that refuses all names but those in ALLOWED."""
 
     def find_class(self, module: str, name: str):
         full = f"{module}.{name}"
@@ -160,7 +160,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _load(path: PathLike):
-    """The object that a pickle holds."""
+    """The content of a pickle."""
     if not Path(path).is_file():
         raise FileNotFoundError(
             f"{path}: no such table of boxes; check data.root and the names of the tables in "
@@ -175,7 +175,7 @@ def _load(path: PathLike):
             f"{path}: refers to {error}; expected a dict of arrays and nothing else. Nothing was "
             "run"
         ) from error
-    except Exception as error:  # bytes that are no pickle may fail in any way at all
+    except Exception as error:  # bytes that are not a pickle may raise anything
         raise ValueError(
             f"{path}: is not a pickle, or is cut short ({type(error).__name__}: "
             f"{str(error)[:200]}); expected a dict of {KEY} to arrays (N,5)"
@@ -183,9 +183,9 @@ def _load(path: PathLike):
 
 
 def _check_sizes(content: bytes) -> None:
-    """ValueError for sizes that do not fit the file: Python takes the memory before it looks.
+    """ValueError for sizes beyond that of the file, for which Python would allocate memory.
 
-    A place in the list of objects that a pickle refers back to is such a size.
+    The indices of the memo, the objects that a pickle refers back to, are such sizes.
     """
     for code, argument, _ in pickletools.genops(io.BytesIO(content)):
         if code.name.endswith("PUT") and argument > len(content):
@@ -193,13 +193,13 @@ def _check_sizes(content: bytes) -> None:
 
 
 def convert(source: PathLike, target: PathLike) -> int:
-    """Writes a pickle as a table, or a table as a pickle; the number of boxes.
+    """Converts a pickle to a table or a table to a pickle; returns the number of boxes.
 
-    Of a table's boxes that have several actions, and so several rows, there is one, with no action.
+    Actions are dropped. A box with several actions, and so several rows, is written once.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a row or an array that is wrong; not one of the two is a pickle by its name.
+        FileNotFoundError: the file does not exist.
+        ValueError: a row or array is invalid, or not exactly one of the names ends in .pkl.
     """
     from_pickle, to_pickle = (Path(path).suffix == SUFFIX for path in (source, target))
     if from_pickle == to_pickle:
@@ -241,13 +241,13 @@ def _boxes_by_moment(path: PathLike) -> dict[str, np.ndarray]:
 
 
 def cli(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns the status."""
+    """Runs the command; returns its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m data_pipelines.sources.box_pickles", allow_abbrev=False,
-        description="Writes a pickle of predicted boxes as a table, or a table as a pickle.",
+        description="Convert a pickle of predicted boxes to a csv table, or a table to a pickle.",
     )
     parser.add_argument("source", metavar="IN")
-    parser.add_argument("target", metavar="OUT", help="one of the two ends in .pkl")
+    parser.add_argument("target", metavar="OUT", help="exactly one of IN and OUT ends in .pkl")
     args = parser.parse_args(arguments)
     try:
         count = convert(args.source, args.target)

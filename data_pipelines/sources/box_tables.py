@@ -1,13 +1,12 @@
-"""Tables of boxes of one's own videos: csv files with a header, which names the columns
+"""Tables of boxes for your own videos: csv files with a header that names the columns
 
     video,time,x1,y1,x2,y2,action[,person][,score]
 
-in any order. `video` is the name of a file, with or without its suffix, below a folder of videos
-(or of a folder of frames in there); `time` seconds in it; corners are fractions of the frame.
-`action` is a name or a number counted from 1, empty where there is none; a box with several actions
-has a row for each. Predicted boxes, as a person detector gives them, need no action and may have a
-score. Every distinct (video, time) is a keyframe: the moments to train on, or to tell the actions
-of.
+in any order. `video` is a file below the folder of videos, with or without its suffix, or a folder
+of frames there; `time` is in seconds; corners are fractions of the frame. `action` is a name, a
+number from 1 on, or empty; a box with several actions has one row for each. Boxes of a person
+detector need no action and may have a score. Each distinct (video, time) is a keyframe to train on
+or to recognize actions in.
 """
 
 import difflib
@@ -50,25 +49,25 @@ def read_tables(
     origin: float = 0.0,
     fps: float = 0.0,
 ) -> tuple[list[Keyframe], list[str]]:
-    """Keyframes of tables of annotated and predicted boxes, in the order of their rows.
+    """Reads keyframes from tables of annotated and predicted boxes, in the order of their rows.
 
-    Boxes of a moment whose coordinates are written alike become one with all actions.
+    Rows of the same moment with the same text of coordinates become one box with all their actions.
 
     Args:
-        folder: where the videos are.
-        class_names: in class order; None takes the actions that occur, names in alphabetical order
-            or the numbers up to the largest. Give those of training to every other split.
-        score_threshold: predicted boxes below it are left out.
-        origin: the tables' time of the first frame of each video.
-        fps: of videos stored as image files.
+        folder: the folder of the videos.
+        class_names: in class order. None: the actions that occur, names in alphabetical order or
+            numbers up to the largest. For other splits, pass the names of the training split.
+        score_threshold: predicted boxes with a lower score are dropped.
+        origin: time, as in the tables, of the first frame of each video.
+        fps: frame rate of videos stored as image files.
 
     Returns:
         (keyframes, class names)
 
     Raises:
-        FileNotFoundError: a table or the folder is missing.
-        ValueError: a row that cannot be read or whose video is missing, with file, line and reason;
-            no boxes at all.
+        FileNotFoundError: a table or the folder does not exist.
+        ValueError: a row is invalid or its video is missing (the message names file and line), or
+            there are no boxes.
     """
     if class_names is None:
         class_names = find_actions([*annotated, *predicted])
@@ -90,13 +89,13 @@ def read_moments(
     score_threshold: float = 0.0,
     on_bad_row: OnBadRow = raise_error,
 ) -> tuple[Moments, dict[str, str]]:
-    """The boxes of tables without a look at the videos; otherwise as `read_tables`.
+    """Reads the boxes of tables without looking for the videos; otherwise as `read_tables`.
 
     Args:
-        on_bad_row: told of each row that cannot be read; the row is left out if it does not raise.
+        on_bad_row: called with the error of each bad row; if it returns, the row is skipped.
 
     Returns:
-        (boxes by video and time, each video's name as it is written)
+        (boxes by video and time, the name of each video as written in the tables)
     """
     classes = {name: number for number, name in enumerate(class_names)}
     written: dict[str, str] = {}
@@ -120,11 +119,11 @@ def read_moments(
 def find_actions(paths: Sequence[PathLike], on_bad_row: OnBadRow = raise_error) -> list[str]:
     """The class names of tables: the actions that occur in them, in alphabetical order.
 
-    Numbers alone are "action 1" and so on up to the largest. A row of another number of columns is
-    left out if `wrong` does not raise.
+    If all actions are numbers, the names are "action 1" and so on up to the largest. `on_bad_row`
+    is called for rows with another number of columns; if it returns, they are skipped.
 
     Raises:
-        FileNotFoundError, ValueError: a table is missing or cannot be read, or there is no action.
+        FileNotFoundError, ValueError: a table does not exist or is invalid, or has no action.
     """
     texts = {
         cells["action"] for path in paths for _, cells in _cells(path, True, on_bad_row)
@@ -151,7 +150,7 @@ def _rows(
     written: dict[str, str],
     on_bad_row: OnBadRow,
 ) -> Iterator[Row]:
-    """Rows of one table, predicted boxes where there is a threshold; notes videos in `written`."""
+    """Yields the rows of a table, of predicted boxes if there is a threshold; fills `written`."""
     predicted = score_threshold is not None
 
     def read(line: int, cells: dict[str, str]) -> Row | None:
@@ -183,7 +182,7 @@ def _rows(
 def _cells(
     path: PathLike, predicted: bool, on_bad_row: OnBadRow
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, text by column) of each row below the header."""
+    """Yields (line, text by column) of each row below the header."""
     header = None
     for line, columns in read_rows(path):
         columns = [column.strip() for column in columns]
@@ -218,7 +217,7 @@ def without_suffix(name: str) -> str:
 
 
 def _video(path: PathLike, line: int, name: str, written: dict[str, str]) -> str:
-    """The name without suffix, so that tables with and without it speak of the same video."""
+    """The name without suffix, so that it is the same in tables with and without suffixes."""
     if not name:
         raise ValueError(f"{path}:{line}: no video; expected the name of a file")
     video = without_suffix(name)
@@ -234,14 +233,14 @@ def _video(path: PathLike, line: int, name: str, written: dict[str, str]) -> str
 
 
 def _label(path: PathLike, line: int, text: str, classes: dict[str, int]) -> int | None:
-    """A class from 0 on, None for no action."""
+    """The class, starting at 0; None: no action."""
     if text == "":
         return None
     if text in classes:
         return classes[text]
     if text.isdecimal() and len(text) < 10 and 1 <= int(text) <= len(classes):
         return int(text) - 1
-    # Comparing takes the product of the lengths.
+    # The time of the comparison grows with the product of the lengths.
     close = difflib.get_close_matches(text, classes, n=1) if len(text) < 100 else []
     raise ValueError(
         f"{path}:{line}: action is {shown(text)}; expected one of {len(classes)} classes by name "

@@ -1,10 +1,10 @@
-"""Lists with a row for each frame, as PySlowFast has them for Something-Something and Charades:
+"""Lists with one row per frame, PySlowFast's format for Something-Something and Charades:
 
     original_vido_id video_id frame_id path labels
     46GP8 0 0 46GP8/46GP8-000001.jpg "92,147"
 
-Such a list has millions of rows. It is read in one pass, about a million rows a second, keeping one
-path for each video (see frames.FrameFiles).
+Such a list has millions of rows. It is read in one pass, about a million rows per second, and one
+path is kept for each video (see image_files.FrameFiles).
 """
 
 import os
@@ -34,19 +34,19 @@ def read_charades(
     num_classes: int | None = None,
     per_frame: bool = False,
 ) -> list[Sample]:
-    """Reads a frame list of Charades: a video's label is the union over its frames.
+    """Reads a frame list of Charades; the label of a video is the union over its frames.
 
-    Samples are in the order in which their videos first occur, named by `original_vido_id`; a
-    video whose frames have no label has the label (). Frames are in the order of their rows.
+    Samples are named by `original_vido_id`, in the order in which they first occur; the label of a
+    video without labels is (). Frames are in the order of their rows.
 
     Args:
-        path_prefix: folder put before each path that is not absolute.
-        num_classes: labels must lie in 0..num_classes-1.
-        per_frame: keep the classes of each frame, too, which is what training goes by.
+        path_prefix: folder prepended to each path that is not absolute.
+        num_classes: labels must lie within 0..num_classes-1.
+        per_frame: also keep the classes of each frame, which training uses.
 
     Raises:
-        FileNotFoundError: there is no such list.
-        ValueError: a row that cannot be read, with its line number, or no row at all.
+        FileNotFoundError: the list does not exist.
+        ValueError: a row is invalid (the message names its line), or there are no rows.
     """
     labels: dict[str, set[int]] = {}
     of_frames: dict[str, list[tuple[int, ...]]] = {}
@@ -80,20 +80,20 @@ def read_ssv2(
     labels: PathLike,
     path_prefix: PathLike = "",
 ) -> list[Sample]:
-    """Reads a frame list of Something-Something and the labels that belong to it.
+    """Reads a frame list of Something-Something and its label file.
 
-    Samples are in the order of `labels`, as in the original, named by their id.
+    Samples are named by their id, in the order of `labels` as in the original.
 
     Args:
         class_list: something-something-v2-labels.json, {name: class}.
-        labels: something-something-v2-validation.json, [{"id": video, "template": name, ...}]; what
-            stands in brackets in a template has none in the class list.
-        path_prefix: folder put before each path that is not absolute.
+        labels: something-something-v2-validation.json, [{"id": video, "template": name, ...}].
+            Templates have brackets that the class list lacks.
+        path_prefix: folder prepended to each path that is not absolute.
 
     Raises:
-        FileNotFoundError: one of the files is missing.
-        ValueError: a row or entry that cannot be read, with its number; a template that is not in
-            the class list; a video that is in one of `path` and `labels` only.
+        FileNotFoundError: one of the files does not exist.
+        ValueError: a row or entry is invalid (the message names it), a template is not in the class
+            list, or a video is in only one of `path` and `labels`.
     """
     path, labels = Path(path), Path(labels)
     by_video = _read_classes(class_list, labels)
@@ -115,7 +115,7 @@ def read_ssv2(
 def read_ssv2_videos(
     folder: PathLike, *, class_list: PathLike, labels: PathLike
 ) -> list[Sample]:
-    """As `read_ssv2`, for the data set's videos as they come: `folder`/78687.webm and so on."""
+    """As `read_ssv2`, for the original video files: `folder`/78687.webm and so on."""
     return [
         Sample(os.path.join(folder, f"{video}.webm"), label)
         for video, label in _read_classes(class_list, labels).items()
@@ -165,9 +165,9 @@ def _read_templates(
 def collect_frames(
     runs: Iterable[tuple[str, list[str]]], path_prefix: PathLike
 ) -> dict[str, FrameFiles]:
-    """The frames of each video, from (video, paths) of rows that follow each other."""
+    """The frames of each video, from (video, paths) of successive rows."""
     files: dict[str, FrameFiles] = {}
-    later: dict[str, list[str]] = {}  # of videos whose rows do not all follow each other
+    later: dict[str, list[str]] = {}  # of videos whose rows are not all successive
     for video, paths in runs:
         if video not in files:
             files[video] = frame_files(video, paths, path_prefix)
@@ -183,9 +183,9 @@ def collect_frames(
 def read_runs(
     path: Path, on_bad_row: OnBadRow = raise_error
 ) -> Iterator[tuple[str, list[tuple[int, str, str]]]]:
-    """Rows of the same video that follow each other: (video, (line, path, labels) of each row).
+    """Yields successive rows of the same video: (video, (line, path, labels) of each row).
 
-    A row of another number of columns is left out if `wrong` does not raise.
+    `on_bad_row` is called for rows with another number of columns; if it returns, they are skipped.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -229,12 +229,12 @@ def _check_header(path: Path, line: str) -> None:
 
 
 def read_classes(where: str, text: str, num_classes: int | None) -> tuple[int, ...]:
-    """The classes of one frame, from text like "92,147" with its quotes."""
+    """Parses the classes of one frame from text like "92,147", quotes included."""
     try:
         numbers = tuple(int(part) for part in text.replace('"', "").split(",") if part)
     except ValueError:
         raise ValueError(
-            f"{where}: labels {text}; expected class numbers, as \"92,147\" or \"\""
+            f"{where}: labels {text}; expected class numbers like \"92,147\" or \"\""
         ) from None
     for number in numbers:
         if not 0 <= number < (num_classes or MOST_CLASSES):

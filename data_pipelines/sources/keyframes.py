@@ -1,7 +1,7 @@
-"""Keyframes, each a moment of a video with boxes of persons, and how rows of boxes become them.
+"""Keyframes: moments of videos with boxes of persons.
 
-The readers of tables (ava.py, own_boxes.py) give rows; `collect` merges those of the same box and
-`build` puts them together with the videos. What is wrong with a row is told with its file and line.
+The readers of tables (ava.py, box_tables.py) give rows. `collect` merges rows of the same box, and
+`build` joins them with the videos. Errors name the file and the line of the row.
 """
 
 import logging
@@ -17,8 +17,8 @@ from data_pipelines.text_files import read_number
 from data_pipelines.video import Video
 from data_pipelines.video.image_files import FrameFiles, frame_files
 
-# How far a box may reach beyond the frame, as a fraction of it: annotations are rounded, detectors
-# guess what is hidden. Coordinates in pixels are far outside.
+# How far a box may reach beyond the frame, as a fraction of it: annotations are rounded, and
+# detectors guess hidden parts. Coordinates in pixels are far outside.
 ANNOTATED_OVERHANG = 0.01
 PREDICTED_OVERHANG = 0.25
 logger = logging.getLogger(__name__)
@@ -26,14 +26,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Keyframe:
-    """A moment of a video and the boxes to tell the actions of.
+    """A moment of a video, with the boxes whose actions are to be recognized.
 
     Attributes:
         video: its name in the annotations.
         time: seconds as the annotations count them.
         source: a video file or record, or frames stored as images.
-        origin: the annotations' time of frame 0 of `source`.
-        fps: of frames stored as images; 0.0 for a video file, which tells itself.
+        origin: time of frame 0 of `source`, as the annotations count it.
+        fps: frame rate of frames stored as images; 0.0 for a video file, which has its own.
         boxes: float32 (B,4) x1, y1, x2, y2 as fractions of the frame, as written in the table:
             predicted ones may reach a little outside.
         labels: for each box its classes, counted from 0; () for a box without action.
@@ -64,7 +64,7 @@ class Row(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """The boxes of one moment, by the text of their coordinates, and where the first one stands."""
+    """The boxes of one moment by the text of their coordinates, and the place of the first row."""
 
     path: PathLike
     line: int | str
@@ -77,9 +77,9 @@ Moments = dict[str, dict[float, Moment]]  # video -> time -> its boxes
 def read_box(
     path: PathLike, line: int | str, texts: list[str], predicted: bool
 ) -> tuple[float, float, float, float]:
-    """x1, y1, x2, y2 from their columns, checked to be a box within the frame."""
+    """Parses x1, y1, x2, y2; ValueError if they are not a box within the frame."""
     overhang = PREDICTED_OVERHANG if predicted else ANNOTATED_OVERHANG
-    try:  # there are a million rows: what is wrong is found out only where something is
+    try:  # there are a million rows, so the cause of an error is looked for only if there is one
         x1, y1, x2, y2 = box = tuple(map(float, texts))
         if -overhang <= x1 < x2 <= 1 + overhang and -overhang <= y1 < y2 <= 1 + overhang:
             return box
@@ -99,9 +99,9 @@ def read_box(
 
 
 def collect(rows: Iterable[Row]) -> Moments:
-    """Merges rows whose box has the same coordinates in the same writing, as the original does.
+    """Merges rows whose coordinates have the same text into one box, as the original does.
 
-    Videos, boxes and classes are in the order of their rows.
+    Videos, boxes and classes keep the order of their rows.
     """
     moments: Moments = {}
     for row in rows:
@@ -123,16 +123,16 @@ def collect(rows: Iterable[Row]) -> Moments:
 def build(
     moments: Moments, sources: Mapping[str, Video], *, origin: float, fps: float = 0.0
 ) -> list[Keyframe]:
-    """Keyframes in the order of `sources`, those of a video in the order of time.
+    """Builds keyframes in the order of `sources`, and for each video in order of time.
 
     Args:
-        sources: where the videos are, by the names that `moments` has; may hold more.
-        origin: the annotations' time of the first frame.
-        fps: of sources that are image files.
+        sources: videos by their names in `moments`; more are ignored.
+        origin: time of the first frame, as the annotations count it.
+        fps: frame rate of sources that are image files.
 
     Raises:
-        ValueError: a video that is not among the sources; a moment before the first frame or, for
-            image files, after the last (of a video file that is found out when it is read).
+        ValueError: a video is not in `sources`, or a moment lies before the first frame or, of
+            image files, after the last one (of video files this is noticed when they are read).
     """
     _refuse_missing(moments, sources)
     keyframes = []
@@ -169,7 +169,7 @@ def _refuse_missing(moments: Moments, sources: Mapping[str, Video]) -> None:
     there = f"{len(sources)} are there, for example {next(iter(sources))!r}" if sources else "none"
     raise ValueError(
         f"{first.path}:{first.line}: there is no video {missing[0]!r}{others} ({there}); get it, "
-        "or leave its rows out"
+        "or remove its rows"
     )
 
 
@@ -182,19 +182,19 @@ def _check_within(
         raise ValueError(
             f"{moment.path}:{moment.line}: time {time:g} of {video} lies outside its {files.count} "
             f"frames, which are {origin:g}..{origin + (files.count - 1) / fps:g} at {fps:g} a "
-            "second; extract all of them, or leave the row out"
+            "second; extract all of them, or remove the row"
         )
 
 
 def find_sources(folder: PathLike, videos: Iterable[str]) -> dict[str, Video]:
-    """Where videos are: files `folder/video.mp4` and the like, or folders of frames `folder/video`.
+    """Finds videos: files `folder/video.mp4` or similar, or folders of frames `folder/video`.
 
-    A name may have its suffix, or be a path below the folder. Frames are numbered one after the
-    other, whatever the first number is. Videos that are not there are left out.
+    A name may include its suffix, and may be a path below the folder. Frames are numbered
+    consecutively, from any number on. Videos that are not found are not in the result.
 
     Raises:
-        FileNotFoundError: there is no such folder.
-        ValueError: frames are missing in between.
+        FileNotFoundError: the folder does not exist.
+        ValueError: the numbers of frames are not consecutive.
     """
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{folder}: no such folder of videos; check data.root")

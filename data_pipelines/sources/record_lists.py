@@ -1,15 +1,15 @@
-"""Lists of encoded videos in ArrayRecord files: csv files with a header, a row for each record.
+"""Lists of encoded videos in ArrayRecord files: csv files with a header and one row per record.
 
     shard,record,id,label,frames,fps,width,height,broken
     clips-train.array_record-00000-of-00002,0,abseiling/a.mp4,0,300,30,340,256,
 
-`shard` is the name of a file beside the list, `record` the number of a record in it from 0 on, `id`
-what the video is called, `label` its class or, of several, all with spaces between. A row without a
-shard is a video that could not be encoded; `broken` tells why. What else is in a row is for people.
-data_pipelines.tfds_builders writes such lists; parts of one are lists too.
+`shard` is a file in the folder of the list, `record` the number of the record in it, starting at 0,
+`id` the name of the video, and `label` its class, or its classes separated by spaces. A row without
+shard is a video that could not be encoded; `broken` gives the reason. Other columns are only for
+information. data_pipelines.tfds_builders writes such lists; any subset of the rows is a valid list.
 
-Lists of keyframes have `video,time,begin` in place of `id,label`: whose record shows the time
-around `time`, its first frame `begin`.
+Lists of keyframes have the columns `video,time,begin` instead of `id,label`: the record shows the
+video around `time`, beginning at `begin`.
 """
 
 import csv
@@ -35,11 +35,11 @@ def read_record_list(
     """Reads a list of encoded videos and their labels.
 
     Args:
-        num_classes: labels must lie in 0..num_classes-1.
+        num_classes: labels must lie within 0..num_classes-1.
 
     Raises:
-        FileNotFoundError: there is no such list, or a file that it names is missing.
-        ValueError: a row that cannot be read, with its line number, or no row at all.
+        FileNotFoundError: the list, or a file that it names, does not exist.
+        ValueError: a row is invalid (the message names its line), or there are no rows.
     """
     return [
         Sample(
@@ -51,8 +51,7 @@ def read_record_list(
 
 
 def read_moments(path: PathLike) -> dict[tuple[str, float], tuple[Record | Absent, float]]:
-    """Reads a list of encoded keyframes: the record of each (video, time), and the time of its
-    first frame.
+    """Reads a list of encoded keyframes: (record, time of its first frame) by (video, time).
 
     Raises:
         As `read_record_list`.
@@ -69,10 +68,10 @@ def read_moments(path: PathLike) -> dict[tuple[str, float], tuple[Record | Absen
 
 
 def keyframes_in_records(moments: Moments, path: PathLike) -> list[Keyframe]:
-    """The keyframes of tables of boxes whose videos are the records of the list `path`.
+    """The keyframes of tables of boxes, with the records of the list `path` as their videos.
 
     Raises:
-        As `read_moments`; ValueError also for a keyframe that is not in the list.
+        As `read_moments`; also ValueError for a keyframe that is not in the list.
     """
     records = read_moments(path)
     keyframes = build(moments, dict.fromkeys(moments, str(path)), origin=-math.inf)
@@ -81,7 +80,7 @@ def keyframes_in_records(moments: Moments, path: PathLike) -> list[Keyframe]:
         others = f" and of {len(missing) - 1} other keyframes" if len(missing) > 1 else ""
         raise ValueError(
             f"{path}: no record of {missing[0].video} at {missing[0].time:g}{others}; write the "
-            "records from the same tables of boxes, or leave the rows out"
+            "records from the same tables of boxes, or remove the rows"
         )
     found = []
     for keyframe in keyframes:
@@ -91,7 +90,7 @@ def keyframes_in_records(moments: Moments, path: PathLike) -> list[Keyframe]:
 
 
 def read_broken(path: PathLike) -> tuple[int, list[tuple[str, str]]]:
-    """How many records a list of either kind has, and (name, reason) of what has none."""
+    """The number of records of a list of either kind, and (name, reason) of rows without one."""
     count, broken = 0, []
     with open(path, encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
@@ -106,9 +105,9 @@ def read_broken(path: PathLike) -> tuple[int, list[tuple[str, str]]]:
 def _rows(
     path: PathLike, columns: Sequence[str], called: str
 ) -> Iterator[tuple[str, Record | Absent, dict[str, str]]]:
-    """("file:line", record, text by column) of each row below the header.
+    """Yields ("file:line", record, text by column) of each row below the header.
 
-    called: how a video is called that has no record, a template of columns.
+    called: format of the name of a video without record, with columns as fields.
     """
     path = Path(path)
     if not path.is_file():
@@ -153,7 +152,7 @@ def _shard(where: str, folder: Path, name: str) -> str:
     shard = os.path.join(folder, name)
     if not os.path.isfile(shard):
         raise FileNotFoundError(
-            f"{where}: there is no file {shard}; a list stands beside the files of its records"
+            f"{where}: {shard} does not exist; a list must be in the folder of its records"
         )
     return shard
 

@@ -1,11 +1,10 @@
-"""Video data sets that TFDS has prepared, read without TensorFlow:
+"""Video data sets prepared by TFDS, read without TensorFlow:
 
     read_tfds("ucf101/ucf101_1:train")     read_tfds("ucf101/ucf101_1:2.0.0:train[:10%]")
 
-The names are those of `tfds.data_source`, with the split behind. That function reads a data set
-whose features it can make without TensorFlow; the one for videos as frames, tfds.features.Video,
-is not among them. So from its files are read, by TFDS's own means, the features needed here: the
-video, its label or labels.
+Names are those of `tfds.data_source`, followed by the split. That function cannot read
+tfds.features.Video without TensorFlow, so this module reads only the features it needs, the video
+and its label or labels, from the files by TFDS's own functions.
 """
 
 import json
@@ -28,13 +27,13 @@ FORMAT = "array_record"
 
 @dataclass(frozen=True)
 class TfdsSample:
-    """A video in a record whose label is in there, too, and read when it is asked for.
+    """A video in a record that also holds its label, which is read on first use.
 
-    Otherwise like sources.Sample.
+    Otherwise like video_lists.Sample.
     """
 
     source: Record | RecordPictures
-    features: Any  # of the label alone
+    features: Any  # only that of the label
     num_classes: int | None
     multi_label: bool
     frames = None
@@ -50,7 +49,7 @@ class TfdsSample:
 
         Raises:
             VideoError: the record cannot be read.
-            ValueError: its label is no class, or it has several that were not expected.
+            ValueError: its label is not a class, or there are several without `multi_label`.
         """
         shard, index = self.source.shard, self.source.index
         value = next(iter(read_values(shard, index, self.features).values()))
@@ -60,8 +59,8 @@ class TfdsSample:
 
 @dataclass(frozen=True)
 class TfdsSplit:
-    """Samples of a split; class_names as the data set knows them, [] where it does not; the
-    `file` that describes the data set."""
+    """The samples of a split, the class names ([] if the data set has none), and the file that
+    describes the data set."""
 
     samples: list[TfdsSample]
     class_names: list[str]
@@ -75,21 +74,21 @@ def read_tfds(
     num_classes: int | None = None,
     multi_label: bool = False,
 ) -> TfdsSplit:
-    """The videos of a split of a data set that TFDS has prepared as ArrayRecord files.
+    """Reads a split of a data set that TFDS has prepared as ArrayRecord files.
 
-    The video is the feature of that name, or else the only one that can be one: encoded
+    The video is the feature `video`, or else the only feature that can be a video: encoded
     (tfds.features.Tensor of shape () and type object, or Text), frames (Video, or Sequence of
     Image) or an array (Tensor (T,H,W,3) of uint8). The label is the feature `label` or `labels`, or
-    else the only ClassLabel or sequence of them.
+    else the only ClassLabel or sequence of these.
 
     Args:
-        name: "name[/config][:version]:split", the split as TFDS writes it, with slices.
-        data_dir: of TFDS; "" for its own, which is TFDS_DATA_DIR or ~/tensorflow_datasets.
-        num_classes: labels must lie in 0..num_classes-1.
+        name: "name[/config][:version]:split"; the split may have slices, in TFDS's syntax.
+        data_dir: TFDS's data_dir; "": its default, TFDS_DATA_DIR or ~/tensorflow_datasets.
+        num_classes: labels must lie within 0..num_classes-1.
 
     Raises:
-        FileNotFoundError: the data set is not there.
-        ValueError: `name` says no split, or one there is not; no feature is a video or label.
+        FileNotFoundError: the data set has not been prepared there.
+        ValueError: `name` has no split or an unknown one, or no feature is a video or a label.
     """
     import tensorflow_datasets as tfds  # takes most of a second
 
@@ -127,7 +126,7 @@ def read_tfds(
 
 
 def _find(data_dir: Path, match: re.Match) -> Path:
-    """The folder data_dir/name[/config]/version; the default config, the latest version."""
+    """The folder data_dir/name[/config]/version: the only config and latest version by default."""
     folder = data_dir / match["name"]
     if not folder.is_dir():
         raise FileNotFoundError(
@@ -141,7 +140,7 @@ def _find(data_dir: Path, match: re.Match) -> Path:
         folder /= match["config"]
     elif not _versions(folder):
         if len(configs) != 1:
-            raise FileNotFoundError(f"{folder}: tell which config is meant{_of(configs)}")
+            raise FileNotFoundError(f"{folder}: name one of its configs{_of(configs)}")
         folder /= configs[0]
     versions = _versions(folder)
     version = match["version"] or versions[-1]
@@ -151,7 +150,7 @@ def _find(data_dir: Path, match: re.Match) -> Path:
 
 
 def _versions(folder: Path) -> list[str]:
-    """Prepared versions, the latest last."""
+    """Prepared versions, in ascending order."""
     found = [path.parent.name for path in folder.glob("*/dataset_info.json")]
     numbered = [name for name in found if re.fullmatch(r"\d+\.\d+\.\d+", name)]
     return sorted(numbered, key=lambda name: tuple(map(int, name.split("."))))
@@ -162,7 +161,7 @@ def _of(names: Sequence[str]) -> str:
 
 
 def _records(folder: Path, info: dict, split: str) -> list[tuple[str, int]]:
-    """(file, number in it) of each record of a split."""
+    """(file, index in it) of each record of a split."""
     import tensorflow_datasets as tfds
 
     infos = []
@@ -206,7 +205,7 @@ def _video(folder: Path, nodes: dict[str, dict]) -> tuple[str, str]:
     if "video" in kinds:
         return "video", kinds["video"]
     frames = [name for name, kind in kinds.items() if kind != "encoded"]
-    if len(frames) != 1:  # texts are not told from encoded videos
+    if len(frames) != 1:  # text cannot be told from an encoded video
         raise ValueError(
             f"{folder}: which feature is the video? There are {', '.join(nodes)}; expected one "
             "named video: encoded, frames, or an array of uint8"

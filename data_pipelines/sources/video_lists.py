@@ -1,8 +1,8 @@
-"""Lists of videos and their labels, in the formats of PySlowFast and MMAction2, with a row for each
-video; lists with a row for each frame are in frame_lists.py.
+"""Lists with one row per video and its label, in the formats of PySlowFast and MMAction2.
 
-A list is read whole: 650,000 rows (Kinetics-700) take about a second and 200 MB, so the original's
-reading in chunks (LOADER_CHUNK_SIZE) has no counterpart. Videos are opened only when used.
+Lists with one row per frame are in frame_lists.py. A list is read at once: 650,000 rows
+(Kinetics-700) take about a second and 200 MB, so that the original's reading in chunks
+(LOADER_CHUNK_SIZE) is not needed. Videos are opened only when they are used.
 """
 
 import os
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from data_pipelines.labels import MOST_CLASSES
 from data_pipelines.paths import PathLike
 from data_pipelines.text_files import parse_json, read_text, short_lines, shown
+from data_pipelines.video import Video
 from data_pipelines.video.image_files import FrameFiles, literal
 from data_pipelines.video.records import Absent, Record
 
@@ -21,10 +22,14 @@ TEMPLATE = "img_{:05d}.jpg"  # of MMAction2's frames
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One video: its file `path`, or where it is none, its name and its `frames` or `record`.
+    """A labeled video.
 
-    `label` is the class, or a tuple of classes where the list was read as multi-label;
-    `frame_labels` the classes of each frame, where they were asked for.
+    Attributes:
+        path: its file; of a video that is not a file, its name.
+        label: its class, or a tuple of classes if the list was read as multi-label.
+        frames: its image files, if it is stored as such.
+        frame_labels: the classes of each frame, if they were asked for.
+        record: its record, if it is stored in one.
     """
 
     path: str
@@ -34,13 +39,13 @@ class Sample:
     record: Record | Absent | None = None
 
     @property
-    def source(self) -> str | FrameFiles | Record | Absent:
-        """What views.iterate_views reads."""
+    def source(self) -> Video:
+        """The video itself, to be read."""
         return self.frames or self.record or self.path
 
 
 class Entry(NamedTuple):
-    """An entry of a `.json` list, whatever it holds."""
+    """An entry of a `.json` list, not yet checked."""
 
     value: Any
 
@@ -55,18 +60,18 @@ def read_list(
 ) -> list[Sample]:
     """Reads a list of video files: Kinetics-style, UCF-101, HMDB-51, MMAction2's VideoDataset.
 
-    Rows are `path label`, `path` alone (the label is then 0), or `path ignored label`; with
-    `multi_label` they are `path label label ...`. Blank lines are skipped. A `.json` file holds a
-    list of {"filename": path, "label": class or list of classes}.
+    Rows are `path label`, `path` (whose label is then 0), or `path ignored label`; with
+    `multi_label`, `path label label ...`. Blank lines are skipped. A `.json` file holds a list of
+    {"filename": path, "label": class or list of classes}.
 
     Args:
-        separator: stands between the columns.
-        path_prefix: folder put before each path that is not absolute.
-        num_classes: labels must lie in 0..num_classes-1.
+        separator: between columns.
+        path_prefix: folder prepended to each path that is not absolute.
+        num_classes: labels must lie within 0..num_classes-1.
 
     Raises:
-        FileNotFoundError: there is no such list.
-        ValueError: a row that cannot be read, with its line number, or no row at all.
+        FileNotFoundError: the list does not exist.
+        ValueError: a row is invalid (the message names its line), or there are no rows.
     """
     return [
         video_sample(where, row, separator, path_prefix, num_classes, multi_label)
@@ -82,7 +87,7 @@ def video_sample(
     num_classes: int | None,
     multi_label: bool,
 ) -> Sample:
-    """The video of one row of `list_rows`; arguments and errors as for `read_list`."""
+    """Parses one row of `list_rows`; arguments and errors are those of `read_list`."""
     if isinstance(row, Entry):
         video, labels = _values(where, row.value, "filename", "label")
         labels = labels if isinstance(labels, list) else [labels]
@@ -108,7 +113,7 @@ def video_sample(
 
 
 def _separator(row: str) -> str | None:
-    """What may separate a path from the number at the end of a row."""
+    """Guesses what separates the path from the number at the end of a row; None: nothing."""
     rest = row.rstrip("0123456789")
     if rest == row:
         return None
@@ -133,10 +138,10 @@ def read_frame_list(
     "total_frames": number, "label": class or list of classes}. Otherwise as `read_list`.
 
     Args:
-        template: name of a frame's file in its folder, with a place for its number, from 1 on.
+        template: format of the file names of frames, with a field for the number, from 1 on.
 
     Raises:
-        ValueError: also for a template without such a place.
+        FileNotFoundError, ValueError: as `read_list`, and for a template without such a field.
     """
     check_template(template)
     return [
@@ -153,7 +158,7 @@ def folder_sample(
     num_classes: int | None,
     multi_label: bool,
 ) -> Sample:
-    """The folder of frames of one row of `list_rows`; otherwise as for `read_frame_list`."""
+    """Parses one row of `list_rows`; arguments and errors are those of `read_frame_list`."""
     if isinstance(row, Entry):
         folder, count, labels = _values(where, row.value, "frame_dir", "total_frames", "label")
         labels = labels if isinstance(labels, list) else [labels]
@@ -174,15 +179,15 @@ def folder_sample(
 
 
 def read_image_folders(path: PathLike) -> list[Sample]:
-    """Reads ImageNet's val folder: a folder of images for each class, in it `n01440764/*.JPEG`.
+    """Reads a folder of images as of ImageNet, with one folder per class (`n01440764/*.JPEG`).
 
-    As in the original (datasets/imagenet.py) a class is the place of its folder among the sorted
-    ones; `image_classes` has their names. Hidden files and folders are left out. Each image is a
-    video of one frame.
+    As in the original (datasets/imagenet.py), classes are numbered in the sorted order of their
+    folders; `image_classes` gives their names. Hidden files and folders are skipped. Each image is
+    a video of one frame.
 
     Raises:
-        FileNotFoundError: there is no such folder.
-        ValueError: there are no class folders in it, or no images in them.
+        FileNotFoundError: the folder does not exist.
+        ValueError: it has no class folders, or they have no images.
     """
     samples = []
     for label, name in enumerate(image_classes(path)):
@@ -212,7 +217,7 @@ def image_classes(path: PathLike) -> list[str]:
 
 
 def check_template(template: str) -> None:
-    """ValueError for a template of `read_frame_list` without a place for a number."""
+    """ValueError if the template of `read_frame_list` has no field for a number."""
     try:
         if template.format(1) != template.format(2):
             return
@@ -234,13 +239,13 @@ def _read_text(path: Path) -> str:
 
 
 def list_rows(path: PathLike) -> list[tuple[str, str | Entry]]:
-    """(place, row) of each row: a line that is not blank, or an entry of a `.json` file.
+    """(place, row) of each line that is not blank, or of each entry of a `.json` file.
 
-    A place names the file and the line, or the number of the entry.
+    The place, for messages, is the file with the line or the number of the entry.
 
     Raises:
-        FileNotFoundError: there is no such list.
-        ValueError: it is not text, no JSON, or has no rows.
+        FileNotFoundError: the list does not exist.
+        ValueError: it is not text, not JSON, or has no rows.
     """
     path = Path(path)
     text = _read_text(path)
@@ -267,7 +272,7 @@ def _json_rows(path: Path, text: str) -> list[tuple[str, Entry]]:
 
 
 def _values(where: str, entry: Any, *keys: str) -> list:
-    """The values of an entry of a `.json` list."""
+    """The values of the keys of an entry of a `.json` list, the first of which is a path."""
     if not isinstance(entry, dict) or (missing := [key for key in keys if key not in entry]):
         found = shown(entry)
         if isinstance(entry, dict):
@@ -281,8 +286,12 @@ def _values(where: str, entry: Any, *keys: str) -> list:
 def read_label(
     where: str, labels: list, num_classes: int | None, multi_label: bool
 ) -> int | tuple[int, ...]:
-    """The class of one row, or with `multi_label` its classes as a tuple; ValueError naming the row
-    where there is none, one that is no integer or out of range, or several are not expected."""
+    """The class of one row, or with `multi_label` a tuple of its classes.
+
+    Raises:
+        ValueError: no label, one that is not an integer or out of range, or several without
+            `multi_label`; the message names the row.
+    """
     numbers = tuple(_integer(where, "label", label) for label in labels)
     if not numbers or (len(numbers) > 1 and not multi_label):
         raise ValueError(
@@ -300,7 +309,7 @@ def read_label(
 
 
 def _integer(where: str, what: str, value: str | int) -> int:
-    """`value` as an integer of 32 bits; JSON's true and 1.5 are not."""
+    """`value` as an integer of at most 32 bits; JSON's true and 1.5 are refused."""
     try:
         if isinstance(value, str | int) and not isinstance(value, bool):
             number = int(value)

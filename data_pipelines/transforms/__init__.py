@@ -1,1 +1,1 @@
-"""From frames to the pixels a network sees: resizing, crops, colors, masks. Pure NumPy."""
+"""From decoded frames to the pixels that the network sees; pure NumPy."""

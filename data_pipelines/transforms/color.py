@@ -1,14 +1,15 @@
-"""Color jitter and PCA lighting of a clip, drawn and applied apart.
+"""Color jitter and PCA lighting of a clip; drawing and applying are separate.
 
 As the original's datasets/cv2_transform.py (color_jitter_list, lighting_list; transform.py agrees),
-with its constants. Lighting is that of Krizhevsky et al. 2012. All frames of a clip change alike.
+with its constants. Lighting is that of Krizhevsky et al. 2012. All frames of a clip get the same
+change.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-# Of the colors of ImageNet on a scale of 0..1; rows are R, G, B (DATA.TRAIN_PCA_EIGVAL, _EIGVEC).
+# Of ImageNet's colors on a scale of 0..1; rows are R, G, B (DATA.TRAIN_PCA_EIGVAL, _EIGVEC).
 EIGENVALUES = np.array([0.225, 0.224, 0.229])
 EIGENVECTORS = np.array([
     [-0.5675, 0.7192, 0.4009],
@@ -21,10 +22,11 @@ STEPS = ("brightness", "contrast", "saturation")
 
 @dataclass(frozen=True, slots=True)
 class Color:
-    """What is done to colors: (name of STEPS, factor) in order, then `shift` is added.
+    """A change of color: the steps in order, then a shift.
 
-    A factor 1 changes nothing; 0 gives black, the frame's mean gray, gray. `shift` is R, G, B on a
-    scale of 0..1.
+    steps: (name from STEPS, factor). A factor of 1 changes nothing; 0 gives black (brightness), the
+    mean gray of the frame (contrast) or gray (saturation). shift: added R, G, B, on a scale of
+    0..1.
     """
 
     steps: tuple[tuple[str, float], ...] = ()
@@ -32,7 +34,7 @@ class Color:
 
 
 def draw(rng: np.random.Generator, *, jitter: float = 0.4, lighting: float = 0.1) -> Color:
-    """Draws the steps in random order, each with a factor in 1 +- `jitter`, and a shift.
+    """Draws the steps in random order, each with a factor within 1 +- `jitter`, and a shift.
 
     Args:
         jitter: 0 draws no steps.
@@ -49,13 +51,13 @@ def draw(rng: np.random.Generator, *, jitter: float = 0.4, lighting: float = 0.1
 
 
 def apply(frames: np.ndarray, color: Color, *, dtype: type = np.uint8) -> np.ndarray:
-    """uint8 (T,H,W,3) RGB frames as `color` says: the same shape, of `dtype`.
+    """Applies a change of color to uint8 (T,H,W,3) RGB frames: the same shape, of `dtype`.
 
-    uint8 results are rounded and kept within 0..255. float32 ones are gray levels that may lie
-    outside, which is what the original computes with: it normalizes them as they are.
+    uint8 results are rounded and clipped to 0..255. float32 results are levels that may lie outside
+    0..255, as the original's do, which normalizes them without clipping.
     """
-    # Each step is linear in a pixel, its gray and the frame's mean, so all steps together are
-    # factor * colors + weights . colors + an offset for each frame.
+    # Each step is linear in a pixel, its gray level and the frame's mean. So all steps together
+    # are factor * colors + weights . colors + an offset for each frame.
     scale, weights, offset = 1.0, np.zeros(3), np.zeros((len(frames), 3))
     for name, factor in color.steps:
         if name == "saturation":

@@ -1,8 +1,9 @@
-"""Geometry of a clip: which part of its frames is taken, at what size, mirrored or not.
+"""Geometry of a clip: cropping, resizing and flipping of its frames and boxes.
 
-What is drawn and what is done with it are apart: `draw`, `center` and `whole` give a `Geometry`,
-which `apply` carries out on frames and `apply_boxes` on boxes. The draws follow PySlowFast's
-datasets/utils.py (spatial_sampling) and transform.py, from a generator of one's own.
+Drawing random numbers and applying them are separate: `draw`, `center` and `whole` give a
+`Geometry`, which `apply` applies to frames and `apply_boxes` to boxes. The random numbers follow
+PySlowFast's datasets/utils.py (spatial_sampling) and transform.py, but come from the given
+generator.
 """
 
 import math
@@ -19,10 +20,15 @@ Area = tuple[int, int, int, int]  # top, left, height, width
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """What is done to frames of (height, width) `source`, in the order of the fields.
+    """What is done to frames, in the order of the fields.
 
-    `area` is cut out of them, None being the whole; this is resized to (height, width) `size`; of
-    that `window` is kept; and mirrored if `flip`.
+    Attributes:
+        source: (height, width) of the frames.
+        area: the part that is cut out of them; None: all of them.
+        size: (height, width) to which that part is resized.
+        window: the part of the resized frame that is kept.
+        flip: whether it is mirrored left to right.
+        last_area: the area of the last frame, if the area moves from the first frame to the last.
     """
 
     source: tuple[int, int]
@@ -46,24 +52,24 @@ def draw(
     jitter_aspect_relative: tuple[float, float] | tuple[()] = (),
     motion_shift: bool = False,
 ) -> Geometry:
-    """Training: a random crop x crop square, mirrored with probability 1/2.
+    """Draws the geometry of training: a random crop x crop square, flipped with probability 1/2.
 
-    The short side is scaled to a whole number drawn from `jitter` and a square cut out anywhere.
-    With the relative ranges, jitter has no meaning: a part of the frame of random area and aspect
-    is stretched to the square (Szegedy et al. 2015).
+    The short side is scaled to a random integer within `jitter`, and a square is cut out at a
+    random position. With the relative ranges, `jitter` is not used: an area of random size and
+    aspect ratio is stretched to the square (Szegedy et al. 2015).
 
     Args:
         jitter: smallest and largest short side in pixels.
-        inverse_uniform: draw 1 / side uniformly instead of the side.
-        flip: whether mirroring is allowed.
+        inverse_uniform: draw 1 / short side uniformly, instead of the short side.
+        flip: False never flips.
         jitter_scales_relative: smallest and largest area as a share of the frame's.
         jitter_aspect_relative: smallest and largest width / height, drawn on a log scale.
-        motion_shift: with the relative ranges, two parts are drawn, for the first and the last
-            frame, and those between lie between.
+        motion_shift: draw two areas, for the first and the last frame, and interpolate for the
+            frames between them; needs the relative ranges.
 
     Raises:
-        ValueError: the crop does not fit the smallest short side, or a range is not one; or a
-            motion shift without the relative ranges.
+        ValueError: the crop does not fit the smallest short side, a range is not two rising
+            positive numbers, or there is a motion shift without the relative ranges.
     """
     last_area = None
     if jitter_scales_relative or jitter_aspect_relative:
@@ -76,22 +82,22 @@ def draw(
         size, window = (crop, crop), (0, 0, crop, crop)
     elif motion_shift:
         raise ValueError(
-            "a motion shift moves a part of random area; set data.jitter_scales_relative and "
+            "a motion shift moves a random area; set data.jitter_scales_relative and "
             "data.jitter_aspect_relative"
         )
     else:
         _check_range("jitter", jitter)
         if jitter[0] < crop:
             raise ValueError(
-                f"a {crop}x{crop} crop does not fit a short side of {jitter[0]}; let "
-                f"data.jitter {tuple(jitter)} begin at {crop} or more"
+                f"a {crop}x{crop} crop does not fit a short side of {jitter[0]}; data.jitter "
+                f"{tuple(jitter)} must begin at {crop} or more"
             )
         if inverse_uniform:
             side = round(1.0 / rng.uniform(1.0 / jitter[1], 1.0 / jitter[0]))
         else:
             side = round(rng.uniform(*jitter))
         size = short_side_size(height, width, side)
-        # The last position is never drawn: that is how the original draws.
+        # The last position is never drawn, as in the original.
         top, left = (int(rng.integers(side - crop)) if side > crop else 0 for side in size)
         area, window = None, (top, left, crop, crop)
     flipped = bool(flip and rng.random() < 0.5)
@@ -99,24 +105,28 @@ def draw(
 
 
 def center(height: int, width: int, *, short_side: int, crop: int, flip: bool = False) -> Geometry:
-    """The center crop x crop square of frames whose short side is scaled to `short_side`."""
+    """The center crop x crop square of frames scaled to a short side of `short_side`."""
     size = short_side_size(height, width, short_side)
     window = (*uniform_crop_offsets(*size, crop, 1), crop, crop)
     return Geometry((height, width), None, size, window, flip)
 
 
 def whole(height: int, width: int, *, short_side: int, flip: bool = False) -> Geometry:
-    """All of the frame, its short side scaled to `short_side`."""
+    """The whole frame, scaled to a short side of `short_side`."""
     size = short_side_size(height, width, short_side)
     return Geometry((height, width), None, size, (0, 0, *size), flip)
 
 
 def apply(frames: np.ndarray, geometry: Geometry, *, dtype: type = np.uint8) -> np.ndarray:
-    """Frames (T,H,W,3) as `geometry` says: (T,height,width,3) of `dtype`, height and width those
-    of its window. Nothing outside the window is computed. uint8 results are rounded.
+    """Applies the geometry to frames (T,H,W,3).
+
+    Only the pixels of the window are computed.
+
+    Returns:
+        (T,height,width,3) of `dtype`, with the height and width of the window; uint8 is rounded.
     """
     if frames.shape[1:3] != geometry.source:
-        raise ValueError(f"frames of {frames.shape[1:3]}; the geometry is for {geometry.source}")
+        raise ValueError(f"frames are {frames.shape[1:3]}; the geometry is for {geometry.source}")
     if geometry.last_area is not None:
         areas = _areas_between(geometry.area, geometry.last_area, len(frames))
         each = (replace(geometry, area=area, last_area=None) for area in areas)
@@ -125,7 +135,7 @@ def apply(frames: np.ndarray, geometry: Geometry, *, dtype: type = np.uint8) -> 
         ])
     if geometry.area is not None:
         top, left, height, width = geometry.area
-        # Contiguous, because a resize takes rows as lines of interleaved values.
+        # Contiguous, because `resize` reads rows as lines of interleaved values.
         frames = np.ascontiguousarray(frames[:, top : top + height, left : left + width])
     return np.ascontiguousarray(resize(
         frames, *geometry.size, window=geometry.window, mirror=geometry.flip, dtype=dtype
@@ -133,15 +143,15 @@ def apply(frames: np.ndarray, geometry: Geometry, *, dtype: type = np.uint8) -> 
 
 
 def apply_boxes(boxes: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """Boxes (B,4) in pixels of a source frame in pixels of the result, clipped to it.
+    """Maps boxes (B,4) from pixels of the source frame to pixels of the result, and clips them.
 
-    A box that lies outside the window keeps its row but has no area any more.
+    A box outside the window keeps its row but has no area.
 
     Raises:
-        ValueError: the area moves, so that boxes are somewhere else in each frame.
+        ValueError: the area moves, so that a box has another place in each frame.
     """
     if geometry.last_area is not None:
-        raise ValueError("boxes do not follow an area that moves from frame to frame")
+        raise ValueError("boxes cannot follow an area that moves between frames (motion_shift)")
     if geometry.area is None:
         boxes = box_arithmetic.scale(boxes, geometry.source, geometry.size)
     else:
@@ -162,7 +172,7 @@ def _draw_area(
     scales: tuple[float, float],
     aspects: tuple[float, float],
 ) -> Area:
-    """A part of a frame of random area and aspect; after ten that do not fit, the middle."""
+    """A random area; if ten draws do not fit the frame, the largest one in the center."""
     for _ in range(10):
         area = rng.uniform(*scales) * height * width
         aspect = math.exp(rng.uniform(math.log(aspects[0]), math.log(aspects[1])))
@@ -179,7 +189,7 @@ def _draw_area(
 
 
 def _areas_between(first: Area, last: Area, count: int) -> list[Area]:
-    """`count` areas evenly from `first` to `last`, each number truncated."""
+    """`count` evenly spaced areas from `first` to `last`, truncated to integers."""
     numbers = [
         linspace_indices(start, end, count, max(start, end) + 1)
         for start, end in zip(first, last, strict=True)

@@ -1,9 +1,8 @@
-"""Masks of masked pre-training: which patches of a picture or clip a network does not see.
+"""Masks for masked pre-training: the patches of a picture or clip that are hidden from the network.
 
-As the original draws them (datasets/transform.py, kinetics.py, models/masked.py): blocks of patches
-as BEiT's (Bao et al. 2021), blocks of space and time for MaskFeat (Wei et al. 2021), whole frames,
-and patches one by one for MAE (He et al. 2021; of clips Feichtenhofer et al. 2022). True is masked;
-the same generator gives the same mask.
+Drawn as in the original (datasets/transform.py, kinetics.py, models/masked.py): blocks of patches
+as in BEiT (Bao et al. 2021), blocks in space and time for MaskFeat (Wei et al. 2021), whole frames,
+and single patches for MAE (He et al. 2021; for clips Feichtenhofer et al. 2022). True means masked.
 """
 
 import math
@@ -24,8 +23,8 @@ def draw_blocks(
 ) -> np.ndarray:
     """A mask of rectangles: bool (height,width), at most round(ratio * height * width) are True.
 
-    Rectangles are added until there are so many, or none is found that fits; each masks a fifth of
-    them or more, as long as so many are left, and `most` at most.
+    Rectangles are added until that number is reached or no rectangle that fits is found. Each has
+    at least a fifth of that number of patches, or what is left of it, and at most `most`.
 
     Raises:
         ValueError: the ratio is not within 0..1.
@@ -59,7 +58,7 @@ def draw_tube(
     ratio: float,
     most: int | None = None,
 ) -> np.ndarray:
-    """The same `draw_blocks` in all frames: bool (frames,height,width)."""
+    """One mask of `draw_blocks` for all frames: bool (frames,height,width)."""
     mask = draw_blocks(rng, height, width, ratio=ratio, most=most)
     return np.tile(mask, (frames, 1, 1))
 
@@ -67,9 +66,9 @@ def draw_tube(
 def draw_cubes(
     rng: np.random.Generator, frames: int, height: int, width: int, *, ratio: float
 ) -> np.ndarray:
-    """A mask of blocks of space and time: bool (frames,height,width), at most
-    round(ratio * frames * height * width) are True.
+    """A mask of blocks in space and time: bool (frames,height,width).
 
+    At most round(ratio * frames * height * width) patches are True.
     A block covers from a fifth of a frame to all of it, in any number of frames.
 
     Raises:
@@ -115,12 +114,13 @@ def draw_random(
     ratio: float,
     tube: bool = False,
 ) -> np.ndarray:
-    """Patches one by one, as MAE does: bool (frames,height,width), of which
-    int(frames * height * width * (1 - ratio)) are False.
+    """A mask of single random patches, as in MAE: bool (frames,height,width).
+
+    int(frames * height * width * (1 - ratio)) patches are False.
 
     Args:
-        tube: the same patches in all frames, int(height * width * (1 - ratio)) of each False. (The
-            original rounds over all frames, so there one patch is seen in some of them only.)
+        tube: mask the same patches in all frames, int(height * width * (1 - ratio)) of each frame
+            being False. (The original rounds over all frames, so that one patch differs.)
 
     Raises:
         ValueError: the ratio is not within 0..1.
@@ -142,8 +142,7 @@ def _sides(rng: np.random.Generator, least: float, most: float) -> tuple[int, in
 
 
 def _cover(block: np.ndarray, room: int) -> int:
-    """Masks a block, a view of the mask, if that adds something and no more than `room`; how many
-    patches it added."""
+    """Masks a block (a view of the mask) if that adds 1 to `room` patches; returns the number."""
     added = int((~block).sum())
     if not 0 < added <= room:
         return 0

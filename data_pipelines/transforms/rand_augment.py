@@ -1,6 +1,7 @@
-"""RandAugment of a clip (Cubuk et al. 2020): some operations of a list, alike for all frames.
+"""RandAugment of a clip (Cubuk et al. 2020): random operations, the same for all frames.
 
-As the original's datasets/rand_augment.py draws and computes; Pillow does the pixels.
+Random numbers and results are those of the original's datasets/rand_augment.py; Pillow computes the
+pixels.
 """
 
 import re
@@ -10,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-FILL = (128, 128, 128)  # of what a shear, shift or rotation leaves empty
-LARGEST = 10.0  # magnitude
-APPLIED = 0.5  # share of the chosen operations that are carried out
+FILL = (128, 128, 128)  # of pixels that a shear, shift or rotation leaves empty
+LARGEST = 10.0  # the largest magnitude
+APPLIED = 0.5  # probability that a chosen operation is applied
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-# Operation -> its probability under w0; without it all are equally likely.
+# Operation -> its probability under w0; otherwise all operations are equally likely.
 WEIGHTS = {
     "auto_contrast": 0.025, "equalize": 0.005, "invert": 0.0, "rotate": 0.3, "posterize": 0.0,
     "solarize": 0.005, "solarize_add": 0.005, "color": 0.025, "contrast": 0.005,
@@ -22,8 +23,8 @@ WEIGHTS = {
     "translate_y": 0.1,
 }
 OPERATIONS = tuple(WEIGHTS)
-# Geometric operation -> what it does at the largest magnitude, to either side: degrees, pixels
-# per pixel of the other axis, share of the side.
+# Geometric operation -> its largest effect, in either direction: degrees (rotate), pixels per pixel
+# of the other axis (shear), share of the side (translate).
 SWINGS = {
     "rotate": 30.0, "shear_x": 0.3, "shear_y": 0.3, "translate_x": 0.45, "translate_y": 0.45
 }
@@ -35,11 +36,12 @@ ENHANCERS = {
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What is drawn: `count` operations of magnitude `magnitude` +- `deviation`, within 0..10.
+    """From what distribution operations are drawn.
 
-    With `increasing` a larger magnitude changes a picture more in every operation. With `weighted`
-    the operations are drawn by WEIGHTS, none of them twice. `interpolation` is bilinear, bicubic or
-    random (one of both for each frame).
+    magnitude, deviation: mean and standard deviation of the magnitude, which is clipped to 0..10.
+    count: the number of operations. increasing: in every operation, a larger magnitude changes the
+    picture more. weighted: draw operations by WEIGHTS, each at most once. interpolation:
+    "bilinear", "bicubic", or "random" (one of the two for each frame).
     """
 
     magnitude: int = 10
@@ -52,8 +54,8 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An operation that is carried out, how strong, and for a geometric one the Pillow filter of
-    each frame."""
+    """An operation to apply, its strength, and for a geometric one the Pillow filter of each
+    frame."""
 
     name: str
     argument: float
@@ -61,13 +63,13 @@ class Step:
 
 
 def parse(text: str, interpolation: str = "bicubic") -> Policy:
-    """The policy of a text like "rand-m7-n4-mstd0.5-inc1", its parts in any order.
+    """Parses a policy like "rand-m7-n4-mstd0.5-inc1"; its parts may be in any order.
 
-    m: magnitude; n: how many operations; mstd: deviation of the magnitude; inc: the increasing
-    operations, whatever number follows (so the original reads it); w0: weighted.
+    m: magnitude; n: number of operations; mstd: standard deviation of the magnitude; inc:
+    increasing, whatever number follows (as in the original); w0: weighted.
 
     Raises:
-        ValueError: the text is none of these, or the interpolation does not exist.
+        ValueError: the text has other parts, or the interpolation does not exist.
     """
     if interpolation not in (*FILTERS, "random"):
         raise ValueError(
@@ -103,7 +105,7 @@ def parse(text: str, interpolation: str = "bicubic") -> Policy:
 
 
 def draw(rng: np.random.Generator, policy: Policy, frames: int) -> tuple[Step, ...]:
-    """What is done to a clip of `frames` frames, in order; each chosen operation with p = 1/2."""
+    """Draws the operations for a clip of `frames` frames, in order; half of those chosen apply."""
     weights = None
     if policy.weighted:
         weights = np.array(list(WEIGHTS.values()))
@@ -130,14 +132,14 @@ def draw(rng: np.random.Generator, policy: Policy, frames: int) -> tuple[Step, .
 
 
 def _argument(rng: np.random.Generator, name: str, share: float, increasing: bool) -> float:
-    """How strong an operation is at `share`, 0..1, of the largest magnitude."""
+    """The strength of an operation at `share` (0..1) of the largest magnitude."""
     if name in SWINGS:
         return _either_side(rng, share * SWINGS[name])
     if name in ENHANCERS:
         return 1.0 + _either_side(rng, share * 0.9) if increasing else share * 1.8 + 0.1
     if name == "posterize":  # bits that are kept
         return 4 - int(share * 4) if increasing else int(share * 4)
-    if name == "solarize":  # level from which on a picture is inverted
+    if name == "solarize":  # the level from which a picture is inverted
         return 256 - int(share * 256) if increasing else int(share * 256)
     return int(share * 110) if name == "solarize_add" else 0
 
@@ -147,7 +149,7 @@ def _either_side(rng: np.random.Generator, value: float) -> float:
 
 
 def apply(frames: np.ndarray, steps: Sequence[Step]) -> np.ndarray:
-    """uint8 (T,H,W,3) RGB frames after `steps`: the same shape."""
+    """Applies the steps to uint8 (T,H,W,3) RGB frames: the same shape."""
     if not steps:
         return frames
     result = np.empty_like(frames)
@@ -176,7 +178,7 @@ def _warp(picture: Image.Image, name: str, argument: float, resample: int) -> Im
 
 
 def _posterize(picture: Image.Image, bits: int) -> Image.Image:
-    # Not ImageOps.posterize, which does not take 0 bits any more: all black.
+    # Not ImageOps.posterize, which no longer accepts 0 bits (all black).
     return picture.point([level & (256 - 2 ** (8 - bits)) for level in range(256)] * 3)
 
 

@@ -1,7 +1,7 @@
-"""Random erasing of a clip (Zhong et al. 2020): rectangles of it are filled with noise.
+"""Random erasing of a clip (Zhong et al. 2020): rectangles are filled with noise.
 
-As the original's datasets/random_erasing.py draws, which erases in clips that are normalized
-already: noise of mean 0 and deviation 1.
+Random numbers are drawn as in the original's datasets/random_erasing.py, which erases in normalized
+clips with noise of mean 0 and standard deviation 1.
 """
 
 import math
@@ -17,8 +17,7 @@ MODES = ("pixel", "rand", "const")
 class Patch:
     """A rectangle of `size` (height, width) at (top, left), in `frames` frames from `first` on.
 
-    `noise` float32 is what it is filled with, of a shape that broadcasts to
-    (frames, height, width, 3), as normalized values.
+    noise: float32 normalized values that fill it; broadcasts to (frames, height, width, 3).
     """
 
     first: int
@@ -43,23 +42,23 @@ def draw(
     aspect: tuple[float, float] = (0.3, 1 / 0.3),
     cube: bool = True,
 ) -> tuple[Patch, ...]:
-    """What is erased of a clip: nothing, or 1 to `count` rectangles.
+    """Draws the rectangles to erase of a clip: none, or 1 to `count`.
 
     Args:
-        probability: of erasing anything.
+        probability: of erasing at all.
         mode: "pixel": noise in each pixel; "rand": one random color in each frame; "const": the
             mean color.
-        count: the largest number of rectangles; each has its share of the area.
-        splits: the first of so many parts of the frames stays as it is; 1: none does.
-        area: smallest and largest part of the picture that is erased, before it is shared.
+        count: the largest number of rectangles, which divide the erased area among themselves.
+        splits: the first 1 / splits of the frames is not erased; 1: all frames are.
+        area: smallest and largest share of the picture that is erased.
         aspect: smallest and largest height / width, drawn on a log scale.
-        cube: the same rectangles in all frames, rather than each frame its own draw.
+        cube: erase the same rectangles in all frames; False draws for each frame.
 
     Raises:
         ValueError: the mode does not exist.
     """
     if mode not in MODES:
-        raise ValueError(f"erasing's mode is {mode!r}, expected {', '.join(MODES)}")
+        raise ValueError(f"the mode of erasing is {mode!r}; expected one of {', '.join(MODES)}")
     start = frames // splits if splits > 1 else 0
     groups = [(start, frames - start)] if cube else [(i, 1) for i in range(start, frames)]
     patches = []
@@ -97,11 +96,11 @@ def apply(
     mean: Sequence[float] = (0.45, 0.45, 0.45),
     std: Sequence[float] = (0.225, 0.225, 0.225),
 ) -> np.ndarray:
-    """(T,H,W,3) frames with `patches` filled: the same shape and type.
+    """Fills the patches of (T,H,W,3) frames: the same shape and type.
 
-    Float frames are normalized already and get the noise as it is. uint8 ones get the levels that
-    normalizing by `mean` and `std` (scale 0..1) turns into it, rounded and kept within 0..255:
-    with the defaults 3 % of the noise is cut off, below -2 and above 2.4.
+    Float frames are taken to be normalized and get the noise itself. uint8 frames get the levels
+    that normalizing by `mean` and `std` (on a scale of 0..1) turns into the noise, rounded and
+    clipped to 0..255; with the defaults this clips 3 % of the noise, below -2 and above 2.4.
     """
     if not patches:
         return frames

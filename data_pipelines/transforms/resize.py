@@ -1,4 +1,4 @@
-"""Which pixels of a frame make the input: resizing and cropping, with the numbers of PySlowFast.
+"""Resizing and cropping of frames, with the numbers of PySlowFast.
 
 The resize equals `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)`, no
 antialiasing (datasets/transform.py of the original); sizes and offsets follow it too.
@@ -24,7 +24,7 @@ def short_side_size(height: int, width: int, size: int) -> tuple[int, int]:
 
 @lru_cache(maxsize=64)
 def _neighbors(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each of `new` positions the two old ones it lies between and the weight of the second.
+    """For each new position: the two old positions around it and the weight of the second.
 
     Half-pixel centers: position i lies at (i + 1/2) * old / new - 1/2, never below 0. The scale
     and the result are float32 with one rounding between, as PyTorch computes them.
@@ -38,11 +38,11 @@ def _neighbors(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 class _Axis(NamedTuple):
-    """How positions along an axis of a resized frame come from those of the frame.
+    """How to resize along one axis of a frame.
 
-    `needed` are the positions of the frame that any of them lies between, `blend` (new, needed) is
-    the sparse matrix that makes the new ones of these. SciPy's product with a dense matrix runs
-    along whole lines of memory, several times as fast as NumPy gathers values one by one.
+    needed: the old positions that the result depends on. blend: sparse matrix (new, needed) that
+    computes the new values from these. SciPy's product with a dense matrix reads whole lines of
+    memory, several times as fast as NumPy gathers single values.
     """
 
     needed: slice | np.ndarray
@@ -50,7 +50,7 @@ class _Axis(NamedTuple):
 
 
 def _axis(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> _Axis:
-    """first * (1 - weight) + second * weight, two entries a row, maybe of the same position."""
+    """The matrix of first * (1 - weight) + second * weight: two entries in each row."""
     needed = np.unique(np.concatenate([first, second]))
     if needed[-1] - needed[0] < 1.5 * len(needed):
         block = slice(needed[0], needed[-1] + 1)
@@ -71,7 +71,7 @@ def _axis(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> _Axis:
 def _plan(
     source: tuple[int, int], size: tuple[int, int], window: tuple[int, int, int, int], mirror: bool
 ) -> tuple[_Axis, _Axis]:
-    """What makes a window of a resized frame: rows, and values in a row of interleaved RGB."""
+    """How to compute a window of a resized frame: along rows, and along interleaved RGB values."""
     top, left, height, width = window
     rows = [part[top : top + height] for part in _neighbors(source[0], size[0])]
     first, second, weight = (
@@ -84,7 +84,7 @@ def _plan(
 
 
 class _Scratch(threading.local):
-    """Memory that a thread uses again for each frame: new memory costs more than the arithmetic."""
+    """Memory that a thread reuses for each frame: allocating costs more than the arithmetic."""
 
     def __init__(self):
         self._blocks: dict[str, np.ndarray] = {}
@@ -100,12 +100,12 @@ class _Scratch(threading.local):
 _scratch = _Scratch()
 
 
-# Values one under the other in memory that the fastest cache holds together.
+# Rows transposed at a time, so that they fit the fastest cache.
 _TILE = 192
 
 
 def _transposed(values: np.ndarray, name: str) -> np.ndarray:
-    """Float32 (W,H) of (H,W) values, in memory that the thread's next call of that name reuses."""
+    """Float32 transpose (W,H) of (H,W) values, valid until this thread's next call with `name`."""
     result = _scratch.take(name, values.shape[::-1], np.float32)
     for start in range(0, len(values), _TILE):
         tile = slice(start, start + _TILE)
@@ -116,7 +116,7 @@ def _transposed(values: np.ndarray, name: str) -> np.ndarray:
 def _resize_frame(frame: np.ndarray, rows: _Axis, values: _Axis) -> np.ndarray:
     """The window of one (H,W,3) frame: float32 (h, 3 w).
 
-    Only the rows that a result lies between are touched, so that 1080p to 256 reads half the frame.
+    Only the rows that the result depends on are read: half of the frame for 1080p to 256.
     """
     pixels = frame.reshape(frame.shape[0], -1)[rows.needed][:, values.needed]
     across = values.blend @ _transposed(pixels, "columns")
@@ -134,15 +134,18 @@ def resize(
 ) -> np.ndarray:
     """Resizes (T,H,W,3) frames, uint8 or float32, to (T,height,width,3) of `dtype`.
 
-    uint8 results are rounded, half to even; float32 ones are what the original computes with. Of
-    the resized frames only the (top, left, height, width) `window` is computed, if given, and
-    mirrored left to right if asked.
+    Args:
+        window: (top, left, height, width) of the resized frames: only this part is computed.
+        mirror: flip the result left to right.
+        dtype: uint8 rounds half to even; float32 gives what the original computes with.
     """
     if frames.ndim != 4 or frames.shape[3] != 3:
         raise ValueError(f"expected frames of shape (T,H,W,3), found {frames.shape}")
     top, left, rows, columns = window = window or (0, 0, height, width)
     if min(window) < 0 or top + rows > height or left + columns > width:
-        raise ValueError(f"window {window} (top, left, height, width) leaves {height}x{width}")
+        raise ValueError(
+            f"window {window} (top, left, height, width) lies outside a {height}x{width} frame"
+        )
     if frames.shape[1:3] == (height, width):
         if (rows, columns) != (height, width):
             frames = frames[:, top : top + rows, left : left + columns]
@@ -168,11 +171,11 @@ def resize_short_side(frames: np.ndarray, size: int, *, dtype: type = np.uint8) 
 def uniform_crop_offsets(height: int, width: int, size: int, index: int) -> tuple[int, int]:
     """(top, left) of the square crop `index`: 0 left or top, 1 center, 2 right or bottom.
 
-    The crop moves along the longer side; in a square frame it moves from left to right. Centers
-    that fall between two pixels take the later one.
+    The crops lie along the longer side, in a square frame from left to right. A center between two
+    pixels is rounded up.
 
     Raises:
-        ValueError: the crop does not fit the frame (the original silently takes the wrong end).
+        ValueError: the crop does not fit the frame (where the original takes a wrong part).
     """
     if index not in (0, 1, 2):
         raise ValueError(f"crop index {index} is outside 0..2")

@@ -1,9 +1,9 @@
-"""Colors of a clip for self-supervised training, drawn and applied apart.
+"""Color augmentation of clips for self-supervised training; drawing and applying are separate.
 
 As the original's datasets/transform.py (color_jitter_video_ssl), which follows SimCLR (Chen et al.
-2020) and MoCo v2: color jitter, gray, blur, and before them differences in time. All frames of a
-clip are one picture to it, one below the other: contrast is about the mean gray of the clip, and a
-blur runs a little over from frame to frame. Pillow does the pixels.
+2020) and MoCo v2: color jitter, gray, blur, and before them differences in time. It treats the
+frames of a clip as one picture, one below the other, so contrast is relative to the mean gray of
+the clip, and a blur mixes rows of successive frames. Pillow computes the pixels.
 """
 
 from collections.abc import Callable
@@ -13,17 +13,17 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
 JITTERED = ("brightness", "contrast", "saturation")
-# Of the channels of RGB frames, in the order in which the original weighs them: as if BGR.
+# Weights of the channels of RGB frames; the original weighs them as if they were BGR.
 DIFFERENCE_GRAY = np.array([0.114, 0.587, 0.299], np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class SslColor:
-    """What is done to colors: differences in time if `difference`, then (name of STEPS, value) in
-    order.
+    """A change of color: differences in time if `difference`, then the steps in order.
 
-    Values: of brightness, contrast and saturation a factor, 1 changing nothing; of hue a share of
-    the circle, -0.5..0.5; of blur a standard deviation in pixels; of gray none (0).
+    steps: (name from STEPS, value). Values of brightness, contrast and saturation are factors, and
+    1 changes nothing; of hue, a share of the color circle, -0.5..0.5; of blur, a standard deviation
+    in pixels; of gray, 0 (not used).
     """
 
     steps: tuple[tuple[str, float], ...] = ()
@@ -39,14 +39,14 @@ def draw(
     moco_v2: bool = False,
     difference: float = 0.0,
 ) -> SslColor:
-    """Draws factors of brightness, contrast, saturation and hue, done in random order.
+    """Draws brightness, contrast, saturation and hue in random order, and the other steps.
 
     Args:
-        jitter: factors lie in 1 +- these, and are not below 0.
-        hue: turns lie in +- this share of the circle.
+        jitter: factors lie within 1 +- these three widths, and not below 0.
+        hue: the largest turn of the hue in either direction, as a share of the color circle.
         gray: probability of a gray clip, before the jitter.
-        moco_v2: jitter with probability 0.8 only, gray after it, and then with probability 0.5 a
-            blur of 0.1..2 pixels.
+        moco_v2: jitter with probability 0.8 only, gray after the jitter, and then a blur of 0.1..2
+            pixels with probability 0.5.
         difference: probability of differences in time.
     """
     changed = bool(rng.random() < difference)
@@ -65,7 +65,7 @@ def draw(
 
 
 def apply(frames: np.ndarray, color: SslColor) -> np.ndarray:
-    """uint8 (T,H,W,3) RGB frames as `color` says: the same shape."""
+    """Applies a change of color to uint8 (T,H,W,3) RGB frames: the same shape."""
     if color.difference:
         frames = time_difference(frames)
     if not color.steps:
@@ -78,10 +78,10 @@ def apply(frames: np.ndarray, color: SslColor) -> np.ndarray:
 
 
 def time_difference(frames: np.ndarray, *, dtype: type = np.uint8) -> np.ndarray:
-    """How gray changes from each frame to the next, (T,H,W,3) of `dtype`: no change is 127.5.
+    """Change of gray from each frame to the next: (T,H,W,3) of `dtype`, 127.5 = no change.
 
-    The last frame shows what the one before it shows; a single frame shows no change. uint8
-    results lose their fractions, as the original's do where it jitters colors afterwards.
+    The last frame repeats the one before it; a single frame shows no change. uint8 results are
+    truncated, as in the original where it jitters colors afterwards.
     """
     gray = frames.astype(np.float32) @ DIFFERENCE_GRAY
     change = np.zeros_like(gray)

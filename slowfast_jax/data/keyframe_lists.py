@@ -1,4 +1,4 @@
-"""What a config detects actions in: keyframes with boxes, and what they are measured against."""
+"""From a config to its keyframes with boxes, and the ground truth to evaluate against."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -19,15 +19,15 @@ from slowfast_jax.data.video_lists import data_root
 from slowfast_jax.metrics.ava import every
 from slowfast_jax.metrics.ava_files import BoxTable, join, read_ground_truth
 
-SECONDS_APART = 4  # of the keyframes that are evaluated during training
+SECONDS_APART = 4  # from one keyframe to the next in the evaluation during training
 
 
 class Keyframes(NamedTuple):
-    """Keyframes, and where they come from.
+    """The keyframes of a subset, and the files they come from.
 
-    files: the tables, first the one the keyframes are from. names: of all classes, the action of
-    class k being k + 1. evaluated: actions that count. ground_truth, excluded: to measure against;
-    None and empty in training.
+    files: the tables, first the one with the keyframes. names: of all classes; class k is the
+    action k + 1. evaluated: ids of the actions that are evaluated. ground_truth, excluded: what to
+    evaluate against, and the moments to leave out; None and empty in training.
     """
 
     keyframes: list[Keyframe]
@@ -41,16 +41,16 @@ class Keyframes(NamedTuple):
 def find_keyframes(
     config: ConfigDict, workdir: str | os.PathLike | None, subset: str
 ) -> Keyframes:
-    """The keyframes of a subset: "train", "val" (during training) or "test".
+    """Finds the keyframes of a subset: "train", "val" (evaluated during training) or "test".
 
     Raises:
-      ConfigError: for a data format there is not, and fields that do not fit the data.
-      FileNotFoundError, ValueError: from the tables, with file and line.
+      ConfigError: the data format does not exist, or fields do not fit the data.
+      FileNotFoundError, ValueError: a table does not exist or is invalid; names file and line.
     """
     data = config.data
     if data.format not in READERS:
         raise ConfigError(
-            f"config.data.format is {data.format}; actions are detected in {', '.join(READERS)}"
+            f"config.data.format is {data.format}; detection reads {', '.join(READERS)}"
             f"{closest(data.format, READERS)}"
         )
     found = READERS[data.format](config, data_root(config, workdir), subset)
@@ -106,7 +106,7 @@ def _ava(config: ConfigDict, root: Path, subset: str) -> Keyframes:
 def _films(
     config: ConfigDict, root: Path, subset: str, apart: int
 ) -> tuple[list[Keyframe], list[Path], BoxTable | None]:
-    """Keyframes of AVA's films, the files they are from, and what is annotated (in testing)."""
+    """Keyframes of AVA's films, their files, and the ground truth (None in training)."""
     data, folder = config.data, root / config.data.annotation_dir
     annotated, predicted = (), data.test_box_lists
     if subset == "train":
@@ -135,7 +135,7 @@ def _films(
 def _kinetics(
     config: ConfigDict, root: Path, subset: str, apart: int
 ) -> tuple[list[Keyframe], list[Path], BoxTable | None]:
-    """As `_films`, of the clips of Kinetics that AVA-Kinetics annotates."""
+    """As `_films`, for the Kinetics clips that AVA-Kinetics annotates."""
     data, folder = config.data, root / config.data.annotation_dir
     training = subset == "train"
     truths = [folder / name for name in (data.train_kinetics if training else data.val_kinetics)]
@@ -153,7 +153,7 @@ def _kinetics(
 
 
 def _ava_sources(config: ConfigDict, root: Path, subset: str, boxes: ava.Moments) -> dict:
-    """Videos by name: files of data.video_dir, frames of a list, or folders of frames."""
+    """Videos by name: files in data.video_dir, frames of a list, or folders of frames."""
     data = config.data
     if data.video_dir:
         return ava.find_sources(root / data.video_dir, boxes)
@@ -170,7 +170,7 @@ def _list_of(config: ConfigDict, subset: str) -> str:
 
 
 def _boxes(config: ConfigDict, root: Path, subset: str) -> Keyframes:
-    """Tables of one's own; "val" is the test, which is measured at the moments of its table."""
+    """Custom tables of boxes. "val" equals "test": it is evaluated at the moments of its table."""
     data, folder = config.data, root / config.data.video_dir
     files = {
         field: [root / name for name in data[field]]
@@ -183,7 +183,7 @@ def _boxes(config: ConfigDict, root: Path, subset: str) -> Keyframes:
         where = _join(files["train_boxes"])
     else:
         raise ConfigError(
-            "the classes are the actions of config.data.train_boxes, which is not there "
+            "the classes are the actions of config.data.train_boxes, which was not found "
             f"({_join(files['train_boxes'])}): set config.data.root, or config.class_names to a "
             "file with one name a line"
         )
@@ -211,7 +211,7 @@ def _boxes(config: ConfigDict, root: Path, subset: str) -> Keyframes:
 
 
 def to_table(keyframes: Sequence[Keyframe]) -> BoxTable:
-    """Annotated boxes as what is to be found, a row for each action of each box."""
+    """Annotated boxes as ground truth, with one row for each action of each box."""
     rows = [
         (number, box, label + 1)
         for number, keyframe in enumerate(keyframes)
@@ -229,18 +229,17 @@ def to_table(keyframes: Sequence[Keyframe]) -> BoxTable:
 def _at_moments_of(
     detected: list[Keyframe], annotated: list[Keyframe], files: dict[str, list[Path]]
 ) -> list[Keyframe]:
-    """The detected keyframes that are annotated: of the others it is not known what is true."""
+    """The detected keyframes at annotated moments; there is no ground truth for the others."""
     moments = {(keyframe.video, keyframe.time) for keyframe in annotated}
     kept = [keyframe for keyframe in detected if (keyframe.video, keyframe.time) in moments]
     if not kept:
         raise ConfigError(
-            f"no moment of {_join(files['test_detections'])}, as {detected[0].video} at "
-            f"{detected[0].time:g}, is one of {_join(files['test_boxes'])}, as "
-            f"{annotated[0].video} at {annotated[0].time:g}; detect persons at moments "
-            "that are annotated"
+            f"no moment of {_join(files['test_detections'])} (for example {detected[0].video} at "
+            f"{detected[0].time:g}) is in {_join(files['test_boxes'])} (for example "
+            f"{annotated[0].video} at {annotated[0].time:g}); detect persons at annotated moments"
         )
     logging.info(
-        "%d of %d annotated moments have detected boxes; those of %d other moments are left out",
+        "%d of %d annotated moments have detected boxes; %d other moments are dropped",
         len(kept), len(moments), len(detected) - len(kept),
     )
     return kept

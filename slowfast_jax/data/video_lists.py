@@ -1,4 +1,4 @@
-"""What a config trains and tests on: its lists, in the format they have, or data made first."""
+"""From a config to its lists of videos, which it may generate first."""
 
 import os
 from collections.abc import Callable
@@ -17,10 +17,10 @@ from slowfast_jax.config import ConfigError, closest
 
 
 class Listing(NamedTuple):
-    """Videos, and where they come from.
+    """The videos of a subset, and the files they come from.
 
-    files: the list (for images the folder), then other files that the labels depend on.
-    class_names: those that come with the data, [] where none do.
+    files: the list (of images, the folder), then other files that the labels depend on.
+    class_names: those that come with the data; [] if none do.
     """
 
     samples: list[Sample] | list[TfdsSample]
@@ -31,12 +31,14 @@ class Listing(NamedTuple):
 def find_samples(
     config: ConfigDict, workdir: str | os.PathLike | None = None, subset: str = "test"
 ) -> Listing:
-    """Reads the list of a subset ("train", "val", "test": config.data.test_list) by the config's
-    data.format; with config.data.generate makes the data first.
+    """Reads the list of a subset ("train", "val" or "test"), for example config.data.test_list.
+
+    config.data.format says in which format it is. With config.data.generate, the data is generated
+    first.
 
     Raises:
-      ConfigError: for a format or generator there is not, and fields that do not fit the data.
-      FileNotFoundError, ValueError: from the lists.
+      ConfigError: the format or generator does not exist, or fields do not fit the data.
+      FileNotFoundError, ValueError: a list does not exist or is invalid.
     """
     data = config.data
     if data.format not in READERS:
@@ -51,8 +53,8 @@ def find_samples(
 
 
 def data_root(config: ConfigDict, workdir: str | os.PathLike | None) -> Path:
-    """The folder of the lists: config.data.root, or that of the small data set which
-    config.data.generate names, made in `workdir` where it is not there yet."""
+    """The folder of the lists: config.data.root, or the folder in `workdir` of the small data set
+    named by config.data.generate, which is generated there if it does not exist yet."""
     name = config.data.generate
     if not name:
         return Path(config.data.root)
@@ -62,7 +64,7 @@ def data_root(config: ConfigDict, workdir: str | os.PathLike | None) -> Path:
             f"{closest(name, GENERATORS)}"
         )
     if workdir is None:
-        raise ConfigError(f"{config.name} generates its data: give it a workdir to put it")
+        raise ConfigError(f"{config.name} generates its data and needs a workdir for it: set one")
     folder = Path(workdir) / name
     complete = folder / COMPLETE
     if distributed.first() and not complete.exists():
@@ -127,8 +129,8 @@ def _charades(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> 
     _check_prefix(path_prefix)
     if not config.data.multi_label:
         raise ConfigError(
-            "config.data.multi_label is False, and videos of data.format charades have several "
-            "labels"
+            "config.data.multi_label is False, but videos of data.format charades have several "
+            "labels: set it to True"
         )
     path = root / config.data[f"{subset}_list"]
     samples = frame_lists.read_charades(
@@ -169,21 +171,21 @@ def _generated_names(config: ConfigDict, path: Path) -> list[str]:
 
 
 def _check_prefix(path_prefix: str) -> None:
-    """So that a wrong one is told once, and not for every video."""
+    """Reports a wrong prefix once, instead of for every video."""
     if path_prefix and not os.path.isdir(path_prefix):
         raise ConfigError(
-            f"config.data.path_prefix is {path_prefix}: there is no such folder; expected the one "
-            "that the paths of the list begin in"
+            f"config.data.path_prefix is {path_prefix}, which is not a folder; expected the folder "
+            "to which the paths of the list are relative"
         )
 
 
 def _check_count(config: ConfigDict, names: list[str], where: str) -> None:
-    """ConfigError where the data has other classes than the network, so labels would be shifted."""
+    """ConfigError if data and network have different numbers of classes: labels would shift."""
     if len(names) != config.model.num_classes:
         raise ConfigError(
-            f"{where} has {len(names)} classes and the network {config.model.num_classes}; expected"
-            " all of the network's, because a class is its place among them. For a network of your "
-            f"own set config.model.num_classes={len(names)}"
+            f"{where} has {len(names)} classes and the network {config.model.num_classes}; "
+            "expected all classes of the network, because a class is its position among them. "
+            f"For a new network, set config.model.num_classes={len(names)}"
         )
 
 
@@ -196,7 +198,7 @@ READERS: dict[str, Callable[[ConfigDict, Path, str, str], Listing]] = {
     "records": _records,
     "tfds": _tfds,
 }
-# Name -> function of data_pipelines/mini*.py, and how much it makes.
+# Name -> function of data_pipelines/mini, and its arguments.
 GENERATORS: dict[str, tuple[Callable, dict[str, int]]] = {
     "ava_mini": (datasets.write_ava, {}),
     "kinetics_mini": (datasets.write_videos, {"count": 8}),
@@ -206,4 +208,4 @@ GENERATORS: dict[str, tuple[Callable, dict[str, int]]] = {
     "imagenet_mini": (datasets.write_imagenet, {"count": 12}),
     "own_mini": (own_boxes.write_own, {}),
 }
-COMPLETE = "complete"  # a file in the folder of a data set that was made to its end
+COMPLETE = "complete"  # marks the folder of a data set that was generated to its end

@@ -1,4 +1,4 @@
-"""Class names: the shipped sets, and every file format and mistake."""
+"""Class names: the shipped sets, and every file format and error."""
 
 import json
 
@@ -82,26 +82,26 @@ def test_pbtxt(make_file):
     ("name", "content", "message"),
     [
         ("c.txt", "", "c.txt: no class names"),
-        ("c.txt", "walk\n\nrun\n", "c.txt:2: a blank line"),
-        ("c.txt", "walk\nrun\nwalk\n", "the name 'walk' is there twice"),
+        ("c.txt", "walk\n\nrun\n", "c.txt:2: blank line"),
+        ("c.txt", "walk\nrun\nwalk\n", "the name 'walk' occurs twice"),
         ("c.txt", "walk\nrun\nsit\n", "c.txt: 3 class names; the model has 2 classes"),
         ("c.json", "{", "c.json:1: not JSON"),
-        ("c.json", '{"walk": %s}' % ("9" * 5000), "c.json: JSON that cannot be read .*digits"),
-        ("c.json", "[" * 99_999, "c.json: JSON that cannot be read .*recursion"),
+        ("c.json", '{"walk": %s}' % ("9" * 5000), "c.json: this JSON cannot be parsed .*digits"),
+        ("c.json", "[" * 99_999, "c.json: this JSON cannot be parsed .*recursion"),
         ("c.json", {"walk": 0, "run": 10**12}, "id 1000000000000; expected a number"),
         ("c.txt", "1: walk\n%s: run\n" % ("9" * 5000), "c.txt: id '99.*; expected a number"),
         ("c.pbtxt", 'item { name: "walk" id: 9999999 }', "id '9999999'; expected a number"),
         ("c.pbtxt", "{" * 10**6, "no class names in it"),
         ("c.txt", "c000 walk\nc002 run\n", "c.txt: no name for id 1"),
         ("c.json", {"walk": "x"}, "expected {name: id, ...}"),
-        ("c.json", {"walk": 0, "run": 0}, "the id 0 is there twice"),
-        ("c.json", {'"walk"': 0, "walk": 1}, "the name 'walk' is there twice"),
+        ("c.json", {"walk": 0, "run": 0}, "the id 0 occurs twice"),
+        ("c.json", {'"walk"': 0, "walk": 1}, "the name 'walk' occurs twice"),
         ("c.json", {"walk": 0, "run": 3}, "no name for id 1, 2; expected all of 0..3"),
         ("c.json", {"walk": -1, "run": 0}, "id -1; ids count from 0"),
         ("c.pbtxt", "", "no class names in it"),
         ("c.pbtxt", 'item { name: "walk" }', "expected a name and an id"),
         ("c.pbtxt", 'item { name: "walk" id: 0 }', "id 0; ids count from 1"),
-        ("c.pbtxt", 'item { name: "a" id: 1 } item { name: "b" id: 1 }', "the id 1 is there twice"),
+        ("c.pbtxt", 'item { name: "a" id: 1 } item { name: "b" id: 1 }', "the id 1 occurs twice"),
     ],
 )
 def test_mistakes(make_file, name, content, message):
@@ -109,7 +109,7 @@ def test_mistakes(make_file, name, content, message):
         class_names(make_file(name, content), count=2)
 
 
-def test_another_encoding_is_told(make_file):
+def test_another_encoding_is_refused(make_file):
     path = make_file("c.txt", "walk")
     path.write_bytes("walk\ncaf\u00e9\n".encode("latin1"))
     with pytest.raises(ValueError, match="c.txt: is not UTF-8 text .*; expected names of classes"):

@@ -217,8 +217,8 @@ def test_bad_numbers_are_refused():
 
 @needs_parity
 def test_the_route_through_pyav(recorded):
-    """Its seek needs time stamps: a span of whole frames, truncated; within what that gives the
-    frames are chosen as ever. It decodes one frame beyond the end, if there is one."""
+    """It seeks by truncated time stamps of a span of whole frames, decodes one frame past the end
+    if there is one, and samples among the decoded frames as usual."""
     rows = 0
     for video in recorded["pyav"]:
         fps, stamps = float(Fraction(video["average_rate"])), video["all_pts"]

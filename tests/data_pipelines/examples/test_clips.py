@@ -1,4 +1,4 @@
-"""Training elements of classification against those of the original's data sets."""
+"""Training examples of classification against those of the original's data sets."""
 
 import json
 from dataclasses import replace
@@ -159,7 +159,7 @@ def test_augmented_items_equal_those_of_the_original(recorded, arrays, tmp_path)
 
 @needs_parity
 def test_training_geometry_of_several_clips_and_of_short_cycles(recorded, arrays):
-    """As above; a crop in a cycle has frames that much smaller."""
+    """As above; smaller crops of the short cycle are taken from smaller frames."""
     rng = InOrder(recorded["kinetics_train_2temporal_0"]["draws"])
     for clip in range(2):
         frames = np.stack([smooth(f"kin{clip}_{t}", 36, 48) for t in range(8)])
@@ -179,8 +179,8 @@ def test_training_geometry_of_several_clips_and_of_short_cycles(recorded, arrays
         assert_equal_clips(geometry.apply(frames, drawn), arrays, key)
 
 
-def test_an_area_that_moves(tmp_path):
-    """The same picture in each frame shows another part of itself."""
+def test_motion_shift_moves_the_area(tmp_path):
+    """Equal frames give different parts of the picture."""
     picture = smooth("still", 60, 80)
     for number in range(4):
         Image.fromarray(picture).save(tmp_path / f"{number}.png")
@@ -198,7 +198,7 @@ def test_an_area_that_moves(tmp_path):
     assert steps.min() > 2
 
 
-def test_what_is_drawn_has_no_meaning_where_nothing_is_drawn(videos):
+def test_augmentation_is_ignored_without_a_generator(videos):
     sample = Sample(str(videos["numbered"]), 0)
     plain = load_clip(sample, SAMPLING, CROPS, rng=None)["clip"]
     same = load_clip(
@@ -212,7 +212,7 @@ def test_what_is_drawn_has_no_meaning_where_nothing_is_drawn(videos):
     np.testing.assert_array_equal(plain, same)
 
 
-def test_frames_of_videos_are_augmented_small(videos, monkeypatch):
+def test_frames_are_scaled_down_before_augmentation(videos, monkeypatch):
     shapes = []
     monkeypatch.setattr(
         rand_augment, "apply", lambda frames, steps: shapes.append(frames.shape) or frames
@@ -262,7 +262,7 @@ def test_several_clips_and_samples_of_a_video(videos, tmp_path, monkeypatch):
     assert alone["clip"].shape == (8, 32, 32, 3)
 
 
-def test_a_rate_that_varies(videos):
+def test_jitter_fps_shortens_clips(videos):
     lengths = set()
     for seed in range(20):
         element = load_clip(
@@ -274,8 +274,8 @@ def test_a_rate_that_varies(videos):
     assert min(lengths) < 9 and max(lengths) > 13  # half of 16 frames to all of them
 
 
-def test_a_rate_that_is_drawn(videos):
-    """Without a range nothing is drawn for it."""
+def test_sampling_rates_are_drawn_from_a_range(videos):
+    """Without a range no random number is drawn for the rate."""
     sample = Sample(str(videos["numbered"]), 3)
     steps = set()
     for seed in range(20):
@@ -350,7 +350,7 @@ def test_image_files_and_several_labels(tmp_path):
         load_clip(sample, SAMPLING, CROPS, rng=None)
 
 
-def test_what_cannot_be_loaded(videos):
+def test_errors(videos):
     with pytest.raises(VideoError, match="the file is empty"):
         load_clip(Sample(str(videos["empty"]), 0), SAMPLING, CROPS, rng=None)
     with pytest.raises(ValueError, match="mode is 'ucf'; expected one of kinetics, ssv2, charades"):

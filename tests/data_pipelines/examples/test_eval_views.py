@@ -76,7 +76,7 @@ def test_video_shorter_than_a_clip(videos, name):
     assert all(frame_numbers(crop)[1:] == [last] * 7 for view in views for crop in view)
 
 
-def test_clips_as_something_something_and_charades_take_them(videos):
+def test_clips_of_something_something_and_charades(videos):
     ssv2 = list(iterate_views(videos["numbered"], sampling="ssv2", **PROTOCOL))
     assert [frame_numbers(view[0]) for view in ssv2] == [[7, 22, 37, 51]] * 3
     charades = list(iterate_views(videos["numbered"], sampling="charades", **PROTOCOL))

@@ -1,4 +1,4 @@
-"""Elements of detection against those of the original's data set, and what cannot be loaded."""
+"""Examples of detection against those of the original's data set, and errors."""
 
 import json
 from dataclasses import replace
@@ -175,8 +175,8 @@ def test_the_same_seed_gives_the_same_element(videos):
 
 def test_a_keyframe_past_the_end_is_refused(videos):
     with pytest.raises(VideoError, match=(
-        r"numbered.mp4: its 60 frames at 30 a second show 900..901.967, the keyframe at 902.5 lies "
-        r"outside; .* leave out the rows of v at 902.5"
+        r"numbered.mp4: its 60 frames at 30 fps span 900..901.967, and the keyframe at 902.5 "
+        r"lies outside; .* remove the rows of v at 902.5"
     )):
         load_keyframe(video_keyframe(videos["numbered"], 902.5, origin=900.0), **SETTINGS, rng=None)
     at_the_end = video_keyframe(videos["numbered"], 2.0)
@@ -187,7 +187,7 @@ def test_a_keyframe_past_the_end_is_refused(videos):
 
 def test_too_many_boxes_and_unknown_classes_are_refused(videos):
     keyframe = video_keyframe(videos["numbered"], 1.0)
-    with pytest.raises(ValueError, match=r"v at 1: 2 boxes; there is room for 1: set data.max_box"):
+    with pytest.raises(ValueError, match=r"v at 1: 2 boxes, but max_boxes is 1: set data.max_box"):
         load_keyframe(keyframe, **{**SETTINGS, "max_boxes": 1}, rng=None)
     with pytest.raises(ValueError, match=r"v at 1: class 2; expected one within 0..1"):
         load_keyframe(keyframe, **{**SETTINGS, "num_classes": 2}, rng=None)

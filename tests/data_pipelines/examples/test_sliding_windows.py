@@ -1,4 +1,4 @@
-"""Windows that slide over a video: which frames they hold, and how little is in memory."""
+"""Sliding windows: their frames, and that only these are in memory."""
 
 import numpy as np
 import pytest
@@ -21,8 +21,8 @@ def shown(source, **keywords):
 
 
 @pytest.mark.parametrize("frames", [1, 3, 5, 8, 11])
-def test_windows_follow_each_other_and_cover_the_video(videos, frames):
-    """60 frames at 30 a second, strides shorter and longer than a window."""
+def test_windows_cover_the_video(videos, frames):
+    """60 frames at 30 fps; strides shorter and longer than a window."""
     found, numbers = shown(videos["numbered"], stride=frames / 30)
     starts = np.arange(len(found)) * frames
     expected = [clip_indices(60, start, 8, 4).tolist() for start in starts]
@@ -38,7 +38,7 @@ def test_a_video_shorter_than_a_clip_is_one_window(videos):
     assert shown(videos["one_frame"], stride=1.0)[1] == [[0, 0, 0, 0]]
 
 
-def test_only_frames_of_windows_under_way_are_held(videos, monkeypatch):
+def test_only_frames_of_current_windows_are_held(videos, monkeypatch):
     most = 0
 
     class Counted(sliding_windows.deque):
@@ -62,8 +62,8 @@ def test_frames_as_image_files(tmp_path):
     assert shown(files, stride=0.2)[1] == [[0, 2, 4, 7], [6, 8, 10, 13], [12, 14, 16, 19]]
 
 
-def test_what_cannot_be_done(videos, tmp_path):
-    with pytest.raises(ValueError, match="stride of 0.01 seconds is less than a frame at 30 a sec"):
+def test_errors(videos, tmp_path):
+    with pytest.raises(ValueError, match="of 0.01 seconds is shorter than a frame at 30 fps"):
         list(iterate_windows(videos["numbered"], **CLIP, stride=0.01))
     for name in ("text", "nothing_decodes", "audio"):
         with pytest.raises(VideoError, match=videos[name].name):

@@ -32,7 +32,7 @@ def test_an_epoch_has_each_element_at_most_once_and_epochs_differ():
     assert got[0]["clip"].shape == (3, 2, 3) and (got[0]["clip"][:, 0, 0] == got[0]["index"]).all()
 
 
-def test_a_step_has_the_same_batch_wherever_the_run_began():
+def test_a_resumed_run_has_the_same_batches():
     whole = take(Order(10, batch_size=2, seed=3), 12)
     for first in (1, 5, 9):
         resumed = take(Order(10, batch_size=2, seed=3, first_step=first), 3, threads=2)
@@ -63,7 +63,7 @@ def test_a_broken_element_is_replaced_and_named():
     assert same(got, take(order, 3, some_broken))
 
 
-def test_data_that_is_not_there_stops():
+def test_missing_data_raises():
     def none(index, generator):
         raise VideoError(f"{index}.mp4", "no such file")
 
@@ -71,7 +71,7 @@ def test_data_that_is_not_there_stops():
         take(Order(9, batch_size=3, seed=0), 1, none)
 
 
-def test_batch_sizes_take_turns():
+def test_batch_sizes_alternate():
     order = Order(22, batch_size=(8, 4, 2), seed=7)
     assert order.steps_per_epoch == 4  # 8 + 4 + 2 + 8
     got = take(order, 8, [lambda i, g, t=t: {**load(i, g), "turn": t} for t in range(3)])
@@ -92,7 +92,7 @@ def test_batch_sizes_take_turns():
         np.testing.assert_array_equal(joined, batch["draw"])
 
 
-def test_an_order_ends_where_it_is_told():
+def test_an_order_ends_at_its_last_step():
     for first in (0, 2, 7):
         for processes in (1, 2):
             order = Order(
@@ -103,8 +103,8 @@ def test_an_order_ends_where_it_is_told():
             assert len(got) == 9 - first and sum(len(b["index"]) for b in got) == len(order)
 
 
-def test_an_order_goes_on_in_a_later_epoch():
-    """With other batch sizes: what an element gets depends on epoch and place alone."""
+def test_an_order_can_begin_at_a_later_epoch():
+    """Random numbers depend only on epoch and position, not on batch sizes."""
     whole = take(Order(10, batch_size=5, seed=3), 8)
     later = take(Order(10, batch_size=(2, 3), seed=3, first_epoch=2), 8, [load] * 2)
     for name in ("index", "draw"):
@@ -117,12 +117,12 @@ def test_an_order_goes_on_in_a_later_epoch():
     (3, 4, 1, "3 examples do not fill one batch of 4"),
     (8, 4, 3, "batch of 4 does not split over 3 processes"),
 ])
-def test_batches_that_cannot_be_made(size, batch, processes, message):
+def test_invalid_batch_sizes(size, batch, processes, message):
     with pytest.raises(ValueError, match=message):
         Order(size, batch_size=batch, seed=0, processes=processes)
 
 
-def test_evaluation_reads_everything_once_and_fills_up():
+def test_evaluation_reads_everything_once_and_pads():
     got = list(batches_in_order(5, load, batch_size=2))
     assert [list(b["index"]) for b in got] == [[0, 1], [2, 3], [4, 4]]
     assert [list(b["mask"]) for b in got] == [[True, True], [True, True], [True, False]]

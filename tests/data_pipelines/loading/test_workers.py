@@ -1,4 +1,4 @@
-"""Loading in processes: the same batches, and what happens when one of them or the program dies."""
+"""Worker processes: they give the same batches, and what happens when one or the program dies."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ ORDER = dict(batch_size=3, seed=5)
 
 
 def loader(log=None):
-    """A load that says where and from what it was made; `log` gets a byte for each element."""
+    """A load that returns its process and arguments; appends a byte to `log` for each element."""
 
     def load(index, generator):
         if log is not None:
@@ -41,7 +41,7 @@ def take(count, order, **options):
     return found
 
 
-def test_the_batches_are_those_of_one_process():
+def test_workers_give_the_batches_of_one_process():
     alone = take(8, Order(11, **ORDER))
     for workers in (1, 2):
         shared = take(8, Order(11, **ORDER), workers=workers, threads=2)
@@ -56,7 +56,7 @@ def test_the_batches_are_those_of_one_process():
         np.testing.assert_array_equal(ours["draw"], theirs["draw"])
 
 
-def test_validation_in_processes():
+def test_workers_evaluate_in_order():
     alone, shared = (
         list(batches_in_order(6, loader(), batch_size=4, workers=workers)) for workers in (0, 2)
     )
@@ -67,15 +67,15 @@ def test_validation_in_processes():
             np.testing.assert_array_equal(ours[name], theirs[name])
 
 
-def test_an_error_of_a_process_is_that_of_the_run():
+def test_errors_of_a_worker_are_raised():
     def none(index, generator):
         raise VideoError(f"{index}.mp4", "no such file")
 
-    with pytest.raises(RuntimeError, match="8 examples drawn .* no such file"):
+    with pytest.raises(RuntimeError, match="8 examples in a row cannot be read.* no such file"):
         next(batches(Order(9, **ORDER), none, workers=1))
 
 
-def test_a_process_that_is_killed_ends_the_run_at_once():
+def test_a_killed_worker_ends_the_run():
     stream = batches(Order(11, **ORDER), loader(), workers=2)
     victim = int(next(stream)["process"][0])
     os.kill(victim, signal.SIGKILL)
@@ -88,7 +88,7 @@ def test_a_process_that_is_killed_ends_the_run_at_once():
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_no_more_is_in_memory_than_is_told(workers, tmp_path):
+def test_most_held_bounds_the_elements_in_memory(workers, tmp_path):
     log = tmp_path / "loaded"
     stream = batches(Order(400, batch_size=4, seed=0), loader(log), threads=2, workers=workers)
     for _ in range(3):
@@ -137,7 +137,7 @@ def wait_for_end(processes, seconds=15):
         time.sleep(0.1)
 
 
-def test_processes_end_with_a_program_that_is_killed(tmp_path):
+def test_workers_end_with_a_killed_program(tmp_path):
     program = run_program(tmp_path, "input()")
     processes = {int(p) for p in program.stdout.readline().split()}
     program.kill()
@@ -145,7 +145,7 @@ def test_processes_end_with_a_program_that_is_killed(tmp_path):
     wait_for_end(processes)
 
 
-def test_a_program_that_is_asked_to_stop_may_go_on_reading(tmp_path):
+def test_workers_keep_loading_after_sigterm(tmp_path):
     program = run_program(
         tmp_path,
         "import signal; signal.signal(signal.SIGTERM, lambda *_: None)\n"

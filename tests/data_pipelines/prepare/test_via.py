@@ -111,7 +111,7 @@ def changed(**fields):
     (changed(z=[[1]]), ":1_a: time is '[1]'; expected a number"),
     (changed(av=["3"]), ":1_a: attributes ['3']; expected a dictionary"),
     (changed(av={"4": "\ud800"}), ": a name cannot be written as UTF-8"),
-    ("[" * 99_999, ": JSON that cannot be read"),
+    ("[" * 99_999, ": this JSON cannot be parsed"),
     (PROJECT | {"view": {"1": {"fid_list": 1}}}, ":1_a: view '1' shows 0 files; expected one"),
     (PROJECT | {"file": {"1": {"fname": "a" * 9999}}}, ":1_a: video 'aaaa"),
     (PROJECT | {"file": {"1": {"fname": ["a"]}}}, ":1_a: video \"['a']\" not found in"),

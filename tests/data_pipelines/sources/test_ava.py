@@ -1,4 +1,4 @@
-"""AVA's files against what the original makes of them, and what is wrong with rows."""
+"""AVA's files against what the original reads from them, and errors in rows."""
 
 import json
 import logging
@@ -114,7 +114,7 @@ def test_real_rows():
 
 
 def test_annotations_listed_as_predictions(tmp_path, caplog):
-    """What the original's SHORT recipes do: person 0 is below the threshold, the others change
+    """As in the original's SHORT recipes: person 0 is below the threshold; the other rows change
     nothing."""
     path = write(tmp_path, ROW, ROW.replace(",12,0", ",13,1").replace("0.1", "0.3"))
     with caplog.at_level(logging.WARNING):
@@ -200,7 +200,7 @@ def test_a_split_without_boxes_is_refused(tmp_path):
         ava.read_boxes([tmp_path / "binary.csv"])
 
 
-def test_other_files_that_are_wrong(tmp_path):
+def test_invalid_files(tmp_path):
     with pytest.raises(ValueError, match=r"x.csv:1: 3 columns in 'vA,0902,1'; expected video,time"):
         ava.read_exclusions(write(tmp_path, "vA,0902,1\n", name="x.csv"))
     with pytest.raises(FileNotFoundError, match="no such label map"):
@@ -208,5 +208,5 @@ def test_other_files_that_are_wrong(tmp_path):
     with pytest.raises(ValueError, match="no items in it"):
         ava.read_label_map(write(tmp_path, "sit: 11\n", name="map.pbtxt"))
     item = 'item { name: "sit" id: 11 }\n'
-    with pytest.raises(ValueError, match="the id 11 is there twice"):
+    with pytest.raises(ValueError, match="the id 11 occurs twice"):
         ava.read_label_map(write(tmp_path, item, item, name="map.pbtxt"))

@@ -1,4 +1,4 @@
-"""Pickles of predicted boxes: what they hold, what they are merged with, what is refused."""
+"""Pickles of predicted boxes: contents, merging with tables, refusals."""
 
 import os
 import pickle
@@ -44,7 +44,7 @@ def test_a_real_file():
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_boxes_are_merged_with_those_of_tables(tmp_path, dtype):
-    """By moment, and where coordinates are written alike by box, as rows of tables are."""
+    """Merged by moment, and into one box if the coordinates have the same text, as rows are."""
     annotated = tmp_path / "annotated.csv"
     annotated.write_text("-5KQ66BBWC4,0902,0.100,0.200,0.500,0.670,12,0\n")
     predicted = write(tmp_path, {
@@ -95,7 +95,7 @@ def test_other_contents_are_refused(tmp_path, content, reason):
 
 
 class Hostile:
-    """Unpickled the ordinary way, this runs code."""
+    """An object whose ordinary unpickling runs code."""
 
     def __init__(self, mark):
         self.mark = mark
@@ -116,7 +116,7 @@ def test_no_code_of_a_file_runs(tmp_path, protocol):
     b"", b"-5KQ66BBWC4,0902,0.1,0.2,0.5,0.6,,0.95\n", pickle.dumps({KEY: BOXES})[:-30],
     b"cnumpy\nndarray\n(I1\ntR.", b"cnumpy\nload\n(Vx\ntR.",
 ])
-def test_files_that_are_no_pickles_of_arrays(tmp_path, content):
+def test_invalid_pickles(tmp_path, content):
     path = tmp_path / "boxes.pkl"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"boxes.pkl: (is not a pickle|refers to numpy)"):
@@ -126,7 +126,7 @@ def test_files_that_are_no_pickles_of_arrays(tmp_path, content):
 
 
 def test_sizes_that_do_not_fit_the_file(tmp_path):
-    """Python would take 16 GB for a place in its list of objects, and for a text what it says."""
+    """Python would allocate 16 GB for a memo index, and any size that a text claims."""
     for content in (b"\x80\x02]r\xff\xff\xff\x3f.", b"\x80\x04\x8e" + bytes(4) + b"\2\0\0\0.",
                     b"\x80\x02}p1073741823\n."):
         (tmp_path / "boxes.pkl").write_bytes(content)
@@ -134,8 +134,8 @@ def test_sizes_that_do_not_fit_the_file(tmp_path):
             ava.read_boxes(predicted=[tmp_path / "boxes.pkl"])
 
 
-def test_types_that_lie(tmp_path):
-    """NumPy would take bytes for addresses of objects, and the process would end."""
+def test_false_types_are_refused(tmp_path):
+    """NumPy would take bytes for addresses of objects and crash."""
     fields = {"a": (np.dtype("O"), 0)}
     state = (3, "|", None, ("a",), fields, 8, 1, 61)  # without the mark that objects are stored
 

@@ -1,4 +1,4 @@
-"""Tables of one's own: names and numbers, every column, and every row that is wrong."""
+"""Custom tables of boxes: names and numbers, every column, and every invalid row."""
 
 import numpy as np
 import pytest
@@ -116,7 +116,7 @@ def test_bad_headers_are_refused(folder, header, reason):
         read_tables([path], folder=folder, class_names=["wave"])
 
 
-def test_nothing_to_train_on_is_refused(folder):
+def test_tables_without_boxes_are_refused(folder):
     with pytest.raises(ValueError, match=r"boxes.csv: no boxes; expected rows below the header$"):
         read_tables([write(folder, HEADER)], folder=folder, class_names=["wave"])
     with pytest.raises(ValueError, match=r"boxes.csv: no actions; give class_names"):

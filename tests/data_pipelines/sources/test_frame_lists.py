@@ -1,4 +1,4 @@
-"""Frame lists of Charades and Something-Something, and every mistake in them that is told."""
+"""Frame lists of Charades and Something-Something, and every error in them."""
 
 import json
 import time
@@ -38,7 +38,7 @@ def test_charades_labels_are_the_union_over_the_video(make):
     assert first.source is first.frames
 
 
-def test_rows_of_a_video_need_not_follow_each_other(make):
+def test_rows_of_a_video_need_not_be_consecutive(make):
     path = make("val.csv", HEADER + 'A 0 0 a/1.jpg "0"\nB 1 0 b/1.jpg ""\nA 0 1 a/2.jpg "2"\n')
     first, second = read_charades(path, path_prefix="p")
     assert first.label == (0, 2) and paths(first) == ["p/a/1.jpg", "p/a/2.jpg"]
@@ -82,7 +82,7 @@ def test_ssv2_as_the_original():
         (HEADER + 'A 0 0 a.jpg "1,x"\n', r"val.csv:2: labels \"1,x\"; expected class numbers"),
         (HEADER + '\nA 0 0 a.jpg ""\nA 0 0 a.jpg "1,6"\n', r"val.csv:4: label 6; .* 0..5"),
         (HEADER + 'A 0 0 a.jpg "-1"\n', r"val.csv:2: label -1"),
-        (HEADER + "A 0 0 %s.jpg x" % ("1" * 20_000), r"val.csv:2: a line of 2\d+ characters"),
+        (HEADER + "A 0 0 %s.jpg x" % ("1" * 20_000), r"val.csv:2: the line has 2\d+ characters"),
     ],
 )
 def test_mistakes_in_rows(make, content, message):
@@ -90,8 +90,8 @@ def test_mistakes_in_rows(make, content, message):
         read_charades(make("val.csv", content), num_classes=6)
 
 
-def test_what_is_slow_where_it_is_done_badly(make):
-    """Videos whose rows take turns, and names of thousands of digits."""
+def test_worst_cases_are_fast(make):
+    """Videos whose rows alternate, and names with thousands of digits."""
     rows = "".join(f'{v} 0 {i} {v}/{i}.jpg "1"\n' for i in range(20_000) for v in "AB")
     samples = read_charades(make("val.csv", HEADER + rows))
     assert [paths(sample)[-1] for sample in samples] == ["A/19999.jpg", "B/19999.jpg"]
@@ -123,7 +123,7 @@ ROWS = HEADER + '1 0 0 1/1.jpg ""\n2 0 0 2/1.jpg ""\n'
          "v.json, entry 3: template 'Eating' is not in the class list .*c.json"),
         (CLASSES, [{"id": "1"}], ROWS, "v.json, entry 1: .*keys id and template .*test set"),
         (CLASSES, [{"id": "1", "template": 5}], ROWS, "v.json, entry 1: .* 5; expected texts"),
-        (CLASSES, "[" * 99_999, ROWS, "v.json: JSON that cannot be read"),
+        (CLASSES, "[" * 99_999, ROWS, "v.json: this JSON cannot be parsed"),
         (CLASSES, {}, ROWS, "v.json: expected a list"),
         (CLASSES, "{", ROWS, "v.json:1: not JSON"),
         ({"a": 0, "b": 2}, LABELS, ROWS, "c.json: no name for id 1"),

@@ -1,4 +1,4 @@
-"""Annotation files damaged at random: each is read or refused with its name, and nothing else."""
+"""Randomly damaged annotation files: each is read, or refused with its name."""
 
 from pathlib import Path
 
@@ -13,13 +13,13 @@ MODULE = "tests.data_pipelines.support.hostile_lists"
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
-def test_what_is_not_damaged_is_read(form: Format, tmp_path):
+def test_undamaged_lists_are_read(form: Format, tmp_path):
     (tmp_path / form.name).write_bytes(form.content)
     assert read(tmp_path / form.name) == "read"
 
 
 def write_damaged(folder: Path, count: int, seed: int) -> list[Path]:
-    """As many files as asked for, each in a folder whose name tells what was done."""
+    """`count` damaged files, each in a folder named after the damage."""
     paths = []
     for number in range(count):
         form = FORMATS[number % len(FORMATS)]

@@ -1,4 +1,4 @@
-"""Where videos are found, and boxes that have none."""
+"""Finding videos, and boxes without a video."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_videos_are_found_as_files_and_folders_of_frames(tmp_path):
     assert found["d"].count == 11 and found["d"].path(10) == str(tmp_path / "d" / "d_000011.jpg")
 
 
-def test_frames_that_are_missing_in_between(tmp_path):
+def test_gaps_between_frames_are_refused(tmp_path):
     for number in (1, 2, 4):
         touch(tmp_path / "a" / f"a_{number:06d}.jpg")
     with pytest.raises(ValueError, match=r"3 images, from a_000001.jpg to a_000004.jpg, are not"):

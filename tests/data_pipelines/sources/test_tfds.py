@@ -1,4 +1,4 @@
-"""Data sets that TFDS has prepared, as its own reader gives them."""
+"""Data sets prepared by TFDS, compared with its own reader."""
 
 import sys
 
@@ -99,7 +99,7 @@ def test_arrays(tmp_path):
     assert found.class_names == NAMES
 
 
-def test_names_that_do_not_do(tmp_path):
+def test_invalid_names(tmp_path):
     frames_set(tmp_path)
     frames_set(tmp_path, version="10.0.0", file_format="tfrecord")
     for name, error, message in (
@@ -115,7 +115,7 @@ def test_names_that_do_not_do(tmp_path):
             read_tfds(name, data_dir=tmp_path)
 
 
-def test_features_that_are_no_video_or_label(tmp_path):
+def test_missing_features(tmp_path):
     scalar = tfds.features.Scalar(dtype=np.int64)
     write_set(tmp_path, "one", {}, {"text": tfds.features.Text(), "label": scalar}, {"train": []})
     write_set(tmp_path, "two", {}, {"video": CONTENT, "number": scalar}, {"train": []})

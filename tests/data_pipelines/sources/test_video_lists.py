@@ -1,4 +1,4 @@
-"""Lists of videos: every form that is read, and every mistake that is told."""
+"""Lists of videos: every format, and every error."""
 
 import json
 import time
@@ -137,7 +137,7 @@ def test_mistakes_in_image_folders(tmp_path):
         ("a.mp4\t3\n", r"test.csv:1: one column in .* by '\\t', not ' '"),
         ("a.mp4,-3\n", r"test.csv:1: one column in .* by ',', not ' '"),
         ("a.mp4" + "\t" * 9000 + "3\n", r"test.csv:1: one column in .* by '\\t', not ' '"),
-        ("a.mp4 1\n" + "b" * 20_000, r"test.csv:2: a line of 20000 characters; expected a table"),
+        ("a.mp4 1\n" + "b" * 20_000, r"test.csv:2: the line has 20000 characters; expected a t"),
         ("a.mp4 99999999999\n", r"test.csv:1: label '99999999999'; expected an integer"),
         ("", r"test.csv: the list is empty"),
         ("\n \n", r"test.csv: the list is empty"),
@@ -152,7 +152,7 @@ def test_mistakes_in_rows(make_list, content, message):
     ("content", "message"),
     [
         ("{", r"list.json:1: not JSON"),
-        ("[" * 99_999, r"list.json: JSON that cannot be read .*recursion"),
+        ("[" * 99_999, r"list.json: this JSON cannot be parsed .*recursion"),
         ([["a" * 999] * 999], r"list.json, entry 1: found \[.{999,3000}; expected the keys"),
         ({}, r"list.json: expected a list of"),
         ([], r"list.json: expected a list of"),

@@ -69,7 +69,7 @@ def test_each_axis_stretches_by_its_own_factor():
     np.testing.assert_array_equal(stretched, [[0.5, 4, 1.5, 8]])
 
 
-def test_no_boxes_are_fine_everywhere():
+def test_functions_accept_zero_boxes():
     none = np.zeros((0, 4))
     for result in (
         boxes.from_fractions(none, 4, 5), boxes.scale(none, (4, 5), (8, 10)),

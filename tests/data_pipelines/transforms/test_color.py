@@ -57,13 +57,13 @@ def test_rounded_and_kept_within_range(frames):
     np.testing.assert_array_equal(levels, np.clip(np.rint(exact), 0, 255))
 
 
-def test_nothing_drawn_changes_nothing(frames):
+def test_an_empty_change_is_the_identity(frames):
     drawn = color.draw(np.random.default_rng(0), jitter=0, lighting=0)
     assert drawn == Color()
     np.testing.assert_array_equal(color.apply(frames, drawn), frames)
 
 
-def test_draws_are_spread_as_said():
+def test_distribution_of_draws():
     rng = np.random.default_rng(0)
     drawn = [color.draw(rng) for _ in range(300)]
     factors = np.array([[factor for _, factor in sorted(d.steps)] for d in drawn])

@@ -118,7 +118,7 @@ def test_boxes_stay_on_what_they_enclose():
     assert seen > 20
 
 
-def test_the_middle_and_the_whole():
+def test_center_and_whole():
     assert geometry.whole(40, 60, short_side=32) == Geometry(
         (40, 60), None, (32, 48), (0, 0, 32, 48), False
     )
@@ -133,12 +133,12 @@ def test_a_flip_can_be_forbidden():
     )
 
 
-def test_what_a_moving_area_cannot_do():
+def test_errors_of_motion_shift():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="set data.jitter_scales_relative"):
         geometry.draw(rng, 40, 60, crop=32, jitter=(32, 40), motion_shift=True)
     moving = geometry.draw(rng, 40, 60, crop=32, **RELATIVE, motion_shift=True)
-    with pytest.raises(ValueError, match="boxes do not follow an area that moves"):
+    with pytest.raises(ValueError, match="boxes cannot follow an area that moves"):
         geometry.apply_boxes(np.zeros((1, 4)), moving)
 
 

@@ -1,4 +1,4 @@
-"""Masks: those of the original with its draws, as many as asked, alike over time where tubes."""
+"""Patch masks: equal to the original's for the same draws, their number, tubes over time."""
 
 import hashlib
 import random
@@ -62,7 +62,7 @@ def test_the_original_draws(kind, shape, ratio, most, seed, count, digest):
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.25, 0.4, 0.75, 0.9])
-def test_as_many_as_asked(ratio):
+def test_the_number_of_masked_patches(ratio):
     for rng in rngs():
         blocks = patch_masks.draw_blocks(rng, 14, 14, ratio=ratio)
         assert 0.85 * ratio * 196 <= blocks.sum() <= round(ratio * 196)
@@ -94,7 +94,7 @@ def test_whole_frames():
 
 
 def test_blocks_are_blocks():
-    """Of a mask of rectangles, most neighbors of a masked patch are masked; of single ones few."""
+    """Most neighbors of a masked patch are masked in block masks, few in random masks."""
     def together(mask):
         return (mask[:, 1:] & mask[:, :-1]).sum() / mask.sum()
 
@@ -116,7 +116,7 @@ def test_the_same_generator_gives_the_same_mask():
 
 
 @pytest.mark.parametrize("ratio", [-0.1, 1.1, 40])
-def test_a_ratio_that_makes_no_sense(ratio):
+def test_invalid_ratios(ratio):
     for draw in DRAWS:
         with pytest.raises(ValueError, match="ratio is"):
             draw(np.random.default_rng(0), 8, 7, 7, ratio=ratio)

@@ -10,7 +10,7 @@ from data_pipelines.transforms.rand_augment import FILTERS, OPERATIONS, Policy, 
 from tests.data_pipelines.support.recorded import InOrder, smooth
 from tests.support.paths import PARITY, needs_parity
 
-# The original's order of operations, by its names without what tells their scale of magnitudes.
+# The original's order of operations; its names without the suffix for the scale of magnitudes.
 NAMES = dict(zip((
     "AutoContrast", "Equalize", "Invert", "Rotate", "Posterize", "Solarize", "SolarizeAdd",
     "Color", "Contrast", "Brightness", "Sharpness", "ShearX", "ShearY", "TranslateX", "TranslateY",
@@ -19,7 +19,7 @@ SCALES = ("Increasing", "Original", "Rel")
 
 
 class Always:
-    """Draws operation `name`, applied, its value negated or not."""
+    """Always draws operation `name`, applied, with its value negated if `negate`."""
 
     def __init__(self, name: str, negate: bool):
         self.index, self.negate, self.units = OPERATIONS.index(name), negate, [0.1, 0.1 + negate]
@@ -73,7 +73,7 @@ def test_whole_transforms_equal_those_of_the_original(recorded, arrays):
     assert len(recorded["rand_augment_transform"]["cases"]) == 20 and len(applied) > 8
 
 
-def test_texts_of_policies():
+def test_parsing_policies():
     assert parse("rand-m7-n4-mstd0.5-inc1") == Policy(7, 4, 0.5, increasing=True)
     assert parse("rand") == Policy(10, 2)
     assert parse("rand-w0-mstd1-n3", "random") == Policy(
@@ -92,24 +92,24 @@ def test_texts_of_policies():
     ("rand-w1", "has w1; there are only weights 0"),
     ("rand-n14-w0", "has n14; with w0 none comes twice, so 13 at most"),
 ])
-def test_texts_that_are_no_policies(text, message):
+def test_invalid_policies(text, message):
     with pytest.raises(ValueError, match=message):
         parse(text)
 
 
-def test_an_interpolation_that_does_not_exist():
+def test_unknown_interpolation():
     with pytest.raises(ValueError, match="interpolation is 'lanczos', expected bilinear, bicubic"):
         parse("rand-m7", "lanczos")
 
 
 def test_no_bits_are_black():
-    """Magnitude 10 of the increasing list leaves none, which Pillow's own function refuses."""
+    """Magnitude 10 of the increasing list keeps 0 bits, which Pillow's function refuses."""
     frames = np.full((1, 4, 4, 3), 200, np.uint8)
     (step,) = draw(Always("posterize", False), Policy(10, 1, increasing=True), 1)
     assert step.argument == 0 and not rand_augment.apply(frames, [step]).any()
 
 
-def test_draws_are_spread_as_said():
+def test_distribution_of_draws():
     rng = np.random.default_rng(0)
     policy = parse("rand-m7-n4-mstd0.5-inc1", "random")
     drawn = [step for _ in range(500) for step in draw(rng, policy, 2)]

@@ -55,7 +55,7 @@ def test_the_mean_color():
     assert set(map(tuple, found.reshape(-1, 3).tolist())) == {(0, 0, 0), (51, 102, 153)}
 
 
-def test_draws_are_spread_as_said():
+def test_distribution_of_draws():
     rng = np.random.default_rng(0)
     drawn = [random_erasing.draw(rng, 4, 56, 56, splits=2, count=3) for _ in range(400)]
     erased = [patches for patches in drawn if patches]
@@ -68,6 +68,6 @@ def test_draws_are_spread_as_said():
     assert not any(random_erasing.draw(rng, 4, 56, 56, probability=0.0) for _ in range(50))
 
 
-def test_a_mode_that_does_not_exist():
-    with pytest.raises(ValueError, match="erasing's mode is 'noise', expected pixel, rand, const"):
+def test_unknown_mode():
+    with pytest.raises(ValueError, match="erasing is 'noise'; expected one of pixel, rand, const"):
         random_erasing.draw(np.random.default_rng(0), 2, 8, 8, mode="noise")

@@ -139,7 +139,7 @@ def test_a_window_of_a_resize_is_the_slice_of_it():
                 resize.resize(frames, *size, window=window),
                 whole[:, top : top + height, left : left + width],
             )
-    with pytest.raises(ValueError, match=r"window \(0, 40, 30, 30\).* leaves 30x50"):
+    with pytest.raises(ValueError, match=r"window \(0, 40, 30, 30\).* outside a 30x50 frame"):
         resize.resize(frames, 30, 50, window=(0, 40, 30, 30))
 
 

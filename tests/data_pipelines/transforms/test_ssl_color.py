@@ -90,7 +90,7 @@ def test_differences_in_time():
     assert (found[0] == 154).all()
 
 
-def test_draws_are_spread_as_said():
+def test_distribution_of_draws():
     rng = np.random.default_rng(0)
     drawn = [
         ssl_color.draw(rng, jitter=(0.4, 0.0, 1.5), gray=0.2, moco_v2=True, difference=0.3)

@@ -85,7 +85,7 @@ def test_detected_boxes_are_tested_at_annotated_keyframes(root):
     assert len(found.ground_truth.keyframes) == 3  # undetected people count as misses
     assert [path.name for path in found.files] == ["people.csv", "test.csv"]
     write(root / "people.csv", rows[2:], HEADER.replace("action", "score"))
-    with pytest.raises(ConfigError, match=r"people\.csv, as c at 1\.5, is one of .*test\.csv"):
+    with pytest.raises(ConfigError, match=r"people\.csv \(.* c at 1\.5\) is in .*test\.csv"):
         find_keyframes(config_of(root, test_detections=("people.csv",)), None, "test")
 
 

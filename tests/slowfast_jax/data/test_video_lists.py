@@ -128,7 +128,7 @@ def test_unknown_formats_and_generators_are_refused(tiny, tmp_path):
         find_samples(config_of(tmp_path, **{"data.format": "ssv3"}))
     with pytest.raises(ConfigError, match="generate is kinetics_mimi.*did you mean kinetics_mini"):
         find_samples(config_of(tmp_path, **{"data.generate": "kinetics_mimi"}), tmp_path)
-    with pytest.raises(ConfigError, match="give it a workdir"):
+    with pytest.raises(ConfigError, match="needs a workdir"):
         find_samples(config_of(tmp_path, **{"data.generate": "kinetics_mini"}))
 
 

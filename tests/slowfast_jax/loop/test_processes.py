@@ -178,7 +178,7 @@ def test_an_error_in_one_process_ends_all(folder, process):
         folder, f"broken {process}", own={process: [f"--config.data.path_prefix={folder}/nowhere"]}
     )
     end_of(run, [1, 1])
-    assert "error: 8 examples drawn one after the other cannot be read" in run.text(process)
+    assert "error: 8 examples in a row cannot be read" in run.text(process)
     assert f"error: process {process} of 2 stopped: RuntimeError: 8 examp" in run.text(1 - process)
     assert "Traceback" not in run.text(0) + run.text(1)
 
