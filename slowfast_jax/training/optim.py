@@ -57,7 +57,8 @@ def make_optimizer(
         has the whole rate (discriminative fine-tuning, https://arxiv.org/abs/1801.06146).
       layer_of: maps a parameter's path to the index of its layer; the network's `layer_of`. Needed
         only for `layer_decay`.
-      is_norm: whether the parameter at a path belongs to a batch norm; the network's `is_norm`.
+      is_norm: whether the parameter at a path belongs to a batch norm; the network's `is_norm`. By
+        default none does.
       lars: scales the gradient of every kernel by the ratio of parameter to gradient norm
         (https://arxiv.org/abs/1708.03888) before the momentum. As in the original, parameters
         with one dimension are not scaled and then, batch norms aside, not decayed either.
