@@ -75,8 +75,10 @@ class VideoNetwork(nn.Module):
 
     @staticmethod
     def is_norm(path: str) -> bool:
-        """Whether the parameter at `path` belongs to a batch norm, which has a weight decay of its
-        own. As in the original, layer norms are not meant (see `zero_wd_1d` of the optimizer)."""
+        """Whether the parameter at `path` belongs to a batch norm, which has its own weight decay.
+
+        As in the original, layer norms do not count; `zero_wd_1d` of the optimizer is for them.
+        """
         return False
 
     def smallest_clip(self) -> tuple[int, int]:

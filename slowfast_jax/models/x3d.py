@@ -101,8 +101,9 @@ class X3D(ConvNetwork):
     The original has no X3D with `detection`.
 
     Attributes (those of `ConvNetwork`, and):
-      width_factor, depth_factor, bottleneck_factor: how far the base network is expanded: channels
-        (not of the last layers), blocks per stage, and inner channels of a block by its output's.
+      width_factor, depth_factor: factors by which the base network's channels and its blocks per
+        stage are multiplied.
+      bottleneck_factor: ratio of a block's inner channels to its output channels.
       stem_width: channels of the stem before `width_factor` (DIM_C1 in the original).
       head_width: channels of the last layer before the classifier (DIM_C5).
       scale_res2: stage 2 is twice as wide as the stem.

@@ -1,4 +1,4 @@
-"""Which backend a program is written for: the one it runs on, unless it is compiled for another."""
+"""The backend that a program is traced for: the machine's, unless another one is named."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,14 +10,16 @@ _target: ContextVar[str | None] = ContextVar("target", default=None)
 
 
 def backend() -> str:
-    """"cpu", "gpu" or "tpu", for operations that have a form for each."""
+    """Name of the backend, "cpu", "gpu" or "tpu", by which operations choose their form."""
     return _target.get() or jax.default_backend()
 
 
 @contextmanager
 def written_for(name: str) -> Iterator[None]:
-    """What is traced within is written for this backend. JAX knows nothing of it, so a function
-    that was traced before keeps its form."""
+    """Context in which functions are traced for backend `name`, whatever the machine has.
+
+    JAX does not know about it: a jitted function that was traced before is not traced again.
+    """
     token = _target.set(name)
     try:
         yield

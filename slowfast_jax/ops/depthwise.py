@@ -15,16 +15,19 @@ LARGE_FRAME = 2**16  # elements of a frame of the output, 256 KiB in float32
 
 
 def shifts(x, kernel, strides, padding, dilation, groups):
-    """A depthwise kernel: the sum of shifted copies, each times one weight per channel."""
+    """For depthwise kernels: the sum of shifted copies, each times one weight per channel."""
     require(groups == x.shape[-1] == kernel.shape[-1], "shifts", "a depthwise kernel")
-    # As an array: the gradient would pad anew for every weight.
+    # In memory, because otherwise the gradient pads again for every weight.
     x = materialize(jnp.pad(x, ((0, 0), *((p, p) for p in padding), (0, 0))))
     return _sum_of_shifts(x, kernel, tuple(strides), tuple(dilation))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _sum_of_shifts(x, kernel, strides, dilation):
-    """`x` is padded. The derived gradient would add up one padded map for each weight."""
+    """The sum for an `x` that is already padded.
+
+    The gradient that JAX derives would add up one padded map per weight.
+    """
     parts = _shifted(x, kernel.shape[:3], strides, dilation)
     return sum(part * kernel[index][0] for index, part in parts)
 
@@ -37,7 +40,7 @@ def _sum_of_shifts_backward(strides, dilation, saved, dy):
     x, kernel = saved
     dy = materialize(dy)
     dkernel = _kernel_gradient(x, dy, kernel.shape[:3], strides, dilation)
-    # For the input: dy spread by the strides, convolved with the flipped kernel.
+    # Gradient of the input: dy, spread by the strides, convolved with the flipped kernel.
     reach = [d * (k - 1) for d, k in zip(dilation, kernel.shape, strict=False)]
     spread = [s * (n - 1) + 1 for s, n in zip(strides, dy.shape[1:4], strict=True)]
     room = [(r, n - m, s - 1) for r, n, m, s in
@@ -51,9 +54,10 @@ _sum_of_shifts.defvjp(_sum_of_shifts_forward, _sum_of_shifts_backward)
 
 
 def _kernel_gradient(x, dy, size, strides, dilation):
-    """The sum of `dy` times `x` as each weight sees it, `(weights, C)` in float32 (or wider).
+    """Gradient of the kernel, `(weights, C)` in float32 (or wider).
 
-    Large maps go frame by frame, so that what all the weights read stays in the cache.
+    It is the sum of `dy` times the slice of `x` that the weight reads. Large maps are processed
+    frame by frame, so that what the weights read stays in the cache.
     """
 
     def of_frames(x, dy):
@@ -73,7 +77,7 @@ def _kernel_gradient(x, dy, size, strides, dilation):
 
 
 def _shifted(x, size, strides, dilation):
-    """Pairs of a weight's index and the padded input as that weight sees it."""
+    """Yields each weight's index and the slice of the padded input that the weight reads."""
     frames = [
         (n - d * (k - 1) - 1) // s + 1
         for n, d, k, s in zip(x.shape[1:4], dilation, size, strides, strict=True)

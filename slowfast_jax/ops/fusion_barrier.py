@@ -1,4 +1,4 @@
-"""A fence against XLA's fusion on CPU."""
+"""A barrier that XLA does not fuse across on CPU."""
 
 import jax
 from jax.experimental.xla_metadata import set_xla_metadata
@@ -7,11 +7,11 @@ from slowfast_jax.ops.backend import backend
 
 
 def materialize(x: jax.Array) -> jax.Array:
-    """`x` itself, computed once on CPU however many operations read it.
+    """Returns `x`, which on CPU is then computed once, however many operations read it.
 
-    XLA:CPU fuses a producer into each of its readers, so that an expensive one is computed again
-    for every reader, and it drops `lax.optimization_barrier` before it fuses. A call that must not
-    be inlined holds: what goes into it is an array in memory. Elsewhere nothing is done.
+    XLA:CPU fuses an operation into each of its readers, so an expensive one is computed again for
+    every reader; and it removes `lax.optimization_barrier` before it fuses. A call that must not be
+    inlined stays, and its argument is an array in memory. On other backends this does nothing.
     """
     if backend() != "cpu":
         return x

@@ -1,4 +1,4 @@
-"""What the lowerings of `conv3d` share."""
+"""Helpers that the lowerings of `conv3d` share."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ DIMENSIONS = {4: ("NHWC", "HWIO", "NHWC"), 5: ("NDHWC", "DHWIO", "NDHWC")}
 
 
 def convolve(x, kernel, strides, padding, dilation, groups):
-    """XLA's own convolution of `(N, H, W, C)` with `(kH, kW, C / groups, O)`, or with time, too."""
+    """XLA's own convolution of `(N, H, W, C)` with `(kH, kW, C / groups, O)`, or of rank 5."""
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -23,15 +23,16 @@ def convolve(x, kernel, strides, padding, dilation, groups):
 
 
 def require(condition: bool, lowering: str, what: str) -> None:
+    """ValueError that the lowering takes only `what`, unless the condition holds."""
     if not condition:
         raise ValueError(f"the lowering {lowering!r} takes {what}")
 
 
 def wide_kernel(kernel: jax.Array, frames: int) -> jax.Array:
-    """A kernel that computes `frames` frames at once, which lie side by side in the channels.
+    """Kernel that computes `frames` frames at once, packed into the output channels.
 
-    `(kT, kH, kW, C, O)` -> `(kH, kW, reach * C, frames * O)`, which reads the `reach = frames +
-    kT - 1` frames that it needs from the channels, too, with zeros where a frame is out of reach.
+    `(kT, kH, kW, C, O)` -> `(kH, kW, reach * C, frames * O)`. The `reach = frames + kT - 1` frames
+    that it reads are packed into the input channels. It is zero where a frame is out of reach.
     """
     kt, kh, kw, c, out = kernel.shape
     wide = jnp.stack(

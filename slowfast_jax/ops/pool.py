@@ -16,14 +16,14 @@ Triple = tuple[int, int, int]
 def max_pool(
     x: jax.Array, window: Triple, strides: Triple, padding: Triple = (0, 0, 0)
 ) -> jax.Array:
-    """Maximum over windows; the padding never wins (it is minus infinity), as `torch.nn.MaxPool3d`.
+    """Maximum over windows, padded with minus infinity, as `torch.nn.MaxPool3d`.
 
-    Written as a maximum over shifted slices: XLA's own gradient of a window reduction
-    (select-and-scatter) is several times slower on CPU, and the slices fuse into one loop.
+    It is written as a maximum over shifted slices, which fuse into one loop: XLA's own gradient of
+    a window reduction (select-and-scatter) is several times slower on CPU.
 
     Args:
       x: `(N, T, H, W, C)`, floating point.
-      window, strides, padding: one number per time, height, width; padding on both sides.
+      window, strides, padding: one number each for time, height and width; padding on both sides.
 
     Returns:
       `(N, T', H', W', C)` with `T' = (T + 2p - k) // s + 1`.
@@ -47,7 +47,7 @@ def avg_pool(x: jax.Array, window: Triple) -> jax.Array:
     size = _output_size(x.shape[1:4], window, (1, 1, 1), (0, 0, 0))
     if size == (1, 1, 1):
         return x.mean((1, 2, 3), keepdims=True)
-    # A NumPy zero: JAX differentiates a window's sum only where it sees that it begins with 0.
+    # A NumPy zero: JAX differentiates the reduction only if it can see that it starts from 0.
     total = lax.reduce_window(
         x, np.zeros((), x.dtype), lax.add, (1, *window, 1), (1, 1, 1, 1, 1), "VALID"
     )

@@ -1,8 +1,9 @@
 """ROIAlign as two matmuls (Mask R-CNN, https://arxiv.org/abs/1703.06870, section 3).
 
-Bilinear sampling, its rules at the border and the averaging over samples are separable, so each
-box takes `Wy (R x H) . features (H x W x C) . Wx^T (W x R)`. Equal to detectron2's kernel with
-`sampling_ratio=0` (adaptive: `ceil(box side / R)` samples per bin and axis).
+Bilinear sampling, its rules at the border and the averaging over samples are separable, so the
+result for a box is `Wy (R x H) . features (H x W x C) . Wx^T (W x R)`. It equals that of
+detectron2's kernel with `sampling_ratio=0` (adaptive: `ceil(box side / R)` samples per bin and
+axis).
 """
 
 import math
@@ -22,15 +23,15 @@ def roi_align(
     scale: float = 1 / 16,
     aligned: bool = True,
 ) -> jax.Array:
-    """Samples every box of every image on a `resolution x resolution` grid.
+    """Features of every box of every image, averaged over `resolution x resolution` bins.
 
     Args:
       features: `(N, H, W, C)`.
       boxes: `(N, B, 4)`, x1, y1, x2, y2 in pixels of the network's input.
       resolution: bins per axis, R.
       scale: feature positions per pixel.
-      aligned: shift by half a feature position (detectron2's default). False: no shift, and
-        boxes are widened to at least one feature position (the Caffe2 weights).
+      aligned: shift boxes by half a feature position (detectron2's default). False: no shift, and
+        boxes are widened to at least one feature position, as the Caffe2 weights expect.
 
     Returns:
       `(N, B, R, R, C)`.
@@ -47,12 +48,15 @@ def roi_align(
 def _weights(
     start: jax.Array, stop: jax.Array, size: int, resolution: int, aligned: bool
 ) -> jax.Array:
-    """Weights of the `size` positions in each bin along one axis: `(N, B)` -> `(N, B, R, size)`."""
+    """Weight of each of the `size` positions in each bin along one axis, `(N, B, R, size)`.
+
+    `start` and `stop` are the edges of the boxes, `(N, B)`.
+    """
     length = stop - start
     if not aligned:
         length = jnp.maximum(length, 1.0)
     count = jnp.maximum(jnp.ceil(length / resolution), 1.0)  # samples per bin, adaptive
-    # A box may hang over both edges: three times the map bounds what a clipped frame can ask for.
+    # Static bound on samples per bin: boxes are at most three times as long as the map.
     most = math.ceil(3 * size / resolution) + 1
     sample = jnp.arange(most, dtype=start.dtype)
     bins = jnp.arange(resolution, dtype=start.dtype)

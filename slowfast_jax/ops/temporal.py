@@ -1,4 +1,4 @@
-"""The lowering of `conv3d` for kernels over time alone, with a gradient of its own."""
+"""The lowering of `conv3d` for kernels of size 1 in space, with its own gradient."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ from slowfast_jax.ops.lowering import convolve, require
 
 
 def temporal_2d(x, kernel, strides, padding, dilation, groups):
-    """A kT x 1 x 1 kernel: a rank-4 convolution over (T, H * W)."""
+    """For kT x 1 x 1 kernels: a rank-4 convolution over (T, H * W)."""
     require(kernel.shape[1:3] == (1, 1), "temporal_2d", "kernel size 1 in space")
     require(not any(padding[1:]), "temporal_2d", "no padding in space")
     x = x[:, :, :: strides[1], :: strides[2]]
@@ -27,10 +27,10 @@ def _convolve(x, kernel, stride, padding, dilation, groups):
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def _dense(x, kernel, stride, padding, dilation):
-    """`x (N, T, P, C)` and `kernel (kT, C, O)` to `(N, T', P, O)`.
+    """`x (N, T, P, C)` and `kernel (kT, C, O)` -> `(N, T', P, O)`.
 
-    XLA's gradients of this convolution transpose whole maps; as matmuls over the channels at every
-    position they don't.
+    XLA's gradients of this convolution transpose whole maps. Written as matmuls over the channels
+    of every position, they do not.
     """
     return _convolve(x, kernel, stride, padding, dilation, 1)
 
@@ -49,7 +49,10 @@ _dense.defvjp(_forward, _backward)
 
 
 def _plain_gradients(x, kernel, dy, padding, dilation):
-    """Each input frame beside all output frames that it went into: one matmul for each gradient."""
+    """Gradients for stride 1, one matmul each.
+
+    All output frames that an input frame contributed to lie beside each other in the channels.
+    """
     (taps, c, out), t = kernel.shape, x.shape[1]
     reach = dilation * (taps - 1)
     # The output frame of tap i for input frame f is f + padding - dilation * i.
@@ -65,7 +68,10 @@ def _plain_gradients(x, kernel, dy, padding, dilation):
 
 
 def _strided_gradients(x, kernel, dy, stride, padding, dilation):
-    """A matmul for each tap; the input's frames by the remainder of their number by the stride."""
+    """Gradients for a stride above 1, one matmul per tap.
+
+    Input frames are grouped by the remainder of their index divided by the stride.
+    """
     taps, c, out = kernel.shape
     n, t, places, _ = x.shape
     frames = dy.shape[1]
@@ -78,7 +84,8 @@ def _strided_gradients(x, kernel, dy, stride, padding, dilation):
         )
         for i in range(0, dilation * taps, dilation)
     ])
-    # Padded input frame stride * (m + (d * i) // stride) + (d * i) % stride got tap i of output m.
+    # Tap i of output m reads frame stride * (m + (d * i) // stride) + (d * i) % stride, padding
+    # counted.
     rows = -(-padded.shape[1] // stride)
     phases = [jnp.zeros((n, rows, places, c), dy.dtype)] * stride
     for i in range(taps):
@@ -93,5 +100,5 @@ def _strided_gradients(x, kernel, dy, stride, padding, dilation):
 
 
 def _contract_positions(a, b):
-    """`a.T @ b` without a transposed copy of `a`."""
+    """`a.T @ b`, without a transposed copy of `a`."""
     return lax.dot_general(a, b, (((0,), (0,)), ((), ())))

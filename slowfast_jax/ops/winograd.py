@@ -6,10 +6,10 @@ from slowfast_jax.ops.lowering import require
 
 
 def winograd(x, kernel, strides, padding, dilation, groups):
-    """A 1 x 3 x 3 kernel by F(2x2, 3x3): 4 multiplications per output where there were 9.
+    """For 1 x 3 x 3 kernels: F(2x2, 3x3), with 4 multiplications per output instead of 9.
 
     Lavin and Gray, Fast algorithms for convolutional neural networks
-    (https://arxiv.org/abs/1509.09308), section 4.1: every 4 x 4 tile of the input, at stride 2, and
+    (https://arxiv.org/abs/1509.09308), section 4.1. The 4 x 4 tiles of the input, at stride 2, and
     the kernel are transformed, multiplied as 16 matmuls over channels, and transformed back.
     """
     require(kernel.shape[:3] == (1, 3, 3) and groups == 1, "winograd", "a dense 1x3x3 kernel")
@@ -33,9 +33,9 @@ def winograd(x, kernel, strides, padding, dilation, groups):
 
 
 def winograd_time(x, kernel, strides, padding, dilation, groups):
-    """A 3 x 1 x 1 kernel by F(2, 3): two frames from 4 matmuls over channels where there were 6.
+    """For 3 x 1 x 1 kernels: F(2, 3), two frames from 4 matmuls over channels instead of 6.
 
-    `winograd` along time alone.
+    This is `winograd` along time only.
     """
     require(kernel.shape[:3] == (3, 1, 1) and groups == 1, "winograd_time", "a dense 3x1x1 kernel")
     require(strides == (1, 1, 1) == tuple(dilation), "winograd_time", "no stride and no dilation")
@@ -52,7 +52,7 @@ def winograd_time(x, kernel, strides, padding, dilation, groups):
 
 
 def _both_axes(transform, grid):
-    """A one-dimensional transform along the columns, then the rows, of a list of lists."""
+    """Applies a one-dimensional transform to the columns, then the rows, of a list of lists."""
     columns = [transform(column) for column in zip(*grid, strict=True)]
     return [transform(row) for row in zip(*columns, strict=True)]
 

@@ -55,7 +55,8 @@ def make_optimizer(
         layer has the full rate (discriminative fine-tuning, https://arxiv.org/abs/1801.06146).
       layer_of: maps a parameter's path to the number of its layer; the network's `layer_of`. Only
         needed for `layer_decay`.
-      is_norm: whether the parameter at a path belongs to a batch norm; the network's `is_norm`.
+      is_norm: whether the parameter at a path belongs to a batch norm; the network's `is_norm`. By
+        default none does.
       momentum, nesterov, dampening: for "sgd". `buffer = momentum * buffer + (1 - dampening) *
         gradient`; the first buffer is the undampened gradient.
       betas: decay rates of the moments, for "adam" and "adamw".

@@ -1,4 +1,4 @@
-"""Reference cases of ../shared/parity: our network, weights and input for each, and its outputs."""
+"""Reference cases of ../shared/parity: the network, weights, input and recorded outputs of each."""
 
 import importlib.util
 import json
@@ -14,7 +14,7 @@ from tests.support.paths import PARITY
 
 
 def load_rule():
-    """../shared/parity/weights.py: the rule that makes a case's weights and inputs."""
+    """The module ../shared/parity/weights.py, which generates a case's weights and inputs."""
     spec = importlib.util.spec_from_file_location("parity_weights", PARITY / "weights.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -30,7 +30,7 @@ def outputs(folder: str, name: str) -> dict[str, np.ndarray]:
 
 
 def clip_and_boxes(case: dict[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
-    """The one clip `(N, T, H, W, 3)` and, in a detection case, boxes `(N, B, 4)` padded with 0."""
+    """The clip `(N, T, H, W, 3)` and, for detection, boxes `(N, B, 4)` padded with zeros."""
     rule = load_rule()
     fast = rule.make_inputs(case)[-1]
     clip = np.moveaxis(fast, 1, -1)
@@ -46,7 +46,7 @@ def clip_and_boxes(case: dict[str, Any]) -> tuple[np.ndarray, np.ndarray | None]
 
 
 def rows_of(case: dict[str, Any], per_box: np.ndarray) -> np.ndarray:
-    """`(N, B, ...)` -> the case's rows, in its order."""
+    """`(N, B, ...)` -> one row per box of the case, in the case's order."""
     image = load_rule().make_boxes(case)[:, 0].astype(int)
     seen = {n: 0 for n in set(image)}
     rows = []
@@ -128,7 +128,7 @@ def network(cfg: dict[str, Any]):
 
 
 def convolutional(folder: str = "models") -> list[str]:
-    """Names of the cases that these families cover; empty where the reference data is absent."""
+    """Names of the cases with convolutional networks; empty if the reference data is absent."""
     index = Path(PARITY / folder / "index.json")
     if not index.exists():
         return []

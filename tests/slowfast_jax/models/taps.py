@@ -1,10 +1,10 @@
-"""The original's module names -> our endpoints, and arrays between the two layouts."""
+"""Translates the original's module names to our endpoints, and arrays between the layouts."""
 
 import re
 
 import numpy as np
 
-# Whole tap names. {P} is the pathway's prefix.
+# Patterns of whole tap names; {P} is the prefix of the pathway.
 PYSLOWFAST = (
     (r"s1\.pathway(?P<p>\d)(_stem)?", "{P}stem"),
     (r"s(?P<s>\d)\.pathway(?P<p>\d)", "{P}res{s}"),
@@ -24,12 +24,12 @@ PYSLOWFAST = (
     (r"head\.lin_5_relu", "head/lin_5"),
     (r"head\.projection\.input", "features"),
 )
-# Pools of size one that the original keeps between stages 2 and 3 of two-pathway networks.
+# Two-pathway networks of the original have pools of size one between stages 2 and 3.
 TWO_PATHWAY_POOLS = {"pathway0_pool": "lateral2", "pathway1_pool": "fast_res2"}
 
 
 def endpoint_of(tap: str, endpoints: dict) -> str:
-    """Our endpoint that holds what the original calls `tap`."""
+    """Our name of the endpoint that the original calls `tap`."""
     two_pathways = "slow_stem" in endpoints
     if re.fullmatch(r"pathway\d_pool", tap):
         return TWO_PATHWAY_POOLS[tap] if two_pathways else "pool2"
@@ -45,7 +45,7 @@ def endpoint_of(tap: str, endpoints: dict) -> str:
 def in_their_layout(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Channels last -> channels first, unless the original keeps channels last there too.
 
-    Time may be folded into their batch (non-local groups) or be a dimension of one.
+    The original may fold time into the batch (non-local groups), or have a time axis of size one.
     """
     if array.shape == shape:
         return array

@@ -13,9 +13,9 @@ from slowfast_jax.models.x3d import X3D
 from tests.support.paths import ROOT
 
 SMALL = dict(
-    num_frames=2, crop_size=64, width_factor=1.0, depth_factor=0.5, head_width=32, dropout=0.0
+    num_frames=2, crop_size=32, width_factor=1.0, depth_factor=0.2, head_width=32, dropout=0.0
 )
-CLIP = jnp.asarray(np.random.default_rng(0).integers(0, 256, (4, 2, 64, 64, 3)), jnp.uint8)
+CLIP = jnp.asarray(np.random.default_rng(0).integers(0, 256, (4, 2, 32, 32, 3)), jnp.uint8)
 
 
 class Ones(nn.Module):

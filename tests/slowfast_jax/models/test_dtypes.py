@@ -15,18 +15,18 @@ from tests.support.paths import ROOT
 
 FULL, HALF = jnp.dtype("float32"), jnp.dtype("bfloat16")
 FAMILIES = {
-    "SlowFast": dict(name="kinetics/mini"),
+    "SlowFast": dict(name="kinetics/mini", depth=(1, 1, 1, 1)),
     "I3D": dict(
-        name="kinetics/i3d_nln_8x8_r50", depth=18, width=8, crop_size=64,
-        num_block_temp_kernel=(2, 2, 2, 2), nonlocal_blocks=((), (1,), (), ()),
+        name="kinetics/i3d_nln_8x8_r50", depth=(1, 1, 1, 1), width=8, crop_size=64,
+        nonlocal_blocks=((), (0,), (), ()),
     ),
-    "boxes": dict(name="ava/slow_8x8_r50", depth=18, width=8, crop_size=64),
+    "boxes": dict(name="ava/slow_8x8_r50", depth=(1, 1, 1, 1), width=8, crop_size=64),
     "X3D": dict(
-        name="kinetics/x3d_xs", depth_factor=0.5, width_factor=1.0, head_width=32, crop_size=64
+        name="kinetics/x3d_xs", depth_factor=0.2, width_factor=1.0, head_width=32, crop_size=64
     ),
 }
 SMALL = dict(
-    depth=18, width=4, num_block_temp_kernel=(1, 1, 1, 1), num_frames=2, crop_size=32, group_size=1
+    depth=(1, 1, 1, 1), width=4, num_frames=2, crop_size=32, group_size=1
 )
 FAST = {"xla_backend_optimization_level": 0}
 

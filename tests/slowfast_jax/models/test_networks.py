@@ -101,9 +101,9 @@ def init(model, clip, boxes=None):
 
 def test_errors_say_what_was_expected():
     mini = zoo.create("kinetics/mini")
-    with pytest.raises(ValueError, match=r"a clip is \(N, T, H, W, 3\), not"):
+    with pytest.raises(ValueError, match=r"a clip has shape .*, expected \(N, T, H, W, 3\)"):
         init(mini, jnp.zeros((8, 64, 64, 3)))
-    with pytest.raises(ValueError, match="uint8, or float .* not int32"):
+    with pytest.raises(ValueError, match="a clip is int32, expected uint8, or float"):
         init(mini, jnp.zeros((1, 8, 64, 64, 3), jnp.int32))
     with pytest.raises(ValueError, match="3 frames has no slow frame at alpha = 4"):
         init(mini, jnp.zeros((1, 3, 64, 64, 3)))

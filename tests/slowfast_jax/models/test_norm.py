@@ -1,4 +1,4 @@
-"""Batch norm: PyTorch's running statistics, groups of examples, evaluation."""
+"""Batch norm: PyTorch's running statistics, groups of examples, evaluation mode."""
 
 import jax
 import jax.numpy as jnp

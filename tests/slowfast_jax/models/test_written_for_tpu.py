@@ -16,7 +16,7 @@ from slowfast_jax.ops.backend import written_for
     ),
 ], ids=["bottlenecks", "basic blocks without norms"])
 def test_slowfast_gives_the_same_numbers(keywords, monkeypatch):
-    keywords = dict(depth=18, num_classes=3, width=16, beta=4, dropout=0.0) | keywords
+    keywords = dict(depth=(1, 2, 1, 1), num_classes=3, width=16, beta=4, dropout=0.0) | keywords
     model = zoo.create(
         "kinetics/slowfast_8x8_r50", crop_size=32, num_frames=8, group_size=2, **keywords
     )

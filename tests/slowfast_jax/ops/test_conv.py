@@ -7,7 +7,7 @@ import pytest
 
 from slowfast_jax.ops.conv import LOWERINGS, choose_lowering, conv3d
 
-# (T, H, W, Cin), (kT, kH, kW), Cout, strides, dilation, groups: the kinds of layer there are
+# (T, H, W, Cin), (kT, kH, kW), Cout, strides, dilation, groups: every kind of layer in the networks
 LAYERS = {
     "fast stem": ((8, 12, 14, 3), (5, 7, 7), 4, (1, 2, 2), (1, 1, 1), 1),
     "slow stem": ((3, 12, 14, 3), (1, 7, 7), 6, (1, 2, 2), (1, 1, 1), 1),

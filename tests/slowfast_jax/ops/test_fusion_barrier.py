@@ -1,4 +1,4 @@
-"""The fence against fusion computes nothing and hides nothing from JAX."""
+"""The fusion barrier changes no value, and JAX differentiates and batches through it."""
 
 import jax
 import jax.numpy as jnp
@@ -8,13 +8,13 @@ import pytest
 from slowfast_jax.ops.fusion_barrier import materialize
 
 
-def gated(x, fence):
-    y = fence(jnp.sin(x) * 2)
+def gated(x, barrier):
+    y = barrier(jnp.sin(x) * 2)
     return y * y.mean()
 
 
-def slope(x, fence):
-    return jax.grad(lambda x: gated(x, fence).sum())(x)
+def slope(x, barrier):
+    return jax.grad(lambda x: gated(x, barrier).sum())(x)
 
 
 @pytest.mark.parametrize("f", [gated, slope])
@@ -24,10 +24,10 @@ def test_identity_with_a_gradient_and_a_batch(f):
         np.testing.assert_allclose(run(x, materialize), run(x, lambda y: y), rtol=1e-6)
 
 
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="elsewhere nothing is fenced")
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="the barrier exists on CPU only")
 def test_the_producer_is_computed_once():
-    def sines(fence):
-        text = jax.jit(lambda x: gated(x, fence)).lower(jnp.ones((64, 64))).compile().as_text()
+    def sines(barrier):
+        text = jax.jit(lambda x: gated(x, barrier)).lower(jnp.ones((64, 64))).compile().as_text()
         return text.count(" sine(")
 
     assert sines(materialize) == 1

@@ -44,7 +44,7 @@ def test_max_pool_gradient_goes_to_the_maximum():
     assert float(grad.sum()) == pooled.size
 
 
-def test_avg_pool_moves_by_one():
+def test_avg_pool_has_stride_1():
     x = np.random.default_rng(0).standard_normal((2, 4, 5, 6, 3)).astype(np.float32)
     ours = avg_pool(jnp.asarray(x), (4, 4, 4))
     assert ours.shape == (2, 1, 2, 3, 3)
@@ -54,14 +54,14 @@ def test_avg_pool_moves_by_one():
     )
 
 
-def test_a_window_that_does_not_fit_says_so():
+def test_a_window_that_does_not_fit():
     with pytest.raises(ValueError, match=r"\(8, 7, 7\) pooling window does not fit"):
         avg_pool(jnp.zeros((1, 4, 7, 7, 3)), (8, 7, 7))
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_the_gradient_of_a_mean_over_windows(dtype):
-    """A position counts once for each window it is in: of 4 x 4 with windows of 3, 1 2 2 1."""
+    """A position counts once per window that it is in: 1, 2, 2, 1 for 4 positions, windows of 3."""
     def total(x):
         return avg_pool(x, (2, 3, 3)).astype(jnp.float32).sum()
 

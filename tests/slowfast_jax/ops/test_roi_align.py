@@ -1,4 +1,4 @@
-"""ROIAlign against the definition, sample by sample."""
+"""ROIAlign against its definition, computed sample by sample."""
 
 import math
 
@@ -64,7 +64,7 @@ def test_equals_the_definition(aligned):
             np.testing.assert_allclose(ours[n, b], expected, atol=1e-5)  # float32 coordinates
 
 
-def test_a_ramp_is_sampled_at_bin_centres():
+def test_a_ramp_is_sampled_at_bin_centers():
     ramp = jnp.broadcast_to(jnp.arange(4.0)[None, None, :, None], (1, 4, 4, 1))
     out = roi_align(ramp, jnp.asarray([[[0.0, 0.0, 4.0, 4.0]]]), resolution=2, scale=1.0)
     np.testing.assert_allclose(out[0, 0, :, :, 0], [[0.5, 2.5]] * 2, atol=1e-6)
