@@ -28,7 +28,8 @@ from ml_collections.config_flags import config_path
 
 from slowfast_jax import distributed, malloc
 from slowfast_jax.config import ConfigError, build_model, closest, load_config
-from slowfast_jax.distributed.cluster_env import ClusterError, find_place
+from slowfast_jax.distributed.cluster_env import TPU_VM, ClusterError, find_place
+from slowfast_jax.distributed.connect import DeviceError, require_devices
 
 FLAGS = flags.FLAGS
 FLAG_NAMES = (
@@ -37,6 +38,7 @@ FLAG_NAMES = (
 )
 PRECISIONS = ("default", "high", "highest")
 IN_MANY_PROCESSES = ("train", "eval")
+ON_DEVICES = ("train", "eval", "summary", "compile")
 
 
 def define_flags(flag_values: flags.FlagValues = FLAGS) -> None:
@@ -277,7 +279,7 @@ def run(config: ConfigDict) -> int:
         join_the_others(config)
         MODES[FLAGS.mode](config, FLAGS)
         distributed.finish()
-    except (ConfigError, ClusterError) as error:
+    except (ConfigError, ClusterError, DeviceError) as error:
         status = _report(error, 2)
         distributed.fail(error, status)
     except (OSError, ValueError, RuntimeError, FloatingPointError) as error:
@@ -307,21 +309,25 @@ def set_up_jax(config: ConfigDict) -> None:
 
 
 def join_the_others(config: ConfigDict) -> None:
-    """Makes this process one of many, where the flags or the environment say so."""
+    """Connects this process to the others of a run, if the flags or the environment say so."""
     place = find_place(FLAGS.coordinator, FLAGS.process_id, FLAGS.num_processes)
-    if place is None or place.processes == 1:
-        return
-    if FLAGS.mode not in IN_MANY_PROCESSES:
+    if place is not None and FLAGS.mode not in IN_MANY_PROCESSES and place.cluster != TPU_VM:
         raise ConfigError(
-            f"--mode={FLAGS.mode} runs in one process, and {place.cluster} says that this is "
-            f"process {place.process} of {place.processes}: start it once, as --num_processes=1 "
-            "--process_id=0 --coordinator=localhost:1"
+            f"--mode={FLAGS.mode} runs in one process, and {place.cluster} started several: start "
+            "it once, with --num_processes=1 --process_id=0 --coordinator=localhost:1"
         )
+    if place is None or FLAGS.mode not in IN_MANY_PROCESSES:
+        if FLAGS.mode in ON_DEVICES:
+            require_devices()
+        return
     watchdog = distributed.WATCHDOG_SECONDS
     if "train" in config:
         watchdog = config.train.watchdog_seconds
-    distributed.start(place, seconds=FLAGS.meeting_seconds, watchdog=watchdog)
-    if not distributed.first():  # the same would be told as often as there are processes
+    distributed.start(
+        place, seconds=FLAGS.meeting_seconds, watchdog=watchdog,
+        folder=os.path.join(FLAGS.workdir, "processes") if FLAGS.workdir else None,
+    )
+    if not distributed.first():  # the others would only repeat the messages of the first
         logging.set_verbosity(logging.WARNING)
 
 

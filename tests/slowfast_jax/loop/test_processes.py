@@ -117,7 +117,7 @@ def test_the_first_process_alone_writes(two, folder):
     assert len(list((folder / "two" / "tensorboard").iterdir())) == 1
     # Without those of Gloo, which cares for no line ends.
     lines = [line for line in two.text(1).splitlines() if re.match(r"[IWEF]\d{4} |\w*error", line)]
-    assert "process 1 of 2 (flags), which meet at 127.0.0.1:" in lines[0]
+    assert "connecting to the other processes (flags), coordinator 127.0.0.1:" in lines[0]
     assert "process 1 of 2: 2 of 4 devices (cpu)" in lines[1]
     for line in lines[2:]:  # of its part of the two validations
         assert "val_04.mp4: cannot be opened" in line
@@ -217,7 +217,7 @@ def test_a_process_that_gives_no_sign_ends_the_others(folder, process):
 def test_a_process_that_hangs_ends_all(folder):
     run = begin(folder, "hangs", program=("-c", HANGS))
     end_of(run, [1, 1])
-    reason = r"process 1 of 2 did not go on for 15 s \(config.train.watchdog_seconds\): at the data"
+    reason = r"process 1 of 2 made no progress for 15 s \(config.train.watchdog_seconds\): at the data"
     assert re.search(reason + " of step 4, where the others wait", run.text(0))
     assert re.search(reason, run.text(1))
 
