@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from slowfast_jax.distributed import connect
 from slowfast_jax.distributed.cluster_env import ClusterError, Place
+from slowfast_jax.distributed.connect import connect
 from tests.support.paths import ROOT
 from tests.support.subprocesses import environment, free_port
 
@@ -16,7 +16,7 @@ def test_a_taken_port():
     with socket.create_server(("", 0)) as server:
         place = Place("flags", f"127.0.0.1:{server.getsockname()[1]}", 0, 2)
         with pytest.raises(ClusterError, match="process 0 cannot listen at 127.*: Address already"):
-            connect.connect(place, 5)
+            connect(place, 5)
 
 
 def start(*arguments, **variables):

@@ -73,7 +73,10 @@ if what == "late" and number == 1:
     distributed.at("a long sleep")
     time.sleep(60)
 if what == "late":
-    distributed.barrier("the late one")
+    try:
+        distributed.barrier("the late one")
+    except Exception as error:
+        distributed.fail(error)
 if what == "fails" and number == 1:
     distributed.fail(KeyError("no such thing"))
 if what == "works" and number == 1:  # longer than the watchdog waits
@@ -96,8 +99,9 @@ def together(script, what):
     port = str(free_port())
     running = [
         subprocess.Popen(
-            [sys.executable, script, port, str(i), what, script.parent / what], cwd=ROOT, env=environment(2), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [sys.executable, script, port, str(i), what, script.parent / what],
+            cwd=ROOT, env=environment(2), text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         for i in range(2)
     ]
