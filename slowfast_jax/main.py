@@ -41,10 +41,12 @@ from ml_collections import ConfigDict
 from slowfast_jax import distributed, malloc
 from slowfast_jax.command_line import FLAG_NAMES, define_flags, parse, take_flag
 from slowfast_jax.config import ConfigError, build_model, check_ranges, load_config, schema
-from slowfast_jax.distributed.cluster_env import ClusterError, find_place
+from slowfast_jax.distributed.cluster_env import TPU_VM, ClusterError, find_place
+from slowfast_jax.distributed.connect import DeviceError, require_devices
 
 FLAGS = flags.FLAGS
 MULTI_PROCESS_MODES = ("train", "eval")
+DEVICE_MODES = ("train", "eval", "summary", "compile")
 
 
 def train(config: ConfigDict, options: flags.FlagValues) -> None:
@@ -178,7 +180,7 @@ def run(config: ConfigDict) -> int:
         start_processes(config)
         MODES[FLAGS.mode](config, FLAGS)
         distributed.finish()
-    except (ConfigError, ClusterError) as error:
+    except (ConfigError, ClusterError, DeviceError) as error:
         status = _report(error, 2)
         distributed.fail(error, status)
     except (OSError, ValueError, RuntimeError, FloatingPointError) as error:
@@ -208,18 +210,22 @@ def start_processes(config: ConfigDict) -> None:
     """Connects to the other processes of a multi-process run, if flags or environment ask for one.
     """
     place = find_place(FLAGS.coordinator, FLAGS.process_id, FLAGS.num_processes)
-    if place is None or place.processes == 1:
-        return
-    if FLAGS.mode not in MULTI_PROCESS_MODES:
+    if place is not None and FLAGS.mode not in MULTI_PROCESS_MODES and place.cluster != TPU_VM:
         raise ConfigError(
-            f"--mode={FLAGS.mode} runs in a single process, but according to {place.cluster} this "
-            f"is process {place.process} of {place.processes}. Start it once, with "
-            "--num_processes=1 --process_id=0 --coordinator=localhost:1"
+            f"--mode={FLAGS.mode} runs in a single process, but {place.cluster} started several. "
+            "Start it once, with --num_processes=1 --process_id=0 --coordinator=localhost:1"
         )
+    if place is None or FLAGS.mode not in MULTI_PROCESS_MODES:
+        if FLAGS.mode in DEVICE_MODES:
+            require_devices()
+        return
     watchdog = distributed.WATCHDOG_SECONDS
     if "train" in config:
         watchdog = config.train.watchdog_seconds
-    distributed.start(place, seconds=FLAGS.meeting_seconds, watchdog=watchdog)
+    distributed.start(
+        place, seconds=FLAGS.meeting_seconds, watchdog=watchdog,
+        folder=os.path.join(FLAGS.workdir, "processes") if FLAGS.workdir else None,
+    )
     if not distributed.first():  # the log of one process is enough
         logging.set_verbosity(logging.WARNING)
 

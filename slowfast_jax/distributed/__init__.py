@@ -1,156 +1,144 @@
-"""One run in many processes: how they start, wait for each other, share work, and end together.
+"""One run in many processes: how they connect, wait for each other, share work and end together.
 
-    start(place, seconds=300, watchdog=1800)     # before anything touches a device
-    for i in share(len(videos)): ...             # this process's part
-    parts = gather(scores)                       # those of all
+    start(find_place(), folder=Path(workdir) / "processes")   # before anything touches a device
+    for i in share(len(videos)): ...                           # this process's part
+    parts = gather(scores)                                     # those of all processes
 
-In a single process each of these is at once through and costs nothing.
+In a single process each of these returns at once.
 """
 
 import os
 import pickle
+import shutil
 import sys
-import time
 import traceback
-from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from jax._src import distributed
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from slowfast_jax.distributed.cluster_env import Place
-from slowfast_jax.distributed.rendezvous import meet
-from slowfast_jax.distributed.watchdog import Watch
+from slowfast_jax.distributed.connect import connect
+from slowfast_jax.distributed.watchdog import Watchdog
 
 MEETING_SECONDS = 300.0
-BARRIER_SECONDS = 3600.0
-WATCHDOG_SECONDS = 1800.0  # where there is no config.train
-_running: dict[str, Watch] = {}
-_barriers: Counter[str] = Counter()
+WATCHDOG_SECONDS = 1800.0  # unless config.train says otherwise
+_running: dict[str, tuple[Watchdog, Path]] = {}
 
 
 def start(
-    place: Place, *, seconds: float = MEETING_SECONDS, watchdog: float = WATCHDOG_SECONDS
+    place: Place, *, seconds: float = MEETING_SECONDS, watchdog: float = WATCHDOG_SECONDS,
+    folder: str | Path | None = None,
 ) -> None:
-    """Makes this process one of `place.processes`. Call it before anything touches a device.
+    """Makes this process one of a run. Call it before anything touches a device.
 
     Args:
-      seconds: to wait for the others.
-      watchdog: see Watch.
+      seconds: how long to wait for the other processes; then the program ends with status 2.
+      watchdog: the run ends after this many seconds without progress; 0: never.
+      folder: shared by all processes, for the watchdog's files. Without it there is no watchdog:
+        deaths are seen by JAX's heartbeats alone, and a stuck process is not seen.
 
-    Raises MeetingError where they do not come.
+    Raises:
+      ClusterError, DeviceError: see `connect`.
     """
+    coordinator = place.coordinator or "to be detected by JAX"
+    logging.info("connecting to the other processes (%s), coordinator %s", place.cluster,
+                 coordinator)
+    connect(place, seconds)
+    if count() > 1 and folder is not None:
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        watch = Watchdog(folder, index(), count(), watchdog)
+        multihost_utils.sync_global_devices("watchdog")
+        watch.start()
+        _running["watch"] = watch, folder
     logging.info(
-        "process %d of %d (%s), which meet at %s", place.process, place.processes, place.cluster,
-        place.coordinator,
-    )
-    connections = meet(place, seconds)
-    jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    # JAX's own would take SIGTERM for itself, and do nothing on Ctrl-C: see Wishes.
-    jax.config.update("jax_enable_preemption_service", False)
-    jax.distributed.initialize(
-        place.coordinator, place.processes, place.process, initialization_timeout=round(seconds),
-        cluster_detection_method="deactivate",
-    )
-    _running["watch"] = Watch(
-        distributed.global_state.client, connections, place.process, place.processes, watchdog
-    )
-    logging.info(
-        "process %d of %d: %d of %d devices (%s)", place.process, place.processes,
-        jax.local_device_count(), jax.device_count(), jax.default_backend(),
+        "process %d of %d: %d of %d devices (%s)", index(), count(), jax.local_device_count(),
+        jax.device_count(), jax.default_backend(),
     )
 
 
 def finish() -> None:
-    """Waits for the others at the end of the program, where all went well."""
-    if "watch" in _running:
-        _running["watch"].leave()
-        barrier("the end")
-        _running.pop("watch").close()
-        jax.distributed.shutdown()
+    """Waits for the other processes at the end of a program that succeeded."""
+    barrier("the end")
+    watch, folder = _running.pop("watch", (None, None))
+    if watch is not None:
+        watch.close()
+    last = first()
+    jax.distributed.shutdown()  # all processes wait here, so nobody uses the folder any more
+    if folder is not None and last:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def fail(error: BaseException, status: int | None = None) -> None:
-    """Ends this process, which cannot go on, after telling the others; a single one only returns.
+    """Ends this process after an error, and tells the others why. A single process returns.
 
-    Without a status the error is shown with its traceback, as nobody will who gets it.
+    Args:
+      status: exit status if the error was printed already; None prints its traceback.
     """
-    watch = _running.get("watch")
-    if watch is None:
+    if not jax.distributed.is_initialized():
         return
     if status is None:
         traceback.print_exception(error)
         status = 1
     sys.stdout.flush()
     sys.stderr.flush()
-    if isinstance(error, jax.errors.JaxRuntimeError):
-        # Most often another process is gone, and who it was will be known in a moment.
-        time.sleep(watch.dead_after + 5)
-    watch.tell(f"{type(error).__name__}: {error}".splitlines()[0])
+    watch, _ = _running.get("watch", (None, None))
+    if watch is not None:
+        # A failed collective mostly means that another process is gone.
+        if isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error):
+            watch.end_if_another_did()
+        watch.stop(f"{type(error).__name__}: {error}".splitlines()[0])
     os._exit(status)
 
 
 def count() -> int:
-    """How many processes there are. Unlike jax.process_count it touches no device."""
-    return distributed.global_state.num_processes
+    """Number of processes. Unlike jax.process_count, a single process touches no device."""
+    return jax.process_count() if jax.distributed.is_initialized() else 1
 
 
 def index() -> int:
-    """Which of them this is."""
-    return distributed.global_state.process_id
+    """Rank of this process, starting at 0."""
+    return jax.process_index() if jax.distributed.is_initialized() else 0
 
 
 def first() -> bool:
-    """Whether this is the process that writes what all have in common."""
+    """Whether this process has rank 0, which writes the results of all."""
     return index() == 0
 
 
 def at(what: str) -> None:
-    """Tells the others that this process came to `what`, where all of them come."""
+    """Reports to the watchdog that this process reached `what`, a point that all reach in order."""
     if "watch" in _running:
-        _running["watch"].at(what)
+        _running["watch"][0].at(what)
 
 
 def alive() -> None:
-    """Tells the others that this process goes on with work of its own."""
+    """Reports to the watchdog that this process makes progress in work of its own."""
     if "watch" in _running:
-        _running["watch"].alive()
+        _running["watch"][0].alive()
 
 
-def barrier(what: str, seconds: float = BARRIER_SECONDS) -> None:
-    """Until all processes are here. Raises TimeoutError, naming those that did not come."""
+def barrier(what: str) -> None:
+    """Waits until all processes are here; the watchdog names those that do not come."""
     if count() == 1:
         return
     at(what)
-    client = distributed.global_state.client
-    name = f"slowfast_jax/barrier/{what}/{_barriers[what]}"
-    _barriers[what] += 1
-    client.key_value_set(f"{name}/{index()}", "")
-    try:
-        client.wait_at_barrier(name, round(seconds * 1000))
-    except jax.errors.JaxRuntimeError as error:
-        if "DEADLINE_EXCEEDED" not in str(error):
-            raise
-        came = {int(key.rpartition("/")[2]) for key, _ in client.key_value_dir_get(f"{name}/")}
-        missing = ", ".join(str(i) for i in range(count()) if i not in came)
-        raise TimeoutError(
-            f"process {missing} of {count()} did not come to {what} within "
-            f"{seconds:g} s; see what it printed last"
-        ) from error
+    multihost_utils.sync_global_devices(what)
 
 
 def share(size: int) -> range:
-    """This process's part of range(size): contiguous, each number in exactly one process."""
+    """This process's contiguous part of range(size); each number belongs to one process."""
     return range(size * index() // count(), size * (index() + 1) // count())
 
 
 def gather(value: Any) -> list[Any]:
-    """The values of all processes, in the order of their numbers, in each of them."""
+    """The values of all processes, ordered by rank, in each process. They may differ in size."""
     if count() == 1:
         return [value]
     at("the gathering of results")
@@ -159,23 +147,23 @@ def gather(value: Any) -> list[Any]:
     padded = np.zeros(sizes.max(), np.uint8)
     padded[: len(text)] = text
     rows = multihost_utils.process_allgather(padded)
-    at("what comes after")
+    at("the work after the gathering")
     return [
-        pickle.loads(row[:size].tobytes())  # written by this program a moment ago
+        pickle.loads(row[:size].tobytes())  # safe: this program wrote it a moment ago
         for row, size in zip(rows, sizes, strict=True)
     ]
 
 
 def anyone(mine: bool) -> bool:
-    """Whether any process says so; waits for all."""
+    """Whether `mine` is true in any process; waits for all of them."""
     return any(gather(mine))
 
 
 class Wishes:
-    """Whether any process wishes to stop, told to all of them after the same step.
+    """Whether any process asked to stop, agreed on by all after the same step.
 
-    The wishes of a step are summed on the devices behind it, and read when the next one is under
-    way, so that nobody waits.
+    The requests are summed on the devices behind each step and read a step later, so that no step
+    waits for them.
     """
 
     def __init__(self) -> None:
@@ -186,8 +174,10 @@ class Wishes:
             self._any = jax.jit(jnp.any, out_shardings=NamedSharding(mesh, PartitionSpec()))
 
     def any(self, mine: bool) -> bool:
-        """`mine`: whether this process wishes it. The answer is that of the call before; in a
-        single process that of this one."""
+        """The answer for the previous call, or for this one in a single process.
+
+        mine: whether this process asks to stop.
+        """
         if count() == 1:
             return mine
         rows = np.full(jax.local_device_count(), mine)
@@ -197,8 +187,10 @@ class Wishes:
 
 
 def local_copy(tree: Any) -> Any:
-    """Arrays that lie on the devices of all processes as copies on this one's, to compute with
-    alone."""
+    """Copies arrays that are spread over all processes to this process's devices.
+
+    With the copies, the process can compute without the others.
+    """
     if count() == 1:
         return tree
     everywhere = NamedSharding(Mesh(np.array(jax.devices()), ("device",)), PartitionSpec())

@@ -1,221 +1,185 @@
-"""Each process tells the others how far it is, and ends where one of them went no further.
+"""Says who was where when a run in many processes stopped, and ends a run that is stuck.
 
-A process that waits in a collective for one that is gone waits for ever. A thread in each process
-writes its state to JAX's key-value store, which process 0 keeps, and reads those of the others;
-another one waits for the end of the connections between process 0 and the others.
+A process that waits in a collective for one that hangs waits forever. JAX sees that a process is
+gone (its heartbeats), but not that it is stuck, where it was, or why it ended. So a thread in each
+process writes its state to a file in a shared folder and reads those of the others.
 """
 
 import contextlib
+import faulthandler
 import json
 import os
-import selectors
-import socket
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
-FOLDER = "slowfast_jax/"
-DEAD_AFTER = 30.0  # seconds without a sign of life; the thread that gives it waits for nothing
+SILENT_AFTER = 10.0  # seconds without a new sign of life, when something went wrong already
 LAST_WORDS = 10.0  # seconds that process 0 stays for the others to read why it ends
+STATE_BYTES = 2048  # files keep their size, so they can be rewritten on a full disk
+START = {"place": 0, "moves": 0, "at": "the start", "signs": 0, "stopped": ""}
 
 
 class Seen(NamedTuple):
-    """What another process last told. since: when its signs changed (lives) or it went on (moves),
-    by the clock of the one who looks."""
+    """Last known state of a process.
+
+    lives, moves: when it last changed at all and when the process last made progress, by the clock
+    of the observer.
+    """
 
     state: Mapping[str, Any]
     lives: float
     moves: float
 
 
-class Watch:
-    """`at` and `alive` say where this process is; `failed` that it ends.
+class Watchdog:
+    """Publishes the state of this process (`at`, `alive`, `stop`) and watches the others.
 
     Args:
-      client: of jax.distributed: key_value_set, key_value_dir_get.
-      connections: of `meet`.
-      seconds: how long no process may go on before all end; 0: for ever, and nobody is looked for.
+      folder: exists, the same for all processes, which create their files in it. Start the thread
+        (`start`) when all have done so: older files are of an earlier run.
+      process, processes: rank of this process and number of processes.
+      seconds: the run ends after this long without progress; 0: never.
     """
 
-    def __init__(
-        self, client: Any, connections: Mapping[int, socket.socket], process: int, processes: int,
-        seconds: float,
-    ):
-        self._connections = connections
-        self._client, self._process, self._processes = client, process, processes
-        self._seconds = seconds
-        self.dead_after = min(DEAD_AFTER, seconds)
+    def __init__(self, folder: Path, process: int, processes: int, seconds: float):
+        self._files = [folder / f"{i}.json" for i in range(processes)]
+        self._process, self._processes, self._seconds = process, processes, seconds
+        self._silent_after = min(SILENT_AFTER, seconds / 2) if seconds else SILENT_AFTER
         self._interval = min(1.0, seconds / 10) if seconds else 1.0
-        self._state = {"place": 0, "moves": 0, "at": "the start"}
-        self._signs, self._answered = 0, time.monotonic()
-        self._seen: dict[int, Seen] = {}
-        self._stop, self._leaving = threading.Event(), False
-        self._ending = threading.Lock()
-        self._threads = [
-            threading.Thread(target=target, daemon=True) for target in (self._run, self._listen)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._state = dict(START)
+        now = time.monotonic()
+        self._seen = {i: Seen(START, now, now) for i in range(processes)}
+        self._closed, self._ending = threading.Event(), threading.Lock()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._files[process].write_bytes(self._encoded())
+
+    def start(self) -> None:
+        self._thread.start()
 
     def at(self, what: str) -> None:
-        """This process came to a place where all of them come, in the same order."""
+        """This process reached a point that all processes reach, in the same order."""
         state = self._state
-        self._state = {"place": state["place"] + 1, "moves": state["moves"] + 1, "at": what}
+        self._state = state | {"place": state["place"] + 1, "moves": state["moves"] + 1, "at": what}
 
     def alive(self) -> None:
-        """It went on, in work of its own."""
+        """This process made progress in work that the others do not share."""
         self._state = self._state | {"moves": self._state["moves"] + 1}
 
-    def leave(self) -> None:
-        """All went well, and from here on connections may close."""
-        self._leaving = True
-
     def close(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-        for connection in self._connections.values():
-            connection.close()
+        """All went well: from here on, others may end."""
+        self._closed.set()
+        self._thread.join()
+        faulthandler.cancel_dump_traceback_later()
 
-    def tell(self, reason: str) -> None:
-        """Lets the others know that this process ends, and why."""
-        with self._ending:  # for good: from here on the thread does not end this process
-            self._set("over", f"process {self._process} of {self._processes} stopped: {reason}")
-            self._stay_until_read()
+    def stop(self, reason: str) -> None:
+        """Tells the others why this process is about to end."""
+        with self._ending:  # never released: the thread must not end the process as well
+            self._publish_end(f"process {self._process} of {self._processes} stopped: {reason}")
+
+    def end_if_another_did(self) -> None:
+        """After a failed collective: ends this process if another one is gone, and names it.
+
+        Returns after some seconds if all others still give signs of life.
+        """
+        deadline = time.monotonic() + 2 * self._silent_after
+        while time.monotonic() < deadline:
+            silent = _silent(self._seen, time.monotonic(), self._silent_after)
+            if silent:
+                self._end(_no_sign(self._seen, silent, self._silent_after))
+            time.sleep(self._interval)  # meanwhile the thread may find out why another one ended
 
     def _run(self) -> None:
-        while not self._stop.wait(self._interval):
+        while not self._closed.wait(self._interval):
+            if self._seconds:  # in case the file system of these files hangs, and this thread too
+                faulthandler.dump_traceback_later(self._seconds, exit=True, file=2)
+            self._state = self._state | {"signs": self._state["signs"] + 1}
+            with contextlib.suppress(OSError):  # the others see no progress until it works again
+                self._write()
+            self._look(time.monotonic())
+            stopped = [one.state["stopped"] for one in self._seen.values()]
+            if any(stopped):
+                self._end(next(filter(None, stopped)))
+            reason = blame(self._seen, time.monotonic(), self._seconds, self._silent_after)
+            if self._seconds and reason:
+                self._end(reason)
+
+    def _look(self, now: float) -> None:
+        for i, file in enumerate(self._files):
             try:
-                self._signs += 1
-                self._set("state", json.dumps(self._state | {"signs": self._signs}))
-                self._end_with_others()
-                states = {i: json.loads(text) for i, text in self._get("state").items()}
-                self._answered = time.monotonic()
-            except Exception as error:
-                if self._stop.is_set():
-                    return
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                self._end_without_store(f"it does not answer ({reason})")
-                return
-            if self._seconds:
-                self._look(states, time.monotonic())
-
-    def _end_with_others(self) -> None:
-        over = self._get("over")
-        if over and self._process not in over:
-            self._end(over[min(over)])
-
-    def _listen(self) -> None:
-        """Waits for a connection to end, which is what the system does for who was killed."""
-        with selectors.DefaultSelector() as selector:
-            for i, connection in self._connections.items():
-                connection.setblocking(False)
-                selector.register(connection, selectors.EVENT_READ, i)
-            while not self._stop.is_set() and not self._leaving:
-                for key, _ in selector.select(self._interval):
-                    if self._leaving:
-                        return
-                    how = "it was killed, or its connection broke"
-                    if self._process > 0:
-                        return self._end_without_store(how)
-                    with contextlib.suppress(Exception):  # perhaps it told why
-                        self._end_with_others()
-                    self._end(f"process {key.data} of {self._processes} stopped: {how}")
-                waited = time.monotonic() - self._answered
-                if self._process > 0 and self.dead_after and waited > self.dead_after:
-                    self._end_without_store(f"it did not answer for {self.dead_after:g} s")
-
-    def _look(self, states: Mapping[int, Mapping[str, Any]], now: float) -> None:
-        for i in range(self._processes):
-            state = states.get(i, {"place": -1, "moves": -1, "signs": -1, "at": "nowhere yet"})
-            seen = self._seen.get(i)
-            if seen is None:
-                self._seen[i] = Seen(state, now, now)
+                state = self._state if i == self._process else json.loads(file.read_bytes())
+            except (OSError, ValueError):  # perhaps being written
                 continue
-            changed = state["signs"] != seen.state["signs"]
-            moved = (state["place"], state["moves"]) != (seen.state["place"], seen.state["moves"])
+            old, lives, moves = self._seen[i]
+            moved = (state["place"], state["moves"]) != (old["place"], old["moves"])
             self._seen[i] = Seen(
-                state, now if changed else seen.lives, now if moved else seen.moves
+                state, now if state["signs"] != old["signs"] else lives, now if moved else moves
             )
-        reason = blame(self._seen, now, self._seconds, self.dead_after)
-        if reason:
-            self._end(reason)
 
-    def _end_without_store(self, how: str) -> None:
-        """Where process 0 is gone. JAX ends this process, too, with a stack trace, if it is first.
-        """
-        self._end(f"process 0 of {self._processes} stopped: {how}", tell=False)
-
-    def _end(self, reason: str, *, tell: bool = True) -> None:
-        """Ends this process, whose main thread may wait for ever."""
+    def _end(self, reason: str) -> None:
+        """Ends this process, whose main thread may wait forever."""
         if not self._ending.acquire(blocking=False):
-            return
+            threading.Event().wait()  # it is being ended already
         text = (
-            f"error: {reason}; so process {self._process} stops as well. The checkpoints that were "
-            "written are good: the same command goes on from the last one\n"
+            f"error: {reason}; so process {self._process} stops as well. All checkpoints that were "
+            "completed are intact: run the same command again to resume from the last one\n"
         )
         os.write(2, text.encode())
-        if tell:
-            with contextlib.suppress(Exception):  # where nobody is left to read it
-                self._set("over", reason)
-                self._stay_until_read()
+        self._publish_end(reason)
         os._exit(1)
 
-    def _stay_until_read(self) -> None:
-        """The store ends with process 0, and JAX in the others with the store."""
+    def _publish_end(self, reason: str) -> None:
+        self._state = self._state | {"stopped": reason[:500]}
+        with contextlib.suppress(OSError):
+            self._write()
+        # JAX ends the other processes, without a reason, as soon as process 0 is gone.
         deadline = time.monotonic() + LAST_WORDS
         while self._process == 0 and time.monotonic() < deadline:
-            gone = set(self._get("over")) | self._closed()
-            gone |= set(_dead(self._seen, time.monotonic(), self.dead_after))
-            if len(gone) >= self._processes:
+            now = time.monotonic()
+            self._look(now)
+            gone = {i for i, one in self._seen.items() if one.state["stopped"]}
+            if len(gone | set(_silent(self._seen, now, self._silent_after))) == self._processes:
                 return
-            time.sleep(0.1)
+            time.sleep(self._interval / 4)
 
-    def _closed(self) -> set[int]:
-        closed = set()
-        for i, connection in self._connections.items():
-            with contextlib.suppress(BlockingIOError):
-                with contextlib.suppress(ConnectionError):
-                    if connection.recv(1):
-                        continue
-                closed.add(i)
-        return closed
+    def _write(self) -> None:
+        with self._files[self._process].open("r+b") as file:
+            file.write(self._encoded())
 
-    def _set(self, kind: str, value: str) -> None:
-        key = f"{FOLDER}{kind}/{self._process}"
-        self._client.key_value_set(key, value, allow_overwrite=True)
-
-    def _get(self, kind: str) -> dict[int, str]:
-        rows = self._client.key_value_dir_get(f"{FOLDER}{kind}/")
-        return {int(key.rpartition("/")[2]): value for key, value in rows}
+    def _encoded(self) -> bytes:
+        return json.dumps(self._state).encode().ljust(STATE_BYTES)
 
 
-def blame(seen: Mapping[int, Seen], now: float, seconds: float, dead_after: float) -> str:
-    """Who is to blame that the run does not go on, "" where it does.
+def blame(seen: Mapping[int, Seen], now: float, seconds: float, silent_after: float) -> str:
+    """Who keeps the run from making progress, "" if it makes some.
 
-    Those at a later place wait for those at the first one, who may take their time as long as one
-    of them moves.
+    Processes at a later point wait for those at the earliest one, which may take their time as
+    long as one of them makes progress.
     """
     count = len(seen)
-    dead = _dead(seen, now, dead_after)
-    if dead:
-        return (
-            f"{_names(dead)} of {count} stopped: no sign of life for {dead_after:g} s, last at "
-            f"{seen[dead[0]].state['at']}"
-        )
     first = min(one.state["place"] for one in seen.values())
     behind = [i for i, one in seen.items() if one.state["place"] == first]
     if any(now - seen[i].moves <= seconds for i in behind):
         return ""
+    silent = [i for i in _silent(seen, now, silent_after) if i in behind]
+    if silent:
+        return _no_sign(seen, silent, silent_after)
     where = f"for {seconds:g} s (config.train.watchdog_seconds): at {seen[behind[0]].state['at']}"
     if len(behind) == count:
-        return f"none of the {count} processes went on {where}"
-    return f"{_names(behind)} of {count} did not go on {where}, where the others wait"
+        return f"none of the {count} processes made progress {where}"
+    return f"{_names(behind)} of {count} made no progress {where}, where the others wait"
 
 
-def _dead(seen: Mapping[int, Seen], now: float, dead_after: float) -> list[int]:
-    return [i for i, one in seen.items() if dead_after and now - one.lives > dead_after]
+def _silent(seen: Mapping[int, Seen], now: float, silent_after: float) -> list[int]:
+    return [i for i, one in seen.items() if now - one.lives > silent_after]
+
+
+def _no_sign(seen: Mapping[int, Seen], silent: list[int], silent_after: float) -> str:
+    return (
+        f"{_names(silent)} of {len(seen)} stopped: no sign of life for {silent_after:g} s, last at "
+        f"{seen[silent[0]].state['at']}"
+    )
 
 
 def _names(processes: list[int]) -> str:

@@ -105,7 +105,7 @@ def test_metrics_in_percent():
 
 
 def test_unsupported_formats_are_refused(tiny, folder):
-    with pytest.raises(ConfigError, match="actions are detected in ava"):
+    with pytest.raises(ConfigError, match="detection reads ava"):
         evaluate(load_config("test/tiny_boxes"))
     with pytest.raises(ConfigError, match="data.format is ava; this version reads kinetics"):
         evaluate(tiny_config(folder, **{"data.format": "ava"}))

@@ -103,7 +103,7 @@ def test_rawframes(tiny, tmp_path):
 
 @pytest.mark.parametrize("format_", ["rawframes", "ssv2", "charades"])
 def test_missing_path_prefix_is_reported_once(tiny, tmp_path, format_):
-    with pytest.raises(ConfigError, match="path_prefix is .*gone: there is no such folder"):
+    with pytest.raises(ConfigError, match="path_prefix is .*gone, which is not a folder"):
         find_samples(config_of(
             tmp_path, **{"data.format": format_, "data.path_prefix": str(tmp_path / "gone")}
         ))

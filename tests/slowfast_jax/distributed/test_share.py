@@ -1,4 +1,4 @@
-"""Parts of the examples, and what a single process does instead of waiting."""
+"""How examples are shared out, and that a single process never waits."""
 
 import pytest
 

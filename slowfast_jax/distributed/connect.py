@@ -1,0 +1,104 @@
+"""Connects this process to the others of the run through `jax.distributed`."""
+
+import os
+import socket
+import threading
+
+import jax
+from absl import logging
+
+from slowfast_jax.distributed.cluster_env import TPU_VM, ClusterError, Place
+
+HEARTBEAT_SECONDS = 25  # JAX ends the run this long after the last heartbeat of a process
+SLACK_SECONDS = 60  # added to JAX's own timeouts, which end the process with a stack trace
+
+
+class DeviceError(RuntimeError):
+    """The accelerator that was asked for is not there."""
+
+
+def connect(place: Place, seconds: float) -> None:
+    """Makes this process one of the run; ends it with status 2 if the others do not come.
+
+    Args:
+      seconds: how long to wait for the other processes.
+
+    Raises:
+      ClusterError: JAX cannot tell which process this is; the port is taken; the processes were
+        started with different numbers of processes.
+      DeviceError: see `require_devices`.
+    """
+    if place.process == 0:
+        _check_port(place)
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # JAX's preemption service would take over SIGTERM and ignore Ctrl-C.
+    jax.config.update("jax_enable_preemption_service", False)
+    # JAX ends a process that waits in vain with a stack trace, so this must be first.
+    late = threading.Timer(seconds, _give_up, (place, seconds))
+    late.daemon = True
+    late.start()
+    try:
+        jax.distributed.initialize(
+            place.coordinator, place.processes, place.process,
+            # A process takes all devices that it sees. By itself, JAX would take one in SLURM.
+            local_device_ids=None if os.environ.get("JAX_LOCAL_DEVICE_IDS") else [],
+            initialization_timeout=round(seconds) + SLACK_SECONDS,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+        )
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        if place.cluster != TPU_VM:
+            raise ClusterError(
+                f"the processes started by {place.cluster} cannot be connected: {error}. Pass "
+                "--coordinator, --num_processes and --process_id"
+            ) from error
+        logging.warning("no other workers of this TPU were found (%s): running alone", error)
+    finally:
+        late.cancel()
+    require_devices()
+    if place.processes not in (None, jax.process_count()):
+        raise ClusterError(
+            f"process {place.process} was started as one of {place.processes}, but the run has "
+            f"{jax.process_count()} processes: start all of them with the same number"
+        )
+
+
+def require_devices() -> None:
+    """Initializes JAX's backend. Raises DeviceError if JAX_PLATFORMS asks for a missing one."""
+    try:
+        jax.devices()
+    except (AssertionError, RuntimeError) as error:  # JAX asserts that some platform is left
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        reason = next(iter(str(error).splitlines()), "no such device was found")
+        raise DeviceError(
+            f"JAX cannot use a device (JAX_PLATFORMS={asked!r}): {reason}. Check the driver and "
+            "that JAX is installed for this accelerator (jax[cuda13], jax[tpu]), or set "
+            "JAX_PLATFORMS=cpu"
+        ) from error
+
+
+def _check_port(place: Place) -> None:
+    """ClusterError if the coordinator's port is taken, which crashes JAX 0.10 (SIGSEGV)."""
+    port = int(place.coordinator.rpartition(":")[2])
+    ipv6 = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if ipv6 else socket.AF_INET
+    try:
+        socket.create_server(("", port), family=family, dualstack_ipv6=ipv6).close()
+    except OSError as error:
+        raise ClusterError(
+            f"process 0 cannot listen at {place.coordinator}: {os.strerror(error.errno)}. Choose a "
+            "port that no other program uses"
+        ) from error
+
+
+def _give_up(place: Place, seconds: float) -> None:
+    who, where = "this process", "the coordinator"
+    if place.processes:
+        who = f"process {place.process} of {place.processes}"
+        where = f"the coordinator (process 0) at {place.coordinator}"
+    text = (
+        f"error: {who} waited {seconds:g} s (--meeting_seconds) for the other processes to "
+        f"connect: check that all were started, each with its own rank, and that they can reach "
+        f"{where}\n"
+    )
+    os.write(2, text.encode())
+    os._exit(2)
