@@ -33,18 +33,18 @@ from slowfast_jax.loop.build import (
     state_shapes,
     training_step,
 )
+from slowfast_jax.loop.meter import Diverged, Meter
+from slowfast_jax.loop.prefetch import on_devices
 from slowfast_jax.loop.resume import identity_of, last_state, rescue
+from slowfast_jax.loop.signals import Interruption
 from slowfast_jax.loop.step_schedule import Course
 from slowfast_jax.tasks import make_task
 from slowfast_jax.training.checkpoint_manager import Checkpoints
-from slowfast_jax.training.meter import Diverged, Meter
 from slowfast_jax.training.plan import Shape
 from slowfast_jax.training.precise_bn import PreciseStep, make_precise_step, precise_batch_stats
-from slowfast_jax.training.prefetch import on_devices
 from slowfast_jax.training.profiling import Profile, parse_steps
 from slowfast_jax.training.schedules import learning_rate
 from slowfast_jax.training.sharding import gathered, replicated
-from slowfast_jax.training.signals import Interruption
 from slowfast_jax.training.state import TrainState
 from slowfast_jax.training.step import TrainStep
 from slowfast_jax.training.writers import Writers, read_metrics

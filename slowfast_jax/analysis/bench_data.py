@@ -18,8 +18,8 @@ from ml_collections import ConfigDict
 from data_pipelines.loading.batches import Examples, batches, stack
 from data_pipelines.loading.order import Order
 from data_pipelines.video.decoding import VideoError
+from slowfast_jax.loop.prefetch import prefetched
 from slowfast_jax.tasks import make_task
-from slowfast_jax.training.prefetch import prefetched
 from slowfast_jax.training.sharding import make_mesh, put_batch
 
 SPEEDS = (10.0, 100.0, 1000.0)  # clips per second of training, if none is given

@@ -10,8 +10,8 @@ from ml_collections import ConfigDict
 
 from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError
+from slowfast_jax.loop.meter import Meter
 from slowfast_jax.training.checkpoint_manager import Checkpoints
-from slowfast_jax.training.meter import Meter
 from slowfast_jax.training.plan import Plan
 from slowfast_jax.training.state import TrainState
 from slowfast_jax.weights import describe

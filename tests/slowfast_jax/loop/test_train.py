@@ -109,7 +109,7 @@ def test_checkpoint_can_be_loaded_as_weights(whole):
 def test_complete_run_is_not_repeated(whole, data, monkeypatch):
     workdir, results = whole
     before = (workdir / "metrics.jsonl").read_text()
-    monkeypatch.setattr("slowfast_jax.training.prefetch.put_batch", None)  # no batch is loaded
+    monkeypatch.setattr("slowfast_jax.loop.prefetch.put_batch", None)  # no batch is loaded
     assert train(training_config(data), workdir) == results
     assert (workdir / "metrics.jsonl").read_text() == before
     more = training_config(data, train__epochs=3)

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from slowfast_jax.training.signals import Interruption
+from slowfast_jax.loop.signals import Interruption
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from data_pipelines.loading.background import NAME
-from slowfast_jax.training.prefetch import prefetched
+from slowfast_jax.loop.prefetch import prefetched
 
 
 class Source:

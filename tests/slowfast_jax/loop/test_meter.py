@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from slowfast_jax.training.meter import Meter
+from slowfast_jax.loop.meter import Meter
 
 
 def test_means_and_speed_since_the_last_record(monkeypatch):
