@@ -157,6 +157,6 @@ def test_cycles_are_another_run(whole, data):
 
 def test_too_few_examples_for_a_batch_of_a_phase(data, tmp_path):
     config = training_config(data, **FIELDS | {"train__batch_size": 4})
-    with pytest.raises(ValueError, match="24 examples, which do not fill one batch of 32"):
+    with pytest.raises(ValueError, match="24 examples do not fill one batch of 32"):
         train(config, tmp_path)
     assert not list(tmp_path.iterdir())
