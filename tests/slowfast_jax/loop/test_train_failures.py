@@ -87,7 +87,7 @@ def test_run_stops_if_no_video_can_be_read(data, tmp_path):
 
 def test_too_few_examples_for_a_batch(data, tmp_path):
     config = training_config(data, train__batch_size=16)
-    with pytest.raises(ValueError, match="12 examples, which do not fill one batch of 16"):
+    with pytest.raises(ValueError, match="12 examples do not fill one batch of 16"):
         train(config, tmp_path)
 
 

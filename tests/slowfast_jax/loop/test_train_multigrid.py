@@ -157,6 +157,6 @@ def test_changing_cycles_makes_another_run(whole, data):
 
 def test_too_few_examples_for_a_multigrid_batch(data, tmp_path):
     config = training_config(data, **FIELDS | {"train__batch_size": 4})
-    with pytest.raises(ValueError, match="24 examples, which do not fill one batch of 32"):
+    with pytest.raises(ValueError, match="24 examples do not fill one batch of 32"):
         train(config, tmp_path)
     assert not list(tmp_path.iterdir())
