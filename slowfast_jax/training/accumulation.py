@@ -1,4 +1,4 @@
-"""Gradients of a batch taken in parts, as if of the whole."""
+"""Gradient accumulation: a batch is processed in parts, with the result of the whole batch."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,19 +17,19 @@ Gradients = Callable[[Any, Any, Batch, jax.Array], tuple[Any, Any, dict[str, jax
 def in_parts(
     gradients: Gradients, parts: int, *, block: int | None = None, mesh: Mesh | None = None
 ) -> Gradients:
-    """`gradients` of `parts` parts of a batch, one after the other, and their mean.
+    """A function like `gradients` that processes a batch in `parts` parts and averages them.
 
-    The result is that of the whole batch, dropout aside: batch-norm groups are kept together,
-    every part starts from the same running statistics, and parts count by what their loss is the
-    mean of: boxes where the batch has a "box_mask", else clips.
+    The result is that of the whole batch, except for dropout masks: batch-norm groups are kept
+    together, every part starts from the same running statistics, and parts are weighted by the
+    number of elements their loss averages: boxes if the batch has a "box_mask", else clips.
 
     Args:
       gradients: of a loss that is a mean.
-      block: clips that share batch statistics; None: the whole batch, which then is a part.
-      mesh: over which the batch lies. A part takes every `parts`-th block, so that each device has
-        its share of it.
+      block: clips that share batch statistics; None: the whole batch.
+      mesh: over which the batch is sharded. A part takes every `parts`-th block, so that each
+        device processes a share of it.
 
-    The result raises ValueError where the blocks do not make so many equal parts.
+    The returned function raises ValueError if the blocks cannot be split into equal parts.
     """
     if parts == 1:
         return gradients
@@ -58,13 +58,13 @@ def in_parts(
 
 
 def _split(rows: jax.Array, parts: int, block: int | None, mesh: Mesh | None) -> jax.Array:
-    """(N, ...) -> (parts, N / parts, ...): blocks dealt out in turn."""
+    """(N, ...) -> (parts, N / parts, ...): blocks go to the parts in turn."""
     count = len(rows)
     block = count if block is None else min(block, count)
     if count % (block * parts):
         raise ValueError(
-            f"a batch of {count} clips with statistics of {block} does not make {parts} equal "
-            f"parts (config.train.accumulate); take a divisor of {count // block}"
+            f"a batch of {count} clips in batch-norm groups of {block} cannot be split into "
+            f"{parts} equal parts (config.train.accumulate); choose a divisor of {count // block}"
         )
     dealt = rows.reshape(count // (block * parts), parts, block, *rows.shape[1:])
     dealt = dealt.swapaxes(0, 1).reshape(parts, count // parts, *rows.shape[1:])

@@ -1,8 +1,8 @@
 """Losses on a head's logits, computed in float32 or wider whatever the network's dtype.
 
-Each takes `(logits, targets, mask=None)` and gives a scalar: the mean over all elements, or over
-those of the rows where `mask` is true. A row is everything but the last axis, so that
-`(N, B, K)` logits of padded boxes go with a mask `(N, B)`. With nothing kept the loss is 0.
+Each takes `(logits, targets, mask=None)` and returns a scalar: the mean over all elements, or over
+the rows where `mask` is true. A row is indexed by all axes but the last: `(N, B, K)` logits of
+padded boxes have a mask `(N, B)`. If no row is left, the loss is 0.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from slowfast_jax.ops.precision import widen
 
-# The least that PyTorch's BCELoss takes a logarithm for.
+# PyTorch's BCELoss clamps its logarithms here.
 LOWEST_LOG = -100.0
 
 
@@ -46,12 +46,13 @@ def bce_logits(logits: jax.Array, targets: jax.Array, mask: jax.Array | None = N
 
 
 def bce(logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-    """`bce_logits` with no logarithm below -100, as PyTorch's BCELoss on `sigmoid(logits)`.
+    """`bce_logits` with logarithms clamped at -100, as PyTorch's BCELoss on `sigmoid(logits)`.
 
-    The original's AVA head gives probabilities in training, too, and takes the loss of those. From
-    logits it is the same function, but it keeps its gradient where a probability has rounded to 0
-    or 1 (in float32 from a logit of 17 on), where the original's is 0 however wrong the answer.
-    With a mask it is MindSpore's loss of padded boxes, the masked sum by boxes and classes.
+    The original's AVA head returns probabilities in training, too, and its loss takes those. The
+    function of the logits is the same, but here the gradient survives where a probability rounds
+    to 0 or 1 (in float32 from a logit of 17 on); the original's is 0 there even if the prediction
+    is wrong. With a mask this is MindSpore's loss on padded boxes, averaged over boxes and
+    classes.
     """
     logits = widen(logits)
     yes, no = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
@@ -62,22 +63,21 @@ def bce(logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None) ->
 def bce_positive_rows(
     logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
-    """`bce_logits` over the rows that have a class at all: of boxes whose action nobody told
-    nothing is learnt.
+    """`bce_logits` over the rows with at least one class: boxes without an action are ignored.
 
-    MMAction2's and PaddleVideo's loss on AVA. Their heads have 81 columns of which the first, the
-    background, takes no part: drop it from logits and targets.
+    This is MMAction2's and PaddleVideo's loss on AVA. Their heads have 81 columns, of which the
+    first (background) is unused: drop it from logits and targets.
     """
     positive = (targets > 0).any(-1)
     return bce_logits(logits, targets, positive if mask is None else positive & mask)
 
 
 def mse(predictions: jax.Array, targets: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-    """Squared difference; both `(..., K)`."""
+    """Mean squared error; both arguments are `(..., K)`."""
     return _mean(jnp.square(widen(predictions) - targets), mask)
 
 
-# By the name in a recipe's `train.loss`.
+# Keys: the values of `train.loss` in recipes.
 LOSSES: dict[str, Callable[..., jax.Array]] = {
     "cross_entropy": cross_entropy,
     "soft_cross_entropy": soft_cross_entropy,

@@ -1,4 +1,4 @@
-"""Batches brought to the devices while the step before is under way."""
+"""Batches are transferred to the devices while the previous step runs."""
 
 import queue
 import threading
@@ -11,14 +11,15 @@ from jax.sharding import Mesh
 
 from slowfast_jax.training.sharding import put_batch
 
-POLL = 0.1  # seconds between looks whether anyone still wants what is ready
+POLL = 0.1  # seconds between checks whether the consumer is still there
 
 
 def prefetched(source: Iterator[Any], put: Callable[[Any], Any], ahead: int = 1) -> Iterator[Any]:
-    """`put` of each item of `source`, `ahead` of them ready beforehand, by a thread of its own.
+    """Yields `put(item)` for each item of `source`, computed up to `ahead` items early by a thread.
 
-    With the item in use and the one that waits for its place in the queue, at most ahead + 2 are
-    held. Closing the iterator closes `source`. What either of them raises is raised here.
+    At most ahead + 2 items are held: those in the queue, the one in use and one waiting for a place
+    in the queue. Closing the iterator closes `source`. Errors of `source` and `put` are raised
+    here.
     """
     ready: queue.Queue = queue.Queue(ahead)
     stop = threading.Event()
@@ -37,7 +38,7 @@ def prefetched(source: Iterator[Any], put: Callable[[Any], Any], ahead: int = 1)
                 if stop.is_set():
                     return
             offer(("end", None))
-        except BaseException as error:  # for the thread that waits for it
+        except BaseException as error:  # raised in the consumer's thread
             offer(("error", error))
         finally:
             getattr(source, "close", lambda: None)()
@@ -52,7 +53,7 @@ def prefetched(source: Iterator[Any], put: Callable[[Any], Any], ahead: int = 1)
             if kind == "end":
                 return
             yield item
-            del item  # its memory is the next one's
+            del item  # frees its memory for the next one
     finally:
         stop.set()
         thread.join()
@@ -61,7 +62,7 @@ def prefetched(source: Iterator[Any], put: Callable[[Any], Any], ahead: int = 1)
 def on_devices(
     source: Iterator[dict[str, Any]], mesh: Mesh
 ) -> Iterator[tuple[dict[str, jax.Array], np.ndarray, list]]:
-    """(batch on the devices, indices of this process's examples, those that are broken)."""
+    """Yields (batch on the devices, indices of this process's examples, unreadable examples)."""
 
     def put(batch: dict[str, Any]) -> tuple[dict[str, jax.Array], np.ndarray, list]:
         broken, index = batch.pop("broken"), batch.pop("index")

@@ -131,7 +131,7 @@ def test_histograms_and_pictures_on_request(colours, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("field, value, message", [
-    ("profile_steps", "5", "config.profile_steps is '5', expected FIRST:BEHIND"),
+    ("profile_steps", "5", "config.profile_steps is '5', expected FIRST:END"),
     ("train__accumulate", 3, "config.train.accumulate is 3, expected parts of a batch of 4 clips"),
     ("train__average", 1.0, r"config.train.average is 1.0, expected 0 \(none\) or below 1"),
     ("mesh__fsdp", 3, "config.mesh: fsdp 3 x spatial 1 makes 3, which does not fit 1 devices"),
