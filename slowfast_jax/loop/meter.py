@@ -1,4 +1,4 @@
-"""What the loop tells while it trains: means since the last line, speed, memory, time to go."""
+"""Training log: mean metrics since the last line, speed, memory and remaining time."""
 
 import math
 import resource
@@ -15,13 +15,13 @@ from clu import metrics as clu_metrics
 from data_pipelines.text_files import first_few
 from slowfast_jax import distributed
 
-RECENT = 5  # losses that the next one is compared with
-MUCH_WAITING = 0.2  # share of the time
-BROKEN_AFTER = 100  # examples before the share of broken ones means anything
+RECENT = 5  # number of past losses that a new one is compared with
+MUCH_WAITING = 0.2  # share of time waiting for data that is worth a warning
+BROKEN_AFTER = 100  # examples before the share of unreadable ones is checked
 
 
 class Diverged(FloatingPointError):
-    """A loss that is not finite, or far above those before; `record` tells its step."""
+    """A loss that is not finite or far above earlier ones; `record` describes the step."""
 
     def __init__(self, message: str, record: Mapping[str, Any]):
         super().__init__(message)
@@ -29,17 +29,17 @@ class Diverged(FloatingPointError):
 
 
 class Meter:
-    """Means of a step's metrics and the time they took, from one `read` to the next.
+    """Averages metrics and measures speed from one `read` to the next.
 
-    Metrics of a step are fetched when the next step is under way, so that the device never waits
-    for the loop.
+    Metrics of a step are fetched while the next step runs, so that the device never waits for the
+    loop.
     """
 
     def __init__(
         self, *, total_steps: int, first_step: int = 0, max_loss_rise: float = 0.0,
         peak_flops: float = 0.0,
     ):
-        """peak_flops: FLOP/s of all devices together, 0 where that is not known."""
+        """peak_flops: peak FLOP/s of all devices together, 0 if unknown."""
         self._total, self._done, self._peak = total_steps, first_step, peak_flops
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._max_rise = max_loss_rise
@@ -57,14 +57,14 @@ class Meter:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Around the wait for a batch."""
+        """Wraps the wait for a batch."""
         start = time.perf_counter()
         yield
         self._waited += time.perf_counter() - start
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Around what is no training: its time does not count."""
+        """Wraps work that is not training, whose time does not count."""
         start = time.perf_counter()
         yield
         self._paused += time.perf_counter() - start
@@ -72,10 +72,9 @@ class Meter:
     def count_broken(
         self, broken: Sequence[tuple[int, str]], examples: int, most: float
     ) -> None:
-        """Names those of a batch's examples that could not be read; RuntimeError where their share
-        is above `most`."""
+        """Logs the unreadable examples of a batch; RuntimeError if their share exceeds `most`."""
         for _, reason in broken:
-            logging.warning("left out, another example took its place: %s", reason)
+            logging.warning("skipped and replaced by another example: %s", reason)
             self._last_broken = reason
         self._seen += examples // distributed.count()
         self._broken += len(broken)
@@ -89,16 +88,22 @@ class Meter:
         self, step: int, lr: float, metrics: Mapping[str, jax.Array], clips: int,
         names: Sequence[str], flops: float = 0.0,
     ) -> None:
-        """Takes the metrics of a step of so many clips that was started. `names` are of its
-        examples, `flops` what its arithmetic counts."""
+        """Records a step that was started.
+
+        Args:
+          metrics: of the step, possibly still being computed.
+          clips, names, flops: number of clips, names of the examples and FLOPs of the step.
+        """
         self.flush()
         self._pending = (step, lr, metrics, clips, names, flops)
 
     def flush(self) -> None:
-        """Waits for the last step; Diverged where its loss or gradient is not finite, or
-        the loss more than `max_loss_rise` times the mean of those before (0: whatever it is).
+        """Waits for the last step.
 
-        A gradient that is not finite spoils the parameters, which only the next loss would tell.
+        Raises:
+          Diverged: its loss or gradient is not finite (a bad gradient ruins the parameters, which
+            only the next loss would show), or the loss exceeds `max_loss_rise` times the mean of
+            the previous ones (0: no limit).
         """
         if self._pending is None:
             return
@@ -109,17 +114,28 @@ class Meter:
         if not math.isfinite(loss + norm):
             raise Diverged(
                 f"the loss of step {step + 1} is {loss} (learning rate {lr:g}, gradient norm "
+<<<<<<< HEAD:slowfast_jax/loop/meter.py
                 f"{norm:g}); its examples: {first_few(names, 16)}. Lower config.schedule.base_lr, "
                 "lengthen the warm-up or set config.optimizer.clip_norm; the checkpoints before "
                 "it are good", record,
+=======
+                f"{norm:g}); its examples: {_listed(names)}. Lower config.schedule.base_lr, "
+                "lengthen the warm-up or set config.optimizer.clip_norm; earlier checkpoints are "
+                "intact", record,
+>>>>>>> distributed:slowfast_jax/training/meter.py
             )
         before = sum(self._recent) / RECENT
         if self._max_rise and len(self._recent) == RECENT and loss > self._max_rise * before:
             raise Diverged(
                 f"the loss of step {step + 1} is {loss:g}, more than config.train.max_loss_rise="
+<<<<<<< HEAD:slowfast_jax/loop/meter.py
                 f"{self._max_rise:g} times the mean of the {RECENT} before, {before:g} (learning "
                 f"rate {lr:g}, gradient norm {norm:g}); its examples: {first_few(names, 16)}",
                 record,
+=======
+                f"{self._max_rise:g} times the mean of the previous {RECENT}, {before:g} (learning "
+                f"rate {lr:g}, gradient norm {norm:g}); its examples: {_listed(names)}", record,
+>>>>>>> distributed:slowfast_jax/training/meter.py
             )
         self._recent.append(loss)
         averages = {name: clu_metrics.Average.from_output(name) for name in values}
@@ -130,7 +146,7 @@ class Meter:
         self._flops += flops
 
     def read(self) -> dict[str, float]:
-        """The record since the last one, which is logged too. To be called by all processes."""
+        """Logs and returns the record since the last `read`. All processes must call it."""
         self.flush()
         seconds = max(time.perf_counter() - self._started - self._paused, 1e-9)
         means = {name: float(value) for name, value in self._means.compute().items()}
@@ -154,14 +170,14 @@ class Meter:
             record |= {f"data_wait_of_process_{i}": share for i, share in enumerate(waits)}
             slow = [f"{i} ({share:.0%})" for i, share in enumerate(waits) if share > MUCH_WAITING]
             if slow and distributed.first():
-                logging.warning("process %s waits for data, and all others for it",
+                logging.warning("process %s waits for data, and all others wait for it",
                                 ", ".join(slow))
         self._start_window()
         return record
 
 
 def peak_memory() -> float:
-    """Bytes: the most a device held at once; without an accelerator, this process."""
+    """Peak memory in bytes of the fullest device; on CPUs, that of this process."""
     held = [(device.memory_stats() or {}).get("peak_bytes_in_use", 0)
             for device in jax.local_devices()]
     return max(held) or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,4 +1,4 @@
-"""Batches brought to the devices while the step before is under way."""
+"""Batches are transferred to the devices while the previous step runs."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from slowfast_jax.training.sharding import put_batch
 
 
 def prefetched(source: Iterator[Any], put: Callable[[Any], Any], ahead: int = 1) -> Iterator[Any]:
-    """Yields `put(item)` of each item of `source`; `ahead` of them are made in advance by a thread.
+    """Yields `put(item)` for each item of `source`, computed up to `ahead` items early by a thread.
 
     At most ahead + 2 are held: the one in use, those in the queue and the next one. Closing the
     iterator closes `source`. Exceptions of `source` and `put` are raised here.
@@ -31,7 +31,7 @@ def prefetched(source: Iterator[Any], put: Callable[[Any], Any], ahead: int = 1)
 def on_devices(
     source: Iterator[dict[str, Any]], mesh: Mesh
 ) -> Iterator[tuple[dict[str, jax.Array], np.ndarray, list]]:
-    """(batch on the devices, indices of this process's examples, those that are broken)."""
+    """Yields (batch on the devices, indices of this process's examples, unreadable examples)."""
 
     def put(batch: dict[str, Any]) -> tuple[dict[str, jax.Array], np.ndarray, list]:
         broken, index = batch.pop("broken"), batch.pop("index")

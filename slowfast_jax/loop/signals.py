@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that the loop fulfils between two steps."""
+"""Ctrl-C and SIGTERM become a request that the loop reads between two steps."""
 
 import signal
 import threading
@@ -6,9 +6,9 @@ from types import FrameType
 
 
 class Interruption:
-    """Inside the `with`, SIGINT and SIGTERM only set `asked`; a second one has its usual effect.
+    """Within the context, SIGINT and SIGTERM only set `asked`; a second one has its usual effect.
 
-    Signals reach the main thread only; elsewhere (a notebook's executor) nothing is changed.
+    Python handles signals in the main thread only; in other threads this does nothing.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -82,7 +82,10 @@ class VideoNetwork(nn.Module):
         return False
 
     def smallest_clip(self) -> tuple[int, int]:
-        """The fewest frames and the shortest side in pixels that a clip may have."""
+        """The fewest frames and the shortest side in pixels that a clip may have. With boxes, clips
+        of any size are accepted."""
+        if self.detection:
+            return 1, 1
         return self.num_frames, self.stride * (self.crop_size // self.stride - 1) + 1
 
     def classifier(self) -> Callable:
@@ -134,6 +137,6 @@ class ConvNetwork(VideoNetwork):
 
     def smallest_clip(self) -> tuple[int, int]:
         """The fewest frames and the shortest side in pixels that fill the head's window."""
-        if self.detection or self.head_pool != "window":
+        if self.head_pool != "window":
             return 1, 1
         return super().smallest_clip()

@@ -1,9 +1,9 @@
-"""Clips of a batch mixed with each other, and soft targets, inside the jitted step.
+"""Mixup, cutmix and soft targets, inside the jitted step.
 
 Mixup (https://arxiv.org/abs/1710.09412) adds two clips, cutmix (https://arxiv.org/abs/1905.04899)
-pastes a box of one into the other through all frames; the targets are mixed in the same shares. As
-in the original (datasets/mixup.py), the clips of a group are mixed with those of the same group in
-reverse order, all by one draw.
+pastes a box of one into the other, the same in all frames; targets are mixed in proportion. As in
+the original (datasets/mixup.py), a group of clips is mixed with the same group in reverse order,
+with the same random numbers for all of its clips.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ Batch = Mapping[str, jax.Array]
 
 
 class Mix(NamedTuple):
-    """`weights` (H,W): the share of its own pixels that a clip keeps; `share` (): of its target."""
+    """weights (H,W): how much of its own pixels a clip keeps; share (): the same for its target."""
 
     weights: jax.Array
     share: jax.Array
@@ -34,12 +34,12 @@ def draw(
     prob: float = 1.0,
     switch_prob: float = 0.5,
 ) -> Mix:
-    """How to mix clips of `height` x `width`.
+    """Draws how to mix clips of `height` x `width`.
 
     Args:
-      mixup_alpha, cutmix_alpha: the share is drawn from Beta(alpha, alpha); 0 leaves the form out.
-      prob: of mixing at all.
-      switch_prob: of cutmix, where both are possible.
+      mixup_alpha, cutmix_alpha: the share is drawn from Beta(alpha, alpha); 0 disables the method.
+      prob: probability of mixing at all.
+      switch_prob: probability of cutmix if both are enabled.
     """
     keys = jax.random.split(key, 6)
     pasted = jnp.asarray(not mixup_alpha)
@@ -60,7 +60,7 @@ def draw(
 
 
 def blending(share: jax.Array, height: int, width: int) -> Mix:
-    """Mixup: every pixel keeps `share` of its own."""
+    """Mixup: every pixel keeps `share` of its value."""
     return Mix(jnp.broadcast_to(share, (height, width)), share)
 
 
@@ -69,7 +69,7 @@ def pasting(
 ) -> Mix:
     """Cutmix: a box around `row`, `column` with 1 - `share` of the area comes from the other clip.
 
-    The share of the target is corrected by what of the box lies within the frame.
+    The target's share follows from the part of the box that lies within the frame.
     """
     ratio = jnp.sqrt(1 - share)
     inside, area = jnp.ones((height, width), bool), 1
@@ -109,12 +109,12 @@ def make_mixer(
     """(key, batch) -> the batch with "clip" mixed and "label" (N,K) soft.
 
     Args:
-      model: tells `mean`, `std`, `dtype` and `num_classes`: clips are mixed normalised.
-      group_size: neighbours in the batch that are mixed with each other, by a draw of their own
-        (one GPU's clips in the original). Less than a batch holds where it does not divide it.
+      model: has `mean`, `std`, `dtype` and `num_classes`; clips are normalized before mixing.
+      group_size: neighbors in the batch that are mixed with each other, with random numbers of
+        their own (one GPU's clips in the original).
       **options: of `draw`.
 
-    Raises ValueError, at the first call, where there is but one clip in a group.
+    The returned function raises ValueError if a group has only one clip.
     """
 
     def mix_batch(key: jax.Array, batch: Batch) -> dict[str, jax.Array]:

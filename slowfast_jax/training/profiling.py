@@ -1,4 +1,4 @@
-"""A profiler's trace of some steps, for TensorBoard or https://ui.perfetto.dev."""
+"""Profiler trace of a range of steps, for TensorBoard or https://ui.perfetto.dev."""
 
 import re
 from collections.abc import Callable
@@ -15,20 +15,20 @@ def parse_steps(text: str) -> range:
     match = re.fullmatch(r"(\d+):(\d+)", text)
     if not match or int(match[1]) >= int(match[2]):
         raise ValueError(
-            f"profile_steps is {text!r}, expected FIRST:BEHIND, as 10:15 for steps 10 to 14, "
+            f"profile_steps is {text!r}, expected FIRST:END, such as 10:15 for steps 10 to 14, "
             "counted from 0"
         )
     return range(int(match[1]), int(match[2]))
 
 
 class Profile:
-    """Traces `steps` into `folder`; to be told each step before it begins, and the end."""
+    """Traces `steps` into `folder`. Call `before` before each step and `close` at the end."""
 
     def __init__(self, steps: range, folder: Path):
         self._steps, self._folder, self._running = steps, folder, False
 
     def before(self, step: int, finish: Callable[[], None]) -> None:
-        """`finish` waits for what is under way, so that the trace has all of it."""
+        """finish: waits for running computations, so that the trace contains whole steps."""
         if step in self._steps and not self._running:
             finish()
             jax.profiler.start_trace(str(self._folder))

@@ -11,9 +11,7 @@ STYLES = ("pyslowfast", "mmaction2")
 def learning_rate(
     schedule: Mapping[str, Any], epoch: float, epochs: float, hosts: int = 1
 ) -> float:
-    """The learning rate of the step that begins at `epoch`, in double precision.
-
-    `epoch` is `step / steps_per_epoch`.
+    """Learning rate of the step that begins at `epoch` (`step / steps_per_epoch`), as a double.
 
     Args:
       schedule: a recipe's `schedule` section.
@@ -21,16 +19,15 @@ def learning_rate(
         (https://arxiv.org/abs/1608.03983, without restarts); with `cosine_after_warmup` it begins
         where the warm-up ends.
         "steps": `base_lr * relative_lrs[i]` from epoch `steps[i]` on, the last one to the end.
-        Either begins with a straight line from `warmup_start_lr` to the rate that holds at
-        `warmup_epochs`, and changes with every step. That is the `style` "pyslowfast".
-        With "mmaction2" (MMCV's LrUpdaterHook by epochs) it changes from epoch to epoch, and within
-        the warm-up it is multiplied in every step by a factor that rises in a straight line from
-        warmup_start_lr / base_lr to 1.
+        With `style` "pyslowfast" the rate changes every step, and first rises linearly from
+        `warmup_start_lr` to the rate at `warmup_epochs`. With "mmaction2" (MMCV's LrUpdaterHook
+        by epochs) it changes every epoch, and during the warm-up it is multiplied by a factor that
+        rises linearly, every step, from warmup_start_lr / base_lr to 1.
       epoch: from 0; it may lie beyond `epochs`.
       epochs: of the whole run.
-      hosts: machines that train together. With `scale_lr_by_hosts` all rates are for one.
+      hosts: number of machines. With `scale_lr_by_hosts`, rates are multiplied by it.
 
-    Raises ValueError, naming the key, for a schedule that makes no sense.
+    Raises ValueError, naming the key, for an invalid schedule.
     """
     check_schedule(schedule, epochs)
     warmup = schedule["warmup_epochs"]
@@ -49,8 +46,10 @@ def learning_rate(
 
 
 def scaled(schedule: Mapping[str, Any], batch_size: int) -> dict[str, Any]:
-    """The schedule with rates in proportion to the batch, where it says for which one they are
-    (https://arxiv.org/abs/1706.02677, section 2.1)."""
+    """The schedule with rates scaled by batch_size / `reference_batch`, if that is set.
+
+    The linear scaling rule, https://arxiv.org/abs/1706.02677, section 2.1.
+    """
     reference = schedule["reference_batch"]
     if not reference:
         return dict(schedule)
@@ -61,7 +60,7 @@ def scaled(schedule: Mapping[str, Any], batch_size: int) -> dict[str, Any]:
 
 
 def check_schedule(schedule: Mapping[str, Any], epochs: float) -> None:
-    """ValueError, naming the key of the recipe, for a schedule that makes no sense."""
+    """Raises ValueError, naming the key of the recipe, for an invalid schedule."""
     name, steps, rates = schedule["name"], schedule["steps"], schedule["relative_lrs"]
     if name not in NAMES:
         raise ValueError(f"schedule.name is {name!r}, expected {' or '.join(NAMES)}")
@@ -88,7 +87,7 @@ def check_schedule(schedule: Mapping[str, Any], epochs: float) -> None:
     elif not steps or steps[0] != 0:
         raise ValueError(f"schedule.steps is {tuple(steps)}, expected epochs that start at 0")
     elif list(steps) != sorted(steps):
-        raise ValueError(f"schedule.steps is {tuple(steps)}, expected epochs in order")
+        raise ValueError(f"schedule.steps is {tuple(steps)}, expected increasing epochs")
     elif len(rates) < (needed := sum(step < epochs for step in steps)):
         raise ValueError(
             f"schedule.relative_lrs has {len(rates)} rates, expected one for each of the "

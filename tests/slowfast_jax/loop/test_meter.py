@@ -46,7 +46,9 @@ def test_a_loss_that_explodes_is_told_where_asked():
     run([50.0, *calm, 8.9], 3.0)
     run([*calm[:4], 100.0], 3.0)  # too early to tell
     run([*calm, 100.0], 0.0)
-    message = r"loss of step 6 is 9.1, more than .*_rise=3 times the mean of the 5 before, 3 .*a.m"
+    message = (
+        "loss of step 6 is 9.1, more than .*_rise=3 times the mean of the previous 5, 3 .*a.m"
+    )
     with pytest.raises(FloatingPointError, match=message):
         run([*calm, 9.1], 3.0)
 

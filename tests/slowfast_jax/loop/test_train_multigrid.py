@@ -112,7 +112,7 @@ def test_each_shape_is_compiled_once(whole, data):
     plan, _ = planned(data)
     last = {phase.shapes[-1] for phase in plan.phases}
     assert len(plan.phases) > len(last)  # some shapes occur again
-    assert whole[2] == {"step": len(plan.shapes) + len(last), "probabilities": 1}
+    assert whole[2] == {"step": len(plan.shapes) + len(last), "predict": 1}
 
 
 @pytest.mark.parametrize("place", ["mid-cycle", "mid-phase", "between phases"])

@@ -130,7 +130,7 @@ def test_summary_period_writes_histograms_and_images(colors, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("field, value, message", [
-    ("profile_steps", "5", "config.profile_steps is '5', expected FIRST:BEHIND"),
+    ("profile_steps", "5", "config.profile_steps is '5', expected FIRST:END"),
     ("train__accumulate", 3,
      "config.train.accumulate is 3, but a batch of 4 clips cannot be split into 3 parts"),
     ("train__average", 1.0, r"config.train.average is 1.0, expected 0 \(none\) or below 1"),

@@ -13,7 +13,7 @@ def test_steps_of_a_text(text, steps):
 
 @pytest.mark.parametrize("text", ["10", "5:5", "7:3", "a:b", "-1:4", "1:2:3"])
 def test_what_names_no_steps(text):
-    with pytest.raises(ValueError, match=f"profile_steps is '{text}', expected FIRST:BEHIND"):
+    with pytest.raises(ValueError, match=f"profile_steps is '{text}', expected FIRST:END"):
         parse_steps(text)
 
 

@@ -151,7 +151,7 @@ STEPS = {"name": "steps", "steps": (0, 4), "relative_lrs": (1.0, 0.1)}
     ({}, 0, r"train.epochs is 0, expected more than 0"),
     ({"name": "steps"}, 10, r"schedule.steps is \(\), expected epochs that start at 0"),
     (STEPS | {"steps": (1, 4)}, 10, r"schedule.steps is \(1, 4\), expected .* start at 0"),
-    (STEPS | {"steps": (0, 9, 4)}, 10, r"schedule.steps is \(0, 9, 4\), expected epochs in order"),
+    (STEPS | {"steps": (0, 9, 4)}, 10, r"steps is \(0, 9, 4\), expected increasing epochs"),
     (STEPS | {"steps": (0, 4, 9)}, 10, r"relative_lrs has 2 rates, expected one for each of the 3"),
 ])
 def test_nonsense(keys, epochs, message):
