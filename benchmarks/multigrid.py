@@ -48,7 +48,7 @@ from slowfast_jax.loop.build import (
     state_shapes,
     training_step,
 )
-from slowfast_jax.loop.step_schedule import Course
+from slowfast_jax.loop.step_schedule import StepSchedule
 from slowfast_jax.tasks import make_task
 from slowfast_jax.train import train
 from slowfast_jax.training.sharding import put_batch
@@ -167,13 +167,13 @@ def run(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         train(config, workdir)
     total, processor = time.perf_counter() - began, time.process_time() - processor
     plan = training_plan(config)
-    course = Course(plan, len(Path(config.data.root, "train.csv").read_text().splitlines()),
+    schedule = StepSchedule(plan, len(Path(config.data.root, "train.csv").read_text().splitlines()),
                     seed=config.train.seed)
     rows, seconds, before = read_metrics(workdir), 0.0, 0
     for row in rows:
         if row["split"] == "train":
             steps = range(before, row["step"])
-            clips = sum(course.shape(step).batch_size for step in steps)
+            clips = sum(schedule.shape(step).batch_size for step in steps)
             seconds, before = seconds + clips / row["clips_per_second"], row["step"]
     headline = make_task(config).headline
     tops = [row[headline] for row in rows if row["split"] == "val"]
@@ -181,7 +181,7 @@ def run(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     return {
         "last": tops[-1], "best": max(tops), "total s": total, "training s": seconds,
         "compiling s": compiling, "rest s": seconds - compiling,
-        "processor s": processor, "steps": course.steps,
+        "processor s": processor, "steps": schedule.steps,
     }
 
 
@@ -216,14 +216,14 @@ def _costs_of_shapes(config: ConfigDict, rounds: int) -> tuple[list[str], list[l
     optimizer, mesh, plan = optimizer_of(config, model), mesh_of(config), training_plan(config)
     task = make_task(config)
     examples, _ = task.training_examples(None)
-    course = Course(plan, examples.size, seed=0)
+    schedule = StepSchedule(plan, examples.size, seed=0)
     places, key = state_shapes(config, task, model, optimizer, mesh), jax.random.key(0)
     rows = []
     for shape in plan.shapes:
         state = initial_state(config, task, model, optimizer, mesh)
         step = training_step(config, task, network_of(config, shape), optimizer, mesh, places)
         loading = dict(threads=config.train.threads, workers=0)
-        read = course.others(examples, shape, 0, max(64 // shape.batch_size, 1), **loading)
+        read = schedule.others(examples, shape, 0, max(64 // shape.batch_size, 1), **loading)
         begin = time.process_time()
         batches = list(read)
         reading = (time.process_time() - begin) / (len(batches) * shape.batch_size)

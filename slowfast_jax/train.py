@@ -36,8 +36,8 @@ from slowfast_jax.loop.build import (
 from slowfast_jax.loop.meter import Diverged, Meter
 from slowfast_jax.loop.prefetch import on_devices
 from slowfast_jax.loop.resume import identity_of, last_state, rescue
-from slowfast_jax.loop.signals import Interruption
-from slowfast_jax.loop.step_schedule import Course
+from slowfast_jax.loop.signals import StopSignals
+from slowfast_jax.loop.step_schedule import StepSchedule
 from slowfast_jax.tasks import make_task
 from slowfast_jax.training.checkpoint_manager import Checkpoints
 from slowfast_jax.training.plan import Shape
@@ -74,7 +74,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     if config.data.dummy:
         examples = always_the_first(examples)
     plan = training_plan(config)
-    course = Course(
+    schedule = StepSchedule(
         plan, examples.size, seed=config.train.seed, process=jax.process_index(),
         processes=jax.process_count(),
     )
@@ -86,15 +86,15 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     places = state_shapes(config, task, model, optimizer, mesh)
     first, state = last_state(checkpoints, identity, places)
     if state is not None:
-        if first > course.steps:
+        if first > schedule.steps:
             raise ConfigError(
                 f"config.train.epochs is {config.train.epochs}, but {checkpoints.path(first)} is "
-                f"of epoch {course.epoch(first):g}: increase it, or choose another --workdir"
+                f"of epoch {schedule.epoch(first):g}: increase it, or choose another --workdir"
             )
-        logging.info("resuming from %s, epoch %.2f", checkpoints.path(first), course.epoch(first))
+        logging.info("resuming from %s, epoch %.2f", checkpoints.path(first), schedule.epoch(first))
     else:
         state = initial_state(config, task, model, optimizer, mesh)
-    _announce(config, examples, course, mesh, state)
+    _announce(config, examples, schedule, mesh, state)
 
     @cache  # so that each shape is compiled once
     def train_step(shape: Shape) -> TrainStep:
@@ -122,7 +122,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         row["step"]: row[headline] for row in _validations(workdir) if row[headline] is not None
     }
     meter = Meter(
-        total_steps=course.steps, first_step=first, max_loss_rise=config.train.max_loss_rise,
+        total_steps=schedule.steps, first_step=first, max_loss_rise=config.train.max_loss_rise,
         peak_flops=peak_flops(mesh),
     )
     flops = cache(partial(clip_flops, config) if peak_flops(mesh) else lambda shape: 0.0)
@@ -131,29 +131,29 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     def validate(step: int, state: TrainState) -> None:
         variables, extra = distributed.local_copy((state.variables, state.extra))
         results = task.validate(predictor, variables, extra, workdir)
-        epoch, score = course.epoch(step), results[headline]
+        epoch, score = schedule.epoch(step), results[headline]
         writers.write(step, "val", {"epoch": epoch} | results)
         logging.info("epoch %g: %s %.2f", epoch, headline, score)
         if np.isfinite(score):
             checkpoints.scores[step] = score
 
     try:
-        with Interruption() as interruption, ExitStack() as stack:
-            validating = course.ended(first) in plan.evaluations
+        with StopSignals() as signals, ExitStack() as stack:
+            validating = schedule.ended(first) in plan.evaluations
             if validating and first not in [row["step"] for row in _validations(workdir)]:
                 validate(first, state)  # the run was killed during this validation
             loading = dict(threads=config.train.threads, workers=config.train.workers)
-            batches = course.batches(examples, first, **loading)
+            batches = schedule.batches(examples, first, **loading)
             stream = stack.enter_context(closing(on_devices(batches, mesh)))
-            for step in range(first, course.steps):
-                shape = course.shape(step)
+            for step in range(first, schedule.steps):
+                shape = schedule.shape(step)
                 profile.before(step, meter.flush)
                 distributed.at(f"the data of step {step + 1}")
                 with meter.waiting():
                     batch, index, broken = next(stream)
                 meter.count_broken(broken, shape.batch_size, config.train.max_broken)
                 lr = learning_rate(
-                    plan.schedule, course.epoch(step), plan.epochs, jax.process_count()
+                    plan.schedule, schedule.epoch(step), plan.epochs, jax.process_count()
                 )
                 distributed.at(f"step {step + 1}")
                 state, metrics = train_step(shape)(state, batch, np.float32(lr), key)
@@ -163,7 +163,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                     step, lr, metrics, clips, [examples.name(i) for i in index],
                     clips * flops(shape),
                 )
-                ended = course.ended(done)
+                ended = schedule.ended(done)
                 if ended and config.train.summary_period and (
                     ended % config.train.summary_period == 0
                 ):
@@ -172,34 +172,34 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                         writers.pictures(done, batch["clip"])
                 del batch
                 if done % config.train.log_period == 0 or ended:
-                    writers.write(done, "train", {"epoch": course.epoch(done)} | meter.read())
+                    writers.write(done, "train", {"epoch": schedule.epoch(done)} | meter.read())
                 validating = ended in plan.evaluations
                 saving = ended in plan.checkpoints or (
                     config.train.checkpoint_steps and done % config.train.checkpoint_steps == 0
                 )
-                stop = wishes.any(interruption.asked)
+                stop = wishes.any(signals.asked)
                 if not (validating or saving or stop):
                     continue
                 meter.flush()  # raises if a loss is not finite, before that state is saved
                 with meter.paused():
                     if precise and ended and (validating or saving):
-                        shape = course.leg(step).phase.shapes[-1]
+                        shape = schedule.segment(step).phase.shapes[-1]
                         count = min(
                             config.norm.precise_batches, examples.size // shape.batch_size
                         )
-                        others = course.others(examples, shape, done, count, **loading)
+                        others = schedule.others(examples, shape, done, count, **loading)
                         state = _with_precise_statistics(precise_step(shape), state, others, mesh)
                     # Save before validation, which takes long and may fail.
                     checkpoints.save(done, state, identity | {"step": done})
                     saved = done
                     if validating:
                         validate(done, state)
-                        stop = stop or distributed.anyone(interruption.asked)
+                        stop = stop or distributed.anyone(signals.asked)
                 if stop:
                     break
             profile.close(meter.flush)
             checkpoints.wait()
-            stop = stop or distributed.anyone(interruption.asked)
+            stop = stop or distributed.anyone(signals.asked)
     except Diverged as error:
         logging.error("details of the step: %s", writers.diverged(error.record))
         raise
@@ -212,7 +212,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         checkpoints.close()
         writers.close()
     distributed.barrier("the end of the training")  # until all files are complete
-    if saved < course.steps or stop:
+    if saved < schedule.steps or stop:
         logging.info("stopped at step %d; the same command resumes from there", saved)
         return {}
     if first == saved:
@@ -240,25 +240,25 @@ def _with_precise_statistics(
 
 
 def _announce(
-    config: ConfigDict, examples: Examples, course: Course, mesh: Mesh, state: TrainState
+    config: ConfigDict, examples: Examples, schedule: StepSchedule, mesh: Mesh, state: TrainState
 ) -> None:
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    plan, train = course.plan, config.train
+    plan, train = schedule.plan, config.train
     logging.info(
         "%s: %d examples; %d epochs of %d steps of %d clips; %d parameters, %s, on %d %s device(s)",
-        config.name, examples.size, plan.epochs, course.leg(0).order.steps_per_epoch,
-        course.shape(0).batch_size * examples.clips, parameters,
+        config.name, examples.size, plan.epochs, schedule.segment(0).order.steps_per_epoch,
+        schedule.shape(0).batch_size * examples.clips, parameters,
         " ".join((config.model.get("dtype", "float32"), *config.model.get("dtypes", ()))),
         mesh.size, jax.default_backend(),
     )
     if len(plan.shapes) > 1:
         logging.info(
-            "%d steps in multigrid cycles:\n%s", course.steps, "\n".join(plan.words())
+            "%d steps in multigrid cycles:\n%s", schedule.steps, "\n".join(plan.words())
         )
     held, size = 0, 0.0
     for shape in plan.shapes:
         clips = examples.clips * most_held(
-            course.rows(shape), threads=train.threads, workers=train.workers
+            schedule.rows(shape), threads=train.threads, workers=train.workers
         )
         held = max(held, clips)
         size = max(size, clips * shape.num_frames * shape.crop**2 * 3 / 1e9)

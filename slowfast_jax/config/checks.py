@@ -61,8 +61,8 @@ def check_training(config: ConfigDict) -> None:
     clips = train.batch_size * clips_of_example(config)
     if clips > group and clips % group:
         raise ConfigError(
-            f"config.train.batch_size is {train.batch_size}, expected clips ({clips}) in a "
-            f"multiple of config.norm.group_size, {group}, or fewer"
+            f"config.train.batch_size is {train.batch_size}, which makes {clips} clips; expected a "
+            f"multiple of config.norm.group_size, {group}, or at most {group}"
         )
     try:
         parse_steps(config.profile_steps)

@@ -114,28 +114,17 @@ class Meter:
         if not math.isfinite(loss + norm):
             raise Diverged(
                 f"the loss of step {step + 1} is {loss} (learning rate {lr:g}, gradient norm "
-<<<<<<< HEAD:slowfast_jax/loop/meter.py
                 f"{norm:g}); its examples: {first_few(names, 16)}. Lower config.schedule.base_lr, "
                 "lengthen the warm-up or set config.optimizer.clip_norm; the checkpoints before "
                 "it are good", record,
-=======
-                f"{norm:g}); its examples: {_listed(names)}. Lower config.schedule.base_lr, "
-                "lengthen the warm-up or set config.optimizer.clip_norm; earlier checkpoints are "
-                "intact", record,
->>>>>>> distributed:slowfast_jax/training/meter.py
             )
         before = sum(self._recent) / RECENT
         if self._max_rise and len(self._recent) == RECENT and loss > self._max_rise * before:
             raise Diverged(
                 f"the loss of step {step + 1} is {loss:g}, more than config.train.max_loss_rise="
-<<<<<<< HEAD:slowfast_jax/loop/meter.py
                 f"{self._max_rise:g} times the mean of the {RECENT} before, {before:g} (learning "
                 f"rate {lr:g}, gradient norm {norm:g}); its examples: {first_few(names, 16)}",
                 record,
-=======
-                f"{self._max_rise:g} times the mean of the previous {RECENT}, {before:g} (learning "
-                f"rate {lr:g}, gradient norm {norm:g}); its examples: {_listed(names)}", record,
->>>>>>> distributed:slowfast_jax/training/meter.py
             )
         self._recent.append(loss)
         averages = {name: clu_metrics.Average.from_output(name) for name in values}

@@ -5,7 +5,7 @@ import threading
 from types import FrameType
 
 
-class Interruption:
+class StopSignals:
     """Within the context, SIGINT and SIGTERM only set `asked`; a second one has its usual effect.
 
     Python handles signals in the main thread only; in other threads this does nothing.
@@ -17,7 +17,7 @@ class Interruption:
         self.asked = False
         self._before: dict[int, object] = {}
 
-    def __enter__(self) -> "Interruption":
+    def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._ask) for number in self.SIGNALS}
         return self

@@ -1,4 +1,4 @@
-"""A plan laid over the data: which epoch, shape and batch each step of a run has."""
+"""The schedule of a run: the epoch, the shape and the batch of every step."""
 
 import bisect
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ from data_pipelines.loading.order import Order
 from slowfast_jax.training.plan import Phase, Plan, Shape
 
 
-class Leg(NamedTuple):
-    """A phase of the plan in steps: those from `begin` to `end` - 1, `order` being its own."""
+class Segment(NamedTuple):
+    """The steps `begin` to `end` - 1 of a run: a phase of its plan and its order of examples."""
 
     phase: Phase
     order: Order
@@ -19,14 +19,19 @@ class Leg(NamedTuple):
     end: int
 
 
-class Course:
-    """What follows from a plan, the number of examples and a seed; `steps` there are in all.
+class StepSchedule:
+    """Maps steps to epochs, shapes and batches, given a plan, the number of examples and a seed.
 
-    The batch of a step is a function of these and of the step, so a run goes on anywhere. An epoch
-    has no example twice, and what does not fill its last batch is left to other epochs.
+    The batch of a step depends on these and the step only, so a run can resume at any step. No
+    example occurs twice in an epoch; examples that do not fill a last batch are left out of it.
+
+    Attributes:
+      plan: the plan.
+      steps: number of steps of the run.
 
     Raises:
-      ValueError: there are fewer examples than a batch needs; it does not split over `processes`.
+      ValueError: there are fewer examples than a batch needs, or a batch cannot be split over the
+        processes.
     """
 
     def __init__(
@@ -34,58 +39,59 @@ class Course:
     ):
         self.plan, self._size, self._seed = plan, size, seed
         self._place = dict(process=process, processes=processes)
-        self._legs: list[Leg] = []
+        self._segments: list[Segment] = []
         begin = 0
         for phase in plan.phases:
             order = self._order(phase.shapes, first_epoch=phase.begin)
             end = begin + (phase.end - phase.begin) * order.steps_per_epoch
-            self._legs.append(Leg(phase, order, begin, end))
+            self._segments.append(Segment(phase, order, begin, end))
             begin = end
         self.steps = begin
 
     def _order(self, shapes: tuple[Shape, ...], *, stream: int = 0, **place: int) -> Order:
-        """Another `stream` has another order."""
+        """The order of the examples; every `stream` has a different one."""
         return Order(
             self._size, batch_size=[shape.batch_size for shape in shapes],
             seed=(self._seed, stream), **place, **self._place,
         )
 
-    def leg(self, step: int) -> Leg:
-        """That of a step; at the end of the run the last."""
-        number = bisect.bisect_right([leg.end for leg in self._legs], step)
-        return self._legs[min(number, len(self._legs) - 1)]
+    def segment(self, step: int) -> Segment:
+        """The segment of a step; the last one at the end of the run."""
+        number = bisect.bisect_right([segment.end for segment in self._segments], step)
+        return self._segments[min(number, len(self._segments) - 1)]
 
     def epoch(self, step: int) -> float:
-        """Epochs that are done before a step."""
-        leg = self.leg(step)
-        return leg.phase.begin + (step - leg.begin) / leg.order.steps_per_epoch
+        """Number of epochs completed before a step, with fractions."""
+        segment = self.segment(step)
+        return segment.phase.begin + (step - segment.begin) / segment.order.steps_per_epoch
 
     def ended(self, done: int) -> int:
-        """The number of the epoch, from 1 on, which `done` steps complete; within one 0."""
-        leg = self.leg(done)
-        epochs, rest = divmod(done - leg.begin, leg.order.steps_per_epoch)
-        return 0 if rest else leg.phase.begin + epochs
+        """The epoch, counted from 1, that `done` steps complete; 0 in the middle of an epoch."""
+        segment = self.segment(done)
+        epochs, rest = divmod(done - segment.begin, segment.order.steps_per_epoch)
+        return 0 if rest else segment.phase.begin + epochs
 
     def shape(self, step: int) -> Shape:
-        leg = self.leg(step)
-        return leg.phase.shapes[leg.order.turn(step - leg.begin)]
+        segment = self.segment(step)
+        return segment.phase.shapes[segment.order.turn(step - segment.begin)]
 
     def rows(self, shape: Shape) -> int:
-        """Examples of this process in a batch."""
+        """Number of examples that this process loads for a batch."""
         return shape.batch_size // self._place["processes"]
 
     def batches(
         self, examples: Examples, first_step: int, *, threads: int, workers: int
     ) -> Iterator[dict[str, Any]]:
-        """This process's part of the batches from a step to the end of the run."""
-        for leg in self._legs:
-            if first_step >= leg.end:
+        """This process's rows of the batches from `first_step` to the end of the run."""
+        for segment in self._segments:
+            if first_step >= segment.end:
                 continue
             order = self._order(
-                leg.phase.shapes, first_epoch=leg.phase.begin,
-                first_step=max(first_step - leg.begin, 0), last_step=leg.end - leg.begin,
+                segment.phase.shapes, first_epoch=segment.phase.begin,
+                first_step=max(first_step - segment.begin, 0),
+                last_step=segment.end - segment.begin,
             )
-            loads = [self._load(examples, shape) for shape in leg.phase.shapes]
+            loads = [self._load(examples, shape) for shape in segment.phase.shapes]
             yield from batches(
                 order, loads, clips=examples.clips, threads=threads, workers=workers
             )
@@ -93,7 +99,7 @@ class Course:
     def others(
         self, examples: Examples, shape: Shape, step: int, count: int, *, threads: int, workers: int
     ) -> Iterator[dict[str, Any]]:
-        """`count` batches of one shape in an order of their own, which follows from the step."""
+        """`count` batches of one shape, in an order that is independent of the training batches."""
         order = self._order((shape,), stream=1, first_step=step, last_step=step + count)
         return batches(
             order, self._load(examples, shape), clips=examples.clips, threads=threads,

@@ -101,9 +101,9 @@ def write_colors(directory: Path, *, train: int = 12, val: int = 8) -> None:
     (directory / "test.csv").write_text((directory / "val.csv").read_text())
 
 
-def training_config(data: Path, **fields) -> ConfigDict:
+def training_config(data: Path, variant: str = "", **fields) -> ConfigDict:
     """Config of tests/recipes/tiny.py for the videos in `data`; fields such as train__epochs=2."""
-    config = load_config(f"{ROOT}/tests/recipes/tiny.py")
+    config = load_config(f"{ROOT}/tests/recipes/tiny.py:{variant}")
     config.data.root = config.data.path_prefix = str(data)
     with config.unlocked():
         config.update_from_flattened_dict({k.replace("__", "."): v for k, v in fields.items()})

@@ -4,13 +4,13 @@ import threading
 
 import pytest
 
-from slowfast_jax.loop.signals import Interruption
+from slowfast_jax.loop.signals import StopSignals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_a_wish_once(number):
     before = signal.getsignal(number)
-    with Interruption() as interruption:
+    with StopSignals() as interruption:
         assert not interruption.asked
         os.kill(os.getpid(), number)
         assert interruption.asked
@@ -27,7 +27,7 @@ def python_answers_ctrl_c():
 
 
 def test_a_second_ctrl_c_interrupts(python_answers_ctrl_c):
-    with pytest.raises(KeyboardInterrupt), Interruption() as interruption:
+    with pytest.raises(KeyboardInterrupt), StopSignals() as interruption:
         os.kill(os.getpid(), signal.SIGINT)
         assert interruption.asked
         os.kill(os.getpid(), signal.SIGINT)
@@ -35,7 +35,7 @@ def test_a_second_ctrl_c_interrupts(python_answers_ctrl_c):
 
 def test_what_was_there_before_comes_back_after_an_error():
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(ValueError), Interruption():
+    with pytest.raises(ValueError), StopSignals():
         raise ValueError
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -44,7 +44,7 @@ def test_other_threads_have_no_signals():
     found = []
 
     def run():
-        with Interruption() as interruption:
+        with StopSignals() as interruption:
             found.append(interruption.asked)
 
     thread = threading.Thread(target=run)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.loading.batches import Examples, always_the_first
-from slowfast_jax.loop.step_schedule import Course
+from slowfast_jax.loop.step_schedule import StepSchedule
 from slowfast_jax.training.multigrid import make_plan
 from tests.slowfast_jax.training.test_multigrid import CYCLES, SHAPE, STEPS
 
@@ -26,12 +26,12 @@ def load(index, generator, shape=None):
 EXAMPLES = Examples(SIZE, load, str)
 
 
-def course(**place):
-    return Course(PLAN, SIZE, seed=3, **place)
+def schedule(**place):
+    return StepSchedule(PLAN, SIZE, seed=3, **place)
 
 
 def batches(first=0, examples=EXAMPLES, **place):
-    return list(course(**place).batches(examples, first, **LOADING))
+    return list(schedule(**place).batches(examples, first, **LOADING))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def whole():
 
 
 def test_steps_epochs_and_shapes(whole):
-    laid = course()
+    laid = schedule()
     assert [(p.begin, p.end) for p in PLAN.phases] == [(0, 5), (5, 7), (7, 9)]
     ends = [laid.ended(done) for done in range(laid.steps + 1)]
     assert [epoch for epoch in ends if epoch] == list(range(1, PLAN.epochs + 1))
@@ -51,13 +51,13 @@ def test_steps_epochs_and_shapes(whole):
     assert len(whole) == laid.steps
     for step, batch in enumerate(whole):
         shape = laid.shape(step)
-        assert shape in laid.leg(step).phase.shapes
+        assert shape in laid.segment(step).phase.shapes
         assert batch["clip"].shape == (shape.batch_size, shape.num_frames, shape.crop)
         assert set(batch["default"]) == {shape == PLAN.shape}
 
 
 def test_no_epoch_has_an_example_twice_or_the_order_of_another(whole):
-    laid = course()
+    laid = schedule()
     epochs = [[] for _ in range(PLAN.epochs)]
     for step, batch in enumerate(whole):
         epochs[int(laid.epoch(step))] += list(batch["index"])
@@ -66,7 +66,7 @@ def test_no_epoch_has_an_example_twice_or_the_order_of_another(whole):
 
 
 def test_it_goes_on_from_any_step(whole):
-    for first in range(course().steps):
+    for first in range(schedule().steps):
         rest = batches(first)
         assert len(rest) == len(whole) - first
         for ours, theirs in zip(rest[:4], whole[first:], strict=False):
@@ -76,14 +76,14 @@ def test_it_goes_on_from_any_step(whole):
 
 def test_processes_share_each_batch(whole):
     parts = [batches(process=p, processes=2) for p in (0, 1)]
-    assert course(processes=2).rows(PLAN.shape) == 1
+    assert schedule(processes=2).rows(PLAN.shape) == 1
     for batch, *shares in zip(whole, *parts, strict=True):
         joined = np.concatenate([share["draw"] for share in shares])
         np.testing.assert_array_equal(joined, batch["draw"])
 
 
 def test_other_batches_are_of_one_shape():
-    laid, shape = course(), PLAN.phases[0].shapes[-1]
+    laid, shape = schedule(), PLAN.phases[0].shapes[-1]
     first, again, later = (
         list(laid.others(EXAMPLES, shape, step, 2, **LOADING)) for step in (4, 4, 5)
     )

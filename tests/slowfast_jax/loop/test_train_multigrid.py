@@ -11,7 +11,7 @@ import pytest
 from slowfast_jax.config import ConfigError, training_plan
 from slowfast_jax.loop import step_schedule
 from slowfast_jax.loop.build import optimizer_of
-from slowfast_jax.loop.step_schedule import Course
+from slowfast_jax.loop.step_schedule import StepSchedule
 from slowfast_jax.train import train
 from slowfast_jax.training.schedules import learning_rate
 from slowfast_jax.training.writers import read_metrics
@@ -26,7 +26,7 @@ FIELDS = {
     "multigrid__long_cycle": True, "multigrid__short_cycle": True, "multigrid__norm_group_size": 2,
     "multigrid__long_cycle_factors": ((0.5, 0.5**0.5), (1.0, 1.0)),
 }
-COMPILED = re.compile(r"Finished XLA compilation of (?:jit\()?(step|probabilities)\b")
+COMPILED = re.compile(r"Finished XLA compilation of (?:jit\()?(step|predict)\b")
 
 pytestmark = pytest.mark.usefixtures("tiny_norm")
 
@@ -76,7 +76,7 @@ def copied(whole, tmp_path):
 
 def planned(data, **fields):
     plan = training_plan(training_config(data, **FIELDS | fields))
-    return plan, Course(plan, EXAMPLES, seed=0)
+    return plan, StepSchedule(plan, EXAMPLES, seed=0)
 
 
 def test_every_step_has_the_planned_shape_and_rate(whole, data):
@@ -119,9 +119,9 @@ def test_each_shape_is_compiled_once(whole, data):
 def test_resumed_run_equals_uninterrupted_run(whole, data, copied, place):
     _, steps = planned(data)
     step = {
-        "mid-cycle": 2 * steps.leg(0).order.steps_per_epoch + 1,
-        "mid-phase": steps.leg(steps.leg(0).end).begin + 4,
-        "between phases": steps.leg(0).end,
+        "mid-cycle": 2 * steps.segment(0).order.steps_per_epoch + 1,
+        "mid-phase": steps.segment(steps.segment(0).end).begin + 4,
+        "between phases": steps.segment(0).end,
     }[place]
     for folder in (copied / "checkpoints").iterdir():
         if int(folder.name) > step:

@@ -42,7 +42,7 @@ def test_it_declares_what_it_can_do(vit):
     check_clips(np.zeros(shape, np.uint8), vit)
     with pytest.raises(ValueError, match="clips have 3 frames, the network needs 4"):
         check_clips(np.zeros((1, 3, *shape[2:]), np.uint8), vit)
-    with pytest.raises(ValueError, match="clips are 16x32, too small for the network"):
+    with pytest.raises(ValueError, match="clips are 16x32, too small for a network with"):
         check_clips(np.zeros((1, 4, 16, 32, 3), np.uint8), vit)
 
 
