@@ -1,4 +1,4 @@
-"""A plan laid over the data: which epoch, shape and batch each step of a run has."""
+"""Maps each step of a run to its epoch, batch shape and examples, given a plan and the data."""
 
 import bisect
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from slowfast_jax.training.plan import Phase, Plan, Shape
 
 
 class Leg(NamedTuple):
-    """A phase of the plan in steps: those from `begin` to `end` - 1, `order` being its own."""
+    """A phase of the plan as steps `begin` to `end` - 1, with its own order of examples."""
 
     phase: Phase
     order: Order
@@ -19,13 +19,15 @@ class Leg(NamedTuple):
 
 
 class Course:
-    """What follows from a plan, the number of examples and a seed; `steps` there are in all.
+    """The steps of a run, given its plan, the number of examples and a seed.
 
-    The batch of a step is a function of these and of the step, so a run goes on anywhere. An epoch
-    has no example twice, and what does not fill its last batch is left to other epochs.
+    The batch of a step depends only on these and the step, so a run can resume anywhere. An epoch
+    contains no example twice; examples that do not fill the last batch are left for other epochs.
+    `steps` is the total number of steps.
 
     Raises:
-      ValueError: there are fewer examples than a batch needs; it does not split over `processes`.
+      ValueError: there are fewer examples than in a batch, or a batch cannot be split over
+        `processes`.
     """
 
     def __init__(
@@ -43,24 +45,24 @@ class Course:
         self.steps = begin
 
     def _order(self, shapes: tuple[Shape, ...], *, stream: int = 0, **place: int) -> Order:
-        """Another `stream` has another order."""
+        """Each `stream` has its own shuffle."""
         return Order(
             self._size, batch_size=[shape.batch_size for shape in shapes],
             seed=(self._seed, stream), **place, **self._place,
         )
 
     def leg(self, step: int) -> Leg:
-        """That of a step; at the end of the run the last."""
+        """The leg that contains a step; the last one at the end of the run."""
         number = bisect.bisect_right([leg.end for leg in self._legs], step)
         return self._legs[min(number, len(self._legs) - 1)]
 
     def epoch(self, step: int) -> float:
-        """Epochs that are done before a step."""
+        """Number of epochs (fractional) completed before a step."""
         leg = self.leg(step)
         return leg.phase.begin + (step - leg.begin) / leg.order.steps_per_epoch
 
     def ended(self, done: int) -> int:
-        """The number of the epoch, from 1 on, which `done` steps complete; within one 0."""
+        """Number (from 1) of the epoch that ends after `done` steps; 0 within an epoch."""
         leg = self.leg(done)
         epochs, rest = divmod(done - leg.begin, leg.order.steps_per_epoch)
         return 0 if rest else leg.phase.begin + epochs
@@ -70,7 +72,7 @@ class Course:
         return leg.phase.shapes[leg.order.turn(step - leg.begin)]
 
     def rows(self, shape: Shape) -> int:
-        """Examples of this process in a batch."""
+        """Number of examples of this process in a batch."""
         return shape.batch_size // self._place["processes"]
 
     def batches(
@@ -92,7 +94,7 @@ class Course:
     def others(
         self, examples: Examples, shape: Shape, step: int, count: int, *, threads: int, workers: int
     ) -> Iterator[dict[str, Any]]:
-        """`count` batches of one shape in an order of their own, which follows from the step."""
+        """`count` batches of one shape in a separate shuffle, determined by the step."""
         order = self._order((shape,), stream=1, first_step=step, last_step=step + count)
         return batches(
             order, self._load(examples, shape), clips=examples.clips, threads=threads,

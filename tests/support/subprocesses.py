@@ -1,4 +1,4 @@
-"""The program in several real processes on this machine, for tests."""
+"""Runs the program in several real processes on this machine, for tests."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.support.paths import ROOT
 
-DEADLINE = 300  # seconds for anything that is waited for
+DEADLINE = 300  # seconds for any wait
 
 
 def free_port() -> int:
@@ -24,11 +24,11 @@ def environment(devices: int) -> dict[str, str]:
 
 
 class Run:
-    """`processes` of the program, whose output goes to files.
+    """The program in `processes` processes, whose output goes to files.
 
     Args:
-      arguments: of all. own: process -> those of it alone.
-      program: of Python.
+      arguments: for all processes. own: rank -> additional arguments.
+      program: arguments of Python that start the program.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Run:
                 ))
 
     def wait(self) -> list[int]:
-        """The exit status of each; kills what does not end."""
+        """Exit statuses by rank; kills processes that do not end."""
         try:
             return [process.wait(DEADLINE) for process in self.processes]
         finally:
@@ -60,7 +60,7 @@ class Run:
         return self.logs[process].read_text()
 
     def wait_for(self, pattern: str, process: int = 0) -> re.Match:
-        """Until a process has printed it."""
+        """Waits until a process has printed a match."""
         deadline = time.monotonic() + DEADLINE
         while True:
             match = re.search(pattern, self.text(process))
