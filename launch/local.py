@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--devices", type=int, default=0, help="CPU devices per process")
-    parser.add_argument("--port", type=int, default=0, help="of the coordinator; default: a free one")
+    parser.add_argument("--port", type=int, default=0, help="default: any free port")
     parser.add_argument("--grace", type=float, default=60.0, help="seconds for the others to end")
     parser.add_argument("arguments", nargs="*", help="arguments of the program")
     options = parser.parse_args(argv)
