@@ -1,13 +1,13 @@
-"""Several processes of the program on this machine.
+"""Runs the program in several processes on this machine.
 
     python launch/local.py --processes 2 --devices 2 -- --config configs/kinetics.py:mini \\
         --workdir DIR
 
-What follows -- goes to `python -m slowfast_jax.main`. Every line of the output has the process's
-number before it. Where one process fails, the others are given --grace seconds to end, and are
-ended. Ctrl-C and SIGTERM are passed on. With --devices each process makes so many devices of the
-CPU; without it, it takes what there is, so on accelerators share them out by the environment.
-The exit status is that of the first process that failed.
+Arguments after -- are passed to `python -m slowfast_jax.main`. Each line of output starts with the
+rank of its process. If one process fails, the others are killed after --grace seconds. Ctrl-C and
+SIGTERM are forwarded. With --devices, each process has that number of CPU devices; without it, a
+process takes all devices that it sees, so give each its own through the environment. The exit
+status is that of the first process that failed.
 """
 
 import argparse
@@ -29,15 +29,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--devices", type=int, default=0, help="of the CPU, in each process")
-    parser.add_argument("--port", type=int, default=0, help="to meet at; default: a free one")
-    parser.add_argument("--grace", type=float, default=60.0, help="seconds")
-    parser.add_argument("arguments", nargs="*", help="of the program")
+    parser.add_argument("--devices", type=int, default=0, help="CPU devices per process")
+    parser.add_argument("--port", type=int, default=0, help="default: any free port")
+    parser.add_argument("--grace", type=float, default=60.0, help="seconds for the others to end")
+    parser.add_argument("arguments", nargs="*", help="arguments of the program")
     options = parser.parse_args(argv)
     if options.processes < 1 or options.devices < 0:
-        parser.error("--processes is 1 or more, --devices 0 or more")
+        parser.error("--processes must be 1 or more, --devices 0 or more")
     if not options.arguments:
-        parser.error("after -- come the program's arguments, as --config and --workdir")
+        parser.error("pass the program's arguments after --, such as --config and --workdir")
     running = start(options)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: _pass_on(running, number))
@@ -68,14 +68,14 @@ def start(options: argparse.Namespace) -> list[subprocess.Popen]:
         subprocess.Popen(
             command + ([f"--process_id={i}"] if options.processes > 1 else []),
             env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C comes through this program, once
+            start_new_session=True,  # Ctrl-C is forwarded by this program, once
         )
         for i in range(options.processes)
     ]
 
 
 def wait(running: Sequence[subprocess.Popen], grace: float) -> int:
-    """Until all have ended; the status of the first that failed."""
+    """Waits until all have ended; returns the status of the first that failed."""
     status, deadline, under_way = 0, None, True
     while under_way:
         under_way = any(process.poll() is None for process in running)
@@ -83,8 +83,8 @@ def wait(running: Sequence[subprocess.Popen], grace: float) -> int:
         if failed and not status:
             code = running[failed[0]].returncode
             status, how = code, f"ended with status {code}"
-            if code < 0:  # as a shell tells it
-                status, how = 128 - code, f"was ended by {signal.Signals(-code).name}"
+            if code < 0:  # the convention of shells
+                status, how = 128 - code, f"was killed by {signal.Signals(-code).name}"
             deadline = time.monotonic() + grace
             print(f"local: process {failed[0]} {how}; the others have {grace:g} s", flush=True)
         if deadline and time.monotonic() > deadline:

@@ -1,11 +1,14 @@
-"""What the makers of accelerators state of them."""
+"""Peak figures of accelerators, as published by their makers."""
 
 from typing import NamedTuple
 
 
 class Chip(NamedTuple):
-    """Dense bfloat16 FLOP/s, bytes of memory, its bytes/s, and bytes/s of all its links to other
-    chips together."""
+    """Peak figures of a chip.
+
+    flops: dense bfloat16 FLOP/s. memory: bytes. bandwidth: of the memory, bytes/s. links: to other
+    chips, all together, bytes/s.
+    """
 
     flops: float
     memory: float
@@ -13,8 +16,8 @@ class Chip(NamedTuple):
     links: float
 
 
-# By a part of JAX's name of the device: TPUs by docs.cloud.google.com/tpu/docs/system-architecture-
-# tpu-vm, GPUs by their data sheets.
+# Keys: part of JAX's `device_kind`. Sources: for TPUs
+# docs.cloud.google.com/tpu/docs/system-architecture-tpu-vm, for GPUs their data sheets.
 CHIPS = {
     "TPU v4": Chip(275e12, 32e9, 1228e9, 300e9),
     "TPU v5 lite": Chip(197e12, 16e9, 819e9, 200e9),
@@ -28,6 +31,6 @@ CHIPS = {
 
 
 def find_chip(kind: str) -> Chip | None:
-    """That of JAX's `device_kind`, None where it is not known."""
+    """The chip of a JAX `device_kind`, None if it is unknown."""
     names = [name for name in CHIPS if name in kind]
     return CHIPS[max(names, key=len)] if names else None

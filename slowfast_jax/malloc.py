@@ -1,11 +1,11 @@
-"""Settings of glibc's malloc for programs that compute on a Linux CPU."""
+"""Settings of glibc's malloc that make CPU computation on Linux faster."""
 
 import os
 import platform
 import sys
 from pathlib import Path
 
-# Memory in huge pages, and what is freed is kept for the next call, by one arena for all threads.
+# Use huge pages, keep freed memory for later calls, and use one arena for all threads.
 SETTINGS = ":".join((
     "glibc.malloc.hugetlb=1",
     "glibc.malloc.mmap_max=0",
@@ -16,17 +16,16 @@ HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def restart_with_settings() -> None:
-    """Restarts this program, once, with a malloc that keeps its memory, in huge pages.
+    """Restarts this program, once, with a malloc that keeps freed memory and uses huge pages.
 
-    XLA takes the memory of its temporaries anew on every call and gives it back to the kernel,
-    which hands it out again page by page of 4 KiB, each zeroed in a fault of its own (what that
-    costs stands in docs/performance.md). The price is that the process stays as large as it once
-    was.
+    XLA allocates its temporaries on every call and returns them to the kernel, which provides them
+    again in pages of 4 KiB, each zeroed in a page fault of its own (docs/performance.md gives the
+    cost). With these settings, the process never shrinks below its peak size.
 
-    The settings are read when a process starts, hence the restart; call this first thing, in a
-    program and not in a library. Nothing happens where they would not help: not Linux with glibc
-    2.35 or later, a kernel without huge pages on request, or GLIBC_TUNABLES set already, which is
-    also the way to switch this off.
+    The settings are read when a process starts, hence the restart. Call this first, in a program
+    and not in a library. It does nothing where the settings would not help (not Linux with glibc
+    2.35 or later, or a kernel without huge pages on request) and if GLIBC_TUNABLES is set, which
+    is also how to disable it.
     """
     if "GLIBC_TUNABLES" in os.environ or not _help():
         return

@@ -1,4 +1,4 @@
-"""Where a run goes on: the last checkpoint that can be read, if it is of the same run."""
+"""Resuming: finds the last readable checkpoint and checks that it belongs to the same run."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from slowfast_jax.weights import describe
 def identity_of(
     config: ConfigDict, class_names: Sequence[str], examples: int, plan: Plan
 ) -> dict[str, Any]:
-    """What is stored beside a checkpoint, and what a run that goes on from it must share."""
+    """Metadata stored with a checkpoint, which a run that resumes from it must share."""
     cycles = "; ".join(plan.words()) if len(plan.shapes) > 1 else None
     return describe(config, class_names) | {
         "data": {
@@ -35,10 +35,10 @@ def identity_of(
 def last_state(
     checkpoints: Checkpoints, identity: Mapping[str, Any], places: TrainState
 ) -> tuple[int, TrainState | None]:
-    """(step, state) of the last checkpoint that can be read; those that cannot are set aside.
-    (0, None) where there is no checkpoint.
+    """(step, state) of the last readable checkpoint, (0, None) if there is no checkpoint.
 
-    Raises OSError where there are some, and none of them can be read.
+    Unreadable checkpoints are renamed. Raises OSError if there are checkpoints but none can be
+    read.
     """
     steps = checkpoints.steps()
     for step in reversed(steps):
@@ -65,7 +65,7 @@ def last_state(
 
 
 def _check_identity(checkpoints: Checkpoints, step: int, identity: Mapping[str, Any]) -> None:
-    """ConfigError where the run in the folder is another one than this config's."""
+    """Raises ConfigError if the checkpoint belongs to a run with another config."""
     stored, wanted = checkpoints.metadata(step), json.loads(json.dumps(identity))
     different = [
         f"{section}.{key} was {stored[section].get(key)!r} and is {value!r}"
@@ -86,7 +86,7 @@ def rescue(
     checkpoints: Checkpoints, meter: Meter, done: int, state: TrainState,
     identity: Mapping[str, Any],
 ) -> None:
-    """Saves what an error would lose, where the last step was good."""
+    """After an error, saves the steps since the last checkpoint if their loss was finite."""
     try:
         meter.flush()
         if not any(leaf.is_deleted() for leaf in jax.tree.leaves(state)):

@@ -1,7 +1,7 @@
 """Checkpoints that say what they are: arrays, and beside them the metadata to run them.
 
 A checkpoint is an Orbax directory with one item for each variable collection (params, batch_stats)
-and a JSON item `metadata`: model name and keywords, class names, input normalisation, config.
+and a JSON item `metadata`: model name and keywords, class names, input normalization, config.
 """
 
 import json
@@ -20,12 +20,12 @@ METADATA = "metadata"
 def save_checkpoint(
     directory: str | Path, variables: Mapping, metadata: Mapping, *, overwrite: bool = False
 ) -> None:
-    """Writes a checkpoint to `directory`, all of it or nothing (it appears when it is complete).
+    """Writes a checkpoint to `directory` atomically: the folder appears when it is complete.
 
     variables: {"params": tree[, "batch_stats": tree]} of arrays, on any device; empty collections
     are left out. metadata: anything JSON holds; tuples come back as lists.
 
-    Raises FileExistsError where `directory` exists and `overwrite` is false, ValueError for
+    Raises FileExistsError if `directory` exists and `overwrite` is false, ValueError for
     collections that are not arrays of a model and for metadata that JSON cannot hold.
     """
     directory = Path(directory).absolute()
@@ -52,11 +52,12 @@ def save_checkpoint(
 
 
 def load_checkpoint(directory: str | Path) -> tuple[dict, dict]:
-    """(variables, metadata) that `save_checkpoint` wrote; arrays as NumPy, whatever device saved
-    them. Of a training run's the parameters are the averaged ones, where it keeps an average.
+    """(variables, metadata) of a checkpoint, with NumPy arrays.
 
-    Raises FileNotFoundError where `directory` does not exist and ValueError where it is no
-    checkpoint of this kind.
+    If a training run keeps averaged parameters, those are returned.
+
+    Raises FileNotFoundError if `directory` does not exist and ValueError if it is not a checkpoint
+    of this project.
     """
     directory = _existing(directory)
     handler = ocp.StandardCheckpointHandler()
@@ -76,8 +77,7 @@ def load_checkpoint(directory: str | Path) -> tuple[dict, dict]:
 
 
 def load_metadata(directory: str | Path) -> dict:
-    """What `save_checkpoint` was told beside the arrays, without reading those. Raises as
-    `load_checkpoint`."""
+    """The metadata of a checkpoint, without reading its arrays. Raises like `load_checkpoint`."""
     directory = _existing(directory)
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
         items = {METADATA: ocp.args.JsonRestore()}
@@ -102,6 +102,6 @@ def _existing(directory: str | Path) -> Path:
 
 
 def is_checkpoint(directory: str | Path) -> bool:
-    """Whether `directory` is a complete checkpoint of `save_checkpoint`'s making."""
+    """Whether `directory` is a complete checkpoint of this project."""
     directory = Path(directory)
     return (directory / "params").is_dir() and (directory / METADATA).is_dir()

@@ -1,4 +1,4 @@
-"""The checkpoints of a training run: written while it goes on, complete or not there at all."""
+"""Checkpoints of a training run, written asynchronously and atomically."""
 
 import shutil
 from collections.abc import Mapping
@@ -16,15 +16,15 @@ from slowfast_jax.training.state import TrainState
 
 FOLDER = "checkpoints"
 ARRAYS = (*COLLECTIONS, AVERAGE, "opt_state", "extra")  # items, each a tree of arrays
-DELETED = "deleted"  # where checkpoints go that are about to be removed
+DELETED = "deleted"  # checkpoints are moved here before they are removed
 
 
 class Checkpoints:
     """`workdir`/checkpoints/<step>, each readable by `load_checkpoint` and as weights.
 
     A folder gets its name when it is complete and loses it before it is removed, so a run that is
-    killed at any moment leaves whole checkpoints. The last `keep_last` stay, and the `keep_best` of
-    the highest of `scores` (step -> score, to be added to while the run goes on).
+    killed at any moment leaves complete checkpoints. The last `keep_last` are kept, and the
+    `keep_best` with the highest `scores` (step -> score, updated by the caller during the run).
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class Checkpoints:
                 cleanup_tmp_directories=True, todelete_subdir=DELETED,
             ),
         )
-        self._empty_deleted()  # of a run that was killed; no folder may be in the way of another
+        self._empty_deleted()  # left by a killed run; folders there would block new ones
 
     def steps(self) -> list[int]:
-        """Of the complete checkpoints, rising."""
+        """Steps of the complete checkpoints, in increasing order."""
         return sorted(s for s in self._manager.all_steps() if is_checkpoint(self.path(s)))
 
     def path(self, step: int) -> Path:
@@ -64,8 +64,8 @@ class Checkpoints:
         return restored[METADATA]
 
     def restore(self, step: int, state: TrainState) -> TrainState:
-        """The state of a step. `state` tells shapes, types and shardings; it may be of
-        ShapeDtypeStructs."""
+        """The state saved at a step. `state` gives shapes, dtypes and shardings (arrays or
+        ShapeDtypeStructs)."""
         like = jax.tree.map(ocp.utils.to_shape_dtype_struct, _items(state))
         restored = self._manager.restore(
             step,
@@ -82,8 +82,8 @@ class Checkpoints:
         return state.replace(step=count, **{k: restored[k] for k in like})
 
     def set_aside(self, step: int) -> Path:
-        """Gives a checkpoint that cannot be read another name, by which nobody finds it. To be
-        called by all processes."""
+        """Renames an unreadable checkpoint, so that it is not found again. All processes must call
+        this."""
         aside = self.path(step).with_name(f"{step}.unreadable")
         distributed.barrier("a checkpoint that cannot be read")
         if distributed.first():
@@ -94,10 +94,10 @@ class Checkpoints:
         return aside
 
     def save(self, step: int, state: TrainState, metadata: Mapping[str, Any]) -> None:
-        """Begins to write; returns once the state is copied, so that training can change it.
+        """Starts writing and returns once the state is copied, so that training can change it.
 
-        An error of the save before comes out here: OSError with the place and what is left to go
-        on from.
+        Raises OSError if this or the previous save failed, naming the folder and the last complete
+        checkpoint.
         """
         self.wait()
         items = {k: ocp.args.PyTreeSave(v) for k, v in _on_host(_items(state)).items()}
@@ -108,7 +108,7 @@ class Checkpoints:
             raise self._failed(error) from error
 
     def wait(self) -> None:
-        """Until everything is written, and what need not stay is removed; raises as `save`."""
+        """Waits until everything is written and removes old checkpoints. Raises like `save`."""
         try:
             self._manager.wait_until_finished()
         except Exception as error:
@@ -116,7 +116,7 @@ class Checkpoints:
         self._remove_old()
 
     def close(self) -> None:
-        """Waits; what goes wrong is only logged, as another error may be on its way already."""
+        """Waits for saves. Errors are only logged, as another one may be propagating already."""
         try:
             self._manager.close()
         except Exception as error:
@@ -125,10 +125,10 @@ class Checkpoints:
     def _remove_old(self) -> None:
         steps = self.steps()
         scored = sorted((s for s in steps if s in self.scores), key=self.scores.__getitem__)
-        distributed.barrier("the removal of checkpoints")  # all have seen the same ones
+        distributed.barrier("the removal of checkpoints")  # all processes have listed the same ones
         stay = steps[-self._keep_last :] + scored[max(len(scored) - self._keep_best, 0) :]
         for step in set(steps) - set(stay):
-            self._manager.delete(step)  # by all processes; only gives it another name
+            self._manager.delete(step)  # called by all processes; only renames it
         self._empty_deleted()
 
     def _empty_deleted(self) -> None:
@@ -146,7 +146,7 @@ class Checkpoints:
 
 
 def latest_checkpoint(workdir: str | Path) -> Path | None:
-    """The folder of the last complete checkpoint of a run, None where there is none."""
+    """Folder of the last complete checkpoint of a run, or None."""
     folder = Path(workdir) / FOLDER
     steps = [int(p.name) for p in folder.glob("*") if p.name.isdecimal() and is_checkpoint(p)]
     return folder / str(max(steps)) if steps else None
@@ -158,10 +158,10 @@ def _items(state: TrainState) -> dict[str, Any]:
 
 
 def _on_host(items: dict[str, Any]) -> dict[str, Any]:
-    """A copy in NumPy of what this process holds whole; of what it shares, the arrays themselves.
+    """NumPy copies of arrays that this process holds completely; others are returned unchanged.
 
-    Orbax takes half as long for a NumPy array as for one of JAX's, of which it also writes the
-    sharding and checks each part.
+    Orbax saves a NumPy array in half the time of a JAX array, whose sharding it also writes and
+    whose shards it checks.
     """
     for leaf in jax.tree.leaves(items):
         leaf.copy_to_host_async()

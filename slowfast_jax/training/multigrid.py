@@ -8,8 +8,8 @@ datasets/multigrid_helper.py. Frames times pixels times batch stay about the sam
   stage between two steps of the learning rate, which follows the batch size.
 - The short cycle changes crop and batch from step to step, three shapes in turn.
 
-Clips that share batch statistics grow with the short cycle's batch and not with the long one's, as
-there a GPU's batch was split.
+The number of clips that share batch-norm statistics grows with the batch of the short cycle but not
+of the long cycle, where the original splits a GPU's batch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,23 +22,23 @@ def make_plan(
     shape: Shape, *, epochs: int, schedule: Mapping[str, Any], eval_period: int,
     checkpoint_period: int, multigrid: Mapping[str, Any], sync_devices: int = 1,
 ) -> Plan:
-    """The plan of a recipe, in cycles where its `multigrid` section asks for them.
+    """The plan of a recipe, with the cycles that its `multigrid` section enables.
 
-    With `long_cycle` the rates are base_lr times `lr_decay` for each stage before and times the
-    batch size relative to the recipe's (`relative_lrs` is not used); `epochs` becomes about
-    `epoch_factor` times as many; validations and checkpoints count back from the end of each phase,
-    `evaluations_per_phase` of them at most. The original cannot run the long cycle without the
-    short one; here that is the same plan with but the last of the three shapes. With
+    With `long_cycle`, learning rates are base_lr times `lr_decay` to the number of earlier steps
+    times the batch size relative to the recipe's (`relative_lrs` is unused), `epochs` is multiplied
+    by about `epoch_factor`, and at most `evaluations_per_phase` validations and checkpoints are
+    placed at equal distances back from the end of each phase. The original cannot run the long
+    cycle without the short one; here the plan then has only the last of the three shapes. With
     `short_cycle` alone, epochs and steps are multiplied by `epoch_factor` and truncated.
 
     Args:
-      shape: the recipe's; its jitter's maximum and the lesser sampling rate are those of all.
+      shape: of the recipe. All shapes share its maximum jitter and its lower sampling rate.
       schedule, multigrid: sections of the recipe.
       eval_period, checkpoint_period: epochs, of runs without the long cycle.
       sync_devices: GPUs of the original that shared batch statistics, whose clips `shape` counts.
 
     Raises:
-      ValueError: naming the key of the recipe, for settings that make no plan.
+      ValueError: naming the key of the recipe, for invalid settings.
     """
     long, short = multigrid["long_cycle"], multigrid["short_cycle"]
     periods = dict(eval_period=eval_period, checkpoint_period=checkpoint_period)
@@ -66,8 +66,11 @@ def make_plan(
 
 
 class Stage(NamedTuple):
-    """One shape of the long cycle, up to epoch `end`: `step` steps of the learning rate came
-    before, `relative` is the batch by that of the recipe."""
+    """One shape of the long cycle, up to epoch `end`.
+
+    step: number of earlier steps of the learning rate. relative: batch size divided by the
+    recipe's.
+    """
 
     step: int
     relative: int
@@ -76,7 +79,7 @@ class Stage(NamedTuple):
     end: int
 
     def base(self, shape: Shape, of_gpu: int, multigrid: Mapping[str, Any]) -> Shape:
-        """The shape without the short cycle; a GPU has `of_gpu` clips of the recipe's."""
+        """The shape without the short cycle. of_gpu: clips on one GPU in the recipe."""
         low = shape.sampling_rates[0]
         return Shape(
             batch_size=self.relative * shape.batch_size,
@@ -93,15 +96,16 @@ class Stage(NamedTuple):
 def long_cycle(
     shape: Shape, *, epochs: int, schedule: Mapping[str, Any], multigrid: Mapping[str, Any]
 ) -> list[Stage]:
-    """All shapes between every two steps of the learning rate, then the last one to the end.
+    """All shapes between every two steps of the learning rate, then the last shape to the end.
 
-    A shape has as many steps in one stage as the others, the part after the last step saves as many
-    as the rest. Ends are sums rounded once, half to even; a stage may be empty.
+    Between two steps of the learning rate, all shapes have the same number of iterations. The part
+    after the last step is shortened in proportion to the rest. Ends are rounded once, half to even,
+    so a stage may be empty.
     """
     at = tuple(schedule["steps"])
     if schedule["name"] != "steps" or len(at) < 2 or at[-1] > epochs:
         raise ValueError(
-            "multigrid.long_cycle goes through its shapes between two steps of the learning rate: "
+            "multigrid.long_cycle runs through its shapes between two steps of the learning rate: "
             f"it needs schedule.name=steps and schedule.steps from 0 to train.epochs, {epochs}, at "
             f"most; schedule.name is {schedule['name']} and schedule.steps {at}"
         )
@@ -141,8 +145,10 @@ def long_cycle(
 def _steps_and_rates(
     stages: Sequence[Stage], decay: float
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Steps of the learning rate and the factors of base_lr. The last stage is halved: its first
-    half keeps the rate of the one before."""
+    """Epochs at which the learning rate changes and the factors of base_lr.
+
+    The first half of the last stage keeps the rate of the stage before it.
+    """
     steps = [0, *(stage.end for stage in stages)]
     steps[-1] = (steps[-2] + steps[-1]) // 2
     rates = [decay**stage.step * stage.relative for stage in stages]
@@ -171,12 +177,12 @@ def _turns(base: Shape, shape: Shape, multigrid: Mapping[str, Any]) -> tuple[Sha
 
 
 def _jitter(shape: Shape, crop: int) -> tuple[int, int]:
-    """The least short side becomes smaller with the crop, the most does not."""
+    """The minimum short side scales with the crop, the maximum does not."""
     return int(round(float(shape.jitter[0]) * crop / shape.crop)), shape.jitter[1]
 
 
 def _counted_back(ends: Sequence[int], count: int) -> frozenset[int]:
-    """Of each phase its end, and others from there back, about `count` of them."""
+    """The end of each phase and about `count` epochs at equal distances before it."""
     due = set()
     for begin, end in zip([0, *ends], ends, strict=False):
         due.update(range(end, begin, -max((end - begin) // count + 1, 1)))

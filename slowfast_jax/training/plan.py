@@ -1,7 +1,7 @@
-"""What a run sees in which epoch: shapes of batches, learning rates, validations, checkpoints.
+"""Plan of a run by epoch: batch shapes, learning rates, validations and checkpoints.
 
-A plan is data, made before training begins. A plain run has one phase with one shape; the cycles
-of multigrid training (multigrid.py) have many.
+A plan is data, made before training begins. A plain run has one phase with one shape; multigrid
+training (multigrid.py) has several.
 """
 
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 class Shape(NamedTuple):
     """The input of a step: clips (batch_size * clips of an example, num_frames, crop, crop, 3).
 
-    batch_size: examples, of all processes. group_size: clips that share batch statistics. jitter:
-    range of the short side in pixels. sampling_rates: the least and the most frames of the video
-    from one frame of a clip to the next; a clip's number is drawn from them. split: the
-    clips that share batch statistics are a part of what one GPU of the original has.
+    batch_size: examples in all processes together. group_size: clips that share batch-norm
+    statistics. jitter: range of the short side in pixels. sampling_rates: range that a clip's
+    frame interval (in frames of the video) is drawn from. split: group_size is smaller than the
+    number of clips on one GPU of the original.
     """
 
     batch_size: int
@@ -27,8 +27,11 @@ class Shape(NamedTuple):
 
 
 class Phase(NamedTuple):
-    """Epochs `begin` to `end` - 1 (counted from 0), in which the shapes take turns, the first of
-    them in the first step of each epoch. The last is the one without a short cycle."""
+    """Epochs `begin` to `end` - 1, counted from 0.
+
+    The shapes alternate from step to step, beginning with the first in each epoch; the last one is
+    the shape without the short cycle.
+    """
 
     begin: int
     end: int
@@ -38,9 +41,9 @@ class Phase(NamedTuple):
 class Plan(NamedTuple):
     """A whole run.
 
-    shape: of the recipe; it is what validation and the finished network see.
-    schedule: for `learning_rate`.
-    evaluations, checkpoints: numbers of done epochs at which the network is validated and saved.
+    shape: the recipe's shape, used in validation and by the finished network.
+    schedule: argument of `learning_rate`.
+    evaluations, checkpoints: numbers of completed epochs after which to validate and to save.
     """
 
     shape: Shape
@@ -52,11 +55,11 @@ class Plan(NamedTuple):
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
-        """All that occur, each once, in the order of the run."""
+        """The distinct shapes, in order of appearance."""
         return tuple(dict.fromkeys(shape for phase in self.phases for shape in phase.shapes))
 
     def words(self) -> list[str]:
-        """A line for each phase."""
+        """One line of text for each phase."""
         return [
             f"epochs {phase.begin + 1}-{phase.end}: "
             + ", ".join(f"{s.batch_size}x{s.num_frames}x{s.crop}x{s.crop}" for s in phase.shapes)
@@ -68,7 +71,7 @@ def plain_plan(
     shape: Shape, *, epochs: int, schedule: Mapping[str, Any], eval_period: int,
     checkpoint_period: int,
 ) -> Plan:
-    """The same in every epoch. Periods are in epochs, 0: at the end alone."""
+    """A plan that is the same in every epoch. Periods are in epochs; 0: only at the end."""
     return Plan(
         shape, (Phase(0, epochs, (shape,)),), epochs, schedule,
         _multiples(eval_period, epochs), _multiples(checkpoint_period, epochs),
@@ -76,5 +79,5 @@ def plain_plan(
 
 
 def _multiples(period: int, epochs: int) -> frozenset[int]:
-    """Those of the period up to the last epoch, and the last."""
+    """Multiples of the period below `epochs`, and `epochs`."""
     return frozenset([*(range(period, epochs, period) if period else ()), epochs])

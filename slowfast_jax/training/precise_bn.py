@@ -1,9 +1,9 @@
-"""Batch-norm statistics for evaluation, exact over many batches with the weights held.
+"""Batch-norm statistics for evaluation, exact over many batches with fixed weights.
 
-The running statistics follow weights that keep changing. These are the mean and the population
-variance of everything the batch norms saw in some batches, as fvcore's `update_bn_stats` computes
-them for PySlowFast's `BN.USE_PRECISE_STATS`; each batch is normalised by its own statistics, as in
-training.
+Running statistics lag behind changing weights. Precise statistics are the mean and the population
+variance of the inputs of the batch norms over several batches, as computed by fvcore's
+`update_bn_stats` for PySlowFast's `BN.USE_PRECISE_STATS`; each batch is normalized by its own
+statistics, as in training.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,14 +21,12 @@ PreciseStep = Callable[[Any, Any, float, Batch], Any]
 def make_precise_step(model: nn.Module) -> PreciseStep:
     """`step(params, batch_stats, seen, batch) -> batch_stats`, to be jitted by the caller.
 
-    The batch goes into the statistics of `seen` elements before it; with `seen` 0 it replaces
-    them. Batches count by their size.
-
-    The step raises ValueError for a model whose batch norms are frozen or that has none.
+    The step merges a batch into statistics of `seen` input elements, weighted by size; with `seen`
+    0 it replaces them. It raises ValueError for a model without trainable batch norms.
     """
 
     def step(params: Any, batch_stats: Any, seen: float, batch: Batch):
-        # Whose masks matter where residual branches are dropped: other ones for each batch.
+        # Dropped residual branches change the statistics, so each batch draws other masks.
         number = jnp.int32(jnp.round(seen / batch["clip"].size))
         _, updated = model.apply(
             {"params": params, "batch_stats": batch_stats},
@@ -61,12 +59,12 @@ def make_precise_step(model: nn.Module) -> PreciseStep:
 def precise_batch_stats(
     step: PreciseStep, params: Any, batch_stats: Any, batches: Iterable[Batch]
 ) -> Any:
-    """The batch statistics over `batches`; `batch_stats` gives the form. `step`: jitted.
+    """Batch statistics over `batches`. step: jitted; batch_stats: for the tree structure.
 
-    Raises ValueError where there is no batch.
+    Raises ValueError if there is no batch.
     """
     seen = 0
-    for batch in batches:  # counted here: an array from the device would be compiled for anew
+    for batch in batches:  # counted in Python: counting on the device would recompile
         batch_stats = step(params, batch_stats, float(seen), batch)
         seen += batch["clip"].size
     if not seen:

@@ -1,9 +1,9 @@
 """How a training step is spread over devices: a mesh with the axes data, fsdp and spatial.
 
 The clips of a batch are split along `data` and `fsdp`, their height along `spatial`; the compiler
-adds the rows that a convolution needs from its neighbours. Parameters and the optimiser's state
-are split along `fsdp` and brought together for the step, as in ZeRO
-(https://arxiv.org/abs/1910.02054); along the other axes each device has all of them.
+adds the rows that a convolution needs from its neighbors. Parameters and the optimizer's state
+are sharded along `fsdp` and gathered for the step, as in ZeRO
+(https://arxiv.org/abs/1910.02054); along the other axes they are replicated.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,9 +18,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXES = ("data", "fsdp", "spatial")
 BATCH = ("data", "fsdp")
-# Smaller arrays stay whole along `fsdp`: there are many, and together they are next to nothing.
+# Smaller arrays are replicated along `fsdp`: they are many, but take little memory together.
 LEAST_SPLIT = 4096  # elements
-CLIP_DIMENSIONS = 5  # (N, T, H, W, C), of clips and of the maps within a network
+CLIP_DIMENSIONS = 5  # (N, T, H, W, C), of clips and of feature maps
 
 Tree = Any
 
@@ -28,18 +28,18 @@ Tree = Any
 def make_mesh(
     data: int = -1, fsdp: int = 1, spatial: int = 1, *, devices: Sequence[Any] | None = None
 ) -> Mesh:
-    """All devices of all processes, or `devices`, as (data, fsdp, spatial); -1: the devices left.
+    """All devices of all processes, or `devices`, as (data, fsdp, spatial); -1: those left.
 
-    The devices of a process follow each other, so that it loads rows that follow each other.
+    The devices of a process are adjacent, so that it loads adjacent rows of the batch.
 
-    Raises ValueError, naming the field, where the sizes do not fit the devices or a process would
-    have a part of a clip's height only.
+    Raises ValueError, naming the field, if the sizes do not fit the devices or a process would hold
+    only part of a clip's height.
     """
     devices = list(jax.devices() if devices is None else devices)
     sizes = {"data": data, "fsdp": fsdp, "spatial": spatial}
     for name, size in sizes.items():
         if size < 1 and size != -1:
-            raise ValueError(f"mesh.{name} is {size}, expected 1 or more, or -1: what is left")
+            raise ValueError(f"mesh.{name} is {size}, expected 1 or more, or -1 (all left)")
     open_axes = [name for name, size in sizes.items() if size == -1]
     if len(open_axes) > 1:
         raise ValueError(f"mesh.{' and mesh.'.join(open_axes)} are -1, expected at most one")
@@ -54,32 +54,35 @@ def make_mesh(
     local = sum(device.process_index == devices[0].process_index for device in devices)
     if local % shape[2]:
         raise ValueError(
-            f"mesh.spatial is {shape[2]}, and a process has {local} devices; take a divisor of "
-            "that, since each process loads whole clips"
+            f"mesh.spatial is {shape[2]}, and a process has {local} devices; choose a "
+            "divisor of that, since each process loads whole clips"
         )
     return Mesh(np.array(devices).reshape(shape), AXES)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """A copy on each device."""
+    """Sharding with a copy on each device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def over_batch(mesh: Mesh, shape: Sequence[int] = ()) -> NamedSharding:
-    """Contiguous rows to each device, and contiguous lines of clips of this `shape`."""
+    """Sharding of a batch: contiguous examples, and contiguous lines of clips of this `shape`."""
     if len(shape) == CLIP_DIMENSIONS and shape[2] % mesh.shape["spatial"] == 0:
         return NamedSharding(mesh, PartitionSpec(BATCH, None, "spatial"))
     return NamedSharding(mesh, PartitionSpec(BATCH))
 
 
 def row_shards(mesh: Mesh) -> int:
-    """Parts that the rows of a batch are split into."""
+    """Number of parts that the examples of a batch are split into."""
     return mesh.shape["data"] * mesh.shape["fsdp"]
 
 
 def state_shardings(tree: Tree, mesh: Mesh) -> Tree:
-    """Each array of parameters, statistics or optimiser state: along `fsdp` by its largest
-    dimension that divides, if there is one and the array is not small."""
+    """Shardings of parameters, statistics or optimizer state.
+
+    An array is split along `fsdp` in its largest divisible dimension, if it has one and is not
+    small; otherwise it is replicated.
+    """
     size = mesh.shape["fsdp"]
 
     def of(leaf: Any) -> NamedSharding:
@@ -93,9 +96,9 @@ def state_shardings(tree: Tree, mesh: Mesh) -> Tree:
 
 
 def put_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
-    """This process's rows of a batch as arrays over the whole mesh. Returns before they are there.
+    """Makes global arrays from this process's part of a batch. The transfer is asynchronous.
 
-    Raises ValueError where the rows do not split over this process's devices, or the height of the
+    Raises ValueError if the rows cannot be split over this process's devices, or the height of the
     clips along `spatial`.
     """
     spatial = mesh.shape["spatial"]
@@ -118,7 +121,7 @@ def put_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Arra
 
 
 def gathered(tree: Tree, mesh: Mesh) -> Tree:
-    """Arrays that are split along `fsdp`, brought together; also within a jitted function."""
+    """Gathers arrays that are sharded along `fsdp`; also works within a jitted function."""
     if mesh.shape["fsdp"] == 1:
         return tree
     return jax.lax.with_sharding_constraint(tree, replicated(mesh))
@@ -126,7 +129,7 @@ def gathered(tree: Tree, mesh: Mesh) -> Tree:
 
 @contextmanager
 def spread_maps(mesh: Mesh) -> Iterator[None]:
-    """The maps within networks that are traced here lie on the mesh as their clips do."""
+    """Feature maps of networks traced in this context are sharded like their clips."""
     constrain: Callable = partial(_constrained, mesh=mesh)
     with nn.intercept_methods(constrain):
         yield

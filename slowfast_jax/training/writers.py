@@ -1,4 +1,4 @@
-"""What a run leaves to read: metrics.jsonl, a line a record, and TensorBoard's event file."""
+"""Metrics of a run: metrics.jsonl, one line per record, and TensorBoard's event file."""
 
 import json
 import math
@@ -21,8 +21,8 @@ PICTURES, FRAMES = 4, 8  # clips and frames of each that are shown
 class Writers:
     """Writes records of a run to `workdir`/metrics.jsonl and `workdir`/tensorboard.
 
-    A run that goes on from `first_step` forgets what its predecessor wrote after that step, so
-    that the file is the one of an uninterrupted run. Of many processes the first one writes.
+    A run that resumes at `first_step` drops the records after that step, so that the file equals
+    that of an uninterrupted run. Only the process with rank 0 writes.
     """
 
     def __init__(self, workdir: str | Path, first_step: int = 0):
@@ -45,11 +45,11 @@ class Writers:
         """Adds a record. Numbers go to TensorBoard as `split`/name, dicts of numbers only to the
         file.
 
-        Raises OSError, with the file's name, where it cannot be written.
+        Raises OSError with the name of the file if it cannot be written.
         """
         if self._file is None:
             return
-        place = {"step": step, "split": split}  # also where the values have such names
+        place = {"step": step, "split": split}  # these win over values of the same names
         try:
             self._file.write(_line(place | dict(values) | place))
             self._file.flush()
@@ -60,16 +60,16 @@ class Writers:
                 self._board.add_scalar(f"{split}/{name}", value, step)
 
     def histograms(self, step: int, params: Any) -> None:
-        """Adds one of each parameter to TensorBoard; `params` on whatever devices."""
+        """Adds a histogram of each parameter to TensorBoard. All processes must call this."""
         for path, leaf in jax.tree_util.tree_leaves_with_path(params):
             name = jax.tree_util.keystr(path, simple=True, separator="/")
-            # Split arrays are brought together by all processes, though one of them writes.
+            # Gathering sharded arrays takes all processes, though only one writes.
             array = np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
             if self._file is not None:
                 self._board.add_histogram(f"params/{name}", array, step)
 
     def pictures(self, step: int, clips: jax.Array) -> None:
-        """Adds frames of the first clips to TensorBoard as they go into the network: a row each."""
+        """Adds frames of the first clips, as the network sees them, to TensorBoard."""
         if self._file is None:
             return
         shown = np.asarray(clips.addressable_shards[0].data[:PICTURES])
@@ -79,8 +79,7 @@ class Writers:
         self._board.add_image("clips", sheet, step, dataformats="HWC")
 
     def diverged(self, record: Mapping[str, Any]) -> Path:
-        """Writes what is known of a step that went wrong to diverged.json, for each process its
-        own; the file."""
+        """Writes the record of a diverged step to a file of this process; returns its path."""
         name = "diverged.json" if distributed.first() else f"diverged_{distributed.index()}.json"
         path = self._workdir / name
         with suppress(OSError):  # the error that led here matters more
@@ -88,7 +87,7 @@ class Writers:
         return path
 
     def close(self) -> None:
-        """Never raises: what was to be told of a full disk, `write` told."""
+        """Closes the files. Errors are ignored, as `write` reports a full disk."""
         if self._file is None:
             return
         for file in (self._file, self._board):
@@ -97,7 +96,7 @@ class Writers:
 
 
 def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:
-    """The records in a run's metrics.jsonl; a last line that was cut off is left out."""
+    """The records in a run's metrics.jsonl, without a last line that was cut off."""
     path = Path(workdir) / METRICS_FILE
     rows = []
     lines = path.read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""launch/local.py, with processes that do little."""
+"""launch/local.py, with short processes."""
 
 import os
 import re
@@ -21,16 +21,16 @@ def run(*arguments):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--processes", "2"], "after -- come the program's arguments"),
-    (["--processes", "0", "--", "--config=x"], "--processes is 1 or more"),
+    (["--processes", "2"], "pass the program's arguments after --"),
+    (["--processes", "0", "--", "--config=x"], "--processes must be 1 or more"),
 ])
-def test_arguments_that_make_no_sense(arguments, message):
+def test_invalid_arguments(arguments, message):
     result = run(*arguments)
     assert result.returncode == 2 and message in result.stderr
 
 
-def test_lines_have_the_number_of_their_process_and_the_status_is_the_first():
-    """The processes refuse a mode that is for one."""
+def test_lines_start_with_the_rank_and_the_first_status_is_returned():
+    """The processes reject a mode that runs in one process."""
     result = run("--processes", "2", "--", "--config=kinetics/x3d_xs", "--mode=summary")
     assert result.returncode == 2, result.stdout
     for number in (0, 1):
@@ -52,7 +52,7 @@ def processes_of(*codes):
     ]
 
 
-def test_the_others_are_ended_after_a_while(capsys):
+def test_the_others_are_killed_after_the_grace_period(capsys):
     running = processes_of("import sys; sys.exit(3)", "import time; time.sleep(100)")
     start = time.monotonic()
     assert local.wait(running, grace=0.5) == 3
@@ -61,11 +61,11 @@ def test_the_others_are_ended_after_a_while(capsys):
     assert "process 0 ended with status 3; the others have 0.5 s" in capsys.readouterr().out
 
 
-def test_a_process_that_was_killed_is_told(capsys):
+def test_a_killed_process_is_reported(capsys):
     running = processes_of("import time; time.sleep(100)")
     running[0].kill()
     assert local.wait(running, grace=0.5) == 128 + signal.SIGKILL
-    assert "process 0 was ended by SIGKILL" in capsys.readouterr().out
+    assert "process 0 was killed by SIGKILL" in capsys.readouterr().out
 
 
 @pytest.mark.slow

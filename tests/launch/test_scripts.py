@@ -84,7 +84,7 @@ def test_a_preempted_tpu_slice_is_made_again(tmp_path):
 
 def test_a_failure_on_a_tpu_is_not_repeated(tmp_path):
     result = run_on_tpu(tmp_path, state="READY", status="7")
-    assert result.returncode == 7 and "not by preemption" in result.stderr
+    assert result.returncode == 7 and "the slice was not preempted" in result.stderr
     assert len(calls(tmp_path, "slowfast_jax.main")) == 1
 
 

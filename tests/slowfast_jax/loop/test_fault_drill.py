@@ -1,7 +1,7 @@
-"""Everything that may befall a long run in two processes: it ends where an undisturbed one ends.
+"""A run in two processes that fails in many ways ends with the state of an undisturbed run.
 
-Ten times one of the processes is killed at a random moment, then a checkpoint is cut off, the disk
-is full, and SIGTERM comes. After each the same command goes on.
+Ten times one of the processes is killed at a random moment; then a checkpoint is truncated, the
+disk is full, and SIGTERM arrives. After each failure the same command resumes the run.
 """
 
 import random
@@ -109,7 +109,7 @@ def test_the_drill(folder):
 
 
 def assert_nothing_lost(run: Run, reached: int) -> None:
-    """But what came after the last save, and the one that was being written."""
+    """Except the steps since the last save and the save that was being written."""
     assert begun_at(run) >= reached - 2 * INTERVAL, (begun_at(run), reached)
 
 

@@ -1,4 +1,4 @@
-"""The program in two real processes does what it does in one, and they end together."""
+"""The program in two real processes gives the results of one, and both end together."""
 
 import csv
 import json
@@ -15,13 +15,13 @@ from slowfast_jax.training.writers import read_metrics
 from tests.support.subprocesses import Run
 from tests.support.tiny_models import write_colors
 
-# Two processes that start and compile take their time.
+# Starting and compiling two processes is slow.
 pytestmark = pytest.mark.slow
 
 TOLERANCE = 1e-4
 EPOCHS, PER_EPOCH = 12, 3
 CLOCKS = {"clips_per_second", "data_wait", "memory_gb"}
-# From the fourth step on process 1 waits for data that never comes.
+# Before the fourth step, process 1 waits for data that never comes.
 HANGS = """
 import sys, time
 from slowfast_jax import train
@@ -116,11 +116,11 @@ def test_two_processes_test_as_one(one, two, folder):
 
 def test_the_first_process_alone_writes(two, folder):
     assert len(list((folder / "two" / "tensorboard").iterdir())) == 1
-    # Without those of Gloo, which cares for no line ends.
+    # Without Gloo's lines, which may be broken anywhere.
     lines = [line for line in two.text(1).splitlines() if re.match(r"[IWEF]\d{4} |\w*error", line)]
     assert "connecting to the other processes (flags), coordinator 127.0.0.1:" in lines[0]
     assert "process 1 of 2: 2 of 4 devices (cpu)" in lines[1]
-    for line in lines[2:]:  # of its part of the two validations
+    for line in lines[2:]:  # unreadable videos of its share of the two validations
         assert "val_04.mp4: cannot be opened" in line
     assert "process 0 of 2: 2 of 4 devices (cpu)" in two.text(0)
     assert two.text(0).count('{"views"') == 1
@@ -156,7 +156,7 @@ def one_wide(folder):
 
 @pytest.mark.parametrize("mesh", [{"fsdp": 4}, {"fsdp": 2}, {"spatial": 2}])
 def test_every_mesh_over_two_processes(one_wide, folder, mesh):
-    """Stopped on the way, it goes on in one process whose devices are a row."""
+    """An interrupted run resumes in one process whose mesh has only a data axis."""
     (axis, size), = mesh.items()
     name = f"{axis}{size}"
     run = begin(folder, name, WIDE, f"--config.mesh.{axis}={size}")
@@ -209,7 +209,7 @@ def test_a_killed_process_ends_all(folder, process):
 
 
 @pytest.mark.parametrize("process", [0, 1])
-def test_a_process_that_gives_no_sign_ends_the_others(folder, process):
+def test_a_frozen_process_ends_the_others(folder, process):
     run = begin(folder, f"frozen {process}")
     run.wait_for(r"step 9/")
     run.processes[process].send_signal(signal.SIGSTOP)
