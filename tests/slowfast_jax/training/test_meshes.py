@@ -33,7 +33,7 @@ def test_every_mesh_has_the_losses_of_one_device(runs):
 
 
 @pytest.mark.slow
-def test_a_device_keeps_its_share_of_parameters_and_optimiser(runs):
+def test_a_device_holds_its_share_of_parameters_optimizer_and_extra_state(runs):
     whole = runs[1, 1, 1]["bytes"]
     for (data, fsdp, spatial), result in runs.items():
         share = result["bytes"] / whole
