@@ -115,15 +115,16 @@ class Meter:
             raise Diverged(
                 f"the loss of step {step + 1} is {loss} (learning rate {lr:g}, gradient norm "
                 f"{norm:g}); its examples: {first_few(names, 16)}. Lower config.schedule.base_lr, "
-                "lengthen the warm-up or set config.optimizer.clip_norm; the checkpoints before "
-                "it are good", record,
+                "lengthen the warm-up or set config.optimizer.clip_norm; earlier checkpoints "
+                "are intact", record,
             )
         before = sum(self._recent) / RECENT
         if self._max_rise and len(self._recent) == RECENT and loss > self._max_rise * before:
             raise Diverged(
                 f"the loss of step {step + 1} is {loss:g}, more than config.train.max_loss_rise="
-                f"{self._max_rise:g} times the mean of the {RECENT} before, {before:g} (learning "
-                f"rate {lr:g}, gradient norm {norm:g}); its examples: {first_few(names, 16)}",
+                f"{self._max_rise:g} times the mean of the previous {RECENT}, {before:g} "
+                f"(learning rate {lr:g}, gradient norm {norm:g}); its examples: "
+                f"{first_few(names, 16)}",
                 record,
             )
         self._recent.append(loss)

@@ -35,7 +35,7 @@ def test_lines_start_with_the_rank_and_the_first_status_is_returned():
     assert result.returncode == 2, result.stdout
     for number in (0, 1):
         assert re.search(
-            rf"^\[{number}\] error: --mode=summary runs in one process, and flags started "
+            rf"^\[{number}\] error: --mode=summary runs in a single process, but flags started "
             rf"several", result.stdout, re.M,
         )
     assert re.search(r"^local: process \d ended with status 2", result.stdout, re.M)

@@ -193,6 +193,6 @@ def test_a_video_given_for_a_list(videos):
 
 def test_large_lists_are_quick(make_list):
     path = make_list("".join(f"class_{i % 700}/video_{i}.mp4 {i % 700}\n" for i in range(100_000)))
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(read_list(path, num_classes=700)) == 100_000
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3

@@ -195,7 +195,7 @@ def test_clipping_by_norm_and_by_value():
     (dict(name="adamw", lars=True), "lars cannot be combined with adamw"),
     (dict(layer_decay=0.0), "layer_decay is 0.0, expected above 0, at most 1"),
     (dict(layer_decay=1.5), "layer_decay is 1.5, expected above 0, at most 1"),
-    (dict(layer_decay=0.5), "layer_decay is 0.5, but this network has no `layer_of`"),
+    (dict(layer_decay=0.5), "layer_decay is 0.5, but this network defines no layers"),
 ])
 def test_invalid_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
