@@ -49,8 +49,8 @@ def evaluate(
     Returns:
       The contents of results.json: "fingerprint" (runs with equal fingerprints are comparable),
       "metrics" (in percent), "failed" (video_id, path and reason of unreadable examples), "videos"
-      (for each video video_id, its row in the list; path, label, top1_values, top1_indices,
-      top5_values, top5_indices) and "timing".
+      (for each video its video_id, which is its row in the list, and path, label, top1_values,
+      top1_indices, top5_values and top5_indices) and "timing".
 
     Raises:
       ConfigError: the data format cannot be evaluated, or a field does not fit the data.

@@ -177,9 +177,9 @@ def load(
       spec: "path/to/file.py:variant", a zoo name ("kinetics/x3d_xs"), a complete config, or a
         folder written by training: a run (its last checkpoint is used) or a single checkpoint,
         which store their config, class names and weights.
-      weights: a checkpoint file of PySlowFast, PyTorchVideo or Caffe2, or a checkpoint folder of
-        this project. Default: config.test.checkpoint; if that is empty, too, the weights are
-        random, with a warning.
+      weights: a checkpoint file of PySlowFast (also Caffe2), PyTorchVideo, MMAction2, PaddleVideo
+        or MindSpore, or a checkpoint folder of this project. Default: config.test.checkpoint; if
+        that is empty, too, the weights are random, with a warning.
       class_names: name of a shipped list ("kinetics400"), path of a file with one name per line, or
         the names themselves. Default: the config's. They set the network's number of classes.
       skip: regular expressions; parameters whose whole path matches one may be missing from the

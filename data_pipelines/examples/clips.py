@@ -1,8 +1,8 @@
 """Training examples of classification: clips of a video, augmented, with their label.
 
 Only the frames of the clips are decoded, in one pass that begins at the key frame before the first
-of them, and each frame is resized and cropped as it comes. So a clip of a long video takes the time
-and memory of a clip of a short one.
+of them, and each frame is resized and cropped as soon as it is decoded. So a clip takes as much
+time and memory in a long video as in a short one.
 """
 
 from collections.abc import Callable
@@ -87,8 +87,8 @@ def load_clip(
 ) -> dict[str, np.ndarray]:
     """Loads a training example of classification: random clips of a video, augmented.
 
-    As the original's datasets/kinetics.py, ssv2.py, charades.py and imagenet.py train and, with
-    the same draws, as they validate on videos.
+    Equals the original's datasets/kinetics.py, ssv2.py, charades.py and imagenet.py in training
+    and, given the same random numbers, in validation on videos.
 
     With `color`, a `policy`, a `motion_shift` or several clips or samples, the frames of a video
     file are first scaled to a short side of at most jitter[0], as all frames are by the original's

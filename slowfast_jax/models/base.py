@@ -1,6 +1,7 @@
-"""What every network is: the fields that all share, and what it declares that it can do.
+"""Base classes of the networks: their common fields, and attributes that declare what they can do.
 
-Code outside `models/` asks a network, and never guesses from a class or a parameter's name.
+Code outside `models/` reads these attributes; it does not check a network's class or parse the
+names of its parameters.
 """
 
 from collections.abc import Callable, Sequence
