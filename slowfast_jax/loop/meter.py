@@ -122,7 +122,7 @@ class Meter:
         if self._max_rise and len(self._recent) == RECENT and loss > self._max_rise * before:
             raise Diverged(
                 f"the loss of step {step + 1} is {loss:g}, more than config.train.max_loss_rise="
-                f"{self._max_rise:g} times the mean of the {RECENT} before, {before:g} (learning "
+                f"{self._max_rise:g} times the mean of the previous {RECENT}, {before:g} (learning "
                 f"rate {lr:g}, gradient norm {norm:g}); its examples: {first_few(names, 16)}",
                 record,
             )

@@ -84,4 +84,4 @@ def test_sigterm_reaches_all(tmp_path):
         if "step 9/" in line:
             process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0, text
-    assert re.search(r"^\[0\] .*stopped at step \d+; the same command goes on", text, re.M)
+    assert re.search(r"^\[0\] .*stopped at step \d+; the same command resumes", text, re.M)

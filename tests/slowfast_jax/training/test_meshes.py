@@ -1,4 +1,4 @@
-"""Every way to spread a step gives the losses of one device, and fsdp splits what is kept."""
+"""Every mesh gives the losses of one device, and fsdp shards the stored state."""
 
 import ast
 import json
@@ -33,7 +33,7 @@ def test_every_mesh_has_the_losses_of_one_device(runs):
 
 
 @pytest.mark.slow
-def test_a_device_keeps_its_share_of_parameters_and_optimiser(runs):
+def test_a_device_stores_its_share_of_parameters_and_optimizer_state(runs):
     whole = runs[1, 1, 1]["bytes"]
     for (data, fsdp, spatial), result in runs.items():
         share = result["bytes"] / whole
