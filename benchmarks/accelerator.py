@@ -1,4 +1,4 @@
-"""Training and testing on an accelerator beside PyTorch, for several models, batches and dtypes.
+"""Training and testing on an accelerator, compared with PyTorch, by model, batch and dtype.
 
     python -m benchmarks.accelerator --models slowfast_8x8_r50,x3d_m --batches 8,16,32,64
     python -m benchmarks.accelerator --dtypes tf32 --steps test --sides ours,channels_last

@@ -1,4 +1,4 @@
-"""Forward passes beside PyTorch, in turn, with the same weights.
+"""Forward passes compared with PyTorch, alternately, with the same weights.
 
     python -m benchmarks.inference
     python -m benchmarks.inference --models x3d_m --against eager,channels_last --breakdown

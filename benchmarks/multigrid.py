@@ -1,4 +1,4 @@
-"""Multigrid training beside plain training on generated videos: accuracy and time.
+"""Multigrid training compared with plain training on generated videos: accuracy and time.
 
     python -m benchmarks.multigrid --data DIR --cache DIR2
     python -m benchmarks.multigrid --data DIR --on held_out --only multigrid \\

@@ -1,7 +1,6 @@
-"""One side of a comparison in a process of its own, driven from the process that measures.
+"""One side of a comparison in its own process, driven from the process that measures.
 
-In one process two libraries would share malloc and the device, and each would run in what the other
-left of them.
+In one process, two libraries would share malloc and the device, and would affect each other.
 """
 
 import multiprocessing

@@ -1,4 +1,4 @@
-"""PyTorch as its users run it, in a process of its own."""
+"""PyTorch as its users run it, in its own process."""
 
 import copy
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Training steps beside PyTorch, in turn, with the same weights.
+"""Training steps compared with PyTorch, alternately, with the same weights.
 
     python -m benchmarks.train_step
     python -m benchmarks.train_step --models x3d_m --against eager,channels_last

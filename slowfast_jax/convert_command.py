@@ -182,7 +182,7 @@ def _config(args: argparse.Namespace):
 def describe_report(
     source: str, checkpoint: ForeignCheckpoint, variables: Mapping, report: Report
 ) -> list[str]:
-    """Describes what was read, what it was used for, and what was not used and why.
+    """Describes which tensors were read, how they were mapped, and which were unused and why.
 
     Args:
       source: name of the checkpoint.

@@ -1,4 +1,4 @@
-"""How a training clip is taken out of a video: which frames, and what is done to them."""
+"""Options of training clips: frame sampling and augmentation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ class Sampling:
         mode: "kinetics", "ssv2" or "charades".
         jitter_fps: target_fps is increased by a random amount of at most this, which makes clips
             shorter; 0: it is not.
-        max_sampling_rate: where it is above sampling_rate, the rate is drawn uniformly between the
-            two, both included (the original's multigrid training,
+        max_sampling_rate: if it is above sampling_rate, the rate is drawn uniformly between the
+            two, inclusive (the original's multigrid training,
             utils.get_random_sampling_rate); 0: it is not.
         num_clips: clips drawn from one video, each with a random start.
     """
@@ -49,7 +49,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """What is done to the frames of a clip; everything but `crop` is random.
+    """Augmentation of the frames of a clip; everything but `crop` is random.
 
     The steps run in this order: color, policy, crop and flip, lighting, erase.
 

@@ -62,7 +62,7 @@ def read_clip(
         if drawn is None:
             drawn = geometry_of(*picture.shape[:2])
         elif picture.shape[:2] != drawn.source:
-            raise VideoError(str(source), "the picture changes its size; re-encode it to one size")
+            raise VideoError(str(source), "the frame size changes; re-encode the video to one size")
         return geometry.apply(picture[None], drawn)[0]
 
     if isinstance(source, Pictures):
@@ -179,7 +179,7 @@ def _choose(sampling: Sampling, info: VideoInfo, draws: np.ndarray | None) -> np
 
 
 def _crops_last(augmentation: Augmentation) -> bool:
-    """Whether something is done to whole frames before they are cropped."""
+    """Whether whole frames are augmented before they are cropped."""
     return (
         augmentation.color is not None or augmentation.policy is not None
         or augmentation.motion_shift

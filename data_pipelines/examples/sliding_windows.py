@@ -113,7 +113,7 @@ def _video_pictures(
                     drawn = geometry.center(*picture.shape[:2], short_side=crop, crop=crop)
                 elif picture.shape[:2] != drawn.source:
                     raise VideoError(
-                        path, "the picture changes its size; re-encode it to one size"
+                        path, "the frame size changes; re-encode the video to one size"
                     )
                 yield geometry.apply(picture[None], drawn)[0]
         if drawn is None:

@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 
 
 def read_ahead(sources: Sequence[Iterable[Item]], ahead: int = 1) -> Iterator[Item]:
-    """Yields the items of all sources as they come, each source read by a thread of its own.
+    """Yields the items of all sources as they come, with one reader thread per source.
 
     Up to `ahead` items wait in a queue. With the item in use and the one that each thread holds
     until there is room in the queue, at most ahead + 1 + len(sources) items are in memory.

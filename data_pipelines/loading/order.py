@@ -1,4 +1,4 @@
-"""The order of training: which example stands in which row of which batch."""
+"""The order of training: the example in each row of each batch."""
 
 import bisect
 import itertools
@@ -30,9 +30,9 @@ class Order:
     do not fill a last batch are left out of that epoch. Of each batch, process p of P loads the
     rows from p * batch_size / P on.
 
-    Grain's own shuffle and repeat would give another order: every recipe's losses would change, and
-    runs begun with earlier versions could not resume. Neither do they know of batch sizes that
-    alternate.
+    Grain's own shuffle and repeat are not used: they would give another order, so that every
+    recipe's losses would change and runs of earlier versions could not resume. They also do not
+    support alternating batch sizes.
 
     Args:
       size: the number of examples.
@@ -47,7 +47,7 @@ class Order:
       processes: the number of processes.
 
     Raises:
-      ValueError: a batch does not split over the processes, or has more rows than there are
+      ValueError: a batch cannot be split over the processes, or has more rows than there are
         examples.
     """
 
@@ -60,7 +60,7 @@ class Order:
         for one in sizes:
             if one % processes:
                 raise ValueError(
-                    f"a batch of {one} does not split over {processes} processes; choose a batch "
+                    f"a batch of {one} cannot be split over {processes} processes; choose a batch "
                     f"size that is a multiple of {processes}"
                 )
         if size < max(sizes):

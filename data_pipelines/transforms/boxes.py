@@ -46,7 +46,7 @@ def clip(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def has_area(boxes: np.ndarray) -> np.ndarray:
-    """Which boxes are more than a point or a line: bool (B,)."""
+    """Which boxes have an area above 0: bool (B,)."""
     return (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
 
 

@@ -20,11 +20,11 @@ Area = tuple[int, int, int, int]  # top, left, height, width
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """What is done to frames, in the order of the fields.
+    """Changes applied to frames, in the order of the fields.
 
     Attributes:
         source: (height, width) of the frames.
-        area: the part that is cut out of them; None: all of them.
+        area: the part that is cut out; None: the whole frame.
         size: (height, width) to which that part is resized.
         window: the part of the resized frame that is kept.
         flip: whether it is mirrored left to right.

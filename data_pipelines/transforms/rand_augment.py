@@ -36,7 +36,7 @@ ENHANCERS = {
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """From what distribution operations are drawn.
+    """The distribution that operations are drawn from.
 
     magnitude, deviation: mean and standard deviation of the magnitude, which is clipped to 0..10.
     count: the number of operations. increasing: in every operation, a larger magnitude changes the
@@ -78,7 +78,7 @@ def parse(text: str, interpolation: str = "bicubic") -> Policy:
         )
     kind, *parts = text.split("-")
     if kind != "rand":
-        raise ValueError(f"RandAugment {text!r} does not begin with rand, as rand-m7-n4-mstd0.5")
+        raise ValueError(f"RandAugment {text!r} must begin with rand, as in rand-m7-n4-mstd0.5")
     found = {}
     for part in parts:
         match = re.fullmatch(r"(mstd)(\d+\.?\d*)|(m|n|w|inc)(\d+)", part)
@@ -92,12 +92,12 @@ def parse(text: str, interpolation: str = "bicubic") -> Policy:
         found[key] = float(number) if key == "mstd" else int(number)
     weighted = "w" in found
     if found.get("w"):
-        raise ValueError(f"RandAugment {text!r} has w{found['w']}; there are only weights 0, w0")
+        raise ValueError(f"RandAugment {text!r} has w{found['w']}; the only weights are w0")
     count = found.get("n", 2)
     most = np.count_nonzero(list(WEIGHTS.values()))
     if weighted and count > most:
         raise ValueError(
-            f"RandAugment {text!r} has n{count}; with w0 none comes twice, so {most} at most"
+            f"RandAugment {text!r} has n{count}; with w0 no operation repeats: use at most {most}"
         )
     return Policy(
         found.get("m", 10), count, found.get("mstd", 0.0), "inc" in found, weighted, interpolation

@@ -45,10 +45,10 @@ def draw(
     """Draws the rectangles to erase of a clip: none, or 1 to `count`.
 
     Args:
-        probability: of erasing at all.
+        probability: of erasing anything in a clip.
         mode: "pixel": noise in each pixel; "rand": one random color in each frame; "const": the
             mean color.
-        count: the largest number of rectangles, which divide the erased area among themselves.
+        count: the largest number of rectangles, which share the erased area.
         splits: the first 1 / splits of the frames is not erased; 1: all frames are.
         area: smallest and largest share of the picture that is erased.
         aspect: smallest and largest height / width, drawn on a log scale.

@@ -50,7 +50,7 @@ def find_keyframes(
     data = config.data
     if data.format not in READERS:
         raise ConfigError(
-            f"config.data.format is {data.format}; detection reads {', '.join(READERS)}"
+            f"config.data.format is {data.format}; expected one of {', '.join(READERS)}"
             f"{closest(data.format, READERS)}"
         )
     found = READERS[data.format](config, data_root(config, workdir), subset)
@@ -185,7 +185,7 @@ def _boxes(config: ConfigDict, root: Path, subset: str) -> Keyframes:
         raise ConfigError(
             "the classes are the actions of config.data.train_boxes, which was not found "
             f"({_join(files['train_boxes'])}): set config.data.root, or config.class_names to a "
-            "file with one name a line"
+            "file with one name per line"
         )
     if len(names) != config.model.num_classes:
         raise ConfigError(

@@ -33,7 +33,7 @@ def find_samples(
 ) -> Listing:
     """Reads the list of a subset ("train", "val" or "test"), for example config.data.test_list.
 
-    config.data.format says in which format it is. With config.data.generate, the data is generated
+    config.data.format names its format. With config.data.generate, the data is generated
     first.
 
     Raises:
@@ -43,7 +43,7 @@ def find_samples(
     data = config.data
     if data.format not in READERS:
         raise ConfigError(
-            f"config.data.format is {data.format}; this version reads {', '.join(READERS)}"
+            f"config.data.format is {data.format}; expected one of {', '.join(READERS)}"
             f"{closest(data.format, READERS)}"
         )
     root, path_prefix = data_root(config, workdir), data.path_prefix
@@ -60,11 +60,12 @@ def data_root(config: ConfigDict, workdir: str | os.PathLike | None) -> Path:
         return Path(config.data.root)
     if name not in GENERATORS:
         raise ConfigError(
-            f"config.data.generate is {name}; this version generates {', '.join(GENERATORS)}"
+            f"config.data.generate is {name}; expected one of {', '.join(GENERATORS)}"
             f"{closest(name, GENERATORS)}"
         )
     if workdir is None:
-        raise ConfigError(f"{config.name} generates its data and needs a workdir for it: set one")
+        raise ConfigError(f"{config.name} generates its data in a workdir, but none is set; "
+                "pass --workdir")
     folder = Path(workdir) / name
     complete = folder / COMPLETE
     if distributed.first() and not complete.exists():
@@ -208,4 +209,4 @@ GENERATORS: dict[str, tuple[Callable, dict[str, int]]] = {
     "imagenet_mini": (datasets.write_imagenet, {"count": 12}),
     "own_mini": (own_boxes.write_own, {}),
 }
-COMPLETE = "complete"  # marks the folder of a data set that was generated to its end
+COMPLETE = "complete"  # marks the folder of a completely generated data set

@@ -53,13 +53,13 @@ def last_state(
         if not distributed.anyone(state is None):
             return step, state
         logging.error(
-            "%s cannot be read and is now %s (%s); going on from the one before",
+            "%s cannot be read and is now %s (%s); trying the checkpoint before it",
             checkpoints.path(step), checkpoints.set_aside(step).name, reason,
         )
     if steps:
         raise OSError(
-            f"none of the checkpoints in {checkpoints.directory} can be read; they are still there "
-            "as *.unreadable. Bring back a copy, or take another --workdir to begin anew"
+            f"none of the checkpoints in {checkpoints.directory} can be read; they were "
+            "renamed to *.unreadable. Restore a copy, or choose another --workdir to start over"
         )
     return 0, None
 
@@ -74,11 +74,11 @@ def _check_identity(checkpoints: Checkpoints, step: int, identity: Mapping[str, 
         if stored[section].get(key) != value
     ]
     if stored["class_names"] != wanted["class_names"]:
-        different.append("the class names are others")
+        different.append("the class names differ")
     if different:
         raise ConfigError(
-            f"{checkpoints.path(step)} is of another run: {'; '.join(different)}. Choose another "
-            "--workdir, or go on as that run began"
+            f"{checkpoints.path(step)} belongs to another run: {'; '.join(different)}. Choose "
+            "another --workdir, or restore the settings of that run"
         )
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints that say what they are: arrays, and beside them the metadata to run them.
+"""Self-describing checkpoints: arrays, with the metadata needed to run the model.
 
 A checkpoint is an Orbax directory with one item for each variable collection (params, batch_stats)
 and a JSON item `metadata`: model name and keywords, class names, input normalization, config.
@@ -43,7 +43,7 @@ def save_checkpoint(
         ) from error
     if directory.exists() and not overwrite:
         raise FileExistsError(
-            f"{directory} exists already; choose another place, or allow overwriting"
+            f"{directory} exists already; choose another folder, or pass overwrite=True"
         )
     items = {name: ocp.args.StandardSave(tree) for name, tree in variables.items() if tree}
     items[METADATA] = ocp.args.JsonSave(dict(metadata))
@@ -91,12 +91,12 @@ def _existing(directory: str | Path) -> Path:
     if not is_checkpoint(directory):
         inside = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
         steps = [name for name in inside if is_checkpoint(directory / name)]
-        found = f"it has {', '.join(inside[:5]) or 'nothing'} in it"
+        found = f"it contains {', '.join(inside[:5]) or 'nothing'}"
         found = "a file" if directory.is_file() else found
-        advice = f"Did you mean {directory / steps[-1]}?" if steps else "Pass one that was saved"
+        advice = f"Did you mean {directory / steps[-1]}?" if steps else "Pass a saved one"
         raise ValueError(
-            f"{directory} is no checkpoint of this project: {found}; expected the folders params "
-            f"and {METADATA}. {advice}"
+            f"{directory} is not a checkpoint of this project: {found}; expected the folders "
+            f"params and {METADATA}. {advice}"
         )
     return directory
 

@@ -140,8 +140,8 @@ class Checkpoints:
         left = f"the last complete one is {last}" if last else "there is none yet"
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         return OSError(
-            f"a checkpoint could not be written to {self.directory}: {reason}. Make room or take "
-            f"another --workdir, and start again: {left}"
+            f"a checkpoint could not be written to {self.directory}: {reason}. Free disk space or "
+            f"choose another --workdir, and start again: {left}"
         )
 
 

@@ -18,7 +18,7 @@ Batch = Mapping[str, jax.Array]
 
 
 class Mix(NamedTuple):
-    """weights (H,W): how much of its own pixels a clip keeps; share (): the same for its target."""
+    """Weights (H,W) of a clip's own pixels in the mix, and the share () of its own target."""
 
     weights: jax.Array
     share: jax.Array
@@ -38,7 +38,7 @@ def draw(
 
     Args:
       mixup_alpha, cutmix_alpha: the share is drawn from Beta(alpha, alpha); 0 disables the method.
-      prob: probability of mixing at all.
+      prob: probability that the clips are mixed.
       switch_prob: probability of cutmix if both are enabled.
     """
     keys = jax.random.split(key, 6)
@@ -110,8 +110,8 @@ def make_mixer(
 
     Args:
       model: has `mean`, `std`, `dtype` and `num_classes`; clips are normalized before mixing.
-      group_size: neighbors in the batch that are mixed with each other, with random numbers of
-        their own (one GPU's clips in the original).
+      group_size: number of adjacent clips of the batch that are mixed with each other. Each
+        group has its own random numbers (in the original, one GPU's clips are a group).
       **options: of `draw`.
 
     The returned function raises ValueError if a group has only one clip.
@@ -124,7 +124,7 @@ def make_mixer(
             count, _, height, width, _ = clips.shape
             members = min(group_size, count)
             if members < 2:
-                raise ValueError("mixup and cutmix need groups of two clips or more")
+                raise ValueError("mixup and cutmix need groups of at least two clips")
             groups = count // members
             mixes = jax.vmap(lambda k: draw(k, height, width, **options))(
                 jax.random.split(key, groups)

@@ -26,7 +26,7 @@ def make_precise_step(model: nn.Module) -> PreciseStep:
     """
 
     def step(params: Any, batch_stats: Any, seen: float, batch: Batch):
-        # Dropped residual branches change the statistics, so each batch draws other masks.
+        # Dropped residual branches change the statistics, so each batch draws its own masks.
         number = jnp.int32(jnp.round(seen / batch["clip"].size))
         _, updated = model.apply(
             {"params": params, "batch_stats": batch_stats},
@@ -38,8 +38,8 @@ def make_precise_step(model: nn.Module) -> PreciseStep:
         )
         if "batch_moments" not in updated:
             raise ValueError(
-                "precise batch-norm statistics of a model without batch norms that train: set "
-                "norm.precise to False, or the model's frozen_norm"
+                "the model has no trainable batch norms, so it has no precise statistics: set "
+                "norm.precise to False, or unset the model's frozen_norm"
             )
         size = float(batch["clip"].size)
         share = size / (seen + size)

@@ -28,7 +28,7 @@ Tree = Any
 def make_mesh(
     data: int = -1, fsdp: int = 1, spatial: int = 1, *, devices: Sequence[Any] | None = None
 ) -> Mesh:
-    """All devices of all processes, or `devices`, as (data, fsdp, spatial); -1: those left.
+    """All devices of all processes, or `devices`, as (data, fsdp, spatial); -1: all remaining.
 
     The devices of a process are adjacent, so that it loads adjacent rows of the batch.
 
@@ -39,7 +39,7 @@ def make_mesh(
     sizes = {"data": data, "fsdp": fsdp, "spatial": spatial}
     for name, size in sizes.items():
         if size < 1 and size != -1:
-            raise ValueError(f"mesh.{name} is {size}, expected 1 or more, or -1 (all left)")
+            raise ValueError(f"mesh.{name} is {size}, expected 1 or more, or -1 (all remaining)")
     open_axes = [name for name, size in sizes.items() if size == -1]
     if len(open_axes) > 1:
         raise ValueError(f"mesh.{' and mesh.'.join(open_axes)} are -1, expected at most one")
@@ -66,7 +66,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def over_batch(mesh: Mesh, shape: Sequence[int] = ()) -> NamedSharding:
-    """Sharding of a batch: contiguous examples, and contiguous lines of clips of this `shape`."""
+    """Sharding of a batch: contiguous examples and, for clips of this `shape`, contiguous rows."""
     if len(shape) == CLIP_DIMENSIONS and shape[2] % mesh.shape["spatial"] == 0:
         return NamedSharding(mesh, PartitionSpec(BATCH, None, "spatial"))
     return NamedSharding(mesh, PartitionSpec(BATCH))
@@ -106,13 +106,13 @@ def put_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Arra
     for name, rows in batch.items():
         if len(rows) % devices:
             raise ValueError(
-                f"{name}: a batch of {len(rows)} does not split over {devices} devices; take a "
+                f"{name}: a batch of {len(rows)} cannot be split over {devices} devices; use a "
                 f"multiple of {devices} (config.train.batch_size)"
             )
         if rows.ndim == CLIP_DIMENSIONS and rows.shape[2] % spatial:
             raise ValueError(
-                f"{name}: {rows.shape[2]} lines do not split over {spatial} devices; take a "
-                f"crop of a multiple of {spatial}, or another config.mesh.spatial"
+                f"{name}: {rows.shape[2]} rows of pixels cannot be split over {spatial} devices; "
+                f"use a crop that is a multiple of {spatial}, or another config.mesh.spatial"
             )
     return {
         name: jax.make_array_from_process_local_data(over_batch(mesh, rows.shape), rows)

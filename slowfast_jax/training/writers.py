@@ -105,7 +105,7 @@ def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:
             if number < len(lines):
-                raise ValueError(f"{path}:{number}: is no JSON ({error})") from error
+                raise ValueError(f"{path}:{number}: is not JSON ({error})") from error
     return rows
 
 

@@ -91,7 +91,7 @@ def _noise(count: int) -> list[np.ndarray]:
 
 
 def _write_audio(path: Path, cover: bool = False) -> None:
-    """A moment of silence, with a cover picture if asked."""
+    """A short silent audio file, optionally with a cover picture."""
     with av.open(str(path), "w") as container:
         codec = "libmp3lame" if path.suffix == ".mp3" else "aac"
         stream = container.add_stream(codec, rate=16000, layout="mono")

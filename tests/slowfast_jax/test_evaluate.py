@@ -105,9 +105,9 @@ def test_metrics_in_percent():
 
 
 def test_unsupported_formats_are_refused(tiny, folder):
-    with pytest.raises(ConfigError, match="detection reads ava"):
+    with pytest.raises(ConfigError, match="data.format is .*expected one of ava"):
         evaluate(load_config("test/tiny_boxes"))
-    with pytest.raises(ConfigError, match="data.format is ava; this version reads kinetics"):
+    with pytest.raises(ConfigError, match="data.format is ava; expected one of kinetics"):
         evaluate(tiny_config(folder, **{"data.format": "ava"}))
     with pytest.raises(ConfigError, match="config.data.sampling is ava, expected kinetics or ssv2"):
         evaluate(tiny_config(folder, **{"data.sampling": "ava"}))

@@ -262,7 +262,7 @@ def test_run_folder_stores_its_config(tiny, tmp_path):
     of_checkpoint = load(str(tmp_path / "run/checkpoints/3"))
     assert not np.allclose(of_run(CLIP), of_checkpoint(CLIP))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="is no checkpoint of this project"):
+    with pytest.raises(ValueError, match="is not a checkpoint of this project"):
         load(tmp_path / "empty")
 
 

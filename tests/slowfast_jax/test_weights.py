@@ -21,6 +21,6 @@ def test_a_checkpoint_folder(tmp_path):
 
 def test_a_folder_without_a_checkpoint(tmp_path):
     (tmp_path / "folder").mkdir()
-    match = f"{tmp_path / 'folder'} is no checkpoint of this project: .*nothing"
+    match = f"{tmp_path / 'folder'} is not a checkpoint of this project: .*nothing"
     with pytest.raises(CheckpointError, match=match):
         read_checkpoint_folder(tmp_path / "folder")

@@ -115,7 +115,7 @@ def test_an_order_can_begin_at_a_later_epoch():
 
 @pytest.mark.parametrize(("size", "batch", "processes", "message"), [
     (3, 4, 1, "3 examples do not fill one batch of 4"),
-    (8, 4, 3, "batch of 4 does not split over 3 processes"),
+    (8, 4, 3, "batch of 4 cannot be split over 3 processes"),
 ])
 def test_invalid_batch_sizes(size, batch, processes, message):
     with pytest.raises(ValueError, match=message):

@@ -83,14 +83,14 @@ def test_parsing_policies():
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("augmix-m3", "'augmix-m3' does not begin with rand"),
-    ("", "'' does not begin with rand"),
+    ("augmix-m3", "'augmix-m3' must begin with rand"),
+    ("", "'' must begin with rand"),
     ("rand-m7-k3", "has 'k3', expected parts like m7, n4"),
     ("rand-m7.5", "has 'm7.5', expected parts"),
     ("rand-m", "has 'm', expected parts"),
     ("rand-m7-m8", "has m twice"),
-    ("rand-w1", "has w1; there are only weights 0"),
-    ("rand-n14-w0", "has n14; with w0 none comes twice, so 13 at most"),
+    ("rand-w1", "has w1; the only weights are w0"),
+    ("rand-n14-w0", "has n14; with w0 no operation repeats: use at most 13"),
 ])
 def test_invalid_policies(text, message):
     with pytest.raises(ValueError, match=message):

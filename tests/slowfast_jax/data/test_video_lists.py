@@ -124,11 +124,11 @@ def test_wrong_class_lists_are_refused(tiny, tmp_path):
 
 
 def test_unknown_formats_and_generators_are_refused(tiny, tmp_path):
-    with pytest.raises(ConfigError, match="format is ssv3; this version .*did you mean ssv2"):
+    with pytest.raises(ConfigError, match="format is ssv3; expected one of .*did you mean ssv2"):
         find_samples(config_of(tmp_path, **{"data.format": "ssv3"}))
     with pytest.raises(ConfigError, match="generate is kinetics_mimi.*did you mean kinetics_mini"):
         find_samples(config_of(tmp_path, **{"data.generate": "kinetics_mimi"}), tmp_path)
-    with pytest.raises(ConfigError, match="needs a workdir"):
+    with pytest.raises(ConfigError, match="in a workdir, but none is set; pass --workdir"):
         find_samples(config_of(tmp_path, **{"data.generate": "kinetics_mini"}))
 
 

@@ -1,4 +1,4 @@
-"""Starts that fail: each is one line of error."""
+"""Failing starts are reported in one line."""
 
 import socket
 import subprocess
@@ -28,7 +28,7 @@ def start(*arguments, **variables):
 
 
 @pytest.mark.parametrize("process", [0, 1])
-def test_the_others_do_not_come(process):
+def test_other_processes_never_connect(process):
     result = start(
         f"--coordinator=127.0.0.1:{free_port()}", f"--process_id={process}", "--num_processes=2",
         "--meeting_seconds=2",

@@ -1,4 +1,4 @@
-"""How examples are shared out, and that a single process never waits."""
+"""How examples are divided among processes; a single process never waits."""
 
 import pytest
 

@@ -26,7 +26,7 @@ def test_means_and_speed_since_the_last_record(monkeypatch):
     assert meter.read()["loss"] == 8
 
 
-def test_a_loss_that_is_no_number_is_told_with_its_circumstances():
+def test_a_non_finite_loss_is_reported_with_its_step():
     meter = Meter(total_steps=10)
     metrics = {"loss": np.float32(np.nan), "grad_norm": np.float32(12.5)}
     meter.add(6, 0.25, metrics, 2, ["v1 at 902 s", "v2 at 903 s"])
@@ -35,7 +35,7 @@ def test_a_loss_that_is_no_number_is_told_with_its_circumstances():
         meter.flush()
 
 
-def test_a_loss_that_explodes_is_told_where_asked():
+def test_an_exploding_loss_is_reported_if_max_loss_rise_is_set():
     def run(losses, factor):
         meter = Meter(total_steps=20, max_loss_rise=factor)
         for step, loss in enumerate(losses):
@@ -44,7 +44,7 @@ def test_a_loss_that_explodes_is_told_where_asked():
 
     calm = [2.0, 4.0, 2.0, 4.0, 3.0]
     run([50.0, *calm, 8.9], 3.0)
-    run([*calm[:4], 100.0], 3.0)  # too early to tell
+    run([*calm[:4], 100.0], 3.0)  # too few losses to compare with
     run([*calm, 100.0], 0.0)
     message = (
         "loss of step 6 is 9.1, more than .*_rise=3 times the mean of the previous 5, 3 .*a.m"
@@ -53,8 +53,8 @@ def test_a_loss_that_explodes_is_told_where_asked():
         run([*calm, 9.1], 3.0)
 
 
-def test_training_stops_where_too_much_is_broken():
+def test_training_stops_with_too_many_broken_examples():
     meter = Meter(total_steps=10)
-    meter.count_broken([(0, "a.mp4: no such file")] * 20, 50, 0.1)  # too few to tell
+    meter.count_broken([(0, "a.mp4: no such file")] * 20, 50, 0.1)  # too few examples to judge
     with pytest.raises(RuntimeError, match=r"20 of 100 examples.*max_broken=0.1"):
         meter.count_broken([(0, "a.mp4: no such file")] * 0, 50, 0.1)

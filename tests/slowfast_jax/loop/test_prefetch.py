@@ -8,7 +8,7 @@ from slowfast_jax.loop.prefetch import prefetched
 
 
 class Source:
-    """Counts what is taken of it, and ends or fails after some items."""
+    """Counts the items taken, and ends or fails after a given number."""
 
     def __init__(self, items, error=None):
         self.taken, self.closed, self._items, self._error = 0, False, items, error
@@ -40,7 +40,7 @@ def test_one_is_ready_while_another_is_in_use():
     while source.taken < 3 and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.3)
-    assert source.taken == 3  # in use, ready, waiting for its place
+    assert source.taken == 3  # in use, ready, waiting for room
     stream.close()
     assert source.closed and not [t for t in threading.enumerate() if t.name == NAME]
 

@@ -39,7 +39,7 @@ cli()
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("many")
-    write_colors(folder / "data", train=24, val=7)  # 7 do not divide
+    write_colors(folder / "data", train=24, val=7)  # 7 is not divisible by 2
     (folder / "data" / "videos" / "val_04.mp4").write_bytes(b"broken")
     return folder
 
@@ -90,7 +90,7 @@ def assert_same_rows(actual, expected):
 
 def results(workdir) -> dict:
     found = json.loads((workdir / "results.json").read_text())
-    for name in ("weights", "weights_sha256"):  # rounding makes other bits of them
+    for name in ("weights", "weights_sha256"):  # they differ by rounding
         del found["fingerprint"][name]
     del found["timing"]
     return found
@@ -116,7 +116,7 @@ def test_two_processes_test_as_one(one, two, folder):
 
 def test_the_first_process_alone_writes(two, folder):
     assert len(list((folder / "two" / "tensorboard").iterdir())) == 1
-    # Without Gloo's lines, which may be broken anywhere.
+    # Without Gloo's lines, which may be split anywhere.
     lines = [line for line in two.text(1).splitlines() if re.match(r"[IWEF]\d{4} |\w*error", line)]
     assert "connecting to the other processes (flags), coordinator 127.0.0.1:" in lines[0]
     assert "process 1 of 2: 2 of 4 devices (cpu)" in lines[1]
@@ -129,7 +129,7 @@ def test_the_first_process_alone_writes(two, folder):
 @pytest.mark.parametrize(("number", "before", "after"), [
     (signal.SIGTERM, 2, 1), (signal.SIGINT, 1, 2), (signal.SIGINT, 2, 2),
 ])
-def test_a_run_goes_on_in_another_number_of_processes(one, folder, number, before, after):
+def test_a_run_resumes_with_another_number_of_processes(one, folder, number, before, after):
     name = f"{number.name} {before} {after}"
     run = begin(folder, name, processes=before, devices=2)
     run.wait_for(rf"step 9/{EPOCHS * PER_EPOCH}")

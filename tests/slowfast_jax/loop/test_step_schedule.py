@@ -1,4 +1,4 @@
-"""A plan laid over data: which step is where, and that its batches follow from the step alone."""
+"""Epochs and shapes of steps, and batches that depend on the step alone."""
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ def test_steps_epochs_and_shapes(whole):
         assert set(batch["default"]) == {shape == PLAN.shape}
 
 
-def test_no_epoch_has_an_example_twice_or_the_order_of_another(whole):
+def test_epochs_have_no_repeats_and_different_orders(whole):
     laid = schedule()
     epochs = [[] for _ in range(PLAN.epochs)]
     for step, batch in enumerate(whole):
@@ -65,7 +65,7 @@ def test_no_epoch_has_an_example_twice_or_the_order_of_another(whole):
     assert len({tuple(epoch) for epoch in epochs}) == PLAN.epochs
 
 
-def test_it_goes_on_from_any_step(whole):
+def test_it_resumes_at_any_step(whole):
     for first in range(schedule().steps):
         rest = batches(first)
         assert len(rest) == len(whole) - first
@@ -93,7 +93,7 @@ def test_other_batches_are_of_one_shape():
     assert list(first[0]["index"]) != list(batches(4)[0]["index"])[: shape.batch_size]
 
 
-def test_one_example_alone_is_made_once_for_each_shape():
+def test_a_single_example_is_loaded_once_per_shape():
     made = []
     one = Examples(SIZE, lambda *a, **k: made.append(k) or load(*a, **k), str)
     batches(examples=always_the_first(one))

@@ -152,7 +152,8 @@ def test_failed_validation_loses_no_training(data, tmp_path):
     ({"optimizer__name": "adamw"}, "optimizer.name was 'sgd' and is 'adamw'"),
 ])
 def test_workdir_of_another_run_is_refused(whole, data, fields, message):
-    with pytest.raises(ConfigError, match=f"checkpoints/12 is of another run: {message}.*workdir"):
+    expected = f"checkpoints/12 belongs to another run: {message}.*workdir"
+    with pytest.raises(ConfigError, match=expected):
         train(training_config(data, **fields), whole[0])
 
 

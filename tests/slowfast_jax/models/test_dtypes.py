@@ -1,4 +1,4 @@
-"""Parts of a network that compute in a dtype of their own."""
+"""Parts of a network that compute in their own dtype."""
 
 import flax.linen as nn
 import jax

@@ -1,4 +1,4 @@
-"""What is particular to one network: its boxes, slow frames, depth, dropout and errors."""
+"""Tests of single networks: boxes, slow frames, depth, dropout and errors."""
 
 import jax
 import jax.numpy as jnp

@@ -224,7 +224,7 @@ def test_files_that_paddle_wrote(name):
 
 
 def test_a_file_that_mindspore_wrote():
-    """All but ROIAlign, which it computes in a way of its own, and what follows."""
+    """All but ROIAlign, which MindSpore computes differently, and the layers after it."""
     case, recorded = cases.manifest("mindspore", "TINY_AVA"), cases.outputs("mindspore", "TINY_AVA")
     clip = cases.clip_and_boxes(case | {"boxes": None})[0]
     boxes = np.array(case["boxes"], np.float32)[:, :3]

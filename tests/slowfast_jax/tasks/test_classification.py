@@ -82,7 +82,7 @@ def test_recipe_without_augmentation_has_neutral_fields():
 
 
 @pytest.mark.parametrize(("flag", "message"), [
-    ("augment.rand_augment=m7-n4", "config.augment: RandAugment 'm7-n4' does not begin with rand"),
+    ("augment.rand_augment=m7-n4", "config.augment: RandAugment 'm7-n4' must begin with rand"),
     ("augment.erasing_probability=1.5", "augment.erasing_probability is 1.5, expected 0..1"),
     ("augment.erasing_mode=noise", "augment.erasing_mode is noise, expected pixel or rand or"),
     ("augment.num_samples=0", "augment.num_samples is 0, expected at least 1"),

@@ -61,7 +61,7 @@ def test_folders_that_are_not_checkpoints(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
         load_checkpoint(tmp_path / "nowhere")
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="file is no checkpoint of this project: a file"):
+    with pytest.raises(ValueError, match="file is not a checkpoint of this project: a file"):
         load_checkpoint(tmp_path / "file")
     save_checkpoint(tmp_path / "run" / "100", TINY, {})
     with pytest.raises(ValueError, match="Did you mean .*run/100"):

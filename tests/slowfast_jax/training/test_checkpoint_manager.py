@@ -1,4 +1,4 @@
-"""Checkpoints of a run: what is restored is what was saved, and only whole ones are there."""
+"""Checkpoints of a run are restored exactly as saved, and are always complete."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def save_all(workdir, steps, noted=None, **options) -> Checkpoints:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-def test_what_is_restored_is_what_was_saved(tmp_path, optimizer):
+def test_restored_state_equals_saved_state(tmp_path, optimizer):
     state = state_of(7, optimizer)
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(7, state, {"model": {"name": "x"}, "class_names": ["a", "b"]})
@@ -75,7 +75,7 @@ def test_shapes_and_shardings_are_enough_to_restore(tmp_path):
 
 
 def test_a_checkpoint_of_earlier_versions_is_restored(tmp_path):
-    """They wrote the arrays of JAX, compressed."""
+    """Earlier versions saved JAX arrays, compressed."""
     state = state_of(3)
     items = {
         name: ocp.args.StandardSave(getattr(state, name))
@@ -89,7 +89,7 @@ def test_a_checkpoint_of_earlier_versions_is_restored(tmp_path):
     checkpoints.close()
 
 
-def test_types_stay(tmp_path):
+def test_dtypes_are_preserved(tmp_path):
     params = {
         "a": jnp.asarray([1.5, -2.25], jnp.bfloat16), "b": jnp.arange(3), "c": jnp.asarray(True)
     }
@@ -126,7 +126,7 @@ def test_a_step_is_a_checkpoint_like_any_other(tmp_path):
     assert jax.tree.all(jax.tree.map(np.array_equal, variables, expected))
 
 
-def test_the_last_and_the_best_stay(tmp_path):
+def test_the_last_and_the_best_are_kept(tmp_path):
     scores = {1: 0.1, 2: 0.9, 3: 0.2, 5: 0.3}
     checkpoints = save_all(tmp_path, range(1, 7), scores, keep_last=2, keep_best=1)
     assert checkpoints.steps() == [2, 5, 6]
@@ -134,7 +134,7 @@ def test_the_last_and_the_best_stay(tmp_path):
     assert sorted(os.listdir(tmp_path / "checkpoints")) == ["2", "5", "6"]
 
 
-def test_the_best_stays_in_a_run_that_goes_on(tmp_path):
+def test_the_best_is_kept_when_a_run_resumes(tmp_path):
     save_all(tmp_path, [1, 2, 3], {1: 0.9, 2: 0.3}, keep_last=1, keep_best=1).close()
     checkpoints = save_all(
         tmp_path, [4, 5], {5: 0.5}, keep_last=1, keep_best=1, scores={1: 0.9, 2: 0.3}
@@ -146,7 +146,7 @@ def test_the_best_stays_in_a_run_that_goes_on(tmp_path):
 @pytest.mark.parametrize(("keep_last", "keep_best", "left"), [
     (1, 0, [4]), (1, 5, [1, 2, 3, 4]), (2, 2, [1, 2, 3, 4]), (3, 1, [2, 3, 4]), (9, 0, [1, 2, 3, 4])
 ])
-def test_how_many_stay(tmp_path, keep_last, keep_best, left):
+def test_number_of_checkpoints_kept(tmp_path, keep_last, keep_best, left):
     scores = {1: 0.5, 2: 0.6, 3: 0.1}
     checkpoints = save_all(
         tmp_path, range(1, 5), scores, keep_last=keep_last, keep_best=keep_best
@@ -155,7 +155,7 @@ def test_how_many_stay(tmp_path, keep_last, keep_best, left):
     checkpoints.close()
 
 
-def test_nothing_half_written_is_there(tmp_path):
+def test_partial_checkpoints_are_ignored(tmp_path):
     save_all(tmp_path, [1, 2]).close()
     folder = tmp_path / "checkpoints"
     half = folder / "3.orbax-checkpoint-tmp"
@@ -171,7 +171,7 @@ def test_nothing_half_written_is_there(tmp_path):
     assert not half.exists() and latest_checkpoint(tmp_path) == folder / "3"
 
 
-def test_leftovers_of_a_removal_are_in_nobodys_way(tmp_path):
+def test_leftovers_of_a_removal_do_not_block_new_checkpoints(tmp_path):
     checkpoints = save_all(tmp_path, [1, 2], keep_last=2, keep_best=0)
     checkpoints.close()
     folder = tmp_path / "checkpoints"
@@ -198,7 +198,7 @@ def no_room_for_more_than(size: int):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_what_cannot_be_written_is_told_with_what_is_left(tmp_path, caplog):
+def test_write_errors_name_the_last_complete_checkpoint(tmp_path, caplog):
     checkpoints = save_all(tmp_path, [1, 2], keep_last=1, keep_best=0)
     large = state_of(3).replace(params={"a": jax.random.normal(jax.random.key(3), (256, 256))})
     with no_room_for_more_than(20_000):
@@ -206,7 +206,7 @@ def test_what_cannot_be_written_is_told_with_what_is_left(tmp_path, caplog):
             checkpoints.save(3, large, {})
             checkpoints.wait()
         checkpoints.save(4, large, {})
-        checkpoints.close()  # logs it: what made the caller close is more important
+        checkpoints.close()  # only logged: the error that made the caller close matters more
     assert "last complete one is" in caplog.text and latest_checkpoint(tmp_path).name == "2"
     checkpoints = save_all(tmp_path, [4], keep_last=2)
     assert checkpoints.steps() == [2, 4]
@@ -214,7 +214,7 @@ def test_what_cannot_be_written_is_told_with_what_is_left(tmp_path, caplog):
     assert sorted(os.listdir(tmp_path / "checkpoints")) == ["2", "4"]
 
 
-def test_a_file_in_the_place_of_the_folder(tmp_path):
+def test_a_file_in_place_of_the_folder(tmp_path):
     (tmp_path / "checkpoints").write_text("")
     with pytest.raises(OSError, match="checkpoints"):
         Checkpoints(tmp_path)

@@ -39,7 +39,7 @@ def test_values_and_gradients(case):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_masked_rows_do_not_count(name):
+def test_masked_rows_are_ignored(name):
     rng = np.random.default_rng(0)
     logits = jnp.asarray(rng.standard_normal((2, 4, 5)), jnp.float32)
     targets = rng.random((2, 4, 5)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Every way to spread a step gives the losses of one device, and fsdp splits what is kept."""
+"""Every mesh gives the losses of one device, and fsdp shards the stored state."""
 
 import ast
 import json

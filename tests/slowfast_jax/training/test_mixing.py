@@ -1,4 +1,4 @@
-"""Mixup, cutmix and soft targets: recorded cases of the original, and what the draws are like."""
+"""Mixup, cutmix and soft targets: the original's recorded cases, and statistics of the draws."""
 
 import zlib
 
@@ -77,7 +77,7 @@ def draws(count, **options):
     return np.asarray(mixes.share), np.asarray(pasted)
 
 
-def test_how_often_which_form_is_drawn():
+def test_frequency_of_mixup_and_cutmix():
     share, pasted = draws(2000, mixup_alpha=0.8, cutmix_alpha=1.0, prob=0.7, switch_prob=0.25)
     untouched = share == 1
     assert 0.3 <= untouched.mean() < 0.34  # a box of no pixels changes nothing either
@@ -85,7 +85,7 @@ def test_how_often_which_form_is_drawn():
 
 
 @pytest.mark.parametrize(("alpha", "spread"), [(0.2, 0.423), (1.0, 0.289), (8.0, 0.121)])
-def test_shares_are_of_a_beta_distribution(alpha, spread):
+def test_shares_follow_a_beta_distribution(alpha, spread):
     share, _ = draws(2000, mixup_alpha=alpha, cutmix_alpha=0.0)
     assert share.mean() == pytest.approx(0.5, abs=0.03)
     assert share.std() == pytest.approx(spread, abs=0.02)  # 1 / (2 sqrt(2 alpha + 1))
@@ -112,5 +112,5 @@ def test_a_clip_alone_cannot_be_mixed():
         Tiny(num_classes=3), group_size=1, mixup_alpha=1.0, cutmix_alpha=0.0
     )
     batch = {"clip": jnp.zeros((2, 3, 4, 4, 3), jnp.uint8), "label": jnp.zeros(2, jnp.int32)}
-    with pytest.raises(ValueError, match="groups of two clips or more"):
+    with pytest.raises(ValueError, match="groups of at least two clips"):
         mix_batch(jax.random.key(0), batch)

@@ -1,4 +1,4 @@
-"""Plans in cycles against those of the original program, and what makes no plan."""
+"""Multigrid plans against those of the original program, and settings that are refused."""
 
 import importlib
 import itertools
@@ -173,7 +173,7 @@ def plan_of(schedule=STEPS, epochs=12, **multigrid):
     )
 
 
-def test_without_cycles_a_plan_is_what_the_recipe_says():
+def test_without_cycles_the_plan_follows_the_recipe():
     plan = plan_of(long_cycle=False, short_cycle=False)
     assert plan.phases == ((0, 12, (SHAPE,)),) and plan.shapes == (SHAPE,)
     assert plan.schedule == STEPS and plan.epochs == 12
@@ -207,7 +207,7 @@ def test_work_is_saved():
     ({}, {"evaluations_per_phase": 0}, "evaluations_per_phase is 0, expected at least 1"),
     ({}, {"lr_decay": 0.0}, "lr_decay is 0.0, expected above 0"),
 ])
-def test_what_makes_no_plan(schedule, fields, message):
+def test_invalid_settings_are_refused(schedule, fields, message):
     with pytest.raises(ValueError, match=message):
         plan_of(STEPS | schedule, **fields)
 

@@ -7,12 +7,12 @@ from slowfast_jax.training.profiling import Profile, parse_steps
 
 
 @pytest.mark.parametrize("text, steps", [("", range(0)), ("10:15", range(10, 15))])
-def test_steps_of_a_text(text, steps):
+def test_parse_step_range(text, steps):
     assert parse_steps(text) == steps
 
 
 @pytest.mark.parametrize("text", ["10", "5:5", "7:3", "a:b", "-1:4", "1:2:3"])
-def test_what_names_no_steps(text):
+def test_invalid_step_ranges(text):
     with pytest.raises(ValueError, match=f"profile_steps is '{text}', expected FIRST:END"):
         parse_steps(text)
 

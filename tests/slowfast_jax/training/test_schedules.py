@@ -24,7 +24,7 @@ PLAIN = {
 
 
 def recorded(name):
-    """{case: what the original was told}, and the arrays, where there are any."""
+    """{case: settings given to the original}, and the recorded arrays if present."""
     if not PARITY.is_dir():
         return {}, {}
     return cases.manifest("schedules", name), cases.outputs("schedules", name)
@@ -131,7 +131,7 @@ def test_the_recipes_are_found():
     assert len(found) >= 45
 
 
-def test_hosts_scale_every_rate_of_a_recipe_that_says_so():
+def test_hosts_scale_every_rate_with_scale_lr_by_hosts():
     schedule = PLAIN | {"warmup_epochs": 2.0, "end_lr": 0.001, "scale_lr_by_hosts": True}
     for epoch in (0.0, 1.5, 2.0, 7.25, 10.0):
         one = learning_rate(schedule, epoch, 10)
@@ -154,6 +154,6 @@ STEPS = {"name": "steps", "steps": (0, 4), "relative_lrs": (1.0, 0.1)}
     (STEPS | {"steps": (0, 9, 4)}, 10, r"steps is \(0, 9, 4\), expected increasing epochs"),
     (STEPS | {"steps": (0, 4, 9)}, 10, r"relative_lrs has 2 rates, expected one for each of the 3"),
 ])
-def test_nonsense(keys, epochs, message):
+def test_invalid_schedules(keys, epochs, message):
     with pytest.raises(ValueError, match=message):
         learning_rate(PLAIN | keys, 0.0, epochs)

@@ -1,4 +1,4 @@
-"""On one device here; on four, which must be asked for before JAX starts, in a process apart."""
+"""Sharding on one device, and on four in a subprocess, as JAX needs their number at startup."""
 
 import os
 import re
@@ -21,7 +21,7 @@ from tests.support.paths import ROOT
 
 
 def run_on(devices: int, script: str, *arguments) -> str:
-    """What a script printed, in a process that has so many devices."""
+    """Runs a script in a process with this number of CPU devices; returns its output."""
     flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
     result = subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)], cwd=ROOT, capture_output=True,
@@ -61,9 +61,9 @@ except ValueError as error:
 
 
 @pytest.mark.slow
-def test_each_device_has_examples_that_follow_each_other():
+def test_each_device_has_contiguous_examples():
     printed = run_on_four(PLACES)
-    assert "a batch of 6 does not split over 4 devices; take a multiple of 4" in printed
+    assert "a batch of 6 cannot be split over 4 devices; use a multiple of 4" in printed
 
 
 NORMS = """
@@ -109,13 +109,13 @@ def norms():
 
 
 @pytest.mark.slow
-def test_groups_of_clips_are_normalised_alike_however_they_lie(norms):
-    assert len(norms) == 8  # each compared with one device, in there
+def test_group_norms_do_not_depend_on_the_device_layout(norms):
+    assert len(norms) == 8  # the script compares each case with one device
 
 
 @pytest.mark.slow
-def test_devices_exchange_sums_and_no_clips(norms):
-    """As long as groups lie evenly on the devices, or devices in the groups."""
+def test_devices_exchange_sums_but_no_clips(norms):
+    """Provided that groups divide evenly among devices, or devices among groups."""
     moved = {(batch, group) for batch, group, what in norms if "clips" in what}
     assert moved == {("24", "8")}
 
@@ -129,7 +129,7 @@ class Device:
 @pytest.mark.parametrize("sizes, shape", [
     ((), (8, 1, 1)), ((-1, 4), (2, 4, 1)), ((2, 2, 2), (2, 2, 2)), ((1, -1, 2), (1, 4, 2)),
 ])
-def test_the_open_axis_takes_the_devices_left(sizes, shape):
+def test_the_open_axis_takes_the_remaining_devices(sizes, shape):
     mesh = make_mesh(*sizes, devices=[Device(i) for i in range(8)])
     assert tuple(mesh.shape.values()) == shape
     assert [device.id for device in mesh.devices.ravel()] == list(range(8))

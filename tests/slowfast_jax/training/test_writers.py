@@ -23,7 +23,7 @@ def test_a_resumed_run_leaves_the_file_of_an_uninterrupted_one(tmp_path):
     assert list((tmp_path / "whole" / "tensorboard").glob("events.out.tfevents.*"))
 
 
-def test_a_line_that_was_cut_off_is_forgotten(tmp_path):
+def test_a_truncated_last_line_is_dropped(tmp_path):
     write(tmp_path, 0, [1, 2])
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 3, "spl')
@@ -32,13 +32,13 @@ def test_a_line_that_was_cut_off_is_forgotten(tmp_path):
     assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2, 3]
 
 
-def test_a_broken_line_within_is_named(tmp_path):
+def test_a_broken_line_in_the_middle_is_reported(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "split": "train"}\nnonsense\n{}\n')
-    with pytest.raises(ValueError, match=r"metrics.jsonl:2: is no JSON"):
+    with pytest.raises(ValueError, match=r"metrics.jsonl:2: is not JSON"):
         read_metrics(tmp_path)
 
 
-def test_what_is_not_finite_is_null(tmp_path):
+def test_non_finite_numbers_become_null(tmp_path):
     writers = Writers(tmp_path)
     writers.write(1, "val", {"map": float("nan")})
     writers.close()
