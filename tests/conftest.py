@@ -1,9 +1,31 @@
-"""Fixtures for all tests."""
+"""Fixtures for all tests, and the compilation cache that they share."""
+
+import os
+import tempfile
 
 import pytest
 
 from slowfast_jax.models import zoo
 from tests.support.tiny_models import entry, norm_entry, traces, write_colors
+
+CACHE = pytest.StashKey[tempfile.TemporaryDirectory]()
+CACHE_DIR, LEAST_SECONDS = "JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
+
+
+def pytest_configure(config):
+    """Compiles each program once per test run, for all workers and the processes that they start.
+
+    The cache lives only as long as the run, so that no run depends on an earlier one.
+    """
+    if CACHE_DIR not in os.environ:
+        config.stash[CACHE] = tempfile.TemporaryDirectory(prefix="slowfast_jax_tests_")
+        os.environ |= {CACHE_DIR: config.stash[CACHE].name, LEAST_SECONDS: "0.2"}
+
+
+def pytest_unconfigure(config):
+    if CACHE in config.stash:
+        config.stash[CACHE].cleanup()
+        del os.environ[CACHE_DIR]
 
 
 @pytest.fixture
