@@ -223,7 +223,7 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
             "",
             f"{r['step']}, {r['clips']} clips ({r['clips'] / r['devices']:g} per device), compiled "
             f"in {r['compile_seconds']:.0f} s",
-            f"  memory      {_size(r['argument_bytes'])} arguments, "
+            f"  memory used     {_size(r['argument_bytes'])} arguments, "
             f"{_size(r['temporary_bytes'])} temporary"
             + ("" if r.get("fits", True) else ": MORE THAN THE CHIP HAS"),
             f"  arithmetic      {r['flops'] / 1e9:,.4g} GFLOP",
