@@ -37,17 +37,17 @@ class Task:
     @property
     def headline(self) -> str:
         """Name of the validation metric that ranks checkpoints; larger is better."""
-        raise NotImplementedError
+        raise self._missing("headline")
 
     def training_examples(
         self, workdir: str | os.PathLike | None
     ) -> tuple[Examples, list[str]]:
         """The training set and its class names ([] if it has none)."""
-        raise NotImplementedError
+        raise self._missing("training_examples")
 
     def batch_shapes(self, rows: int, crop: int) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes and dtypes of a batch of `rows` elements, with clips of `crop` x `crop` pixels."""
-        raise NotImplementedError
+        raise self._missing("batch_shapes")
 
     def augment(self, model: nn.Module, key: jax.Array, batch: Batch) -> Batch:
         """Augmentation on the devices, applied to the whole batch; `key` is a random key."""
@@ -85,7 +85,7 @@ class Task:
         self, logits: jax.Array, endpoints: dict[str, jax.Array], batch: Batch
     ) -> tuple[jax.Array, Metrics]:
         """`(loss, metrics)` of the network's outputs, for tasks that do not override `loss`."""
-        raise NotImplementedError
+        raise self._missing("objective")
 
     def validate(
         self,
@@ -103,7 +103,7 @@ class Task:
           extra: `TrainState.extra`, on the local devices.
           workdir: the run's folder.
         """
-        raise NotImplementedError
+        raise self._missing("validate")
 
     def test(
         self,
@@ -118,7 +118,7 @@ class Task:
           workdir: receives the task's files; None: nothing is written.
           save_scores: whether to write scores.npz, too.
         """
-        raise NotImplementedError
+        raise self._missing("test")
 
     def report(self, workdir: str | os.PathLike) -> dict[str, Any]:
         """What the report shows about the last test in `workdir` in addition to its metrics.
@@ -126,6 +126,12 @@ class Task:
         Returns keyword arguments for `report.html.write_report`.
         """
         return {}
+
+    def _missing(self, name: str) -> NotImplementedError:
+        return NotImplementedError(
+            f"task {type(self).__name__} does not define `{name}`; slowfast_jax/tasks/base.py says "
+            "what it returns"
+        )
 
 
 def forward(

@@ -162,3 +162,12 @@ def test_loss_that_changes_extra_shapes_is_refused(tmp_path, monkeypatch):
     state, step, batch = state_and_step(config_of(tmp_path))
     with pytest.raises(ValueError, match=r"float32\[10, 4\].*expected.*float32\[6, 4\]"):
         step(state, batch, 0.1, jax.random.key(0))
+
+
+@pytest.mark.parametrize("name, arguments", [
+    ("training_examples", (None,)), ("objective", (None, {}, {})), ("batch_shapes", (1, 2)),
+    ("validate", (None, {}, {}, None)), ("test", (None, None)),
+])
+def test_a_task_names_what_it_does_not_define(name, arguments):
+    with pytest.raises(NotImplementedError, match=f"task Task does not define `{name}`"):
+        getattr(Task(None), name)(*arguments)
