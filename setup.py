@@ -1,4 +1,4 @@
-"""Installs slowfast_jax, data_pipelines and convert; `pip install -e .[test]` in a checkout."""
+"""Installs slowfast_jax, data_pipelines and convert; `pip install -e '.[test]'` in a checkout."""
 
 from pathlib import Path
 

@@ -4,6 +4,7 @@
     recognizer.predict_video("a.mp4", top_k=5)
 """
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -202,14 +203,12 @@ def load(
         class_names = stored if class_names is None else class_names
     else:
         config = load_config(spec)
-    config = config.copy_and_resolve_references()
-    names = resolve_classes(config, class_names, overrides)
+    unchanged, config = config, config.copy_and_resolve_references()
     with config.unlocked():
         for key, value in overrides.items():
-            if key in FROM_PROTOCOL:
-                config.protocol[FROM_PROTOCOL[key]] = value
-            else:
-                config.model[key] = value
+            _override(config, key, value)
+        names = resolve_classes(unchanged, class_names, overrides)
+        config.model.num_classes = len(names)
         if weights:
             config.test.checkpoint = os.fspath(weights)
     check_values(config)
@@ -230,6 +229,20 @@ def load(
     if fold:
         model, variables = fold_batch_norm(model, variables)
     return Recognizer(model, variables, config, names)
+
+
+def _override(config: ConfigDict, key: str, value: Any) -> None:
+    """Sets a field of the network; ConfigError if it has the wrong type."""
+    section, name = config.model, key
+    if key in FROM_PROTOCOL:
+        section, name = config.protocol, FROM_PROTOCOL[key]
+    several = key == "depth" and isinstance(value, (list, tuple))  # depths of stages or pathways
+    try:
+        with section.ignore_type() if several else contextlib.nullcontext():
+            section[name] = value
+    except TypeError:
+        expected = f"something like {section[name]!r}"
+        raise ConfigError(f"{key} is {value!r}, expected {expected}") from None
 
 
 def resolve_classes(

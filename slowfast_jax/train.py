@@ -117,7 +117,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     done = saved = first
     writers = Writers(workdir, first)
     distributed.barrier("metrics.jsonl")
-    wishes, stop = distributed.Wishes(), False
+    stop_vote, stop = distributed.StopVote(), False
     checkpoints.scores = {
         row["step"]: row[headline] for row in _validations(workdir) if row[headline] is not None
     }
@@ -177,7 +177,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                 saving = ended in plan.checkpoints or (
                     config.train.checkpoint_steps and done % config.train.checkpoint_steps == 0
                 )
-                stop = wishes.any(signals.asked)
+                stop = stop_vote.any(signals.asked)
                 if not (validating or saving or stop):
                     continue
                 meter.flush()  # raises if a loss is not finite, before that state is saved
@@ -245,7 +245,8 @@ def _announce(
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     plan, train = schedule.plan, config.train
     logging.info(
-        "%s: %d examples; %d epochs of %d steps of %d clips; %d parameters, %s, on %d %s device(s)",
+        "%s: %d examples; %d epoch(s) of %d steps of %d clips; %d parameters, %s, on %d %s "
+        "device(s)",
         config.name, examples.size, plan.epochs, schedule.segment(0).order.steps_per_epoch,
         schedule.shape(0).batch_size * examples.clips, parameters,
         " ".join((config.model.get("dtype", "float32"), *config.model.get("dtypes", ()))),

@@ -19,6 +19,7 @@ from convert.trees import flatten
 from convert.unpickle import CheckpointError
 from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.models import zoo
+from slowfast_jax.ops.backend import PLAIN_BACKEND, written_for
 from slowfast_jax.training.checkpoint import load_checkpoint, load_metadata
 from slowfast_jax.training.checkpoint_manager import latest_checkpoint
 
@@ -35,7 +36,8 @@ def variable_shapes(model: nn.Module) -> dict[str, Any]:
 
     Nothing is computed.
     """
-    return jax.eval_shape(lambda: _init(model, 0))
+    with written_for(PLAIN_BACKEND):  # traced fastest; the variables are the same on all backends
+        return jax.eval_shape(lambda: _init(model, 0))
 
 
 def initial_variables(model: nn.Module, seed: int) -> dict[str, Any]:
@@ -45,7 +47,8 @@ def initial_variables(model: nn.Module, seed: int) -> dict[str, Any]:
     """
     # On a CPU, optimizing this function takes longer than running it unoptimized.
     options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    return jax.jit(lambda: _init(model, seed), compiler_options=options)()
+    with written_for(PLAIN_BACKEND):
+        return jax.jit(lambda: _init(model, seed), compiler_options=options)()
 
 
 def _init(model: nn.Module, seed: int) -> dict[str, Any]:

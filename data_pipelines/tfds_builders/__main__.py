@@ -111,7 +111,7 @@ def _beam_options(args: argparse.Namespace) -> Any:
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
         raise ValueError(
-            f"--beam needs Apache Beam ({error}); run: pip install 'slowfast_jax[beam]'"
+            f"--beam needs Apache Beam ({error}); run: pip install -e '.[beam]'"
         ) from error
     return PipelineOptions(args.beam_option)
 

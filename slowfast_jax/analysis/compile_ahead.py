@@ -64,7 +64,7 @@ def target_devices(target: str) -> list[Any]:
         )
     if importlib.util.find_spec("libtpu") is None:
         raise ConfigError(
-            "compiling for TPUs needs their compiler: pip install 'slowfast_jax[tpu]'"
+            "compiling for TPUs needs their compiler: pip install -e '.[tpu]'"
         )
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # no metadata requests for a real TPU
     try:

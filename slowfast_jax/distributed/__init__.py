@@ -159,7 +159,7 @@ def anyone(mine: bool) -> bool:
     return any(gather(mine))
 
 
-class Wishes:
+class StopVote:
     """Whether any process asked to stop, agreed on by all after the same step.
 
     The requests are summed on the devices behind each step and read a step later, so that no step
@@ -181,8 +181,8 @@ class Wishes:
         if count() == 1:
             return mine
         rows = np.full(jax.local_device_count(), mine)
-        wishes = jax.make_array_from_process_local_data(self._rows, rows)
-        before, self._before = self._before, self._any(wishes)
+        votes = jax.make_array_from_process_local_data(self._rows, rows)
+        before, self._before = self._before, self._any(votes)
         return before is not None and bool(before)
 
 

@@ -25,15 +25,11 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
-from slowfast_jax.ops.backend import written_for
+from slowfast_jax.ops.backend import PLAIN_BACKEND, written_for
 
 # Operations within these named scopes (`jax.named_scope`) follow a rule of their own.
 ELEMENTWISE_SCOPE = "batch_norm"  # each multiplication and addition costs one per element
 FREE_SCOPE = "roi_align"
-
-# On GPUs each convolution is a single operation. Elsewhere it may be split into other operations
-# with fewer multiplications, or with more of them.
-PLAIN_BACKEND = "gpu"
 
 # {(module, "macs" or "activations"): number}
 Costs = Counter[tuple[str, str]]

@@ -53,7 +53,7 @@ class BatchNorm(nn.Module):
     def __call__(self, x: jax.Array, train: bool | None = None) -> jax.Array:
         """`(N, T, H, W, C)` -> the same shape and dtype; statistics in float32.
 
-        Raises ValueError for a batch that does not split into groups.
+        Raises ValueError for a batch that cannot be divided into groups.
         """
         if self.folded:
             return in_layout(x, self.layout)
@@ -88,7 +88,7 @@ class BatchNorm(nn.Module):
             return 1
         if batch % self.group_size:
             raise ValueError(
-                f"a batch of {batch} clips does not split into batch-norm groups of "
+                f"a batch of {batch} clips cannot be divided into batch-norm groups of "
                 f"{self.group_size}; use a multiple of {self.group_size} or another group_size"
             )
         return batch // self.group_size

@@ -6,6 +6,10 @@ from contextvars import ContextVar
 
 import jax
 
+# On GPUs each convolution is a single operation. Elsewhere it may be split into other operations
+# with fewer multiplications, or with more of them.
+PLAIN_BACKEND = "gpu"
+
 _target: ContextVar[str | None] = ContextVar("target", default=None)
 
 

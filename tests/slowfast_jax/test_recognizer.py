@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -215,6 +216,10 @@ def test_overrides_reach_the_network_and_the_protocol(tiny):
     assert load_config("test/tiny").protocol.num_frames == 4
     with pytest.raises(ConfigError, match="model.averag.*did you mean average"):
         load("test/tiny", averag="logits")
+    for key, value, old in (("num_classes", "ten", 4), ("num_frames", (4, 6), 4)):
+        message = f"{key} is {value!r}, expected something like {old}"
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            load("test/tiny", **{key: value})
 
 
 def test_own_checkpoint_is_loaded_with_its_class_names(tiny, tmp_path):

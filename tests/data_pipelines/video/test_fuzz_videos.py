@@ -90,7 +90,7 @@ def _damaged_images(folder: Path, random: np.random.Generator) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [150, pytest.param(3000, marks=pytest.mark.slow)])
 def test_damaged_videos_are_read_or_reported(originals, tmp_path, count):
     paths = write_damaged(tmp_path, originals, count, seed=count)
     failures, outcomes = read_all("tests.data_pipelines.support.hostile_videos", paths)

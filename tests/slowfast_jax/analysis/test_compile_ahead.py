@@ -81,7 +81,7 @@ def test_invalid_targets(target, message):
 
 def test_tpu_targets_need_an_extra(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=re.escape("pip install 'slowfast_jax[tpu]'")):
+    with pytest.raises(ConfigError, match=re.escape("pip install -e '.[tpu]'")):
         target_devices("v5e:4x4")
 
 

@@ -23,8 +23,8 @@ def test_a_single_process_waits_for_nobody():
     assert distributed.first() and distributed.count() == 1
     assert distributed.gather(value) == [value] and distributed.local_copy(value) is value
     assert distributed.anyone(True) and not distributed.anyone(False)
-    wishes = distributed.Wishes()
-    assert not wishes.any(False) and wishes.any(True)
+    vote = distributed.StopVote()
+    assert not vote.any(False) and vote.any(True)
     distributed.at("nowhere")
     distributed.alive()
     distributed.barrier("nowhere")

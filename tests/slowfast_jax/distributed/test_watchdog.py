@@ -58,8 +58,8 @@ shares = distributed.gather(list(distributed.share(7)))
 assert [len(s) for s in shares] == [3, 4] and sum(shares, []) == list(range(7)), shares
 assert distributed.gather({"a": np.arange(number)})[1]["a"].tolist() == [0]
 assert distributed.anyone(number == 1) and not distributed.anyone(False)
-wishes = distributed.Wishes()
-told = [wishes.any(number == 1 and step == 2) for step in range(5)]
+vote = distributed.StopVote()
+told = [vote.any(number == 1 and step == 2) for step in range(5)]
 assert told == [False, False, False, True, False], told
 import jax, jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P

@@ -225,7 +225,7 @@ def test_run_with_mixing_trains_and_resumes(data, tmp_path, caplog):
     )
     caplog.set_level("INFO", "absl")
     train(config, tmp_path)
-    assert "epochs of 3 steps of 16 clips" in caplog.text
+    assert "epoch(s) of 3 steps of 16 clips" in caplog.text
     shutil.rmtree(tmp_path / "checkpoints/6")
     expected = rows_of(tmp_path, "train", "step", "loss")
     assert all(0 < loss < 3 for _, loss in expected)
@@ -252,7 +252,7 @@ def test_log_lines(data, tmp_path, caplog):
     caplog.set_level("INFO", "absl")
     train(training_config(data, train__epochs=1, train__log_period=2), tmp_path)
     text = caplog.text
-    assert "12 examples; 1 epochs of 3 steps of 4 clips" in text
+    assert "12 examples; 1 epoch(s) of 3 steps of 4 clips" in text
     for part in ("step 2/3: ", "loss ", "lr 0.025", "clips/s", "waits for data", "GB", "to go"):
         assert part in text
     assert [row["step"] for row in read_metrics(tmp_path)] == [2, 3, 3]

@@ -19,9 +19,13 @@ from slowfast_jax.training.writers import read_metrics
 from tests.support.paths import ROOT
 from tests.support.tiny_models import norm_entry, training_config, write_colors
 
-# Checkpoints within epochs, so often that a kill is likely to fall into a save.
-LONG = {"epochs": 40, "checkpoint_steps": 4, "checkpoint_period": 0, "eval_period": 20}
-STEPS = 3 * LONG["epochs"]
+STEPS_PER_EPOCH = 3
+
+
+def fields(epochs):
+    """Checkpoints within epochs, so often that a kill is likely to fall into a save."""
+    return {"train.epochs": epochs, "train.checkpoint_steps": 4, "train.checkpoint_period": 0,
+            "train.eval_period": epochs // 2}
 
 
 @pytest.fixture(scope="module")
@@ -31,24 +35,29 @@ def data(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def whole(data, tmp_path_factory):
-    """The folder of a long, uninterrupted run in this process."""
-    workdir = tmp_path_factory.mktemp("whole")
+def whole(data, workdir, epochs):
+    """Trains without interruption, in this process."""
+    settings = {name.replace(".", "__"): value for name, value in fields(epochs).items()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(zoo.ZOO, "test/tiny_norm", norm_entry())
-        train(training_config(data, **{f"train__{k}": v for k, v in LONG.items()}), workdir)
+        train(training_config(data, **settings), workdir)
     return workdir
 
 
-def start(data, workdir) -> subprocess.Popen:
+@pytest.fixture(scope="module")
+def short(data, tmp_path_factory):
+    """The folder of an uninterrupted run of 12 epochs."""
+    return whole(data, tmp_path_factory.mktemp("whole"), 12)
+
+
+def start(data, workdir, epochs) -> subprocess.Popen:
     workdir.mkdir(exist_ok=True)
-    fields = [f"--config.train.{name}={value}" for name, value in LONG.items()]
+    settings = [f"--config.{name}={value}" for name, value in fields(epochs).items()]
     with (workdir / "log").open("w") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "slowfast_jax.main", "--config=tests/recipes/tiny.py",
              f"--workdir={workdir}", f"--config.data.root={data}",
-             f"--config.data.path_prefix={data}", *fields],
+             f"--config.data.path_prefix={data}", *settings],
             cwd=ROOT, env=os.environ | {"JAX_PLATFORMS": "cpu"}, stdout=log, stderr=log,
         )
 
@@ -77,12 +86,14 @@ def assert_same_run(actual, expected):
     assert jax.tree.all(jax.tree.map(np.array_equal, ours[0], theirs[0]))
 
 
-def kill_and_restart(data, workdir, whole, times):
-    """Kills the run at random steps, and at random moments within them."""
+@pytest.mark.slow
+def test_run_killed_ten_times_equals_uninterrupted_run(data, tmp_path):
+    """The kills are at random steps, and at random moments within them."""
+    epochs, times, workdir = 40, 10, tmp_path / "run"
     random, during_saves = np.random.default_rng(times), 0
-    process, begun = start(data, workdir), 0
+    process, begun = start(data, workdir, epochs), 0
     for _ in range(times):
-        target = begun + int(random.integers(4, STEPS // times))
+        target = begun + int(random.integers(4, epochs * STEPS_PER_EPOCH // times))
         wait_for_step(process, workdir, target)
         time.sleep(random.uniform(0, 0.03))
         assert process.poll() is None, "the run ended before it was killed"
@@ -92,32 +103,27 @@ def kill_and_restart(data, workdir, whole, times):
         during_saves += any(not path.name.isdecimal() for path in last.parent.iterdir())
         load_checkpoint(last)
         begun = int(last.name)
-        process = start(data, workdir)
+        process = start(data, workdir, epochs)
         wait_for_step(process, workdir, begun + 1)
         assert f"resuming from {last}," in (workdir / "log").read_text()
     assert process.wait() == 0, (workdir / "log").read_text()
     assert during_saves, "no kill happened during a save: save more often"
-    assert_same_run(workdir, whole)
-
-
-@pytest.mark.slow
-def test_run_killed_ten_times_equals_uninterrupted_run(data, whole, tmp_path):
-    kill_and_restart(data, tmp_path / "run", whole, 10)
+    assert_same_run(workdir, whole(data, tmp_path / "whole", epochs))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_run_saves_on_signal_and_resumes(data, whole, tmp_path, number):
-    process = start(data, tmp_path)
+def test_run_saves_on_signal_and_resumes(data, short, tmp_path, number):
+    process = start(data, tmp_path, 12)
     wait_for_step(process, tmp_path, 9)
     process.send_signal(number)
     assert process.wait() == 0, (tmp_path / "log").read_text()
     log = (tmp_path / "log").read_text()
     last = int(latest_checkpoint(tmp_path).name)
     assert f"stopped at step {last}; the same command resumes from there" in log
-    assert 9 <= last == read_metrics(tmp_path)[-1]["step"] < STEPS
+    assert 9 <= last == read_metrics(tmp_path)[-1]["step"] < 12 * STEPS_PER_EPOCH
     assert "Traceback" not in log and not (tmp_path / "results.json").exists()
     if number == signal.SIGINT:
         return  # the rest is the same for both signals
-    process = start(data, tmp_path)
+    process = start(data, tmp_path, 12)
     assert process.wait() == 0 and (tmp_path / "results.json").exists()
-    assert_same_run(tmp_path, whole)
+    assert_same_run(tmp_path, short)

@@ -126,7 +126,7 @@ def test_resumed_run_equals_uninterrupted_run(whole, data, copied, place):
     for folder in (copied / "checkpoints").iterdir():
         if int(folder.name) > step:
             shutil.rmtree(folder)
-    workers = 2 if place == "between phases" else 0
+    workers = 1 if place == "between phases" else 0
     train(training_config(data, **FIELDS, train__workers=workers), copied)
     assert_same_run(copied, whole[0])
 

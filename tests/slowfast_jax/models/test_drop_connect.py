@@ -10,6 +10,8 @@ from slowfast_jax.config import build_model, load_config
 from slowfast_jax.models.blocks import Conv3D, add_shortcut
 from slowfast_jax.models.norm import BatchNorm
 from slowfast_jax.models.x3d import X3D
+from slowfast_jax.weights import initial_variables
+from tests.support.compiling import FAST
 from tests.support.paths import ROOT
 
 SMALL = dict(
@@ -81,8 +83,7 @@ def test_the_rate_grows_over_the_stages_of_x3d(keywords):
 def test_x3d_drops_branches_only_in_training():
     model = X3D(4, zero_init_final_bn=False, group_size=1, **SMALL)
     dropping = model.clone(drop_connect=0.5)
-    fast = {"xla_backend_optimization_level": 0}
-    variables = jax.jit(lambda: model.init(jax.random.key(0), CLIP), compiler_options=fast)()
+    variables = initial_variables(model, 0)
 
     def logits(model, train, key):
         return model.apply(
@@ -90,7 +91,7 @@ def test_x3d_drops_branches_only_in_training():
             mutable=["batch_stats"],
         )[0][0]
 
-    compiled = jax.jit(logits, static_argnums=(0, 1), compiler_options=fast)
+    compiled = jax.jit(logits, static_argnums=(0, 1), compiler_options=FAST)
     keys = [jax.random.key(i) for i in range(2)]
     one, same, other = (compiled(dropping, True, keys[i]) for i in (0, 0, 1))
     assert np.array_equal(one, same) and not np.allclose(one, other)

@@ -11,6 +11,7 @@ from slowfast_jax.models import zoo
 from slowfast_jax.models.resnet3d import ResNet3D
 from slowfast_jax.recognizer import load
 from slowfast_jax.weights import initial_variables, variable_shapes
+from tests.support.compiling import FAST
 from tests.support.paths import ROOT
 
 FULL, HALF = jnp.dtype("float32"), jnp.dtype("bfloat16")
@@ -28,7 +29,6 @@ FAMILIES = {
 SMALL = dict(
     depth=(1, 1, 1, 1), width=4, num_frames=2, crop_size=32, group_size=1
 )
-FAST = {"xla_backend_optimization_level": 0}
 
 
 @pytest.fixture(params=FAMILIES)
@@ -131,7 +131,9 @@ def test_unknown_parts_and_dtypes(entry, message):
 
 
 def test_load_takes_dtypes():
-    recognizer = load("kinetics/mini", dtype="bfloat16", dtypes=("head:float32",))
+    recognizer = load(
+        "kinetics/mini", dtype="bfloat16", dtypes=("head:float32",), depth=(1, 1, 1, 1)
+    )
     assert recognizer.model.folded and recognizer.config.model.dtypes == ("head:float32",)
     found = computed_in(recognizer.model, train=False)
     assert found.pop("head") == {FULL} and set.union(*found.values()) == {HALF}

@@ -46,7 +46,7 @@ def test_a_batch_smaller_than_a_group_is_one_group():
 
 
 def test_groups_must_divide_the_batch():
-    with pytest.raises(ValueError, match="a batch of 6 clips does not split .* groups of 4"):
+    with pytest.raises(ValueError, match="a batch of 6 clips cannot be divided .* groups of 4"):
         apply(BatchNorm(group_size=4), batch(6))
 
 

@@ -13,7 +13,9 @@ from slowfast_jax.models import zoo
 from slowfast_jax.models.cost import count, totals
 from slowfast_jax.models.fold import fold_batch_norm
 from slowfast_jax.models.slowfast import SlowFast
+from slowfast_jax.weights import variable_shapes
 from tests.slowfast_jax.models import cases, taps
+from tests.support.compiling import FAST
 from tests.support.paths import PARITY, needs_parity
 
 QUICK = ("TINY_", "X3D_XS")
@@ -23,28 +25,27 @@ UNCOUNTED_AFFINE = {"sub_batchnorm"}
 pytestmark = needs_parity
 
 
-def parametrize(folder):
-    names = [
-        pytest.param(name, marks=[] if name.startswith(QUICK) else [pytest.mark.slow])
-        for name in cases.convolutional(folder)
-    ]
-    return pytest.mark.parametrize("name", names)
+CASES = [
+    pytest.param(name, marks=[] if name.startswith(QUICK) else [pytest.mark.slow])
+    for name in cases.convolutional()
+]
 
 
-def shapes_of(model, clip, boxes):
-    return jax.eval_shape(lambda c, b: model.init(jax.random.key(0), c, b), clip, boxes)
+def compiled(name, model):
+    """The forward pass. The small networks take longer to optimize than to run unoptimized."""
+    return jax.jit(model.apply, compiler_options=FAST if "TINY" in name else None)
 
 
 def relative(ours, recorded):
     return float(np.abs(np.asarray(ours) - recorded).max() / recorded.std())
 
 
-@parametrize("models")
+@pytest.mark.parametrize("name", CASES)
 def test_pyslowfast(name, tmp_path):
     case, recorded = cases.manifest("models", name), cases.outputs("models", name)
     model = cases.network(case["cfg"])
     clip, boxes = cases.clip_and_boxes(case)
-    shapes = shapes_of(model, clip, boxes)
+    shapes = variable_shapes(model)
     write_pyth(tmp_path / "case.pyth", cases.load_rule().make_weights(case))
     variables = load_variables(tmp_path / "case.pyth", shapes)
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == case["param_count"]
@@ -54,7 +55,7 @@ def test_pyslowfast(name, tmp_path):
         from_caffe2 = load_variables(tmp_path / "case.pkl", shapes)
         jax.tree.map(np.testing.assert_array_equal, variables, from_caffe2)
 
-    _, endpoints = jax.jit(model.apply)(variables, clip, boxes)
+    _, endpoints = compiled(name, model)(variables, clip, boxes)
     endpoints = {k: np.asarray(v) for k, v in endpoints.items()}
     if boxes is not None:
         for key in list(endpoints):
@@ -67,14 +68,14 @@ def test_pyslowfast(name, tmp_path):
         assert taps.compare(recorded, tap, ours) < 1e-4, tap
 
     folded, merged = fold_batch_norm(model, variables)
-    _, endpoints = jax.jit(lambda v, c, b: folded.apply(v, c, b))(merged, clip, boxes)
+    _, endpoints = compiled(name, folded)(merged, clip, boxes)
     logits, probs = np.asarray(endpoints["logits"]), np.asarray(endpoints["probs"])
     if boxes is not None:
         logits, probs = cases.rows_of(case, logits), cases.rows_of(case, probs)
     assert_recorded(logits, probs, recorded)
 
 
-@pytest.mark.parametrize("name", cases.convolutional())
+@pytest.mark.parametrize("name", CASES)
 def test_costs(name):
     case = cases.manifest("models", name)
     model = cases.network(case["cfg"])
@@ -124,7 +125,7 @@ def test_pytorchvideo(name, tmp_path):
     model = cases.network(cfg).clone(average="logits", **HUB_OVERRIDES.get(name, {}))
     clip, boxes = cases.clip_and_boxes(case)
     write_pyth(tmp_path / "hub.pyth", cases.load_rule().make_weights(case))
-    variables = load_variables(tmp_path / "hub.pyth", shapes_of(model, clip, boxes))
+    variables = load_variables(tmp_path / "hub.pyth", variable_shapes(model))
 
     logits, endpoints = jax.jit(model.apply)(variables, clip, boxes)
     if boxes is not None:
@@ -173,8 +174,8 @@ def run_port(folder, name, path, model):
     """Logits and probabilities of a case, with the weights of a file; rows of boxes in a row."""
     case = cases.manifest(folder, name)
     clip, boxes = cases.clip_and_boxes(case)
-    variables = load_variables(path, shapes_of(model, clip, boxes))
-    _, endpoints = jax.jit(model.apply)(variables, clip, boxes)
+    variables = load_variables(path, variable_shapes(model))
+    _, endpoints = compiled(name, model)(variables, clip, boxes)
     logits, probs = np.asarray(endpoints["logits"]), np.asarray(endpoints["probs"])
     if boxes is not None:
         return cases.rows_of(case, logits), cases.rows_of(case, probs)
@@ -234,8 +235,8 @@ def test_a_file_that_mindspore_wrote():
         "NONLOCAL": cases.manifest("models", "AVA_SLOWFAST_32x2_R50_SHORT")["cfg"]["NONLOCAL"],
     })
     path = PARITY / "mindspore" / "tiny_slowfast.ckpt"
-    variables = load_variables(path, shapes_of(model, clip, boxes))
-    _, endpoints = jax.jit(model.apply)(variables, clip, boxes)
+    variables = load_variables(path, variable_shapes(model))
+    _, endpoints = compiled("TINY_AVA", model)(variables, clip, boxes)
     endpoints = {k: np.asarray(v) for k, v in endpoints.items()}
     of_the_backbone = [tap for tap in taps.names(recorded) if not tap.startswith("head.")]
     assert len(of_the_backbone) == 12

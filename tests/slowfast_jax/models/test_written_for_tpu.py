@@ -7,6 +7,8 @@ import pytest
 from slowfast_jax.models import zoo
 from slowfast_jax.ops import packing
 from slowfast_jax.ops.backend import written_for
+from slowfast_jax.weights import variable_shapes
+from tests.support.compiling import FAST
 
 
 @pytest.mark.parametrize("keywords", [
@@ -26,16 +28,16 @@ def test_slowfast_gives_the_same_numbers(keywords, monkeypatch):
         lambda x, layout: packed.append(layout.frames) or packing.pack(x, layout),
     )
     clip = np.random.default_rng(0).integers(0, 256, (4, 8, 32, 32, 3), np.uint8)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), clip)
-    variables = jax.tree.map(some_weights, shapes)
+    variables = jax.tree.map(some_weights, variable_shapes(model))
     found = []
     for backend in ("cpu", "tpu"):
         with written_for(backend):
             # a new function for each backend, because JAX caches traces by function
             step = jax.jit(
-                lambda: model.apply(variables, clip, train=True, mutable=["batch_stats"])
+                lambda v: model.apply(v, clip, train=True, mutable=["batch_stats"]),
+                compiler_options=FAST,
             )
-            found.append(step())
+            found.append(step(variables))
     assert packed == [1, 1, 4]
     (_, endpoints), _ = found[0]
     assert endpoints["fast_res2"].shape == (4, 8, 8, 8, 16)

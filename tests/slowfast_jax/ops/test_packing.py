@@ -10,6 +10,7 @@ from slowfast_jax.ops.batch_norm import batch_norm
 from slowfast_jax.ops.conv import conv3d
 from slowfast_jax.ops.layout import PLAIN, MapLayout
 from slowfast_jax.ops.packing import pack, packed_layout, unpack
+from tests.support.compiling import FAST
 
 # frames of the clip, kernel, packed frames, strides, dilation
 LAYERS = {
@@ -37,12 +38,15 @@ def test_a_packed_convolution_equals_a_plain_one(name):
         y = conv3d(pack(x, layout), kernel, layout=layout, **place)
         return unpack(y, layout if strides[0] == 1 else PLAIN)
 
-    def outputs(conv):
+    def plain(x, kernel):
+        return conv3d(x, kernel, **place)
+
+    def outputs(conv, x, kernel):
         y, pullback = jax.vjp(conv, x, kernel)
         return y, *pullback(jnp.cos(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape))
 
-    plain = outputs(lambda x, kernel: conv3d(x, kernel, **place))
-    for ours, expected in zip(outputs(packed), plain, strict=True):
+    run = jax.jit(outputs, static_argnums=0, compiler_options=FAST)
+    for ours, expected in zip(run(packed, x, kernel), run(plain, x, kernel), strict=True):
         assert ours.shape == expected.shape
         scale = float(jnp.abs(expected).max())
         np.testing.assert_allclose(ours, expected, atol=2e-6 * scale, rtol=0)
@@ -79,13 +83,16 @@ def test_statistics_are_shared_by_the_frames():
         y, mean, var = batch_norm(jax.vmap(lambda c: pack(c, layout))(x), scale, bias, 1e-5, layout)
         return jax.vmap(lambda c: unpack(c, layout))(y), mean, var
 
-    def outputs(norm):
-        y, mean, var = norm(x, scale, bias)
-        grads = jax.grad(lambda *a: (norm(*a)[0] * weight).sum(), (0, 1, 2))(x, scale, bias)
+    def plain(x, scale, bias):
+        return batch_norm(x, scale, bias, 1e-5)
+
+    def outputs(norm, *inputs):
+        y, mean, var = norm(*inputs)
+        grads = jax.grad(lambda *a: (norm(*a)[0] * weight).sum(), (0, 1, 2))(*inputs)
         return y, mean, var, *grads
 
-    plain = outputs(lambda *a: batch_norm(*a, 1e-5))
-    for ours, expected in zip(outputs(packed), plain, strict=True):
+    run, inputs = jax.jit(outputs, static_argnums=0, compiler_options=FAST), (x, scale, bias)
+    for ours, expected in zip(run(packed, *inputs), run(plain, *inputs), strict=True):
         np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 

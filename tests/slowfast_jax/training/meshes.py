@@ -25,6 +25,7 @@ from slowfast_jax.training.sharding import (
 )
 from slowfast_jax.training.state import create_state
 from slowfast_jax.training.step import make_train_step
+from tests.support.compiling import FAST
 
 STEPS, LR = 4, 0.01
 SHARED = dict(num_classes=4, crop_size=32, dropout=0.0, group_size=4)
@@ -41,7 +42,6 @@ MESHES = (
     (2, 4, 1), (1, 1, 2), (2, 1, 2), (2, 2, 2),
 )
 # For a few small steps, optimized compilation takes longer than it saves.
-UNOPTIMIZED = {"xla_backend_optimization_level": 0}
 
 
 def run(name: str, sizes: tuple[int, int, int], **options) -> dict:
@@ -54,7 +54,7 @@ def run(name: str, sizes: tuple[int, int, int], **options) -> dict:
     batch = {
         "clip": rng.integers(0, 256, clip, np.uint8), "label": np.arange(8, dtype=np.int32) % 4,
     }
-    init = jax.jit(partial(model.init, jax.random.key(0)), compiler_options=UNOPTIMIZED)
+    init = jax.jit(partial(model.init, jax.random.key(0)), compiler_options=FAST)
     optimizer = make_optimizer(weight_decay=1e-3, is_norm=model.is_norm)
     variables = init(batch["clip"])
     state = create_state(variables, optimizer, extra={"encoder": variables["params"]})
@@ -75,7 +75,7 @@ def run(name: str, sizes: tuple[int, int, int], **options) -> dict:
     step = make_train_step(model, optimizer, loss, mesh=mesh, **options)
     step = jax.jit(step, out_shardings=(places, replicated(mesh)))
     arguments = np.float32(LR), jax.random.key(0)
-    step = step.lower(state, batch, *arguments).compile(compiler_options=UNOPTIMIZED)
+    step = step.lower(state, batch, *arguments).compile(compiler_options=FAST)
     arguments = jax.device_put(arguments, replicated(mesh))
     losses = []
     for _ in range(STEPS):

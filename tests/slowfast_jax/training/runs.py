@@ -21,11 +21,11 @@ from slowfast_jax.training.schedules import learning_rate
 from slowfast_jax.training.state import TrainState, create_state
 from slowfast_jax.training.step import make_train_step
 from tests.slowfast_jax.models import cases
+from tests.support.compiling import FAST
 
 OUR_LOSS = {"cross_entropy": "cross_entropy", "bce": "bce", "bce_logit": "bce_logits"}
 OUR_POLICY = {"cosine": "cosine", "steps_with_relative_lrs": "steps"}
 # For a few small steps, optimized compilation takes longer than it saves.
-UNOPTIMIZED = {"xla_backend_optimization_level": 0}
 MOST_BOXES = 4  # maximum per clip, in all batches
 
 
@@ -48,7 +48,7 @@ def run(case: dict[str, Any], epochs: np.ndarray, dtype, folder: Path) -> Run:
         model, optimizer, supervised(loss_of(case)), **clipping(case),
         train_only="head/projection/.*" if cfg["MODEL"]["DETACH_FINAL_FC"] else "",
     )
-    step, key = jax.jit(step, compiler_options=UNOPTIMIZED), jax.random.key(0)
+    step, key = jax.jit(step, compiler_options=FAST), jax.random.key(0)
     state = create_state(variables_of(case, model, data[0], folder), optimizer)
     schedule = schedule_of(case)
     lrs = [learning_rate(schedule, epoch, cfg["SOLVER"]["MAX_EPOCH"]) for epoch in epochs]

@@ -9,6 +9,7 @@ import pytest
 
 from slowfast_jax.training import mixing
 from tests.slowfast_jax.models import cases
+from tests.support.compiling import FAST
 from tests.support.paths import PARITY, needs_parity
 from tests.support.tiny_models import Tiny
 
@@ -72,7 +73,8 @@ def test_recorded_boxes(number):
 def draws(count, **options):
     """Shares and pasted boxes (bool) of many draws."""
     keys = jax.random.split(jax.random.key(0), count)
-    mixes = jax.jit(jax.vmap(lambda key: mixing.draw(key, 8, 8, **options)))(keys)
+    draw = jax.vmap(lambda key: mixing.draw(key, 8, 8, **options))
+    mixes = jax.jit(draw, compiler_options=FAST)(keys)
     pasted = ((mixes.weights == 0) | (mixes.weights == 1)).all((1, 2)) & (mixes.share < 1)
     return np.asarray(mixes.share), np.asarray(pasted)
 

@@ -14,6 +14,7 @@ import pytest
 from slowfast_jax.training.precise_bn import make_precise_step, precise_batch_stats
 from tests.slowfast_jax.models import cases
 from tests.slowfast_jax.training import runs
+from tests.support.compiling import FAST
 from tests.support.paths import needs_parity
 
 EXACT = 1e-12
@@ -160,14 +161,14 @@ def assert_predictions(case, run, batch_stats, recorded):
         variables = {"params": params, "batch_stats": batch_stats}
         return run.model.apply(variables, batch["clip"], batch.get("boxes"))[1]["probs"]
 
-    probs = jax.jit(predict, compiler_options=runs.UNOPTIMIZED)(params, batch_stats, batch)
+    probs = jax.jit(predict, compiler_options=FAST)(params, batch_stats, batch)
     probs = np.asarray(probs)
     assert_close(in_their_order(case, probs), recorded)
 
 
 def assert_precise(case, run, recorded):
     """Over the first four batches, with the final weights."""
-    step = jax.jit(make_precise_step(run.model), compiler_options=runs.UNOPTIMIZED)
+    step = jax.jit(make_precise_step(run.model), compiler_options=FAST)
     state = run.states[-1]
     stats = precise_batch_stats(step, state.params, state.batch_stats, run.batches[:4])
     ours = runs.under_their_names({"params": state.params, "batch_stats": stats})

@@ -14,6 +14,7 @@ from slowfast_jax.training.losses import cross_entropy
 from slowfast_jax.training.optim import make_optimizer
 from slowfast_jax.training.state import create_state
 from slowfast_jax.training.step import make_train_step
+from tests.support.compiling import FAST
 
 
 class Toy(ConvNetwork):
@@ -177,8 +178,7 @@ def test_half_precision_keeps_state_and_metrics_in_float32(family):
 def test_half_precision_step_is_close_to_float32(family):
     start, first_step = family_step(family)
     state = jax.jit(start)()
-    options = {"xla_backend_optimization_level": 0}
-    step = jax.jit(first_step, static_argnums=1, compiler_options=options)
+    step = jax.jit(first_step, static_argnums=1, compiler_options=FAST)
     half, half_metrics = step(state, jnp.bfloat16)
     full, metrics = step(state, jnp.float32)
     assert_all_float32(half, half_metrics)
