@@ -85,7 +85,7 @@ def test_x3d_drops_branches_only_in_training():
     dropping = model.clone(drop_connect=0.5)
     variables = initial_variables(model, 0)
 
-    def logits(model, train, key):
+    def logits(model, train, variables, key):
         return model.apply(
             variables, CLIP, train=train, rngs={"dropout": key} if train else None,
             mutable=["batch_stats"],
@@ -93,10 +93,10 @@ def test_x3d_drops_branches_only_in_training():
 
     compiled = jax.jit(logits, static_argnums=(0, 1), compiler_options=FAST)
     keys = [jax.random.key(i) for i in range(2)]
-    one, same, other = (compiled(dropping, True, keys[i]) for i in (0, 0, 1))
+    one, same, other = (compiled(dropping, True, variables, keys[i]) for i in (0, 0, 1))
     assert np.array_equal(one, same) and not np.allclose(one, other)
     np.testing.assert_array_equal(
-        compiled(dropping, False, keys[0]), compiled(model, False, keys[0])
+        compiled(dropping, False, variables, keys[0]), compiled(model, False, variables, keys[0])
     )
 
 

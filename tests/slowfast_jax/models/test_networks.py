@@ -10,8 +10,8 @@ from slowfast_jax.models.blocks import blocks_per_stage
 from slowfast_jax.models.resnet3d import ResNet3D
 from slowfast_jax.models.slowfast import SlowFast, slow_frame_indices
 from slowfast_jax.models.x3d import X3D
-from slowfast_jax.weights import variable_shapes
-from tests.support.network_checks import FAST
+from slowfast_jax.weights import initial_variables, variable_shapes
+from tests.support.compiling import FAST
 
 
 def clip_of(model, n=4, side=64):
@@ -24,18 +24,17 @@ def test_dropout_follows_its_key():
         4, depth=(1, 1, 1, 1), width=4, num_frames=2, crop_size=32, group_size=1, dropout=0.5
     )
     clip = clip_of(model, side=32)
-    variables = jax.jit(model.init, compiler_options=FAST)(jax.random.key(0), clip)
+    variables = initial_variables(model, 0)
 
-    def logits(key):
+    def logits(variables, key):
         out, _ = model.apply(
             variables, clip, train=True, rngs={"dropout": key}, mutable=["batch_stats"]
         )
         return out[0]
 
     compiled = jax.jit(logits, compiler_options=FAST)
-    first = compiled(jax.random.key(1))
-    assert np.array_equal(first, compiled(jax.random.key(1)))
-    assert not np.array_equal(first, compiled(jax.random.key(2)))
+    first, same, other = (compiled(variables, jax.random.key(seed)) for seed in (1, 1, 2))
+    assert np.array_equal(first, same) and not np.array_equal(first, other)
 
 
 def test_x3d_classifies_boxes():
@@ -45,15 +44,11 @@ def test_x3d_classifies_boxes():
     boxes = X3D(5, num_frames=2, detection=True, roi_resolution=2, **keywords)
     clip = clip_of(boxes, 2)
     around = jnp.array([[[0.0, 0, 64, 64], [0, 0, 32, 32], [32, 16, 60, 64]]] * 2)
-    start = jax.jit(lambda: boxes.init(jax.random.key(0), clip, around), compiler_options=FAST)
-    variables = start()
-    shapes = jax.eval_shape(lambda: clips.init(jax.random.key(0), clip))
+    variables, shapes = initial_variables(boxes, 0), variable_shapes(clips)
     assert jax.tree.structure(shapes) == jax.tree.structure(variables)
     jax.tree.map(lambda a, b: np.testing.assert_equal(a.shape, b.shape), shapes, variables)
 
-    logits, out = jax.jit(
-        lambda c, b: boxes.apply(variables, c, b), compiler_options=FAST
-    )(clip, around)
+    logits, out = jax.jit(boxes.apply, compiler_options=FAST)(variables, clip, around)
     assert logits.shape == out["probs"].shape == (2, 3, 5)
     plane = np.asarray(out["head/conv_5"]).mean(1)  # (N, 2, 2, C)
     np.testing.assert_allclose(out["head/roi"][:, 0], plane, atol=1e-5)

@@ -62,7 +62,7 @@ def config(monkeypatch, tmp_path):
     return training_config(
         tmp_path, variant="test/two_block_vit", task="regression", augment={}, norm__precise=False,
         optimizer__name="adamw", optimizer__nesterov=False, optimizer__layer_decay=0.9,
-        schedule__base_lr=0.005, train__epochs=20, train__eval_period=10, train__batch_size=8,
+        schedule__base_lr=0.01, train__epochs=8, train__eval_period=4, train__batch_size=8,
         model__remat=("block0",),
     )
 

@@ -126,10 +126,10 @@ def test_non_finite_loss_is_reported():
 
 
 NETWORKS = {
-    "SlowFast": dict(name="kinetics/mini", num_classes=4, dropout=0.0),
+    "SlowFast": dict(name="kinetics/mini", depth=(1, 1, 1, 1), num_classes=4, dropout=0.0),
     "ResNet": dict(
-        name="kinetics/slow_4x16_r50", depth=18, width=8, num_classes=4, dropout=0.0, num_frames=4,
-        crop_size=32, num_block_temp_kernel=(2, 2, 2, 2),
+        name="kinetics/slow_4x16_r50", depth=(1, 1, 1, 1), width=8, num_classes=4, dropout=0.0,
+        num_frames=4, crop_size=32, num_block_temp_kernel=(2, 2, 2, 2),
     ),
     "X3D": dict(
         name="kinetics/x3d_xs", depth_factor=0.5, width_factor=1.0, head_width=32, num_classes=4,
