@@ -1,4 +1,4 @@
-"""What benchmarks.data compares with reads the frames that the original was recorded to read."""
+"""The baseline of benchmarks.data reads the frames that the original was recorded reading."""
 
 import importlib
 import json
@@ -13,7 +13,7 @@ pyslowfast_data = importlib.import_module("benchmarks.pyslowfast_data")
 
 
 @needs_parity
-def test_frames_of_its_route_through_pyav():
+def test_frames_of_the_pyav_backend():
     recorded = json.loads((PARITY / "data/temporal.json").read_text())["pyav"]
     for video in recorded:
         path = str(PARITY / "data/videos" / video["file"])

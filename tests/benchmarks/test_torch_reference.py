@@ -1,4 +1,4 @@
-"""The PyTorch models that benchmarks compare with give the original program's logits."""
+"""The PyTorch models that serve as baselines give the original program's logits."""
 
 import importlib
 import importlib.util

@@ -1,4 +1,4 @@
-"""Every recipe's model, optimizer, schedule and steps go together: traced, not compiled."""
+"""Every recipe's model, optimizer and schedule make valid steps: traced, not compiled."""
 
 import importlib
 
@@ -19,7 +19,7 @@ SPECS = [
     f"{stem}.py:{variant}"
     for stem in STEMS for variant in importlib.import_module(f"configs.{stem}").VARIANTS
 ]
-# Compiled and run by other tests as well; these two stand for the rest in a quick run.
+# The two recipes that a quick run traces; other tests also compile and run them.
 QUICK = ("kinetics.py:mini", "ava.py:mini")
 
 

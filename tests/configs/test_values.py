@@ -128,7 +128,7 @@ def test_values(recipes, variant, values):
 
 @needs_parity
 def test_schedules_are_those_the_original_ran():
-    """Recorded from its own config loader, which rewrites steps and rates for multigrid."""
+    """Recorded from the original's config loader, which rewrites steps and rates for multigrid."""
     recorded = json.loads((PARITY / "schedules/lr_all_configs.json").read_text())["configs"]
     modules = {"AVA": ava, "Charades": charades, "ImageNet": imagenet, "Kinetics": kinetics,
                "SSv2": ssv2}

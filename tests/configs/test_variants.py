@@ -37,7 +37,7 @@ C2_STEMS = {
     ),
 }
 OTHERS = {
-    # MMAction2's and this project's own
+    # recipes of MMAction2 and of this project
     "kinetics": "slowfast_4x16_r101 slowfast_8x8_r101 slowfast_8x8_r152 mini_multigrid",
     "ava": "mini_still",
     "own": "slowfast_8x8_r50 x3d_xs x3d_m",
@@ -144,7 +144,7 @@ def test_lists_variants(capsys):
 
 
 def test_overrides():
-    """Every field of the schema can be set, also where the recipe leaves it out."""
+    """Every field of the schema can be set, even if the recipe leaves it out."""
     config = load("ava")
     config.update_from_flattened_dict({
         "schedule.steps": (0, 5), "schedule.base_lr": 1, "data.jitter_scales_relative": (0.5, 1.0),

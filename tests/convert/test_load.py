@@ -158,7 +158,7 @@ def test_matrices_become_1x1x1_kernels_and_old_affines_vectors():
     assert_same(fit(checkpoint_of(tensors), shapes)[0], variables)
 
 
-def test_element_types_are_converted_to_the_models():
+def test_element_types_are_converted_to_those_of_the_model():
     shapes, variables, tensors = mini()
     halves = {name: a.astype(np.float16) for name, a in tensors.items()}
     loaded = fit(checkpoint_of(halves), shapes)[0]
@@ -226,7 +226,7 @@ def test_missing_and_unexpected_are_listed():
     assert "  + extra.weight" in message
 
 
-def test_the_head_in_the_file_may_be_left_over():
+def test_a_headless_network_can_skip_the_head_of_the_file():
     shapes, _, tensors = mini()
     params = {name: tree for name, tree in shapes["params"].items() if name != "head"}
     headless = {"params": params, "batch_stats": shapes["batch_stats"]}

@@ -280,7 +280,7 @@ def test_the_report_says_what_was_changed(tmp_path):
 
 
 @needs_parity
-def test_a_paddle_file_into_another_network_is_refused():
+def test_loading_a_paddle_file_into_another_network_is_refused():
     model = zoo.create("kinetics/mini", num_classes=5)
     with pytest.raises(ValueError, match=re.escape("tiny_slowfast.pdparams (paddle, Paddle names")):
         load_variables(PADDLE / "tiny_slowfast.pdparams", variable_shapes(model))

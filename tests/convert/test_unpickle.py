@@ -1,4 +1,4 @@
-"""No code in a file is run, and nothing outside a file's own storages is read."""
+"""No code in a file is run, and no tensor reads beyond its storage in the file."""
 
 import os
 import pickle

@@ -38,7 +38,7 @@ def refused(path, *words) -> None:
 
 
 class Storage:
-    """A storage, pickled as PyTorch before 1.6 does."""
+    """A storage, pickled as PyTorch did before 1.6."""
 
     def __init__(self, kind: str, key: str, array: np.ndarray, view=None):
         self.pid = ("storage", Global(f"torch {kind}"), key, "cuda:0", array.size, view)

@@ -25,7 +25,7 @@ def frame_numbers(frames: np.ndarray) -> list[int]:
 
 @pytest.fixture
 def command(capsys):
-    """Makes a caller for a cli: arguments -> (status, lines of problems, table and errors)."""
+    """Wraps a cli as a function: arguments -> (status, problem lines, table and errors)."""
 
     def caller(cli):
         def call(*arguments):

@@ -22,9 +22,9 @@ class Terminal(io.StringIO):
         return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.getvalue())
 
 
-def replace_by_terminal(monkeypatch, *streams: str) -> Terminal:
-    """Puts a terminal in the place of standard streams; called in the test, as pytest resets
-    them after fixtures."""
+def replace_with_terminal(monkeypatch, *streams: str) -> Terminal:
+    """Replaces standard streams with a terminal. Call it in the test itself: pytest resets the
+    streams after fixtures have run."""
     for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm")
@@ -59,7 +59,7 @@ def test_work_not_started_is_dropped_when_the_consumer_stops(monkeypatch):
     assert len(started) < 1000
 
 
-def test_a_line_every_so_often_where_output_is_no_terminal(capsys, monkeypatch):
+def test_without_a_terminal_a_line_is_printed_every_so_often(capsys, monkeypatch):
     seconds = iter([0.0, 20.0, 40.0, 60.0, 80.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(seconds))
     assert list(progress.track("abcd", 4, "reading")) == list("abcd")
@@ -69,26 +69,26 @@ def test_a_line_every_so_often_where_output_is_no_terminal(capsys, monkeypatch):
 
 
 def test_a_bar_on_a_terminal(monkeypatch):
-    terminal = replace_by_terminal(monkeypatch, "stderr")
+    terminal = replace_with_terminal(monkeypatch, "stderr")
     assert list(progress.in_threads(str, range(3), "text")) == ["0", "1", "2"]
     assert "text" in terminal.text() and "3/3" in terminal.text()
 
 
 def test_no_bar_without_items(monkeypatch):
-    terminal = replace_by_terminal(monkeypatch, "stderr")
+    terminal = replace_with_terminal(monkeypatch, "stderr")
     assert list(progress.in_threads(str, [], "text")) == []
     assert terminal.getvalue() == ""
 
 
 def test_results_stay_on_a_redirected_stdout(monkeypatch, capsys):
-    terminal = replace_by_terminal(monkeypatch, "stderr")
+    terminal = replace_with_terminal(monkeypatch, "stderr")
     for item in progress.track("ab", 2, "reading"):
         print(item)
     assert capsys.readouterr().out == "a\nb\n" and "2/2" in terminal.text()
 
 
-def test_what_is_printed_to_the_same_terminal_goes_above_the_bar(monkeypatch):
-    terminal = replace_by_terminal(monkeypatch, "stderr", "stdout")
+def test_printed_lines_go_above_the_bar(monkeypatch):
+    terminal = replace_with_terminal(monkeypatch, "stderr", "stdout")
     for item in progress.track("ab", 2, "reading"):
         print(f"found {item}")
     assert terminal.text().index("found b") < terminal.text().rindex("2/2")

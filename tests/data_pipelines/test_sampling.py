@@ -1,4 +1,4 @@
-"""Frame indices against what the original printed, for every recorded video and setting."""
+"""Frame indices equal the original's for every recorded video and setting."""
 
 import json
 import math
@@ -41,12 +41,12 @@ def test_linspace_truncates_float32(recorded):
         assert found.tolist() == r["idx"], r
 
 
-def torchvision_route(video_frames, fps, timebase, num_frames, rate, start, size):
+def torchvision_frames(video_frames, fps, timebase, num_frames, rate, start, size):
     """Frames that the original's torchvision backend takes.
 
-    Out of a long video it cuts start..end by time stamps, truncated to whole ticks, and samples the
-    frames that it got from 0 on. So a fractional start drops the frame before it, and the last
-    index repeats.
+    From a long video it decodes start..end by time stamps, truncated to whole ticks, and counts the
+    decoded frames from 0. So a fractional start drops the frame before it, and the last index
+    repeats.
     """
     assert timebase[0] == 1
     if fps * (video_frames / fps) <= num_frames * rate:
@@ -58,7 +58,7 @@ def torchvision_route(video_frames, fps, timebase, num_frames, rate, start, size
 
 
 @needs_parity
-def test_test_clips_of_the_torchvision_route(recorded):
+def test_test_clips_of_the_torchvision_backend(recorded):
     rows = recorded["decode_torchvision_backend_test"]["rows"]
     assert len(rows) == 2560
     whole_video_differs = 0
@@ -66,22 +66,22 @@ def test_test_clips_of_the_torchvision_route(recorded):
         size = sampling.clip_size(num_frames, rate, fps)
         start = sampling.clip_start(n, size, index, clips, bool(use_offset))
         np.testing.assert_allclose((start, start + size - 1), starts[0][:2], rtol=1e-12)
-        found = torchvision_route(n, fps, timebase, num_frames, rate, start, size)
+        found = torchvision_frames(n, fps, timebase, num_frames, rate, start, size)
         assert found.tolist() == expected, (n, fps, num_frames, rate, clips, use_offset, index)
         whole = sampling.clip_indices(n, start, size, num_frames)
         assert np.abs(whole - expected).max() <= 1
         whole_video_differs += not np.array_equal(whole, expected)
-    assert whole_video_differs > 0  # the two backends really differ
+    assert whole_video_differs > 0  # decoding a part really gives other frames
 
 
 @needs_parity
-def test_random_clips_of_the_torchvision_route(recorded):
+def test_random_clips_of_the_torchvision_backend(recorded):
     single = [r for r in recorded["decode_torchvision_backend_random"] if "two_clips" not in r]
     assert len(single) == 24
     for r in single:
         size = sampling.clip_size(r["num_frames"], r["sampling_rate"], r["fps"])
         start = r["draws"][0][2]
-        found = torchvision_route(
+        found = torchvision_frames(
             r["n"], r["fps"], r["tb"], r["num_frames"], r["sampling_rate"], start, size
         )
         assert found.tolist() == r["frame_ids"]
@@ -194,7 +194,7 @@ def test_linspace_equals_torch():
         np.testing.assert_array_equal(found, expected, err_msg=f"{start} {end} {count} {n}")
         plain = np.clip(np.linspace(start, end, count), 0, n - 1).astype(np.int64)
         float64_differs += not np.array_equal(plain, expected)
-    assert float64_differs > 0  # float64 would not do
+    assert float64_differs > 0  # so float64 would not do
 
 
 def test_clip_size_is_at_least_one_frame():
@@ -216,9 +216,10 @@ def test_bad_numbers_are_refused():
 
 
 @needs_parity
-def test_the_route_through_pyav(recorded):
-    """It seeks by truncated time stamps of a span of whole frames, decodes one frame past the end
-    if there is one, and samples among the decoded frames as usual."""
+def test_test_clips_of_the_pyav_backend(recorded):
+    """The original seeks by truncated time stamps to a span of whole frames, decodes one frame past
+    the end if there is one, and samples the decoded frames as usual.
+    """
     rows = 0
     for video in recorded["pyav"]:
         fps, stamps = float(Fraction(video["average_rate"])), video["all_pts"]

@@ -31,7 +31,7 @@ def test_links_lead_to_files_and_headings(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_files_and_folders_that_are_mentioned_exist(page):
+def test_mentioned_files_and_folders_exist(page):
     text = page.read_text(encoding="utf-8")
     for path in re.findall(rf"(?<![\w/.-])(?:{FOLDERS})/(?:[\w./]*\w)?", text):
         assert path in OF_MMACTION2 or (ROOT / path).exists(), f"{page.name}: {path}"

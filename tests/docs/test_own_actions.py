@@ -1,4 +1,4 @@
-"""docs/own_actions.md, command by command, with a tiny network and generated videos."""
+"""Runs the commands of docs/own_actions.md with a tiny network and generated videos."""
 
 import csv
 import json
@@ -36,7 +36,7 @@ COMMANDS = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What its reader has at the beginning: labels in VIA, videos, weights, a detector's boxes."""
+    """What a reader starts with: a VIA project, videos, weights, and boxes of a detector."""
     folder = tmp_path_factory.mktemp("own")
     data = folder / "DATA"
     write_own(data, seed=0, train_videos=3, test_videos=2, seconds=4, fps=10, height=48, width=64)
@@ -70,14 +70,14 @@ def write(path, rows):
 
 
 def write_via(path, rows):
-    """A project of VIA 3: rectangles in pixels, their actions chosen among options."""
+    """Writes a VIA 3 project: rectangles in pixels, with actions chosen among options."""
     videos = sorted({row[0] for row in rows})
     actions = sorted({row[6] for row in rows})
-    said = {}
+    actions_of = {}
     for video, time, x1, y1, x2, y2, action, _ in rows:
-        said.setdefault((video, time, x1, y1, x2, y2), []).append(action)
+        actions_of.setdefault((video, time, x1, y1, x2, y2), []).append(action)
     metadata = {}
-    for number, ((video, time, *box), chosen) in enumerate(said.items()):
+    for number, ((video, time, *box), chosen) in enumerate(actions_of.items()):
         x1, y1, x2, y2 = (float(edge) for edge in box)
         metadata[f"1_{number:08d}"] = {
             "vid": str(videos.index(video)), "flg": 0, "z": [float(time)],
@@ -93,7 +93,7 @@ def write_via(path, rows):
 
 
 def run(folder, command):
-    """A command of the document, with the tiny network and as many classes as there are."""
+    """Runs a command with the tiny network and the table's number of classes; returns its JSON."""
     classes = len(find_actions([folder / "DATA/train.csv"]))
     recipe = str(ROOT / "tests/recipes/own.py")
     arguments = [
@@ -110,7 +110,7 @@ def run(folder, command):
 
 
 def test_the_document(folder, monkeypatch):
-    """In its order; a test for each command could not go on from the one before."""
+    """One test for all commands, because each needs the results of the one before."""
     (python,) = SCRIPTS
     converting, training, testing, reporting, predicting = COMMANDS
     monkeypatch.chdir(folder)
@@ -150,7 +150,7 @@ def test_the_document(folder, monkeypatch):
     assert names["scores"].shape == (1, 2, len(find_actions([folder / "DATA/train.csv"])))
 
 
-def test_flags_that_are_mentioned():
+def test_mentioned_flags_and_recipes_exist():
     mentioned = re.findall(r"`(--config\..*?)`", TEXT)
     assert len(mentioned) == 3
     for flag in mentioned:

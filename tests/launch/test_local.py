@@ -1,4 +1,4 @@
-"""launch/local.py, with short processes."""
+"""launch/local.py, run with short-lived processes."""
 
 import os
 import re
@@ -30,7 +30,7 @@ def test_invalid_arguments(arguments, message):
 
 
 def test_lines_start_with_the_rank_and_the_first_status_is_returned():
-    """The processes reject a mode that runs in one process."""
+    """The processes fail because --mode=summary runs in a single process."""
     result = run("--processes", "2", "--", "--config=kinetics/x3d_xs", "--mode=summary")
     assert result.returncode == 2, result.stdout
     for number in (0, 1):
@@ -41,7 +41,7 @@ def test_lines_start_with_the_rank_and_the_first_status_is_returned():
     assert re.search(r"^local: process \d ended with status 2", result.stdout, re.M)
 
 
-def test_one_process_is_the_program_as_it_is():
+def test_a_single_process_runs_the_program():
     result = run("--processes", "1", "--", "--config=kinetics/mini", "--mode=summary")
     assert result.returncode == 0 and "[0] kinetics/mini" in result.stdout
 
@@ -69,7 +69,7 @@ def test_a_killed_process_is_reported(capsys):
 
 
 @pytest.mark.slow
-def test_sigterm_reaches_all(tmp_path):
+def test_sigterm_reaches_all_processes(tmp_path):
     write_colors(tmp_path / "data")
     data = tmp_path / "data"
     process = subprocess.Popen(

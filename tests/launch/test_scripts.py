@@ -1,4 +1,4 @@
-"""The scripts that start the program elsewhere, against stand-ins for the programs they call."""
+"""The launch scripts, run with stand-ins for the programs that they call."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ import yaml
 from tests.support.paths import ROOT
 
 LAUNCH = ROOT / "launch"
-# What the stand-ins are asked for goes to the file `calls`.
+# The stand-ins append their arguments to the file `calls`.
 GCLOUD = """
 echo "$@" >> calls
 case "$*" in
@@ -46,7 +46,7 @@ def calls(folder, word):
 
 
 @pytest.mark.parametrize("name", ["tpu_pod.sh", "slurm.sbatch"])
-def test_the_scripts_are_bash_and_tell_their_usage(name, tmp_path):
+def test_the_scripts_are_valid_bash_and_print_their_usage(name, tmp_path):
     subprocess.run(["bash", "-n", LAUNCH / name], check=True)
     environment = os.environ | {"NAME": "n", "ZONE": "z", "TYPE": "t"}
     result = subprocess.run(
@@ -67,7 +67,7 @@ def run_on_tpu(folder, **files):
     )
 
 
-def test_a_tpu_slice_is_made_and_used(tmp_path):
+def test_a_tpu_slice_is_created_and_used(tmp_path):
     result = run_on_tpu(tmp_path, state="NONE", status="0")
     assert result.returncode == 0, result.stderr
     assert len(calls(tmp_path, "create")) == 1 and not calls(tmp_path, "delete")
@@ -75,20 +75,20 @@ def test_a_tpu_slice_is_made_and_used(tmp_path):
     assert r"--config a\ b" in command and "--worker all" in command
 
 
-def test_a_preempted_tpu_slice_is_made_again(tmp_path):
+def test_a_preempted_tpu_slice_is_created_again(tmp_path):
     result = run_on_tpu(tmp_path, state="READY", status="0", preempt="")
     assert result.returncode == 0, result.stderr
     assert len(calls(tmp_path, "delete")) == len(calls(tmp_path, "create")) == 1
     assert len(calls(tmp_path, "slowfast_jax.main")) == 2
 
 
-def test_a_failure_on_a_tpu_is_not_repeated(tmp_path):
+def test_a_failed_run_on_a_tpu_is_not_retried(tmp_path):
     result = run_on_tpu(tmp_path, state="READY", status="7")
     assert result.returncode == 7 and "the slice was not preempted" in result.stderr
     assert len(calls(tmp_path, "slowfast_jax.main")) == 1
 
 
-def test_a_slurm_job_saves_and_is_queued_again(tmp_path):
+def test_a_slurm_job_saves_and_is_requeued(tmp_path):
     environment = stand_in(
         tmp_path, srun=SRUN, scancel='echo "scancel $@" >> calls; kill -TERM "$(cat srun.pid)"',
         scontrol='echo "scontrol $@" >> calls',
@@ -112,7 +112,7 @@ def pod():
     return jobs[0]["template"]["spec"]
 
 
-def test_the_jobset_has_one_number_of_processes():
+def test_the_jobset_states_one_number_of_processes_everywhere():
     job = pod()
     (container,) = job["template"]["spec"]["containers"]
     variables = {entry["name"]: entry["value"] for entry in container["env"]}
@@ -126,7 +126,7 @@ def test_the_jobset_has_one_number_of_processes():
     ("trap 'exit 0' TERM; kill -TERM $PPID; for _ in 1 2 3 4 5 6; do sleep 0.1; done; exit 9",
      False, 1),
 ])
-def test_a_pod_that_did_not_come_to_its_end_fails(tmp_path, program, done, status):
+def test_a_pod_fails_unless_its_run_is_complete(tmp_path, program, done, status):
     (container,) = pod()["template"]["spec"]["containers"]
     command = [word.replace("/data/RUN", str(tmp_path)) for word in container["command"]]
     if done:

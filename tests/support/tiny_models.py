@@ -1,5 +1,4 @@
-"""Small networks that compile fast, for tests of everything around them (test/tiny... in the zoo).
-"""
+"""Small networks that compile fast, for tests of the code around them; test/tiny... in the zoo."""
 
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ traces: list[tuple[int, ...]] = []  # shape of every batch of clips that Tiny wa
 
 
 class Tiny(VideoNetwork):
-    """Classifies the mean color of the clip, or for each box that of the whole clip."""
+    """Classifies the clip by its mean color; each box too, with its mean coordinate added."""
 
     num_frames: int = 4
     crop_size: int = 32
@@ -47,7 +46,7 @@ def entry(**model) -> dict:
 
 
 class TinyNorm(ConvNetwork):
-    """Two convolutions with batch norms, and dropout: it has every kind of training state."""
+    """Two convolutions with batch norms, and dropout: every kind of training state."""
 
     num_frames: int = 4
     crop_size: int = 16

@@ -1,4 +1,4 @@
-"""The doctor on tables of boxes, AVA's and custom ones: valid, and with every kind of problem."""
+"""The doctor on box tables of AVA and custom ones: valid tables, and every kind of problem."""
 
 import csv
 import pickle
@@ -50,7 +50,7 @@ def add(path, *rows):
 
 
 def kinds(lines):
-    """Sorted (file name and line, kind) of the problems."""
+    """The problems as sorted pairs (file name and line, kind)."""
     places = [re.fullmatch(r".*?([^/]+?): (.*?): .*", line) for line in lines]
     return sorted((place[1], place[2]) for place in places)
 

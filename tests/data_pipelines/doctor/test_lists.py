@@ -1,4 +1,4 @@
-"""The doctor on lists: valid ones, and every kind of problem at once."""
+"""The doctor on lists: valid lists, and every kind of problem."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def write(folder, name, text):
 
 
 def kinds(lines):
-    """(line, kind) of the problems; the line is "" for the list itself."""
+    """The problems as pairs (line, kind); the line is "" for the list as a whole."""
     places = [line.split(": ")[:2] for line in lines]
     return [(where.rpartition(".csv")[2].lstrip(":"), kind) for where, kind in places]
 

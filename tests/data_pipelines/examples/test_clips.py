@@ -1,4 +1,4 @@
-"""Training examples of classification against those of the original's data sets."""
+"""Training examples for classification, compared with those of the original's data sets."""
 
 import json
 from dataclasses import replace
@@ -50,7 +50,7 @@ def arrays():
 
 
 def assert_equal_clips(clip: np.ndarray, arrays, key: str) -> None:
-    """uint8 levels against the original's float results: half a level of rounding."""
+    """Checks that uint8 levels are the original's float levels up to half a level of rounding."""
     difference = np.abs(clip.astype(np.float64) - gray_levels(arrays[f"{key}_path1"]))
     assert difference.max() <= 0.51, (key, difference.max())
 
@@ -98,7 +98,7 @@ def test_training_clips_of_charades(recorded, arrays, rolling):
 
 @needs_parity
 def test_training_geometry_of_kinetics(recorded, arrays):
-    """The decoder was a stand-in that gives 8 frames of a clip."""
+    """A stand-in for the decoder returned 8 frames per clip when these cases were recorded."""
     frames = np.stack([smooth(f"kin0_{t}", 36, 48) for t in range(8)])
     for key in ("kinetics_train_0", "kinetics_train_1", "kinetics_val_0"):
         drawn = geometry.draw(Replay(recorded[key]["draws"]), 36, 48, crop=24, jitter=(26, 32))
@@ -106,7 +106,7 @@ def test_training_geometry_of_kinetics(recorded, arrays):
 
 
 class Item(InOrder):
-    """The recorded draws of an item, which begin with those that choose the frames, if any do."""
+    """Replays the draws recorded for one item; those that choose its frames, if any, come first."""
 
     def __init__(self, draws: list):
         super().__init__(draws)
@@ -121,7 +121,7 @@ class Item(InOrder):
 
 @needs_parity
 def test_augmented_items_equal_those_of_the_original(recorded, arrays, tmp_path):
-    """RandAugment, crop, flip and erasing one after the other, one and two samples of a video."""
+    """RandAugment, crop, flip and erasing in sequence, for one and two samples per video."""
     def written(name: str, pictures: list) -> Sample:
         for number, picture in enumerate(pictures):
             Image.fromarray(picture).save(tmp_path / f"{name}_{number}.png")
@@ -152,14 +152,14 @@ def test_augmented_items_equal_those_of_the_original(recorded, arrays, tmp_path)
         assert element["label"].tolist() == ([1] * samples if samples > 1 else 1)
         for number, clip in enumerate(element["clip"] if samples > 1 else [element["clip"]]):
             if "ssv2" in key:
-                clip = clip[..., ::-1]  # what is drawn and computed there takes BGR for RGB
+                clip = clip[..., ::-1]  # the original treats BGR frames as RGB here
             assert_equal_clips(clip, arrays, f"{key}_sample{number}" if samples > 1 else key)
         assert not rng.draws and rng.patches == recorded[key]["noise_patches"]
 
 
 @needs_parity
-def test_training_geometry_of_several_clips_and_of_short_cycles(recorded, arrays):
-    """As above; smaller crops of the short cycle are taken from smaller frames."""
+def test_training_geometry_of_several_clips_and_short_cycles(recorded, arrays):
+    """The decoder is a stand-in here too; the short cycle cuts small crops from small frames."""
     rng = InOrder(recorded["kinetics_train_2temporal_0"]["draws"])
     for clip in range(2):
         frames = np.stack([smooth(f"kin{clip}_{t}", 36, 48) for t in range(8)])
@@ -179,8 +179,8 @@ def test_training_geometry_of_several_clips_and_of_short_cycles(recorded, arrays
         assert_equal_clips(geometry.apply(frames, drawn), arrays, key)
 
 
-def test_motion_shift_moves_the_area(tmp_path):
-    """Equal frames give different parts of the picture."""
+def test_motion_shift_moves_the_crop(tmp_path):
+    """The crop moves: equal frames yield different parts of the picture."""
     picture = smooth("still", 60, 80)
     for number in range(4):
         Image.fromarray(picture).save(tmp_path / f"{number}.png")
@@ -275,7 +275,7 @@ def test_jitter_fps_shortens_clips(videos):
 
 
 def test_sampling_rates_are_drawn_from_a_range(videos):
-    """Without a range no random number is drawn for the rate."""
+    """Without a range, no random number is drawn for the rate."""
     sample = Sample(str(videos["numbered"]), 3)
     steps = set()
     for seed in range(20):
@@ -292,7 +292,7 @@ def test_sampling_rates_are_drawn_from_a_range(videos):
     np.testing.assert_array_equal(same, plain)
 
 
-def test_a_clip_is_cut_anywhere_in_time(videos):
+def test_clips_start_anywhere_in_the_video(videos):
     starts = set()
     for seed in range(30):
         element = load_clip(
@@ -306,7 +306,7 @@ def test_a_clip_is_cut_anywhere_in_time(videos):
     assert min(starts) < 8 and max(starts) > 36 and len(starts) > 12
 
 
-def test_the_clip_in_the_middle_is_always_the_same(videos):
+def test_without_a_generator_the_middle_clip_is_loaded(videos):
     sample = Sample(str(videos["numbered"]), 0)
     first, second = (load_clip(sample, SAMPLING, CROPS, rng=None)["clip"] for _ in range(2))
     np.testing.assert_array_equal(first, second)

@@ -1,4 +1,4 @@
-"""Test views against the recorded frame indices, and their layout."""
+"""Test views: their layout, and their frames compared with recorded ones."""
 
 import json
 import logging
@@ -32,7 +32,7 @@ def test_layout_and_indices(videos):
 
 
 @pytest.mark.parametrize("portrait", [False, True])
-def test_crops_are_those_of_the_resized_frames(tmp_path, portrait):
+def test_crops_are_cut_from_the_resized_frames(tmp_path, portrait):
     random = np.random.default_rng(0)
     shape = (64, 48, 3) if portrait else (48, 64, 3)
     path = tmp_path / "noise.mkv"
@@ -51,7 +51,7 @@ def test_one_crop_is_the_center_at_the_jitter_minimum(videos):
     assert view.shape == (1, 4, 32, 32, 3)
     frames = read_frames(videos["bframes"], [0, 2, 4, 7], short_side=40)
     np.testing.assert_array_equal(view[0], uniform_crop(frames, 32, 1))
-    # Without a minimum, and with three crops whatever the minimum, the short side is the crop.
+    # Without a minimum, or with three crops, the short side is scaled to the crop size.
     (plain,) = iterate_views(videos["bframes"], **protocol)
     three = next(iterate_views(videos["bframes"], **PROTOCOL, train_jitter_min=40))
     np.testing.assert_array_equal(plain[0], three[1])
@@ -88,7 +88,7 @@ def test_clips_of_something_something_and_charades(videos):
 
 
 @pytest.mark.parametrize("sampling", ["ssv2", "charades"])
-def test_their_single_crop_is_the_left_one(tmp_path, sampling):
+def test_single_crops_of_ssv2_and_charades_are_the_left_ones(tmp_path, sampling):
     pictures = np.random.default_rng(0).integers(0, 256, (6, 48, 64, 3), dtype=np.uint8)
     write_video(tmp_path / "noise.mkv", pictures, codec="ffv1", pixel_format="bgr0")
     protocol = PROTOCOL | dict(clips=1, sampling=sampling)
@@ -100,7 +100,7 @@ def test_their_single_crop_is_the_left_one(tmp_path, sampling):
 
 
 def smooth_picture(name, height, width):
-    """The pictures of the recorded items: {../shared}/parity/data/README.md has the rule."""
+    """A picture of the recorded items, by the rule in ../shared/parity/data/README.md."""
     random = np.random.RandomState(zlib.crc32(name.encode()))
     rows, columns = np.mgrid[:height, :width]
     channels = []
@@ -145,15 +145,15 @@ def test_whole_items_of_the_original(tmp_path):
 
 
 def test_broken_video_is_used_and_reported(videos, caplog):
-    told = []
-    views = list(iterate_views(videos["truncated"], **PROTOCOL, report=told.append))
-    assert len(views) == 3 and len(told) == 1
-    assert "the header promises 60 frames" in told[0].warning
+    reported = []
+    views = list(iterate_views(videos["truncated"], **PROTOCOL, report=reported.append))
+    assert len(views) == 3 and len(reported) == 1
+    assert "the header promises 60 frames" in reported[0].warning
     with caplog.at_level(logging.WARNING):
         list(iterate_views(videos["truncated"], **PROTOCOL))
     assert str(videos["truncated"]) in caplog.text and "the header promises" in caplog.text
-    # The clips lie where the frames that decode put them.
-    indices = view_indices(told[0], num_frames=4, sampling_rate=2, target_fps=30, clips=3)
+    # The clips are placed by the number of frames that decode.
+    indices = view_indices(reported[0], num_frames=4, sampling_rate=2, target_fps=30, clips=3)
     expected = read_frames(videos["truncated"], indices[2], short_side=32)
     np.testing.assert_array_equal(views[2][1], uniform_crop(expected, 32, 1))
 

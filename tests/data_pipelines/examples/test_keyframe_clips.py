@@ -1,4 +1,4 @@
-"""Examples of detection against those of the original's data set, and errors."""
+"""Detection examples compared with those of the original's data set, and errors."""
 
 import json
 from dataclasses import replace
@@ -35,7 +35,7 @@ def splits(tmp_path_factory):
     frames = ava.read_frame_list(FOLDER / "train.csv", path_prefix=folder)
 
     def only_within(moments):
-        """Without those that lie past the end of the recorded videos."""
+        """`moments` without those past the end of the recorded videos."""
         return {
             video: {t: m for t, m in times.items() if (t - 900) * 30 < frames[video].count}
             for video, times in moments.items()
@@ -53,9 +53,11 @@ def splits(tmp_path_factory):
 
 @needs_parity
 def test_elements_equal_those_of_the_original(recorded, splits):
-    """Both backends of the original. Pixels: its cv2 route resizes uint8 with coarse weights, so
-    the last level is rounded otherwise at times; its torch route stays in float, half a level away.
-    Color jitter makes up to 1.4 times as much of either and is rounded once more.
+    """Compares with both backends of the original, within a tolerance for each.
+
+    The cv2 backend resizes uint8 with coarse weights, so it sometimes rounds to the next level. The
+    torch backend stays in float: up to half a level of rounding on our side. Color jitter amplifies
+    either difference up to 1.4 times and rounds once more.
     """
     arrays = np.load(FOLDER / "ava.npz")
     videos = list(SIZES)
@@ -77,7 +79,7 @@ def test_elements_equal_those_of_the_original(recorded, splits):
         np.testing.assert_array_equal(labels[:count], arrays[f"{key}_labels"], err_msg=key)
         assert not labels[count:].any() and not mask[count:].any()
 
-        # Whole frames are clipped to crop x crop by the torch backend, whatever their shape.
+        # In whole frames, the torch backend clips boxes to crop x crop, whatever the frame's shape.
         size = element["clip"].shape[1:3] if case["backend"] == "cv2" else (32, 32)
         limits = np.array([*size[::-1], *size[::-1]]) - 1.0
         boxes = np.minimum(element["boxes"][:count], limits)
@@ -124,7 +126,7 @@ def test_shapes_and_padding(videos):
     assert whole["box_mask"].tolist() == [True, True, False, False, False]
 
 
-def test_boxes_that_a_crop_leaves_out_are_masked(videos):
+def test_boxes_outside_the_crop_are_masked(videos):
     masks = [
         load_keyframe(video_keyframe(videos["numbered"], 1.0), **SETTINGS,
                       rng=np.random.default_rng(seed), jitter=(96, 96))["box_mask"][:2]

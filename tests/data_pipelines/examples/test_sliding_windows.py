@@ -1,4 +1,4 @@
-"""Sliding windows: their frames, and that only these are in memory."""
+"""Sliding windows: which frames they show, and that no other frames stay in memory."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.image_files import FrameFiles
 from tests.data_pipelines.conftest import frame_numbers
 
-CLIP = {"num_frames": 4, "sampling_rate": 2, "crop": 16}  # of 8 frames
+CLIP = {"num_frames": 4, "sampling_rate": 2, "crop": 16}  # spans 8 frames
 
 
 def shown(source, **keywords):
@@ -22,7 +22,7 @@ def shown(source, **keywords):
 
 @pytest.mark.parametrize("frames", [1, 3, 5, 8, 11])
 def test_windows_cover_the_video(videos, frames):
-    """60 frames at 30 fps; strides shorter and longer than a window."""
+    """The video has 60 frames at 30 fps; strides are shorter or longer than a window."""
     found, numbers = shown(videos["numbered"], stride=frames / 30)
     starts = np.arange(len(found)) * frames
     expected = [clip_indices(60, start, 8, 4).tolist() for start in starts]

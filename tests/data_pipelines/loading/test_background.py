@@ -10,7 +10,7 @@ def running():
     return [thread for thread in threading.enumerate() if thread.name == NAME]
 
 
-def test_the_items_of_all_sources_come_each_once():
+def test_each_item_of_every_source_comes_once():
     assert list(read_ahead([])) == []
     assert list(read_ahead([iter("abc")])) == ["a", "b", "c"]
     found = list(read_ahead([range(0, 50), range(50, 80), range(80, 80)], ahead=3))
@@ -18,7 +18,7 @@ def test_the_items_of_all_sources_come_each_once():
     assert [n for n in found if n < 50] == list(range(50))
 
 
-def test_each_thread_makes_only_what_fits():
+def test_threads_wait_when_the_queue_is_full():
     made, closed = [], []
 
     def source(name):
@@ -40,7 +40,7 @@ def test_each_thread_makes_only_what_fits():
     assert sorted(closed) == ["a", "b"] and not running()
 
 
-def test_an_exception_of_a_source_ends_all():
+def test_an_exception_in_one_source_ends_all():
     def fails():
         yield 1
         raise OSError("gone")

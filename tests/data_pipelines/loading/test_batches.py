@@ -49,7 +49,7 @@ def test_processes_share_the_rows_of_each_batch():
             np.testing.assert_array_equal(joined, batch[name])
 
 
-def test_a_broken_element_is_replaced_and_named():
+def test_broken_elements_are_replaced_and_reported():
     def some_broken(index, generator):
         if index % 3 == 0:
             raise VideoError(f"{index}.mp4", "is broken")
@@ -129,7 +129,7 @@ def test_evaluation_reads_everything_once_and_pads():
     assert (got[0]["draw"] == -1).all()
 
 
-def test_evaluation_keeps_shapes_apart_and_reports_broken_ones():
+def test_evaluation_batches_by_shape_and_reports_broken_elements():
     def shapes(index, generator):
         if index in (1, 5):
             raise VideoError(f"{index}.mp4", "is broken")

@@ -1,4 +1,4 @@
-"""Worker processes: they give the same batches, and what happens when one or the program dies."""
+"""Worker processes load the batches of one process; what happens when one or the program dies."""
 
 import os
 import signal
@@ -18,7 +18,10 @@ ORDER = dict(batch_size=3, seed=5)
 
 
 def loader(log=None):
-    """A load that returns its process and arguments; appends a byte to `log` for each element."""
+    """A load function whose examples hold its arguments and process id.
+
+    With `log`, it appends a byte to that file per example; without, every fourth example is broken.
+    """
 
     def load(index, generator):
         if log is not None:
@@ -133,7 +136,7 @@ def ended(process: int) -> bool:
 def wait_for_end(processes, seconds=15):
     end = time.monotonic() + seconds
     while not all(map(ended, processes)):
-        assert time.monotonic() < end, "processes that load live on"
+        assert time.monotonic() < end, "worker processes are still running"
         time.sleep(0.1)
 
 

@@ -80,7 +80,7 @@ def test_same_seed_gives_the_same_data(small, tmp_path):
 def test_the_full_set_is_quick_to_write(tmp_path):
     start = time.process_time()
     write_ava(tmp_path, seed=0, train_videos=1, val_videos=1)
-    assert (time.process_time() - start) * 52 < 60  # 104 videos; half of that on an idle machine
+    assert (time.process_time() - start) * 52 < 60  # 104 videos; an idle machine needs half
     assert sum(path.stat().st_size for path in (tmp_path / "videos").iterdir()) < 400_000
 
 

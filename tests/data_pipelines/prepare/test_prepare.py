@@ -247,7 +247,7 @@ def test_ssv2(tmp_path, run):
         assert [(sample.path, sample.label, sample.frames.count) for sample in samples] == [
             (number, 0, 60) for number in ids
         ]
-    # As FFmpeg 4 extracts 12 frames a second whose times are rounded to milliseconds.
+    # What FFmpeg 4 extracts from 12 frames a second with times rounded to milliseconds.
     assert [number_of(samples[0].frames.path(i)) for i in range(8)] == [0, 0, 1, 1, 2, 2, 2, 3]
     assert doctor.cli([str(out / "val.csv"), "--root", str(out / "frames"), "--clip", "60"]) == 0
     assert run("ssv2", out, "--annotations", labels)[0] == 1  # from the frames

@@ -86,7 +86,7 @@ def test_without_persons_the_table_has_no_person_column(tmp_path, videos):
 
 
 def changed(**fields):
-    """The project with changed fields of region 1_a."""
+    """PROJECT with these fields of region 1_a changed."""
     project = copy.deepcopy(PROJECT)
     project["metadata"]["1_a"] |= fields
     return project

@@ -1,4 +1,4 @@
-"""AVA's files against what the original reads from them, and errors in rows."""
+"""AVA's files are read as the original reads them; errors in rows are refused."""
 
 import json
 import logging
@@ -57,7 +57,7 @@ def test_boxes_labels_and_keyframes_equal_those_of_the_original(recorded, split,
     }
     assert found == recorded[f"boxes_and_labels|{key}"]
 
-    # Long enough for all keyframes, which the recorded videos are not.
+    # Enough frames for all keyframes; the recorded videos have too few.
     sources = {
         video: FrameFiles(video, 600, f"{video}_{{:06d}}.png")
         for video in ava.read_frame_list(FOLDER / "val.csv")
@@ -114,7 +114,7 @@ def test_real_rows():
 
 
 def test_annotations_listed_as_predictions(tmp_path, caplog):
-    """As in the original's SHORT recipes: person 0 is below the threshold; the other rows change
+    """The original's SHORT recipes do this: person 0 is below the threshold; other rows add
     nothing."""
     path = write(tmp_path, ROW, ROW.replace(",12,0", ",13,1").replace("0.1", "0.3"))
     with caplog.at_level(logging.WARNING):

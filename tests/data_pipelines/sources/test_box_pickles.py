@@ -1,4 +1,4 @@
-"""Pickles of predicted boxes: contents, merging with tables, refusals."""
+"""Pickles of predicted boxes: contents, merging with tables, and what is refused."""
 
 import os
 import pickle
@@ -44,7 +44,7 @@ def test_a_real_file():
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_boxes_are_merged_with_those_of_tables(tmp_path, dtype):
-    """Merged by moment, and into one box if the coordinates have the same text, as rows are."""
+    """As with rows: by moment, and into one box if the text of their coordinates is equal."""
     annotated = tmp_path / "annotated.csv"
     annotated.write_text("-5KQ66BBWC4,0902,0.100,0.200,0.500,0.670,12,0\n")
     predicted = write(tmp_path, {
@@ -62,7 +62,7 @@ def test_boxes_are_merged_with_those_of_tables(tmp_path, dtype):
     assert list(ava.read_boxes([annotated], [predicted], every=4)) == ["v"]
 
 
-def test_where_no_score_reaches_the_threshold_the_best_box_is_kept(tmp_path):
+def test_the_best_box_is_kept_if_no_score_reaches_the_threshold(tmp_path):
     path = write(tmp_path, {KEY: BOXES, "v,0902": BOXES[1:] * [1, 1, 1, 1, 0.5]})
     moments = ava.read_boxes(predicted=[path], score_threshold=0.96)
     kept = [score for times in moments.values() for _, _, score in times[902.0].boxes.values()]
@@ -105,7 +105,7 @@ class Hostile:
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])
-def test_no_code_of_a_file_runs(tmp_path, protocol):
+def test_no_code_in_a_file_runs(tmp_path, protocol):
     path = write(tmp_path, {KEY: BOXES, "v,0902": Hostile(tmp_path / "mark")}, protocol)
     with pytest.raises(ValueError, match=r"boxes.pkl: refers to \w+\.system; .* Nothing was run"):
         ava.read_boxes(predicted=[path])
@@ -126,7 +126,7 @@ def test_invalid_pickles(tmp_path, content):
 
 
 def test_sizes_that_do_not_fit_the_file(tmp_path):
-    """Python would allocate 16 GB for a memo index, and any size that a text claims."""
+    """Python would allocate 16 GB for a memo index, and whatever size a string claims."""
     for content in (b"\x80\x02]r\xff\xff\xff\x3f.", b"\x80\x04\x8e" + bytes(4) + b"\2\0\0\0.",
                     b"\x80\x02}p1073741823\n."):
         (tmp_path / "boxes.pkl").write_bytes(content)
@@ -134,10 +134,10 @@ def test_sizes_that_do_not_fit_the_file(tmp_path):
             ava.read_boxes(predicted=[tmp_path / "boxes.pkl"])
 
 
-def test_false_types_are_refused(tmp_path):
-    """NumPy would take bytes for addresses of objects and crash."""
+def test_forged_dtypes_are_refused(tmp_path):
+    """NumPy would read the array's bytes as addresses of objects and crash."""
     fields = {"a": (np.dtype("O"), 0)}
-    state = (3, "|", None, ("a",), fields, 8, 1, 61)  # without the mark that objects are stored
+    state = (3, "|", None, ("a",), fields, 8, 1, 61)  # 61: flags of objects less LIST_PICKLE
 
     class Lie:
         def __reduce__(self):

@@ -46,7 +46,7 @@ def test_rows_of_a_video_need_not_be_consecutive(make):
 
 
 @needs_parity
-def test_charades_as_the_original():
+def test_charades_lists_are_read_as_by_the_original():
     expected = json.loads((LOADERS / "loaders.json").read_text())
     for split in ("train", "val"):
         samples = read_charades(LOADERS / f"{split}.csv", num_classes=6)
@@ -59,7 +59,7 @@ def test_charades_as_the_original():
 
 
 @needs_parity
-def test_ssv2_as_the_original():
+def test_ssv2_lists_are_read_as_by_the_original():
     expected = json.loads((LOADERS / "loaders.json").read_text())["ssv2_val_len_labels"]
     samples = read_ssv2(
         LOADERS / "val.csv",

@@ -1,4 +1,4 @@
-"""Randomly damaged annotation files: each is read, or refused with its name."""
+"""Randomly damaged annotation files: each is read, or refused by an error that names it."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def test_damaged_lists_are_read_or_refused(tmp_path, count):
 
 @pytest.mark.slow
 def test_long_and_deep_files_are_read_or_refused(tmp_path):
-    """All of them by every reader."""
+    """Every reader gets each of these files."""
     for number, make in enumerate(WHOLE):
         content = make()
         paths = []

@@ -1,4 +1,4 @@
-"""Finding videos, and boxes without a video."""
+"""Finding the videos of boxes; boxes without a video are refused."""
 
 import pytest
 
@@ -57,7 +57,7 @@ def test_rows_without_a_video_are_refused():
         build(moments, {}, origin=0)
 
 
-def test_moments_outside_of_the_video_are_refused():
+def test_moments_outside_the_video_are_refused():
     with pytest.raises(ValueError, match=r"boxes.csv:1: time 4 of a lies before the beginning"):
         build(collect([row("a", 4)]), {"a": "a.mp4"}, origin=5)
     files = FrameFiles("a", 100, "{}.jpg")

@@ -15,7 +15,7 @@ from tests.data_pipelines.conftest import frame_numbers, numbered_frames
 from tests.data_pipelines.support.shards import CONTENT, write_set
 from tests.data_pipelines.video.test_records import png
 
-# As ucf101 describes its video.
+# How ucf101 of TFDS describes its video.
 VIDEO = {
     "pythonClassName": "tensorflow_datasets.core.features.video_feature.Video",
     "video": {
@@ -28,7 +28,7 @@ LABEL = tfds.features.ClassLabel(names=NAMES)
 
 
 def frames_set(data_dir, **keywords):
-    """8 videos of 1, 2, ... 8 frames, of class i % 3, in shards of 3, none, 4 and 1."""
+    """Writes 8 videos of 1, 2, ... 8 frames, video i of class i % 3, in shards of 3, 0, 4 and 1."""
     examples = [
         {"video": [png(f) for f in numbered_frames(i + 1)], "label": i % 3} for i in range(8)
     ]

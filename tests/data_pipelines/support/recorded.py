@@ -101,7 +101,7 @@ class InOrder:
         return value
 
     def standard_normal(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-        """The noise that replaced PySlowFast's in the recording: (3,H,W) per frame, by a rule."""
+        """The noise that replaced PySlowFast's in the recording, made by a rule per frame."""
         frames = []
         for _ in range(shape[0]):
             self.patches += 1

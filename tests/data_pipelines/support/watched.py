@@ -34,23 +34,23 @@ def read_all(module: str, paths: Sequence[Path]) -> tuple[dict[str, str], dict[s
     left = list(paths)
     while left:
         # Files, because a full pipe would block the process.
-        with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as complaints:
+        with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
             run = subprocess.run(
                 [sys.executable, "-m", module], input="\n".join(map(str, left)), text=True,
-                cwd=ROOT, env=environment, stdout=said, stderr=complaints,
+                cwd=ROOT, env=environment, stdout=output, stderr=errors,
                 timeout=60 + WALL_SECONDS * len(left),
             )
-            said.seek(0)
-            complaints.seek(0)
-            lines, complaint = said.read().splitlines(), complaints.read()
+            output.seek(0)
+            errors.seek(0)
+            lines, error_text = output.read().splitlines(), errors.read()
         reported = [json.loads(line) for line in lines if line.startswith("{")]
         for one in reported:
             (failures if one["failed"] else outcomes)[one["path"]] = one["text"]
         if len(reported) < len(left):
             if not lines:
-                raise RuntimeError(f"no file was read: {complaint[-3000:]}")
+                raise RuntimeError(f"no file was read: {error_text[-3000:]}")
             name = str(left[len(reported)])
-            failures[name] = f"the process ended with {run.returncode}: {complaint[-3000:]}"
+            failures[name] = f"the process ended with {run.returncode}: {error_text[-3000:]}"
         left = left[len(reported) + 1 :]
     return failures, outcomes
 
@@ -60,7 +60,7 @@ def serve(read: Callable[[Path], str]) -> None:
     faulthandler.enable()
     # Each decoder thread holds pictures, so use the same number of threads on every machine.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
-    # FFmpeg allocates at most 2 GiB at once, which `_measured` reports; more than this fails.
+    # Leaves room for FFmpeg's largest allocation, 2 GiB, so that `_measured` can report it.
     most = _addresses("VmSize") + 4 * MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     for path in map(Path, sys.stdin.read().splitlines()):

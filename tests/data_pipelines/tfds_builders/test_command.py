@@ -274,7 +274,7 @@ def read_tfds_ids(data_dir: Path) -> list[bytes]:
     return [values["id"] for values in read]
 
 
-def test_beam_writes_the_same(lists, tmp_path):
+def test_beam_writes_the_same_records(lists, tmp_path):
     pytest.importorskip("apache_beam", reason="Apache Beam (extra [beam]) is not installed")
     assert write(lists, tmp_path / "beam", "--shards=3", "--beam=DirectRunner") == 0
     assert write(lists, tmp_path / "here", "--shards=3") == 0

@@ -20,7 +20,7 @@ def test_scaled_boxes_equal_those_of_both_backends_of_the_original():
             np.array([[10.0, 20, 50, 60]]), (height, width), (new_height, new_width)
         )
         np.testing.assert_array_equal(scaled[0], after)
-        # Its cv2 route for testing multiplies by the quotient: one rounding elsewhere.
+        # In testing, its cv2 backend multiplies by the quotient, so it rounds at another place.
         np.testing.assert_allclose(scaled[0], row[8], rtol=1e-15)
 
 

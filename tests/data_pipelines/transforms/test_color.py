@@ -48,7 +48,7 @@ def test_colors_equal_those_of_the_original(recorded, arrays, frames):
     assert len(recorded["colour"]) == 21
 
 
-def test_rounded_and_kept_within_range(frames):
+def test_levels_are_rounded_and_clipped(frames):
     drawn = Color((("brightness", 1.4), ("contrast", 1.3)), (0.02, 0.0, -0.02))
     exact = color.apply(frames, drawn, dtype=np.float32)
     assert exact.min() < 0 and exact.max() > 255

@@ -1,4 +1,4 @@
-"""Patch masks: equal to the original's for the same draws, their number, tubes over time."""
+"""Patch masks: equal to the original's for the same draws; how many patches; tubes over time."""
 
 import hashlib
 import random
@@ -8,7 +8,7 @@ import pytest
 
 from data_pipelines.transforms import patch_masks
 
-# What the original's MaskingGenerator (blocks) and MaskingGenerator3D (cubes) give with Python's
+# Masks of the original's MaskingGenerator (blocks) and MaskingGenerator3D (cubes) with Python's
 # random numbers of a seed: kind, shape, ratio, most, seed, number masked, hash of the bytes.
 RECORDED = [
     ("blocks", (14, 14), 0.4, None, 0, 78, "d193f4aaa53d"),
@@ -36,7 +36,7 @@ DRAWS = (
 
 
 class Original:
-    """Random numbers as the original draws them."""
+    """The generator of the original, Python's, with the methods of a NumPy Generator."""
 
     def __init__(self, seed: int):
         self.source = random.Random(seed)
@@ -53,7 +53,7 @@ def rngs():
 
 
 @pytest.mark.parametrize("kind, shape, ratio, most, seed, count, digest", RECORDED)
-def test_the_original_draws(kind, shape, ratio, most, seed, count, digest):
+def test_masks_equal_those_of_the_original(kind, shape, ratio, most, seed, count, digest):
     limit = {"most": most} if kind == "blocks" else {}
     draw = patch_masks.draw_blocks if kind == "blocks" else patch_masks.draw_cubes
     mask = draw(Original(seed), *shape, ratio=ratio, **limit)
@@ -93,7 +93,7 @@ def test_whole_frames():
         assert sorted(mask.sum((1, 2))) == [0] * 5 + [49] * 3
 
 
-def test_blocks_are_blocks():
+def test_block_masks_are_contiguous():
     """Most neighbors of a masked patch are masked in block masks, few in random masks."""
     def together(mask):
         return (mask[:, 1:] & mask[:, :-1]).sum() / mask.sum()
@@ -122,6 +122,6 @@ def test_invalid_ratios(ratio):
             draw(np.random.default_rng(0), 8, 7, 7, ratio=ratio)
 
 
-def test_every_patch_is_masked_as_often_by_mae():
+def test_random_masks_cover_every_patch_alike():
     mean = np.mean([patch_masks.draw_random(rng, 2, 4, 4, ratio=0.75) for rng in rngs()], 0)
     assert mean.min() > 0.4 and mean.mean() == pytest.approx(0.75)

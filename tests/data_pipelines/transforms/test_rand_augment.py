@@ -10,7 +10,7 @@ from data_pipelines.transforms.rand_augment import FILTERS, OPERATIONS, Policy, 
 from tests.data_pipelines.support.recorded import InOrder, smooth
 from tests.support.paths import PARITY, needs_parity
 
-# The original's order of operations; its names without the suffix for the scale of magnitudes.
+# The original's operations in its order, without the suffix for the scale of magnitudes.
 NAMES = dict(zip((
     "AutoContrast", "Equalize", "Invert", "Rotate", "Posterize", "Solarize", "SolarizeAdd",
     "Color", "Contrast", "Brightness", "Sharpness", "ShearX", "ShearY", "TranslateX", "TranslateY",
@@ -19,7 +19,7 @@ SCALES = ("Increasing", "Original", "Rel")
 
 
 class Always:
-    """Always draws operation `name`, applied, with its value negated if `negate`."""
+    """Always draws operation `name` and applies it, with its value negated if `negate`."""
 
     def __init__(self, name: str, negate: bool):
         self.index, self.negate, self.units = OPERATIONS.index(name), negate, [0.1, 0.1 + negate]
@@ -48,9 +48,9 @@ def test_operations_equal_those_of_the_original(recorded, arrays):
         scale = next((scale for scale in SCALES if case["op"].endswith(scale)), "")
         name = NAMES[case["op"].removesuffix(scale)]
         argument = case["args"][0] if case["args"] else 0
-        if case["op"] in ("TranslateX", "TranslateY"):  # in pixels, which no policy has
+        if case["op"] in ("TranslateX", "TranslateY"):  # in pixels; no policy uses these
             argument /= frames.shape[2] if name == "translate_x" else frames.shape[1]
-        elif scale != "Original":  # which no policy has either
+        elif scale != "Original":  # no policy uses these either
             policy = Policy(case["magnitude"], 1, increasing=scale == "Increasing")
             (drawn,) = draw(Always(name, case["negate"]), policy, 1)
             assert drawn.argument == argument, case["key"]
@@ -102,7 +102,7 @@ def test_unknown_interpolation():
         parse("rand-m7", "lanczos")
 
 
-def test_no_bits_are_black():
+def test_posterize_to_0_bits_is_black():
     """Magnitude 10 of the increasing list keeps 0 bits, which Pillow's function refuses."""
     frames = np.full((1, 4, 4, 3), 200, np.uint8)
     (step,) = draw(Always("posterize", False), Policy(10, 1, increasing=True), 1)

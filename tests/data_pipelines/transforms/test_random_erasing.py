@@ -31,7 +31,7 @@ def test_erased_clips_equal_those_of_the_original():
     assert len(recorded["cases"]) >= 60
 
 
-def test_levels_become_noise_when_they_are_normalized():
+def test_erased_levels_normalize_to_the_noise():
     mean, std = np.array([0.45, 0.4, 0.5]), np.array([0.225, 0.2, 0.25])
     frames = np.zeros((2, 32, 40, 3), np.uint8)
     patches = random_erasing.draw(np.random.default_rng(3), 2, 32, 40, probability=1.0)
@@ -48,7 +48,7 @@ def test_levels_become_noise_when_they_are_normalized():
     assert not found[:, outside].any() and np.abs(patch.noise[0] - patch.noise[1]).min() < 1
 
 
-def test_the_mean_color():
+def test_constant_erasing_fills_with_the_mean_color():
     frames = np.zeros((2, 8, 8, 3), np.uint8)
     patches = random_erasing.draw(np.random.default_rng(0), 2, 8, 8, probability=1.0, mode="const")
     found = random_erasing.apply(frames, patches, mean=(0.2, 0.4, 0.6))

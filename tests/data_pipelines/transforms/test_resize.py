@@ -11,7 +11,7 @@ from tests.support.paths import PARITY, needs_parity
 
 
 def random_frames(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The rule by which the recorded inputs were made."""
+    """Frames made by the rule of the recorded inputs."""
     return np.random.RandomState(zlib.crc32(name.encode())).randint(0, 256, shape).astype(np.uint8)
 
 
@@ -91,7 +91,7 @@ def test_one_crop_scales_to_the_jitter_minimum(arrays, clip):
 
 
 @pytest.mark.parametrize(("height", "width", "size"), [(256, 340, 182), (720, 1280, 256)])
-def test_resize_equals_torch_where_the_scale_is_no_fraction_of_two(height, width, size):
+def test_resize_equals_torch_at_uneven_scales(height, width, size):
     torch = pytest.importorskip("torch")
     frames = random_frames("torch", (1, height, width, 3))
     new_height, new_width = resize.short_side_size(height, width, size)
@@ -105,7 +105,7 @@ def test_resize_equals_torch_where_the_scale_is_no_fraction_of_two(height, width
 
 def test_nothing_is_resized_when_the_short_side_fits(clip):
     assert resize.resize_short_side(clip, 40) is clip
-    # 49 / 49 and its kind: dividing and multiplying again may lose one.
+    # The rounded long / short * short may come out below long and lose a pixel.
     for short in range(1, 300):
         for long in range(short, 600, 7):
             assert resize.short_side_size(short, long, short) == (short, long)
@@ -129,7 +129,7 @@ def test_frames_of_another_shape_are_refused():
         resize.resize(np.zeros((4, 4, 3), np.uint8), 2, 2)
 
 
-def test_a_window_of_a_resize_is_the_slice_of_it():
+def test_a_resized_window_is_a_slice_of_the_resized_frame():
     frames = np.random.default_rng(0).integers(0, 256, (2, 41, 67, 3), dtype=np.uint8)
     for size in ((30, 50), (41, 67), (80, 131)):
         for window in ((0, 0, *size), (3, 7, 20, 21), (size[0] - 5, size[1] - 6, 5, 6)):
@@ -144,7 +144,7 @@ def test_a_window_of_a_resize_is_the_slice_of_it():
 
 
 @needs_parity
-def test_crops_of_frames_scaled_first(recorded, arrays):
+def test_crops_of_scaled_frames(recorded, arrays):
     for height, width, size, side, index in recorded["uniform_crop_with_scale_size"]["rows"]:
         picture = random_frames("uc", (height, width, 3))[None]
         scaled = resize.resize_short_side(picture, side, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Colors of self-supervised training against recorded draws and pixels of the original."""
+"""Color augmentation for self-supervised training, against recorded draws and pixels."""
 
 import json
 
@@ -14,16 +14,16 @@ NAMES = ("brightness", "contrast", "saturation", "hue")
 
 
 class Captured:
-    """The captured draws of a case: steps in their order with their values, and probabilities."""
+    """Replays the captured draws of a case: which steps, their order, and their values."""
 
     def __init__(self, case: dict):
-        # PyTorch's first draw is for the jitter where it is not done always, then gray, then blur.
+        # PyTorch draws whether to jitter (if that is optional), then to gray, then to blur.
         units = [value for (value,) in case["captured"]["torch_rand"]]
         if case["moco_v2_aug"]:
             units = [units[1], units[0], units[2]]
         self.units = [1.0, *units]
         self.order, self.values, self.ranges = [0, 1, 2, 3], [1.0, 1.0, 1.0, 0.0], []
-        if "jitter" in case["captured"]:  # else it was not done
+        if "jitter" in case["captured"]:  # absent if no jitter was applied
             self.order, self.values = case["captured"]["jitter"].values()
         self.values = [*self.values, *(value for _, _, value in case["python_draws"])]
 
@@ -79,7 +79,7 @@ def test_differences_in_time():
     frames[1] = 100
     frames[2] = 40, 100, 100
     exact = ssl_color.time_difference(frames, dtype=np.float32)
-    # Red counts least: the original takes RGB for BGR.
+    # Red has the smallest weight: the original treats RGB as BGR.
     values = (255 - 100) / 2, (255 + 0.114 * 60) / 2
     for frame, value in zip(exact, (values[0], values[1], values[1]), strict=True):
         np.testing.assert_allclose(frame, value, atol=1e-4)

@@ -72,7 +72,7 @@ def test_short_side(videos):
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_turned_videos_are_turned_upright(videos, degrees):
+def test_rotated_videos_are_read_upright(videos, degrees):
     path = videos[f"turned{degrees}"]
     upright = np.rot90(turned_picture(), degrees // 90)  # counter-clockwise
     info = probe(path)
@@ -275,7 +275,7 @@ print(info.frames, len(frames), peak() - before)
 """
 
 
-def test_a_long_video_is_never_in_memory(tmp_path):
+def test_a_long_video_is_never_held_in_memory(tmp_path):
     path = tmp_path / "long.mp4"
     write_long_video(path, 1080, 1920, 3000)  # 18 GB decoded
 

@@ -44,7 +44,7 @@ def test_one_second_of_five(tmp_path, suffix, codec, fps, copied):
     first = round(2 * fps)
     assert numbers(target) == list(range(first, first + round(fps)))
     assert decoding.probe(target).frames == round(fps) or copied
-    # From within a group of pictures to the end.
+    # From the middle of a group of pictures to the end.
     for make in (cut, encode):
         make(source, target, begin=4.5, seconds=9)
         assert numbers(target) == list(range(round(4.5 * fps), count))
@@ -57,7 +57,7 @@ def test_encoding_the_end_of_a_video(tmp_path):
 
 
 def test_b_frames(tmp_path):
-    """A copied cut may hold frames after its end to which earlier ones refer."""
+    """A copied cut may hold frames past its end that earlier frames refer to."""
     source = write(tmp_path / "v.mp4", 150, options={"bf": "3", "g": "40", "threads": "1"})
     assert cut(source, tmp_path / "part.mp4", begin=2.5, seconds=1)
     got = numbers(tmp_path / "part.mp4")

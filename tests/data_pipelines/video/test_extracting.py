@@ -12,8 +12,8 @@ from data_pipelines.video.encoding import write_video
 from data_pipelines.video.extracting import extract
 from tests.data_pipelines.conftest import PLAIN, turned_picture
 
-# Recorded with FFmpeg 4.1, by the rate of a video of 4 seconds: the source frames of the first 24
-# frames at 30 a second, and the total number of frames.
+# Recorded with FFmpeg 4.1 on videos of 4 seconds. {frame rate of the video: (source frames of the
+# first 24 frames extracted at 30 a second, number of extracted frames)}
 SHOWN = {
     Fraction(24000, 1001): ("0 1 2 2 3 4 5 6 6 7 8 9 10 10 11 12 13 14 14 15 16 17 18 18", 119),
     24: ("0 1 2 2 3 4 5 6 6 7 8 9 10 10 11 12 13 14 14 15 16 17 18 18", 120),

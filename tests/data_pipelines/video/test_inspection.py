@@ -51,7 +51,7 @@ def test_unusual_and_variable_rates(videos, tmp_path):
     (odd,) = inspect(str(tmp_path / "slow.mp4")).problems
     assert (odd.kind, odd.usable) == ("unusual rate", True)
     assert odd.text.startswith("2 frames per second")
-    # Matroska rounds times to milliseconds, which is no variable rate.
+    # Matroska rounds times to milliseconds; that does not count as a variable rate.
     write_video(tmp_path / "rounded.mkv", numbered_frames(30))
     assert inspect(str(tmp_path / "rounded.mkv")).problems == ()
 

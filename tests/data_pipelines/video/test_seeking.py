@@ -1,4 +1,4 @@
-"""Seeking yields the same pixels as reading from the start, for a fraction of the decoding."""
+"""Seeking yields the same pixels as reading from the start but decodes far fewer frames."""
 
 import gc
 
@@ -85,7 +85,7 @@ def test_pixels_are_those_of_a_full_decode(tmp_path, decoded, name):
     assert (info.height, info.width) == (48, 64)
     if name in FROM_THE_START:
         assert decoded["whole"] == len(starts)
-    elif not name.endswith(".ts"):  # it cannot seek to its first key frame
+    elif not name.endswith(".ts"):  # .ts cannot seek to its first key frame
         assert decoded["whole"] == 0
 
 
@@ -128,7 +128,7 @@ def test_missing_frames_are_replaced_by_the_nearest(tmp_path, decoded):
     np.testing.assert_array_equal(pictures, expected[np.array(there)[nearest]])
 
 
-def test_at_a_variable_rate_the_frame_at_the_time_is_taken(videos):
+def test_at_a_variable_rate_frames_are_chosen_by_time(videos):
     """In the video, frame i is shown from i (i + 1) / 60 seconds on."""
     shown = np.arange(20) * np.arange(1, 21) / 60
     info, pictures = read(videos["variable"], np.arange(30))
@@ -159,7 +159,7 @@ def test_a_copied_cut_starts_where_its_edit_list_says(tmp_path):
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_turned_videos_are_turned_upright(videos, degrees):
+def test_rotated_videos_are_read_upright(videos, degrees):
     info, pictures = read(videos[f"turned{degrees}"], np.array([1, 2]))
     upright = np.rot90(turned_picture(), degrees // 90)
     assert info.rotation == degrees and (info.height, info.width) == upright.shape[:2]
@@ -173,7 +173,7 @@ def test_each_frame_is_transformed_as_it_is_decoded(videos):
 
 
 def test_frames_do_not_stay_in_memory(videos):
-    """Not even if the garbage collector never runs."""
+    """Even if the garbage collector never runs."""
     gc.collect()
     gc.disable()
     try:
@@ -227,11 +227,11 @@ def test_a_picture_that_changes_its_size_is_refused(tmp_path):
         read(path, np.arange(15))
 
 
-def test_a_header_that_claims_many_hidden_frames(tmp_path, monkeypatch):
+def test_a_header_that_claims_many_missing_frames_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "promises.mp4"
     write_video(path, numbered_frames(20), options={"bf": "0", "threads": "1"})
     content = bytearray(path.read_bytes())
-    # All frames have one size, the first chunk holds many, and each lasts as long as before.
+    # The header now claims 200,000 frames of one size and duration, all in the first chunk.
     for box, offset, numbers in ((b"stsz", 8, (30, 200_000)), (b"stsc", 16, (200_000,)),
                                  (b"stts", 12, (200_000,))):
         at = content.index(box) + offset

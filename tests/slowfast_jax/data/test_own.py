@@ -1,4 +1,4 @@
-"""Custom actions: from tables to keyframes and ground truth, by a config; errors in them."""
+"""Custom actions: a config turns tables into keyframes and ground truth; errors in tables."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Rank and number of processes, from flags, variables and clusters."""
+"""Rank and number of processes, from flags, environment variables and clusters."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Failing starts are reported in one line."""
+"""Failed starts are reported in one line."""
 
 import socket
 import subprocess
@@ -38,7 +38,7 @@ def test_other_processes_never_connect(process):
     assert result.stderr.splitlines()[-1].startswith(message)
 
 
-def test_hardware_that_is_missing():
+def test_missing_hardware():
     result = start(JAX_PLATFORMS="tpu")
     assert result.returncode == 2
     assert "error: JAX cannot use a device (JAX_PLATFORMS='tpu'): " in result.stderr

@@ -1,4 +1,4 @@
-"""Which process keeps a run of several from making progress."""
+"""The watchdog names the process that keeps a run from making progress."""
 
 import re
 import subprocess
@@ -15,14 +15,14 @@ HOUR, SILENT = 3600.0, 10.0
 
 
 def seen(place, *, lives=0.0, moves=0.0, at="step 8"):
-    """State of a process that gave a sign of life and moved this many seconds ago."""
+    """State of a process whose last sign of life and progress were `lives` and `moves` s ago."""
     return Seen({"place": place, "at": at}, 10000 - lives, 10000 - moves)
 
 
 @pytest.mark.parametrize(("states", "reason"), [
     ([seen(8), seen(8)], ""),
     ([seen(8), seen(7)], ""),
-    # The first waits long, but the second makes progress: it has more videos to score.
+    # The first has waited long, but the second makes progress: it has more videos to score.
     ([seen(9, moves=HOUR + 1), seen(8, moves=5)], ""),
     ([seen(9, moves=5), seen(8, moves=HOUR - 1)], ""),
     ([seen(9, moves=HOUR + 1), seen(8, moves=HOUR + 1, at="the data of step 8")],
@@ -35,7 +35,7 @@ def seen(place, *, lives=0.0, moves=0.0, at="step 8"):
      "none of the 2 processes made progress for 3600 s (config.train.watchdog_seconds): at step 8"),
     ([seen(8, moves=HOUR + 1), seen(8, lives=HOUR, moves=HOUR + 1)],
      "process 1 of 2 stopped: no sign of life for 10 s, last at step 8"),
-    ([seen(8), seen(8, lives=HOUR)], ""),  # the others make progress: perhaps its file is late
+    ([seen(8), seen(8, lives=HOUR)], ""),  # the first moves; the file of the second may be late
 ])
 def test_blame(states, reason):
     assert blame(dict(enumerate(states)), 10000.0, HOUR, SILENT) == reason

@@ -1,7 +1,7 @@
 """Fine-tunes a Kinetics-400 X3D-XS to the actions of persons in real videos, and tests it.
 
 Boxes come from a real person detector. The action of each person is assumed to be the known action
-of the video. Training sees the first part of each video, and nothing of one video.
+of the video. Training sees the first part of every video but one, of which it sees nothing.
 """
 
 import csv

@@ -1,6 +1,6 @@
-"""A run in two processes that fails in many ways ends with the state of an undisturbed run.
+"""A run of two processes that fails in many ways ends in the state of an undisturbed run.
 
-Ten times one of the processes is killed at a random moment; then a checkpoint is truncated, the
+Ten times, one of the processes is killed at a random moment. Then a checkpoint is truncated, the
 disk is full, and SIGTERM arrives. After each failure the same command resumes the run.
 """
 
@@ -23,8 +23,8 @@ from tests.support.tiny_models import write_colors
 pytestmark = pytest.mark.slow
 
 KILLS, EPOCHS, PER_EPOCH, INTERVAL = 10, 60, 3, 4
-CLASSES = 30_000  # the head is larger than a file may become on the full disk
-FULL = 200_000  # bytes
+CLASSES = 30_000  # makes the head larger than the file size limit below
+FULL = 200_000  # bytes; no file grows beyond this on the "full" disk
 FULL_DISK = f"""
 import resource
 from slowfast_jax.main import cli
@@ -109,7 +109,7 @@ def test_the_drill(folder):
 
 
 def assert_nothing_lost(run: Run, reached: int) -> None:
-    """Except the steps since the last save and the save that was being written."""
+    """Checks that a kill costs two save intervals at most: the last save may be incomplete."""
     assert begun_at(run) >= reached - 2 * INTERVAL, (begun_at(run), reached)
 
 

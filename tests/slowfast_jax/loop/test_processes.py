@@ -1,4 +1,4 @@
-"""The program in two real processes gives the results of one, and both end together."""
+"""A run of two real processes gives the results of one process, and both end together."""
 
 import csv
 import json
@@ -156,7 +156,7 @@ def one_wide(folder):
 
 @pytest.mark.parametrize("mesh", [{"fsdp": 4}, {"fsdp": 2}, {"spatial": 2}])
 def test_every_mesh_over_two_processes(one_wide, folder, mesh):
-    """An interrupted run resumes in one process whose mesh has only a data axis."""
+    """The interrupted run resumes in one process whose mesh has only a data axis."""
     (axis, size), = mesh.items()
     name = f"{axis}{size}"
     run = begin(folder, name, WIDE, f"--config.mesh.{axis}={size}")
@@ -199,7 +199,7 @@ def test_a_killed_process_ends_all(folder, process):
     run.processes[1 - process].wait(120)
     assert time.monotonic() - start < 30
     text = run.text(1 - process)
-    if process == 0:  # JAX's coordinator is gone: it ends the others at once
+    if process == 0:  # it was JAX's coordinator: JAX ends the other at once
         end_of(run, [-signal.SIGKILL, -signal.SIGABRT])
         assert "the leader task was preempted/died" in text
     else:

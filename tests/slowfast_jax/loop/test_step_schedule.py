@@ -40,32 +40,32 @@ def whole():
 
 
 def test_steps_epochs_and_shapes(whole):
-    laid = schedule()
+    planned = schedule()
     assert [(p.begin, p.end) for p in PLAN.phases] == [(0, 5), (5, 7), (7, 9)]
-    ends = [laid.ended(done) for done in range(laid.steps + 1)]
+    ends = [planned.ended(done) for done in range(planned.steps + 1)]
     assert [epoch for epoch in ends if epoch] == list(range(1, PLAN.epochs + 1))
-    assert ends[0] == 0 and ends[-1] == laid.epoch(laid.steps) == PLAN.epochs
-    epochs = [laid.epoch(step) for step in range(laid.steps)]
+    assert ends[0] == 0 and ends[-1] == planned.epoch(planned.steps) == PLAN.epochs
+    epochs = [planned.epoch(step) for step in range(planned.steps)]
     assert epochs == sorted(epochs)
-    assert all(laid.epoch(done) == epoch for done, epoch in enumerate(ends) if epoch)
-    assert len(whole) == laid.steps
+    assert all(planned.epoch(done) == epoch for done, epoch in enumerate(ends) if epoch)
+    assert len(whole) == planned.steps
     for step, batch in enumerate(whole):
-        shape = laid.shape(step)
-        assert shape in laid.segment(step).phase.shapes
+        shape = planned.shape(step)
+        assert shape in planned.segment(step).phase.shapes
         assert batch["clip"].shape == (shape.batch_size, shape.num_frames, shape.crop)
         assert set(batch["default"]) == {shape == PLAN.shape}
 
 
 def test_epochs_have_no_repeats_and_different_orders(whole):
-    laid = schedule()
+    planned = schedule()
     epochs = [[] for _ in range(PLAN.epochs)]
     for step, batch in enumerate(whole):
-        epochs[int(laid.epoch(step))] += list(batch["index"])
+        epochs[int(planned.epoch(step))] += list(batch["index"])
     assert all(len(set(epoch)) == len(epoch) >= 24 for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == PLAN.epochs
 
 
-def test_it_resumes_at_any_step(whole):
+def test_batches_resume_at_any_step(whole):
     for first in range(schedule().steps):
         rest = batches(first)
         assert len(rest) == len(whole) - first
@@ -83,9 +83,9 @@ def test_processes_share_each_batch(whole):
 
 
 def test_other_batches_are_of_one_shape():
-    laid, shape = schedule(), PLAN.phases[0].shapes[-1]
+    planned, shape = schedule(), PLAN.phases[0].shapes[-1]
     first, again, later = (
-        list(laid.others(EXAMPLES, shape, step, 2, **LOADING)) for step in (4, 4, 5)
+        list(planned.others(EXAMPLES, shape, step, 2, **LOADING)) for step in (4, 4, 5)
     )
     assert [len(b["index"]) for b in first] == [shape.batch_size] * 2
     np.testing.assert_array_equal(first[0]["draw"], again[0]["draw"])

@@ -50,7 +50,7 @@ def arrays_of(workdir, step=None):
 
 
 def assert_same_run(actual, expected):
-    """Bit for bit: the losses of all steps, the validations, the last checkpoint."""
+    """Compares bit for bit: the losses of all steps, the validations, the last checkpoint."""
     names = ("step", "epoch", "loss", "grad_norm", "top1_err", "lr")
     assert rows_of(actual, "train", *names) == rows_of(expected, "train", *names)
     assert [r for r in read_metrics(actual) if r["split"] == "val"] == [
@@ -119,7 +119,7 @@ def test_complete_run_is_not_repeated(whole, data, monkeypatch):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_resumed_run_equals_uninterrupted_run(whole, data, copied, workers):
-    """Also if worker processes load the batches afterwards."""
+    """Even if worker processes load the batches after the resume."""
     shutil.rmtree(copied / "checkpoints/12")
     shutil.rmtree(copied / "checkpoints/6", ignore_errors=True)
     train(training_config(data, train__workers=workers, train__threads=2), copied)
@@ -174,8 +174,8 @@ def test_batch_indivisible_by_group_size_is_refused(data, tmp_path):
 
 
 def test_precise_statistics_belong_to_the_saved_weights(whole, data, copied):
-    """They are computed with the saved weights, so they differ from the running statistics, which
-    mix earlier weights; nothing else in the run differs."""
+    """They are computed with the saved weights, unlike the running statistics, which average over
+    earlier weights too. Nothing else in the run differs."""
     workdir = copied.parent / "running"
     train(training_config(data, norm__precise=False), workdir)
     names = ("step", "loss", "grad_norm")

@@ -16,7 +16,7 @@ from tests.slowfast_jax.training.test_sharding import run_on_four
 from tests.support.paths import ROOT
 from tests.support.tiny_models import norm_entry, training_config, write_colors
 
-# Each starts a process on four forced devices.
+# Each test starts a process with four forced CPU devices.
 pytestmark = pytest.mark.slow
 
 TOLERANCE = 1e-4

@@ -23,7 +23,7 @@ STEPS_PER_EPOCH = 3
 
 
 def fields(epochs):
-    """Checkpoints within epochs, so often that a kill is likely to fall into a save."""
+    """Settings that save so often that some kills are likely to hit a save."""
     return {"train.epochs": epochs, "train.checkpoint_steps": 4, "train.checkpoint_period": 0,
             "train.eval_period": epochs // 2}
 
@@ -74,7 +74,7 @@ def wait_for_step(process, workdir, step) -> None:
 
 
 def assert_same_run(actual, expected):
-    """Bit for bit: the losses of all steps, the validations, parameters and optimizer."""
+    """Compares bit for bit: the losses of all steps, validations, parameters and optimizer."""
     def lines(workdir):
         clocks = {"clips_per_second", "data_wait", "memory_gb"}
         return [{k: v for k, v in row.items() if k not in clocks} for row in read_metrics(workdir)]
@@ -88,7 +88,7 @@ def assert_same_run(actual, expected):
 
 @pytest.mark.slow
 def test_run_killed_ten_times_equals_uninterrupted_run(data, tmp_path):
-    """The kills are at random steps, and at random moments within them."""
+    """The kills come at random steps, and at random moments within them."""
     epochs, times, workdir = 40, 10, tmp_path / "run"
     random, during_saves = np.random.default_rng(times), 0
     process, begun = start(data, workdir, epochs), 0

@@ -108,10 +108,10 @@ def test_no_video_is_repeated_within_an_epoch(whole, data):
 
 
 def test_each_shape_is_compiled_once(whole, data):
-    """Each for training, the last of each phase for precise statistics, one for validation."""
+    """Each for training, the last one of each phase for precise statistics, one for validation."""
     plan, _ = planned(data)
     last = {phase.shapes[-1] for phase in plan.phases}
-    assert len(plan.phases) > len(last)  # some shapes occur again
+    assert len(plan.phases) > len(last)  # some phases end with the same shape
     assert whole[2] == {"step": len(plan.shapes) + len(last), "predict": 1}
 
 

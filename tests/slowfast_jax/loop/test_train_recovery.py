@@ -20,7 +20,7 @@ from slowfast_jax.training.writers import read_metrics
 from tests.support.tiny_models import training_config
 
 pytestmark = pytest.mark.usefixtures("tiny_norm")
-EPOCHS, STEPS = 3, 9  # of three steps
+EPOCHS, STEPS = 3, 9  # three steps per epoch
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def assert_same_end(workdir, whole):
 
 
 def truncate(folder: Path) -> None:
-    """Cuts the largest files of an Orbax item in half; several, as Orbax keeps some twice."""
+    """Cuts the largest files of an Orbax item in half: several, because Orbax stores some twice."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     most = max(path.stat().st_size for path in files)
     for path in files:

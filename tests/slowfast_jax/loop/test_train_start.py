@@ -24,7 +24,7 @@ def data(colors):
 
 @pytest.fixture
 def weights(data, tmp_path):
-    """A checkpoint with 4 classes, with other random weights than a run starts with."""
+    """A checkpoint with 4 classes, whose random weights differ from those a run starts with."""
     config = training_config(data)
     variables = initial_variables(build_model(config), 99)
     save_checkpoint(tmp_path / "weights", variables, describe(config, list("abcd")))

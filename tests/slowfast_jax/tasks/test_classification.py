@@ -1,4 +1,4 @@
-"""The augmentation of a config reaches the clips that are trained on."""
+"""The augmentation that a config sets reaches the training clips."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The loss of boxes does not depend on padding."""
+"""The loss over boxes does not depend on padding."""
 
 import jax
 import jax.numpy as jnp

@@ -1,6 +1,6 @@
-"""A task defined in one file, regression from clips, trains a network defined in another one.
+"""A regression task defined in one file trains a network defined in another.
 
-Nothing else changes: the network becomes an entry of the zoo, the task one of TASKS.
+Nothing else changes: the network becomes an entry of the zoo, and the task one of TASKS.
 """
 
 import jax.numpy as jnp
@@ -46,7 +46,7 @@ class Regression(Task):
 
 
 def data(seed):
-    """Clips whose left and right halves have a brightness of their own."""
+    """(clips, brightness of the left and the right half of each)."""
     rng = np.random.default_rng(seed)
     targets = rng.uniform(0, 1, (CLIPS, 2)).astype(np.float32)
     halves = np.repeat(targets, 16, axis=1)[:, None, None, :, None]  # (N, 1, 1, W, 1)

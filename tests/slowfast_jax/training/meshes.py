@@ -41,7 +41,6 @@ MESHES = (
     (1, 1, 1), (2, 1, 1), (4, 1, 1), (8, 1, 1), (1, 2, 1), (1, 4, 1), (1, 8, 1), (2, 2, 1),
     (2, 4, 1), (1, 1, 2), (2, 1, 2), (2, 2, 2),
 )
-# For a few small steps, optimized compilation takes longer than it saves.
 
 
 def run(name: str, sizes: tuple[int, int, int], **options) -> dict:

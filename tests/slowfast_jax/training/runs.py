@@ -25,12 +25,11 @@ from tests.support.compiling import FAST
 
 OUR_LOSS = {"cross_entropy": "cross_entropy", "bce": "bce", "bce_logit": "bce_logits"}
 OUR_POLICY = {"cosine": "cosine", "steps_with_relative_lrs": "steps"}
-# For a few small steps, optimized compilation takes longer than it saves.
 MOST_BOXES = 4  # maximum per clip, in all batches
 
 
 class Run(NamedTuple):
-    """The result of a case's five steps: states after each, and metrics of each, with logits."""
+    """The five steps of a case: the state after each, and its metrics, which include logits."""
 
     model: Any
     batches: list[dict[str, jax.Array]]
@@ -61,7 +60,7 @@ def run(case: dict[str, Any], epochs: np.ndarray, dtype, folder: Path) -> Run:
 
 
 def model_of(case: dict[str, Any], dtype):
-    """Our network; sub-BN's splits are groups of contiguous clips (see `batches`)."""
+    """Our network of the case; sub-BN's splits become groups of adjacent clips (see `batches`)."""
     cfg = case["cfg"]
     model = cases.network(cfg)
     options = dict(dtype=dtype, frozen_norm=cfg["MODEL"]["FROZEN_BN"])
@@ -96,7 +95,7 @@ def mean_of_splits(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def batches(case: dict[str, Any], dtype) -> list[dict[str, Any]]:
-    """Five batches. Sub-BN puts clip n into split n mod S; ours are contiguous: reorder."""
+    """Five batches, reordered: sub-BN puts clip n into split n mod S, we group adjacent clips."""
     splits = case["cfg"]["BN"]["NUM_SPLITS"]
     made = []
     for step in case["steps"]:

@@ -68,7 +68,7 @@ def test_parts_are_weighted_by_their_boxes():
 
 
 def test_half_the_batch_gives_another_gradient():
-    """The other tests would notice if the parts were not summed."""
+    """So the other tests would notice if some parts were left out."""
     half = {name: rows[:4] for name, rows in batch_of().items()}
     whole = one_step(1, batch_of(), classify)[1]["grad_norm"]
     assert abs(one_step(1, half, classify)[1]["grad_norm"] - whole) > 1e-3

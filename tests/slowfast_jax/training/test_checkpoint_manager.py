@@ -1,4 +1,4 @@
-"""Checkpoints of a run are restored exactly as saved, and are always complete."""
+"""A run's checkpoints are restored exactly as saved, and are always complete."""
 
 import json
 import os
@@ -117,7 +117,7 @@ def test_a_state_may_change_while_it_is_written(tmp_path):
     assert np.array_equal(variables["params"]["a"], expected)
 
 
-def test_a_step_is_a_checkpoint_like_any_other(tmp_path):
+def test_checkpoints_of_a_run_load_like_any_other(tmp_path):
     save_all(tmp_path, [1, 2]).close()
     assert latest_checkpoint(tmp_path) == tmp_path / "checkpoints/2"
     variables, metadata = load_checkpoint(latest_checkpoint(tmp_path))
@@ -161,7 +161,7 @@ def test_partial_checkpoints_are_ignored(tmp_path):
     half = folder / "3.orbax-checkpoint-tmp"
     shutil.copytree(folder / "2", half)
     shutil.rmtree(half / "params")
-    shutil.copytree(half, folder / "4")  # nothing of ours leaves such a one
+    shutil.copytree(half, folder / "4")  # this project never leaves such a folder
     (folder / "5").write_text("a file")
     assert latest_checkpoint(tmp_path) == folder / "2"
     checkpoints = save_all(tmp_path, [3])
@@ -175,7 +175,7 @@ def test_leftovers_of_a_removal_do_not_block_new_checkpoints(tmp_path):
     checkpoints = save_all(tmp_path, [1, 2], keep_last=2, keep_best=0)
     checkpoints.close()
     folder = tmp_path / "checkpoints"
-    shutil.copytree(folder / "1", folder / "deleted/1")  # killed before it was gone
+    shutil.copytree(folder / "1", folder / "deleted/1")  # killed while removing it
     checkpoints = save_all(tmp_path, [3], keep_last=2, keep_best=0)
     assert sorted(os.listdir(folder)) == ["2", "3"]
     checkpoints.close()
@@ -189,7 +189,7 @@ def test_no_checkpoint(tmp_path):
 
 
 @contextmanager
-def no_room_for_more_than(size: int):
+def file_size_limit(size: int):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -201,7 +201,7 @@ def no_room_for_more_than(size: int):
 def test_write_errors_name_the_last_complete_checkpoint(tmp_path, caplog):
     checkpoints = save_all(tmp_path, [1, 2], keep_last=1, keep_best=0)
     large = state_of(3).replace(params={"a": jax.random.normal(jax.random.key(3), (256, 256))})
-    with no_room_for_more_than(20_000):
+    with file_size_limit(20_000):
         with pytest.raises(OSError, match=r"File too large.*last complete one is .*checkpoints/2"):
             checkpoints.save(3, large, {})
             checkpoints.wait()
@@ -240,7 +240,7 @@ def test_a_process_killed_at_any_moment_leaves_whole_checkpoints(tmp_path):
     seen = 0
     random = np.random.default_rng(0)
     try:
-        for _ in range(12):  # stopped, what is on disk is what a kill would leave
+        for _ in range(12):  # a stop leaves on disk what a kill would
             time.sleep(random.uniform(0.02, 0.12))
             process.send_signal(signal.SIGSTOP)
             folders = [p for p in (tmp_path / "checkpoints").iterdir() if p.name.isdecimal()]

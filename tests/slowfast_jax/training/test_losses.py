@@ -1,4 +1,4 @@
-"""Losses and their gradients against PyTorch's; masks; saturated probabilities; half precision."""
+"""Losses: PyTorch's values and gradients, masks, saturated probabilities, half precision."""
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +56,7 @@ def test_masked_rows_are_ignored(name):
 def test_three_losses_of_boxes_on_one_batch():
     """PySlowFast's on all boxes, MindSpore's on padded boxes, PaddleVideo's on boxes with a class.
 
-    The last drops the background, which is the first of 81 columns (here, of 3).
+    PaddleVideo's drops the background, which is the first of its 81 columns (here, of 3).
     """
     probs = np.array([[[0.1, 0.75, 0.5], [0.9, 0.5, 0.25]], [[0.2, 0.2, 0.6], [0.3, 0.99, 0.01]]])
     targets = np.array([[[0, 1, 0], [1, 0, 0]], [[1, 0, 1], [0, 0, 1]]], np.float32)

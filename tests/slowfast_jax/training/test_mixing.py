@@ -24,7 +24,7 @@ def recorded():
 
 
 def clips():
-    """What the cases mix, (N,C,T,H,W) there and (N,T,H,W,C) here."""
+    """The clips that the recorded cases mix, as (N,T,H,W,C); recorded as (N,C,T,H,W)."""
     random = np.random.RandomState(zlib.crc32(b"mix"))
     return random.standard_normal(SHAPE).astype(np.float32).transpose(0, 2, 3, 4, 1)
 
@@ -42,7 +42,7 @@ def drawn(case):
 
 @needs_parity
 @pytest.mark.parametrize("name", MIXED)
-def test_recorded(recorded, name):
+def test_mixed_clips_equal_those_of_the_original(recorded, name):
     targets = mixing.soft_targets(jnp.array(LABELS), CLASSES, SMOOTHING)
     mixed, soft = mixing.apply(jnp.array(clips()), targets, drawn(MIXED[name]))
     expected = recorded[name].transpose(0, 2, 3, 4, 1)
@@ -58,7 +58,7 @@ def test_targets_that_are_not_mixed():
 
 @needs_parity
 @pytest.mark.parametrize("number", range(len(MANIFEST.get("cutmix_bbox", ()))))
-def test_recorded_boxes(number):
+def test_cutmix_boxes_equal_those_of_the_original(number):
     case = MANIFEST["cutmix_bbox"][number]
     height, width = case["shape_hw"]
     (_, _, row), (_, _, column) = case["draws"]
@@ -71,7 +71,7 @@ def test_recorded_boxes(number):
 
 
 def draws(count, **options):
-    """Shares and pasted boxes (bool) of many draws."""
+    """The shares of many draws, and whether each pastes a box."""
     keys = jax.random.split(jax.random.key(0), count)
     draw = jax.vmap(lambda key: mixing.draw(key, 8, 8, **options))
     mixes = jax.jit(draw, compiler_options=FAST)(keys)

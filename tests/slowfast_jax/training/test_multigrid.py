@@ -38,16 +38,16 @@ def config_of(path, **fields):
 
 @needs_parity
 @pytest.mark.parametrize("path", RECIPES)
-def test_every_epoch_is_the_original_s(path):
-    told, plan = RECORDED[path], training_plan(config_of(path))
-    assert plan.epochs == told["max_epoch"] == len(told["epochs"])
-    assert list(plan.schedule["steps"]) == told["solver_steps_after_init"]
-    assert list(plan.schedule["relative_lrs"]) == told["solver_lrs_after_init"]
+def test_every_epoch_equals_that_of_the_original(path):
+    theirs, plan = RECORDED[path], training_plan(config_of(path))
+    assert plan.epochs == theirs["max_epoch"] == len(theirs["epochs"])
+    assert list(plan.schedule["steps"]) == theirs["solver_steps_after_init"]
+    assert list(plan.schedule["relative_lrs"]) == theirs["solver_lrs_after_init"]
     assert [phase.end for phase in plan.phases] == sorted(
-        {end for *_, end in told["schedule(step_index,[relative_batch,frames,crop],until_epoch)"]}
+        {end for *_, end in theirs["schedule(step_index,[relative_batch,frames,crop],until_epoch)"]}
     )
     assert [phase.begin for phase in plan.phases] == [0, *(p.end for p in plan.phases[:-1])]
-    for record in told["epochs"]:
+    for record in theirs["epochs"]:
         epoch = record["epoch"]
         (phase,) = [p for p in plan.phases if p.begin <= epoch < p.end]
         *_, last = phase.shapes
@@ -63,7 +63,7 @@ def test_every_epoch_is_the_original_s(path):
         assert [s.jitter for s in phase.shapes] == [
             (low, record["jitter_max_scale"]) for low in record["short_jitter_min_scale"]
         ]
-        rates = told["defaults"]["SAMPLING_RATE"], record["long_cycle_sampling_rate"]
+        rates = theirs["defaults"]["SAMPLING_RATE"], record["long_cycle_sampling_rate"]
         assert {s.sampling_rates for s in phase.shapes} == {rates}
         assert [
             learning_rate(plan.schedule, epoch + part, plan.epochs) for part in (0, 0.5, 0.999)
@@ -73,7 +73,7 @@ def test_every_epoch_is_the_original_s(path):
 
 
 def clips_that_share(record, of_gpu):
-    """Batch statistics, of a GPU's batch that is split, of whole ones, or of several GPUs'."""
+    """Clips that share batch statistics: part of a GPU's batch, all of it, or of several GPUs."""
     if record["norm"] == "sub_batchnorm":
         return of_gpu // record["num_splits"]
     return of_gpu * (record["num_sync_devices"] if record["norm"] == "sync_batchnorm" else 1)
@@ -81,8 +81,8 @@ def clips_that_share(record, of_gpu):
 
 @needs_parity
 @pytest.mark.parametrize("path", RECIPES)
-def test_norms_decay_where_a_gpu_s_batch_was_split(path):
-    """Recorded of PySlowFast: its optimizer takes scale and bias of split norms for other ones."""
+def test_split_norms_decay_like_other_parameters(path):
+    """PySlowFast's optimizer treats scale and bias of split norms like any other parameter."""
     groups = cases.manifest("schedules", "param_groups")[
         "sub_batchnorm slow R18, BN.WEIGHT_DECAY .123"
     ]
@@ -100,8 +100,8 @@ def test_norms_decay_where_a_gpu_s_batch_was_split(path):
 
 
 @needs_parity
-def test_the_short_cycle_s_batches_of_an_epoch():
-    """Of 700 examples; the rest that the original drops in training is no batch here either."""
+def test_batches_of_an_epoch_with_the_short_cycle():
+    """Of 700 examples; like the original, training drops an incomplete last batch."""
     plan, sizes = training_plan(config_of("SSv2/SLOWFAST_16x8_R50_multigrid")), (128, 64, 64)
     (shapes,) = {p.shapes for p in plan.phases if tuple(s.batch_size for s in p.shapes) == sizes}
     order = Order(700, batch_size=[s.batch_size for s in shapes], seed=0)
@@ -130,11 +130,11 @@ def test_rates(path):
 @needs_parity
 @pytest.mark.parametrize("path", RECIPES)
 def test_the_short_cycle_alone(path):
-    told = RECORDED[f"{path}|short_only"]
+    theirs = RECORDED[f"{path}|short_only"]
     config = config_of(path, multigrid__long_cycle=False)
     plan = training_plan(config)
     assert (list(plan.schedule["steps"]), list(plan.schedule["relative_lrs"]), plan.epochs) == (
-        told["steps"], told["lrs"], told["max_epoch"]
+        theirs["steps"], theirs["lrs"], theirs["max_epoch"]
     )
     (phase,) = plan.phases
     group, batch = config.norm.group_size, config.train.batch_size
@@ -146,8 +146,8 @@ def test_the_short_cycle_alone(path):
 
 
 @needs_parity
-def test_the_long_cycle_alone_has_its_last_shapes():
-    """The original stops with IndexError."""
+def test_the_long_cycle_alone():
+    """Here the original stops with an IndexError."""
     path = "SSv2/SLOWFAST_16x8_R50_multigrid"
     assert "IndexError" in RECORDED[f"{path}|long_only"]["exception"]
     plan = training_plan(config_of(path, multigrid__short_cycle=False))
@@ -180,13 +180,13 @@ def test_without_cycles_the_plan_follows_the_recipe():
     assert plan.evaluations == {5, 10, 12} and plan.checkpoints == {12}
 
 
-def test_work_is_saved():
-    """A step costs about the same in every shape, and there are far fewer of them."""
+def test_cycles_save_work():
+    """A step costs about the same in every shape, and there are far fewer steps."""
     plan = plan_of()
     volumes = [s.batch_size * s.num_frames * s.crop**2 for s in plan.shapes]
     whole = 8 * 8 * 64**2
     assert max(abs(volume / whole - 1) for volume in volumes) < 0.2
-    assert len(plan.shapes) == 5  # one of six occurs twice
+    assert len(plan.shapes) == 5  # of 2 x 3, two are equal
     steps = sum(
         (p.end - p.begin) / np.mean([s.batch_size for s in p.shapes]) for p in plan.phases
     )
@@ -219,5 +219,5 @@ def test_mini_recipes_have_plans(stem):
         if variant.startswith("mini"):
             config = load_config(f"{ROOT}/configs/{stem}.py:{variant}")
             plan, (_, made) = training_plan(config), GENERATORS[config.data.generate]
-            examples = made.get("train_count", 8)  # what the smallest of them has
+            examples = made.get("train_count", 8)  # the smallest data set has 8
             assert max(shape.batch_size for shape in plan.shapes) <= examples

@@ -1,9 +1,9 @@
 """Five steps of training against the original program's.
 
-In double precision recorded values agree to EXACT of their largest magnitude (measured: 1e-14 and
-better); sampled gradients and the parameters after the first step were stored in float32. In single
-precision ours differ from those no more than the original's own float32 run does, give or take a
-factor for another order of sums.
+In double precision, ours differ from the recorded values by at most EXACT times their largest
+magnitude (measured: 1e-14 or less); sampled gradients and the parameters after the first step were
+stored in float32. In single precision, ours may differ from them by SINGLE_PRECISION_FACTOR times
+what the original's own float32 run does, because sums are in another order.
 """
 
 import jax
@@ -83,12 +83,12 @@ def reference(name, precision="f64"):
 
 
 def assert_close(ours, recorded, tolerance=EXACT):
-    """Equal to `tolerance` of the largest recorded magnitude."""
+    """Checks that values differ by at most `tolerance` times the largest recorded magnitude."""
     np.testing.assert_allclose(ours, recorded, rtol=0, atol=tolerance * np.abs(recorded).max())
 
 
-def in_their_order(case, per_clip):
-    """Clips back from the order that `runs.batches` gave them; boxes as rows."""
+def in_recorded_order(case, per_clip):
+    """Outputs in the recorded order, which `runs.batches` changed; those of boxes as rows."""
     if per_clip.ndim == 3:
         return cases.rows_of(case["steps"][0], per_clip)
     splits = case["cfg"]["BN"]["NUM_SPLITS"]
@@ -96,14 +96,14 @@ def in_their_order(case, per_clip):
 
 
 def assert_first_predictions(case, run, recorded):
-    logits = in_their_order(case, run.metrics[0]["logits"])
-    if case["cfg"]["DETECTION"]["ENABLE"]:  # that head activates in training, too
+    logits = in_recorded_order(case, run.metrics[0]["logits"])
+    if case["cfg"]["DETECTION"]["ENABLE"]:  # its head applies the sigmoid in training too
         logits = np.asarray(jax.nn.sigmoid(logits))
     assert_close(logits, recorded["step1_preds"])
 
 
 def assert_first_gradients(case, run, recorded):
-    """What the optimizer got; the recording is of before the clipping."""
+    """Checks the gradients that the optimizer got; they were recorded before clipping."""
     ours = runs.under_their_names({"params": run.states[0].opt_state[0]})
     solver = case["cfg"]["SOLVER"]
     most, scale = float(solver["CLIP_GRAD_VAL"] or np.inf), 1.0
@@ -136,9 +136,9 @@ def assert_parameters(case, run, recorded, step):
 
 
 def assert_statistics(case, run, recorded, step):
-    """Running statistics. Sub-BN keeps those of each split; ours are their means.
+    """Checks running statistics. Sub-BN keeps one set per split; ours are the means over splits.
 
-    What sub-BN evaluates with has in its variance that of the splits' running means, too.
+    Sub-BN evaluates with a variance that also includes the variance of the splits' running means.
     """
     ours = runs.under_their_names(run.states[step - 1].variables)
     splits = runs.statistics(case, recorded[f"bn_after_step{step}"])
@@ -163,11 +163,11 @@ def assert_predictions(case, run, batch_stats, recorded):
 
     probs = jax.jit(predict, compiler_options=FAST)(params, batch_stats, batch)
     probs = np.asarray(probs)
-    assert_close(in_their_order(case, probs), recorded)
+    assert_close(in_recorded_order(case, probs), recorded)
 
 
 def assert_precise(case, run, recorded):
-    """Over the first four batches, with the final weights."""
+    """Checks precise statistics over the first four batches, with the final weights."""
     step = jax.jit(make_precise_step(run.model), compiler_options=FAST)
     state = run.states[-1]
     stats = precise_batch_stats(step, state.params, state.batch_stats, run.batches[:4])

@@ -1,4 +1,4 @@
-"""Precise statistics are those of all the elements that the batches hold."""
+"""Precise statistics are those of all elements in all batches."""
 
 import flax.linen as nn
 import jax
@@ -30,7 +30,7 @@ def test_unequal_batches(model):
 
 
 class Dropping(nn.Module):
-    """A batch norm after what training leaves out, clip by clip."""
+    """A batch norm after dropout of whole clips."""
 
     @nn.compact
     def __call__(self, clip, boxes=None, train=False):
@@ -38,7 +38,7 @@ class Dropping(nn.Module):
         return BatchNorm(name="stem_bn")(x, train), {}
 
 
-def test_each_batch_leaves_out_other_branches():
+def test_each_batch_draws_its_own_dropout():
     ones = np.ones((8, 1, 1, 1, 2))
     assert run(Dropping(), [ones])["mean"][0] in np.arange(9) / 4
     means = {float(run(Dropping(), [ones] * count)["mean"][0]) for count in range(1, 6)}

@@ -20,17 +20,17 @@ def test_invalid_step_ranges(text):
 @pytest.mark.parametrize("total, ended_by", [(9, "the step behind"), (4, "the end")])
 def test_a_trace_of_the_steps(tmp_path, monkeypatch, caplog, total, ended_by):
     caplog.set_level("INFO", "absl")
-    told = []
-    monkeypatch.setattr(jax.profiler, "start_trace", lambda folder: told.append("start"))
-    monkeypatch.setattr(jax.profiler, "stop_trace", lambda: told.append("stop"))
+    events = []
+    monkeypatch.setattr(jax.profiler, "start_trace", lambda folder: events.append("start"))
+    monkeypatch.setattr(jax.profiler, "stop_trace", lambda: events.append("stop"))
     profile = Profile(parse_steps("2:5"), tmp_path)
     for step in range(total):
-        profile.before(step, lambda: told.append("finish"))
-        told.append(step)
-    profile.close(lambda: told.append("finish"))
+        profile.before(step, lambda: events.append("finish"))
+        events.append(step)
+    profile.close(lambda: events.append("finish"))
     inside = [2, 3, 4][: total - 2]
     rest = list(range(5, total))
-    assert told == [0, 1, "finish", "start", *inside, "finish", "stop", *rest]
+    assert events == [0, 1, "finish", "start", *inside, "finish", "stop", *rest]
     assert f"the profile of steps 2 to 4 is in {tmp_path}" in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""Learning rates against those the original program prints, for its recipes and made-up ones."""
+"""Learning rates equal the original program's, for its recipes and for made-up settings."""
 
 import importlib
 import math
@@ -36,7 +36,7 @@ CONFIGS = CONFIGS.get("configs", {})
 
 
 def our_recipe(path):
-    """The recipe of one of the original's files, "Kinetics/c2/SLOW_8x8_R50"; None: not ours."""
+    """Our recipe of one of the original's files, such as "Kinetics/c2/SLOW_8x8_R50", or None."""
     folder, *below, stem = path.split("/")
     if folder not in STEMS or below not in ([], ["c2"]):
         return None
@@ -48,7 +48,7 @@ def our_recipe(path):
 
 def assert_rates(schedule, epochs, hosts, arrays, key):
     ours = [learning_rate(schedule, e, epochs, hosts) for e in arrays[f"{key}__epoch"].tolist()]
-    # Near the end of a cosine 1 + cos(x) cancels: one unit in its last place, not in the rate's.
+    # Near the end of a cosine, 1 + cos(x) cancels: the error is a unit in the last place of 1.
     close = pytest.approx(arrays[f"{key}__lr"], rel=1e-14, abs=1e-16 * schedule["base_lr"] * hosts)
     assert ours == close
 
@@ -63,7 +63,7 @@ def test_rates_in_proportion_to_the_batch():
 
 
 def test_the_warm_up_of_mmaction2():
-    """Its slowfast_r50_4x16x1_256e: 34 epochs of warm-up from a tenth, rates by epochs."""
+    """Of its slowfast_r50_4x16x1_256e: 34 epochs from a tenth; the cosine changes per epoch."""
     schedule = PLAIN | {"style": "mmaction2", "warmup_epochs": 34.0, "warmup_start_lr": 0.01}
     steps = 100  # an epoch
     for step, factor in ((0, 0.1), (50, 0.1 + 0.9 * 50 / 3400), (1750, 0.1 + 0.9 * 1750 / 3400),
@@ -79,49 +79,49 @@ def test_the_warm_up_of_mmaction2():
 @needs_parity
 @pytest.mark.parametrize("name", SYNTHETIC)
 def test_synthetic(name):
-    told = SYNTHETIC[name]
+    theirs = SYNTHETIC[name]
     schedule = PLAIN | {
-        "name": POLICIES[told["LR_POLICY"]],
-        "base_lr": told["BASE_LR"],
-        "end_lr": told.get("COSINE_END_LR", 0.0),
-        "warmup_epochs": told.get("WARMUP_EPOCHS", 0.0),
-        "warmup_start_lr": told.get("WARMUP_START_LR", 0.01),
-        "steps": told.get("STEPS", ()),
-        "relative_lrs": told.get("LRS", ()),
-        "cosine_after_warmup": told.get("COSINE_AFTER_WARMUP", False),
+        "name": POLICIES[theirs["LR_POLICY"]],
+        "base_lr": theirs["BASE_LR"],
+        "end_lr": theirs.get("COSINE_END_LR", 0.0),
+        "warmup_epochs": theirs.get("WARMUP_EPOCHS", 0.0),
+        "warmup_start_lr": theirs.get("WARMUP_START_LR", 0.01),
+        "steps": theirs.get("STEPS", ()),
+        "relative_lrs": theirs.get("LRS", ()),
+        "cosine_after_warmup": theirs.get("COSINE_AFTER_WARMUP", False),
     }
-    assert_rates(schedule, told["MAX_EPOCH"], 1, SYNTHETIC_RATES, name)
+    assert_rates(schedule, theirs["MAX_EPOCH"], 1, SYNTHETIC_RATES, name)
 
 
 @needs_parity
 @pytest.mark.parametrize("path", CONFIGS)
 def test_every_schedule_of_the_original(path):
-    told = CONFIGS[path]
-    hosts = told["num_shards"] if told["base_lr_scale_num_shards"] else 1
+    theirs = CONFIGS[path]
+    hosts = theirs["num_shards"] if theirs["base_lr_scale_num_shards"] else 1
     schedule = PLAIN | {
-        "name": POLICIES[told["policy"]],
-        "base_lr": told["base_lr"] / hosts,
-        "end_lr": told["cosine_end_lr"] / hosts,
-        "warmup_epochs": told["warmup_epochs"],
-        "warmup_start_lr": told["warmup_start_lr"] / hosts,
-        "steps": told["steps"],
-        "relative_lrs": told["lrs"],
-        "cosine_after_warmup": told["cosine_after_warmup"],
-        "scale_lr_by_hosts": told["base_lr_scale_num_shards"],
+        "name": POLICIES[theirs["policy"]],
+        "base_lr": theirs["base_lr"] / hosts,
+        "end_lr": theirs["cosine_end_lr"] / hosts,
+        "warmup_epochs": theirs["warmup_epochs"],
+        "warmup_start_lr": theirs["warmup_start_lr"] / hosts,
+        "steps": theirs["steps"],
+        "relative_lrs": theirs["lrs"],
+        "cosine_after_warmup": theirs["cosine_after_warmup"],
+        "scale_lr_by_hosts": theirs["base_lr_scale_num_shards"],
     }
     key = path.replace("/", "__")
-    assert_rates(schedule, told["max_epoch"], hosts, CONFIG_RATES, key)
+    assert_rates(schedule, theirs["max_epoch"], hosts, CONFIG_RATES, key)
 
 
 @needs_parity
 @pytest.mark.parametrize("path", [path for path in CONFIGS if our_recipe(path)])
 def test_our_recipes(path):
-    config, told = our_recipe(path), CONFIGS[path]
-    if told["multigrid"]:  # the long cycle rewrites the steps that the recipe states
+    config, theirs = our_recipe(path), CONFIGS[path]
+    if theirs["multigrid"]:  # the long cycle rewrites the steps that the recipe states
         assert config.multigrid.long_cycle
         return
     key = path.replace("/", "__")
-    assert_rates(config.schedule, config.train.epochs, told["num_shards"], CONFIG_RATES, key)
+    assert_rates(config.schedule, config.train.epochs, theirs["num_shards"], CONFIG_RATES, key)
 
 
 @needs_parity

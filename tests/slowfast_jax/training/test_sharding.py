@@ -1,4 +1,4 @@
-"""Sharding on one device, and on four in a subprocess, as JAX needs their number at startup."""
+"""Sharding on one device, and on four in a subprocess: JAX fixes their number at startup."""
 
 import os
 import re
@@ -115,7 +115,7 @@ def test_group_norms_do_not_depend_on_the_device_layout(norms):
 
 @pytest.mark.slow
 def test_devices_exchange_sums_but_no_clips(norms):
-    """Provided that groups divide evenly among devices, or devices among groups."""
+    """If groups divide evenly among devices, or devices among groups."""
     moved = {(batch, group) for batch, group, what in norms if "clips" in what}
     assert moved == {("24", "8")}
 
@@ -129,7 +129,7 @@ class Device:
 @pytest.mark.parametrize("sizes, shape", [
     ((), (8, 1, 1)), ((-1, 4), (2, 4, 1)), ((2, 2, 2), (2, 2, 2)), ((1, -1, 2), (1, 4, 2)),
 ])
-def test_the_open_axis_takes_the_remaining_devices(sizes, shape):
+def test_an_axis_of_size_minus_1_takes_the_remaining_devices(sizes, shape):
     mesh = make_mesh(*sizes, devices=[Device(i) for i in range(8)])
     assert tuple(mesh.shape.values()) == shape
     assert [device.id for device in mesh.devices.ravel()] == list(range(8))

@@ -1,4 +1,4 @@
-"""The training step: what it updates, what it reports, dropout, half precision."""
+"""The training step: what it updates and reports, dropout, half precision."""
 
 import flax.linen as nn
 import jax
