@@ -2,11 +2,9 @@
 
 import json
 import logging
-import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from data_pipelines.examples.eval_views import iterate_views, view_indices
 from data_pipelines.sources.frame_lists import read_charades, read_ssv2
@@ -14,6 +12,7 @@ from data_pipelines.transforms.resize import resize_short_side, uniform_crop
 from data_pipelines.video.decoding import VideoError, probe, read_frames
 from data_pipelines.video.encoding import write_video
 from tests.data_pipelines.conftest import frame_numbers
+from tests.data_pipelines.support.recorded import write_rolling
 from tests.support.paths import PARITY, REAL, needs_parity, needs_real
 
 PROTOCOL = dict(num_frames=4, sampling_rate=2, target_fps=30, clips=3, crops=3, test_crop=32)
@@ -99,30 +98,16 @@ def test_single_crops_of_ssv2_and_charades_are_the_left_ones(tmp_path, sampling)
     np.testing.assert_array_equal(one, three[:1])
 
 
-def smooth_picture(name, height, width):
-    """A picture of the recorded items, by the rule in ../shared/parity/data/README.md."""
-    random = np.random.RandomState(zlib.crc32(name.encode()))
-    rows, columns = np.mgrid[:height, :width]
-    channels = []
-    for _ in range(3):
-        a, p = random.uniform(0.05, 0.35, 4), random.uniform(0, 6.28, 2)
-        wave = 127.5 + 80 * np.sin(a[0] * columns + a[1] * rows + p[0])
-        channels.append(wave + 45 * np.cos(a[2] * columns - a[3] * rows + p[1]))
-    return np.clip(np.stack(channels, -1), 0, 255).astype(np.uint8)
-
-
 @needs_parity
 def test_whole_items_of_the_original(tmp_path):
     folder = PARITY / "data/loaders"
     for video, (height, width, count) in {
         "101": (36, 48, 21), "202": (48, 36, 40), "303": (32, 32, 9)
     }.items():
-        (tmp_path / video).mkdir()
-        base = smooth_picture(f"ld/{video}", height, width)
-        for i in range(count):
-            bgr = np.roll(base, (i % 5, i % 9), (0, 1))
-            rgb = np.ascontiguousarray(bgr[..., ::-1])
-            Image.fromarray(rgb).save(tmp_path / video / f"{i + 1:06d}.png")
+        write_rolling(
+            tmp_path, f"ld/{video}", height, width, count, turns=(5, 9),
+            template="{video}/{number:06d}.png",
+        )
     samples = {
         "charades": read_charades(folder / "val.csv", path_prefix=tmp_path),
         "ssv2": read_ssv2(

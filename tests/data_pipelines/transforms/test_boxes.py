@@ -1,19 +1,14 @@
-import json
 
 import numpy as np
 
 from data_pipelines.transforms import boxes
 from data_pipelines.transforms.resize import short_side_size, uniform_crop_offsets
-from tests.support.paths import PARITY, needs_parity
-
-
-def recorded() -> dict:
-    return json.loads((PARITY / "data" / "spatial_aug.json").read_text())
+from tests.support.paths import needs_parity
 
 
 @needs_parity
-def test_scaled_boxes_equal_those_of_both_backends_of_the_original():
-    for row in recorded()["short_side"]["rows"]:
+def test_scaled_boxes_equal_those_of_both_backends_of_the_original(recorded):
+    for row in recorded["short_side"]["rows"]:
         height, width, size, new_height, new_width, after = row[:6]
         assert short_side_size(height, width, size) == (new_height, new_width) == tuple(row[6:8])
         scaled = boxes.scale(
@@ -25,9 +20,9 @@ def test_scaled_boxes_equal_those_of_both_backends_of_the_original():
 
 
 @needs_parity
-def test_cropped_boxes_equal_those_of_the_original():
+def test_cropped_boxes_equal_those_of_the_original(recorded):
     fitting = 0
-    for height, width, size, position, top, left, _, _, after in recorded()["uniform_crop"]["rows"]:
+    for height, width, size, position, top, left, _, _, after in recorded["uniform_crop"]["rows"]:
         cropped = boxes.crop(np.array([[10.0, 20, 50, 60]]), top, left)
         np.testing.assert_array_equal(cropped[0], after)
         if size <= min(height, width):
@@ -35,22 +30,22 @@ def test_cropped_boxes_equal_those_of_the_original():
             assert uniform_crop_offsets(height, width, size, position) == (top, left)
     assert fitting > 20
     before = np.array([[1.0, 2, 30, 28], [5.5, 0, 31, 31]])
-    for case in recorded()["random_crop(boxes [[1,2,30,28],[5.5,0,31,31]])"]:
+    for case in recorded["random_crop(boxes [[1,2,30,28],[5.5,0,31,31]])"]:
         cropped = boxes.crop(before, case["y_off"], case["x_off"])
         np.testing.assert_array_equal(cropped, case["boxes"])
 
 
 @needs_parity
-def test_flipped_boxes_equal_those_of_the_original():
+def test_flipped_boxes_equal_those_of_the_original(recorded):
     before = np.array([[1.0, 2, 12, 7], [0, 0, 19, 7]])
-    for case in recorded()["horizontal_flip(width 20, boxes [[1,2,12,7],[0,0,19,7]])"]:
+    for case in recorded["horizontal_flip(width 20, boxes [[1,2,12,7],[0,0,19,7]])"]:
         after = boxes.flip(before, 20) if case["flipped"] else before
         np.testing.assert_array_equal(after, case["boxes"])
 
 
 @needs_parity
-def test_clipped_boxes_equal_those_of_the_original():
-    case = recorded()["clip_boxes_to_image(h=40,w=60)"]
+def test_clipped_boxes_equal_those_of_the_original(recorded):
+    case = recorded["clip_boxes_to_image(h=40,w=60)"]
     np.testing.assert_array_equal(boxes.clip(np.array(case["in"]), 40, 60), case["out"])
 
 

@@ -1,6 +1,5 @@
 """Color jitter and lighting against the recorded draws and results of the original."""
 
-import json
 import zlib
 
 import numpy as np
@@ -9,17 +8,7 @@ import pytest
 from data_pipelines.transforms import color
 from data_pipelines.transforms.color import Color
 from tests.data_pipelines.support.recorded import Replay
-from tests.support.paths import PARITY, needs_parity
-
-
-@pytest.fixture(scope="module")
-def recorded():
-    return json.loads((PARITY / "data" / "spatial_aug.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def arrays():
-    return np.load(PARITY / "data" / "spatial_aug.npz")
+from tests.support.paths import needs_parity
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Training and test geometry against the recorded draws and results of the original."""
 
-import json
 
 import numpy as np
 import pytest
@@ -8,19 +7,9 @@ import pytest
 from data_pipelines.transforms import geometry
 from data_pipelines.transforms.geometry import Geometry
 from tests.data_pipelines.support.recorded import InOrder, Replay
-from tests.support.paths import PARITY, needs_parity
+from tests.support.paths import needs_parity
 
 RELATIVE = {"jitter_scales_relative": (0.08, 1.0), "jitter_aspect_relative": (0.75, 1.3333)}
-
-
-@pytest.fixture(scope="module")
-def recorded():
-    return json.loads((PARITY / "data" / "spatial_aug.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def arrays():
-    return np.load(PARITY / "data" / "spatial_aug.npz")
 
 
 @needs_parity

@@ -1,6 +1,5 @@
 """RandAugment against the recorded draws and pixels of the original."""
 
-import json
 
 import numpy as np
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from data_pipelines.transforms import rand_augment
 from data_pipelines.transforms.rand_augment import FILTERS, OPERATIONS, Policy, Step, draw, parse
 from tests.data_pipelines.support.recorded import InOrder, smooth
-from tests.support.paths import PARITY, needs_parity
+from tests.support.paths import needs_parity
 
 # The original's operations in its order, without the suffix for the scale of magnitudes.
 NAMES = dict(zip((
@@ -29,16 +28,6 @@ class Always:
 
     def random(self) -> float:
         return self.units.pop(0)
-
-
-@pytest.fixture(scope="module")
-def recorded():
-    return json.loads((PARITY / "data" / "spatial_aug.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def arrays():
-    return np.load(PARITY / "data" / "spatial_aug.npz")
 
 
 @needs_parity

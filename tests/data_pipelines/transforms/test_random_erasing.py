@@ -1,6 +1,5 @@
 """Random erasing against the recorded draws and results of the original."""
 
-import json
 import zlib
 
 import numpy as np
@@ -8,13 +7,12 @@ import pytest
 
 from data_pipelines.transforms import random_erasing
 from tests.data_pipelines.support.recorded import InOrder
-from tests.support.paths import PARITY, needs_parity
+from tests.support.paths import needs_parity
 
 
 @needs_parity
-def test_erased_clips_equal_those_of_the_original():
-    recorded = json.loads((PARITY / "data" / "spatial_aug.json").read_text())["random_erasing"]
-    arrays = np.load(PARITY / "data" / "spatial_aug.npz")
+def test_erased_clips_equal_those_of_the_original(recorded, arrays):
+    recorded = recorded["random_erasing"]
     random = np.random.RandomState(zlib.crc32(b"erase"))
     frames = random.standard_normal((4, 3, 16, 18)).astype(np.float32).transpose(0, 2, 3, 1)
     before = frames.copy()

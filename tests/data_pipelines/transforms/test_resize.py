@@ -1,28 +1,17 @@
 """Resizing and cropping against the recorded numbers of the original."""
 
-import json
 import zlib
 
 import numpy as np
 import pytest
 
 from data_pipelines.transforms import resize
-from tests.support.paths import PARITY, needs_parity
+from tests.support.paths import needs_parity
 
 
 def random_frames(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Frames made by the rule of the recorded inputs."""
     return np.random.RandomState(zlib.crc32(name.encode())).randint(0, 256, shape).astype(np.uint8)
-
-
-@pytest.fixture(scope="module")
-def recorded():
-    return json.loads((PARITY / "data" / "spatial_aug.json").read_text(encoding="utf-8"))
-
-
-@pytest.fixture(scope="module")
-def arrays():
-    return np.load(PARITY / "data" / "spatial_aug.npz")
 
 
 @pytest.fixture(scope="module")

@@ -9,16 +9,14 @@ import re
 import signal
 import time
 
-import jax
-import numpy as np
 import pytest
 
-from slowfast_jax.training.checkpoint import load_checkpoint
 from slowfast_jax.training.checkpoint_manager import latest_checkpoint
 from slowfast_jax.training.writers import read_metrics
 from tests.slowfast_jax.loop.test_train_recovery import truncate
 from tests.support.subprocesses import Run
 from tests.support.tiny_models import write_colors
+from tests.support.training_runs import assert_same_run
 
 pytestmark = pytest.mark.slow
 
@@ -105,20 +103,11 @@ def test_the_drill(folder):
     run = begin(folder, "run")
     assert run.wait() == [0, 0], run.text(0) + run.text(1)
     assert begun_at(run) == stopped
-    assert_same_end(folder / "run", folder / "undisturbed")
+    assert_same_run(folder / "run", folder / "undisturbed")
+    losses = [row["loss"] for row in read_metrics(folder / "run") if row["split"] == "train"]
+    assert len(losses) == EPOCHS * PER_EPOCH
 
 
 def assert_nothing_lost(run: Run, reached: int) -> None:
     """Checks that a kill costs two save intervals at most: the last save may be incomplete."""
     assert begun_at(run) >= reached - 2 * INTERVAL, (begun_at(run), reached)
-
-
-def assert_same_end(workdir, other):
-    ends = [load_checkpoint(latest_checkpoint(folder))[0] for folder in (workdir, other)]
-    for found, expected in zip(*map(jax.tree.leaves, ends), strict=True):
-        np.testing.assert_array_equal(found, expected)
-    losses = [
-        [row["loss"] for row in read_metrics(folder) if row["split"] == "train"]
-        for folder in (workdir, other)
-    ]
-    assert losses[0] == losses[1] and len(losses[0]) == EPOCHS * PER_EPOCH

@@ -16,6 +16,7 @@ from slowfast_jax.training.checkpoint import load_checkpoint
 from slowfast_jax.training.checkpoint_manager import latest_checkpoint
 from slowfast_jax.training.writers import read_metrics
 from tests.support.tiny_models import training_config
+from tests.support.training_runs import assert_same_run
 
 STEPS = 12
 
@@ -47,18 +48,6 @@ def rows_of(workdir, split, *names):
 def arrays_of(workdir, step=None):
     folder = workdir / f"checkpoints/{step}" if step else latest_checkpoint(workdir)
     return load_checkpoint(folder)[0]
-
-
-def assert_same_run(actual, expected):
-    """Compares bit for bit: the losses of all steps, the validations, the last checkpoint."""
-    names = ("step", "epoch", "loss", "grad_norm", "top1_err", "lr")
-    assert rows_of(actual, "train", *names) == rows_of(expected, "train", *names)
-    assert [r for r in read_metrics(actual) if r["split"] == "val"] == [
-        r for r in read_metrics(expected) if r["split"] == "val"
-    ]
-    ours, theirs = arrays_of(actual), arrays_of(expected)
-    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
-    assert jax.tree.all(jax.tree.map(np.array_equal, ours, theirs))
 
 
 def test_training_learns(whole):

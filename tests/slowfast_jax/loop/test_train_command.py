@@ -42,7 +42,7 @@ def tiny_norm(monkeypatch, tmp_path):
     ([TINY, WORKDIR, "--config.schedule.name=cosin"], "config.schedule.name is 'cosin'"),
     ([TINY, WORKDIR, "--config.train.loss=cross"], "train.loss is cross, expected cross_entropy"),
 ])
-def test_flags_that_cannot_train_are_refused(arguments, message, tmp_path, capsys):
+def test_flags_that_cannot_train_are_refused(arguments, message):
     values = flags.FlagValues()
     main.define_flags(values)
     config, _ = main.parse(["main", *arguments], values)

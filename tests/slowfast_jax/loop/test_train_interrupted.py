@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 
-import jax
 import numpy as np
 import pytest
 
@@ -18,6 +17,7 @@ from slowfast_jax.training.checkpoint_manager import latest_checkpoint
 from slowfast_jax.training.writers import read_metrics
 from tests.support.paths import ROOT
 from tests.support.tiny_models import norm_entry, training_config, write_colors
+from tests.support.training_runs import assert_same_run
 
 STEPS_PER_EPOCH = 3
 
@@ -71,19 +71,6 @@ def wait_for_step(process, workdir, step) -> None:
             return
         assert time.monotonic() < deadline
         time.sleep(0.003)
-
-
-def assert_same_run(actual, expected):
-    """Compares bit for bit: the losses of all steps, validations, parameters and optimizer."""
-    def lines(workdir):
-        clocks = {"clips_per_second", "data_wait", "memory_gb"}
-        return [{k: v for k, v in row.items() if k not in clocks} for row in read_metrics(workdir)]
-
-    assert lines(actual) == lines(expected)
-    ours, theirs = (load_checkpoint(latest_checkpoint(workdir)) for workdir in (actual, expected))
-    assert ours[1] == theirs[1]
-    assert jax.tree.structure(ours[0]) == jax.tree.structure(theirs[0])
-    assert jax.tree.all(jax.tree.map(np.array_equal, ours[0], theirs[0]))
 
 
 @pytest.mark.slow

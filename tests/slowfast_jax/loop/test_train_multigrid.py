@@ -15,8 +15,9 @@ from slowfast_jax.loop.step_schedule import StepSchedule
 from slowfast_jax.train import train
 from slowfast_jax.training.schedules import learning_rate
 from slowfast_jax.training.writers import read_metrics
-from tests.slowfast_jax.loop.test_train import assert_same_run, rows_of
+from tests.slowfast_jax.loop.test_train import rows_of
 from tests.support.tiny_models import training_config, write_colors
+from tests.support.training_runs import assert_same_run
 
 EXAMPLES = 24
 FIELDS = {

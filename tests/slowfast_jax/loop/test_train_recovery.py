@@ -16,11 +16,11 @@ from slowfast_jax.train import train
 from slowfast_jax.training.checkpoint import load_checkpoint
 from slowfast_jax.training.checkpoint_manager import latest_checkpoint
 from slowfast_jax.training.sharding import make_mesh
-from slowfast_jax.training.writers import read_metrics
 from tests.support.tiny_models import training_config
+from tests.support.training_runs import assert_same_run
 
 pytestmark = pytest.mark.usefixtures("tiny_norm")
-EPOCHS, STEPS = 3, 9  # three steps per epoch
+EPOCHS = 3  # of three steps
 
 
 @pytest.fixture(scope="module")
@@ -40,17 +40,6 @@ def whole(config_of, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     train(config_of(), folder)
     return folder
-
-
-def assert_same_end(workdir, whole):
-    ends = [load_checkpoint(latest_checkpoint(folder)) for folder in (workdir, whole)]
-    for found, expected in zip(*(jax.tree.leaves(variables) for variables, _ in ends), strict=True):
-        np.testing.assert_array_equal(found, expected)
-    losses = [
-        [row["loss"] for row in read_metrics(folder) if row["split"] == "train"]
-        for folder in (workdir, whole)
-    ]
-    assert losses[0] == losses[1]
 
 
 def truncate(folder: Path) -> None:
@@ -73,7 +62,7 @@ def test_unreadable_checkpoint_falls_back_to_the_previous_one(
     train(config_of(), workdir)
     assert "6 cannot be read and is now 6.unreadable" in caplog.text
     assert (workdir / "checkpoints" / "6.unreadable").is_dir()
-    assert_same_end(workdir, whole)
+    assert_same_run(workdir, whole)
 
 
 def test_run_without_a_readable_checkpoint_does_not_restart(config_of, whole, tmp_path):
@@ -102,7 +91,7 @@ def test_error_in_loading_loses_no_step(config_of, whole, tmp_path, monkeypatch,
             train(config_of(), tmp_path)
     assert latest_checkpoint(tmp_path).name == "5"
     train(config_of(), tmp_path)
-    assert_same_end(tmp_path, whole)
+    assert_same_run(tmp_path, whole)
 
 
 def test_divergence_is_recorded(colors, tmp_path):
