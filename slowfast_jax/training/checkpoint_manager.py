@@ -116,7 +116,7 @@ class Checkpoints:
         self._remove_old()
 
     def close(self) -> None:
-        """Waits for saves. Errors are only logged, as another one may be propagating already."""
+        """Waits for saves. Errors are only logged, because another may be propagating."""
         try:
             self._manager.close()
         except Exception as error:
