@@ -83,16 +83,16 @@ def check_augmentation(config: ConfigDict) -> None:
     unknown = [key for key in augment if key not in known]
     if unknown:
         raise ConfigError(
-            f"config.augment has {', '.join(unknown)}{closest(unknown[0], known)}: task "
-            f"{config.task} applies {', '.join(known) or 'none'}"
+            f"config.augment has {', '.join(unknown)}{closest(unknown[0], known)} (task "
+            f"{config.task} applies {', '.join(known) or 'none'})"
         )
     check_ranges(augment, known, "config.augment")
     if config.task != "classification":
         return
     if augment.motion_shift and not config.data.jitter_scales_relative:
         raise ConfigError(
-            "config.augment.motion_shift is True, expected False without "
-            "config.data.jitter_scales_relative"
+            "config.augment.motion_shift is True, expected False unless "
+            "config.data.jitter_scales_relative is set"
         )
     soft = [key for key in SOFT_TARGETS if augment[key]]
     if soft and config.train.loss != "soft_cross_entropy":

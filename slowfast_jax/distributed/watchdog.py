@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-SILENT_AFTER = 10.0  # seconds without a new sign of life, when something went wrong already
+SILENT_AFTER = 10.0  # seconds without a sign of life after which a process counts as gone
 LAST_WORDS = 10.0  # seconds that process 0 stays for the others to read why it ends
 STATE_BYTES = 2048  # files keep their size, so they can be rewritten on a full disk
 START = {"place": 0, "moves": 0, "at": "the start", "signs": 0, "stopped": ""}

@@ -101,7 +101,7 @@ def test_errors_in_tables(root):
     with pytest.raises(ValueError, match=r"test\.csv:7: action is 'run'; expected one of 3"):
         find_keyframes(config_of(root), None, "test")
     write(root / "test.csv", [f"d,1,{LEFT},sit"])
-    with pytest.raises(ValueError, match=r"test\.csv:2: there is no video 'd'"):
+    with pytest.raises(ValueError, match=r"test\.csv:2: video 'd' not found"):
         find_keyframes(config_of(root), None, "test")
     write(root / "test.csv", [])
     with pytest.raises(ValueError, match=r"test\.csv: no boxes"):
