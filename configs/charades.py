@@ -7,7 +7,7 @@
     python -m configs.charades      lists the variants
 
 LISTS is a folder with PySlowFast's frame lists train.csv and val.csv (a row `original_vido_id
-video_id frame_id path labels` per frame, with labels as "92,147"). FRAMES is the folder
+video_id frame_id path labels` per frame, with labels like "92,147"). FRAMES is the folder
 Charades_v1_rgb. A test clip takes every second frame, at any frame rate; ten clips are spread from
 the first frame to the last. The labels of a video are those of all its frames.
 

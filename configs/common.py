@@ -69,8 +69,8 @@ def network(name: str, **keywords: Any) -> Part:
 
 
 def cosine(base_lr: float, epochs: int, warmup_epochs: float = 0.0, **schedule: Any) -> Part:
-    """Learning rate: half a cosine from base_lr to 0 over all epochs, whose start a linear warm-up
-    replaces."""
+    """Learning rate: half a cosine from base_lr to 0 over all epochs; a linear warm-up replaces its
+    start."""
     schedule = {"base_lr": base_lr, "warmup_epochs": warmup_epochs, **schedule}
     return {"schedule": {"name": "cosine", **schedule}, "train": {"epochs": epochs}}
 
@@ -102,7 +102,7 @@ def published(source: str, views: str, **values: float | str) -> Part:
 
     Args:
       source: where it is published.
-      views: clips x crops per video that it was measured with, as "10x3".
+      views: clips x crops per video that it was measured with, such as "10x3".
       values: top1, top5 or mean_ap in percent; weights (their URL); note.
     """
     return {"published": {"source": source, "views": views, **values}}

@@ -14,7 +14,7 @@ Published result in percent, of *released weights* (validation set, center crop)
     res_r50   76.4   93.2  PySlowFast MODEL_ZOO.md
 
 Images are tested as usual: resized to a short side of 256 (data.jitter[0]), center crop of 224.
-The original's YAML file sets the crop to 256, which its reader cannot do: it would crop 256 pixels
+The original's YAML file sets the crop to 256, which cannot work: its reader would crop 256 pixels
 from an image resized to 224. Resizing is bilinear without antialiasing, as in the original.
 """
 

@@ -8,7 +8,7 @@
 
 LISTS is a folder with PySlowFast's frame lists train.csv and val.csv (a row `original_vido_id
 video_id frame_id path labels` per frame) and the three JSON files of the data set. FRAMES is the
-folder of the frames, extracted at 30 per second. As in the original, a test clip has one frame from
+folder of the frames, extracted at 30 fps. As in the original, a test clip has one frame from
 the middle of each of 64 segments of the video, so all clips of a video are the same; frames are
 resized to a short side of the crop, and a single crop is the left or top one.
 

@@ -53,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def start(options: argparse.Namespace) -> list[subprocess.Popen]:
+    """Starts the processes; stdout and stderr of each go to one pipe."""
     environment = dict(os.environ)
     if options.devices:
         kept = [f for f in environment.get("XLA_FLAGS", "").split() if "device_count" not in f]

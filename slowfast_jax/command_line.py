@@ -31,8 +31,8 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
         "one in --workdir.", flag_values=flag_values,
     )
     flags.DEFINE_list(
-        "clips", None, "eval: test once with each of these numbers of clips per video, as "
-        "1,3,5,7,10.", flag_values=flag_values,
+        "clips", None, "eval: test once with each of these numbers of clips per video, "
+        "such as 1,3,5,7,10.", flag_values=flag_values,
     )
     flags.DEFINE_bool(
         "save_scores", False, "eval: write all scores to scores.npz.", flag_values=flag_values
@@ -105,8 +105,9 @@ def parse(
     _check_tuples(flag_values["config"].override_values, before)
     if config.model.name != before.model.name:
         raise ConfigError(
-            f"--config.model.name cannot be overridden, because the network's other keywords would "
-            f"stay: use a recipe for {config.model.name}, or --config={config.model.name}"
+            "--config.model.name cannot be overridden, because config.model would keep the other "
+            f"keywords of {before.model.name}: use a recipe for {config.model.name}, or "
+            f"--config={config.model.name}"
         )
     mode = flag_values.mode
     if mode not in MODE_NAMES:

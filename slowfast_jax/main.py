@@ -10,10 +10,10 @@ modes eval and summary, a published model (slowfast_jax.list_models() lists them
 given several times, the configs run one after the other, each in its own process and subfolder of
 --workdir.
 
-Every field of the config is a flag, as --config.train.batch_size=32. slowfast_jax/config/schema*.py
-document default, meaning and range of each field, except those of config.model: they are the
+Every field of the config is a flag, such as --config.train.batch_size=32. The default, meaning and
+range of each are in slowfast_jax/config/schema*.py, except for config.model: its fields are the
 keywords of the network's class in slowfast_jax/models. docs/training.md introduces the most
-important ones.
+important fields.
 
 Modes:
   train       Trains, then tests. Resumes from the last checkpoint in --workdir. The default.
@@ -133,7 +133,7 @@ def compile_ahead(config: ConfigDict, options: flags.FlagValues) -> None:
     from slowfast_jax.analysis.compile_ahead import compile_steps, table, target_devices
 
     if not config.get("target"):
-        raise ConfigError("--mode=compile needs --config.target, as v5e:4x4 or cpu:8")
+        raise ConfigError("--mode=compile needs --config.target, such as v5e:4x4 or cpu:8")
     records = compile_steps(config, target_devices(config.target))
     print(table(records), flush=True)
     if options.workdir:
@@ -159,7 +159,7 @@ def cli(argv: Sequence[str] | None = None) -> None:
         sys.exit(0)
     logging.set_verbosity(logging.INFO)
     python_logging.getLogger("jax").setLevel(python_logging.WARNING)
-    # At the end it repeats the errors of concurrent writes.
+    # At exit, asyncio repeats the errors of concurrent checkpoint writes.
     python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
     logging.get_absl_logger().addFilter(_is_ours)
     sys.unraisablehook = _unraisable
@@ -240,7 +240,8 @@ def run_in_turn(specs: Sequence[str], argv: Sequence[str]) -> int:
     names = [load_config(spec).name for spec in specs]
     if len(set(names)) < len(names):
         raise ConfigError(
-            f"--config: two of {', '.join(names)} have the same name, and so the same folder"
+            f"--config: two of {', '.join(names)} have the same name, so their results "
+            "would share a folder; run them one at a time, each with its own --workdir"
         )
     workdirs, arguments = take_flag("workdir", argv[1:])
     for spec, name in zip(specs, names, strict=True):
@@ -253,13 +254,13 @@ def run_in_turn(specs: Sequence[str], argv: Sequence[str]) -> int:
 
 
 def _is_ours(record: python_logging.LogRecord) -> bool:
-    """Whether to show a log line: not if it is Orbax's, which logs each step of a save, and each
-    error several times with its traceback before raising it."""
+    """Whether to show a log line. Orbax's are hidden: it logs each step of a save, and each error
+    several times with its traceback before raising it."""
     return "orbax" not in record.pathname
 
 
 def _unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Shows errors that cannot be caught, except consequences of a failed checkpoint: once one of
+    """Shows errors that cannot be caught, except those that follow a failed checkpoint: once one of
     its concurrent writes has failed, the others find their event loop closed."""
     if "Event loop is closed" not in str(unraisable.exc_value):
         sys.__unraisablehook__(unraisable)

@@ -267,8 +267,9 @@ def resolve_classes(
         names = labels.unnamed(count)
     if len(names) != count:
         raise ConfigError(
-            f"class_names {source} has {len(names)} names and the network {count} classes: set "
-            f"num_classes={len(names)} (config.model.num_classes), or pass a list of {count} names"
+            f"class_names {source} has {len(names)} names, but the network has {count} classes: "
+            f"set num_classes={len(names)} (config.model.num_classes), or pass a list of {count} "
+            "names"
         )
     return names
 

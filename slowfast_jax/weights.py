@@ -237,5 +237,5 @@ def _check_program(path: str | Path, checkpoint: ForeignCheckpoint, config: Conf
     return (
         f"{path} has {scheme} names. With the same parameters, {scheme}'s networks compute "
         f"different results than {config.name}: to get the same results, set {listed}, or choose a "
-        f"model that has these values ({', '.join(suitable) or 'none so far'})"
+        f"model that has these values ({', '.join(suitable) or 'none in the zoo'})"
     )

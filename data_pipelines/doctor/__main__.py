@@ -28,7 +28,7 @@ from data_pipelines.sources import ava, box_tables, video_lists
 from data_pipelines.sources.frame_lists import HEADER
 
 FORMATS = ("kinetics", "rawframes", "frames", "ava", "boxes")
-CLIP = 64  # frames at 30 a second spanned by clips of 8 frames 8 apart or 32 frames 2 apart
+CLIP = 64  # frames at 30 fps that a clip spans, both of 8 frames 8 apart and of 32 frames 2 apart
 
 
 class UsageError(Exception):
@@ -39,7 +39,7 @@ def check(args: argparse.Namespace, findings: Findings) -> Checked:
     """Checks the data that the arguments name.
 
     Raises:
-        UsageError: the arguments do not fit together or the data.
+        UsageError: the arguments contradict each other or the data.
         OSError, ValueError: the data as a whole cannot be read.
     """
     path = Path(args.path)
@@ -161,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--clip", type=int, default=CLIP, metavar="FRAMES",
-        help="frames at 30 a second that a clip spans; shorter videos of lists are reported "
+        help="frames that a clip spans, at 30 fps; shorter videos in lists are reported "
         "(default: %(default)s)",
     )
     parser.add_argument(

@@ -100,7 +100,7 @@ def _find_tables(annotations: Path) -> tuple[dict[str, list[Path]], dict[str, li
 
 
 def _evaluated(annotations: Path) -> dict[int, str]:
-    """Names of the evaluated classes, by class from 0; empty without a label map."""
+    """Names of the evaluated classes, keyed by class (from 0); empty without a label map."""
     maps = sorted(annotations.glob("*activitynet*.pbtxt"))
     if not maps:
         return {}

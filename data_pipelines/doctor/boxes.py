@@ -16,7 +16,7 @@ from data_pipelines.transforms.boxes import overlaps
 from data_pipelines.video import Video
 from data_pipelines.video.inspection import inspect
 
-FOUND_AT = 0.5  # intersection over union from which a predicted box matches an annotated one
+FOUND_AT = 0.5  # least intersection over union at which a predicted box matches an annotated one
 LOW_RECALL = 0.7  # recall below which predicted boxes probably have a wrong format
 
 
@@ -113,7 +113,7 @@ def count_boxes(truth: Table, found: Sequence[Table], findings: Findings) -> Fac
 
 
 def count_labels(moments: Moments) -> Counter[int]:
-    """The number of boxes of each class, by class from 0."""
+    """The number of boxes of each class, keyed by class (from 0)."""
     return Counter(
         label for times in moments.values() for moment in times.values()
         for _, labels, _ in moment.boxes.values() for label in labels
@@ -121,7 +121,7 @@ def count_labels(moments: Moments) -> Counter[int]:
 
 
 def report_empty_classes(truth: Table, classes: Mapping[int, str], findings: Findings) -> None:
-    """Reports the classes that no box has; `classes` are names by class from 0."""
+    """Reports the classes that no box has; `classes` holds names, keyed by class (from 0)."""
     counts = count_labels(truth.moments)
     if empty := [name for label, name in classes.items() if not counts[label]]:
         findings.report(str(truth.path), "classes without examples", (
@@ -190,8 +190,8 @@ def check_videos(
             bad.moments.update((video, time) for time in outside)
             end = origin + inspection.frames / rate
             findings.report(times[video][min(outside)], "outside", (
-                f"{len(outside)} of {len(times[video])} moments of {video} outside "
-                f"{origin:g}..{end:g} s, which its {inspection.frames} frames cover, the first at "
+                f"{video} has {inspection.frames} frames, which cover {origin:g}..{end:g} s, but "
+                f"{len(outside)} of its {len(times[video])} moments lie outside, the first at "
                 f"{min(outside):g} s; get the whole video, or pass the time of its first frame "
                 "with --first-second"
             ))
@@ -212,5 +212,5 @@ def kept(table: Table, bad: Bad, place: str, video: str, time: str) -> bool:
         return False
     try:
         return (video, float(time)) not in bad.moments
-    except ValueError:  # a low score kept this time from being read earlier
+    except ValueError:  # readers skip rows with a low score before they parse the time
         return False

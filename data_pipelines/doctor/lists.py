@@ -34,7 +34,7 @@ def check_list(
         parse: returns the sample of (location, row), as video_lists.video_sample does.
         findings: receives problems.
         num_classes: the number of classes; None: the largest label + 1.
-        clip: frames at 30 a second that a clip spans.
+        clip: frames that a clip spans, at 30 fps.
 
     Raises:
         FileNotFoundError: the list does not exist.

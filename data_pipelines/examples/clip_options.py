@@ -14,7 +14,8 @@ class Sampling:
 
     The modes are those of the original's data sets (datasets/kinetics.py, ssv2.py, charades.py):
 
-    - "kinetics": num_frames frames, evenly from num_frames * sampling_rate frames at `target_fps`;
+    - "kinetics": num_frames frames, evenly spaced over num_frames * sampling_rate frames at
+      `target_fps`;
     - "ssv2": one frame from each of num_frames equal segments of the whole video;
     - "charades": every sampling_rate-th frame, whatever the frame rate; where the sample has labels
       for each frame, the clip's are those of the frames from its first to its last one.
@@ -25,10 +26,10 @@ class Sampling:
         target_fps: frames per second at which the sampling rate counts ("kinetics" only).
         mode: "kinetics", "ssv2" or "charades".
         jitter_fps: target_fps is increased by a random amount of at most this, which makes clips
-            shorter; 0: it is not.
+            shorter; 0: no increase.
         max_sampling_rate: if it is above sampling_rate, the rate is drawn uniformly between the
             two, inclusive (the original's multigrid training,
-            utils.get_random_sampling_rate); 0: it is not.
+            utils.get_random_sampling_rate); 0: the rate is always sampling_rate.
         num_clips: clips drawn from one video, each with a random start.
     """
 

@@ -69,7 +69,7 @@ def load_keyframe(
     if count > max_boxes:
         raise ValueError(
             f"{keyframe.video} at {keyframe.time:g}: {count} boxes, but max_boxes is {max_boxes}: "
-            "set data.max_boxes to the largest number, or raise data.score_threshold"
+            f"set data.max_boxes to {count} or more, or raise data.score_threshold"
         )
     _check_labels(keyframe, num_classes)
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-NAME = "read ahead"  # of the threads
+NAME = "read ahead"  # name of the threads
 POLL = 0.1  # seconds between checks whether the reader still wants items
 Item = TypeVar("Item")
 

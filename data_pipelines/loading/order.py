@@ -14,8 +14,8 @@ FOREVER = 2**40  # elements, or steps, of an order without an end
 class Place(NamedTuple):
     """What to load for one row of a batch.
 
-    index: of the example. seed: of the example's random numbers. turn: which of the order's batch
-    sizes the batch has.
+    index: of the example. seed: of the example's random numbers. turn: index of the batch's size
+    among the order's batch sizes.
     """
 
     index: int

@@ -85,8 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     kind.add_argument(
         "--videos", type=Path, metavar="FOLDER",
-        help="the videos that the lists name; without lists, a folder of class folders, of whose "
-        "videos every fifth is for testing",
+        help="the videos that the lists name; without lists, a folder of class folders, in which "
+        "every fifth video of a class is for testing",
     )
     for split in SPLITS:
         kind.add_argument(
@@ -100,10 +100,10 @@ def _parser() -> argparse.ArgumentParser:
         "classes found, in alphabetical order)",
     )
     kind = add(
-        "ssv2", "extract Something-Something's frames at 30 a second and write frame lists", None
+        "ssv2", "extract Something-Something's frames at 30 fps and write frame lists", None
     )
     charades = add(
-        "charades", "extract Charades's frames at 24 a second and write frame lists", None
+        "charades", "extract Charades's frames at 24 fps and write frame lists", None
     )
     for frames in (kind, charades):
         frames.add_argument(

@@ -114,7 +114,7 @@ COMMANDS: dict[str, list[tuple[str, list[str]]]] = {
     ],
     "charades": [
         ("annotations", [f"wget -c {CHARADES}/Charades.zip", "unzip Charades.zip"]),
-        ("frames at 24 a second", _unpack(
+        ("frames at 24 fps", _unpack(
             "CHARADES", "http://ai2-website.s3.amazonaws.com/data/Charades_v1_rgb.tar"
         ) + ["mv CHARADES/Charades_v1_rgb CHARADES/frames"]),
         ("or the videos instead of the frames", [

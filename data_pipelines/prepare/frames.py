@@ -81,7 +81,7 @@ def prepare_charades(
     videos: Path | None,
     short_side: int | None = None,
 ) -> Facts:
-    """Writes frames at 24 a second, and train.csv and val.csv with the classes of each frame.
+    """Writes frames at 24 fps, and train.csv and val.csv with the classes of each frame.
 
     Frame i, from 0, has the classes whose interval contains second i / 24.
 
@@ -109,7 +109,8 @@ def prepare_charades(
 def read_actions(path: Path) -> dict[str, list[Action]]:
     """Reads a table of Charades: the actions of each video.
 
-    They stand in the columns id and actions ("c092 11.90 21.20;c147 0.00 12.60").
+    The table has the columns id and actions ("c092 11.90 21.20;c147 0.00 12.60": class, begin and
+    end in seconds).
 
     Raises:
         FileNotFoundError: the table does not exist.
@@ -174,7 +175,7 @@ def _those(
     wanted: Sequence[str], frames: dict[str, list[str]], table: Path, folder: Path,
     findings: Findings,
 ) -> dict[str, list[str]]:
-    """The frames of the videos `wanted`; reports those without."""
+    """The frames of the `wanted` videos; reports the videos that have none."""
     missing = [video for video in wanted if video not in frames]
     report_missing(findings, table, missing, folder / "frames", len(wanted))
     return {video: frames[video] for video in wanted if video in frames}

@@ -23,10 +23,10 @@ def prepare_own(
     short_side: int = 320,
     classes: str | None = None,
 ) -> Facts:
-    """Prepares videos in class folders as `prepare_videos`; others with a table of moments.
+    """Prepares videos in class folders as `prepare_videos` does, other videos for a table of boxes.
 
-    For the others it writes folder/videos and folder/boxes.csv, a table of moments whose boxes and
-    actions are to be filled in.
+    For the latter it writes folder/videos and folder/boxes.csv, a table of moments in which you
+    fill in boxes and actions.
 
     Args:
         folder: folder for the results.

@@ -18,7 +18,7 @@ TEST_EVERY = 5  # without given splits, every fifth video of a class is for test
 
 
 class Clip(NamedTuple):
-    """A video of the data set to be.
+    """A video, or a part of one, to encode for the data set.
 
     Attributes:
         source: the file to re-encode.

@@ -64,11 +64,12 @@ def read_boxes(
 
     As in the original (datasets/ava_helper.py), training uses annotated and predicted boxes, and
     tests use predicted ones. The original's training recipes list the annotations as predictions
-    too. Their last column, the number of the person, is then compared with the threshold. This
-    drops the rows of person 0 there, which changes nothing, and is logged as a warning.
+    too. Their last column, the number of the person, is then compared with the threshold, so the
+    rows of person 0 are dropped. They remain as annotations, so this changes nothing. It is logged
+    as a warning.
 
     Boxes of a pickle have no actions. As in MMAction2 and PaddleVideo, if no score of a moment
-    reaches the threshold, the best box is kept. Two things differ from these: a moment that is not
+    reaches the threshold, the best box is kept. Two things differ from theirs: a moment that is not
     in the pickle has no predicted box (there, it is the whole frame), and in training a predicted
     box that overlaps an annotated one does not get its actions. It is a person without any action,
     which `train.loss` "bce_positive_rows" ignores.
@@ -273,8 +274,8 @@ def _score_reader(path: PathLike) -> Callable[[int, str], tuple[float, float]]:
     if _holds_persons(path):
         logger.warning(
             "%s is listed as predicted boxes, but its last column holds the numbers of persons, "
-            "not scores. As in the original, rows of a number below data.score_threshold are left "
-            "out: person 0.", path,
+            "not scores. As in the original, rows whose number is below data.score_threshold are "
+            "left out, which are those of person 0.", path,
         )
         return lambda line, text: (read_number(path, line, "person", text), 1.0)
 

@@ -59,8 +59,8 @@ def keyframes(moments: Moments, folder: PathLike, *, keep_missing: bool) -> list
     Many clips are no longer on YouTube. The number of moments without a clip is logged.
 
     Args:
-        keep_missing: keep keyframes without a clip; reading them raises VideoError. Tests do so,
-            because their annotated boxes count as missed.
+        keep_missing: keep keyframes without a clip; reading them raises VideoError. Testing does
+            this, so that their annotated boxes count as missed.
 
     Raises:
         FileNotFoundError: the folder does not exist.

@@ -1,13 +1,13 @@
 """Predicted person boxes of AVA in the format of MMAction2 and PaddleVideo: a pickle of arrays.
 
-The pickle is a dict "video,second" (as "-5KQ66BBWC4,0902") -> array (N,5) of x1, y1, x2, y2 as
-fractions of the frame and the detector's score. A pickle may import any name; here only names that
-make arrays of numbers are allowed, so that no code of the file runs.
+The pickle is a dict "video,second" (such as "-5KQ66BBWC4,0902") -> array (N,5) of x1, y1, x2, y2
+as fractions of the frame and the detector's score. A pickle may import any name; here only names
+that make arrays of numbers are allowed, so that no code of the file runs.
+
+To convert such a pickle to a table with rows `video,second,x1,y1,x2,y2,,score`, or back:
 
     python -m data_pipelines.sources.box_pickles BOXES.pkl BOXES.csv
     python -m data_pipelines.sources.box_pickles BOXES.csv BOXES.pkl
-
-convert one to the other; the rows of the table are `video,second,x1,y1,x2,y2,,score`.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from data_pipelines.text_files import (
 )
 
 SUFFIX = ".pkl"
-KEY = "'video,second' as '-5KQ66BBWC4,0902'"
+KEY = "'video,second' such as '-5KQ66BBWC4,0902'"
 
 
 def read_proposals(
@@ -76,7 +76,7 @@ def _moment(path: PathLike, key: object, array: object) -> tuple[str, str]:
     if array.ndim == 2 and array.shape[1] == 4:
         raise ValueError(
             f"{path}:{key}: array of shape {array.shape} has no scores; expected (N,5), the "
-            "last column being the detector's score: append it, 1 where it is not known"
+            "last column being the detector's score: append that column, with 1 for unknown scores"
         )
     if array.ndim != 2 or array.shape[1] != 5:
         raise ValueError(
@@ -203,14 +203,16 @@ def convert(source: PathLike, target: PathLike) -> int:
     """
     from_pickle, to_pickle = (Path(path).suffix == SUFFIX for path in (source, target))
     if from_pickle == to_pickle:
-        raise ValueError(f"{source}, {target}: expected one of the two to end in {SUFFIX}")
+        raise ValueError(f"{source}, {target}: expected exactly one of the two to end in {SUFFIX}")
     if from_pickle:
         rows = list(_table_rows(source))
         try:
             with whole(target) as part, open(part, "w", encoding="utf-8", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerows(rows)
         except UnicodeEncodeError as error:
-            raise ValueError(f"{source}: a name that is no text ({error})") from error
+            raise ValueError(
+                f"{source}: the name of a video cannot be written as UTF-8 ({error})"
+            ) from error
         return len(rows)
     boxes = _boxes_by_moment(source)
     with whole(target) as part:

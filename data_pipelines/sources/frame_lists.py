@@ -107,7 +107,7 @@ def read_ssv2(
             raise ValueError(
                 f"{absent}: {len(missing)} of the videos of {there} are not in it, for example "
                 f"{min(missing)}; a frame list and its label file (config.data.test_list, "
-                "config.data.val_labels) hold the same videos"
+                "config.data.val_labels) must hold the same videos"
             )
     return [Sample(video, label, files[video]) for video, label in by_video.items()]
 

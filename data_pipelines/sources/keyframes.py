@@ -165,11 +165,11 @@ def _refuse_missing(moments: Moments, sources: Mapping[str, Video]) -> None:
     if not missing:
         return
     first = next(iter(moments[missing[0]].values()))
-    others = f" and {len(missing) - 1} other videos" if len(missing) > 1 else ""
-    there = f"{len(sources)} are there, for example {next(iter(sources))!r}" if sources else "none"
+    others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    found = f"found {len(sources)}, such as {next(iter(sources))!r}" if sources else "found none"
     raise ValueError(
-        f"{first.path}:{first.line}: there is no video {missing[0]!r}{others} ({there}); get it, "
-        "or remove its rows"
+        f"{first.path}:{first.line}: video {missing[0]!r}{others} not found ({found}); get it, or "
+        "remove its rows"
     )
 
 
@@ -181,8 +181,8 @@ def _check_within(
     if not 0 <= round((time - origin) * fps) < files.count + fps / 2:
         raise ValueError(
             f"{moment.path}:{moment.line}: time {time:g} of {video} lies outside its {files.count} "
-            f"frames, which are {origin:g}..{origin + (files.count - 1) / fps:g} at {fps:g} a "
-            "second; extract all of them, or remove the row"
+            f"frames, which span {origin:g}..{origin + (files.count - 1) / fps:g} s at {fps:g} "
+            "fps; extract all of them, or remove the row"
         )
 
 

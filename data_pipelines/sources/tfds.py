@@ -95,15 +95,15 @@ def read_tfds(
     match = NAME.fullmatch(name)
     if match is None:
         raise ValueError(
-            f"{name!r} names no data set of TFDS with a split; expected something like "
+            f"{name!r} is not the name of a TFDS data set with a split; expected something like "
             "'ucf101/ucf101_1:train' or 'ucf101/ucf101_1:2.0.0:train[:90%]'"
         )
     folder = _find(Path(data_dir or tfds.core.constants.DATA_DIR).expanduser(), match)
     info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
     if info.get("fileFormat") != FORMAT:
         raise ValueError(
-            f"{folder}: its files are {info.get('fileFormat', 'tfrecord')}, which cannot be read "
-            f"at random; prepare it as {FORMAT}: `tfds build {match['name']} "
+            f"{folder}: its files are {info.get('fileFormat', 'tfrecord')}, which have no "
+            f"random access; prepare it as {FORMAT}: `tfds build {match['name']} "
             f"--file_format={FORMAT}`, or convert it by tensorflow_datasets.scripts.convert_format"
         )
     nodes = _nodes(folder)

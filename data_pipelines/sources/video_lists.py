@@ -27,7 +27,7 @@ class Sample:
     Attributes:
         path: its file; of a video that is not a file, its name.
         label: its class, or a tuple of classes if the list was read as multi-label.
-        frames: its image files, if it is stored as such.
+        frames: its image files, if it is stored as images.
         frame_labels: the classes of each frame, if they were asked for.
         record: its record, if it is stored in one.
     """
@@ -99,9 +99,9 @@ def video_sample(
             labels = rest[-1:] or ["0"]
         else:
             raise ValueError(
-                f"{where}: {len(rest) + 1} columns in {row!r}; expected 'path label' between "
-                f"{separator!r}, at most 'path ignored label' (a path that contains the separator "
-                "needs another one: data.separator)"
+                f"{where}: {len(rest) + 1} columns in {row!r}; expected 'path label' or 'path "
+                f"ignored label', separated by {separator!r} (if paths contain it, choose another "
+                "separator: data.separator)"
             )
         if not rest and (other := _separator(row)):
             raise ValueError(
@@ -179,7 +179,7 @@ def folder_sample(
 
 
 def read_image_folders(path: PathLike) -> list[Sample]:
-    """Reads a folder of images as of ImageNet, with one folder per class (`n01440764/*.JPEG`).
+    """Reads a folder of images like ImageNet's, with one folder per class (`n01440764/*.JPEG`).
 
     As in the original (datasets/imagenet.py), classes are numbered in the sorted order of their
     folders; `image_classes` gives their names. Hidden files and folders are skipped. Each image is
@@ -210,8 +210,8 @@ def image_classes(path: PathLike) -> list[str]:
     names = sorted(e.name for e in os.scandir(path) if e.is_dir() and e.name[0] != ".")
     if not names:
         raise ValueError(
-            f"{path}: no folders in it; expected one for each class with its images inside, as "
-            "n01440764/ILSVRC2012_val_00000293.JPEG"
+            f"{path}: no folders in it; expected one for each class with its images inside, such "
+            "as n01440764/ILSVRC2012_val_00000293.JPEG"
         )
     return names
 

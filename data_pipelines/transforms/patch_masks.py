@@ -24,7 +24,7 @@ def draw_blocks(
     """A mask of rectangles: bool (height,width), at most round(ratio * height * width) are True.
 
     Rectangles are added until that number is reached or no rectangle that fits is found. Each has
-    at least a fifth of that number of patches, or what is left of it, and at most `most`.
+    at least a fifth of that number of patches (fewer if fewer are left) and at most `most`.
 
     Raises:
         ValueError: the ratio is not within 0..1.
@@ -142,7 +142,7 @@ def _sides(rng: np.random.Generator, least: float, most: float) -> tuple[int, in
 
 
 def _cover(block: np.ndarray, room: int) -> int:
-    """Masks a block (a view of the mask) if that adds 1 to `room` patches; returns the number."""
+    """Masks a block (a view) if that adds at least 1, at most `room` patches; returns how many."""
     added = int((~block).sum())
     if not 0 < added <= room:
         return 0

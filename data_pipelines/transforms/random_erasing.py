@@ -42,7 +42,7 @@ def draw(
     aspect: tuple[float, float] = (0.3, 1 / 0.3),
     cube: bool = True,
 ) -> tuple[Patch, ...]:
-    """Draws the rectangles to erase of a clip: none, or 1 to `count`.
+    """Draws the rectangles to erase in a clip: none, or 1 to `count`.
 
     Args:
         probability: of erasing anything in a clip.

@@ -182,7 +182,7 @@ def _seek(container, stream, begin: float) -> Fraction:
 def _frames_from(container, stream, first: Fraction) -> Iterator[tuple[Fraction, av.VideoFrame]]:
     """Yields (time, frame) from time `first` on, to which `_seek` has moved the container."""
     sure = first == 0 or not keeps_times(container, stream)
-    # A seek may land behind the key frame needed or not on a key frame. Then seek further back.
+    # A seek may land after the key frame needed, or on another frame. Then seek further back.
     for back in (1, 4, 16, 64, None):
         complete = sure
         for time, frame in timed_frames(container, stream, whole=sure):

@@ -102,7 +102,7 @@ def _open(path: Encoded) -> av.container.InputContainer:
         # One buffer for everything: each further read by FFmpeg would wait for Python's lock.
         return av.open(io.BytesIO(content), buffer_size=len(content), **settings)
     if not os.path.exists(path):
-        raise VideoError(path, "no such file; check the path, in a list also its path_prefix")
+        raise VideoError(path, "no such file; check the path, for a list also data.path_prefix")
     if os.path.isdir(path):
         raise VideoError(path, "is a folder; expected a video file")
     if os.path.getsize(path) == 0:

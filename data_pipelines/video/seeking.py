@@ -134,7 +134,7 @@ def _read(
     fail.
     """
     first = stream.start_time
-    # A seek may land behind the key frame needed, if decoding order differs from display order or
+    # A seek may land after the key frame needed, if decoding order differs from display order or
     # the index is coarse. Then seek further back.
     for back in (0, 1, 4, 16, 64):
         target = max(wanted[0] / fps - back, 0.0)
@@ -157,7 +157,7 @@ def _collect(
     transform: Transform | None,
     skim: bool,
 ) -> tuple[np.ndarray, dict] | None:
-    """As `_read`, from the current position; None also if that is behind the first wanted frame."""
+    """As `_read`, from the current position; None also if that is past the first wanted frame."""
     pictures = orientation = before = last = None
     size = (0, 0)
     kept = damaged = 0

@@ -23,7 +23,7 @@ from slowfast_jax.tasks import make_task
 from slowfast_jax.training.sharding import make_mesh, put_batch
 
 SPEEDS = (10.0, 100.0, 1000.0)  # clips per second of training, if none is given
-SECONDS = 20.0  # for which the whole pipeline runs
+SECONDS = 20.0  # duration of the timing of the whole pipeline
 SMALL = 8  # pixels; transforming clips to this crop takes next to no time
 
 
@@ -45,10 +45,13 @@ def measure(
     """Times each stage on random examples, and then the whole pipeline.
 
     Args:
-      config: of a training run.
-      workdir: folder of generated data sets, see `tasks`.
-      clips: number of examples for the stages.
-      seconds: for which the whole pipeline runs.
+      config: a training config.
+      workdir: folder of generated data sets, see `data.video_lists.data_root`.
+      clips: number of examples on which the stages are timed.
+      seconds: how long to run the whole pipeline.
+
+    Returns:
+      The time of each stage and the speed of the whole pipeline.
 
     Raises:
       RuntimeError: none of the examples can be read.
@@ -136,7 +139,7 @@ def table(config: ConfigDict, measured: Measured, wanted: float | None = None) -
 
 
 def _decoding_only(config: ConfigDict) -> ConfigDict:
-    """A config whose clips are decoded as those of this one, with next to no transformation."""
+    """The config with the augmentations off and a tiny crop, so that loading is mostly decoding."""
     config = config.copy_and_resolve_references()
     with config.unlocked():
         config.data.jitter = (SMALL, SMALL)

@@ -54,7 +54,8 @@ def target_devices(target: str) -> list[Any]:
             pass  # JAX is already initialized
         if len(jax.devices("cpu")) < count:
             raise ConfigError(
-                f"config.target={target}: JAX has only {len(jax.devices('cpu'))} devices"
+                f"config.target={target}: JAX has only {len(jax.devices('cpu'))} CPU devices and "
+                f"is initialized already; set JAX_NUM_CPU_DEVICES={count} in the environment"
             )
         return jax.devices("cpu")[:count]
     if not re.fullmatch(r"v\d+\w*:\d+(x\d+)+", target):
@@ -174,7 +175,7 @@ def collective_bytes(text: str) -> dict[str, int]:
             BYTES.get(kind, 4) * math.prod(int(n) for n in side.split(",") if n)
             for kind, side in shapes
         ]
-        if match[3] and match[2] != "all-reduce":  # operands, then results
+        if match[3] and match[2] != "all-reduce":  # the operands are listed before the results
             sizes = sizes[len(sizes) // 2 :]
         found[match[2]] += sum(sizes)
     return {kind: size for kind, size in found.items() if size}

@@ -183,7 +183,7 @@ def _fill(config: ConfigDict, section: Section, name: str) -> None:
 
 
 def _convert(config: ConfigDict, key: str, field: Field, name: str) -> None:
-    """Gives a field the type of its default (1 becomes 1.0); ConfigError where that loses some."""
+    """Gives a field the type of its default (1 becomes 1.0); ConfigError if it has another."""
     typed, value = ConfigDict({key: default_value(field)}), config[key]
     try:
         typed[key] = value
@@ -212,7 +212,7 @@ def _complete_classes(
             model["num_classes"] = len(class_names(config.class_names))
     elif model.get("num_classes") == count and entry["class_names"] in shipped_sets():
         config.class_names = entry["class_names"]
-    else:  # the names of the entry are those of other classes, or do not ship with the program
+    else:  # the entry's class names are for other classes, or do not ship with the program
         config.class_names = ""
 
 

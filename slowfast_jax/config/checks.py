@@ -32,7 +32,7 @@ def check_ranges(config: ConfigDict, section: Section, name: str = "config") -> 
 
 
 def check_values(config: ConfigDict) -> None:
-    """Raises ConfigError for the first field that makes testing impossible."""
+    """Raises ConfigError for the first field whose value does not allow testing."""
     check_ranges(config, {**schema.TESTING, "protocol": schema.PROTOCOL})
     if config.task != "detection" and config.protocol.sampling_rate < 1:
         raise ConfigError(
@@ -42,7 +42,7 @@ def check_values(config: ConfigDict) -> None:
 
 
 def check_training(config: ConfigDict) -> None:
-    """Raises ConfigError for the first missing or impossible field in the config of a training."""
+    """Raises ConfigError for the first missing or invalid field of a training config."""
     for section in TRAINING_SECTIONS:
         if section not in config:
             raise ConfigError(
@@ -83,16 +83,16 @@ def check_augmentation(config: ConfigDict) -> None:
     unknown = [key for key in augment if key not in known]
     if unknown:
         raise ConfigError(
-            f"config.augment has {', '.join(unknown)}{closest(unknown[0], known)}: task "
-            f"{config.task} applies {', '.join(known) or 'none'}"
+            f"config.augment has {', '.join(unknown)}{closest(unknown[0], known)} (task "
+            f"{config.task} applies {', '.join(known) or 'none'})"
         )
     check_ranges(augment, known, "config.augment")
     if config.task != "classification":
         return
     if augment.motion_shift and not config.data.jitter_scales_relative:
         raise ConfigError(
-            "config.augment.motion_shift is True, expected False without "
-            "config.data.jitter_scales_relative"
+            "config.augment.motion_shift is True, expected False unless "
+            "config.data.jitter_scales_relative is set"
         )
     soft = [key for key in SOFT_TARGETS if augment[key]]
     if soft and config.train.loss != "soft_cross_entropy":
@@ -108,9 +108,9 @@ def check_augmentation(config: ConfigDict) -> None:
 
 
 def training_plan(config: ConfigDict) -> Plan:
-    """The clip shapes, epochs, validations and checkpoints of a training with this config.
+    """The clip shapes, epochs, validations and checkpoints of a training run with this config.
 
-    Raises ConfigError where schedule or multigrid cycles are impossible.
+    Raises ConfigError for an invalid schedule or invalid multigrid cycles.
     """
     train, protocol = config.train, config.protocol
     shape = Shape(

@@ -66,7 +66,7 @@ TEST: Section = {
 }
 RUNTIME: Section = {
     "profile_steps": Field(
-        "", "Training steps to profile, as 10:15 for steps 10 to 14, counted from 0. Empty: none."
+        "", "Training steps to profile: 10:15 means steps 10 to 14, counted from 0. Empty: none."
     ),
     "matmul_precision": Field(
         "default", "Precision of float32 products on TPU and GPU.",
@@ -76,7 +76,7 @@ RUNTIME: Section = {
         "", "Folder for compiled programs, so that the next start need not compile. Empty: none."
     ),
     "target": Field(
-        "", "--mode compile: the devices to compile for, as v5e:4x4 or cpu:8."
+        "", "--mode compile: the devices to compile for, such as v5e:4x4 or cpu:8."
     ),
 }
 PUBLISHED: Section = {
@@ -86,7 +86,7 @@ PUBLISHED: Section = {
     "views": Field("", "Clips x crops per video that the number was measured with."),
     "weights": Field("", "URL of the weights that the number belongs to."),
     "source": Field("", "Where the number is published."),
-    "note": Field("", "Circumstances of the measurement."),
+    "note": Field("", "Remarks on the measurement."),
 }
 
 # What testing needs: all that the config of a published model has, besides model and protocol.

@@ -38,7 +38,7 @@ TRAINING_DATA: Section = {
         "to before a random square is cropped."
     ),
     "inverse_uniform_jitter": Field(
-        False, "Draw 1 / side uniformly from the range of `jitter` instead of the side."
+        False, "Draw 1 / side uniformly, instead of the side, within the range of `jitter`."
     ),
     "jitter_scales_relative": Field(
         (), "Smallest and largest area of a random resized crop, as a share of the frame's. Empty: "
@@ -59,7 +59,7 @@ TRAINING_DATA: Section = {
 
 # Fields that both formats of person boxes have. Their defaults are those of format boxes.
 PERSON_BOXES: Section = {
-    "video_dir": Field("videos", "Folder of the videos, or of a folder of frames for each."),
+    "video_dir": Field("videos", "Folder of the videos, or of one folder of frames per video."),
     "score_threshold": Field(0.5, "Detected boxes with a lower score are dropped."),
     "max_boxes": Field(
         16, "Boxes per clip: shorter lists are padded, a longer list is an error."
@@ -130,7 +130,7 @@ AVA: Section = {
     "pca_jitter_only": PERSON_BOXES["pca_jitter_only"]._replace(default=True),
     "first_frame_second": PERSON_BOXES["first_frame_second"]._replace(default=900),
     "keyframe_seconds": Field(
-        (902, 1799), "Seconds that the tables may name: the first, and the one after the last."
+        (902, 1799), "Range of seconds allowed in the tables; the end is exclusive."
     ),
 }
 # data.format -> fields that only this format has, or for which it has other defaults.
@@ -149,7 +149,7 @@ COLOR_JITTER = Range(
 # flips and the color augmentation of detection are fields of config.data.
 AUGMENT: dict[str, Section] = {
     "classification": {
-        "rand_augment": Field("", "RandAugment policy, as rand-m7-n4-mstd0.5-inc1. Empty: none."),
+        "rand_augment": Field("", "RandAugment policy: rand-m7-n4-mstd0.5-inc1. Empty: none."),
         "interpolation": Field(
             "bicubic", "Interpolation of RandAugment's geometric operations: bicubic, bilinear or "
             "random."
@@ -187,12 +187,12 @@ AUGMENT: dict[str, Section] = {
             "or const (the mean).", one_of(MODES)
         ),
         "erasing_count": Field(
-            1, "Largest number of rectangles. With n above 1, the first n-th of the frames is "
+            1, "Largest number of rectangles. With n above 1, the first 1/n of the frames is "
             "never erased, as in PySlowFast.", at_least(1)
         ),
         "mixup_alpha": Field(
-            0.0, "Clips are mixed by mixup in shares drawn from Beta(alpha, alpha). 0: no mixup. "
-            "Mixing and label smoothing need train.loss soft_cross_entropy.", at_least(0)
+            0.0, "Mixup: the weights of two clips are drawn from Beta(alpha, alpha). 0: no mixup. "
+            "Mixup, cutmix and label smoothing need train.loss soft_cross_entropy.", at_least(0)
         ),
         "cutmix_alpha": Field(0.0, "The same for cutmix. 0: no cutmix.", at_least(0)),
         "mix_prob": Field(1.0, "Probability that a batch is mixed.", PROBABILITY),

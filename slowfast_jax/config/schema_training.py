@@ -33,7 +33,9 @@ TRAIN: Section = {
         0, "Steps between additional checkpoints. 0: at the end of epochs only.", at_least(0)
     ),
     "keep_last": Field(2, "Number of most recent checkpoints to keep.", at_least(1)),
-    "keep_best": Field(1, "Number of best checkpoints, by validation, to keep too.", at_least(0)),
+    "keep_best": Field(
+        1, "Number of checkpoints with the best validation metric to keep as well.", at_least(0)
+    ),
     "log_period": Field(10, "Steps between two log lines and records of metrics.", at_least(1)),
     "summary_period": Field(
         0, "Epochs between histograms of parameters and pictures of clips in TensorBoard. 0: none.",
@@ -63,11 +65,11 @@ TRAIN: Section = {
     ),
     "seed": Field(0, "Seed of initialization, shuffling, augmentation and dropout."),
     "accumulate": Field(
-        1, "Number of parts that a batch is split into and processed one after the other, to save "
-        "memory.", at_least(1)
+        1, "Gradient accumulation: number of parts into which a batch is split; they are processed "
+        "one after the other, which saves memory.", at_least(1)
     ),
     "average": Field(
-        0.0, "Decay of a moving average of the parameters, which is what is tested. 0: no average.",
+        0.0, "Decay of a moving average of the parameters, which is then tested. 0: no average.",
         Range("0 (none) or below 1", lambda value: 0 <= value < 1)
     ),
 }
@@ -89,13 +91,13 @@ OPTIMIZER: Section = {
     "zero_wd_1d": Field(False, "No weight decay for biases and other one-dimensional parameters."),
     "no_decay": Field((), "Regular expressions of parameter paths without weight decay."),
     "layer_decay": Field(
-        1.0, "Learning rate of a layer divided by that of the layer after it; the head's is the "
-        "schedule's. 1: the same rate for all."
+        1.0, "Learning rate of a layer divided by that of the layer after it; the head has the "
+        "schedule's rate. 1: the same rate for all."
     ),
     "lars": Field(False, "Scale the gradients layer by layer (LARS)."),
     "clip_norm": Field(
-        0.0, "Largest norm of the gradients taken together; they are scaled down to it. 0: no "
-        "limit.", at_least(0)
+        0.0, "Largest global norm of the gradients; above it, all are scaled down. 0: no limit.",
+        at_least(0)
     ),
     "clip_value": Field(
         0.0, "Largest absolute value of a gradient's entry; clip_norm is then ignored. 0: no "
@@ -112,7 +114,7 @@ SCHEDULE: Section = {
     "end_lr": Field(0.0, "Learning rate at the end (cosine)."),
     "warmup_epochs": Field(0.0, "Length of the linear warm-up in epochs."),
     "warmup_start_lr": Field(0.01, "Learning rate at the start of the warm-up."),
-    "steps": Field((), "Epochs at which the entries of relative_lrs take effect, from 0 (steps)."),
+    "steps": Field((), "Epochs at which the entries of relative_lrs take effect; the first is 0."),
     "relative_lrs": Field(
         (), "Learning rate of each step divided by base_lr; entries beyond the steps are unused."
     ),
@@ -154,8 +156,8 @@ MULTIGRID: Section = {
         "short cycle."
     ),
     "split_norm_decay": Field(
-        False, "In phases where a GPU of the original split its batch for the statistics, norm "
-        "layers have weight_decay in place of norm_weight_decay, as there."
+        False, "Give norm layers weight_decay instead of norm_weight_decay in the phases in which "
+        "PySlowFast splits a GPU's batch for the statistics (sub-BN); PySlowFast does the same."
     ),
     "evaluations_per_phase": Field(3, "Validations and checkpoints per phase of the long cycle."),
     "lr_decay": Field(

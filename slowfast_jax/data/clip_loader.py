@@ -19,8 +19,8 @@ from slowfast_jax.training.plan import Shape
 def clip_loader(config: ConfigDict, samples: Sequence[Sample]) -> Callable[..., dict[str, Any]]:
     """A function `load(index, generator, shape=None)` that returns the example of a sample.
 
-    Without a generator it is the center clip, as in validation. `shape` replaces the frames and
-    crop of the config, in multigrid training.
+    Without a generator, the example is the center clip, as in validation. In multigrid training,
+    `shape` replaces the config's number of frames, crop, jitter and sampling rate.
 
     Raises:
       ConfigError: config.augment has invalid values.

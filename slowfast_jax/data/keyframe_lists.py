@@ -57,8 +57,8 @@ def find_keyframes(
     most = max(len(keyframe.boxes) for keyframe in found.keyframes)
     if most > data.max_boxes:
         raise ConfigError(
-            f"config.data.max_boxes is {data.max_boxes}, and a keyframe of {found.files[0]} has "
-            f"{most} boxes: set it to that or more"
+            f"config.data.max_boxes is {data.max_boxes}, but a keyframe of {found.files[0]} has "
+            f"{most} boxes: set it to {most} or more"
         )
     return found
 
@@ -70,7 +70,7 @@ def _ava(config: ConfigDict, root: Path, subset: str) -> Keyframes:
     evaluated = ava.read_label_map(label_map)
     if max(evaluated) > classes:
         raise ConfigError(
-            f"{label_map} has the action {max(evaluated)} and the network {classes} classes: set "
+            f"{label_map} has action {max(evaluated)}, but the network has {classes} classes: set "
             f"config.model.num_classes={max(evaluated)} or more"
         )
     if config.class_names:
@@ -189,7 +189,7 @@ def _boxes(config: ConfigDict, root: Path, subset: str) -> Keyframes:
         )
     if len(names) != config.model.num_classes:
         raise ConfigError(
-            f"{where} has {len(names)} actions ({first_few(names)}) and the network "
+            f"{where} has {len(names)} actions ({first_few(names)}), but the network has "
             f"{config.model.num_classes} classes: set --config.model.num_classes={len(names)}"
         )
     options = dict(

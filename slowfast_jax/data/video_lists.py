@@ -19,7 +19,7 @@ from slowfast_jax.config import ConfigError, closest
 class Listing(NamedTuple):
     """The videos of a subset, and the files they come from.
 
-    files: the list (of images, the folder), then other files that the labels depend on.
+    files: the list (for images, their folder), then other files that the labels depend on.
     class_names: those that come with the data; [] if none do.
     """
 
@@ -181,11 +181,11 @@ def _check_prefix(path_prefix: str) -> None:
 
 
 def _check_count(config: ConfigDict, names: list[str], where: str) -> None:
-    """ConfigError if data and network have different numbers of classes: labels would shift."""
+    """ConfigError if data and network differ in their number of classes: labels would shift."""
     if len(names) != config.model.num_classes:
         raise ConfigError(
-            f"{where} has {len(names)} classes and the network {config.model.num_classes}; "
-            "expected all classes of the network, because a class is its position among them. "
+            f"{where} has {len(names)} classes, but the network has {config.model.num_classes}; "
+            "expected the same classes in the same order, because labels are indices into them. "
             f"For a new network, set config.model.num_classes={len(names)}"
         )
 

@@ -41,7 +41,7 @@ def start(
       seconds: how long to wait for the other processes; then the program ends with status 2.
       watchdog: the run ends after this many seconds without progress; 0: never.
       folder: shared by all processes, for the watchdog's files. Without it there is no watchdog:
-        deaths are seen by JAX's heartbeats alone, and a stuck process is not seen.
+        only JAX's heartbeats notice a dead process, and nothing notices a stuck one.
 
     Raises:
       ClusterError, DeviceError: see `connect`.
@@ -76,7 +76,7 @@ def finish() -> None:
 
 
 def fail(error: BaseException, status: int | None = None) -> None:
-    """Ends this process after an error, and tells the others why. A single process returns.
+    """Ends this process after an error and tells the others why; returns in a single-process run.
 
     Args:
       status: exit status if the error was printed already; None prints its traceback.
@@ -98,7 +98,7 @@ def fail(error: BaseException, status: int | None = None) -> None:
 
 
 def count() -> int:
-    """Number of processes. Unlike jax.process_count, a single process touches no device."""
+    """Number of processes. In a single process it touches no device, unlike jax.process_count."""
     return jax.process_count() if jax.distributed.is_initialized() else 1
 
 
@@ -162,7 +162,7 @@ def anyone(mine: bool) -> bool:
 class StopVote:
     """Whether any process asked to stop, agreed on by all after the same step.
 
-    The requests are summed on the devices behind each step and read a step later, so that no step
+    The votes are combined on the devices after each step and read one step later, so that no step
     waits for them.
     """
 
@@ -174,9 +174,9 @@ class StopVote:
             self._any = jax.jit(jnp.any, out_shardings=NamedSharding(mesh, PartitionSpec()))
 
     def any(self, mine: bool) -> bool:
-        """The answer for the previous call, or for this one in a single process.
+        """Casts this process's vote; returns the result of the previous call's votes.
 
-        mine: whether this process asks to stop.
+        A single process gets the result of this call. mine: whether this process asks to stop.
         """
         if count() == 1:
             return mine

@@ -1,4 +1,4 @@
-"""Finds out whether this process is one of many: from flags, variables or the cluster around it.
+"""Detects a multi-process run and this process's rank from flags, variables or the cluster.
 
     find_place() -> Place("flags", "10.0.0.1:8476", 1, 2), or None for a single process
 
@@ -37,7 +37,7 @@ def find_place(
     coordinator: str | None = None, process_id: int | None = None,
     num_processes: int | None = None, environment: Mapping[str, str] = os.environ,
 ) -> Place | None:
-    """The place of this process in a run of many, None for a single process.
+    """This process's place in a multi-process run; None for a single process.
 
     The first of these decides: the flags; JAX_COORDINATOR_ADDRESS, JAX_PROCESS_ID and
     JAX_NUM_PROCESSES (JOB_COMPLETION_INDEX, which Kubernetes sets in indexed jobs, replaces the
@@ -91,7 +91,7 @@ def _checked(cluster: str, values: Sequence[Any], names: Sequence[str]) -> Place
     if missing:
         given = [name for name in names if name not in missing]
         raise ClusterError(
-            f"{', '.join(given)} without {', '.join(missing)}: a run in many processes needs the "
+            f"{', '.join(given)} without {', '.join(missing)}: a multi-process run needs the "
             "coordinator's address, the rank of this process (0..N-1) and the number of "
             f"processes: {', '.join(FLAGS)}, or {', '.join(VARIABLES)}"
         )

@@ -25,7 +25,7 @@ def connect(place: Place, seconds: float) -> None:
 
     Raises:
       ClusterError: JAX cannot tell which process this is; the port is taken; the processes were
-        started with different numbers of processes.
+        started with different values of --num_processes.
       DeviceError: see `require_devices`.
     """
     if place.process == 0:
@@ -33,7 +33,7 @@ def connect(place: Place, seconds: float) -> None:
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     # JAX's preemption service would take over SIGTERM and ignore Ctrl-C.
     jax.config.update("jax_enable_preemption_service", False)
-    # JAX ends a process that waits in vain with a stack trace, so this must be first.
+    # JAX ends a process that waits in vain with a stack trace, so this timer must fire first.
     late = threading.Timer(seconds, _give_up, (place, seconds))
     late.daemon = True
     late.start()

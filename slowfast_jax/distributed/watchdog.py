@@ -1,4 +1,4 @@
-"""Says who was where when a run in many processes stopped, and ends a run that is stuck.
+"""Reports where each process was when a multi-process run stopped, and ends a stuck run.
 
 A process that waits in a collective for one that hangs waits forever. JAX sees that a process is
 gone (its heartbeats), but not that it is stuck, where it was, or why it ended. So a thread in each
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-SILENT_AFTER = 10.0  # seconds without a new sign of life, when something went wrong already
+SILENT_AFTER = 10.0  # seconds without a sign of life after which a process counts as gone
 LAST_WORDS = 10.0  # seconds that process 0 stays for the others to read why it ends
 STATE_BYTES = 2048  # files keep their size, so they can be rewritten on a full disk
 START = {"place": 0, "moves": 0, "at": "the start", "signs": 0, "stopped": ""}
@@ -24,8 +24,8 @@ START = {"place": 0, "moves": 0, "at": "the start", "signs": 0, "stopped": ""}
 class Seen(NamedTuple):
     """Last known state of a process.
 
-    lives, moves: when it last changed at all and when the process last made progress, by the clock
-    of the observer.
+    lives: when its last sign of life was seen. moves: when it was last seen to make progress. Both
+    are times of the observer's clock.
     """
 
     state: Mapping[str, Any]
@@ -37,8 +37,8 @@ class Watchdog:
     """Publishes the state of this process (`at`, `alive`, `stop`) and watches the others.
 
     Args:
-      folder: exists, the same for all processes, which create their files in it. Start the thread
-        (`start`) when all have done so: older files are of an earlier run.
+      folder: an existing folder that all processes share; this creates its file there. Call
+        `start` only after all processes have done so: older files are those of an earlier run.
       process, processes: rank of this process and number of processes.
       seconds: the run ends after this long without progress; 0: never.
     """
@@ -68,7 +68,7 @@ class Watchdog:
         self._state = self._state | {"moves": self._state["moves"] + 1}
 
     def close(self) -> None:
-        """All went well: from here on, others may end."""
+        """Stops watching, after a run that succeeded: from now on other processes may end."""
         self._closed.set()
         self._thread.join()
         faulthandler.cancel_dump_traceback_later()
@@ -152,10 +152,10 @@ class Watchdog:
 
 
 def blame(seen: Mapping[int, Seen], now: float, seconds: float, silent_after: float) -> str:
-    """Who keeps the run from making progress, "" if it makes some.
+    """A message that names the processes that hold up the run; "" if the run makes progress.
 
-    Processes at a later point wait for those at the earliest one, which may take their time as
-    long as one of them makes progress.
+    Processes at a later point wait for those at the earliest one. These may take as long as they
+    need while at least one of them makes progress.
     """
     count = len(seen)
     first = min(one.state["place"] for one in seen.values())

@@ -72,7 +72,7 @@ class Meter:
     def count_broken(
         self, broken: Sequence[tuple[int, str]], examples: int, most: float
     ) -> None:
-        """Logs the unreadable examples of a batch; RuntimeError if their share exceeds `most`."""
+        """Logs a batch's unreadable examples; RuntimeError if their share so far exceeds `most`."""
         for _, reason in broken:
             logging.warning("skipped and replaced by another example: %s", reason)
             self._last_broken = reason

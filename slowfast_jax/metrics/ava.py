@@ -231,8 +231,8 @@ def evaluate_files(
     Args:
       detections_file, ground_truth_file: csv files, see `ava_files`.
       exclusions: csv file of keyframes to ignore.
-      label_map: AVA action list of the classes to evaluate. By default these are the classes in
-        the ground truth, which can differ under the official rules only, where all evaluated
+      label_map: AVA action list of the classes to evaluate. Default: the classes in the ground
+        truth. Under the official rules the choice can change the result, because all evaluated
         classes compete for the 50 detections of a keyframe.
       rules: see `evaluate`.
       mini_gt: evaluates only every fourth second.

@@ -253,9 +253,9 @@ def remat_table(remat: Sequence[str], stages: Sequence[str]) -> dict[str, Callab
     for stage, _, how in parts:
         if stage not in stages or how not in REMAT:
             raise ValueError(
-                f"remat has {stage}{how and f':{how}'}; expected one of {', '.join(stages)} (its "
-                "blocks are recomputed for the gradient), or one of them with :norms behind it "
-                "(everything in its blocks but the convolutions is)"
+                f"remat has {stage}{how and f':{how}'}; expected one of {', '.join(stages)}, to "
+                "recompute its blocks for the gradient, or one of these followed by :norms, to "
+                "recompute everything in its blocks but the convolutions"
             )
     chosen = {stage: REMAT[how or "blocks"] for stage, _, how in parts}
     return dict.fromkeys(stages, REMAT[""]) | chosen

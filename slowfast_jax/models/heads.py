@@ -101,8 +101,8 @@ class BasicHead(nn.Module):
 class RoIHead(nn.Module):
     """Mean over time, ROIAlign, maximum over the bins, classifier (SlowFast paper, section 5).
 
-    Returns `(logits (N, B, K), endpoints)`. Boxes that only pad the batch get numbers as well,
-    which the caller has to mask.
+    Returns `(logits (N, B, K), endpoints)`. Padding boxes get scores as well, which the
+    caller has to mask.
     """
 
     projection: Callable

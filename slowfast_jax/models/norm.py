@@ -24,9 +24,9 @@ class BatchNorm(nn.Module):
     The result is the same on 1 or 256 devices: under `jax.jit` over a sharded batch, groups are
     groups of the global batch.
 
-    The running mean and variance move by `1 - momentum` per step towards the means over the groups
-    of the groups' means and unbiased variances. Flax's momentum 0.9 is PyTorch's 0.1, and PyTorch,
-    too, keeps the unbiased variance although it normalizes with the biased one.
+    In each step, running = momentum * running + (1 - momentum) * new, where `new` is the average of
+    the groups' means or unbiased variances. Flax's momentum 0.9 is PyTorch's 0.1. As in PyTorch,
+    the running variance is unbiased, although training normalizes with the biased one.
 
     If the collection "batch_moments" is mutable, the mean and biased variance of the whole batch
     are stored there, under the same names as the running ones.

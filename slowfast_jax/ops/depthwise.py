@@ -17,7 +17,7 @@ LARGE_FRAME = 2**16  # elements of a frame of the output, 256 KiB in float32
 def shifts(x, kernel, strides, padding, dilation, groups):
     """For depthwise kernels: the sum of shifted copies, each times one weight per channel."""
     require(groups == x.shape[-1] == kernel.shape[-1], "shifts", "a depthwise kernel")
-    # In memory, because otherwise the gradient pads again for every weight.
+    # Materialized, because otherwise the gradient pads again for every weight.
     x = materialize(jnp.pad(x, ((0, 0), *((p, p) for p in padding), (0, 0))))
     return _sum_of_shifts(x, kernel, tuple(strides), tuple(dilation))
 

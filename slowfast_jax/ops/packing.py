@@ -50,17 +50,17 @@ def unpack(x: jax.Array, layout: MapLayout) -> jax.Array:
 def packed_operands(
     x: jax.Array, kernel: jax.Array, frames: int, strides: Triple, dilation: Triple
 ) -> tuple[jax.Array, jax.Array]:
-    """Operands of the convolution with kernel size 1 in time that equals one of a packed map.
+    """Rewrites the convolution of a packed map as one with kernel size 1 in time.
 
     Args:
       x: `(N, T / frames, H, W, frames * Cin)`.
-      kernel: `(kT, kH, kW, Cin, Cout)`; half of kT is padding in time.
+      kernel: `(kT, kH, kW, Cin, Cout)`; the padding in time is `kT // 2`.
       strides, dilation: as in `conv3d`; the stride in time is 1 or a multiple of `frames`.
 
     Returns:
-      The map, in which the channels of each output position hold all frames that it reads, and the
-      kernel `(1, kH, kW, frames read * Cin, frames written * Cout)`. With stride 1 in time `frames`
-      frames are written per position, otherwise one.
+      The two operands of that convolution: the map, in which the channels of each output position
+      hold all frames that it reads, and the kernel `(1, kH, kW, frames read * Cin, frames written *
+      Cout)`. With stride 1 in time `frames` frames are written per position, otherwise one.
 
     Raises:
       ValueError: for any other stride in time, and for dilation in time.

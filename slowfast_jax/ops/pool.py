@@ -16,7 +16,7 @@ Triple = tuple[int, int, int]
 def max_pool(
     x: jax.Array, window: Triple, strides: Triple, padding: Triple = (0, 0, 0)
 ) -> jax.Array:
-    """Maximum over windows, padded with minus infinity, as `torch.nn.MaxPool3d`.
+    """Maximum over windows, as `torch.nn.MaxPool3d`; padding has the dtype's lowest value.
 
     It is written as a maximum over shifted slices, which fuse into one loop: XLA's own gradient of
     a window reduction (select-and-scatter) is several times slower on CPU.

@@ -93,7 +93,9 @@ def _existing(directory: str | Path) -> Path:
         steps = [name for name in inside if is_checkpoint(directory / name)]
         found = f"it contains {', '.join(inside[:5]) or 'nothing'}"
         found = "a file" if directory.is_file() else found
-        advice = f"Did you mean {directory / steps[-1]}?" if steps else "Pass a saved one"
+        advice = "Pass a folder that training or `python -m convert` wrote"
+        if steps:
+            advice = f"Did you mean {directory / steps[-1]}?"
         raise ValueError(
             f"{directory} is not a checkpoint of this project: {found}; expected the folders "
             f"params and {METADATA}. {advice}"

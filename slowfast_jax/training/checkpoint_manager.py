@@ -23,7 +23,7 @@ class Checkpoints:
     """`workdir`/checkpoints/<step>, each readable by `load_checkpoint` and as weights.
 
     A folder gets its name when it is complete and loses it before it is removed, so a run that is
-    killed at any moment leaves complete checkpoints. The last `keep_last` are kept, and the
+    killed at any moment leaves only complete checkpoints. The last `keep_last` are kept, and the
     `keep_best` with the highest `scores` (step -> score, updated by the caller during the run).
     """
 
@@ -116,7 +116,7 @@ class Checkpoints:
         self._remove_old()
 
     def close(self) -> None:
-        """Waits for saves. Errors are only logged, as another one may be propagating already."""
+        """Waits for saves. Errors are only logged, because another may be propagating."""
         try:
             self._manager.close()
         except Exception as error:

@@ -124,7 +124,10 @@ def make_mixer(
             count, _, height, width, _ = clips.shape
             members = min(group_size, count)
             if members < 2:
-                raise ValueError("mixup and cutmix need groups of at least two clips")
+                raise ValueError(
+                    f"mixup and cutmix need groups of at least two clips, found {members}: set "
+                    "config.norm.group_size and the batch size to 2 or more"
+                )
             groups = count // members
             mixes = jax.vmap(lambda k: draw(k, height, width, **options))(
                 jax.random.split(key, groups)

@@ -4,8 +4,8 @@ Wu et al., "A Multigrid Method for Efficiently Training Video Models" (CVPR 2020
 https://arxiv.org/abs/1912.00998), with the numbers of PySlowFast's utils/multigrid.py and
 datasets/multigrid_helper.py. Frames times pixels times batch stay about the same:
 
-- The long cycle goes from few small frames in large batches to the recipe's shape, once in each
-  stage between two steps of the learning rate, which follows the batch size.
+- The long cycle goes from few small frames in large batches to the recipe's shape, once between
+  every two steps of the learning rate. The learning rate scales with the batch size.
 - The short cycle changes crop and batch from step to step, three shapes in turn.
 
 The number of clips that share batch-norm statistics grows with the batch of the short cycle but not
@@ -24,9 +24,9 @@ def make_plan(
 ) -> Plan:
     """The plan of a recipe, with the cycles that its `multigrid` section enables.
 
-    With `long_cycle`, learning rates are base_lr times `lr_decay` to the number of earlier steps
-    times the batch size relative to the recipe's (`relative_lrs` is unused), `epochs` is multiplied
-    by about `epoch_factor`, and at most `evaluations_per_phase` validations and checkpoints are
+    With `long_cycle`, the learning rate is base_lr * lr_decay ** (number of earlier steps) * (batch
+    size / the recipe's batch size), and `relative_lrs` is unused; `epochs` is multiplied by about
+    `epoch_factor`, and at most `evaluations_per_phase` validations and checkpoints are
     placed at equal distances back from the end of each phase. The original cannot run the long
     cycle without the short one; here the plan then has only the last of the three shapes. With
     `short_cycle` alone, epochs and steps are multiplied by `epoch_factor` and truncated.
@@ -35,7 +35,8 @@ def make_plan(
       shape: of the recipe. All shapes share its maximum jitter and its lower sampling rate.
       schedule, multigrid: sections of the recipe.
       eval_period, checkpoint_period: epochs, of runs without the long cycle.
-      sync_devices: GPUs of the original that shared batch statistics, whose clips `shape` counts.
+      sync_devices: GPUs of the original that shared batch statistics; `shape.group_size` counts the
+        clips of all of them.
 
     Raises:
       ValueError: naming the key of the recipe, for invalid settings.
@@ -106,8 +107,8 @@ def long_cycle(
     if schedule["name"] != "steps" or len(at) < 2 or at[-1] > epochs:
         raise ValueError(
             "multigrid.long_cycle runs through its shapes between two steps of the learning rate: "
-            f"it needs schedule.name=steps and schedule.steps from 0 to train.epochs, {epochs}, at "
-            f"most; schedule.name is {schedule['name']} and schedule.steps {at}"
+            "it needs schedule.name=steps and two or more schedule.steps, none beyond train.epochs "
+            f"({epochs}); schedule.name is {schedule['name']} and schedule.steps {at}"
         )
     size = float(shape.num_frames * shape.crop**2)
     shapes, means = [], []
@@ -165,9 +166,9 @@ def _turns(base: Shape, shape: Shape, multigrid: Mapping[str, Any]) -> tuple[Sha
         times = int(round((base.crop / (factor * shape.crop)) ** 2))
         if crop < 1 or times < 1:
             raise ValueError(
-                f"multigrid.short_cycle_factors has {factor}: crops of {crop} pixels in batches of "
-                f"{times} times those of {base.crop} pixels; take a smaller factor, or longer "
-                "multigrid.long_cycle_factors"
+                f"multigrid.short_cycle_factors has {factor}, which makes crops of {crop} pixels "
+                f"in batches {times} times as large as those of {base.crop} pixels, expected at "
+                "least 1 of each; choose another factor, or larger multigrid.long_cycle_factors"
             )
         turns.append(base._replace(
             batch_size=times * base.batch_size, crop=crop, group_size=times * base.group_size,

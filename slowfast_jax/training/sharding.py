@@ -28,7 +28,9 @@ Tree = Any
 def make_mesh(
     data: int = -1, fsdp: int = 1, spatial: int = 1, *, devices: Sequence[Any] | None = None
 ) -> Mesh:
-    """All devices of all processes, or `devices`, as (data, fsdp, spatial); -1: all remaining.
+    """The mesh (data, fsdp, spatial) of `devices`, by default all devices of all processes.
+
+    An axis of size -1 takes all remaining devices.
 
     The devices of a process are adjacent, so that it loads adjacent rows of the batch.
 
@@ -54,8 +56,8 @@ def make_mesh(
     local = sum(device.process_index == devices[0].process_index for device in devices)
     if local % shape[2]:
         raise ValueError(
-            f"mesh.spatial is {shape[2]}, and a process has {local} devices; choose a "
-            "divisor of that, since each process loads whole clips"
+            f"mesh.spatial is {shape[2]}, expected a divisor of {local}, the number of devices per "
+            "process, because each process loads whole clips"
         )
     return Mesh(np.array(devices).reshape(shape), AXES)
 

@@ -108,7 +108,7 @@ def test_each_config_has_its_own_folder(monkeypatch):
     ]
     with pytest.raises(ConfigError, match="did you mean kinetics/mini"):
         main.run_in_turn(["kinetics/mini", "kinetics/mimi"], argv)
-    with pytest.raises(ConfigError, match="the same name, and so the same folder"):
+    with pytest.raises(ConfigError, match="the same name, so their results would share a folder"):
         main.run_in_turn(["kinetics/mini", "kinetics/mini"], argv)
     assert len(commands) == 2
 

@@ -205,7 +205,7 @@ def test_class_names_and_counts(tiny, tmp_path):
     names.write_text("one\ntwo\nthree\n")
     assert load("test/tiny", class_names=str(names)).class_names == ["one", "two", "three"]
     assert load("test/tiny", num_classes=2).class_names == ["class 0", "class 1"]
-    with pytest.raises(ConfigError, match="has 3 names and the network 2 classes"):
+    with pytest.raises(ConfigError, match="has 3 names, but the network has 2 classes"):
         load("test/tiny", class_names=str(names), num_classes=2)
 
 

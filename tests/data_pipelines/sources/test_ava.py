@@ -95,8 +95,8 @@ def test_frame_lists():
 def test_a_keyframe_past_the_last_frame_is_refused():
     frames = ava.read_frame_list(FOLDER / "val.csv")
     with pytest.raises(ValueError, match=(
-        r"ava_val_predicted_boxes.csv:21: time 908 of vA lies outside its 140 frames, which are "
-        r"900..904.633 at 30 a second"
+        r"ava_val_predicted_boxes.csv:21: time 908 of vA lies outside its 140 frames, which span "
+        r"900..904.633 s at 30 fps"
     )):
         ava.keyframes(read_split("val", 0.8), frames)
 
@@ -123,7 +123,7 @@ def test_annotations_listed_as_predictions(tmp_path, caplog):
     assert both == ava.read_boxes([path])
     assert [list(m.boxes) for m in alone["vA"].values()] == [["0.3,0.2,0.5,0.6"]]
     assert "holds the numbers of persons, not scores" in caplog.records[0].message
-    assert "rows of a number below data.score_threshold are left out" in caplog.text
+    assert "rows whose number is below data.score_threshold are left out" in caplog.text
 
 
 def test_scores_stay_with_their_boxes(tmp_path):

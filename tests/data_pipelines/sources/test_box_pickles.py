@@ -70,8 +70,8 @@ def test_the_best_box_is_kept_if_no_score_reaches_the_threshold(tmp_path):
 
 
 @pytest.mark.parametrize(("content", "reason"), [
-    ([BOXES], r": holds a list; expected a dict of 'video,second' as"),
-    ({"-5KQ66BBWC4": BOXES}, r": key '-5KQ66BBWC4'; expected 'video,second' as '-5KQ66BBWC4,0902'"),
+    ([BOXES], r": holds a list; expected a dict of 'video,second' such as"),
+    ({"-5KQ66BBWC4": BOXES}, r": key .*; expected 'video,second' such as '-5KQ66BBWC4,0902'"),
     ({"-5KQ66BBWC4,": BOXES}, r": key '-5KQ66BBWC4,'; expected"),
     ({("v", 902): BOXES}, r": key \('v', 902\); expected"),
     ({KEY: BOXES[:, :4]}, rf":{KEY}: array of shape \(2, 4\) has no scores; expected \(N,5\)"),

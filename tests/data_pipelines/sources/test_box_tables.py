@@ -95,7 +95,7 @@ def test_persons_and_folders_of_frames(folder):
     (ROW.replace("wave", "wav"), "action is 'wav'; expected one of 2 classes .*, perhaps 'wave'"),
     (ROW.replace("wave", "3"), "action is '3'; expected one of 2 classes by name or number"),
     (ROW.replace("a,", ",", 1), "no video; expected the name of a file"),
-    (ROW.replace("a,", "z,", 1), "there is no video 'z' .1 are there, for example 'a'"),
+    (ROW.replace("a,", "z,", 1), "video 'z' not found "),
     (ROW.replace("a,", "a.avi,", 1), "videos 'a.mp4' and 'a.avi'; names must differ"),
 ])
 def test_bad_rows_are_refused(folder, row, reason):

@@ -50,10 +50,10 @@ def test_order_and_origin():
 def test_rows_without_a_video_are_refused():
     moments = collect([row("a", 1), row("b", 2, 17), row("c", 2, 18)])
     with pytest.raises(ValueError, match=(
-        r"boxes.csv:17: there is no video 'b' and 1 other videos \(1 are there, for example 'a'\)"
+        r"boxes.csv:17: video 'b' and 1 more not found \(found 1, such as 'a'\)"
     )):
         build(moments, {"a": "a.mp4"}, origin=0)
-    with pytest.raises(ValueError, match=r"there is no video 'a' .*\(none\)"):
+    with pytest.raises(ValueError, match=r"video 'a' .*\(found none\)"):
         build(moments, {}, origin=0)
 
 

@@ -103,8 +103,8 @@ def test_invalid_names(tmp_path):
     frames_set(tmp_path)
     frames_set(tmp_path, version="10.0.0", file_format="tfrecord")
     for name, error, message in (
-        ("acts", ValueError, "names no data set of TFDS with a split"),
-        ("acts:1.0.0", ValueError, "names no data set of TFDS with a split"),
+        ("acts", ValueError, "is not the name of a TFDS data set with a split"),
+        ("acts:1.0.0", ValueError, "is not the name of a TFDS data set with a split"),
         ("fairs:train", FileNotFoundError, "fairs: no such data set; prepare it"),
         ("acts/big:train", FileNotFoundError, "acts: no config big in it; nothing is prepared"),
         ("acts:3.0.0:train", FileNotFoundError, "no version 3.0.0 in it; there are 1.0.0, 10.0.0"),

@@ -91,17 +91,17 @@ def test_detected_boxes_are_tested_at_annotated_keyframes(root):
 
 def test_errors_in_tables(root):
     with pytest.raises(ConfigError, match=(
-        r"train\.csv has 3 actions \(sit, stand, wave\) and the network 2 classes: set "
+        r"train\.csv has 3 actions \(sit, stand, wave\), but the network has 2 classes: set "
         "--config.model.num_classes=3"
     )):
         find_keyframes(config_of(root, num_classes=2), None, "train")
-    with pytest.raises(ConfigError, match="max_boxes is 1, and a keyframe of .* has 2 boxes"):
+    with pytest.raises(ConfigError, match="max_boxes is 1, but a keyframe of .* has 2 boxes"):
         find_keyframes(config_of(root, max_boxes=1), None, "train")
     write(root / "test.csv", [*TEST, f"c,1,{LEFT},run"])
     with pytest.raises(ValueError, match=r"test\.csv:7: action is 'run'; expected one of 3"):
         find_keyframes(config_of(root), None, "test")
     write(root / "test.csv", [f"d,1,{LEFT},sit"])
-    with pytest.raises(ValueError, match=r"test\.csv:2: there is no video 'd'"):
+    with pytest.raises(ValueError, match=r"test\.csv:2: video 'd' not found"):
         find_keyframes(config_of(root), None, "test")
     write(root / "test.csv", [])
     with pytest.raises(ValueError, match=r"test\.csv: no boxes"):

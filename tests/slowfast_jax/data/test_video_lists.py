@@ -84,7 +84,7 @@ def test_imagenet(tiny, tmp_path):
     assert [sample.label for sample in listing.samples] == [0, 0, 1, 2, 3]
     assert listing.class_names == list(datasets.IMAGENET_CLASSES)
     config.model.num_classes = 1000
-    with pytest.raises(ConfigError, match=r"val has 4 classes and the network 1000"):
+    with pytest.raises(ConfigError, match=r"val has 4 classes, but the network has 1000"):
         find_samples(config)
 
 
@@ -111,7 +111,7 @@ def test_missing_path_prefix_is_reported_once(tiny, tmp_path, format_):
 
 def test_wrong_class_lists_are_refused(tiny, tmp_path):
     datasets.write_ssv2(tmp_path, frames=3, **SMALL)
-    with pytest.raises(ConfigError, match=r"labels.json has 4 classes and the network 174"):
+    with pytest.raises(ConfigError, match=r"labels.json has 4 classes, but the network has 174"):
         find_samples(ssv2(tmp_path, **{"model.num_classes": 174}))
     with pytest.raises(ConfigError, match="config.data.class_list is empty"):
         find_samples(ssv2(tmp_path, **{"data.class_list": ""}))

@@ -88,7 +88,7 @@ def test_recipe_without_augmentation_has_neutral_fields():
     ("augment.num_samples=0", "augment.num_samples is 0, expected at least 1"),
     ("augment.hue=0.7", "augment.hue is 0.7, expected 0..0.5"),
     ("augment.erasing_count=0", "augment.erasing_count is 0, expected at least 1"),
-    ("augment.motion_shift", "expected False without config.data.jitter_scales_relative"),
+    ("augment.motion_shift", "expected False unless config.data.jitter_scales_relative"),
 ])
 def test_invalid_augmentation_is_refused(videos, flag, message):
     config = config_of(videos, flag)

@@ -195,11 +195,11 @@ def test_cycles_save_work():
 
 @pytest.mark.parametrize(("schedule", "fields", "message"), [
     ({"name": "cosine", "steps": ()}, {}, r"needs schedule.name=steps.*name is cosine"),
-    ({"steps": (0,)}, {}, r"schedule.steps from 0 to train.epochs, 12, at most; .* \(0,\)"),
-    ({"steps": (0, 13)}, {}, r"train.epochs, 12, at most;.*\(0, 13\)"),
+    ({"steps": (0,)}, {}, r"two or more schedule.steps, none beyond .* \(12\); .* \(0,\)"),
+    ({"steps": (0, 13)}, {}, r"none beyond train.epochs \(12\);.*\(0, 13\)"),
     ({}, {"epoch_factor": 0.05}, r"epoch_factor is 0.05, expected enough for one epoch"),
     ({}, {"short_cycle_factors": (0.5, -1.0)}, "short_cycle_factors is .* numbers above 0"),
-    ({}, {"short_cycle_factors": (2.0,)}, r"short_cycle_factors has 2.0: crops of 128 .* 0 times"),
+    ({}, {"short_cycle_factors": (2.0,)}, r"has 2.0, which makes crops of 128 .* 0 times"),
     ({}, {"long_cycle_factors": ()}, "long_cycle_factors is .* pairs of numbers above 0"),
     ({}, {"long_cycle_factors": ((0.5, 2.0),)}, "up to 1"),
     ({}, {"long_cycle_factors": ((0.01, 1.0),)}, r"\(0.01, 1.0\), which leaves 0 of 8 frames"),

@@ -140,7 +140,7 @@ def test_an_axis_of_size_minus_1_takes_the_remaining_devices(sizes, shape):
     ((2, 2), "data 2 x fsdp 2 x spatial 1 makes 4, which does not fit 8 devices"),
     ((-1, -1), "mesh.data and mesh.fsdp are -1, expected at most one"),
     ((0,), "mesh.data is 0, expected 1 or more"),
-    ((1, 1, 8), "mesh.spatial is 8, and a process has 4 devices"),
+    ((1, 1, 8), "mesh.spatial is 8, expected a divisor of 4, the number of devices per process"),
 ])
 def test_sizes_that_do_not_fit(sizes, message):
     with pytest.raises(ValueError, match=re.escape(message)):
