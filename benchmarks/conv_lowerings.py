@@ -1,4 +1,4 @@
-"""Times every lowering of `ops.conv.conv3d` on the layers of published models.
+"""Times every lowering (algorithm) of `ops.conv.conv3d` on the layers of published models.
 
     python -m benchmarks.conv_lowerings
     python -m benchmarks.conv_lowerings --models x3d_m --kinds depthwise --directions gradient

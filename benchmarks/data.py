@@ -7,7 +7,7 @@
 Training clips are those of SlowFast 8x8: 32 frames at every second one, short side 256 to 320, a
 crop of 224. `floor` only decodes, from the key frame before the clip to the last frame of the clip;
 `floor rgb` also converts the clip's frames to RGB. The test is 10 clips with 3 crops of 256 each.
-All contestants take the same clips, in turn, with FFmpeg and PyTorch on one thread.
+All programs take the same clips, in turn, with FFmpeg and PyTorch on one thread.
 """
 
 import itertools

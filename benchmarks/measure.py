@@ -49,8 +49,8 @@ def comparison_options(
                         help="how PyTorch runs, joined by commas [%(default)s]")
     parser.add_argument("--size", type=int, help="crop in pixels (default: that of the zoo)")
     parser.add_argument("--malloc", choices=("ours", "both", "none"), default="ours",
-                        help="who runs with the settings of slowfast_jax/malloc.py: ours, as our "
-                        "programs do, both sides, or none [%(default)s]")
+                        help="which side uses the settings of slowfast_jax/malloc.py: ours, as our "
+                        "programs do, both, or none [%(default)s]")
     return parser
 
 

@@ -35,7 +35,8 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
         "such as 1,3,5,7,10.", flag_values=flag_values,
     )
     flags.DEFINE_bool(
-        "save_scores", False, "eval: write all scores to scores.npz.", flag_values=flag_values
+        "save_scores", False, "eval: write all scores to WORKDIR/scores.npz.",
+        flag_values=flag_values,
     )
     flags.DEFINE_float(
         "clips_per_second", None, "bench_data: speed of the training step that loading must keep "
@@ -46,7 +47,7 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
         flag_values=flag_values,
     )
     flags.DEFINE_integer(
-        "process_id", None, "Rank of this process, starting at 0.", flag_values=flag_values
+        "process_id", None, "Rank of this process, counted from 0.", flag_values=flag_values
     )
     flags.DEFINE_integer("num_processes", None, "Number of processes.", flag_values=flag_values)
     flags.DEFINE_float(

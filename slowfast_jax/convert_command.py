@@ -20,8 +20,8 @@ PaddleVideo and MindSpore to a checkpoint of this project or of PySlowFast.
 The format of INPUT is detected from its content. PyTorch is not needed."""
 EXAMPLES = """examples:
   python -m convert SLOWFAST_8x8_R50.pkl slowfast --config kinetics/slowfast_8x8_r50
-  python -m convert X3D_XS.pyth x3d_xs --config configs/kinetics.py:x3d_xs --verify
-  python -m convert x3d_xs X3D_XS.pyth --config kinetics/x3d_xs
+  python -m convert x3d_xs.pyth x3d_xs --config configs/kinetics.py:x3d_xs --verify
+  python -m convert x3d_xs back.pyth --config kinetics/x3d_xs
 """
 
 
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config",
         required=True,
-        help="model that the weights belong to: a zoo name (kinetics/x3d_xs) or a recipe "
+        help="network that the weights belong to: a zoo name (kinetics/x3d_xs) or a recipe "
         "(configs/kinetics.py:x3d_xs)",
     )
     parser.add_argument(

@@ -6,9 +6,9 @@
     python -m slowfast_jax.main --config kinetics/slowfast_8x8_r50 --mode summary
 
 --config is a recipe (FILE.py:VARIANT; `python -m configs.kinetics` lists the variants) or, for the
-modes eval and summary, a published model (slowfast_jax.list_models() lists them). If --config is
-given several times, the configs run one after the other, each in its own process and subfolder of
---workdir.
+modes eval and summary, the zoo name of a published network (slowfast_jax.list_models() lists them).
+If --config is given several times, the configs run one after the other, each in its own process and
+subfolder of --workdir.
 
 Every field of the config is a flag, such as --config.train.batch_size=32. The default, meaning and
 range of each are in slowfast_jax/config/schema*.py, except for config.model: its fields are the
@@ -16,13 +16,13 @@ keywords of the network's class in slowfast_jax/models. docs/training.md introdu
 important fields.
 
 Modes:
-  train       Trains, then tests. Resumes from the last checkpoint in --workdir. The default.
+  train       Trains, then tests (default). Resumes from the last checkpoint in --workdir.
   eval        Tests --weights and prints the metrics as JSON.
-  report      Writes report.html on the last test in --workdir.
+  report      Writes report.html about the last test in --workdir.
   summary     Prints parameters, multiply-adds and activations of the network and its parts.
   bench_data  Measures how fast training data is loaded, and which stage limits it.
   compile     Compiles the steps for the devices of --config.target, which need not be present, and
-              prints the memory and time that they take.
+              prints the memory and the minimum time that they take.
 
 train and eval can run in several processes, under SLURM, Kubernetes, on a TPU pod or with the flags
 below; see docs/scaling.md.

@@ -3,9 +3,9 @@
     python -m slowfast_jax.predict a.mp4 b.mp4 --config kinetics/x3d_xs --weights x3d_xs.pyth
     python -m slowfast_jax.predict a.mp4 --weights RUN --boxes people.csv --draw DIR
 
-The second form is for networks that recognize the actions of persons. The table people.csv has the
-boxes of the persons (format: data_pipelines/sources/box_tables.py). RUN is the folder of a training
-run, which stores its config.
+The second form is for networks that recognize the actions of people. The table people.csv has their
+boxes (format: data_pipelines/sources/box_tables.py). RUN is the folder of a training run, which
+stores its config.
 """
 
 import argparse
@@ -168,7 +168,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parses the command line; exits with status 2 if it is invalid."""
     parser = argparse.ArgumentParser(
         prog="python -m slowfast_jax.predict", allow_abbrev=False,
-        description="Predicts labels for videos, or for the persons in them.",
+        description="Predicts labels for videos, or for the people in them.",
     )
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="video file")
     parser.add_argument(
@@ -180,15 +180,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--weights", required=True, help="checkpoint file, checkpoint folder or run folder"
     )
     parser.add_argument(
-        "--labels", help="class names: a label map of this project or a file with one name per line"
+        "--labels", help="class names: a set such as kinetics400, or a file with one name per line"
     )
     parser.add_argument(
         "--boxes", metavar="TABLE",
-        help="CSV file with the boxes of persons, for networks that take boxes",
+        help="CSV file with the boxes of people, for networks that classify boxes",
     )
     parser.add_argument(
         "--draw", metavar="DIR",
-        help="with --boxes: write videos in which boxes and labels are drawn to this folder",
+        help="with --boxes: draw boxes and labels into the videos, and write them to this folder",
     )
     parser.add_argument("--json", metavar="FILE", help="write the predictions to this file")
     parser.add_argument(

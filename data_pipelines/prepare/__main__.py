@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         default = "original size" if short_side is None else short_side
         kind.add_argument(
             "--short-side", type=_pixels, default=short_side, metavar="PIXELS",
-            help="short side to which larger pictures are reduced; smaller ones keep their size "
+            help="shrink frames to this short side; smaller frames keep their size "
             f"(default: {default})",
         )
         return kind
@@ -85,14 +85,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     kind.add_argument(
         "--videos", type=Path, metavar="FOLDER",
-        help="the videos that the lists name; without lists, a folder of class folders, in which "
-        "every fifth video of a class is for testing",
+        help="the videos that the lists name; without lists, a folder with a folder of videos for "
+        "each class, and every fifth video of a class is for testing",
     )
     for split in SPLITS:
         kind.add_argument(
             f"--{split}", type=Path, nargs="+", metavar="LIST",
             help=f"videos of the {split} split: Kinetics' csv file, lists of UCF101 or HMDB51, or "
-            "a folder of class folders",
+            "a folder with a folder of videos for each class",
         )
     kind.add_argument(
         "--classes", metavar="NAMES",
@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         frames.add_argument(
             "--annotations", type=Path, metavar="FOLDER", required=True,
-            help="the downloaded labels",
+            help="folder of the downloaded annotations",
         )
     kind = add(
         "own", "re-encode your own videos; list them by class folder, or write a table to fill in "
@@ -120,7 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     kind.add_argument(
         "--videos", type=Path, metavar="FOLDER", required=True,
-        help="the videos: in class folders to list them, directly in it to get a table of boxes",
+        help="the videos: in a folder for each class, to list them with their class; or without "
+        "subfolders, to get a table to fill in with boxes",
     )
     kind.add_argument(
         "--classes", metavar="NAMES",
@@ -128,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     kind.add_argument(
         "--every", type=_seconds, default=1.0, metavar="SECONDS",
-        help="interval between the moments of the table (default: %(default)s)",
+        help="seconds between the rows of the table (default: %(default)s)",
     )
     return parser
 
