@@ -46,7 +46,7 @@ from slowfast_jax.distributed.connect import DeviceError, require_devices
 
 FLAGS = flags.FLAGS
 MULTI_PROCESS_MODES = ("train", "eval")
-DEVICE_MODES = ("train", "eval", "summary", "compile")
+DEVICE_MODES = ("train", "eval", "summary")
 
 
 def train(config: ConfigDict, options: flags.FlagValues) -> None:

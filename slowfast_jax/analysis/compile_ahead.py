@@ -3,7 +3,7 @@
     python -m slowfast_jax.main --config configs/kinetics.py:slowfast_8x8_r50 --mode compile \
         --config.target=v5e:4x4 --config.train.batch_size=128 --config.model.dtype=bfloat16
 
-A target is a TPU topology, which needs the extra `slowfast_jax[tpu]` but no TPU, or cpu:N for N CPU
+A target is a TPU topology, which needs the extra `tpu` but no TPU, or cpu:N for N CPU
 devices. All figures are the compiler's estimates for one device and one step.
 """
 
@@ -23,6 +23,7 @@ from ml_collections import ConfigDict
 
 from slowfast_jax.chips import find_chip
 from slowfast_jax.config import ConfigError, build_model, check_training, clips_of_example
+from slowfast_jax.distributed.connect import require_devices
 from slowfast_jax.inference.predict_step import make_predict_step
 from slowfast_jax.loop.build import mesh_of, optimizer_of, state_shapes, training_step
 from slowfast_jax.ops.backend import written_for
@@ -42,6 +43,7 @@ def target_devices(target: str) -> list[Any]:
 
     Raises:
       ConfigError: the target is malformed or unavailable.
+      DeviceError: JAX_PLATFORMS asks for a device that is missing.
     """
     kind, _, size = target.partition(":")
     if kind == "cpu":
@@ -52,6 +54,7 @@ def target_devices(target: str) -> list[Any]:
             jax.config.update("jax_num_cpu_devices", count)
         except RuntimeError:
             pass  # JAX is already initialized
+        require_devices()
         if len(jax.devices("cpu")) < count:
             raise ConfigError(
                 f"config.target={target}: JAX has only {len(jax.devices('cpu'))} CPU devices and "
@@ -64,9 +67,7 @@ def target_devices(target: str) -> list[Any]:
             "or cpu:8"
         )
     if importlib.util.find_spec("libtpu") is None:
-        raise ConfigError(
-            "compiling for TPUs needs their compiler: pip install -e '.[tpu]'"
-        )
+        raise ConfigError("compiling for TPUs needs their compiler: pip install -e '.[tpu]'")
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # no metadata requests for a real TPU
     try:
         return list(topologies.get_topology_desc(

@@ -2,7 +2,10 @@
 
 import importlib.util
 import json
+import os
 import re
+import subprocess
+import sys
 
 import jax
 import pytest
@@ -17,7 +20,6 @@ from slowfast_jax.analysis.compile_ahead import (
 from slowfast_jax.chips import find_chip
 from slowfast_jax.config import ConfigError, load_config
 from slowfast_jax.models import zoo
-from tests.slowfast_jax.training.test_sharding import run_on
 from tests.support.paths import ROOT
 from tests.support.tiny_models import norm_entry, training_config
 
@@ -85,22 +87,21 @@ def test_tpu_targets_need_an_extra(monkeypatch):
         target_devices("v5e:4x4")
 
 
-COMPILE = """
-import json
-from slowfast_jax.analysis.compile_ahead import compile_steps, target_devices
-from tests.slowfast_jax.analysis.test_compile_ahead import config_of
-print(json.dumps(compile_steps(config_of(), target_devices("cpu:4"))))
-"""
-
-
 def config_of(**fields):
     zoo.ZOO.setdefault("test/tiny_norm", norm_entry())
     fields = dict(train__batch_size=8, test__batch_size=4, norm__group_size=2) | fields
     return training_config(ROOT, **fields)
 
 
-def test_steps_for_devices_of_this_kind():
-    train, test = json.loads(run_on(4, COMPILE).splitlines()[-1])
+def test_the_command_compiles_for_devices_of_this_kind(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "slowfast_jax.main", "--config=tests/recipes/tiny.py",
+         "--mode=compile", "--config.target=cpu:4", "--config.train.batch_size=8",
+         f"--workdir={tmp_path}"],
+        cwd=ROOT, env=os.environ | {"JAX_PLATFORMS": "cpu"}, capture_output=True, text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    train, test = json.loads((tmp_path / "compiled.json").read_text())
     assert (train["step"], train["clips"], train["devices"]) == ("train", 8, 4)
     assert (test["step"], test["clips"]) == ("eval", 4)
     # In float32: two kernels as their lowerings have them (column_pairs: 3x5x3x16; temporal_2d:
