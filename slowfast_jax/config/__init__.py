@@ -31,6 +31,7 @@ from slowfast_jax.config.field import Field, Section, default_value, default_val
 from slowfast_jax.config.recipe_files import ConfigError, closest, read_recipe
 from slowfast_jax.models import zoo
 from slowfast_jax.models.dtypes import dtype_table
+from slowfast_jax.models.zoo import FROM_PROTOCOL
 
 __all__ = [
     "FROM_PROTOCOL", "ConfigError", "build_model", "check_augmentation", "check_ranges",
@@ -45,10 +46,6 @@ DATA_OF_ZOO = {
 }
 # Fields of the networks that no config sets: flax's own, and the one that folding batch norm sets.
 INTERNAL_FIELDS = {"parent", "name", "folded"}
-# Keywords of the networks that come from config.protocol.
-FROM_PROTOCOL = {
-    "num_frames": "num_frames", "crop_size": "train_crop", "mean": "mean", "std": "std"
-}
 # Keywords that build_model passes only to networks that declare them.
 OPTIONAL_KEYWORDS = {*FROM_PROTOCOL, "group_size"}
 # Sections that depend on the network or the task.

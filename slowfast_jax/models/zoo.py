@@ -32,7 +32,7 @@ PROTOCOL = dict(
     mean=(0.45, 0.45, 0.45),  # on the 0..1 scale
     std=(0.225, 0.225, 0.225),
 )
-# Keywords of networks that follow from the protocol.
+# Keyword of a network -> the field of the protocol that it follows from.
 FROM_PROTOCOL = {
     "num_frames": "num_frames", "crop_size": "train_crop", "mean": "mean", "std": "std"
 }
