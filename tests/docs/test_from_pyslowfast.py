@@ -1,0 +1,33 @@
+"""docs/from_pyslowfast.md names fields that configs have."""
+
+import re
+
+import pytest
+
+from slowfast_jax.config import load_config
+from tests.support.paths import ROOT
+
+TEXT = (ROOT / "docs/from_pyslowfast.md").read_text(encoding="utf-8")
+SECTIONS = "augment|data|model|multigrid|norm|optimizer|protocol|schedule|test|train"
+FIELDS = sorted(set(re.findall(rf"`((?:{SECTIONS})\.[\w.]+)", TEXT)))
+
+
+@pytest.fixture(scope="module")
+def configs():
+    recipes = ("kinetics.py:slowfast_8x8_r50", "ava.py:slowfast_32x2_r50_short")
+    return [load_config(f"{ROOT}/configs/{recipe}") for recipe in recipes]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_fields_exist(configs, field):
+    *sections, name = field.split(".")
+    for config in configs:
+        for section in sections:
+            config = config.get(section, {})
+        if name in config:
+            return
+    pytest.fail(f"no recipe has config.{field}")
+
+
+def test_the_tables_are_read():
+    assert len(FIELDS) > 60
