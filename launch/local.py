@@ -28,11 +28,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--devices", type=int, default=0, help="CPU devices per process")
-    parser.add_argument("--port", type=int, default=0, help="default: any free port")
-    parser.add_argument("--grace", type=float, default=60.0, help="seconds for the others to end")
-    parser.add_argument("arguments", nargs="*", help="arguments of the program")
+    parser.add_argument(
+        "--processes", type=int, default=2, help="number of processes (default: 2)"
+    )
+    parser.add_argument(
+        "--devices", type=int, default=0, help="CPU devices per process (default: what it sees)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=0, help="port of process 0 (default: any free one)"
+    )
+    parser.add_argument(
+        "--grace", type=float, default=60.0,
+        help="seconds for the others to end after one failed (default: 60)",
+    )
+    parser.add_argument(
+        "arguments", nargs="*", help="arguments of `python -m slowfast_jax.main`, after --"
+    )
     options = parser.parse_args(argv)
     if options.processes < 1 or options.devices < 0:
         parser.error("--processes must be 1 or more, --devices 0 or more")
