@@ -32,10 +32,10 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 
 test: lint
-	$(BIN)/python -m pytest -q -n 2 -m "not slow" --durations=10
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" --durations=10
 
 test-all: lint
-	$(BIN)/python -m pytest -q -n 2 --durations=20
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=20
 
 clean:
 	rm -rf $(VENV) $(DEMO_VENV) demo build *.egg-info
