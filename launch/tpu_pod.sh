@@ -13,6 +13,7 @@ set -euo pipefail
 VERSION=${VERSION:-v2-alpha-tpuv5-lite} MOUNT=${MOUNT:-true} RETRY=${RETRY:-60}
 [ $# -gt 0 ] || { echo "usage: NAME=... ZONE=... TYPE=... $0 ARGUMENTS OF THE PROGRAM" >&2; exit 2; }
 cd "$(dirname "$0")/.."
+CODE=(setup.py README.md slowfast_jax data_pipelines convert configs launch)
 tpu() { gcloud compute tpus tpu-vm "$1" "$NAME" --zone "$ZONE" "${@:2}"; }
 state() { tpu describe --format 'value(state)' 2>/dev/null || echo NONE; }
 on_all() { tpu ssh --worker all --command "$1"; }
@@ -25,8 +26,8 @@ while :; do
     done
   fi
   archive=$(mktemp --suffix .tar.gz)
-  git archive --format tar.gz --output "$archive" HEAD
-  tpu scp "$archive" "$NAME:slowfast_jax.tar.gz" --worker all
+  tar czf "$archive" --exclude __pycache__ "${CODE[@]}"
+  gcloud compute tpus tpu-vm scp "$archive" "$NAME:slowfast_jax.tar.gz" --zone "$ZONE" --worker all
   rm "$archive"
   on_all "$MOUNT && rm -rf slowfast_jax && mkdir slowfast_jax && tar xzf slowfast_jax.tar.gz -C slowfast_jax && cd slowfast_jax && python3 -m venv ~/venv && ~/venv/bin/pip install -q -e '.[tpu]'"
   status=0

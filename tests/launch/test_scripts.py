@@ -1,6 +1,7 @@
 """The launch scripts, run with stand-ins for the programs that they call."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -18,6 +19,7 @@ case "$*" in
   *describe*) cat state ;;
   *create*) echo READY > state ;;
   *delete*) echo NONE > state ;;
+  *"tpu-vm scp"*) tar tzf "$5" > archive ;;
   *slowfast_jax.main*)
     if [ -e preempt ]; then rm preempt; echo PREEMPTED > state; exit 1; fi
     exit "$(cat status)" ;;
@@ -73,6 +75,11 @@ def test_a_tpu_slice_is_created_and_used(tmp_path):
     assert len(calls(tmp_path, "create")) == 1 and not calls(tmp_path, "delete")
     (command,) = calls(tmp_path, "slowfast_jax.main")
     assert r"--config a\ b" in command and "--worker all" in command
+    (copy,) = calls(tmp_path, "tpu-vm scp")
+    assert re.search(r"scp /\S+\.tar\.gz sf:slowfast_jax\.tar\.gz --zone z --worker all", copy)
+    files = (tmp_path / "archive").read_text().splitlines()
+    assert {"setup.py", "slowfast_jax/main.py", "configs/ava.py"} <= set(files)
+    assert not any("__pycache__" in file for file in files)
 
 
 def test_a_preempted_tpu_slice_is_created_again(tmp_path):

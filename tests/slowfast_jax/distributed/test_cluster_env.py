@@ -55,8 +55,8 @@ def test_flags_precede_the_environment():
 
 
 @pytest.mark.parametrize(("flags", "message"), [
-    (("h:1", None, None), "--coordinator without --process_id, --num_processes: a run"),
-    ((None, 0, 2), "--process_id, --num_processes without --coordinator: a run"),
+    (("h:1", None, None), "--coordinator without --process_id, --num_processes: a multi-process"),
+    ((None, 0, 2), "--process_id, --num_processes without --coordinator: a multi-process"),
     (("h", 0, 2), "--coordinator is 'h', expected host:port of process 0"),
     (("h:0", 0, 2), "--coordinator is 'h:0'"),
     (("h:99999", 0, 2), "--coordinator is 'h:99999'"),
