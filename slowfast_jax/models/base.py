@@ -42,6 +42,8 @@ class VideoNetwork(nn.Module):
       dropout, activation, average, fc_init_std: of the classifier, see `heads.project`.
       mean, std: of the input's channels, on the 0..1 scale.
       dtype: dtype of the computation; parameters are float32.
+      remat: stages or blocks that training recomputes for the gradient instead of storing; see
+        `blocks.remat_table`.
 
     Class attributes:
       norm_groups: it has batch norms whose statistics are per group of examples, and so the fields
@@ -66,6 +68,7 @@ class VideoNetwork(nn.Module):
     mean: Sequence[float] = (0.45, 0.45, 0.45)
     std: Sequence[float] = (0.225, 0.225, 0.225)
     dtype: jnp.dtype = jnp.float32
+    remat: Sequence[str] = ()
 
     norm_groups: ClassVar[bool] = False
     foldable: ClassVar[bool] = False
@@ -110,8 +113,6 @@ class ConvNetwork(VideoNetwork):
       frozen_norm: batch norms use their running statistics in training as well, and leave them
         unchanged; scale and bias are trained.
       folded: there are no batch norms, because `fold.fold_batch_norm` folded them.
-      remat: stages that training recomputes for the gradient instead of storing; see
-        `blocks.remat_table`.
       dtypes: parts that compute in a dtype of their own, such as `("head:float32",)`.
     """
 
@@ -123,7 +124,6 @@ class ConvNetwork(VideoNetwork):
     group_size: int | None = None
     frozen_norm: bool = False
     folded: bool = False
-    remat: Sequence[str] = ()
     dtypes: Sequence[str] = ()
 
     norm_groups = True

@@ -3,12 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from slowfast_jax.models.base import VideoNetwork
 from slowfast_jax.models.fold import fold_batch_norm
-from slowfast_jax.models.zoo import fields
 from slowfast_jax.ops.backend import PLAIN_BACKEND, written_for
-from slowfast_jax.weights import initial_variables
+from slowfast_jax.weights import initial_variables, variable_shapes
 from tests.support.compiling import FAST
 
 BOXES = [[0.0, 0, 32, 32], [3.3, 5.7, 20.1, 31.9], [8, 2, 30, 12]]
@@ -70,11 +70,11 @@ def check_gradients(probe: Probe, without_effect: tuple[str, ...] = ()) -> None:
     model = probe.model.clone(dropout=0.0)
     variables = jax.tree_util.tree_map_with_path(_nonzero_scale, probe.variables)
     target = jnp.arange(np.prod(probe.shape)).reshape(probe.shape) / np.prod(probe.shape)
-    models = [model]
-    if "remat" in fields(type(model)):
-        stages = [part for part in variables["params"] if "res" in part or "block" in part]
-        recomputed = (f"{s}{':norms' if i % 2 else ''}" for i, s in enumerate(stages))
-        models.append(model.clone(remat=tuple(recomputed)))
+    stages = [part for part in variables["params"] if "res" in part or "block" in part]
+    recomputed = (f"{s}{':norms' if i % 2 else ''}" for i, s in enumerate(stages))
+    models = [model, model.clone(remat=tuple(recomputed))]
+    with pytest.raises(ValueError, match="remat has nowhere"):
+        variable_shapes(model.clone(remat=("nowhere",)))
 
     def gradients(model, variables):
         def loss(params):

@@ -1,7 +1,5 @@
 """A network unlike the others: two transformer blocks, a class token, no batch norm, no windows."""
 
-from collections.abc import Sequence
-
 import flax.linen as nn
 import jax.numpy as jnp
 
@@ -33,7 +31,6 @@ class TwoBlockViT(VideoNetwork):
     num_frames: int = 4
     crop_size: int = 32
     width: int = 16
-    remat: Sequence[str] = ()
 
     stride = 16
     no_decay = ("class_token", "positions")
