@@ -114,7 +114,7 @@ def test_each_config_has_its_own_folder(monkeypatch):
 
 
 def test_a_missing_list_is_one_line_and_status_1():
-    result = run("--config=kinetics/mini", "--mode=eval", "--config.data.root=nowhere")
+    result = run("--config=tests/recipes/tiny.py", "--mode=eval", "--config.data.root=nowhere")
     assert result.returncode == 1
     assert "error: nowhere/test.csv: no such list" in result.stderr
     assert "Traceback" not in result.stderr
