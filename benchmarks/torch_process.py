@@ -58,7 +58,7 @@ class TorchProcess(SideProcess):
 
 
 def random_model(name: str, seed: int = 0) -> nn.Module:
-    """A model with random weights whose logits spread by about one and whose layers all matter.
+    """A model with random weights: every layer affects the logits, which vary by about one.
 
     Batch norms get random statistics, too: with mean 0 and variance 1 a wrong fold would not show.
     """

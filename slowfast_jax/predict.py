@@ -58,7 +58,7 @@ def predict(
       - {"video": path, "error": reason} if the video failed
 
     Raises:
-      ValueError: the network needs boxes and there are none, or takes none and there are some.
+      ValueError: the network needs boxes and got none, or takes no boxes and got some.
     """
     # Imported here so that --help and errors in the arguments do not wait for JAX.
     from slowfast_jax.progress import track

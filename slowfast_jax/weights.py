@@ -77,7 +77,7 @@ def read_weights(
       skip, strip, init: see `convert.load_variables`.
 
     Returns:
-      The variables, and the class names stored with them ([] if there are none).
+      The variables, and the class names stored with them; an empty list if there are none.
 
     Raises:
       FileNotFoundError: `path` does not exist.

@@ -76,7 +76,9 @@ def finish() -> None:
 
 
 def fail(error: BaseException, status: int | None = None) -> None:
-    """Ends this process after an error and tells the others why; returns in a single-process run.
+    """After an error, tells the other processes why this one ends, and ends it.
+
+    In a single-process run it returns, and does nothing.
 
     Args:
       status: exit status if the error was printed already; None prints its traceback.

@@ -24,8 +24,8 @@ def connect(place: Place, seconds: float) -> None:
       seconds: how long to wait for the other processes.
 
     Raises:
-      ClusterError: JAX cannot tell which process this is; the port is taken; the processes were
-        started with different values of --num_processes.
+      ClusterError: JAX cannot determine the rank of this process, the port is taken, or the
+        processes were started with different values of --num_processes.
       DeviceError: see `require_devices`.
     """
     if place.process == 0:

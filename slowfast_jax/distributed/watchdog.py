@@ -74,7 +74,7 @@ class Watchdog:
         faulthandler.cancel_dump_traceback_later()
 
     def stop(self, reason: str) -> None:
-        """Tells the others why this process is about to end."""
+        """Publishes why this process is about to end, so that the others can report it."""
         with self._ending:  # never released: the thread must not end the process as well
             self._publish_end(f"process {self._process} of {self._processes} stopped: {reason}")
 

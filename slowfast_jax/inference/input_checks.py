@@ -67,7 +67,7 @@ def check_boxes(boxes: Any, clips_shape: tuple[int, ...]) -> np.ndarray:
     """The boxes (N, B, 4) as float32, clipped to the frame with a warning.
 
     Raises ValueError for an invalid box, with its position: not finite, empty, or entirely outside
-    the frame. A box outside that only touches the edge of the frame is outside, too.
+    the frame. A box that only touches the edge of the frame counts as outside.
     """
     boxes = np.asarray(boxes, np.float32)
     count, _, height, width, _ = clips_shape

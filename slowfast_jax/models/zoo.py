@@ -32,7 +32,7 @@ PROTOCOL = dict(
     mean=(0.45, 0.45, 0.45),  # on the 0..1 scale
     std=(0.225, 0.225, 0.225),
 )
-# Keyword of a network -> the field of the protocol that it follows from.
+# Keyword of a network -> the field of the protocol that sets it.
 FROM_PROTOCOL = {
     "num_frames": "num_frames", "crop_size": "train_crop", "mean": "mean", "std": "std"
 }
@@ -250,7 +250,7 @@ ZOO: dict[str, dict[str, Any]] = {
 
 
 def find(name: str) -> dict[str, Any]:
-    """The entry of that name; ValueError with similar names if there is none."""
+    """The zoo's entry `name`. Raises ValueError, with similar names, if there is none."""
     if name not in ZOO:
         close = difflib.get_close_matches(name, ZOO, n=5, cutoff=0.4)
         hint = f"; close: {', '.join(close)}" if close else ""

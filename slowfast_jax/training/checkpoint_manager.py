@@ -137,7 +137,7 @@ class Checkpoints:
 
     def _failed(self, error: Exception) -> OSError:
         last = latest_checkpoint(self.directory.parent)
-        left = f"the last complete one is {last}" if last else "there is none yet"
+        left = f"the last complete one is {last}" if last else "no checkpoint is complete yet"
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         return OSError(
             f"a checkpoint could not be written to {self.directory}: {reason}. Free disk space or "
