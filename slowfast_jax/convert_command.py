@@ -111,9 +111,11 @@ def _convert(args: argparse.Namespace) -> None:
 
     # Imported here because JAX is slow to import and not needed for --help or unreadable files.
     from slowfast_jax.config import build_model
+    from slowfast_jax.distributed.connect import require_devices
     from slowfast_jax.training.checkpoint import save_checkpoint
     from slowfast_jax.weights import check_origin, describe, initial_variables, variable_shapes
 
+    require_devices()
     config, class_names = _config(args)
     model = build_model(config)
     shapes = variable_shapes(model)

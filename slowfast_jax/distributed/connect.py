@@ -1,5 +1,6 @@
 """Connects this process to the others of the run through `jax.distributed`."""
 
+import difflib
 import os
 import socket
 import threading
@@ -13,7 +14,10 @@ HEARTBEAT_SECONDS = 25  # JAX ends the run this long after the last heartbeat of
 SLACK_SECONDS = 60  # added to JAX's own timeouts, which end the process with a stack trace
 
 
-class DeviceError(RuntimeError):
+PLATFORMS = {"cpu": "jax", "cuda": "jax[cuda13]", "gpu": "jax[cuda13]", "tpu": "jax[tpu]"}
+
+
+class DeviceError(OSError):
     """The accelerator that was asked for is not there."""
 
 
@@ -69,11 +73,27 @@ def require_devices() -> None:
     except (AssertionError, RuntimeError) as error:  # JAX asserts that some platform is left
         asked = os.environ.get("JAX_PLATFORMS", "")
         reason = next(iter(str(error).splitlines()), "no such device was found")
-        raise DeviceError(
-            f"JAX cannot use a device (JAX_PLATFORMS={asked!r}): {reason}. Check the driver and "
-            "that JAX is installed for this accelerator (jax[cuda13], jax[tpu]), or set "
-            "JAX_PLATFORMS=cpu"
-        ) from error
+        reason = reason.partition(" (set JAX_PLATFORMS")[0]
+        raise DeviceError(f"{_asked_for(asked)}: {reason}. {_advice(asked)}") from error
+
+
+def _asked_for(platforms: str) -> str:
+    if platforms:
+        return f"JAX_PLATFORMS={platforms} asks for a device that JAX cannot use"
+    return "JAX cannot use any device"
+
+
+def _advice(platforms: str) -> str:
+    first = platforms.split(",")[0]
+    package = PLATFORMS.get(first)
+    if package is None and first:
+        close = difflib.get_close_matches(first, PLATFORMS, 1)
+        meant = f"Did you mean {close[0]}? " if close else ""
+        return f"{meant}JAX knows {', '.join(PLATFORMS)}; unset the variable to use what is there"
+    return (
+        f"Check the driver and that JAX is installed for it (pip install '{package or 'jax'}'), or "
+        "set JAX_PLATFORMS=cpu"
+    )
 
 
 def _check_port(place: Place) -> None:

@@ -4,10 +4,11 @@ import socket
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from slowfast_jax.distributed.cluster_env import ClusterError, Place
-from slowfast_jax.distributed.connect import connect
+from slowfast_jax.distributed.connect import DeviceError, connect, require_devices
 from tests.support.paths import ROOT
 from tests.support.subprocesses import environment, free_port
 
@@ -41,5 +42,40 @@ def test_other_processes_never_connect(process):
 def test_missing_hardware():
     result = start(JAX_PLATFORMS="tpu")
     assert result.returncode == 2
-    assert "error: JAX cannot use a device (JAX_PLATFORMS='tpu'): " in result.stderr
+    assert "error: JAX_PLATFORMS=tpu asks for a device that JAX cannot use: " in result.stderr
     assert "Traceback" not in result.stderr
+
+
+MODES = ("train", "eval", "report", "summary", "bench_data", "compile")
+
+@pytest.mark.parametrize(("platform", "message"), [
+    ("cuda", "(pip install 'jax[cuda13]'), or set JAX_PLATFORMS=cpu"),
+    ("tpu", "(pip install 'jax[tpu]'), or set JAX_PLATFORMS=cpu"),
+    ("gpuu", "Did you mean gpu? JAX knows cpu, cuda, gpu, tpu"),
+    ("cpuu", "Did you mean cpu?"),
+    ("quantum", "JAX knows cpu, cuda, gpu, tpu"),
+])
+def test_the_line_about_a_missing_platform(platform, message, monkeypatch):
+    def devices():
+        if platform == "cuda":
+            raise AssertionError  # as JAX without the plugin
+        raise RuntimeError(f"Backend {platform!r} is unknown (set JAX_PLATFORMS='' to choose one)")
+
+    monkeypatch.setenv("JAX_PLATFORMS", platform)
+    monkeypatch.setattr(jax, "devices", devices)
+    with pytest.raises(DeviceError) as caught:
+        require_devices()
+    text = str(caught.value)
+    assert text.startswith(f"JAX_PLATFORMS={platform} asks for a device that JAX cannot use: ")
+    assert message in text and "\n" not in text and "set JAX_PLATFORMS=''" not in text
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_refuses_a_missing_platform(mode, tmp_path):
+    result = start(
+        f"--mode={mode}", f"--workdir={tmp_path / 'run'}", "--config.target=cpu:1",
+        JAX_PLATFORMS="gpuu",
+    )
+    assert result.returncode == 2
+    assert result.stderr.count("error: JAX_PLATFORMS=gpuu asks for a device") == 1
+    assert "Traceback" not in result.stderr and not (tmp_path / "run").exists()
