@@ -1,10 +1,12 @@
 """Installs slowfast_jax, data_pipelines and convert; `pip install -e '.[test]'` in a checkout."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
-VERSION = "0.1.0"
+FACADE = Path(__file__).with_name("slowfast_jax") / "__init__.py"
+VERSION = re.search(r'__version__ = "(.*)"', FACADE.read_text(encoding="utf-8"))[1]
 
 setup(
     name="slowfast_jax",
@@ -44,9 +46,9 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "slowfast-jax=slowfast_jax.main:cli",
-            "slowfast-jax-predict=slowfast_jax.predict:cli",
-            "slowfast-jax-convert=slowfast_jax.convert_command:cli",
+            "slowfast-jax=slowfast_jax.console_scripts:main",
+            "slowfast-jax-predict=slowfast_jax.console_scripts:predict",
+            "slowfast-jax-convert=slowfast_jax.console_scripts:convert",
         ]
     },
 )

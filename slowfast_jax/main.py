@@ -28,25 +28,40 @@ train and eval can run in several processes, under SLURM, Kubernetes, on a TPU p
 below; see docs/scaling.md.
 """
 
+from slowfast_jax import interrupts, malloc
+
+if __name__ == "__main__":  # before the imports below, which take seconds
+    interrupts.end_at_once()
+    malloc.restart_with_settings()
+
 import json
 import logging as python_logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-from slowfast_jax import distributed, malloc
+from slowfast_jax import __version__, compilation_cache, distributed, log_file
 from slowfast_jax.command_line import FLAG_NAMES, define_flags, parse, take_flag
 from slowfast_jax.config import ConfigError, build_model, check_ranges, load_config, schema
 from slowfast_jax.distributed.cluster_env import TPU_VM, ClusterError, find_place
 from slowfast_jax.distributed.connect import DeviceError, require_devices
+from slowfast_jax.interrupts import STATUS
+from slowfast_jax.loop.memory import out_of_memory
 
 FLAGS = flags.FLAGS
 MULTI_PROCESS_MODES = ("train", "eval")
-DEVICE_MODES = ("train", "eval", "summary")
+DEVICE_MODES = ("train", "eval", "report", "summary", "bench_data")
+KEPT = {  # what Ctrl-C leaves of the work of a mode; of training, see _outcome
+    "eval": "; the results of this test were not written",
+    "report": "; the report was not written",
+}
 
 
 def train(config: ConfigDict, options: flags.FlagValues) -> None:
@@ -152,7 +167,11 @@ def cli(argv: Sequence[str] | None = None) -> None:
     """The command. Exits with 2 if the arguments are wrong, 1 if the job fails."""
     argv = sys.argv if argv is None else list(argv)
     define_flags()
+    if "--version" in argv:
+        print(f"slowfast_jax {__version__}")
+        sys.exit(0)
     if not {"--help", "-h"}.isdisjoint(argv):
+        print(f"usage: {command_name(argv[0])} --config CONFIG [--workdir DIR] [--mode MODE] ...\n")
         print(__doc__)
         for name in FLAG_NAMES:
             print(f"  --{name}: {FLAGS[name].help}")
@@ -173,18 +192,35 @@ def cli(argv: Sequence[str] | None = None) -> None:
     app.run(lambda _: sys.exit(run(config)), argv=left[:1])
 
 
+def command_name(program: str) -> str:
+    """How this command was called: by the name of its installed script, or as a module."""
+    name = os.path.basename(program)
+    return "python -m slowfast_jax.main" if name.endswith(".py") else name
+
+
 def run(config: ConfigDict) -> int:
     """Runs the mode of --mode; returns the exit status."""
+    with ExitStack() as stack:
+        return _run(config, stack)
+
+
+def _run(config: ConfigDict, stack: ExitStack) -> int:
     try:
-        set_up_jax(config)
-        start_processes(config)
-        MODES[FLAGS.mode](config, FLAGS)
-        distributed.finish()
+        with interrupts.command(_outcome, lambda: distributed.fail(KeyboardInterrupt(), STATUS)):
+            set_up_jax(config)
+            start_processes(config)
+            if FLAGS.workdir and FLAGS.mode in MULTI_PROCESS_MODES and distributed.first():
+                stack.enter_context(log_file.log_file(FLAGS.workdir))
+            MODES[FLAGS.mode](config, FLAGS)
+            distributed.finish()
+    except KeyboardInterrupt as error:
+        status = STATUS  # the line that says so was printed when the signal arrived
+        distributed.fail(error, status)
     except (ConfigError, ClusterError, DeviceError) as error:
         status = _report(error, 2)
         distributed.fail(error, status)
-    except (OSError, ValueError, RuntimeError, FloatingPointError) as error:
-        status = _report(error, 1)
+    except (OSError, ValueError, RuntimeError, FloatingPointError, MemoryError) as error:
+        status = _report(out_of_memory(error, config, FLAGS.mode) or error, 1)
         distributed.fail(error, status)
     except BaseException as error:
         distributed.fail(error)
@@ -192,6 +228,20 @@ def run(config: ConfigDict) -> int:
     else:
         status = 0
     return status
+
+
+def _outcome() -> str:
+    """What the line says that answers Ctrl-C: what was kept of the work."""
+    text = KEPT.get(FLAGS.mode, "")
+    if FLAGS.mode == "train" and FLAGS.workdir:
+        # Orbax gives a folder its number when it is complete.
+        folders = Path(FLAGS.workdir, "checkpoints").glob("*")
+        steps = [int(folder.name) for folder in folders if folder.name.isdecimal()]
+        text = "; no step was saved yet; the same command starts again"
+        if steps:
+            text = f"; step {max(steps)} is saved; the same command resumes from there"
+    log_file.note(f"interrupted{text}")
+    return text
 
 
 def set_up_jax(config: ConfigDict) -> None:
@@ -202,8 +252,10 @@ def set_up_jax(config: ConfigDict) -> None:
     precision = config.get("matmul_precision", "default")
     if precision != "default":
         jax.config.update("jax_default_matmul_precision", precision)
-    if config.get("compilation_cache"):
-        jax.config.update("jax_compilation_cache_dir", config.compilation_cache)
+    if config.get("compilation_cache") == "off":
+        jax.config.update("jax_enable_compilation_cache", False)
+    else:
+        compilation_cache.keep_compiled(config.get("compilation_cache") or None)
 
 
 def start_processes(config: ConfigDict) -> None:
@@ -247,10 +299,27 @@ def run_in_turn(specs: Sequence[str], argv: Sequence[str]) -> int:
     for spec, name in zip(specs, names, strict=True):
         workdir = [f"--workdir={os.path.join(workdirs[-1], name)}"] if workdirs else []
         command = [sys.executable, "-m", "slowfast_jax.main", f"--config={spec}"]
-        status = subprocess.run([*command, *arguments, *workdir]).returncode
-        if status:
+        status, stopped = _run_alone([*command, *arguments, *workdir])
+        if status or stopped:
             return status
     return 0
+
+
+def _run_alone(command: Sequence[str]) -> tuple[int, bool]:
+    """Runs a command, to which Ctrl-C and SIGTERM are left: (exit status, one of these came)."""
+    came, process = [], subprocess.Popen(command)
+
+    def pass_on(number: int, frame: object) -> None:
+        came.append(number)
+        if number == signal.SIGTERM:  # the terminal sends Ctrl-C to both processes
+            process.send_signal(number)
+
+    before = {n: signal.signal(n, pass_on) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return process.wait(), bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _is_ours(record: python_logging.LogRecord) -> bool:
@@ -266,11 +335,11 @@ def _unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
         sys.__unraisablehook__(unraisable)
 
 
-def _report(error: Exception, status: int) -> int:
+def _report(error: Exception | str, status: int) -> int:
     print(f"error: {error}", file=sys.stderr)
+    log_file.note(f"error: {error}")
     return status
 
 
 if __name__ == "__main__":
-    malloc.restart_with_settings()
     cli()

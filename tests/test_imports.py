@@ -19,7 +19,8 @@ FLOORS = (
     ("data_pipelines.examples", "data_pipelines.mini", "data_pipelines.prepare",
      "data_pipelines.doctor", "data_pipelines.tfds_builders"),
     ("slowfast_jax.ops", "slowfast_jax.metrics", "slowfast_jax.distributed", "slowfast_jax.chips",
-     "slowfast_jax.malloc", "slowfast_jax.compilation_cache"),
+     "slowfast_jax.malloc", "slowfast_jax.compilation_cache", "slowfast_jax.interrupts",
+     "slowfast_jax.log_file"),
     ("slowfast_jax.models", "slowfast_jax.training", "slowfast_jax.progress"),
     ("slowfast_jax.config",),
     ("slowfast_jax.data", "slowfast_jax.weights", "slowfast_jax.command_line"),
@@ -30,6 +31,7 @@ FLOORS = (
     ("slowfast_jax.analysis", "slowfast_jax.train", "slowfast_jax.evaluate", "slowfast_jax.predict",
      "slowfast_jax.convert_command"),
     ("slowfast_jax.main",),
+    ("slowfast_jax.console_scripts",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # `python -m convert` hands over to the command in slowfast_jax.

@@ -73,7 +73,8 @@ RUNTIME: Section = {
         one_of(("default", "high", "highest"))
     ),
     "compilation_cache": Field(
-        "", "Folder for compiled programs, so that the next start need not compile. Empty: none."
+        "", "Folder for compiled programs, so that the next start need not compile. Empty: the "
+        "user's cache folder (~/.cache/slowfast_jax). off: none."
     ),
     "target": Field(
         "", "--mode compile: the devices to compile for, such as v5e:4x4 or cpu:8."

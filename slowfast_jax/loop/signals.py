@@ -1,35 +1,44 @@
 """Ctrl-C and SIGTERM become a request that the loop reads between two steps."""
 
 import signal
-import threading
-from types import FrameType
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from absl import logging
+
+from slowfast_jax.interrupts import answered
 
 
 class StopSignals:
-    """Within the context, SIGINT and SIGTERM only set `asked`; a second one has its usual effect.
+    """Within the context, the first SIGINT or SIGTERM sets `asked` and is acknowledged at once.
 
-    Python handles signals in the main thread only; in other threads this does nothing.
+    A second one has its usual effect, and so has Ctrl-C while `at_once`.
+
+    Args:
+      step: the number of the step that is being done, for the log.
+
+    Attributes:
+      asked: whether the run should stop.
+      at_once: nothing would be lost if the run ended now. Set by the loop.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: dict[int, object] = {}
+    def __init__(self, step: Callable[[], int] = lambda: 0) -> None:
+        self.asked = self.at_once = False
+        self._step, self._stack = step, ExitStack()
 
     def __enter__(self) -> "StopSignals":
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._ask) for number in self.SIGNALS}
+        self._stack.enter_context(answered((signal.SIGINT, signal.SIGTERM), self._ask))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._restore()
+        self._stack.close()
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def _ask(self, number: int) -> bool:
+        if self.asked or (self.at_once and number == signal.SIGINT):
+            return False
         self.asked = True
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
+        logging.warning(
+            "stopping after step %d, which is then saved; press Ctrl-C again to stop now",
+            self._step(),
+        )
+        return True

@@ -97,9 +97,9 @@ def test_each_config_has_its_own_folder(monkeypatch):
 
     def ran(command):
         commands.append(command[3:])
-        return subprocess.CompletedProcess(command, 3 if "x3d_s" in command[3] else 0)
+        return 3 if "x3d_s" in command[3] else 0, False
 
-    monkeypatch.setattr(main.subprocess, "run", ran)
+    monkeypatch.setattr(main, "_run_alone", ran)
     specs = ["kinetics/mini", "kinetics/x3d_s", "kinetics/x3d_xs"]
     argv = ["main", "--workdir", "runs", "--config.test.batch_size=3"]
     assert main.run_in_turn(specs, argv) == 3

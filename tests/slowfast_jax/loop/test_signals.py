@@ -1,36 +1,47 @@
 import os
 import signal
 import threading
+import time
 
 import pytest
 
 from slowfast_jax.loop.signals import StopSignals
 
 
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_only_sets_a_flag(number):
+def test_the_first_signal_sets_a_flag_and_is_acknowledged(number, caplog):
     before = signal.getsignal(number)
-    with StopSignals() as interruption:
+    with StopSignals(lambda: 7) as interruption:
         assert not interruption.asked
         os.kill(os.getpid(), number)
-        assert interruption.asked
-        assert signal.getsignal(number) is before  # a second one has its usual effect
+        wait_until(lambda: interruption.asked and caplog.messages)
+    assert caplog.messages == [
+        "stopping after step 7, which is then saved; press Ctrl-C again to stop now"
+    ]
     assert signal.getsignal(number) is before
 
 
-@pytest.fixture
-def python_answers_ctrl_c():
-    """Restores Python's SIGINT handler; a shell's background jobs start with SIGINT ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-def test_a_second_ctrl_c_interrupts(python_answers_ctrl_c):
+def test_a_second_ctrl_c_interrupts():
     with pytest.raises(KeyboardInterrupt), StopSignals() as interruption:
         os.kill(os.getpid(), signal.SIGINT)
-        assert interruption.asked
+        wait_until(lambda: interruption.asked)
         os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait(10)
+
+
+def test_ctrl_c_interrupts_at_once_where_nothing_would_be_lost():
+    with pytest.raises(KeyboardInterrupt), StopSignals() as interruption:
+        interruption.at_once = True
+        os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait(10)
+    assert not interruption.asked
 
 
 def test_handlers_are_restored_after_an_error():
