@@ -29,10 +29,10 @@ def log_file(folder: str | Path) -> Iterator[None]:
         handler.close()
 
 
-def note(text: str) -> None:
-    """Adds what the program printed without the log. Does nothing if the log has no line yet."""
+def note(text: str, level: int = logging.INFO) -> None:
+    """Adds what the terminal shows in another form. Does nothing if the file has no line yet."""
     if _logs and _logs[-1].stream is not None:
-        _logs[-1].handle(logging.LogRecord("", logging.ERROR, "", 0, text, None, None))
+        _logs[-1].handle(logging.LogRecord("", level, "", 0, text, None, None))
 
 
 class _LogFile(logging.FileHandler):

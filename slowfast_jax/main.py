@@ -201,18 +201,18 @@ def command_name(program: str) -> str:
 def run(config: ConfigDict) -> int:
     """Runs the mode of --mode; returns the exit status."""
     with ExitStack() as stack:
+        stack.enter_context(interrupts.command(_outcome, _end_others))
         return _run(config, stack)
 
 
 def _run(config: ConfigDict, stack: ExitStack) -> int:
     try:
-        with interrupts.command(_outcome, lambda: distributed.fail(KeyboardInterrupt(), STATUS)):
-            set_up_jax(config)
-            start_processes(config)
-            if FLAGS.workdir and FLAGS.mode in MULTI_PROCESS_MODES and distributed.first():
-                stack.enter_context(log_file.log_file(FLAGS.workdir))
-            MODES[FLAGS.mode](config, FLAGS)
-            distributed.finish()
+        set_up_jax(config)
+        start_processes(config)
+        if FLAGS.workdir and FLAGS.mode in MULTI_PROCESS_MODES and distributed.first():
+            stack.enter_context(log_file.log_file(FLAGS.workdir))
+        status = MODES[FLAGS.mode](config, FLAGS) or 0
+        distributed.finish()
     except KeyboardInterrupt as error:
         status = STATUS  # the line that says so was printed when the signal arrived
         distributed.fail(error, status)
@@ -225,9 +225,11 @@ def _run(config: ConfigDict, stack: ExitStack) -> int:
     except BaseException as error:
         distributed.fail(error)
         raise
-    else:
-        status = 0
     return status
+
+
+def _end_others() -> None:
+    distributed.fail(KeyboardInterrupt(), STATUS)
 
 
 def _outcome() -> str:
@@ -240,7 +242,7 @@ def _outcome() -> str:
         text = "; no step was saved yet; the same command starts again"
         if steps:
             text = f"; step {max(steps)} is saved; the same command resumes from there"
-    log_file.note(f"interrupted{text}")
+    log_file.note(f"interrupted{text}", python_logging.WARNING)
     return text
 
 
@@ -337,7 +339,7 @@ def _unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
 
 def _report(error: Exception | str, status: int) -> int:
     print(f"error: {error}", file=sys.stderr)
-    log_file.note(f"error: {error}")
+    log_file.note(f"error: {error}", python_logging.ERROR)
     return status
 
 

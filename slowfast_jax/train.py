@@ -21,6 +21,7 @@ from ml_collections import ConfigDict
 from data_pipelines.loading.batches import Examples, always_the_first, most_held
 from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError, build_model, check_training, training_plan
+from slowfast_jax.config.stored import write_config
 from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.loop.build import (
     check_batches,
@@ -33,11 +34,13 @@ from slowfast_jax.loop.build import (
     state_shapes,
     training_step,
 )
-from slowfast_jax.loop.meter import Diverged, Meter
+from slowfast_jax.loop.compiling import announced
+from slowfast_jax.loop.meter import Diverged, Meter, best_so_far, clock
 from slowfast_jax.loop.prefetch import on_devices
 from slowfast_jax.loop.resume import identity_of, last_state, rescue
 from slowfast_jax.loop.signals import StopSignals
 from slowfast_jax.loop.step_schedule import StepSchedule
+from slowfast_jax.progress import StepLine
 from slowfast_jax.tasks import make_task
 from slowfast_jax.training.checkpoint_manager import Checkpoints
 from slowfast_jax.training.plan import Shape
@@ -53,8 +56,8 @@ from slowfast_jax.training.writers import Writers, read_metrics
 def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     """Trains as the config says, resuming from the last checkpoint in `workdir` if there is one.
 
-    `workdir` gets checkpoints/<step>, metrics.jsonl and tensorboard/. On Ctrl-C or SIGTERM the
-    current step is finished, a checkpoint is saved and the run ends.
+    `workdir` gets config.json, checkpoints/<step>, metrics.jsonl and tensorboard/. On Ctrl-C or
+    SIGTERM the current step is finished, a checkpoint is saved and the run ends.
 
     Returns:
       The record of the last validation in metrics.jsonl; {} if the run was interrupted.
@@ -94,6 +97,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         logging.info("resuming from %s, epoch %.2f", checkpoints.path(first), schedule.epoch(first))
     else:
         state = initial_state(config, task, model, optimizer, mesh)
+    if distributed.first():
+        write_config(config, workdir)
     _announce(config, examples, schedule, mesh, state)
 
     @cache  # so that each shape is compiled once
@@ -108,6 +113,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         step = make_precise_step(network_of(config, shape))
         return jax.jit(step, out_shardings=replicated(mesh))
 
+    compiled: set[Shape] = set()
     predictor = Predictor(model)
     precise = (
         config.norm.precise and bool(state.batch_stats) and not config.model.get("frozen_norm")
@@ -121,27 +127,35 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     checkpoints.scores = {
         row["step"]: row[headline] for row in _validations(workdir) if row[headline] is not None
     }
+    line = StepLine(schedule.steps)
     meter = Meter(
         total_steps=schedule.steps, first_step=first, max_loss_rise=config.train.max_loss_rise,
-        peak_flops=peak_flops(mesh),
+        peak_flops=peak_flops(mesh), line=line,
     )
     flops = cache(partial(clip_flops, config) if peak_flops(mesh) else lambda shape: 0.0)
     profile = Profile(parse_steps(config.profile_steps), Path(workdir) / "profile")
 
     def validate(step: int, state: TrainState) -> None:
+        epoch = schedule.epoch(step)
+        logging.info("validating after epoch %g", epoch)
         variables, extra = distributed.local_copy((state.variables, state.extra))
         results = task.validate(predictor, variables, extra, workdir)
-        epoch, score = schedule.epoch(step), results[headline]
+        score = results[headline]
         writers.write(step, "val", {"epoch": epoch} | results)
-        logging.info("epoch %g: %s %.2f", epoch, headline, score)
+        if distributed.first():
+            logging.info("epoch %g: %s", epoch, best_so_far(_validations(workdir), headline))
         if np.isfinite(score):
             checkpoints.scores[step] = score
 
     try:
-        with StopSignals() as signals, ExitStack() as stack:
+        with StopSignals(lambda: done + 1) as signals, ExitStack() as stack:
+            stack.enter_context(closing(line))
+            alone = distributed.count() == 1  # otherwise all processes must stop together
             validating = schedule.ended(first) in plan.evaluations
             if validating and first not in [row["step"] for row in _validations(workdir)]:
+                signals.at_once = alone
                 validate(first, state)  # the run was killed during this validation
+                signals.at_once = False
             loading = dict(threads=config.train.threads, workers=config.train.workers)
             batches = schedule.batches(examples, first, **loading)
             stream = stack.enter_context(closing(on_devices(batches, mesh)))
@@ -154,12 +168,19 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                 meter.count_broken(broken, shape.batch_size, config.train.max_broken)
                 lr = learning_rate(plan.schedule, schedule.epoch(step), plan.epochs)
                 distributed.at(f"step {step + 1}")
-                state, metrics = train_step(shape)(state, batch, np.float32(lr), key)
+                with ExitStack() as first_call:
+                    if shape not in compiled:
+                        compiled.add(shape)
+                        signals.at_once = alone and done == saved
+                        first_call.enter_context(meter.paused())
+                        first_call.enter_context(announced("the training step"))
+                    state, metrics = train_step(shape)(state, batch, np.float32(lr), key)
+                signals.at_once = False
                 done = step + 1
                 clips = shape.batch_size * examples.clips
                 meter.add(
                     step, lr, metrics, clips, [examples.name(i) for i in index],
-                    clips * flops(shape),
+                    clips * flops(shape), schedule.epoch(done),
                 )
                 ended = schedule.ended(done)
                 if ended and config.train.summary_period and (
@@ -171,6 +192,9 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                 del batch
                 if done % config.train.log_period == 0 or ended:
                     writers.write(done, "train", {"epoch": schedule.epoch(done)} | meter.read())
+                if ended:
+                    logging.info("epoch %d of %d took %s", ended, plan.epochs,
+                                 clock(meter.epoch_seconds()))
                 validating = ended in plan.evaluations
                 saving = ended in plan.checkpoints or (
                     config.train.checkpoint_steps and done % config.train.checkpoint_steps == 0
@@ -191,7 +215,10 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                     checkpoints.save(done, state, identity | {"step": done})
                     saved = done
                     if validating:
-                        validate(done, state)
+                        signals.at_once = alone
+                        with line.hidden():
+                            validate(done, state)
+                        signals.at_once = False
                         stop = stop or distributed.anyone(signals.asked)
                 if stop:
                     break

@@ -95,7 +95,8 @@ def fail(error: BaseException, status: int | None = None) -> None:
         # A failed collective mostly means that another process is gone.
         if isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error):
             watch.end_if_another_did()
-        watch.stop(f"{type(error).__name__}: {error}".splitlines()[0])
+        reason = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+        watch.stop(": ".join(filter(None, (reason, str(error)))).splitlines()[0])
     os._exit(status)
 
 
