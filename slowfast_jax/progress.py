@@ -55,6 +55,7 @@ class StepLine:
         """Shows a completed step. speed: in clips per second."""
         if not self.active:
             return
+        text = f"epoch {epoch:.2f}  loss {loss:.4g}  {speed:.3g} clips/s  {remaining} to go"
         if self._shown is None:
             columns = (
                 TextColumn("step"), MofNCompleteColumn(), BarColumn(),
@@ -64,10 +65,9 @@ class StepLine:
                 *columns, console=self._console, transient=True,
                 redirect_stdout=sys.stdout.isatty(),
             )
-            self._task = self._shown.add_task("", total=self._total)
+            self._task = self._shown.add_task(text, total=self._total, completed=step)
             self._shown.start()
             self._stream = _log_to(sys.stderr)  # now a stream that prints above the line
-        text = f"epoch {epoch:.2f}  loss {loss:.4g}  {speed:.3g} clips/s  {remaining} to go"
         self._shown.update(self._task, completed=step, description=text)
 
     def close(self) -> None:

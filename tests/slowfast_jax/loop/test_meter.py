@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from slowfast_jax.loop.meter import Meter
+from slowfast_jax.loop.meter import Meter, best_so_far
 
 
 def test_means_and_speed_since_the_last_record(monkeypatch):
@@ -58,3 +58,41 @@ def test_training_stops_with_too_many_broken_examples():
     meter.count_broken([(0, "a.mp4: no such file")] * 20, 50, 0.1)  # too few examples to judge
     with pytest.raises(RuntimeError, match=r"20 of 100 examples.*max_broken=0.1"):
         meter.count_broken([], 50, 0.1)
+
+
+def test_compiling_and_validation_count_neither_for_speed_nor_for_the_remaining_time(
+    monkeypatch, caplog
+):
+    caplog.set_level("INFO", "absl")
+    now = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    meter = Meter(total_steps=10)
+    with meter.paused():
+        now[0] += 60  # compiling
+    for step in range(2):
+        meter.add(step, 0.1, {"loss": np.float32(1)}, 4, ["a"] * 4)
+        now[0] += 3
+    assert meter.read()["clips_per_second"] == pytest.approx(8 / 6)
+    assert caplog.messages[-1].endswith(" 0:00:24 to go")
+    assert meter.epoch_seconds() == pytest.approx(6)
+    with meter.paused():
+        now[0] += 60
+    now[0] += 5
+    assert meter.epoch_seconds() == pytest.approx(5)
+
+
+@pytest.mark.parametrize(("scores", "words"), [
+    ([40.0], "top1_acc 40.00 (the best so far), top1_err 60.00 (the lowest so far)"),
+    ([40.0, 50.0], "top1_acc 50.00 (the best so far), top1_err 50.00 (the lowest so far)"),
+    ([40.0, 50.0, 30.0], "top1_acc 30.00 (best so far: 50.00 at step 20), top1_err 70.00 (lowest "
+     "so far: 50.00 at step 20)"),
+])
+def test_the_best_result_so_far(scores, words):
+    rows = [{"step": 10 * i, "top1_acc": score} for i, score in enumerate(scores, 1)]
+    assert best_so_far(rows, "top1_acc") == words
+
+
+def test_the_best_of_a_metric_that_is_no_accuracy_or_no_number():
+    rows = [{"step": 3, "map": None}, {"step": 5, "map": 20.0}, {"step": 7, "map": 10.0}]
+    assert best_so_far(rows, "map") == "map 10.00 (best so far: 20.00 at step 5)"
+    assert best_so_far(rows[:1], "map") == "map is not a number"

@@ -1,6 +1,7 @@
 """The training loop on generated videos: learning, outputs, and resuming."""
 
 import json
+import re
 import shutil
 
 import jax
@@ -10,6 +11,7 @@ import pytest
 import slowfast_jax
 from data_pipelines.examples import clips
 from slowfast_jax.config import ConfigError
+from slowfast_jax.config.stored import read_config
 from slowfast_jax.train import train
 from slowfast_jax.training import checkpoint_manager
 from slowfast_jax.training.checkpoint import load_checkpoint
@@ -73,6 +75,24 @@ def test_outputs_of_a_run(whole):
     steps = sorted(int(p.name) for p in (workdir / "checkpoints").iterdir())
     best = max((row["top1_acc"], row["step"]) for row in rows if row["split"] == "val")[1]
     assert steps == sorted({9, 12, best})
+
+
+def test_the_config_of_a_run_is_in_its_folder(whole, data):
+    """Written before the first step, so that --workdir alone suffices from then on."""
+    assert read_config(whole[0]).to_dict() == training_config(data).to_dict()
+
+
+def test_the_log_says_what_takes_long_before_it_begins(data, tmp_path, caplog):
+    caplog.set_level("INFO", "absl")
+    train(training_config(data, train__epochs=2), tmp_path)
+    compiling, compiled, *_ = (i for i, m in enumerate(caplog.messages) if "compil" in m)
+    assert caplog.messages[compiling].startswith("compiling the training step (about a minute")
+    assert re.fullmatch(r"compiled the training step in \d+\.\d s", caplog.messages[compiled])
+    assert "step 1/6" in caplog.messages[compiled + 1]
+    text = "\n".join(caplog.messages)
+    assert text.count("compiling") == 1 and text.index("validating after") < text.index("top1_acc")
+    assert "epoch 1 of 2 took 0:00:0" in text
+    assert re.search(r"epoch 2: top1_acc \d+\.\d\d \(the best so far\), top1_err", text)
 
 
 def test_checkpoint_metadata(whole):
