@@ -1,6 +1,7 @@
 """Fixtures for all tests, and the compilation cache that they share."""
 
 import os
+import signal
 import tempfile
 
 import pytest
@@ -17,6 +18,8 @@ def pytest_configure(config):
 
     The cache lives only as long as the run, so that no run depends on an earlier one.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in background jobs of a script
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # processes of tests inherit this
     if CACHE_DIR not in os.environ:
         config.stash[CACHE] = tempfile.TemporaryDirectory(prefix="slowfast_jax_tests_")
         os.environ |= {CACHE_DIR: config.stash[CACHE].name, LEAST_SECONDS: "0.2"}

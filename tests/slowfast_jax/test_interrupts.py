@@ -37,7 +37,6 @@ def begin(*arguments):
     process = subprocess.Popen(
         [sys.executable, *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stdout.readline() == "ready\n"
     return process

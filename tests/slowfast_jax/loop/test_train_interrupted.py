@@ -62,6 +62,13 @@ def start(data, workdir, epochs) -> subprocess.Popen:
         )
 
 
+def wait_for(process, workdir, text) -> None:
+    deadline = time.monotonic() + 600
+    while text not in (workdir / "log").read_text():
+        assert process.poll() is None and time.monotonic() < deadline, (workdir / "log").read_text()
+        time.sleep(0.003)
+
+
 def wait_for_step(process, workdir, step) -> None:
     """Waits until this process (not an earlier one) has taken the step, or has ended."""
     deadline = time.monotonic() + 600
@@ -107,10 +114,19 @@ def test_run_saves_on_signal_and_resumes(data, short, tmp_path, number):
     log = (tmp_path / "log").read_text()
     last = int(latest_checkpoint(tmp_path).name)
     assert f"stopped at step {last}; the same command resumes from there" in log
+    stopping = "which is then saved; press Ctrl-C again to stop now"
+    assert stopping in log and stopping in (tmp_path / "log.txt").read_text()
     assert 9 <= last == read_metrics(tmp_path)[-1]["step"] < 12 * STEPS_PER_EPOCH
     assert "Traceback" not in log and not (tmp_path / "results.json").exists()
     if number == signal.SIGINT:
         return  # the rest is the same for both signals
     process = start(data, tmp_path, 12)
+    wait_for(process, tmp_path, "compiling the training step")
+    process.send_signal(signal.SIGINT)  # nothing is lost: it ends at once
+    assert process.wait() == 130
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert lines[-1] == f"interrupted; step {last} is saved; the same command resumes from there"
+    process = start(data, tmp_path, 12)
     assert process.wait() == 0 and (tmp_path / "results.json").exists()
     assert_same_run(tmp_path, short)
+    assert (tmp_path / "log.txt").read_text().count("$ ") == 3  # one for each start

@@ -1,0 +1,68 @@
+"""The installed commands, started through scripts like those that pip writes."""
+
+import configparser
+import os
+import subprocess
+import sys
+
+import pytest
+
+import slowfast_jax
+from slowfast_jax import malloc
+from tests.support.paths import ROOT
+
+# What pip writes for an entry point MODULE:FUNCTION.
+SCRIPT = """#!{python}
+import sys
+from {module} import {function}
+if __name__ == "__main__":
+    sys.exit({function}())
+"""
+
+
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory):
+    """A folder with the project's console scripts, as its setup.py declares them."""
+    folder = tmp_path_factory.mktemp("bin")
+    subprocess.run(
+        [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(folder)],
+        cwd=ROOT, check=True, capture_output=True,
+    )
+    found = configparser.ConfigParser()
+    found.read(folder / "slowfast_jax.egg-info/entry_points.txt")
+    for name, target in found["console_scripts"].items():
+        module, function = target.split(":")
+        path = folder / name
+        path.write_text(SCRIPT.format(python=sys.executable, module=module, function=function))
+        path.chmod(0o755)
+    return folder
+
+
+def run(script, *arguments, **variables):
+    environment = {k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"}
+    environment |= {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"} | variables
+    return subprocess.run(
+        [script, *arguments], env=environment, capture_output=True, text=True, cwd=script.parent
+    )
+
+
+def test_version_and_usage(scripts):
+    result = run(scripts / "slowfast-jax", "--version")
+    assert result.stdout == f"slowfast_jax {slowfast_jax.__version__}\n", result.stderr
+    result = run(scripts / "slowfast-jax", "--help")
+    assert result.stdout.startswith("usage: slowfast-jax --config CONFIG"), result.stderr
+
+
+@pytest.mark.parametrize("name", ["slowfast-jax", "slowfast-jax-predict", "slowfast-jax-convert"])
+def test_scripts_restart_with_malloc_settings(scripts, name, tmp_path):
+    """`sitecustomize` notes each start of the interpreter, and the settings that it has."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\nopen(os.environ['STARTS'], 'a').write("
+        "os.environ.get('GLIBC_TUNABLES', 'none') + '\\n')\n"
+    )
+    starts = tmp_path / "starts"
+    path = os.pathsep.join((str(tmp_path), str(ROOT)))
+    result = run(scripts / name, "--help", PYTHONPATH=path, STARTS=str(starts))
+    assert result.returncode == 0, result.stderr
+    expected = ["none", malloc.SETTINGS] if malloc._help() else ["none"]
+    assert starts.read_text().splitlines() == expected
