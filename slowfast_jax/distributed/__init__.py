@@ -49,7 +49,7 @@ def start(
     coordinator = place.coordinator or "to be detected by JAX"
     logging.info("connecting to the other processes (%s), coordinator %s", place.cluster,
                  coordinator)
-    connect(place, seconds)
+    connect(place, seconds, None if folder is None else Path(folder))
     if count() > 1 and folder is not None:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)

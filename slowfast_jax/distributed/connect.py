@@ -4,6 +4,7 @@ import difflib
 import os
 import socket
 import threading
+from pathlib import Path
 
 import jax
 from absl import logging
@@ -21,11 +22,13 @@ class DeviceError(OSError):
     """The accelerator that was asked for is not there."""
 
 
-def connect(place: Place, seconds: float) -> None:
+def connect(place: Place, seconds: float, folder: Path | None = None) -> None:
     """Makes this process one of the run; ends it with status 2 if the others do not come.
 
     Args:
       seconds: how long to wait for the other processes.
+      folder: shared by all processes. They note there that they have started, so that the message
+        about missing ones can name them.
 
     Raises:
       ClusterError: JAX cannot determine the rank of this process, the port is taken, or the
@@ -38,7 +41,10 @@ def connect(place: Place, seconds: float) -> None:
     # JAX's preemption service would take over SIGTERM and ignore Ctrl-C.
     jax.config.update("jax_enable_preemption_service", False)
     # JAX ends a process that waits in vain with a stack trace, so this timer must fire first.
-    late = threading.Timer(seconds, _give_up, (place, seconds))
+    if folder is not None and place.process is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        _note_of(folder, place.process).write_text(place.coordinator, encoding="utf-8")
+    late = threading.Timer(seconds, _give_up, (place, seconds, folder))
     late.daemon = True
     late.start()
     try:
@@ -110,15 +116,44 @@ def _check_port(place: Place) -> None:
         ) from error
 
 
-def _give_up(place: Place, seconds: float) -> None:
+def _give_up(place: Place, seconds: float, folder: Path | None) -> None:
     who, where = "this process", "the coordinator"
+    advice = "check that all were started, each with its own rank, and that they can reach"
     if place.processes:
         who = f"process {place.process} of {place.processes}"
         where = f"the coordinator (process 0) at {place.coordinator}"
+    if place.processes and folder is not None:
+        missing = _not_started(place, seconds, folder)
+        advice = "all were started: check that they can reach"
+        if missing:
+            names = ", ".join(map(str, missing))
+            many = "processes" if len(missing) > 1 else "process"
+            advice = (
+                f"{many} {names} did not start (or with another --coordinator or --workdir); "
+                "all must be started, and reach"
+            )
     text = (
         f"error: {who} waited {seconds:g} s (--meeting_seconds) for the other processes to "
-        f"connect: check that all were started, each with its own rank, and that they can reach "
-        f"{where}\n"
+        f"connect: {advice} {where}\n"
     )
     os.write(2, text.encode())
     os._exit(2)
+
+
+def _note_of(folder: Path, process: int) -> Path:
+    return folder / f"started_{process}"
+
+
+def _not_started(place: Place, seconds: float, folder: Path) -> list[int]:
+    """The ranks that left no note in time; notes of earlier runs are older than our own."""
+    now = _note_of(folder, place.process).stat().st_mtime
+    missing = []
+    for process in range(place.processes):
+        note = _note_of(folder, process)
+        try:
+            here = note.stat().st_mtime > now - seconds and note.read_text() == place.coordinator
+        except OSError:
+            here = False
+        if not here:
+            missing.append(process)
+    return missing

@@ -1,8 +1,10 @@
 """Failed starts are reported in one line."""
 
+import os
 import socket
 import subprocess
 import sys
+import time
 
 import jax
 import pytest
@@ -26,6 +28,24 @@ def start(*arguments, **variables):
          "--mode=eval", *arguments],
         cwd=ROOT, env=environment(1) | variables, capture_output=True, text=True, timeout=120,
     )
+
+
+def test_processes_that_did_not_start_are_named(tmp_path):
+    """Notes of an earlier run, and of one with another coordinator, do not count."""
+    notes, port = tmp_path / "run/processes", free_port()
+    notes.mkdir(parents=True)
+    for process, coordinator in ((1, f"127.0.0.1:{port}"), (2, f"127.0.0.1:{port}"), (3, "b:1")):
+        (notes / f"started_{process}").write_text(coordinator)
+    os.utime(notes / "started_1", (1e9, 1e9))
+    (notes / "started_2").touch()
+    later = time.time() + 60  # not older than that of the process which is about to start
+    os.utime(notes / "started_2", (later, later))
+    result = start(
+        f"--coordinator=127.0.0.1:{port}", "--process_id=0", "--num_processes=4",
+        "--meeting_seconds=2", f"--workdir={tmp_path / 'run'}",
+    )
+    assert result.returncode == 2
+    assert "connect: processes 1, 3 did not start (or with another" in result.stderr
 
 
 @pytest.mark.parametrize("process", [0, 1])
