@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from data_pipelines.mini import datasets
+from slowfast_jax.config import load_config
 from slowfast_jax.training.checkpoint_manager import latest_checkpoint
 from slowfast_jax.training.writers import read_metrics
+from tests.support.paths import ROOT
 from tests.support.subprocesses import Run
 from tests.support.tiny_models import write_colors
 
@@ -124,6 +126,36 @@ def test_the_first_process_alone_writes(two, folder):
         assert "val_04.mp4: cannot be opened" in line
     assert "process 0 of 2: 2 of 4 devices (cpu)" in two.text(0)
     assert two.text(0).count('{"views"') == 1
+
+
+@pytest.fixture(scope="module")
+def x3d_schedule() -> list[str]:
+    """The learning rate of X3D, which the original sets per machine, with a short warm-up."""
+    schedule = load_config(f"{ROOT}/configs/kinetics.py:x3d_xs").schedule
+    assert schedule.reference_batch
+    fields = schedule.to_dict() | {"warmup_epochs": 2.0, "reference_batch": 16}
+    return [f"--config.schedule.{name}={value}" for name, value in fields.items()]
+
+
+@pytest.fixture(scope="module")
+def one_with_x3d_schedule(folder, x3d_schedule):
+    run = begin(folder, "x3d 1", *x3d_schedule, processes=1, devices=1)
+    assert run.wait() == [0], run.text(0)
+    return folder / "x3d 1"
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_the_rate_follows_the_batch_and_not_the_processes(
+    one_with_x3d_schedule, folder, x3d_schedule, processes
+):
+    """Batches have 8 clips in all runs, half of those that the rate is for."""
+    name = f"x3d {processes}"
+    run = begin(folder, name, *x3d_schedule, processes=processes, devices=1)
+    assert run.wait() == [0] * processes, run.text(0)
+    rates = [row["lr"] for row in rows(folder / name) if row["split"] == "train"]
+    assert rates == [row["lr"] for row in rows(one_with_x3d_schedule) if row["split"] == "train"]
+    assert 0.04 < max(rates) <= 0.05  # half of base_lr, 0.1
+    assert_same_rows(folder / name, one_with_x3d_schedule)
 
 
 @pytest.mark.parametrize(("number", "before", "after"), [
