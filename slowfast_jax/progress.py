@@ -27,7 +27,20 @@ def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
       what: name of the work, shown before the count.
     """
     items = _alive(items)
-    return progress.track(items, total, what) if distributed.first() else items
+    return _below_log(progress.track(items, total, what)) if distributed.first() else items
+
+
+def _below_log(items: Iterable[Item]) -> Iterator[Item]:
+    """Lets log lines appear above the bar that `items` show on a terminal."""
+    before = None
+    try:
+        for item in items:
+            if before is None and sys.stderr.isatty():
+                before = _log_to(sys.stderr)  # now a stream that prints above the bar
+            yield item
+    finally:
+        if before is not None:
+            _log_to(before)
 
 
 def _alive(items: Iterable[Item]) -> Iterator[Item]:

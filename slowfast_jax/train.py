@@ -148,7 +148,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
             checkpoints.scores[step] = score
 
     try:
-        with StopSignals(lambda: done + 1) as signals, ExitStack() as stack:
+        with StopSignals() as signals, ExitStack() as stack:
             stack.enter_context(closing(line))
             alone = distributed.count() == 1  # otherwise all processes must stop together
             validating = schedule.ended(first) in plan.evaluations

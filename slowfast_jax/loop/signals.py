@@ -1,7 +1,6 @@
 """Ctrl-C and SIGTERM become a request that the loop reads between two steps."""
 
 import signal
-from collections.abc import Callable
 from contextlib import ExitStack
 
 from absl import logging
@@ -14,17 +13,14 @@ class StopSignals:
 
     A second one has its usual effect, and so has Ctrl-C while `at_once`.
 
-    Args:
-      step: the number of the step that is being done, for the log.
-
     Attributes:
       asked: whether the run should stop.
       at_once: nothing would be lost if the run ended now. Set by the loop.
     """
 
-    def __init__(self, step: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self) -> None:
         self.asked = self.at_once = False
-        self._step, self._stack = step, ExitStack()
+        self._stack = ExitStack()
 
     def __enter__(self) -> "StopSignals":
         self._stack.enter_context(answered((signal.SIGINT, signal.SIGTERM), self._ask))
@@ -38,7 +34,6 @@ class StopSignals:
             return False
         self.asked = True
         logging.warning(
-            "stopping after step %d, which is then saved; press Ctrl-C again to stop now",
-            self._step(),
+            "stopping: the step is finished and saved; press Ctrl-C again to stop now"
         )
         return True

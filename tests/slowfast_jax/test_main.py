@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from absl import flags
 
+import slowfast_jax
 from data_pipelines.mini import datasets
 from slowfast_jax import main
 from slowfast_jax.config import ConfigError
@@ -113,6 +115,23 @@ def test_each_config_has_its_own_folder(monkeypatch):
     with pytest.raises(ConfigError, match="the same name, so their results would share a folder"):
         main.run_in_turn(["kinetics/mini", "kinetics/mini"], argv)
     assert len(commands) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_config_of_several_is_left_time_to_save(number):
+    """Ctrl-C comes to both processes from the terminal; SIGTERM only to the first."""
+    code = "import signal, sys, time; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    code += "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
+    code += "import os; os.kill(os.getppid(), int(sys.argv[1])); time.sleep(1)"
+    status = 7 if number == signal.SIGTERM else 0
+    assert main._run_alone([sys.executable, "-c", code, str(int(number))]) == (status, True)
+
+
+def test_the_version():
+    result = run("--version")
+    assert result.stdout == f"slowfast_jax {slowfast_jax.__version__}\n"
+    result = run("--help")
+    assert result.stdout.startswith("usage: python -m slowfast_jax.main --config CONFIG")
 
 
 def test_a_missing_list_is_one_line_and_status_1():

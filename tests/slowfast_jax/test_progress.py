@@ -3,7 +3,7 @@
 from absl import logging
 
 from slowfast_jax.loop.meter import Meter
-from slowfast_jax.progress import StepLine
+from slowfast_jax.progress import StepLine, track
 from tests.data_pipelines.test_progress import replace_with_terminal
 
 
@@ -52,3 +52,14 @@ def test_plain_log_lines_elsewhere(capsys, caplog):
     assert not train_a_little(4).active
     assert capsys.readouterr().err.count("epoch") == 0
     assert len(caplog.messages) == 1 and "step 4/4: loss 2.5" in caplog.messages[0]
+
+
+def test_log_lines_go_above_the_bar_of_other_work(monkeypatch):
+    terminal = replace_with_terminal(monkeypatch, "stderr")
+    handler = logging.get_absl_handler().python_handler
+    monkeypatch.setattr(handler, "stream", terminal)
+    for number in track(range(2), 2, "testing"):
+        handler.stream.write(f"failed: {number}.mp4\n")
+    assert handler.stream is terminal
+    lines = terminal.text().replace("\r", "\n").splitlines()
+    assert "failed: 0.mp4" in lines and "failed: 1.mp4" in lines and "2/2" in "".join(lines[-2:])

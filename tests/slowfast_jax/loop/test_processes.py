@@ -176,6 +176,25 @@ def test_a_run_resumes_with_another_number_of_processes(one, folder, number, bef
     assert_same_rows(folder / name, one)
 
 
+@pytest.mark.parametrize("interrupted", [(0,), (1,), (0, 1)])
+def test_ctrl_c_in_a_test_ends_all(two, folder, interrupted):
+    workdir, weights = folder / "interrupted", latest_checkpoint(folder / "two")
+    run = begin(
+        folder, f"eval {interrupted}", "--mode=eval", f"--weights={weights}",
+        f"--workdir={workdir}",
+    )
+    run.wait_for("running on")
+    for process in interrupted:
+        run.processes[process].send_signal(signal.SIGINT)
+    assert run.wait() == [130 if i in interrupted else 1 for i in range(2)]
+    for i in range(2):
+        lines = [line for line in run.text(i).splitlines() if "Gloo" not in line]
+        if i in interrupted:
+            assert lines[-1] == "interrupted; the results of this test were not written"
+        else:
+            assert f"error: process {interrupted[0]} of 2 stopped: Ctrl-C" in lines[-1]
+
+
 WIDE = "--config.model.num_classes=2000"  # a head that is large enough to be split
 
 

@@ -18,12 +18,12 @@ def wait_until(condition) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_sets_a_flag_and_is_acknowledged(number, caplog):
     before = signal.getsignal(number)
-    with StopSignals(lambda: 7) as interruption:
+    with StopSignals() as interruption:
         assert not interruption.asked
         os.kill(os.getpid(), number)
         wait_until(lambda: interruption.asked and caplog.messages)
     assert caplog.messages == [
-        "stopping after step 7, which is then saved; press Ctrl-C again to stop now"
+        "stopping: the step is finished and saved; press Ctrl-C again to stop now"
     ]
     assert signal.getsignal(number) is before
 
