@@ -38,6 +38,7 @@ def read_clip(
     geometry_of: Callable[[int, int], Geometry],
     *,
     thread_type: str = "NONE",
+    by_time: bool = False,
 ) -> tuple[VideoInfo, np.ndarray, Geometry]:
     """Reads the frames `indices(info)` of a video, in that order, resized and cropped.
 
@@ -47,6 +48,7 @@ def read_clip(
             the size of the picture is not known yet.
         geometry_of: gives the geometry for frames of (height, width), upright. Called once.
         thread_type: see decoding.select_frames; "NONE" is best where many workers decode.
+        by_time: see seeking.select_frames.
 
     Returns:
         (info, clip, geometry): the clip is uint8 (T,H,W,3) RGB, of the size of the geometry's
@@ -68,7 +70,7 @@ def read_clip(
     if isinstance(source, Pictures):
         select = image_files.select_frames
     else:
-        select = partial(select_frames, thread_type=thread_type)
+        select = partial(select_frames, thread_type=thread_type, by_time=by_time)
     info, found, pictures = select(source, indices, transform=transform)
     wanted = indices(info)
     if np.array_equal(wanted, found):

@@ -84,7 +84,9 @@ def load_keyframe(
             return geometry.center(height, width, short_side=crop, crop=crop, flip=test_flip)
         return geometry.whole(height, width, short_side=crop, flip=test_flip)
 
-    _, clip, drawn = read_clip(keyframe.source, indices, geometry_of, thread_type=thread_type)
+    _, clip, drawn = read_clip(
+        keyframe.source, indices, geometry_of, thread_type=thread_type, by_time=True
+    )
     if rng is not None and (color_jitter or lighting):
         clip = color.apply(clip, color.draw(
             rng, jitter=0.4 if color_jitter else 0.0, lighting=0.1 if lighting else 0.0

@@ -21,11 +21,10 @@ from data_pipelines.video.decoding import (
     decoded_frames,
     open_video,
     orientation_of,
+    probe,
     upright_picture,
 )
 from data_pipelines.video.image_files import Pictures
-
-CHUNK = 32  # image files read at a time
 
 
 class Window(NamedTuple):
@@ -99,9 +98,6 @@ def _video_pictures(
     path: str, crop: int, thread_type: str
 ) -> tuple[float, Iterator[np.ndarray]]:
     """The frame rate and the center crops (crop,crop,3) of all frames."""
-    with open_video(path, thread_type) as (_, stream):
-        fps = float(stream.average_rate or stream.guessed_rate or 30)
-
     def pictures() -> Iterator[np.ndarray]:
         drawn = orientation = None
         with open_video(path, thread_type) as (container, stream):
@@ -119,14 +115,12 @@ def _video_pictures(
         if drawn is None:
             raise VideoError(path, "no frame can be decoded; download it again, or leave it out")
 
-    return fps, pictures()
+    return probe(path).fps, pictures()
 
 
 def _image_pictures(files: Pictures, crop: int) -> Iterator[np.ndarray]:
-    """The center crops of all image files, read CHUNK at a time."""
-    count, _ = files.open()
-    for first in range(0, count, CHUNK):
-        chosen = range(first, min(first + CHUNK, count))
-        _, _, frames = image_files.select_frames(files, lambda _, chosen=chosen: chosen)
-        drawn = geometry.center(*frames.shape[1:3], short_side=crop, crop=crop)
-        yield from geometry.apply(frames, drawn)
+    """The center crops of all image files."""
+    drawn = None
+    for _, picture in image_files.iterate_frames(files):
+        drawn = drawn or geometry.center(*picture.shape[:2], short_side=crop, crop=crop)
+        yield geometry.apply(picture[None], drawn)[0]

@@ -5,6 +5,7 @@ stamps. PySlowFast counts the same way, also in videos of variable frame rate. P
 PyAV's rgb24 conversion, rotated upright where the file records the camera's orientation.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,8 +23,13 @@ from data_pipelines.video.opening import (
     open_video,
     size_change,
 )
+from data_pipelines.video.times import duration_of, frame_rate
 
 Transform = Callable[[np.ndarray], np.ndarray]  # applied to one picture (H,W,3)
+# Decoders that can be told at any time to skip frames. Others, such as those of AV1, take the
+# setting only when they are opened, and would go on skipping frames that are needed.
+SKIPPING = {"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"}
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class VideoInfo:
     Attributes:
         frames: number of frames. `probe` counts packets, which equals the number of frames except
             in damaged or unusual files; `select_frames` counts the decoded frames.
-        fps: average frame rate.
+        fps: average frame rate; see times.frame_rate where the file states one that is wrong.
         width, height: size of the upright picture in pixels.
         rotation: degrees counter-clockwise by which the stored picture is turned upright.
         duration: seconds.
@@ -51,7 +57,7 @@ class VideoInfo:
     warning: str = ""
 
 
-def _packets(container, stream, problems: list[str], whole: bool = True) -> Iterator[av.Packet]:
+def data_packets(container, stream, problems: list[str], whole: bool = True) -> Iterator[av.Packet]:
     """Yields the packets of the stream that hold data; adds a truncated file to `problems`."""
     found = 0
     try:
@@ -82,13 +88,16 @@ def decoded_frames(
         container, stream: as `open_video` yields them.
         problems: receives a text for each kind of damage found, once all frames are read.
         unneeded: says whether a packet's frame may be skipped. Frames that no other frame refers to
-            are then not decoded (B-frames, about half of the frames of usual H.264).
+            are then not decoded (B-frames, about half of the frames of usual H.264). Ignored by
+            decoders that are not in SKIPPING.
         whole: the container is at its start, so the number of packets is checked against the
             header.
     """
     packets = bad = damaged = 0
     reason = ""
     leave_out = False
+    if stream.codec_context.name not in SKIPPING:
+        unneeded = None
     # An earlier reader may have stopped while it skipped frames.
     stream.codec_context.skip_frame = "DEFAULT"
 
@@ -103,7 +112,7 @@ def decoded_frames(
             bad, reason = bad + 1, error.strerror or str(error)
             return []
 
-    for packet in _packets(container, stream, problems, whole):
+    for packet in data_packets(container, stream, problems, whole):
         packets += 1
         for frame in decode(packet):
             damaged += frame.is_corrupt
@@ -172,9 +181,11 @@ def probe(path: Encoded) -> VideoInfo:
     """
     problems: list[str] = []
     with open_video(path, "SLICE") as (container, stream):
-        first, frames = None, 0
-        for packet in _packets(container, stream, problems):
-            frames += not packet.is_discard
+        first, times, last_duration = None, [], None
+        for packet in data_packets(container, stream, problems):
+            if not packet.is_discard:
+                times.append(packet.pts)
+                last_duration = packet.duration
             if first is None:
                 try:
                     first = next(iter(stream.decode(packet)), None)
@@ -186,21 +197,15 @@ def probe(path: Encoded) -> VideoInfo:
             except av.error.FFmpegError:
                 first = None
         if first is None:
-            raise VideoError(path, _nothing_decodes(stream, frames))
-        rate = stream.average_rate or stream.guessed_rate or stream.base_rate
-        if not rate:
-            problems.append("the file states no frame rate; 30 is assumed")
-        fps = float(rate or 30)
-        if stream.duration is not None and stream.time_base is not None:
-            duration = float(stream.duration * stream.time_base)
-        elif container.duration is not None:
-            duration = container.duration / av.time_base
-        else:
-            duration = frames / fps
+            raise VideoError(path, nothing_decodes(stream, len(times)))
+        fps, wrong_rate = frame_rate(container, stream, times, last_duration)
+        if wrong_rate:
+            logger.info("%s: %s", path, wrong_rate)
+        duration = duration_of(container, stream) or len(times) / fps
         orientation = orientation_of(first)
         size = (first.height, first.width) if orientation[0] else (first.width, first.height)
         return VideoInfo(
-            frames=max(frames, 1),
+            frames=max(len(times), 1),
             fps=fps,
             width=size[0],
             height=size[1],
@@ -216,7 +221,8 @@ def short_side_transform(size: int) -> Transform:
     return lambda picture: resize_short_side(picture[None], size)[0]
 
 
-def _nothing_decodes(stream: av.VideoStream, packets: int) -> str:
+def nothing_decodes(stream: av.VideoStream, packets: int) -> str:
+    """Error text for a video without a frame that can be decoded."""
     return (
         f"no frame can be decoded (codec {stream.codec_context.name}, {packets} packets); the "
         f"file is damaged or its picture larger than {MOST_PIXELS / 1e6:.0f} million pixels: "
@@ -259,7 +265,7 @@ def _decode(
             if not to_end and kept == len(wanted):
                 break
         if count == 0:
-            raise VideoError(path, _nothing_decodes(stream, 0))
+            raise VideoError(path, nothing_decodes(stream, 0))
     if pictures is None:
         pictures = np.empty((0, 0, 0, 3), np.uint8)
     return pictures[:kept], count, problems

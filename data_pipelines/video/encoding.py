@@ -17,7 +17,7 @@ from data_pipelines.video.decoding import (
     orientation_of,
     upright_picture,
 )
-from data_pipelines.video.seeking import keeps_times
+from data_pipelines.video.times import JUMP_BACK, keeps_times, usual_rate
 
 GOP = 12  # frames between key frames: at most these are decoded before the first frame of a clip
 CRF = "20"  # x264's quality: no visible loss, at a third of the size of 17 ("visually lossless")
@@ -54,7 +54,8 @@ def timed_frames(
 
     Times are seconds after the first frame of the file. In files without usable time stamps (AVI
     with B-frames, MPEG-PS) they are computed from the frame rate. Of several frames with the same
-    time, the first is yielded.
+    time, the first is yielded. Where time stamps jump back, as between two recordings that were
+    joined together, the second continues the first.
 
     Args:
         container, stream: as `open_video` yields them.
@@ -65,11 +66,16 @@ def timed_frames(
     """
     problems: list[str] = []
     timed, before = keeps_times(container, stream), None
-    rate = _frame_rate(stream)
+    rate, shift = usual_rate(stream), Fraction(0)
     for number, frame in enumerate(decoded_frames(container, stream, problems, whole=whole)):
         if timed and frame.pts is None:
             raise VideoError(container.name, "has frames without time stamps; re-encode it")
-        time = (frame.pts - stream.start_time) * stream.time_base if timed else number / rate
+        time = number / rate
+        if timed:
+            time = (frame.pts - stream.start_time) * stream.time_base + shift
+            if before is not None and time < before - JUMP_BACK:
+                shift += before + 1 / rate - time
+                time = before + 1 / rate
         if before is None or time > before:
             yield time, frame
             before = time
@@ -160,7 +166,7 @@ def cut(source: PathLike, target: PathLike, *, begin: float, seconds: float) -> 
 def _seek(container, stream, begin: float) -> Fraction:
     """Seeks to the key frame before the frame nearest to `begin`; returns that frame's time."""
     if begin <= 0 or not keeps_times(container, stream):
-        rate = _frame_rate(stream)
+        rate = usual_rate(stream)
         return round(begin * rate) / rate
     target = stream.start_time + round(begin / stream.time_base)
     container.seek(target, stream=stream)
@@ -246,7 +252,7 @@ def fitting_size(frame: av.VideoFrame, orientation, short_side: int | None) -> t
 
 def _add_stream(out, stream, frame, orientation, short_side, gop):
     """Adds an H.264 stream to `out` for the reduced upright pictures of `stream`."""
-    rate = _frame_rate(stream)
+    rate = usual_rate(stream)
     # One thread per file, because one file per processor is encoded at a time.
     copy = out.add_stream("libx264", rate=rate, options={
         "preset": "fast", "crf": CRF, "g": str(gop), "threads": "1"
@@ -266,7 +272,3 @@ def upright_frame(frame: av.VideoFrame, orientation: tuple[bool, bool, bool]) ->
     if not any(orientation):
         return frame
     return av.VideoFrame.from_ndarray(upright_picture(frame, orientation, None))
-
-
-def _frame_rate(stream: av.VideoStream) -> Fraction:
-    return stream.average_rate or stream.guessed_rate or Fraction(30)

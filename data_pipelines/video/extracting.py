@@ -16,6 +16,7 @@ import av
 from data_pipelines.paths import PathLike
 from data_pipelines.video.decoding import VideoError, open_video, orientation_of
 from data_pipelines.video.encoding import fitting_size, timed_frames, upright_frame
+from data_pipelines.video.times import usual_rate
 
 # FFmpeg's -q:v 1, in its internal unit (FF_QP2LAMBDA).
 JPEG_OPTIONS = {"flags": "+qscale", "global_quality": "118"}
@@ -88,7 +89,7 @@ def constant_rate(
         seconds: duration from the start; None takes all.
     """
     limit = None if seconds is None else round(seconds * fps)
-    usual = float(fps / (stream.average_rate or stream.guessed_rate or Fraction(fps)))
+    usual = float(fps / usual_rate(stream))
     shown, before, delays = 0, None, [0, 0, 0]
 
     def give(frame: av.VideoFrame, count: int) -> tuple[av.VideoFrame, int]:

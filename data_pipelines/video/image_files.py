@@ -7,7 +7,7 @@ pixels are bitwise equal. FFmpeg's decoder upsamples the color planes differentl
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -150,24 +150,47 @@ def select_frames(
     )
     wanted = np.unique(np.asarray(choose(info), np.int64))
     pictures = None
-    for slot, index in enumerate(wanted.tolist()):
-        try:
-            picture = read(index)
-        except VideoError as error:
-            where = f"frame {index + 1} of {count}, " if count > 1 else ""
-            raise VideoError(str(files), f"{where}{error.path}: {error.reason}") from error
-        height, width = picture.shape[:2]
+    for slot, picture in enumerate(_read_each(files, count, read, wanted.tolist())):
         if pictures is None:
-            info = replace(info, width=width, height=height)
-        elif (height, width) != (info.height, info.width):
-            raise VideoError(
-                str(files),
-                f"the picture changes from {info.width}x{info.height} to {width}x{height} at "
-                f"{files.place(index)}; extract the frames again, all of one size",
-            )
+            info = replace(info, height=picture.shape[0], width=picture.shape[1])
         if transform is not None:
             picture = transform(picture)
         if pictures is None:
             pictures = np.empty((len(wanted), *picture.shape), np.uint8)
         pictures[slot] = picture
     return info, wanted, pictures
+
+
+def iterate_frames(
+    files: Pictures, first: int = 0, stop: int | None = None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields (index, picture (H,W,3)) from `first` up to, not including, `stop` or the end.
+
+    Raises:
+        VideoError: as `select_frames`.
+    """
+    count, read = files.open()
+    chosen = range(first, count if stop is None else min(stop, count))
+    yield from zip(chosen, _read_each(files, count, read, chosen), strict=True)
+
+
+def _read_each(
+    files: Pictures, count: int, read: Callable[[int], np.ndarray], chosen: Iterable[int]
+) -> Iterator[np.ndarray]:
+    """Yields the pictures at the indices `chosen`; all must have the size of the first."""
+    size = None
+    for index in chosen:
+        try:
+            picture = read(index)
+        except VideoError as error:
+            where = f"frame {index + 1} of {count}, " if count > 1 else ""
+            raise VideoError(str(files), f"{where}{error.path}: {error.reason}") from error
+        height, width = picture.shape[:2]
+        size = size or (width, height)
+        if (width, height) != size:
+            raise VideoError(
+                str(files),
+                f"the picture changes from {size[0]}x{size[1]} to {width}x{height} at "
+                f"{files.place(index)}; extract the frames again, all of one size",
+            )
+        yield picture

@@ -1,30 +1,46 @@
 """Reads a few frames of a long video by seeking to the key frame before the first of them.
 
 Frame n is the frame shown nearest to n / fps seconds after the first. At a constant frame rate that
-is the n-th decoded frame, as in decoding.py; at a variable rate it is the frame at that time.
+is the n-th decoded frame, as in decoding.py; at a variable rate it is the frame at that time. Where
+that leads into a gap between recordings, frames are numbered as they are decoded.
 """
 
 import bisect
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from typing import NamedTuple
 
 import av
 import numpy as np
 
 from data_pipelines.video import decoding
 from data_pipelines.video.decoding import (
+    SKIPPING,
     Encoded,
     Transform,
     VideoError,
     VideoInfo,
+    data_packets,
     decoded_frames,
     degrees,
     open_video,
     orientation_of,
     upright_picture,
 )
-from data_pipelines.video.opening import check_size, size_change
+from data_pipelines.video.opening import Stored, check_size, size_change
+from data_pipelines.video.times import (
+    DELAYS_ONLY,
+    WRONG_BY,
+    duration_of,
+    frame_rate,
+    gap_length,
+    header_rate,
+    jumps_back,
+    keeps_times,
+)
 
 # Tolerance of time stamps, in frames. Containers round them: Matroska to milliseconds, which is
 # 0.02 frames at 30 frames per second.
@@ -32,6 +48,8 @@ ROUNDING = 0.05
 # Largest number of frames that an edit list may hide. The time of a seek in FFmpeg grows with the
 # square of it: 100,000 take a second, and a damaged header may claim millions.
 MOST_HIDDEN = 10_000
+# Seconds by which a header may claim that a video is longer than it is.
+MOST_CLAIMED = 0.5
 logger = logging.getLogger(__name__)
 
 
@@ -41,12 +59,14 @@ def select_frames(
     *,
     transform: Transform | None = None,
     thread_type: str = "AUTO",
+    by_time: bool = False,
 ) -> tuple[VideoInfo, np.ndarray, np.ndarray]:
     """Reads the frames whose indices `choose(info)` returns, without reading the whole file.
 
     Only the part from the key frame before the first chosen frame to the last chosen frame is
     decoded. Where the container cannot seek or has no usable time stamps (AVI with B-frames,
-    MPEG-PS), decoding.select_frames reads the file from the start and calls `choose` again.
+    MPEG-PS), where its frame rate cannot be right, and where a chosen frame lies in a gap,
+    decoding.select_frames reads the file from the start and calls `choose` again.
 
     Args:
         path: the video.
@@ -55,6 +75,7 @@ def select_frames(
             header is imprecise (MPEG-TS), and the size of the picture is unknown (0).
         transform: applied to each chosen frame as it is decoded.
         thread_type: see decoding.select_frames.
+        by_time: the indices stand for times, so a gap is filled with the frames next to it.
 
     Returns:
         (info, indices, frames): `indices` are the chosen ones sorted without repetition, and
@@ -65,7 +86,7 @@ def select_frames(
         ValueError: a chosen index is out of range.
     """
     with open_video(path, thread_type) as (container, stream):
-        info = _from_header(container, stream)
+        info = from_header(path, container, stream)
         if info is not None:
             wanted = np.unique(np.asarray(choose(info), np.int64))
             if not 0 <= wanted[0] <= wanted[-1] < info.frames:
@@ -73,45 +94,93 @@ def select_frames(
                     f"frames {wanted[0]}..{wanted[-1]} chosen of {path}, which has {info.frames}"
                 )
             found = None
-            if stream.average_rate == stream.base_rate:
-                found = _read(path, container, stream, info.fps, wanted, transform, skim=True)
-            if found is None:
-                found = _read(path, container, stream, info.fps, wanted, transform, skim=False)
-            if found is not None:
-                return replace(info, **found[1]), wanted, found[0]
+            skims = stream.average_rate == stream.base_rate
+            for skim in (True, False) if skims and info.codec in SKIPPING else (False,):
+                try:
+                    found = _read(
+                        path, container, stream, info.fps, wanted, transform, skim, by_time
+                    )
+                except _Gap:
+                    break
+                if found is not None:
+                    return replace(info, **found[1]), wanted, found[0]
     logger.debug("%s: seeking does not work; reading from the start", path)
     return decoding.select_frames(
         path, choose, transform=transform, thread_type=thread_type, to_end=False
     )
 
 
-def keeps_times(container, stream) -> bool:
-    """Whether frames of this file have usable time stamps."""
-    codec = stream.codec_context
-    if container.format.name == "avi" and (codec.has_b_frames or codec.name == "h264"):
-        # AVI stores only the decoding order, and FFmpeg gets the first time stamp of H.264 wrong.
-        return False
-    # MPEG-PS has time stamps for only some frames.
-    return stream.start_time is not None and container.format.name != "mpeg"
+class _Gap(Exception):
+    """A wanted frame lies in a gap between recordings."""
 
 
-def _from_header(container, stream) -> VideoInfo | None:
-    """Properties stated by the header; None if they do not suffice to find a frame by its time."""
-    fps = float(stream.average_rate or stream.guessed_rate or 0)
-    if stream.duration is not None and stream.time_base is not None:
-        duration = float(stream.duration * stream.time_base)
-    else:
-        duration = (container.duration or 0) / av.time_base
-    if not fps or duration <= 0 or not keeps_times(container, stream):
+def from_header(path: Encoded, container, stream) -> VideoInfo | None:
+    """Properties of a video in which a frame can be found by its time; None for other videos.
+
+    They come from the header, but where its frame rate cannot be right, and in MPEG-TS, which may
+    hold several recordings, all time stamps are read once.
+    """
+    rate = header_rate(container, stream)
+    if container.format.name in DELAYS_ONLY or not keeps_times(container, stream):
         return None
-    frames = max(round(duration * fps), 1)
+    doubtful = rate is None or rate * WRONG_BY < (stream.guessed_rate or 0)
+    if doubtful or container.format.name == "mpegts":
+        stamps = _time_stamps(path, container, stream)
+        if stamps.joined:
+            return None
+        rate = stamps.fps if doubtful else rate
+    fps = float(rate)
+    duration = duration_of(container, stream)
+    if duration <= 0:
+        return None
+    frames = stamps.frames if doubtful else max(round(duration * fps), 1)
     if stream.frames:  # includes the frames that an edit list hides
         if stream.frames > frames + MOST_HIDDEN:
             return None
-        frames = min(frames, stream.frames)
+        if not doubtful:
+            frames = min(frames, stream.frames)
     return VideoInfo(
         frames=frames, fps=fps, width=0, height=0, rotation=0, duration=duration,
         codec=stream.codec_context.name,
+    )
+
+
+class _Stamps(NamedTuple):
+    """What the time stamps of all packets show.
+
+    Attributes:
+        fps: frame rate.
+        frames: number of the last frame by its time, plus 1.
+        joined: whether time stamps jump back.
+    """
+
+    fps: float
+    frames: int
+    joined: bool
+
+
+def _time_stamps(path: Encoded, container, stream) -> _Stamps:
+    if isinstance(path, Stored):
+        return _read_time_stamps(container, stream)
+    facts = os.stat(path)
+    return _time_stamps_of_file(os.fspath(path), facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(1024)
+def _time_stamps_of_file(path: str, size: int, changed: int) -> _Stamps:
+    """As `_time_stamps`, once for each file; `size` and `changed` tell its versions apart."""
+    with open_video(path, "NONE") as (container, stream):
+        return _read_time_stamps(container, stream)
+
+
+def _read_time_stamps(container, stream) -> _Stamps:
+    packets = [(p.pts, p.dts) for p in data_packets(container, stream, []) if not p.is_discard]
+    times = [pts for pts, _ in packets]
+    fps, _ = frame_rate(container, stream, times)
+    last = max((time for time in times if time is not None), default=stream.start_time)
+    return _Stamps(
+        fps, max(round((last - stream.start_time) * stream.time_base * fps), 0) + 1,
+        jumps_back([dts for _, dts in packets], stream.time_base),
     )
 
 
@@ -122,8 +191,8 @@ def _read(
     fps: float,
     wanted: np.ndarray,
     transform: Transform | None,
-    *,
     skim: bool,
+    by_time: bool,
 ) -> tuple[np.ndarray, dict] | None:
     """Reads the pictures at the sorted indices `wanted`, seeking to the first.
 
@@ -131,7 +200,7 @@ def _read(
     where a frame is not exactly at its expected time, as the nearest one may have been skipped.
 
     Returns (pictures, fields of VideoInfo that they determine), or None if time stamps or skimming
-    fail.
+    fail. Raises _Gap unless `by_time`.
     """
     first = stream.start_time
     # A seek may land after the key frame needed, if decoding order differs from display order or
@@ -142,7 +211,7 @@ def _read(
             container.seek(first + round(target / stream.time_base), stream=stream)
         except (av.error.FFmpegError, OSError):
             return None
-        found = _collect(path, container, stream, fps, wanted, transform, skim)
+        found = _collect(path, container, stream, fps, wanted, transform, skim, by_time)
         if found is not None or target == 0:
             return found
     return None
@@ -156,6 +225,7 @@ def _collect(
     wanted: np.ndarray,
     transform: Transform | None,
     skim: bool,
+    by_time: bool,
 ) -> tuple[np.ndarray, dict] | None:
     """As `_read`, from the current position; None also if that is past the first wanted frame."""
     pictures = orientation = before = last = None
@@ -203,6 +273,7 @@ def _collect(
         around = places[max(nearest - 1, 0) : nearest + 1]
         return all(abs(place - one) > 1 - ROUNDING for one in around)
 
+    longest = np.inf if by_time else gap_length(fps) * fps
     position = -np.inf
     for frame in decoded_frames(container, stream, [], unneeded if skim else None):
         if frame.pts is None:
@@ -218,12 +289,15 @@ def _collect(
             if skim and place > wanted[kept] + ROUNDING:
                 return None
             nearer = before is not None and wanted[kept] - position <= place - wanted[kept]
+            if before is not None and place - position > longest:
+                if min(wanted[kept] - position, place - wanted[kept]) > ROUNDING:
+                    raise _Gap
             keep(before if nearer else frame)
         if kept == len(wanted):
             return result()
         before, position = frame, place
     # End of file. Headers may claim a few more frames than there are, but not many.
-    if skim or before is None or wanted[-1] - position > fps / 2:
+    if skim or before is None or wanted[-1] - position > MOST_CLAIMED * fps:
         return None
     while kept < len(wanted):
         keep(before)

@@ -1,21 +1,19 @@
 """Reads uncropped frames for people to look at, reduced to a size that suits reports."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 
 import numpy as np
 from PIL import Image
 
-from data_pipelines.video import Video, image_files, seeking
+from data_pipelines.video import Video, image_files, playing, seeking
 from data_pipelines.video.decoding import VideoInfo
 from data_pipelines.video.image_files import Pictures
 
 LARGEST = 480  # short side in pixels to which larger pictures are reduced
-CHUNK = 32  # frames read at a time
 
 
 def look(
-    source: Video, choose: Callable[[VideoInfo], Sequence[int]]
+    source: Video, choose: Callable[[VideoInfo], Sequence[int]], *, by_time: bool = False
 ) -> tuple[VideoInfo, np.ndarray]:
     """Reads the frames whose indices `choose(info)` returns, seeking in long videos.
 
@@ -23,6 +21,7 @@ def look(
         source: the video.
         choose: returns frame indices. Its `info` holds the number of frames and, except for image
             files, the frame rate.
+        by_time: see seeking.select_frames.
 
     Returns:
         (info, frames): uint8 (n,H,W,3) RGB, sorted by index without repetition.
@@ -30,8 +29,12 @@ def look(
     Raises:
         VideoError: a frame cannot be read.
     """
-    select = image_files if isinstance(source, Pictures) else seeking
-    info, _, pictures = select.select_frames(source, choose, transform=_reduced)
+    if isinstance(source, Pictures):
+        info, _, pictures = image_files.select_frames(source, choose, transform=_reduced)
+    else:
+        info, _, pictures = seeking.select_frames(
+            source, choose, transform=_reduced, by_time=by_time
+        )
     return info, pictures
 
 
@@ -53,7 +56,7 @@ def still(source: Video, seconds: float, fps: float = 0.0) -> np.ndarray:
     def choose(info: VideoInfo) -> list[int]:
         return [min(max(round(seconds * (fps or info.fps)), 0), info.frames - 1)]
 
-    return look(source, choose)[1][0]
+    return look(source, choose, by_time=True)[1][0]
 
 
 def middle(source: Video) -> np.ndarray:
@@ -61,19 +64,28 @@ def middle(source: Video) -> np.ndarray:
     return look(source, lambda info: [info.frames // 2])[1][0]
 
 
-def play(source: Video, first: int, stop: int) -> Iterator[np.ndarray]:
-    """Yields the frames from `first` up to, not including, `stop`: uint8 (H,W,3) RGB.
+def play(
+    source: Video, first: int = 0, stop: int | None = None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields (number, frame) from `first` up to, not including, `stop` or the end, in one pass.
 
-    Only a few frames are in memory at a time.
+    Numbers are those of `look`. Those that lie in a gap between recordings are left out.
+
+    Args:
+        source: the video.
+        first, stop: frame numbers; see playing.iterate_frames.
+
+    Yields:
+        The number, and uint8 (H,W,3) RGB.
+
+    Raises:
+        VideoError: no frame can be read, or the picture changes its size.
     """
-    for start in range(first, stop, CHUNK):
-        chosen = np.arange(start, min(start + CHUNK, stop))
-        yield from look(source, partial(_clamped, chosen))[1]
-
-
-def _clamped(chosen: np.ndarray, info: VideoInfo) -> np.ndarray:
-    """`chosen` within the video, which may have fewer frames than its header claims."""
-    return np.unique(np.minimum(chosen, info.frames - 1))
+    if isinstance(source, Pictures):
+        for number, picture in image_files.iterate_frames(source, first, stop):
+            yield number, _reduced(picture)
+    else:
+        yield from playing.iterate_frames(source, first, stop, transform=_reduced)
 
 
 def _reduced(picture: np.ndarray) -> np.ndarray:

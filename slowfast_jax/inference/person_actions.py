@@ -105,7 +105,7 @@ def write_labeled_video(
     height, width = first.shape[1:3]
 
     def annotated_frames() -> Iterator[Annotated]:
-        for number, image in enumerate(play(source, 0, info.frames)):
+        for number, image in play(source):
             distances = np.abs(times - number / fps)
             if not len(times) or distances.min() > MAX_DISTANCE:
                 yield Annotated(image, np.zeros((0, 4)), (), ())

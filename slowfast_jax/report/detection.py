@@ -145,7 +145,7 @@ def _played(
     no_scores = np.zeros((0, len(names)))
     no_boxes = MatchedBoxes(np.zeros((0, 4)), no_scores, no_scores.astype(bool))
     try:
-        for number, image in enumerate(play(keyframes[0].source, first, first + length), first):
+        for number, image in play(keyframes[0].source, first, first + length):
             seconds = number / fps
             nearest = np.abs(times - seconds).argmin()
             near = abs(times[nearest] - seconds) <= NEAR

@@ -206,6 +206,7 @@ def test_streams_that_appear_late_are_ignored(videos, monkeypatch):
     class Late:
         def __init__(self, container):
             self.container, self.duration = container, container.duration
+            self.format = container.format
 
         def demux(self, stream):
             yield from self.container.demux(stream)

@@ -7,7 +7,7 @@ from PIL import Image
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.encoding import write_video
 from data_pipelines.video.image_files import frame_files
-from data_pipelines.video.stills import CHUNK, LARGEST, look, middle, play, still
+from data_pipelines.video.stills import LARGEST, look, middle, play, still
 from tests.data_pipelines.conftest import frame_numbers
 
 
@@ -22,9 +22,10 @@ def test_a_still_is_the_frame_at_its_time(videos):
 
 def test_play_yields_frames_in_order(videos):
     path = str(videos["numbered"])
-    assert CHUNK < 50
-    assert frame_numbers(list(play(path, 3, 53))) == list(range(3, 53))
-    assert list(play(path, 7, 7)) == []
+    numbers, frames = zip(*play(path, 3, 53), strict=True)
+    assert numbers == tuple(range(3, 53)) and frame_numbers(frames) == list(numbers)
+    assert [number for number, _ in play(path, 55)] == list(range(55, 60))
+    assert list(play(path, 7, 7)) == [] and list(play(path, 60)) == []
 
 
 def test_frames_stored_as_images(tmp_path):
@@ -32,7 +33,8 @@ def test_frames_stored_as_images(tmp_path):
         Image.new("RGB", (8, 6), (60 * number,) * 3).save(tmp_path / f"{number:03d}.png")
     files = frame_files("walk", [f"{number:03d}.png" for number in range(4)], tmp_path)
     assert still(files, 0.5, fps=4)[0, 0, 0] == 120 and middle(files)[0, 0, 0] == 120
-    assert [picture[0, 0, 0] for picture in play(files, 1, 4)] == [60, 120, 180]
+    assert [(n, picture[0, 0, 0]) for n, picture in play(files, 1, 9)] == [
+        (1, 60), (2, 120), (3, 180)]
 
 
 def test_large_pictures_are_reduced(tmp_path):

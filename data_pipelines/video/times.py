@@ -1,0 +1,176 @@
+"""Time stamps and frame rates of video files, and what to do where they cannot be right."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import av
+import numpy as np
+
+# Frame rates that headers are believed to state: from slides to slow motion. Others are mostly time
+# bases that were taken for rates, such as 1000 in Matroska and 60000 in DV.
+PLAUSIBLE = (1, 480)
+# A stated rate is wrong if it differs by more than this factor from what the time stamps show. An
+# average over a variable rate, or one of fields instead of frames, differs by less.
+WRONG_BY = 2.5
+# Frames this many seconds and this many usual intervals apart have a gap between them.
+GAP_SECONDS, GAP_INTERVALS = 1.0, 10
+# A jump back of this many seconds begins another recording; frames out of order jump back by less.
+JUMP_BACK = 1.0
+# Formats that state the delay of each frame alone; FFmpeg guesses their rate from the first ones.
+DELAYS_ONLY = {"gif", "apng"}
+ROUNDED = 0.01  # fraction by which time stamps may be off a stated rate
+ASSUMED = Fraction(30)  # rate of files that state none
+
+
+def keeps_times(container, stream) -> bool:
+    """Whether frames of this file have usable time stamps."""
+    codec = stream.codec_context
+    if container.format.name in ("avi", "asf", "mxf"):
+        # They store the decoding order alone, and FFmpeg gets the first time stamp of H.264 wrong.
+        if codec.has_b_frames or codec.name == "h264":
+            return False
+    # MPEG-PS has time stamps for only some frames.
+    return stream.start_time is not None and container.format.name != "mpeg"
+
+
+def header_rate(container, stream) -> Fraction | None:
+    """The frame rate that the header states; None if it states none that is plausible."""
+    if container.format.name in DELAYS_ONLY:
+        return None
+    rate = _stated(stream)
+    return rate if rate and _plausible(rate) else None
+
+
+def usual_rate(stream) -> Fraction:
+    """The first plausible frame rate that a file states, or 30."""
+    return _first_plausible(stream) or ASSUMED
+
+
+def frame_rate(
+    container, stream, times: Sequence[int | None], last_duration: int | None = None
+) -> tuple[float, str]:
+    """The frame rate of a video all of whose time stamps are known.
+
+    That is the average rate stated by the header, as in the original, unless the time stamps show
+    another one. Gaps between recordings do not count for the latter.
+
+    Args:
+        times: time stamps of all frames or packets, in ticks of the stream.
+        last_duration: ticks for which the last frame is shown, if known.
+
+    Returns:
+        (frames per second, what is wrong with the header or "").
+    """
+    stated = _stated(stream)
+    shown = _shown_rate(container, stream, times, last_duration)
+    if container.format.name not in DELAYS_ONLY and stated and shown:
+        if 1 / WRONG_BY <= float(stated) / shown <= WRONG_BY:
+            return float(stated), ""
+    if shown and shown <= PLAUSIBLE[1]:
+        rate, source = shown, "by the time stamps"
+        if container.format.name not in DELAYS_ONLY:  # time stamps are rounded
+            close = (other for other in _plausible_rates(stream) if _close(other, shown))
+            rate = next(close, shown)
+    else:
+        rate, source = _first_plausible(stream), "which the file states as well"
+    if not rate:
+        return float(ASSUMED), f"the file states no frame rate; {ASSUMED} is assumed"
+    if not stated or rate == stated or container.format.name in DELAYS_ONLY:
+        return float(rate), ""
+    return float(rate), f"the header states {_text(stated)} fps; {_text(rate)} is used, {source}"
+
+
+def duration_of(container, stream) -> float:
+    """Seconds from the first frame to the end, as the header states; 0 if it does not."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    seconds = (container.duration or 0) / av.time_base
+    if "matroska" in container.format.name and stream.start_time:  # states the time of the end
+        seconds -= float(stream.start_time * stream.time_base)
+    return max(seconds, 0.0)
+
+
+def intervals(times: Sequence[int | None], base: Fraction | None) -> np.ndarray | None:
+    """Seconds from each frame to the next in order of display; None if time stamps are missing.
+
+    Args:
+        times: time stamps in any order within a recording. Where they jump back, another recording
+            begins.
+        base: seconds of a tick.
+    """
+    if base is None or len(times) < 2 or None in times:
+        return None
+    parts = _recordings(np.array(times, np.float64) * float(base))
+    return np.concatenate([np.diff(np.sort(part)) for part in parts])
+
+
+def jumps_back(times: Sequence[int | None], base: Fraction | None) -> bool:
+    """Whether time stamps jump back, as where a file holds two recordings."""
+    known = [time for time in times if time is not None]
+    return base is not None and len(_recordings(np.array(known) * float(base))) > 1
+
+
+def gaps(between: np.ndarray) -> np.ndarray:
+    """Which of the `intervals` are gaps: bool, of the same shape."""
+    usual = float(np.median(between)) if len(between) else 0.0
+    return between > (gap_length(1 / usual) if usual else GAP_SECONDS)
+
+
+def gap_length(fps: float) -> float:
+    """Seconds beyond which an interval between frames is a gap between recordings."""
+    return max(GAP_SECONDS, GAP_INTERVALS / fps)
+
+
+def _shown_rate(
+    container, stream, times: Sequence[int | None], last_duration: int | None
+) -> float | None:
+    """Frames per second by the time stamps; None if they are not usable."""
+    between = intervals(times, stream.time_base) if keeps_times(container, stream) else None
+    if between is None:
+        return None
+    if container.format.name in DELAYS_ONLY:
+        total = between.sum() + float((last_duration or 0) * stream.time_base)
+        return len(times) / total if total > 0 else None
+    between = between[~gaps(between)]
+    total = float(between.sum())
+    return len(between) / total if total > 0 else None
+
+
+def _recordings(seconds: np.ndarray) -> list[np.ndarray]:
+    """Splits time stamps where they jump back."""
+    starts, latest = [], -np.inf
+    for number, time in enumerate(seconds.tolist()):
+        if time < latest - JUMP_BACK:
+            starts.append(number)
+            latest = time
+        latest = max(latest, time)
+    return np.split(seconds, starts)
+
+
+def _stated(stream) -> Fraction | None:
+    """The average rate in the header, or the one that container and codec agree on."""
+    if stream.average_rate:
+        return stream.average_rate
+    return stream.guessed_rate if stream.guessed_rate == stream.codec_context.framerate else None
+
+
+def _first_plausible(stream) -> Fraction | None:
+    return next(iter(_plausible_rates(stream)), None)
+
+
+def _plausible_rates(stream) -> list[Fraction]:
+    codec_rate = stream.codec_context.framerate
+    rates = stream.average_rate, codec_rate, stream.guessed_rate, stream.base_rate
+    return [rate for rate in rates if rate and _plausible(rate)]
+
+
+def _close(rate: Fraction, shown: float) -> bool:
+    return abs(float(rate) / shown - 1) < ROUNDED
+
+
+def _plausible(rate: Fraction) -> bool:
+    return PLAUSIBLE[0] <= rate <= PLAUSIBLE[1]
+
+
+def _text(rate: Fraction | float) -> str:
+    return f"{float(rate):.4g}" if rate < 10**4 else f"{float(rate):.0f}"
