@@ -87,7 +87,14 @@ def check(args: argparse.Namespace, findings: Findings) -> Checked:
             raise UsageError(f"--template: {error}") from error
         parse = partial(video_lists.folder_sample, template=args.template, **options)
     else:
-        parse = partial(video_lists.video_sample, separator=args.separator, **options)
+        rows, beside = video_lists.list_rows(path), video_lists.numbers_beside(path)
+        numbers = {name: number for number, name in enumerate(names)} if names else beside
+        options["path_prefix"] = video_lists.prefix_of(
+            path, rows, args.separator, root, args.multi_label, numbers
+        )
+        parse = partial(
+            video_lists.video_sample, separator=args.separator, names=numbers, **options
+        )
     return check_list(path, parse, findings, num_classes=number, clip=args.clip)
 
 

@@ -12,7 +12,8 @@ from data_pipelines.paths import PathLike
 from data_pipelines.progress import in_threads
 from data_pipelines.sources import video_lists
 from data_pipelines.sources.frame_lists import collect_frames, read_classes, read_runs
-from data_pipelines.sources.video_lists import Entry, Sample
+from data_pipelines.sources.list_rows import Cells
+from data_pipelines.sources.video_lists import Entry, Row, Sample
 from data_pipelines.text_files import first_few
 from data_pipelines.video.inspection import inspect
 
@@ -21,7 +22,7 @@ RATE = 30.0  # frame rate at which the recipes sample clips
 
 def check_list(
     path: PathLike,
-    parse: Callable[[str, str | Entry], Sample],
+    parse: Callable[[str, Row], Sample],
     findings: Findings,
     *,
     num_classes: int | None,
@@ -168,9 +169,11 @@ def _check_classes(
     }
 
 
-def _write(path: PathLike, rows: Sequence[str | Entry]) -> None:
+def _write(path: PathLike, rows: Sequence[Row]) -> None:
     if rows and isinstance(rows[0], Entry):
         text = json.dumps([row.value for row in rows], indent=1) + "\n"
+    elif rows and isinstance(rows[0], Cells):
+        text = "".join(f"{line}\n" for line in (rows[0].header, *(row.text for row in rows)))
     else:
         text = "".join(f"{row}\n" for row in rows)
     Path(path).write_text(text, encoding="utf-8")

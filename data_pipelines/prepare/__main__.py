@@ -21,10 +21,11 @@ from pathlib import Path
 
 from data_pipelines.findings import Facts, Findings
 from data_pipelines.prepare.ava import SECONDS, prepare_ava
+from data_pipelines.prepare.dividing import SPLITS
 from data_pipelines.prepare.downloads import commands
 from data_pipelines.prepare.frames import prepare_charades, prepare_ssv2
-from data_pipelines.prepare.own import prepare_own
-from data_pipelines.prepare.videos import SPLITS, prepare_videos
+from data_pipelines.prepare.own import next_commands, prepare_own
+from data_pipelines.prepare.videos import prepare_videos
 from data_pipelines.progress import end_on_interrupt
 
 
@@ -86,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     kind.add_argument(
         "--videos", type=Path, metavar="FOLDER",
         help="the videos that the lists name; without lists, a folder with a folder of videos for "
-        "each class, and every fifth video of a class is for testing",
+        "each class, which are divided into training, validation and test",
     )
     for split in SPLITS:
         kind.add_argument(
@@ -175,6 +176,9 @@ def cli(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     findings.print_table(facts)
+    if args.kind == "own":
+        print("\nTo check the data, then to train:\n")
+        print(*(f"    {command}" for command in next_commands(args.folder, facts)), sep="\n")
     return 1 if findings.kinds else 0
 
 

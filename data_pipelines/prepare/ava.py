@@ -54,10 +54,11 @@ def prepare_ava(
         OSError: the disk cannot be written to.
     """
     cuts = folder / "videos_15min"
-    made = by_name(videos_in(cuts)) if cuts.is_dir() and any(cuts.iterdir()) else {}
+    made = by_name(videos_in(cuts, findings)) if cuts.is_dir() and any(cuts.iterdir()) else {}
     films = films or folder / "videos"
     if films.is_dir() or not made:
-        new = [path for name, path in by_name(videos_in(films)).items() if name not in made]
+        found = by_name(videos_in(films, findings))
+        new = [path for name, path in found.items() if name not in made]
         jobs = [Job(path, cuts / f"{path.stem}.mp4") for path in new]
         make = partial(_cut, begin=begin, seconds=seconds, short_side=short_side)
         done = make_all("cutting", jobs, make, findings)

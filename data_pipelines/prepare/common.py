@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,13 +12,14 @@ import av
 
 from data_pipelines.atomic_files import whole
 from data_pipelines.findings import Findings
-from data_pipelines.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, PathLike
+from data_pipelines.paths import IMAGE_SUFFIXES, PathLike
 from data_pipelines.progress import in_threads
 from data_pipelines.sources.frame_lists import HEADER
+from data_pipelines.text_files import first_few
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.extracting import extract
+from data_pipelines.video.finding import find_videos
 
-SUFFIXES = frozenset(suffix.lower() for suffix in VIDEO_SUFFIXES)
 # After these errors nothing more can be written, so the preparation stops.
 FATAL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
@@ -32,27 +34,30 @@ class Job(NamedTuple):
 Make = Callable[[Path, Path], None]  # (source, target): writes the target
 
 
-def videos_in(folder: PathLike) -> list[Path]:
-    """Finds the video files in a folder and its subfolders, sorted by name, except hidden ones.
+def videos_in(folder: PathLike, findings: Findings) -> list[Path]:
+    """Finds the videos in a folder and its subfolders, as `find_videos`.
+
+    Args:
+        folder: the folder.
+        findings: receives the files that are left out, except companions such as text, whose names
+            are printed to stderr.
 
     Raises:
-        FileNotFoundError: the folder does not exist.
+        FileNotFoundError, NotADirectoryError: the folder does not exist or is a file.
         ValueError: it contains no videos.
     """
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"{folder}: no such folder of videos")
-    found = []
-    for place, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if name[0] != ".")
-        found += [
-            Path(place, name) for name in sorted(files)
-            if name[0] != "." and Path(name).suffix.lower() in SUFFIXES
-        ]
-    if not found:
-        raise ValueError(
-            f"{folder}: contains no videos; expected files ending in {' '.join(sorted(SUFFIXES))}"
+    found = find_videos(folder)
+    for path, reason in found.left_out.items():
+        findings.report(str(path), "left out", reason)
+    if found.companions:
+        names = first_few(path.name for path in found.companions)
+        print(
+            f"{folder}: passed over {len(found.companions)} files of text or data: {names}",
+            file=sys.stderr,
         )
-    return found
+    if not found.videos:
+        raise ValueError(f"{folder}: contains no videos; expected files that FFmpeg can decode")
+    return found.videos
 
 
 def by_name(paths: Iterable[Path]) -> dict[str, Path]:

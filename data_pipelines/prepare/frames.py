@@ -164,7 +164,8 @@ def _frames(
     """File names of each video's frames in folder/frames, extracted first if `videos` is given."""
     frames = folder / "frames"
     if videos is not None:
-        return extract_all(by_name(videos_in(videos)).values(), frames, findings, **options)
+        found = by_name(videos_in(videos, findings)).values()
+        return extract_all(found, frames, findings, **options)
     if not frames.is_dir():
         raise FileNotFoundError(f"{frames}: no such folder; pass --videos to extract frames")
     folders = sorted(path for path in frames.iterdir() if path.is_dir() and path.name[0] != ".")

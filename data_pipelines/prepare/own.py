@@ -1,14 +1,17 @@
 """Prepares your own videos: lists them by class folder, or writes a table to fill in with boxes."""
 
+import shlex
 from functools import partial
 from pathlib import Path
 
 from data_pipelines.atomic_files import write_rows
 from data_pipelines.findings import Facts, Findings
 from data_pipelines.prepare.common import Job, by_name, make_all, videos_in
-from data_pipelines.prepare.videos import prepare_videos
+from data_pipelines.prepare.dividing import SPLITS, split_folders
+from data_pipelines.prepare.videos import list_fact, prepare_videos
 from data_pipelines.video.decoding import probe
 from data_pipelines.video.encoding import encode
+from data_pipelines.video.finding import find_videos
 
 COLUMNS = ("video", "time", "x1", "y1", "x2", "y2", "action", "person")
 TABLE = "boxes.csv"
@@ -24,6 +27,8 @@ def prepare_own(
     classes: str | None = None,
 ) -> Facts:
     """Prepares videos in class folders as `prepare_videos` does, other videos for a table of boxes.
+
+    The class folders may lie in folders train, val and test; otherwise their videos are divided.
 
     For the latter it writes folder/videos and folder/boxes.csv, a table of moments in which you
     fill in boxes and actions.
@@ -41,14 +46,30 @@ def prepare_own(
 
     Raises:
         FileExistsError: the table exists; it may be filled in already.
-        FileNotFoundError, ValueError: there are no videos.
+        FileNotFoundError, ValueError: there are no videos, or some are in class folders and others
+            are not.
         OSError: the disk cannot be written to.
     """
-    found = videos_in(videos)
-    if all(path.parent != videos for path in found):
-        return prepare_videos(
-            folder, findings, videos=videos, splits={}, short_side=short_side, classes=classes
+    if folder.resolve() == videos.resolve():
+        raise ValueError(f"{folder}: holds your videos; choose another folder for the results")
+    found, left_out, *_ = find_videos(videos)
+    loose = [path for path in found if path.parent == videos]
+    if loose and len(loose) < len(found):
+        nested = next(path for path in found if path.parent != videos)
+        raise ValueError(
+            f"{loose[0]}: is not in a class folder, but other videos are, such as {nested}; move "
+            f"the {len(loose)} videos that are not into class folders, or out of {videos}"
         )
+    if found and not loose:
+        splits = split_folders(videos, found)
+        if splits:  # the folders of the splits report what is left out in them
+            for path, reason in left_out.items():
+                if videos in (path, path.parent):
+                    findings.report(str(path), "left out", reason)
+        return prepare_videos(
+            folder, findings, videos=videos, splits=splits, short_side=short_side, classes=classes
+        )
+    found = videos_in(videos, findings)
     if (folder / TABLE).exists():
         raise FileExistsError(
             f"{folder / TABLE}: exists already and may be filled in; move it away to write a new "
@@ -65,3 +86,26 @@ def prepare_own(
         rows += [(target.name, f"{number * every:g}") for number in range(1, moments + 1)]
     write_rows(folder / TABLE, ((*row, *[""] * (len(COLUMNS) - len(row))) for row in rows))
     return {"videos": len(made), "moments": len(rows) - 1}
+
+
+def next_commands(folder: Path, facts: Facts) -> list[str]:
+    """The commands that check and train on what `prepare_own` wrote.
+
+    Args:
+        folder: folder of the results.
+        facts: what `prepare_own` returned.
+    """
+    made = [split for split in SPLITS if list_fact(split) in facts]
+    place = shlex.quote(str(folder))
+    if not made:
+        return [f"python -m data_pipelines.doctor {shlex.quote(str(folder / TABLE))}"]
+    # Without a list for one of them, validation and test use the same videos.
+    others = [
+        f" --config.data.{missing}_list={given}.csv"
+        for missing, given in (("val", "test"), ("test", "val")) if missing not in made
+    ]
+    return [
+        f"python -m data_pipelines.doctor {place}",
+        f"python -m slowfast_jax.main --config kinetics/x3d_xs_finetune --config.data.root={place}"
+        f"{''.join(others)} --workdir RUN",
+    ]

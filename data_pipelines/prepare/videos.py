@@ -1,5 +1,6 @@
 """Prepares videos of one class each: re-encodes them small and quick to seek in, and lists them."""
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -9,12 +10,10 @@ from typing import NamedTuple
 from data_pipelines.findings import Facts, Findings
 from data_pipelines.labels import class_names
 from data_pipelines.prepare.common import Job, make_all, report_missing, videos_in, write_text
+from data_pipelines.prepare.dividing import SPLITS, classes_too_small, divide, report_of
 from data_pipelines.prepare.splits import Listed, read_split
 from data_pipelines.text_files import first_few
 from data_pipelines.video.encoding import encode
-
-SPLITS = ("train", "val", "test")
-TEST_EVERY = 5  # without given splits, every fifth video of a class is for testing
 
 
 class Clip(NamedTuple):
@@ -46,7 +45,7 @@ def prepare_videos(
         folder: folder for the results.
         findings: receives problems.
         videos: folder of the videos that the lists of `splits` name. Without splits, the folders in
-            it are the classes, and every fifth video of a class is for testing.
+            it are the classes, and `divide` divides their videos.
         splits: for "train", "val" and "test", the files of the split (see `read_split`) or a folder
             with a folder of videos for each class.
         classes: class names in order: a known set such as kinetics400, or a file; None takes the
@@ -65,26 +64,31 @@ def prepare_videos(
     index: dict[str, list[Path]] = {}
     for split, paths in splits.items():
         if len(paths) == 1 and paths[0].is_dir():
-            clips[split] = _in_folders(paths[0])
+            clips[split] = _in_folders(paths[0], findings)
             continue
         listed = read_split(paths, train=split == "train")
         if videos is None:
             raise ValueError(f"{paths[0]}: pass the folder of its videos with --videos")
         if not index:
-            for path in videos_in(videos):
+            for path in videos_in(videos, findings):
                 index.setdefault(path.stem, []).append(path)
         clips[split] = _find(listed, index, paths[0], videos, findings)
     if not splits:
         if videos is None:
             raise ValueError("no videos given; pass --videos, or --train, --val and --test")
-        clips = _divide(_in_folders(videos))
+        found = _in_folders(videos, findings)
+        labels = [clip.label for clip in found]
+        if problem := classes_too_small(videos, labels):
+            findings.report(str(videos), "few videos", problem)
+        clips = {split: [] for split in SPLITS}
+        for clip, split in zip(found, divide(labels), strict=True):
+            clips[split].append(clip)
     names, number_of = _number_classes(clips, classes)
     make = partial(_encode, short_side=short_side)
     for split, of_split in clips.items():
-        rows = []
-        clip_of = {_target(folder, split, clip): clip for clip in of_split}
+        rows, counts = [], Counter(dict.fromkeys(names, 0))
+        clip_of = _targets(folder / "videos" / split, of_split)
         jobs = [Job(clip.source, target) for target, clip in clip_of.items()]
-        _refuse_same_names(of_split, clip_of)
         made = make_all(
             f"encoding {split}", jobs,
             lambda source, target, of=clip_of: make(of[target], target), findings,
@@ -92,11 +96,19 @@ def prepare_videos(
         for _, target in made:
             number = number_of[_plain(clip_of[target].label)]
             rows.append(f"{target.relative_to(folder)} {number}\n")
+            counts[names[number]] += 1
         write_text(folder / f"{split}.csv", rows)
-        facts[f"{split}.csv: videos"] = len(made)
+        if problem := report_of(split, counts):
+            findings.report(str(folder / f"{split}.csv"), "missing", problem)
+        facts[list_fact(split)] = len(made)
     write_text(folder / "classes.txt", (f"{name}\n" for name in names))
     facts["classes"] = len(names)
     return facts
+
+
+def list_fact(split: str) -> str:
+    """Name of the fact that counts the videos in the list of a split."""
+    return f"{split}.csv: videos"
 
 
 def _encode(clip: Clip, target: Path, short_side: int) -> None:
@@ -107,14 +119,20 @@ def _encode(clip: Clip, target: Path, short_side: int) -> None:
     )
 
 
-def _in_folders(folder: Path) -> list[Clip]:
-    """The videos of a folder of class folders."""
+def _in_folders(folder: Path, findings: Findings) -> list[Clip]:
+    """The videos of a folder of class folders; reports class folders without videos."""
     clips = []
-    for path in videos_in(folder):
+    for path in videos_in(folder, findings):
         label, *rest = path.relative_to(folder).parts
         if not rest:
             raise ValueError(f"{path}: is not in a class folder; expected {folder}/CLASS/...")
         clips.append(Clip(path, label))
+    labels = {clip.label for clip in clips}
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.is_dir() and entry.name[0] != "." and entry.name not in labels:
+            findings.report(entry.path, "no videos", (
+                "holds no videos, so it is no class; add some, or remove the folder"
+            ))
     return clips
 
 
@@ -139,16 +157,6 @@ def _find(
     return clips
 
 
-def _divide(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
-    """Divides videos into training and test; classes of two videos or more have a test video."""
-    parts: dict[str, list[Clip]] = {"train": [], "test": []}
-    seen: Counter[str] = Counter()
-    for clip in clips:
-        parts["train" if seen[clip.label] % TEST_EVERY != 1 else "test"].append(clip)
-        seen[clip.label] += 1
-    return parts
-
-
 def _number_classes(
     clips: Mapping[str, Sequence[Clip]], classes: str | None
 ) -> tuple[list[str], dict[str, int]]:
@@ -156,6 +164,13 @@ def _number_classes(
     found = sorted({clip.label for of_split in clips.values() for clip in of_split})
     names = class_names(classes) if classes else sorted({_spaceless(name) for name in found})
     number_of = {_plain(name): number for number, name in enumerate(names)}
+    if len(number_of) < len(names):
+        first = next(name for i, name in enumerate(names) if number_of[_plain(name)] != i)
+        other = names[number_of[_plain(first)]]
+        raise ValueError(
+            f"classes {first!r} and {other!r} have the same name but for case; rename one, or put "
+            "their videos together"
+        )
     if unknown := [name for name in found if _plain(name) not in number_of]:
         raise ValueError(
             f"--classes {classes}: its {len(names)} classes, such as {names[0]}, do not include "
@@ -164,21 +179,40 @@ def _number_classes(
     return names, number_of
 
 
-def _target(folder: Path, split: str, clip: Clip) -> Path:
-    name = clip.source.stem
-    if clip.interval:
-        name += "_{:06d}_{:06d}".format(*map(int, clip.interval))
-    return folder / "videos" / split / _spaceless(clip.label) / f"{_spaceless(name)}.mp4"
+def _targets(folder: Path, clips: Sequence[Clip]) -> dict[Path, Clip]:
+    """The file to make of each video; where names are the same, folder or suffix is added.
+
+    Raises:
+        ValueError: two videos of a class would get the same name even so.
+    """
+    taken: dict[tuple[str, str], list[Clip]] = {}
+    for clip in clips:
+        name = clip.source.stem
+        if clip.interval:
+            name += "_{:06d}_{:06d}".format(*map(int, clip.interval))
+        taken.setdefault((_spaceless(clip.label), _spaceless(name)), []).append(clip)
+    found: dict[Path, Clip] = {}
+    for (label, name), same in taken.items():
+        for clip, ending in zip(same, _endings([clip.source for clip in same]), strict=True):
+            target = folder / label / f"{name}{ending}.mp4"
+            if target in found:
+                raise ValueError(
+                    f"{clip.source}: another video of its class, {found[target].source}, has the "
+                    "same name; rename one of them"
+                )
+            found[target] = clip
+    return found
 
 
-def _refuse_same_names(clips: Sequence[Clip], clip_of: Mapping[Path, Clip]) -> None:
-    if len(clips) == len(clip_of):
-        return
-    by_source = {id(clip) for clip in clip_of.values()}
-    clip = next(clip for clip in clips if id(clip) not in by_source)
-    raise ValueError(
-        f"{clip.source}: another video of its class has the same name; rename one of them"
-    )
+def _endings(paths: Sequence[Path]) -> list[str]:
+    """What tells apart files of the same name: nothing, their folders, suffixes or both."""
+    forms = ("", "_{1}", "_{0}", "_{1}_{0}")
+    made = [
+        [
+            form.format(path.suffix[1:], _spaceless(path.parent.name)) for path in paths
+        ] for form in forms
+    ]
+    return next((endings for endings in made if len(set(endings)) == len(paths)), made[0])
 
 
 def _spaceless(name: str) -> str:

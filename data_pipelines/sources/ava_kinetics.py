@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_pipelines.paths import VIDEO_SUFFIXES, PathLike
+from data_pipelines.paths import PathLike
 from data_pipelines.sources.keyframes import Keyframe, Moments
+from data_pipelines.video.finding import why_no_video
 from data_pipelines.video.records import Absent
 
 NAME = re.compile(r"(?P<video>.+)_(?P<start>\d{6})_(?P<end>\d{6})")
@@ -44,10 +45,12 @@ def find_clips(folder: PathLike, videos: Iterable[str]) -> dict[str, list[Clip]]
     for directory, folders, files in os.walk(folder):
         folders.sort()
         for file in sorted(files):
-            stem, suffix = os.path.splitext(file)
-            match = NAME.fullmatch(stem) if suffix in VIDEO_SUFFIXES else None
+            stem, _ = os.path.splitext(file)
+            match = NAME.fullmatch(stem)
             if match and match["video"] in wanted:
                 path = os.path.join(directory, file)
+                if why_no_video(path):
+                    continue
                 clip = Clip(path, int(match["start"]), int(match["end"]))
                 found.setdefault(match["video"], []).append(clip)
     return found

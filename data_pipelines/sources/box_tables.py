@@ -213,7 +213,7 @@ def _cells(
 def without_suffix(name: str) -> str:
     """The name of a video without the suffix of a video file, if it has one."""
     suffix = Path(name).suffix
-    return name[: -len(suffix)] if suffix in VIDEO_SUFFIXES else name
+    return name[: -len(suffix)] if suffix.lower() in VIDEO_SUFFIXES else name
 
 
 def _video(path: PathLike, line: int, name: str, written: dict[str, str]) -> str:

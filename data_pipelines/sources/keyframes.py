@@ -15,6 +15,7 @@ import numpy as np
 from data_pipelines.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, PathLike
 from data_pipelines.text_files import read_number
 from data_pipelines.video import Video
+from data_pipelines.video.finding import why_no_video
 from data_pipelines.video.image_files import FrameFiles, frame_files
 
 # How far a box may reach beyond the frame, as a fraction of it: annotations are rounded, and
@@ -189,6 +190,8 @@ def _check_within(
 def find_sources(folder: PathLike, videos: Iterable[str]) -> dict[str, Video]:
     """Finds videos: files `folder/video.mp4` or similar, or folders of frames `folder/video`.
 
+    Files with the suffix of a video are preferred; others are taken if they can be decoded.
+
     A name may include its suffix, and may be a path below the folder. Frames are numbered
     consecutively, from any number on. Videos that are not found are not in the result.
 
@@ -199,15 +202,34 @@ def find_sources(folder: PathLike, videos: Iterable[str]) -> dict[str, Video]:
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{folder}: no such folder of videos; check data.root")
     found: dict[str, Video] = {}
+    names: dict[str, dict[str, list[str]]] = {}  # folder -> stem -> names of its files
     for video in videos:
         path = os.path.join(folder, video)
-        candidates = [path, *(path + suffix for suffix in VIDEO_SUFFIXES)]
-        file = next(filter(os.path.isfile, candidates), None)
+        file = path if os.path.isfile(path) else _file_of(path, names)
         if file is not None:
             found[video] = file
         elif os.path.isdir(path) and (frames := _frames_in(video, path)):
             found[video] = frames
     return found
+
+
+def _file_of(path: str, known: dict[str, dict[str, list[str]]]) -> str | None:
+    """The video file whose path without suffix is `path`; `known` caches the names of files."""
+    folder, stem = os.path.split(path)
+    if folder not in known:
+        stems = known[folder] = {}
+        if os.path.isdir(folder):
+            for name in sorted(os.listdir(folder)):
+                stems.setdefault(os.path.splitext(name)[0], []).append(name)
+    files = [os.path.join(folder, name) for name in known[folder].get(stem, ())]
+    files = sorted(filter(os.path.isfile, files), key=_preference)
+    return next((file for file in files if not why_no_video(file)), None)
+
+
+def _preference(file: str) -> int:
+    """The place of the file's suffix among those of videos; other suffixes come last."""
+    suffix = os.path.splitext(file)[1].lower()
+    return VIDEO_SUFFIXES.index(suffix) if suffix in VIDEO_SUFFIXES else len(VIDEO_SUFFIXES)
 
 
 def _frames_in(video: str, folder: str) -> FrameFiles | None:

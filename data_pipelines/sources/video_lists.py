@@ -6,18 +6,31 @@ Lists with one row per frame are in frame_lists.py. A list is read at once: 650,
 """
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from data_pipelines.labels import MOST_CLASSES
+from data_pipelines.labels import MOST_CLASSES, class_names
 from data_pipelines.paths import PathLike
+from data_pipelines.sources.list_rows import (
+    COUNT,
+    NAMED_LABEL,
+    PATH,
+    Cells,
+    folder_columns,
+    labels_in,
+    split_row,
+    with_header,
+)
 from data_pipelines.text_files import parse_json, read_text, short_lines, shown
 from data_pipelines.video import Video
 from data_pipelines.video.image_files import FrameFiles, literal
 from data_pipelines.video.records import Absent, Record
 
 TEMPLATE = "img_{:05d}.jpg"  # of MMAction2's frames
+FIRST_ROWS = 5  # of a list, whose videos show where its paths start
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,9 @@ class Entry(NamedTuple):
     value: Any
 
 
+Row = str | Cells | Entry  # of a list: as written, below a header, or of a `.json` list
+
+
 def read_list(
     path: PathLike,
     *,
@@ -61,67 +77,101 @@ def read_list(
     """Reads a list of video files: Kinetics-style, UCF-101, HMDB-51, MMAction2's VideoDataset.
 
     Rows are `path label`, `path` (whose label is then 0), or `path ignored label`; with
-    `multi_label`, `path label label ...`. Blank lines are skipped. A `.json` file holds a list of
-    {"filename": path, "label": class or list of classes}.
+    `multi_label`, `path label label ...` (list_rows.py). Labels may be class names if classes.txt
+    beside the list has them. Blank lines are skipped. A `.json` file holds a list of {"filename":
+    path, "label": class or list of classes}.
 
     Args:
-        separator: between columns.
-        path_prefix: folder prepended to each path that is not absolute.
+        separator: between columns; a blank stands for blanks and tabs, and recognizes commas,
+            semicolons and bars.
+        path_prefix: folder prepended to each path that is not absolute. "" is the current folder,
+            or the folder of the list if the videos are there.
         num_classes: labels must lie within 0..num_classes-1.
 
     Raises:
         FileNotFoundError: the list does not exist.
         ValueError: a row is invalid (the message names its line), or there are no rows.
     """
+    rows = list_rows(path)
+    names = numbers_beside(path)
+    prefix = prefix_of(path, rows, separator, path_prefix, multi_label, names)
     return [
-        video_sample(where, row, separator, path_prefix, num_classes, multi_label)
-        for where, row in list_rows(path)
+        video_sample(where, row, separator, prefix, num_classes, multi_label, names)
+        for where, row in rows
     ]
+
+
+def numbers_beside(path: PathLike) -> dict[str, int]:
+    """The numbers of the classes in classes.txt beside a list, by name; {} without this file."""
+    file = Path(path).with_name("classes.txt")
+    if not file.is_file():
+        return {}
+    return {name: number for number, name in enumerate(class_names(file))}
+
+
+def prefix_of(
+    path: PathLike,
+    rows: Sequence[tuple[str, Row]],
+    separator: str,
+    path_prefix: PathLike,
+    multi_label: bool,
+    names: Mapping[str, int],
+) -> PathLike:
+    """The folder that relative paths of a list start from.
+
+    It is `path_prefix`; if that is empty and the first videos are not in the current folder but in
+    the folder of the list, it is the latter. Other arguments are those of `video_sample`.
+    """
+    beside = Path(path).parent
+    if os.fspath(path_prefix) or beside == Path():
+        return path_prefix
+    for where, row in rows[:FIRST_ROWS]:
+        try:
+            here, there = (
+                video_sample(where, row, separator, prefix, None, multi_label, names).path
+                for prefix in ("", beside)
+            )
+        except ValueError:
+            continue
+        if os.path.exists(here):
+            return ""
+        if os.path.exists(there):
+            return beside
+    return path_prefix
 
 
 def video_sample(
     where: str,
-    row: str | Entry,
+    row: Row,
     separator: str,
     path_prefix: PathLike,
     num_classes: int | None,
     multi_label: bool,
+    names: Mapping[str, int] = MappingProxyType({}),
 ) -> Sample:
-    """Parses one row of `list_rows`; arguments and errors are those of `read_list`."""
+    """Parses one row of `list_rows`.
+
+    Args:
+        names: numbers of the classes by name, for labels that are names.
+        other arguments, and errors: as for `read_list`.
+    """
+    def exists(video: str) -> bool:
+        return os.path.exists(os.path.join(path_prefix, video))
+
     if isinstance(row, Entry):
         video, labels = _values(where, row.value, "filename", "label")
         labels = labels if isinstance(labels, list) else [labels]
+        labels = [names.get(each, each) if isinstance(each, str) else each for each in labels]
+    elif isinstance(row, Cells):
+        video, labels = row.values[PATH], labels_in(row.values.get(NAMED_LABEL, ""), names)
     else:
-        video, *rest = row.split(separator)
-        if multi_label:
-            labels = rest
-        elif len(rest) <= 2:
-            labels = rest[-1:] or ["0"]
-        else:
-            raise ValueError(
-                f"{where}: {len(rest) + 1} columns in {row!r}; expected 'path label' or 'path "
-                f"ignored label', separated by {separator!r} (if paths contain it, choose another "
-                "separator: data.separator)"
-            )
-        if not rest and (other := _separator(row)):
-            raise ValueError(
-                f"{where}: one column in {row!r}; the columns seem to be separated by "
-                f"{other!r}, not {separator!r}: set data.separator"
-            )
+        video, labels = split_row(where, row, separator, multi_label, exists=exists, names=names)
+        if not labels and not multi_label:
+            labels = ["0"]
+    if "\\" in video and not exists(video):  # a list written under Windows
+        video = video.replace("\\", "/")
     label = read_label(where, labels, num_classes, multi_label)
     return Sample(os.path.join(path_prefix, video), label)
-
-
-def _separator(row: str) -> str | None:
-    """Guesses what separates the path from the number at the end of a row; None: nothing."""
-    rest = row.rstrip("0123456789")
-    if rest == row:
-        return None
-    rest = rest.removesuffix("-")
-    before = rest.rstrip()
-    if before[-1:] in (",", ";"):
-        return before[-1]
-    return rest[len(before) : len(before) + 1] or None
 
 
 def read_frame_list(
@@ -152,7 +202,7 @@ def read_frame_list(
 
 def folder_sample(
     where: str,
-    row: str | Entry,
+    row: Row,
     template: str,
     path_prefix: PathLike,
     num_classes: int | None,
@@ -162,13 +212,17 @@ def folder_sample(
     if isinstance(row, Entry):
         folder, count, labels = _values(where, row.value, "frame_dir", "total_frames", "label")
         labels = labels if isinstance(labels, list) else [labels]
+    elif isinstance(row, Cells):
+        folder, count = row.values[PATH], row.values.get(COUNT, "")
+        labels = labels_in(row.values.get(NAMED_LABEL, ""), {})
     else:
-        columns = row.split()
+        columns = folder_columns(row)
         if len(columns) < 3 or (len(columns) > 3 and not multi_label):
             raise ValueError(
                 f"{where}: {len(columns)} columns in {row!r}; expected 'folder total_frames label'"
             )
         folder, count, *labels = columns
+        labels = labels_in(" ".join(labels), {})
     label = read_label(where, labels, num_classes, multi_label)
     frames = _integer(where, "total_frames", count)
     if frames < 1:
@@ -238,14 +292,15 @@ def _read_text(path: Path) -> str:
     return read_text(path, "a list")
 
 
-def list_rows(path: PathLike) -> list[tuple[str, str | Entry]]:
+def list_rows(path: PathLike) -> list[tuple[str, Row]]:
     """(place, row) of each line that is not blank, or of each entry of a `.json` file.
 
-    The place, for messages, is the file with the line or the number of the entry.
+    A header is not among the rows; those below it are `Cells`. The place, for
+    messages, is the file with the line or the number of the entry.
 
     Raises:
         FileNotFoundError: the list does not exist.
-        ValueError: it is not text, not JSON, or has no rows.
+        ValueError: it is not text, not JSON, or has no rows, or it is a table of another kind.
     """
     path = Path(path)
     text = _read_text(path)
@@ -258,7 +313,7 @@ def list_rows(path: PathLike) -> list[tuple[str, str | Entry]]:
     ]
     if not rows:
         raise ValueError(f"{path}: the list is empty; expected rows 'path label'")
-    return rows
+    return with_header(path, rows)
 
 
 def _json_rows(path: Path, text: str) -> list[tuple[str, Entry]]:
@@ -311,7 +366,8 @@ def read_label(
 def _integer(where: str, what: str, value: str | int) -> int:
     """`value` as an integer of at most 32 bits; JSON's true and 1.5 are refused."""
     try:
-        if isinstance(value, str | int) and not isinstance(value, bool):
+        whole = isinstance(value, str | int) or isinstance(value, float) and value.is_integer()
+        if whole and not isinstance(value, bool):
             number = int(value)
             if abs(number) < 2**31:
                 return number

@@ -77,7 +77,8 @@ def test_every_problem_of_a_list(folder, run):
     assert any("at " in line and "; remove one of the rows" in line for line in lines)
     assert re.search(r"invalid row +3\n", table) and "problems: 10\n" in table
     assert [(s.path, s.label) for s in read_list(clean)] == [
-        ("numbered.mp4", 0), ("five.mp4", 2), ("ntsc.mp4", 1)
+        (f"{folder}/{name}", label)
+        for name, label in (("numbered.mp4", 0), ("five.mp4", 2), ("ntsc.mp4", 1))
     ]
 
 
@@ -103,6 +104,22 @@ def test_lists_in_json(folder, run):
         f"{path}, entry {number}" for number in (2, 3, 4)
     ]
     assert json.loads((folder / "clean.json").read_text()) == entries[:1]
+
+
+def test_lists_with_a_header_and_names_of_classes(folder, run):
+    shutil.copy(folder / "numbered.mp4", folder / "my run (1).mp4")
+    path = write(folder, "a.csv", "label,path\nsit,my run (1).mp4\nrun,bframes.mp4\nrun,none.mp4\n")
+    write(folder, "classes.txt", "run\nsit\n")
+    clean = folder / "clean.csv"
+    status, lines, _ = run(path, "--clip", 1, "--clean", clean)  # the videos are beside the list
+    assert status == 1 and kinds(lines) == [("4", "missing")]
+    assert [(sample.path, sample.label) for sample in read_list(clean)] == [
+        (f"{folder}/my run (1).mp4", 1), (f"{folder}/bframes.mp4", 0)
+    ]
+    names = write(folder, "other.txt", "sit\nrun\n")
+    assert run(path, "--clip", 1, "--classes", names)[0] == 1
+    status, (line,), _ = run(write(folder, "k.csv", "label,youtube_id,time_start,time_end\n"))
+    assert status == 1 and "prepare kinetics OUT" in line
 
 
 @pytest.fixture

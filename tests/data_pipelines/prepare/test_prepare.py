@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from data_pipelines.doctor import __main__ as doctor
+from data_pipelines.findings import Findings
 from data_pipelines.prepare import __main__ as prepare
 from data_pipelines.prepare import common, downloads
 from data_pipelines.sources import ava, box_tables, frame_lists
@@ -308,17 +309,6 @@ def test_own(tmp_path, run):
     assert len(keyframes) == 4 and names == ["wave"]
 
 
-def test_own_classes(tmp_path, run):
-    for label, count in (("jump", 7), ("run", 2)):
-        (tmp_path / "mine" / label).mkdir(parents=True)
-        for number in range(count):
-            write(tmp_path / "mine" / label / f"{number}.mp4", 3)
-    out = tmp_path / "out"
-    assert run("own", out, "--videos", tmp_path / "mine")[:2] == (0, [])
-    assert [label for _, label in listed(out, "train")] == [0] * 5 + [1]
-    assert [name for name, _ in listed(out, "test")] == ["jump/1.mp4", "jump/6.mp4", "run/1.mp4"]
-
-
 def test_write_errors(downloaded, run, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -368,4 +358,4 @@ def test_two_videos_of_one_name_are_refused(tmp_path):
     for suffix in ("mp4", "mkv"):
         (tmp_path / f"a.{suffix}").touch()
     with pytest.raises(ValueError, match="has the same name as"):
-        common.by_name(common.videos_in(tmp_path))
+        common.by_name(common.videos_in(tmp_path, Findings()))

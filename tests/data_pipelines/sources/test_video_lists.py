@@ -45,6 +45,87 @@ def test_columns_may_be_mixed_and_blank_lines_are_skipped(make_list):
     assert [s.label for s in read_list(path)] == [1, 0, 2]
 
 
+@pytest.mark.parametrize("row", [
+    "{} 3", "{}   3", "{}\t3", "{} \t 3  ", "{},3", "{}, 3", "{};3", "{}|3", '"{}" 3', '"{}",3',
+    '"{}"\t"3"', "{} 3.0", "{} 300 3", "{},300,3", '"{}" 300 3', "{} +3",
+])
+@pytest.mark.parametrize("name", [
+    "a.mp4", "run (1).mp4", "my  two blanks.AVI", "day 1/a,b.mov", "a.mp4 copy.mp4", "7.ts",
+    "é.mkv", "1 2 3.m4v", "C:\\clips\\a.mp4",
+])
+def test_paths_and_separators_as_people_write_them(make_list, row, name):
+    path = make_list(row.format(name) + "\r\nb.mp4 0\r\n")
+    assert [(s.path, s.label) for s in read_list(path)] == [
+        (name.replace("\\", "/"), 3), ("b.mp4", 0)
+    ]
+
+
+def test_an_existing_file_decides(make_list, tmp_path):
+    for name in ("my clip", "0 a.mp4", "b\\c.mp4"):
+        (tmp_path / name).touch()
+    path = make_list("my clip 3\nno clip 4\n0 a.mp4\nb\\c.mp4 5\n")
+    assert read_list(path, path_prefix=tmp_path) == [
+        Sample(f"{tmp_path}/my clip", 3), Sample(f"{tmp_path}/no", 4),
+        Sample(f"{tmp_path}/0 a.mp4", 0), Sample(f"{tmp_path}/b\\c.mp4", 5),
+    ]
+
+
+@pytest.mark.parametrize("content", [
+    "path,label\na.mp4,3\nb c.mp4,4\n", "label,path\n3,a.mp4\n4,b c.mp4\n",
+    "\ufeffPath;Label\r\na.mp4;3\r\nb c.mp4;4\r\n",
+    "filename\tclass\na.mp4\t3.0\nb c.mp4\t4.0\n",
+    ',video_path,split,label\n0,a.mp4,train,3\n1,"b c.mp4",train,4\n',
+    'path label\na.mp4 3\n"b c.mp4" 4\n', '"path","label"\n"a.mp4","3"\n"b c.mp4","4"\n',
+])
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_headers(make_list, content, multi_label):
+    samples = read_list(make_list(content), multi_label=multi_label)
+    labels = ((3,), (4,)) if multi_label else (3, 4)
+    assert samples == [Sample("a.mp4", labels[0]), Sample("b c.mp4", labels[1])]
+
+
+@pytest.mark.parametrize(("header", "message"), [
+    ("label,youtube_id,time_start,time_end,split", "Kinetics' annotations, .*prepare kinetics OUT"),
+    ("youtube_id,label", "a table of Kinetics' annotations"),
+    ("video,time,x1,y1,x2,y2,action,person", "a table of boxes; it is read with data.format=boxes"),
+    ("original_vido_id video_id frame_id path labels", "a list of frames; .*data.format=charades"),
+    ("shard,record,id,label", "a list of records; it is read with data.format=records"),
+    ("id,subject,script,actions,length", "Charades' annotations; .*prepare charades OUT"),
+])
+def test_tables_of_other_kinds(make_list, header, message):
+    with pytest.raises(ValueError, match=f"test.csv:1: is .*{message}"):
+        read_list(make_list(f"{header}\na,b,0,10,c\n"))
+
+
+@pytest.mark.parametrize("row", [
+    "a.mp4 air drumming", "a.mp4,air drumming", '"a.mp4" air drumming', '"a.mp4","air drumming"',
+    "path,label\na.mp4,air drumming", "a.mp4 2",
+])
+def test_labels_by_name(make_list, row):
+    make_list("run\nsit\nair drumming\n", "classes.txt")
+    assert read_list(make_list(f"{row}\n")) == [Sample("a.mp4", 2)]
+    assert read_list(make_list("a.mp4 sit\n"), num_classes=3) == [Sample("a.mp4", 1)]
+    assert read_list(make_list("a.mp4 sit run\n"), multi_label=True) == [Sample("a.mp4", (1, 0))]
+    assert read_list(make_list([{"filename": "a.mp4", "label": "sit"}], "list.json")) == [
+        Sample("a.mp4", 1)
+    ]
+    with pytest.raises(ValueError, match="label 'jump'; expected an integer"):
+        read_list(make_list("a.mp4 jump\n"))
+
+
+def test_paths_start_beside_the_list_if_the_videos_are_there(make_list, tmp_path, monkeypatch):
+    path = make_list("none.mp4 0\nvideos/a.mp4 1\n")
+    assert read_list(path)[1].path == "videos/a.mp4"  # neither place has it
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos/a.mp4").touch()
+    assert read_list(path)[1].path == f"{tmp_path}/videos/a.mp4"
+    assert read_list(path, path_prefix="elsewhere")[1].path == "elsewhere/videos/a.mp4"
+    (tmp_path / "here/videos").mkdir(parents=True)
+    (tmp_path / "here/videos/a.mp4").touch()
+    monkeypatch.chdir(tmp_path / "here")
+    assert read_list(path)[1].path == "videos/a.mp4"
+
+
 def test_separator_and_prefix(make_list, tmp_path):
     path = make_list(f"my videos/a b.mp4,3\n{tmp_path}/c.mp4,4\n")
     assert read_list(path, separator=",", path_prefix="/data") == [
@@ -83,6 +164,10 @@ def test_frame_lists(make_list):
     assert read_frame_list(path, multi_label=True)[0].label == (1, 3)
     with pytest.raises(ValueError, match="frames.txt:1: 4 columns"):
         read_frame_list(path)
+    for row in ("my dir 163 1", '"my dir" 163 1', '"my dir",163,1', "my dir\t163\t1",
+                "frame_dir,total_frames,label\nmy dir,163,1", "my dir  163  1.0"):
+        (sample,) = read_frame_list(make_list(f"{row}\n", "frames.txt"))
+        assert (sample.path, sample.label, sample.frames.count) == ("my dir", 1, 163), row
     path = make_list([{"frame_dir": "d", "total_frames": 5, "label": [2]}], "frames.json")
     (sample,) = read_frame_list(path)
     assert (sample.path, sample.label, sample.frames.count) == ("d", 2, 5)
@@ -131,12 +216,22 @@ def test_mistakes_in_image_folders(tmp_path):
         ("a.mp4 0\n\nb.mp4 1.5\n", r"test.csv:3: label '1.5'; expected an integer"),
         ("a.mp4 5\n", r"test.csv:1: label 5; expected a class within 0..4"),
         ("a.mp4 -1\n", r"test.csv:1: label -1; expected a class within 0..4"),
-        ("my video 1.mp4 3\n", r"test.csv:1: 4 columns"),
-        ("a b c d.mp4 3\n", r"test.csv:1: 5 columns in 'a b c d.mp4 3'.*data.separator"),
-        ("a.mp4,3\n", r"test.csv:1: one column in 'a.mp4,3'; .* by ',', not ' '"),
-        ("a.mp4\t3\n", r"test.csv:1: one column in .* by '\\t', not ' '"),
-        ("a.mp4,-3\n", r"test.csv:1: one column in .* by ',', not ' '"),
-        ("a.mp4" + "\t" * 9000 + "3\n", r"test.csv:1: one column in .* by '\\t', not ' '"),
+        ("my video 1 3\n", r"test.csv:1: 4 columns in 'my video 1 3'; expected 'path label' or"),
+        ("a b c d 3\n", r"test.csv:1: 5 columns in 'a b c d 3'.* needs quotes"),
+        ("a.mp4 1 2 3\n", r"test.csv:1: 4 columns in .*several labels need data.multi_label"),
+        ("a.mp4,-3\n", r"test.csv:1: label -3; expected a class within 0..4"),
+        ("a.mp4" + "\t" * 9000 + "7\n", r"test.csv:1: label 7; expected a class within 0..4"),
+        ("3 run/a.mp4\n", r"test.csv:1: the label stands before the path in '3 run/a.mp4'"),
+        ("0,run/a.mp4\n", r"test.csv:1: the label stands before the path .*'label,path'"),
+        ("archery,a,0,10,test\n", r"test.csv:1: no label at the end of 'archery,a,0,10,test'"),
+        ("path,split\na.mp4,train\n", r"test.csv:1: no label at the end of 'path,split'"),
+        ("path\na.mp4\n", r"test.csv:1: no column of labels beside 'path'; expected a header such"),
+        ("path,label\n", r"test.csv: the list is empty; it has only a header"),
+        ("path,label\na.mp4,0,1\n", r"test.csv:2: 3 columns in 'a.mp4,0,1'; expected 2, as in"),
+        ("path,label\na.mp4,run\n", r"test.csv:2: label 'run'; expected an integer"),
+        ('"a b.mp4" x\n', r"test.csv:1: label 'x'; expected an integer"),
+        ('"a b.mp4" 1 2 3\n', r"test.csv:1: found '1 2 3' after the path; expected a label"),
+        ("-5KQ66BBWC4,0902,0.077,0.151,0.283,0.811,80,1\n", r"test.csv:1: 8 columns in '-5KQ66"),
         ("a.mp4 1\n" + "b" * 20_000, r"test.csv:2: the line has 20000 characters; expected a t"),
         ("a.mp4 99999999999\n", r"test.csv:1: label '99999999999'; expected an integer"),
         ("", r"test.csv: the list is empty"),
