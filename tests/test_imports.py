@@ -19,7 +19,7 @@ FLOORS = (
     ("data_pipelines.examples", "data_pipelines.mini", "data_pipelines.prepare",
      "data_pipelines.doctor", "data_pipelines.tfds_builders"),
     ("slowfast_jax.ops", "slowfast_jax.metrics", "slowfast_jax.distributed", "slowfast_jax.chips",
-     "slowfast_jax.malloc"),
+     "slowfast_jax.malloc", "slowfast_jax.compilation_cache"),
     ("slowfast_jax.models", "slowfast_jax.training", "slowfast_jax.progress"),
     ("slowfast_jax.config",),
     ("slowfast_jax.data", "slowfast_jax.weights", "slowfast_jax.command_line"),
