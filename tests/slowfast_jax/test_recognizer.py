@@ -233,7 +233,7 @@ def test_overrides_reach_the_network_and_the_protocol(tiny):
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"averag": "logits"}, r"no option 'averag'; did you mean average\? Its options are class_names"),
+    ({"averag": "logits"}, r"no option 'averag'; did you mean average\? Its options are class_n"),
     ({"clip": 1}, r"no option 'clip'; did you mean clips"),
     ({"xyz": 1}, r"no option 'xyz'\. Its options .*the keywords of Tiny: .*crop_size"),
     ({"folded": True}, "no option 'folded'"),
