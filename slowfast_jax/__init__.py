@@ -6,7 +6,13 @@
 """
 
 import fnmatch
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from slowfast_jax.recognizer import Recognizer, load
+
+__version__ = "0.1.0"
+__all__ = ["Recognizer", "__version__", "list_models", "load"]
 
 __version__ = "0.1.0"
 
@@ -18,8 +24,14 @@ def list_models(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(ZOO, pattern))
 
 
-def load(spec: Any, weights: Any = None, **options: Any) -> Any:
-    """Loads a model with its weights, ready to predict; see `slowfast_jax.recognizer.load`."""
-    from slowfast_jax.recognizer import load as load_recognizer
+def __getattr__(name: str) -> Any:
+    """`load` and `Recognizer`, imported when they are first used: JAX takes a second to import."""
+    if name in ("Recognizer", "load"):
+        from slowfast_jax import recognizer
 
-    return load_recognizer(spec, weights, **options)
+        return getattr(recognizer, name)
+    raise AttributeError(f"module 'slowfast_jax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,7 +4,7 @@
     recognizer.predict_video("a.mp4", top_k=5)
 """
 
-import contextlib
+import inspect
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,11 +16,12 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from data_pipelines import labels
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
-from slowfast_jax.config import FROM_PROTOCOL, ConfigError, build_model, check_values, load_config
+from slowfast_jax.config import build_model, check_values, load_config
+from slowfast_jax.distributed.connect import require_devices
 from slowfast_jax.inference.input_checks import check_boxes, check_clips
+from slowfast_jax.inference.load_options import apply_options, choose_names, resolve_classes
 from slowfast_jax.inference.multiview import VideoScores, score_videos
 from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.metrics.topk import top_k as best
@@ -165,14 +166,24 @@ def load(
     spec: str | os.PathLike | ConfigDict,
     weights: str | os.PathLike | None = None,
     *,
-    class_names: str | Sequence[str] | None = None,
+    class_names: str | os.PathLike | Sequence[str] | None = None,
+    num_classes: int | None = None,
+    clips: int | None = None,
+    crops: int | None = None,
+    test_crop: int | None = None,
+    num_frames: int | None = None,
+    sampling_rate: int | None = None,
+    average: str | None = None,
+    dtype: Any = None,
     skip: Sequence[str] = (),
     strip: Sequence[str] = (),
     seed: int = 0,
     fold: bool = True,
-    **overrides: Any,
+    **network: Any,
 ) -> Recognizer:
     """Loads a recipe or published model with its weights, ready to predict.
+
+    Options that are None leave the choice to the config.
 
     Args:
       spec: "path/to/file.py:variant", a zoo name ("kinetics/x3d_xs"), a complete config, or a
@@ -182,44 +193,60 @@ def load(
         or MindSpore, or a checkpoint folder of this project. Default: config.test.checkpoint; if
         that is empty, too, the weights are random, with a warning.
       class_names: name of a shipped list ("kinetics400"), path of a file with one name per line, or
-        the names themselves. Default: the config's. They set the network's number of classes.
+        the names themselves. They set the network's number of classes. Without any, the classes are
+        "class 0", "class 1" and so on.
+      num_classes: number of classes; needed only where classes have no names.
+      clips: clips per video, evenly spaced in time, whose scores are combined. clips=1, crops=1
+        takes the middle of the video only: 30 times as fast as the usual 10 x 3 views.
+      crops: crops per clip: 1 (center), 2 or 3 (along the longer side).
+      test_crop: height and width of these crops, in pixels.
+      num_frames: frames per clip.
+      sampling_rate: distance between two frames of a clip, in frames at the protocol's target_fps.
+      average: what to average over the positions of the head: "probs" or "logits".
+      dtype: of the computation: "float32", "bfloat16" or "float16".
       skip: regular expressions; parameters whose whole path matches one may be missing from the
         checkpoint or have another shape there, and keep their random initialization.
       strip: substrings such as "backbone." to remove from the checkpoint's parameter names (the
         first occurrence in each name).
       seed: seed of the random initialization.
       fold: whether to fold batch norm into the convolutions: faster, and equal up to rounding.
-      **overrides: fields of the network (num_classes=10, average="logits", dtype="bfloat16").
+      **network: other keywords of the network's class (crop_size=160, dropout=0.0).
 
     Raises:
-      ConfigError: the spec, a field or the class list is invalid, or they contradict each other.
+      ConfigError: the spec, an option or the class list is invalid, or they contradict each other.
+      DeviceError: JAX_PLATFORMS names a backend that is not there.
       convert.load.CheckpointMismatch: the checkpoint belongs to another network; the message has a
         table of the parameters that differ.
     """
+    named = dict(
+        num_classes=num_classes, clips=clips, crops=crops, test_crop=test_crop,
+        num_frames=num_frames, sampling_rate=sampling_rate, average=average, dtype=dtype,
+    )
+    options = {key: value for key, value in named.items() if value is not None} | network
+    require_devices()
     if isinstance(spec, ConfigDict):
         config = spec
     elif os.path.isdir(spec):
         config, stored = stored_config(spec)
         class_names = stored if class_names is None else class_names
     else:
-        config = load_config(spec)
+        config = load_config(os.fspath(spec))
     unchanged, config = config, config.copy_and_resolve_references()
     with config.unlocked():
-        for key, value in overrides.items():
-            _override(config, key, value)
-        names = resolve_classes(unchanged, class_names, overrides)
+        apply_options(config, options, OPTIONS)
+        names = resolve_classes(unchanged, class_names, num_classes)
         config.model.num_classes = len(names)
         if weights:
             config.test.checkpoint = os.fspath(weights)
     check_values(config)
-    model = build_model(config, **overrides)
+    model = build_model(config)
     if config.test.checkpoint:
         init = initial_variables(model, seed) if skip else None
         variables, stored_names = read_weights(
             config, variable_shapes(model), config.test.checkpoint,
             skip=skip, strip=strip, init=init,
         )
-        names = _choose_names(names, stored_names, config)
+        names = choose_names(names, stored_names, config)
     else:
         logging.warning(
             "%s: no weights were given, so they are random and the predictions are meaningless",
@@ -231,57 +258,8 @@ def load(
     return Recognizer(model, variables, config, names)
 
 
-def _override(config: ConfigDict, key: str, value: Any) -> None:
-    """Sets a field of the network; ConfigError if it has the wrong type."""
-    section, name = config.model, key
-    if key in FROM_PROTOCOL:
-        section, name = config.protocol, FROM_PROTOCOL[key]
-    several = key == "depth" and isinstance(value, (list, tuple))  # depths of stages or pathways
-    try:
-        with section.ignore_type() if several else contextlib.nullcontext():
-            section[name] = value
-    except TypeError:
-        expected = f"something like {section[name]!r}"
-        raise ConfigError(f"{key} is {value!r}, expected {expected}") from None
-
-
-def resolve_classes(
-    config: ConfigDict, class_names: str | Sequence[str] | None, overrides: dict[str, Any]
-) -> list[str]:
-    """Names of the network's classes.
-
-    If `class_names` is given and `overrides` has no "num_classes", that entry is set to the number
-    of names. If there are no names, or if "num_classes" was changed without giving names, they are
-    "class 0", "class 1" and so on.
-    """
-    count = overrides.get("num_classes", config.model.num_classes)
-    source = config.class_names
-    if class_names is not None:
-        is_list = not isinstance(class_names, (str, os.PathLike))
-        names = list(class_names) if is_list else labels.class_names(class_names)
-        source = f"{len(names)} names" if is_list else os.fspath(class_names)
-        count = overrides.setdefault("num_classes", len(names))
-    elif source and count == config.model.num_classes:
-        names = labels.class_names(source)
-    else:
-        names = labels.unnamed(count)
-    if len(names) != count:
-        raise ConfigError(
-            f"class_names {source} has {len(names)} names, but the network has {count} classes: "
-            f"set num_classes={len(names)} (config.model.num_classes), or pass a list of {count} "
-            "names"
-        )
-    return names
-
-
-def _choose_names(names: list[str], stored: list[str], config: ConfigDict) -> list[str]:
-    """The config's class names, or else the checkpoint's; ConfigError if the two disagree."""
-    if not stored or len(stored) != len(names) or names == stored:
-        return names
-    if names == labels.unnamed(len(names)):
-        return stored
-    first = next(i for i, (a, b) in enumerate(zip(names, stored, strict=True)) if a != b)
-    raise ConfigError(
-        f"checkpoint {config.test.checkpoint} has different class names: class {first} is "
-        f"{stored[first]!r} there and {names[first]!r} in {config.class_names or 'the given list'}"
-    )
+# The options that `load` names, for its error messages.
+OPTIONS = tuple(
+    name for name, parameter in inspect.signature(load).parameters.items()
+    if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+)

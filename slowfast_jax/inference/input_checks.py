@@ -2,48 +2,86 @@
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
+from slowfast_jax.inference.arrays import to_numpy
 from slowfast_jax.models.base import VideoNetwork
 
 # Normalized pixels lie within about 3 of zero; much larger values are raw pixels.
 LARGEST_NORMALIZED = 25.0
+# Other orders of the axes: (position of the channels, the permutation to ours).
+CHANNELS_ELSEWHERE = {
+    "(N, 3, T, H, W)": (1, (0, 2, 3, 4, 1)), "(N, T, 3, H, W)": (2, (0, 1, 3, 4, 2)),
+}
+ONE_CLIP = {"(3, T, H, W)": 0, "(T, 3, H, W)": 1}
 
 
 def check_clips(clips: Any, model: VideoNetwork) -> Any:
     """The clips (N, T, H, W, 3) as an array; ValueError if the network cannot process them.
 
-    JAX arrays are returned as they are; anything else becomes a uint8 or float32 NumPy array.
+    JAX arrays are returned as they are; anything else that NumPy can read (see `to_numpy`) becomes
+    a uint8 or float32 NumPy array.
     """
-    if not hasattr(clips, "ndim"):
-        clips = np.asarray(clips)
-    if clips.ndim != 5:
-        raise ValueError(
-            f"clips have shape {clips.shape}, expected 5 dimensions (N, T, H, W, 3)"
-            + ("; for one clip pass clip[None]" if clips.ndim == 4 else "")
-        )
-    if clips.shape[-1] != 3:
-        raise ValueError(
-            f"clips have shape {clips.shape}, expected 3 channels last, (N, T, H, W, 3)"
-            + ("; these look like (N, 3, T, H, W)" if clips.shape[1] == 3 else "")
-        )
-    if len(clips) == 0:
-        raise ValueError(f"clips have shape {clips.shape}, expected at least one clip")
-    if not (clips.dtype == np.uint8 or np.issubdtype(clips.dtype, np.floating)):
+    if not isinstance(clips, jax.Array):
+        clips = to_numpy(clips, "clips")
+    _check_layout(clips.shape)
+    if not (clips.dtype == np.uint8 or jnp.issubdtype(clips.dtype, jnp.floating)):
         raise ValueError(
             f"clips are {clips.dtype}, expected uint8 (RGB, 0..255) or float (already normalized)"
         )
     if isinstance(clips, np.ndarray) and clips.dtype != np.uint8:
         clips = clips.astype(np.float32)
-        largest = np.abs(clips).max()
-        if not largest <= LARGEST_NORMALIZED:  # also true if it is NaN
-            raise ValueError(
-                f"float clips contain the value {largest}, so they are not normalized: pass raw "
-                "pixels as uint8, or (pixels / 255 - mean) / std"
-            )
+        _check_normalized(clips)
     _check_size(clips.shape, model)
     return clips
+
+
+def _check_layout(shape: tuple[int, ...]) -> None:
+    """ValueError unless the shape is (N, T, H, W, 3), recognizing other orders of the axes."""
+    if len(shape) != 5:
+        order = len(shape) == 4 and shape[-1] != 3 and next(
+            (order for order, at in ONE_CLIP.items() if shape[at] == 3), None
+        )
+        turn = f"; it looks like {order}: transpose it to (T, H, W, 3)" if order else ""
+        raise ValueError(
+            f"clips have shape {shape}, expected 5 dimensions (N, T, H, W, 3){turn}"
+            + ("; for one clip pass clip[None], or [clip] if it is a list" if len(shape) == 4
+               else "")
+        )
+    if shape[-1] == 3:
+        if shape[0] == 0:
+            raise ValueError(f"clips have shape {shape}, expected at least one clip")
+        return
+    for order, (at, axes) in CHANNELS_ELSEWHERE.items():
+        if shape[at] == 3:
+            raise ValueError(
+                f"clips have shape {shape}, expected 3 channels last, (N, T, H, W, 3); these look "
+                f"like {order}: pass clips.transpose{axes} (PyTorch: clips.permute{axes})"
+            )
+    advice = {
+        1: "; gray pictures: repeat the channel three times", 4: "; RGBA: pass clips[..., :3]"
+    }.get(shape[-1], "")
+    raise ValueError(
+        f"clips have shape {shape}, expected 3 channels last, (N, T, H, W, 3){advice}"
+    )
+
+
+def _check_normalized(clips: np.ndarray) -> None:
+    """ValueError for floats that are raw pixels; a warning if they look like pixels / 255."""
+    least, largest = clips.min(), clips.max()
+    if not max(-least, largest) <= LARGEST_NORMALIZED:  # also true if it is NaN
+        raise ValueError(
+            f"float clips contain the value {max(-least, largest)}, so they are not normalized: "
+            "pass raw pixels as uint8, or (pixels / 255 - mean) / std"
+        )
+    if 0 <= least < largest <= 1:
+        logging.warning(
+            "float clips lie within 0..1, so they look like pixels / 255, which is not normalized: "
+            "pass raw pixels as uint8, or (pixels / 255 - mean) / std"
+        )
 
 
 def _check_size(shape: tuple[int, ...], model: VideoNetwork) -> None:
@@ -69,7 +107,7 @@ def check_boxes(boxes: Any, clips_shape: tuple[int, ...]) -> np.ndarray:
     Raises ValueError for an invalid box, with its position: not finite, empty, or entirely outside
     the frame. A box that only touches the edge of the frame counts as outside.
     """
-    boxes = np.asarray(boxes, np.float32)
+    boxes = to_numpy(boxes, "boxes").astype(np.float32)
     count, _, height, width, _ = clips_shape
     if boxes.ndim != 3 or boxes.shape[-1] != 4 or len(boxes) != count:
         raise ValueError(

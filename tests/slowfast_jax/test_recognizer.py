@@ -1,3 +1,4 @@
+import inspect
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from absl import logging as absl_logging
 
 import slowfast_jax
 from convert import CheckpointMismatch, pyslowfast_tensors, write_pyth
+from data_pipelines.examples.eval_views import iterate_views
 from data_pipelines.mini import datasets
 from data_pipelines.transforms.resize import resize_short_side, uniform_crop
 from data_pipelines.video.decoding import VideoError, read_frames
@@ -45,12 +47,22 @@ def save(directory, config, names=(), seed=0):
 
 
 def test_import_is_quick_and_models_are_listed():
-    code = "import sys, slowfast_jax; assert 'jax' not in sys.modules"
+    code = "import sys, slowfast_jax; assert 'jax' not in sys.modules, slowfast_jax.__version__"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
     assert "kinetics/x3d_xs" in slowfast_jax.list_models()
     assert slowfast_jax.list_models("*x3d*") == [
         f"kinetics/x3d_{size}" for size in ("l", "m", "s", "xs")
     ]
+
+
+def test_the_package_offers_load_with_its_signature():
+    assert slowfast_jax.load is load and {"load", "list_models"} <= set(dir(slowfast_jax))
+    options = inspect.signature(slowfast_jax.load).parameters
+    assert {"weights", "class_names", "clips", "crops", "test_crop", "dtype"} <= set(options)
+    for name in options:
+        assert re.search(rf"^      \**{name}: ", load.__doc__, re.M), f"{name} is not explained"
+    with pytest.raises(AttributeError, match="no attribute 'lod'"):
+        slowfast_jax.lod  # noqa: B018
 
 
 def test_clips_to_probabilities(tiny):
@@ -214,12 +226,59 @@ def test_overrides_reach_the_network_and_the_protocol(tiny):
     assert recognizer.model.num_frames == 6 and recognizer.config.protocol.num_frames == 6
     assert recognizer.model.average == "logits"
     assert load_config("test/tiny").protocol.num_frames == 4
-    with pytest.raises(ConfigError, match="model.averag.*did you mean average"):
-        load("test/tiny", averag="logits")
     for key, value, old in (("num_classes", "ten", 4), ("num_frames", (4, 6), 4)):
         message = f"{key} is {value!r}, expected something like {old}"
         with pytest.raises(ConfigError, match=re.escape(message)):
             load("test/tiny", **{key: value})
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"averag": "logits"}, r"no option 'averag'; did you mean average\? Its options are class_n"),
+    ({"clip": 1}, r"no option 'clip'; did you mean clips"),
+    ({"xyz": 1}, r"no option 'xyz'\. Its options .*the keywords of Tiny: .*crop_size"),
+    ({"folded": True}, "no option 'folded'"),
+    ({"clips": 0}, "clips is 0, expected at least 1"),
+    ({"crops": 4}, "crops is 4, expected 1, 2 or 3"),
+    ({"clips": "two"}, "clips is 'two', expected something like 3"),
+    ({"num_frames": 0}, "num_frames is 0, expected at least 1"),
+    ({"dtype": "float17"}, "dtype is 'float17', expected float32, bfloat16"),
+    ({"dtype": "int32"}, "dtype is 'int32', expected float32, bfloat16"),
+])
+def test_options_that_load_does_not_have(tiny, options, message):
+    with pytest.raises(ConfigError, match=message):
+        load("test/tiny", **options)
+
+
+def test_views_are_options(tiny, videos):
+    recognizer = load("test/tiny", clips=np.int64(1), crops=1, test_crop=40, sampling_rate=2)
+    protocol = recognizer.config.protocol
+    assert (protocol.clips, protocol.crops, protocol.test_crop) == (1, 1, 40)
+    (result,) = recognizer.score_videos(videos[:1])
+    assert result.views.shape == (1, 4)
+    (clip,) = iterate_views(
+        videos[0], num_frames=4, sampling_rate=2, target_fps=30, clips=1, crops=1, test_crop=40
+    )
+    np.testing.assert_allclose(result.views, recognizer(clip), atol=1e-6)
+    assert load_config("test/tiny").protocol.clips == 3
+
+
+def test_dtypes_are_names_or_types(tiny):
+    for dtype in ("bfloat16", jax.numpy.bfloat16, np.float16):
+        assert load("test/tiny", dtype=dtype).model.dtype == jax.numpy.dtype(dtype)
+
+
+def test_a_missing_backend_is_one_sentence():
+    code = (
+        "import slowfast_jax\n"
+        "try: slowfast_jax.load('kinetics/mini')\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=os.environ | {"JAX_PLATFORMS": "cuda"},
+        capture_output=True, text=True,
+    )
+    assert result.stdout.startswith("DeviceError JAX cannot use a device (JAX_PLATFORMS='cuda')")
+    assert result.stdout.count("\n") == 1 and "Traceback" not in result.stderr
 
 
 def test_own_checkpoint_is_loaded_with_its_class_names(tiny, tmp_path):
@@ -269,6 +328,15 @@ def test_run_folder_stores_its_config(tiny, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="is not a checkpoint of this project"):
         load(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("stored", [[], ["class 0", "class 1", "class 2", "class 3"]])
+def test_a_run_without_class_names_numbers_its_classes(tiny, tmp_path, stored):
+    save(tmp_path / "run/checkpoints/1", load_config("test/tiny"), stored)
+    unnamed = ["class 0", "class 1", "class 2", "class 3"]
+    assert load(tmp_path / "run").class_names == unnamed
+    assert load(tmp_path / "run", class_names=list("abcd")).class_names == list("abcd")
+    assert load("test/tiny", tmp_path / "run/checkpoints/1").class_names == unnamed
 
 
 def test_own_checkpoint_is_read_once(tiny, tmp_path, monkeypatch):

@@ -1,0 +1,124 @@
+"""What `slowfast_jax.load` changes in a config: its options and the class names."""
+
+import contextlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from data_pipelines import labels
+from slowfast_jax.config import FROM_PROTOCOL, ConfigError, closest, schema
+from slowfast_jax.models import zoo
+
+# Options that are fields of the protocol but no keywords of the network.
+VIEWS = ("clips", "crops", "test_crop", "sampling_rate")
+INTERNAL = {"folded"}  # keywords of the network that follow from others
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def apply_options(
+    config: ConfigDict, options: Mapping[str, Any], known: Iterable[str]
+) -> None:
+    """Sets fields of the protocol and of the network in an unlocked config.
+
+    Args:
+      config: the complete config, changed in place.
+      options: option -> value: a field of the protocol or a keyword of the network.
+      known: the options of `load`, for the error message.
+
+    Raises:
+      ConfigError: there is no such option, or it has a value of the wrong type or out of range.
+    """
+    make = zoo.find(config.model.name)["make"]
+    keywords = zoo.fields(make) - INTERNAL
+    for key, value in options.items():
+        if key not in {*VIEWS, *FROM_PROTOCOL} | keywords:
+            hint = closest(key, {*known} | keywords) or "."
+            raise ConfigError(
+                f"load() has no option {key!r}{hint} Its options are {', '.join(known)}, and the "
+                f"keywords of {make.__name__}: {', '.join(sorted(keywords - {*known}))}"
+            )
+        _set(config, key, _plain(key, value))
+
+
+def _plain(key: str, value: Any) -> Any:
+    """The value as configs store it."""
+    if key == "dtype":
+        with contextlib.suppress(TypeError):
+            name = jnp.dtype(value).name
+            if name in DTYPES:
+                return name
+        raise ConfigError(f"dtype is {value!r}, expected {', '.join(DTYPES)}")
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _set(config: ConfigDict, key: str, value: Any) -> None:
+    section, name = config.model, key
+    if key in VIEWS or key in FROM_PROTOCOL:
+        section, name = config.protocol, FROM_PROTOCOL.get(key, key)
+    several = key == "depth" and isinstance(value, (list, tuple))  # depths of stages or pathways
+    try:
+        with section.ignore_type() if several else contextlib.nullcontext():
+            section[name] = value
+    except TypeError:
+        expected = f"something like {section[name]!r}"
+        raise ConfigError(f"{key} is {value!r}, expected {expected}") from None
+    if section is config.protocol:
+        allowed = schema.PROTOCOL[name].range
+        if allowed and not allowed.holds(section[name]):
+            raise ConfigError(f"{key} is {value!r}, expected {allowed.words}")
+
+
+def resolve_classes(
+    config: ConfigDict, class_names: str | os.PathLike | Sequence[str] | None, count: int | None
+) -> list[str]:
+    """Names of the network's classes.
+
+    If there are no names (an empty list counts as none), or if `count` differs from the config's
+    number of classes and no names are given with it, they are "class 0", "class 1" and so on.
+
+    Args:
+      config: the config before any change.
+      class_names: a shipped set, a file, or the names; None for the config's.
+      count: the number of classes that the caller asks for; None for that of the names, or else the
+        config's.
+
+    Raises:
+      ConfigError: the names do not fit `count`.
+    """
+    is_list = not isinstance(class_names, (str, os.PathLike, type(None)))
+    if is_list and not len(class_names):
+        class_names, is_list = None, False
+    source = config.class_names
+    if class_names is not None:
+        names = list(class_names) if is_list else labels.class_names(class_names)
+        source = f"{len(names)} names" if is_list else os.fspath(class_names)
+        count = len(names) if count is None else count
+    else:
+        count = config.model.num_classes if count is None else count
+        named = source and count == config.model.num_classes
+        names = labels.class_names(source) if named else labels.unnamed(count)
+    if len(names) != count:
+        raise ConfigError(
+            f"class_names {source} has {len(names)} names, but the network has {count} classes: "
+            f"set num_classes={len(names)} (config.model.num_classes), or pass a list of {count} "
+            "names"
+        )
+    return names
+
+
+def choose_names(names: list[str], stored: list[str], config: ConfigDict) -> list[str]:
+    """The config's class names, or else the checkpoint's; ConfigError if the two disagree."""
+    unnamed = labels.unnamed(len(names))
+    if len(stored) != len(names) or stored in (names, unnamed):
+        return names
+    if names == unnamed:
+        return stored
+    first = next(i for i, (a, b) in enumerate(zip(names, stored, strict=True)) if a != b)
+    raise ConfigError(
+        f"checkpoint {config.test.checkpoint} has different class names: class {first} is "
+        f"{stored[first]!r} there and {names[first]!r} in {config.class_names or 'the given list'}"
+    )
