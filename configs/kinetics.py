@@ -74,7 +74,8 @@ CAFFE2 = (COSINE, common.TEST_ONLY)
 
 
 def _x3d(name: str, jitter: tuple[int, int], result: Part, *, large: bool = False) -> tuple:
-    """16 clips per GPU, or 8 for the large network; rates are for one machine with 8 GPUs."""
+    """16 clips per GPU, or 8 for the large network. Rates are for the batch of one machine with 8
+    GPUs; the original multiplies both by the number of machines."""
     batch = 64 if large else 128
     return (
         _net(name),
@@ -82,7 +83,7 @@ def _x3d(name: str, jitter: tuple[int, int], result: Part, *, large: bool = Fals
             0.05 if large else 0.1,
             epochs=256 if large else 300,
             warmup_epochs=35.0,
-            scale_lr_by_hosts=True,
+            reference_batch=batch,
         ),
         {
             "data": {"jitter": jitter},

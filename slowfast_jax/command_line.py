@@ -9,7 +9,7 @@ from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags import config_path
 
 from slowfast_jax import distributed
-from slowfast_jax.config import ConfigError, closest, load_config
+from slowfast_jax.config import ConfigError, closest, load_config, schema
 
 MODE_NAMES = ("train", "eval", "report", "summary", "bench_data", "compile")
 FLAG_NAMES = (
@@ -128,6 +128,10 @@ def _check_field(argument: str, config: ConfigDict) -> None:
         if not isinstance(section, ConfigDict):
             raise ConfigError(
                 f"--config.{match[1]} does not exist: {walked} is a value, not a section"
+            )
+        if f"{walked}.{key}" in schema.REMOVED:
+            raise ConfigError(
+                f"--{walked}.{key} no longer exists: {schema.REMOVED[f'{walked}.{key}']}"
             )
         if key not in section:
             raise ConfigError(

@@ -152,9 +152,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                 with meter.waiting():
                     batch, index, broken = next(stream)
                 meter.count_broken(broken, shape.batch_size, config.train.max_broken)
-                lr = learning_rate(
-                    plan.schedule, schedule.epoch(step), plan.epochs, jax.process_count()
-                )
+                lr = learning_rate(plan.schedule, schedule.epoch(step), plan.epochs)
                 distributed.at(f"step {step + 1}")
                 state, metrics = train_step(shape)(state, batch, np.float32(lr), key)
                 done = step + 1

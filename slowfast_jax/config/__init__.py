@@ -241,6 +241,10 @@ def _default_keywords(make: type[nn.Module]) -> dict[str, Any]:
 def _check_keys(section: str, keys: Iterable[str], known: Iterable[str]) -> None:
     """Raises ConfigError for the first of the keys that is not known, naming close ones."""
     for key in keys:
+        if f"{section}.{key}" in schema.REMOVED:
+            raise ConfigError(
+                f"{section}.{key} no longer exists: {schema.REMOVED[f'{section}.{key}']}"
+            )
         if key not in known:
             raise ConfigError(
                 f"{section}.{key} does not exist{closest(key, known)} "

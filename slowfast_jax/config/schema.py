@@ -97,6 +97,12 @@ TRAINING: Section = {
     "multigrid": MULTIGRID, "mesh": MESH, "published": PUBLISHED,
 }
 
+# Fields that no longer exist -> what replaces them.
+REMOVED = {
+    "config.schedule.scale_lr_by_hosts": "the rates do not depend on the number of processes; set "
+    "config.schedule.reference_batch to the batch size that they are meant for",
+}
+
 
 def training_sections(data_format: str) -> Section:
     """All that a recipe for training has, besides model, protocol and augment.
@@ -111,5 +117,5 @@ def training_sections(data_format: str) -> Section:
     return {**TESTING, **TRAINING, "data": data}
 
 
-__all__ = ["AUGMENT", "DATA", "GENERAL", "PROTOCOL", "RUNTIME", "TESTING", "TRAINING",
+__all__ = ["AUGMENT", "DATA", "GENERAL", "PROTOCOL", "REMOVED", "RUNTIME", "TESTING", "TRAINING",
            "training_sections"]

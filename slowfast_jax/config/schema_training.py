@@ -119,7 +119,6 @@ SCHEDULE: Section = {
         (), "Learning rate of each step divided by base_lr; entries beyond the steps are unused."
     ),
     "cosine_after_warmup": Field(False, "The cosine starts after the warm-up instead of at 0."),
-    "scale_lr_by_hosts": Field(False, "Multiply all rates by the number of processes."),
     "reference_batch": Field(
         0, "Batch size that the rates are meant for: with another train.batch_size they are scaled "
         "in proportion (https://arxiv.org/abs/1706.02677). 0: no scaling."

@@ -8,9 +8,7 @@ NAMES = ("cosine", "steps")
 STYLES = ("pyslowfast", "mmaction2")
 
 
-def learning_rate(
-    schedule: Mapping[str, Any], epoch: float, epochs: float, hosts: int = 1
-) -> float:
+def learning_rate(schedule: Mapping[str, Any], epoch: float, epochs: float) -> float:
     """Learning rate of the step that begins at `epoch` (`step / steps_per_epoch`), as a double.
 
     Args:
@@ -25,23 +23,21 @@ def learning_rate(
         rises linearly, every step, from warmup_start_lr / base_lr to 1.
       epoch: from 0; it may lie beyond `epochs`.
       epochs: of the whole run.
-      hosts: number of machines. With `scale_lr_by_hosts`, rates are multiplied by it.
 
     Raises ValueError, naming the key, for an invalid schedule.
     """
     check_schedule(schedule, epochs)
     warmup = schedule["warmup_epochs"]
-    factor = hosts if schedule["scale_lr_by_hosts"] else 1
     if schedule["style"] == "mmaction2":
-        rate = _policy(schedule, math.floor(epoch), epochs, factor)
+        rate = _policy(schedule, math.floor(epoch), epochs)
         if epoch >= warmup:
             return rate
         begin = schedule["warmup_start_lr"] / schedule["base_lr"]
         return rate * (begin + (1 - begin) * epoch / warmup)
     if epoch >= warmup:
-        return _policy(schedule, epoch, epochs, factor)
-    start = schedule["warmup_start_lr"] * factor
-    slope = (_policy(schedule, warmup, epochs, factor) - start) / warmup
+        return _policy(schedule, epoch, epochs)
+    start = schedule["warmup_start_lr"]
+    slope = (_policy(schedule, warmup, epochs) - start) / warmup
     return epoch * slope + start
 
 
@@ -95,14 +91,14 @@ def check_schedule(schedule: Mapping[str, Any], epochs: float) -> None:
         )
 
 
-def _policy(schedule: Mapping[str, Any], epoch: float, epochs: float, factor: int) -> float:
+def _policy(schedule: Mapping[str, Any], epoch: float, epochs: float) -> float:
     """The rate without warm-up."""
-    base = schedule["base_lr"] * factor
+    base = schedule["base_lr"]
     if schedule["name"] == "steps":
         rates = schedule["relative_lrs"]
         begun = sum(step <= epoch for step in schedule["steps"])
         return rates[min(begun, len(rates)) - 1] * base
-    end = schedule["end_lr"] * factor
+    end = schedule["end_lr"]
     start = schedule["warmup_epochs"] if schedule["cosine_after_warmup"] else 0.0
     phase = math.pi * (epoch - start) / (epochs - start)
     return end + (base - end) * (math.cos(phase) + 1.0) * 0.5

@@ -43,7 +43,7 @@ VALUES = [
     }),
     (kinetics, "x3d_xs", {
         "data.jitter": (182, 228), "train.batch_size": 128, "test.batch_size": 64,
-        "train.epochs": 300, "schedule.warmup_epochs": 35.0, "schedule.scale_lr_by_hosts": True,
+        "train.epochs": 300, "schedule.warmup_epochs": 35.0, "schedule.reference_batch": 128,
         "optimizer.weight_decay": 5e-5, "norm.group_size": 16, "train.checkpoint_period": 10,
         "published.top1": 69.5,
     }),
@@ -148,7 +148,8 @@ def test_schedules_are_those_the_original_ran():
                     ("base_lr", "cosine_end_lr", "warmup_epochs", "warmup_start_lr")]
         assert found == expected, path
         assert ours.cosine_after_warmup == theirs["cosine_after_warmup"], path
-        assert ours.scale_lr_by_hosts == theirs["base_lr_scale_num_shards"], path
+        reference = config.train.batch_size if theirs["base_lr_scale_num_shards"] else 0
+        assert ours.reference_batch == reference, path
         if not theirs["multigrid"]:
             assert list(ours.steps) == theirs["steps"], path
             assert list(ours.relative_lrs) == theirs["lrs"], path

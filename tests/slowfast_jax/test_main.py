@@ -55,6 +55,8 @@ def test_overrides_have_the_types_of_the_config():
     (["--config=kinetics/mimi"], "did you mean kinetics/mini"),
     ([CONFIG, "--config.test.batchsize=3"], r"batchsize does not exist; did you mean batch_size"),
     ([CONFIG, "--config.tset.batch_size=3"], r"did you mean test.*config has .*protocol"),
+    (["--config=configs/kinetics.py:x3d_xs", "--config.schedule.scale_lr_by_hosts=False"],
+     r"--config\.schedule\.scale_lr_by_hosts no longer exists: .*reference_batch"),
     ([CONFIG, "--config.test.batch_size.x=3"], "config.test.batch_size is a value, not a section"),
     ([CONFIG, "--config.test.batch_size=two"], "--config.test.batch_size=two: invalid literal"),
     ([CONFIG, "--config.protocol.mean=1,2,a"], r"mean is \('1,2,a',\), expected something like"),

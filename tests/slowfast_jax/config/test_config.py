@@ -174,6 +174,8 @@ def test_unknown_specs_name_what_is_close(spec, message):
     (recipe(model={"name": "kinetics/mini"}, optimiser={}), "config.optimiser .*mean optimizer"),
     (recipe(model={"name": "kinetics/mini"}, schedule={"base_rate": 0.1}),
      r"config\.schedule\.base_rate does not exist; did you mean base_lr"),
+    (recipe(model={"name": "kinetics/mini"}, schedule={"scale_lr_by_hosts": True}),
+     r"scale_lr_by_hosts no longer exists: .*config\.schedule\.reference_batch"),
     (recipe(model={"name": "kinetics/mini"}, train={"init_from": {"pth": ""}}),
      r"config\.train\.init_from\.pth does not exist; did you mean path"),
     (recipe(model={"name": "kinetics/mini"}, train={"epochs": "many"}),

@@ -180,7 +180,6 @@ def schedule_of(case: dict[str, Any]) -> dict[str, Any]:
         "steps": solver["STEPS"],
         "relative_lrs": solver["LRS"],
         "cosine_after_warmup": solver["COSINE_AFTER_WARMUP"],
-        "scale_lr_by_hosts": False,
     }
 
 

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from slowfast_jax.config import load_config
+from slowfast_jax.config import load_config, training_plan
 from slowfast_jax.training.schedules import learning_rate, scaled
 from tests.slowfast_jax.models import cases
 from tests.support.paths import PARITY, ROOT, needs_parity
@@ -18,7 +18,7 @@ POLICIES = {"cosine": "cosine", "steps_with_relative_lrs": "steps"}
 PLAIN = {
     "name": "cosine", "style": "pyslowfast", "base_lr": 0.1, "end_lr": 0.0,
     "warmup_epochs": 0.0, "warmup_start_lr": 0.01,
-    "steps": (), "relative_lrs": (), "cosine_after_warmup": False, "scale_lr_by_hosts": False,
+    "steps": (), "relative_lrs": (), "cosine_after_warmup": False,
     "reference_batch": 0,
 }
 
@@ -46,10 +46,10 @@ def our_recipe(path):
     return load_config(spec) if variant in module.VARIANTS else None
 
 
-def assert_rates(schedule, epochs, hosts, arrays, key):
-    ours = [learning_rate(schedule, e, epochs, hosts) for e in arrays[f"{key}__epoch"].tolist()]
+def assert_rates(schedule, epochs, arrays, key):
+    ours = [learning_rate(schedule, e, epochs) for e in arrays[f"{key}__epoch"].tolist()]
     # Near the end of a cosine, 1 + cos(x) cancels: the error is a unit in the last place of 1.
-    close = pytest.approx(arrays[f"{key}__lr"], rel=1e-14, abs=1e-16 * schedule["base_lr"] * hosts)
+    close = pytest.approx(arrays[f"{key}__lr"], rel=1e-14, abs=1e-16 * schedule["base_lr"])
     assert ours == close
 
 
@@ -90,27 +90,25 @@ def test_synthetic(name):
         "relative_lrs": theirs.get("LRS", ()),
         "cosine_after_warmup": theirs.get("COSINE_AFTER_WARMUP", False),
     }
-    assert_rates(schedule, theirs["MAX_EPOCH"], 1, SYNTHETIC_RATES, name)
+    assert_rates(schedule, theirs["MAX_EPOCH"], SYNTHETIC_RATES, name)
 
 
 @needs_parity
 @pytest.mark.parametrize("path", CONFIGS)
 def test_every_schedule_of_the_original(path):
     theirs = CONFIGS[path]
-    hosts = theirs["num_shards"] if theirs["base_lr_scale_num_shards"] else 1
     schedule = PLAIN | {
         "name": POLICIES[theirs["policy"]],
-        "base_lr": theirs["base_lr"] / hosts,
-        "end_lr": theirs["cosine_end_lr"] / hosts,
+        "base_lr": theirs["base_lr"],
+        "end_lr": theirs["cosine_end_lr"],
         "warmup_epochs": theirs["warmup_epochs"],
-        "warmup_start_lr": theirs["warmup_start_lr"] / hosts,
+        "warmup_start_lr": theirs["warmup_start_lr"],
         "steps": theirs["steps"],
         "relative_lrs": theirs["lrs"],
         "cosine_after_warmup": theirs["cosine_after_warmup"],
-        "scale_lr_by_hosts": theirs["base_lr_scale_num_shards"],
     }
     key = path.replace("/", "__")
-    assert_rates(schedule, theirs["max_epoch"], hosts, CONFIG_RATES, key)
+    assert_rates(schedule, theirs["max_epoch"], CONFIG_RATES, key)
 
 
 @needs_parity
@@ -121,7 +119,9 @@ def test_our_recipes(path):
         assert config.multigrid.long_cycle
         return
     key = path.replace("/", "__")
-    assert_rates(config.schedule, config.train.epochs, theirs["num_shards"], CONFIG_RATES, key)
+    assert theirs["num_shards"] == 1
+    plan = training_plan(config)
+    assert_rates(plan.schedule, plan.epochs, CONFIG_RATES, key)
 
 
 @needs_parity
@@ -131,13 +131,29 @@ def test_the_recipes_are_found():
     assert len(found) >= 45
 
 
-def test_hosts_scale_every_rate_with_scale_lr_by_hosts():
-    schedule = PLAIN | {"warmup_epochs": 2.0, "end_lr": 0.001, "scale_lr_by_hosts": True}
-    for epoch in (0.0, 1.5, 2.0, 7.25, 10.0):
-        one = learning_rate(schedule, epoch, 10)
-        assert learning_rate(schedule, epoch, 10, hosts=4) == pytest.approx(4 * one, rel=1e-14)
-    fixed = schedule | {"scale_lr_by_hosts": False}
-    assert learning_rate(fixed, 3.0, 10, hosts=4) == learning_rate(fixed, 3.0, 10)
+# The recipes of the original with SOLVER.BASE_LR_SCALE_NUM_SHARDS, which multiplies rates and the
+# batch by the number of machines.
+X3D = {"x3d_xs": (0.1, 128), "x3d_s": (0.1, 128), "x3d_m": (0.1, 128), "x3d_l": (0.05, 64)}
+
+
+def rates_of(config):
+    plan = training_plan(config)
+    epochs = [share * plan.epochs for share in (0, 0.05, 0.1, 0.5, 0.9, 1)]
+    return [learning_rate(plan.schedule, epoch, plan.epochs) for epoch in epochs]
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4])
+@pytest.mark.parametrize("variant", X3D)
+def test_rates_follow_the_batch_and_not_the_number_of_processes(monkeypatch, variant, processes):
+    config = load_config(f"{ROOT}/configs/kinetics.py:{variant}")
+    base, batch = X3D[variant]
+    assert (config.schedule.base_lr, config.train.batch_size) == (base, batch)
+    one = rates_of(config)
+    assert one[-2] < one[2] < base and one[0] == 0.01 and len(set(one)) == len(one)
+    monkeypatch.setattr("jax.process_count", lambda: processes)
+    assert rates_of(config) == one
+    config.train.batch_size = processes * batch  # as the original on that many machines
+    assert rates_of(config) == pytest.approx([processes * rate for rate in one], rel=1e-14)
 
 
 STEPS = {"name": "steps", "steps": (0, 4), "relative_lrs": (1.0, 0.1)}
