@@ -173,10 +173,10 @@ def _score(
     """{keyframe index: (B, K) scores of its boxes}, and a record of each unreadable keyframe."""
     share = distributed.share(len(keyframes))
     load = _loader(config, keyframes[share.start : share.stop], config.protocol.test_crop)
-    scored = score_boxes(
-        predict, load, len(share), batch_size=config.test.batch_size,
-        threads=config.train.threads, workers=config.train.workers,
-    )
+    loading = {}  # a published model has no config.train
+    if "train" in config:
+        loading = dict(threads=config.train.threads, workers=config.train.workers)
+    scored = score_boxes(predict, load, len(share), batch_size=config.test.batch_size, **loading)
     scores: dict[int, np.ndarray] = {}
     failed: list[dict[str, Any]] = []
     for result in track(scored, len(share), "testing"):
