@@ -226,7 +226,7 @@ VARIANTS: Variants = {
     ),
 }
 VARIANTS |= common.finetuned_variants(
-    (name for name in zoo.ZOO if name.startswith("kinetics/") and name != "kinetics/mini"), VARIANTS
+    (name for name in zoo.classifiers() if name.startswith("kinetics/")), VARIANTS
 )
 
 

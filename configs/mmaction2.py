@@ -16,11 +16,7 @@ from slowfast_jax.models import zoo
 
 DEFAULT = "slowonly_4x16_r50_finetune"
 VARIANTS: Variants = common.finetuned_variants(
-    (
-        name for name, entry in zoo.ZOO.items()
-        if name.startswith("mmaction2/") and not entry["model"].get("detection")
-    ),
-    {},
+    (name for name in zoo.classifiers() if name.startswith("mmaction2/")), {}
 )
 
 

@@ -28,6 +28,7 @@ from slowfast_jax.config.checks import (
 )
 from slowfast_jax.config.classes import follow
 from slowfast_jax.config.completion import check_keys, complete, fields_of
+from slowfast_jax.config.describe import describe, full_schema
 from slowfast_jax.config.recipe_files import (
     ConfigError,
     closest,
@@ -37,13 +38,15 @@ from slowfast_jax.config.recipe_files import (
     split_name,
     variants_of,
 )
+from slowfast_jax.config.schema_model import MODEL
 from slowfast_jax.models import zoo
 from slowfast_jax.models.dtypes import dtype_table
 from slowfast_jax.models.zoo import FROM_PROTOCOL
 
 __all__ = [
     "FROM_PROTOCOL", "ConfigError", "build_model", "check_augmentation", "check_ranges",
-    "check_training", "check_values", "clips_of_example", "closest", "follow", "load_config",
+    "check_training", "check_values", "clips_of_example", "closest", "describe", "follow",
+    "full_schema", "load_config",
     "recipe_files", "recipe_names", "restore_config", "split_name", "training_plan",
     "training_problems", "variants_of",
 ]
@@ -64,8 +67,8 @@ def load_config(spec: str, *, train: bool = False) -> ConfigDict:
     Args:
       spec: a recipe (`FILE/VARIANT` of configs/FILE.py in the current folder or of the copy that is
         installed with this package, `path/to/file.py` or `path/to/file.py:variant`), or a zoo name.
-      train: for training. A zoo name then stands for the recipe of that name; otherwise, it stands
-        for the published model.
+      train: for training. A zoo name then stands for the recipe of that name, if there is one;
+        otherwise, it stands for the published model.
 
     Raises:
       ConfigError: there is no such file, variant or model; a recipe has a key that does not exist
@@ -74,8 +77,6 @@ def load_config(spec: str, *, train: bool = False) -> ConfigDict:
     file = re.fullmatch(r"(.*\.py)(?::(.*))?", spec)
     published = spec in zoo.ZOO and not (train and _recipe_of(spec))
     if published:
-        if train:
-            raise ConfigError(_no_training(spec))
         config = ConfigDict({"name": spec, "model": {"name": spec}})
     elif file:
         config = read_recipe(Path(file[1]), file[2] or "")
@@ -100,6 +101,7 @@ def restore_config(stored: ConfigDict) -> ConfigDict:
             if section in config and not config[section].get(key):
                 config[section].pop(key, None)
         complete(config)
+        config.class_names = stored.get("class_names", "")
     return config.lock()
 
 
@@ -117,6 +119,7 @@ def build_model(config: ConfigDict, **overrides: Any) -> nn.Module:
       ConfigError: the network does not have a keyword, or config.model.dtypes names a part that it
         does not have.
     """
+    check_ranges(config.model, MODEL, "config.model")
     make = zoo.find(config.model.name)["make"]
     fields = fields_of(make)
     keywords = {key: config.protocol[name] for key, name in FROM_PROTOCOL.items()} | overrides
@@ -167,17 +170,6 @@ def _named_recipe(spec: str) -> tuple[Path, str]:
         f"{spec!r} is neither a recipe (FILE/VARIANT, path/to/file.py or path/to/file.py:variant) "
         f"nor a published model{closest(spec, {*zoo.ZOO, *recipe_names()})} (recipes: "
         f"{', '.join(recipe_files())}; --mode=config --config=FILE lists the variants of one)"
-    )
-
-
-def _no_training(name: str) -> str:
-    recipe = f"{name}_finetune"
-    if _recipe_of(recipe):
-        return f"no recipe trains {name} from scratch; {recipe} fine-tunes it"
-    data_set = "ava" if zoo.ZOO[name]["class_names"] == "ava" else name.split("/")[0]
-    return (
-        f"no recipe trains {name}: choose another of this data set (--mode=config "
-        f"--config={data_set} lists them), or write one with config.model.name={name}"
     )
 
 

@@ -17,6 +17,7 @@ from slowfast_jax.config.classes import label_problems, score_problems
 from slowfast_jax.config.field import Field, Section, expected, shown
 from slowfast_jax.config.recipe_files import ConfigError, closest
 from slowfast_jax.config.schema_model import MODEL
+from slowfast_jax.models.zoo import classifiers
 from slowfast_jax.training.multigrid import make_plan
 from slowfast_jax.training.plan import Plan, Shape
 from slowfast_jax.training.profiling import parse_steps
@@ -93,7 +94,8 @@ def check_training(config: ConfigDict) -> None:
         if section not in config:
             raise ConfigError(
                 f"{config.name} has no config.{section}: it only describes how a model is tested. "
-                "To train a published model, name a recipe (kinetics/x3d_xs_finetune)"
+                "To train a published model, name a recipe "
+                f"({config.name if config.name in classifiers() else 'kinetics/x3d_xs'}_finetune)"
             )
     if not config.train.enable:
         raise ConfigError(

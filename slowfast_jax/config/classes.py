@@ -50,7 +50,9 @@ def follow_labels(config: ConfigDict, given: Container[str]) -> None:
 
 
 def _follow_names(config: ConfigDict, given: Container[str]) -> None:
-    count_given = "model.num_classes" in given
+    count_given, own = "model.num_classes" in given, Path(config.class_names)
+    if "class_names" not in given and own.name == CLASSES_FILE and not own.is_file():
+        config.class_names = ""  # of data that has moved
     if "class_names" in given and config.class_names:
         if not count_given:
             config.model.num_classes = len(read_names(config.class_names))

@@ -43,7 +43,7 @@ def complete(config: ConfigDict) -> None:
         f"{section}.{key}" for section in ("data", "train") for key in config.get(section, ())
     }
     _fill_sections(config)
-    model = _default_keywords(entry["make"]) | entry["model"] | own
+    model = default_keywords(entry["make"]) | entry["model"] | own
     _complete_classes(config, model, entry, "num_classes" in own)
     config.model = ConfigDict(model)
     protocol = entry["protocol"] | protocol
@@ -132,7 +132,7 @@ def fields_of(make: type[nn.Module]) -> dict[str, Any]:
     return {f.name: f.default for f in dataclasses.fields(make) if f.name not in INTERNAL_FIELDS}
 
 
-def _default_keywords(make: type[nn.Module]) -> dict[str, Any]:
+def default_keywords(make: type[nn.Module]) -> dict[str, Any]:
     """Defaults of the keywords that a config shows: all with plain values, except those that come
     from the protocol."""
     fields = fields_of(make)

@@ -154,7 +154,7 @@ def test_two_checkouts_do_not_mix(tmp_path):
 
 
 @pytest.mark.parametrize(("spec", "message"), [
-    ("kinetics/x3d_xx", r"did you mean kinetics/x3d_xs.* --mode=config --config=kinetics lists"),
+    ("kinetics/x3d_xx", r"did you mean kinetics/x3d_xs.*--mode=config --config=kinetics lists"),
     ("mmaction2/slowonly_4x16", "did you mean mmaction2/slowonly_4x16_r50"),
     ("nonsense", "neither a recipe .* nor a published model"),
     (f"{RECIPES}/kinetic.py:x3d_xs", r"does not exist; did you mean kinetics\.py"),
