@@ -25,6 +25,7 @@ from slowfast_jax.config import (
     split_name,
     variants_of,
 )
+from slowfast_jax.config.field import Field, expected_words
 from slowfast_jax.training.checkpoint_manager import latest_checkpoint
 from slowfast_jax.weights import stored_config
 
@@ -116,8 +117,10 @@ def parse(
     try:
         config_flags.DEFINE_config_dict("config", config, flag_values=flag_values, sys_argv=rest)
         left = flag_values(rest)
-    except (flags.Error, AttributeError, KeyError, SyntaxError, TypeError, ValueError) as error:
-        raise ConfigError(" ".join(str(error).split())) from None
+    except (
+        flags.Error, AttributeError, LookupError, SyntaxError, TypeError, ValueError
+    ) as error:
+        raise ConfigError(_explain(error, before)) from None
     if len(left) > 1:
         raise ConfigError(f"{left[1]} is not a flag: flags start with --")
     given = flag_values["config"].override_values
@@ -232,6 +235,29 @@ def _check_field(argument: str, config: ConfigDict) -> None:
                 f"{', '.join(sorted(section))})"
             )
         section, walked = section[key], f"{walked}.{key}"
+    if match and isinstance(section, ConfigDict):
+        raise ConfigError(
+            f"--config.{match[1]} is a section: set one of its fields "
+            f"({', '.join(sorted(section))})"
+        )
+
+
+def _explain(error: Exception, config: ConfigDict) -> str:
+    """One line on flags that could not be parsed."""
+    text = " ".join(str(error).split())
+    match = re.match(r"flag --config\.([^=\s]+)=(.*?): ", text)
+    try:
+        field = _schema_of(match[1], config)
+    except (KeyError, TypeError):
+        return text
+    return f"--config.{match[1]} is {match[2] or repr('')}, expected {expected_words(field)}"
+
+
+def _schema_of(path: str, config: ConfigDict) -> Field:
+    field = full_schema(config)
+    for key in path.split("."):
+        field = field[key]
+    return field
 
 
 def _check_tuples(overrides: Mapping[str, Any], before: ConfigDict) -> None:

@@ -14,10 +14,12 @@ from data_pipelines.transforms.rand_augment import parse as parse_policy
 from slowfast_jax.config import schema
 from slowfast_jax.config.class_weights import fixed_weights
 from slowfast_jax.config.classes import label_problems, score_problems
+from slowfast_jax.config.completion import PLAIN, fields_of
 from slowfast_jax.config.field import Field, Section, expected, shown
 from slowfast_jax.config.recipe_files import ConfigError, closest
 from slowfast_jax.config.schema_model import MODEL
-from slowfast_jax.models.zoo import classifiers
+from slowfast_jax.models import zoo
+from slowfast_jax.models.dtypes import dtype_table
 from slowfast_jax.training.multigrid import make_plan
 from slowfast_jax.training.plan import Plan, Shape
 from slowfast_jax.training.profiling import parse_steps
@@ -60,7 +62,7 @@ def check_ranges(config: ConfigDict, section: Section, name: str = "config") -> 
 def value_problems(config: ConfigDict) -> list[str]:
     """What does not allow testing."""
     problems = field_problems(config, {**schema.TESTING, "protocol": schema.PROTOCOL})
-    problems += field_problems(config.model, MODEL, "config.model")
+    problems += _model_problems(config)
     if problems or config.task not in schema.FORMATS_OF_TASK:
         return problems
     formats, data_format = schema.FORMATS_OF_TASK[config.task], config.data.format
@@ -80,7 +82,31 @@ def value_problems(config: ConfigDict) -> list[str]:
             f"config.protocol.num_frames is {protocol.num_frames}, expected a multiple of "
             f"config.model.alpha, {alpha}"
         )
+    if bool(config.model.get("detection")) != (config.task == "detection"):
+        problems.append(
+            f"config.model.detection is {config.model.get('detection')}, which does not fit "
+            f"config.task, {config.task}: networks that classify boxes are for task detection"
+        )
     return problems + score_problems(config)
+
+
+def _model_problems(config: ConfigDict) -> list[str]:
+    name = config.model.name
+    if not isinstance(name, str) or name not in zoo.ZOO:
+        near = closest(str(name), zoo.ZOO)
+        return [f"config.model.name is {shown(name)}, expected a network of the zoo{near}"]
+    make = zoo.ZOO[name]["make"]
+    others = {
+        key: Field(default, "") for key, default in fields_of(make).items()
+        if key not in MODEL and isinstance(default, PLAIN)
+    }
+    problems = field_problems(config.model, {**others, **MODEL}, "config.model")
+    if not problems and config.model.get("dtypes"):
+        try:
+            dtype_table(config.model.dtypes, make.parts)
+        except ValueError as error:
+            problems.append(f"config.model.{error}")
+    return problems
 
 
 def check_values(config: ConfigDict) -> None:
@@ -90,12 +116,12 @@ def check_values(config: ConfigDict) -> None:
 
 def check_training(config: ConfigDict) -> None:
     """Raises ConfigError with all missing or invalid fields of a training config."""
+    example = config.name if config.name in zoo.classifiers() else "kinetics/x3d_xs"
     for section in TRAINING_SECTIONS:
         if section not in config:
             raise ConfigError(
                 f"{config.name} has no config.{section}: it only describes how a model is tested. "
-                "To train a published model, name a recipe "
-                f"({config.name if config.name in classifiers() else 'kinetics/x3d_xs'}_finetune)"
+                f"To train a published model, name a recipe ({example}_finetune)"
             )
     if not config.train.enable:
         raise ConfigError(
@@ -108,8 +134,9 @@ def check_training(config: ConfigDict) -> None:
 
 def training_problems(config: ConfigDict) -> list[str]:
     """What does not allow training with a config that has all sections."""
-    sections = schema.training_sections(config.data.get("format", ""))
-    known = config.task in schema.AUGMENT
+    data_format = config.data.get("format", "")
+    sections = schema.training_sections(data_format if isinstance(data_format, str) else "")
+    known = isinstance(config.task, str) and config.task in schema.AUGMENT
     problems = field_problems(config, {k: v for k, v in sections.items() if k in schema.TRAINING})
     problems += field_problems(config.data, sections["data"], "config.data")
     problems += value_problems(config)
@@ -119,8 +146,9 @@ def training_problems(config: ConfigDict) -> list[str]:
     for check, sections, needs_schema in (
         (lambda config: _caught(lambda: check_augmentation(config)), "augment data train", True),
         (_batch_problems, "train norm augment model", False),
-        (_schedule_problems, "train schedule multigrid protocol norm data model augment", False),
-        (_other_problems, "profile_steps optimizer data model", False),
+        (_schedule_problems, "train schedule multigrid protocol norm data model augment task",
+         False),
+        (_other_problems, "profile_steps optimizer data model protocol", False),
         (label_problems, "train data model class_names", True),
         (_weight_problems, "train data model", True),
     ):
@@ -177,6 +205,12 @@ def _other_problems(config: ConfigDict) -> list[str]:
             "config.optimizer.lars is True, expected False for adamw, which decays weights after "
             "scaling"
         )
+    jitter, crop = config.data.jitter, config.protocol.train_crop
+    if jitter[0] < crop and not config.data.jitter_scales_relative:
+        problems.append(
+            f"config.data.jitter is {tuple(jitter)}, expected numbers from "
+            f"config.protocol.train_crop on, {crop}, because crops are cut from the resized frames"
+        )
     if bool(config.data.jitter_scales_relative) != bool(config.data.jitter_aspect_relative):
         problems.append(
             "config.data.jitter_scales_relative and jitter_aspect_relative describe the same crop: "
@@ -211,7 +245,7 @@ def check_augmentation(config: ConfigDict) -> None:
     range, or a combination that does not work. Tasks that the schema does not know are accepted.
     """
     augment = config.augment
-    known = schema.AUGMENT.get(config.task)
+    known = schema.AUGMENT.get(config.task) if isinstance(config.task, str) else None
     if known is None:
         return
     unknown = [key for key in augment if key not in known]

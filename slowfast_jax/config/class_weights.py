@@ -7,12 +7,35 @@ BCEWithLogitsLoss: factors of the loss of the classes that are present.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from absl import logging
+from ml_collections import ConfigDict
+
 from data_pipelines.text_files import read_text
+from slowfast_jax.config.classes import has_several
 
 BALANCED = "balanced"
+
+
+def weights_of(
+    config: ConfigDict, labels: Callable[[], Iterable[Iterable[int]]]
+) -> tuple[float, ...] | None:
+    """The weights of config.train.class_weights, one per class; None if there are none.
+
+    Args:
+      config: a complete config for training.
+      labels: returns the classes of every training example or box.
+
+    Raises ValueError for weights that do not fit the classes.
+    """
+    setting, count = config.train.class_weights, config.model.num_classes
+    if tuple(setting) != (BALANCED,):
+        return fixed_weights(setting, count)
+    weights = balanced_weights(labels(), count, several=has_several(config))
+    logging.info("weights of the classes: %s", ", ".join(f"{weight:.3g}" for weight in weights))
+    return weights
 
 
 def fixed_weights(setting: Sequence[float | str], num_classes: int) -> tuple[float, ...] | None:

@@ -18,6 +18,8 @@ from slowfast_jax.models.zoo import FROM_PROTOCOL
 
 # Fields of the networks that no config sets: flax's own, and the one that folding batch norm sets.
 INTERNAL_FIELDS = {"parent", "name", "folded"}
+# Types of the keywords that a config shows.
+PLAIN = (bool, int, float, str, tuple)
 # Sections that depend on the network or the task.
 SPECIAL_SECTIONS = {"model", "protocol", "augment"}
 
@@ -138,7 +140,7 @@ def default_keywords(make: type[nn.Module]) -> dict[str, Any]:
     fields = fields_of(make)
     defaults = {
         key: value for key, value in fields.items()
-        if isinstance(value, (bool, int, float, str, tuple)) and key not in FROM_PROTOCOL
+        if isinstance(value, PLAIN) and key not in FROM_PROTOCOL
     }
     if "dtype" in fields:
         defaults["dtype"] = jnp.dtype(fields["dtype"]).name

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Union
 
 from ml_collections.config_dict import placeholder
 
-TYPES = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
+TYPES = {bool: "True or False", int: "a whole number", float: "a number", str: "a line of text"}
 LONGEST = 60  # characters of a value in a message
 
 
@@ -108,6 +108,8 @@ def is_a(kind: type, value: Any) -> bool:
     if kind in (int, float):
         accepted = int if kind is int else (int, float)
         return isinstance(value, accepted) and not isinstance(value, bool) and is_finite(value)
+    if kind is str:
+        return isinstance(value, str) and "\n" not in value
     return isinstance(value, kind)
 
 
@@ -121,27 +123,34 @@ def is_finite(number: float) -> bool:
 
 def expected(field: Field, value: Any) -> str:
     """What the field accepts, in words that complete "expected ..."; "" if it accepts `value`."""
-    kind = field.default if isinstance(field.default, type) else type(field.default)
+    kind = _kind(field)
     optional = kind is field.default and kind is not object
     if optional and value is None:
         return ""
-    words = field.range.words if field.range else ""
     if not is_a(kind, value):
-        if not words or kind is bool:
-            words = TYPES.get(kind, f"something like {field.default!r}")
-        elif kind is int and not isinstance(value, (int, str, tuple, list)):
-            words = f"a whole number, {words}"
-        return words
+        return expected_words(field)
     if field.range is None or field.range.holds(value):
         return ""
     close = difflib.get_close_matches(str(value), field.range.choices, n=1, cutoff=0.5)
-    return words + (f"; did you mean {close[0]}?" if close else "")
+    return field.range.words + (f"; did you mean {close[0]}?" if close else "")
+
+
+def expected_words(field: Field) -> str:
+    """Type and range of a field, in words that complete "expected ..."."""
+    kind, words = _kind(field), field.range.words if field.range else ""
+    if not words:
+        return TYPES.get(kind, f"something like {field.default!r}")
+    return f"{TYPES[kind]}, {words}" if kind in (int, float) else words
+
+
+def _kind(field: Field) -> type:
+    return field.default if isinstance(field.default, type) else type(field.default)
 
 
 def shown(value: Any) -> str:
     """A value in a message: one line, not too long."""
     plain = isinstance(value, str) and value and value.isprintable()
-    text = value if plain else repr(value)
+    text = value if plain else " ".join(repr(value).split())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 

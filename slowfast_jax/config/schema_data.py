@@ -6,7 +6,6 @@ from slowfast_jax.config.field import (
     Field,
     Range,
     Section,
-    above,
     at_least,
     between,
     numbers,
@@ -116,7 +115,10 @@ PERSON_BOXES: Section = {
     "first_frame_second": Field(
         0.0, "Time that the tables give to the first frame of every video, in seconds."
     ),
-    "fps": Field(30.0, "Frame rate of videos stored as folders of frames.", above(0)),
+    "fps": Field(
+        30.0, "Frame rate of videos stored as folders of frames.",
+        Range("above 0, at most 1000", lambda value: 0 < value <= 1000)
+    ),
     "color_augmentation": Field(
         True, "Train with color jitter and PCA lighting; `pca_jitter_only` leaves out the former."
     ),
@@ -230,7 +232,8 @@ AUGMENT: dict[str, Section] = {
             "of the batch.", between(1, 1000)
         ),
         "jitter_fps": Field(
-            0.0, "protocol.target_fps is increased by a random amount of at most this.", at_least(0)
+            0.0, "protocol.target_fps is increased by a random amount of at most this.",
+            between(0, 1000)
         ),
         "erasing_probability": Field(0.0, "Probability of random erasing.", PROBABILITY),
         "erasing_mode": Field(

@@ -10,6 +10,7 @@ from slowfast_jax.config.field import Field, Range, at_least, between, is_a, one
 from slowfast_jax.models.blocks import DEPTHS
 from slowfast_jax.models.dtypes import DTYPES
 from slowfast_jax.models.heads import ACTIVATIONS
+from slowfast_jax.models.resnet3d import ARCHS
 
 MOST_CLASSES = 100_000
 BELOW_ONE = Range("0 or more, below 1", lambda value: 0 <= value < 1)
@@ -65,6 +66,8 @@ MODEL: dict[str, Field] = {
     "roi_scale": Field(0.0, "Positions of the feature map per pixel.",
                        Range("above 0, at most 1", lambda value: 0 < value <= 1)),
     "roi_aligned": Field(False, "Whether ROIAlign shifts boxes by half a pixel."),
+    "arch": Field("", "Row of ARCHS in slowfast_jax/models/resnet3d.py.", one_of(ARCHS)),
+    "stride_1x1": Field(False, "The stride is in a bottleneck's first convolution."),
     "depth": Field(object, "Layers, or the blocks of stages 2 to 5; or those of each pathway.",
                    Range(f"{', '.join(map(str, DEPTHS))}, or four numbers of blocks", _is_depth)),
     "width": Field(0, "Channels of the stem.", SIZE),

@@ -93,7 +93,8 @@ TRAIN: Section = {
     ),
     "watchdog_seconds": Field(
         1800.0, "Multi-process runs end when a process that the others wait for makes no progress "
-        "for this long. Choose more than the time to compile a step. 0: never.", at_least(0)
+        "for this long. Choose more than the time to compile a step. 0: never.",
+        between(0, 10_000_000)
     ),
     "max_loss_rise": Field(
         0.0, "Stop when the loss exceeds this many times the mean of the previous five. 0: never.",
