@@ -61,10 +61,19 @@ def check_ranges(config: ConfigDict, section: Section, name: str = "config") -> 
 
 def value_problems(config: ConfigDict) -> list[str]:
     """What does not allow testing."""
-    problems = field_problems(config, {**schema.TESTING, "protocol": schema.PROTOCOL})
-    problems += _model_problems(config)
-    if problems or config.task not in schema.FORMATS_OF_TASK:
-        return problems
+    return _fields_for_testing(config) or _fit_problems(config)
+
+
+def _fields_for_testing(config: ConfigDict) -> list[str]:
+    sections = {**schema.TESTING, "protocol": schema.PROTOCOL}
+    return [*field_problems(config, sections), *_model_problems(config)]
+
+
+def _fit_problems(config: ConfigDict) -> list[str]:
+    """Fields for testing that do not fit each other."""
+    if config.task not in schema.FORMATS_OF_TASK:
+        return []
+    problems = []
     formats, data_format = schema.FORMATS_OF_TASK[config.task], config.data.format
     if data_format not in formats:
         problems.append(
@@ -139,16 +148,18 @@ def training_problems(config: ConfigDict) -> list[str]:
     known = isinstance(config.task, str) and config.task in schema.AUGMENT
     problems = field_problems(config, {k: v for k, v in sections.items() if k in schema.TRAINING})
     problems += field_problems(config.data, sections["data"], "config.data")
-    problems += value_problems(config)
+    problems += _fields_for_testing(config)
     if known:
         problems += field_problems(config.augment, schema.AUGMENT[config.task], "config.augment")
     wrong = {re.match(r"config\.(\w+)", problem)[1] for problem in problems}
     for check, sections, needs_schema in (
+        (_fit_problems, "task data protocol model", True),
         (lambda config: _caught(lambda: check_augmentation(config)), "augment data train", True),
         (_batch_problems, "train norm augment model", False),
         (_schedule_problems, "train schedule multigrid protocol norm data model augment task",
          False),
-        (_other_problems, "profile_steps optimizer data model protocol", False),
+        (_other_problems, "profile_steps optimizer data protocol", False),
+        (_dtype_problems, "model", False),
         (label_problems, "train data model class_names", True),
         (_weight_problems, "train data model", True),
     ):
@@ -191,8 +202,7 @@ def _schedule_problems(config: ConfigDict) -> list[str]:
 
 
 def _other_problems(config: ConfigDict) -> list[str]:
-    problems = _caught(lambda: parse_steps(config.profile_steps))
-    optimizer, model = config.optimizer, config.model
+    problems, optimizer = _caught(lambda: parse_steps(config.profile_steps)), config.optimizer
     if optimizer.name == "sgd" and optimizer.nesterov and (
         optimizer.momentum == 0 or optimizer.dampening
     ):
@@ -216,13 +226,18 @@ def _other_problems(config: ConfigDict) -> list[str]:
             "config.data.jitter_scales_relative and jitter_aspect_relative describe the same crop: "
             "set both or neither"
         )
-    dtypes = [model.get("dtype", ""), *(d.partition(":")[2] for d in model.get("dtypes", ()))]
-    if "float16" in dtypes:
-        problems.append(
-            "config.model.dtype or dtypes has float16, expected bfloat16 or float32: gradients in "
-            "float16 vanish without loss scaling, which this program does not have"
-        )
     return problems
+
+
+def _dtype_problems(config: ConfigDict) -> list[str]:
+    model = config.model
+    dtypes = [model.get("dtype", ""), *(d.partition(":")[2] for d in model.get("dtypes", ()))]
+    if "float16" not in dtypes:
+        return []
+    return [
+        "config.model.dtype or dtypes has float16, expected bfloat16 or float32: gradients in "
+        "float16 vanish without loss scaling, which this program does not have"
+    ]
 
 
 def _weight_problems(config: ConfigDict) -> list[str]:
