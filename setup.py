@@ -16,7 +16,13 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["slowfast_jax*", "data_pipelines*", "convert*"]),
+    packages=[
+        *find_packages(include=["slowfast_jax*", "data_pipelines*", "convert*"]),
+        "slowfast_jax.configs",
+    ],
+    # The recipes are installed within the package: `configs` is too common a name for one of its
+    # own. slowfast_jax/config/recipe_files.py finds them there.
+    package_dir={"slowfast_jax.configs": "configs"},
     package_data={"data_pipelines": ["labels/*.txt"]},
     install_requires=[
         "jax>=0.10",

@@ -6,6 +6,8 @@
     python -m slowfast_jax.main --config configs/charades.py:mini --workdir DIR --mode eval
     python -m configs.charades      lists the variants
 
+`slowfast_16x8_r50_finetune` starts from the published weights, and is for your own videos.
+
 LISTS is a folder with PySlowFast's frame lists train.csv and val.csv (a row `original_vido_id
 video_id frame_id path labels` per frame, with labels like "92,147"). FRAMES is the folder
 Charades_v1_rgb. A test clip takes every second frame, at any frame rate; ten clips are spread from
@@ -74,13 +76,17 @@ VARIANTS: Variants = {
         common.mini("charades_mini", activation="sigmoid"),
     ),
 }
+VARIANTS |= common.finetuned_variants(["charades/slowfast_16x8_r50"], VARIANTS)
 
 
 def get_config(variant: str = "") -> ConfigDict:
     """The recipe of a variant, by default of DEFAULT; ValueError for one that does not exist."""
     variant = variant or DEFAULT
     parts = common.lookup(VARIANTS, variant, "charades")
-    base = common.base(data=DATA, class_names="charades", loss="bce_logits")
+    if variant.endswith("_finetune"):
+        base = common.base(data={"format": "kinetics"})
+    else:
+        base = common.base(data=DATA, class_names="charades", loss="bce_logits")
     return common.recipe(f"charades/{variant}", base, *parts)
 
 

@@ -11,10 +11,12 @@ Values are those of PySlowFast's YAML files merged over its `slowfast/config/def
 """
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
+
+from slowfast_jax.models import zoo
 
 Part = Mapping[str, Any]  # nested dict of config fields
 Variants = Mapping[str, Sequence[Part]]  # name of a variant -> its parts, in order of application
@@ -59,7 +61,7 @@ def lookup(variants: Variants, variant: str, stem: str) -> Sequence[Part]:
     raise ValueError(
         f"configs/{stem}.py has no variant {variant!r}."
         + (f" Did you mean {', '.join(close)}?" if close else "")
-        + f" `python -m configs.{stem}` lists all {len(variants)}."
+        + f" --mode=config --config={stem} lists all {len(variants)}."
     )
 
 
@@ -95,6 +97,55 @@ def pretrained(path: str, *skip: str) -> Part:
       skip: regular expressions of parameter paths that may be missing from it or differ in shape.
     """
     return {"train": {"init_from": {"path": path, "skip": skip}}}
+
+
+def finetuned(name: str, path: str, url: str = "") -> Sequence[Part]:
+    """Fine-tuning of a published network on other classes, with hundreds or thousands of videos.
+
+    The classes are the lines of config.data.root/classes.txt. The rate follows the batch, and the
+    batch may have any size: batch norms keep the statistics of the published weights, which those
+    of small batches would be worse than.
+
+    Args:
+      name: the network's zoo entry.
+      path: its weights, a file that `--weights` takes.
+      url: where they can be downloaded.
+    """
+    crop = zoo.ZOO[name]["protocol"]["train_crop"]
+    return (
+        network(name, num_classes=0, activation="softmax", frozen_norm=True),
+        cosine(0.01, epochs=20, warmup_epochs=2.0, warmup_start_lr=0.001, reference_batch=8),
+        {
+            "class_names": "",
+            # The same range of scales as for crops of 224 pixels.
+            "data": {"jitter": (crop * 256 // 224, crop * 320 // 224)},
+            "test": {"batch_size": 8},
+            "train": {
+                "batch_size": 8, "eval_period": 1, "checkpoint_period": 1,
+                "init_from": {"path": path, "url": url},
+            },
+            "optimizer": {"clip_norm": 5.0},
+            "norm": {"precise": False},
+        },
+    )
+
+
+def finetuned_variants(names: Iterable[str], variants: Variants) -> dict[str, Sequence[Part]]:
+    """A variant NAME_finetune for each of the zoo entries FOLDER/NAME.
+
+    Args:
+      names: zoo entries.
+      variants: other variants, of which the published weights of a network are looked up.
+    """
+    found = {}
+    for name in names:
+        stem = name.split("/")[1]
+        recipes = [recipe(v, *variants[v]) for v in (f"c2_{stem}", stem) if v in variants]
+        urls = [one.get("published", {}).get("weights", "") for one in recipes]
+        url = next(filter(None, urls), "")
+        path = url.rpartition("/")[2] or f"{stem}.pyth"
+        found[f"{stem}_finetune"] = finetuned(name, path, url)
+    return found
 
 
 def published(source: str, views: str, **values: float | str) -> Part:

@@ -7,7 +7,11 @@
 
 LISTS is a folder with train.csv, val.csv and test.csv; each line is `path label`. Variants `c2_...`
 test weights that were trained with Caffe2, and cannot be trained. Variants `..._in1k` start from an
-ImageNet ResNet-50 (R50_IN1K.pyth).
+ImageNet ResNet-50 (R50_IN1K.pyth). Variants `..._finetune` start from the published weights of the
+network, and are for your own videos:
+
+    python -m slowfast_jax.main --config kinetics/x3d_xs_finetune --config.data.root=LISTS \\
+        --workdir RUN
 
 Published results in percent, on the validation set with 10 clips x 3 crops of protocol.test_crop.
 They were measured by the authors of the *released weights* on their copy of the videos; none comes
@@ -39,6 +43,7 @@ from ml_collections import ConfigDict
 
 from configs import common
 from configs.common import Part, Variants
+from slowfast_jax.models import zoo
 
 DEFAULT = "slowfast_8x8_r50"
 ZOO_URL = "https://dl.fbaipublicfiles.com/pyslowfast/"
@@ -220,6 +225,9 @@ VARIANTS: Variants = {
         },
     ),
 }
+VARIANTS |= common.finetuned_variants(
+    (name for name in zoo.classifiers() if name.startswith("kinetics/")), VARIANTS
+)
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -6,6 +6,8 @@
     python -m slowfast_jax.main --config configs/ssv2.py:mini --workdir DIR --mode eval
     python -m configs.ssv2      lists the variants
 
+`slowfast_16x8_r50_finetune` starts from the published weights, and is for your own videos.
+
 LISTS is a folder with PySlowFast's frame lists train.csv and val.csv (a row `original_vido_id
 video_id frame_id path labels` per frame) and the three JSON files of the data set. FRAMES is the
 folder of the frames, extracted at 30 fps. As in the original, a test clip has one frame from
@@ -82,13 +84,15 @@ VARIANTS: Variants = {
         {"protocol": {"clips": 1, "crops": 1}}, common.mini("ssv2_mini"),
     ),
 }
+VARIANTS |= common.finetuned_variants(["ssv2/slowfast_16x8_r50"], VARIANTS)
 
 
 def get_config(variant: str = "") -> ConfigDict:
     """The recipe of a variant, by default of DEFAULT; ValueError for one that does not exist."""
     variant = variant or DEFAULT
     parts = common.lookup(VARIANTS, variant, "ssv2")
-    base = common.base(data=DATA, class_names="ssv2")
+    own_data = {"format": "kinetics"} if variant.endswith("_finetune") else DATA
+    base = common.base(data=own_data, class_names="ssv2")
     return common.recipe(f"ssv2/{variant}", base, *parts)
 
 

@@ -9,9 +9,27 @@ from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags import config_path
 
 from slowfast_jax import distributed
-from slowfast_jax.config import ConfigError, closest, load_config, schema
+from slowfast_jax.config import (
+    ConfigError,
+    check_ranges,
+    closest,
+    describe,
+    follow,
+    full_schema,
+    load_config,
+    recipe_files,
+    restore_config,
+    schema,
+    split_name,
+    variants_of,
+)
+from slowfast_jax.config.field import Field, expected_words
+from slowfast_jax.config.stored import CONFIG_FILE, read_config
+from slowfast_jax.training.checkpoint_manager import latest_checkpoint
+from slowfast_jax.weights import stored_config
 
-MODE_NAMES = ("train", "eval", "report", "summary", "bench_data", "compile")
+MODE_NAMES = ("train", "eval", "report", "config", "summary", "bench_data", "compile")
+TRAINING_MODES = ("train", "bench_data", "compile")  # a zoo name stands for the recipe
 FLAG_NAMES = (
     "workdir", "mode", "weights", "clips", "save_scores", "clips_per_second", "coordinator",
     "process_id", "num_processes", "meeting_seconds",
@@ -81,29 +99,30 @@ def parse(
       flag_values: receives the flags other than --config.
 
     Returns:
-      The config with its overrides applied, and the arguments that are not flags.
+      The config with its overrides applied, and with the fields that follow from them (see
+      `slowfast_jax.config.follow`); and the arguments that are not flags. Without --config, the
+      config is that of the run in --workdir.
 
     Raises:
-      ConfigError: an argument is not understood. The message names it and close matches.
+      ConfigError: an argument is not understood, or a field has a value of the wrong type or out
+        of its range. The message names it and close matches.
     """
     specs, rest = take_flag("config", argv)
-    if not any(specs):
-        raise ConfigError(
-            "--config is missing: name a recipe (configs/kinetics.py:x3d_xs) or a published model "
-            "(kinetics/x3d_xs)"
-        )
-    config = load_config(specs[-1])
+    config = _config_of(specs, rest)
     before = config.copy_and_resolve_references()
     for argument in rest:
         _check_field(argument, config)
     try:
         config_flags.DEFINE_config_dict("config", config, flag_values=flag_values, sys_argv=rest)
         left = flag_values(rest)
-    except (flags.Error, TypeError, ValueError) as error:
-        raise ConfigError(str(error)) from None
+    except (
+        flags.Error, AttributeError, LookupError, SyntaxError, TypeError, ValueError
+    ) as error:
+        raise ConfigError(_explain(error, before)) from None
     if len(left) > 1:
         raise ConfigError(f"{left[1]} is not a flag: flags start with --")
-    _check_tuples(flag_values["config"].override_values, before)
+    given = flag_values["config"].override_values
+    _check_tuples(given, before)
     if config.model.name != before.model.name:
         raise ConfigError(
             "--config.model.name cannot be overridden, because config.model would keep the other "
@@ -117,7 +136,70 @@ def parse(
     for clips in flag_values.clips or ():
         if not clips.isdecimal() or int(clips) < 1:
             raise ConfigError(f"--clips has {clips!r}, expected numbers as in --clips=1,3,5,7,10")
+    check_ranges(config, full_schema(config))
+    follow(config, given)
     return config, left
+
+
+def _config_of(specs: Sequence[str], rest: Sequence[str]) -> ConfigDict:
+    """The config of the last --config, else of the run in --workdir."""
+    mode = next(reversed(take_flag("mode", rest)[0]), "train")
+    workdir = next(reversed(take_flag("workdir", rest)[0]), "")
+    if any(specs):
+        return load_config(specs[-1], train=mode in TRAINING_MODES)
+    if specs or not workdir:
+        raise ConfigError(
+            "--config is missing: name a recipe (kinetics/x3d_xs_finetune), a published model "
+            "(kinetics/x3d_xs), or the --workdir of an earlier run"
+        )
+    return run_config(workdir)
+
+
+def run_config(workdir: str) -> ConfigDict:
+    """The config of an earlier run, from its config.json or else from its last checkpoint.
+
+    Raises ConfigError if the folder has neither.
+    """
+    stored = read_config(workdir)
+    if stored is None and latest_checkpoint(workdir):
+        stored = stored_config(workdir)[0]
+    if stored is None:
+        raise ConfigError(
+            f"--config is missing, and {workdir} is not the folder of an earlier run (it has "
+            f"neither {CONFIG_FILE} nor checkpoints): name a recipe (kinetics/x3d_xs_finetune) or "
+            "a published model (kinetics/x3d_xs)"
+        )
+    config = restore_config(stored)
+    config.test.checkpoint = ""  # test the last checkpoint of the run
+    return config
+
+
+def answer(argv: Sequence[str], usage: str) -> str | None:
+    """What to print for --help, and for --mode=config with a recipe that has several variants.
+
+    Args:
+      argv: the program's name and its arguments.
+      usage: the general help text.
+
+    Returns:
+      With --help, the usage, or the fields of --config if it is given. None for other arguments.
+    """
+    specs, rest = take_flag("config", argv)
+    found = split_name(specs[-1]) if specs else None
+    asks = not {"--help", "-h", "-help"}.isdisjoint(rest)
+    if found and not found[1] and (asks or "config" in take_flag("mode", rest)[0]):
+        return "\n".join(f"{found[0].stem}/{variant}" for variant in variants_of(found[0]))
+    if not asks:
+        return None
+    if any(specs):
+        return describe(_config_of(specs, rest))
+    return f"{usage}\nRecipes: {', '.join(recipe_files())}."
+
+
+def as_flags(message: str) -> str:
+    """A message with fields of the config written as flags: --config.train.epochs."""
+    sections = "|".join({*schema.training_sections("*"), "model", "protocol", "augment"})
+    return re.sub(rf"(?<![\w./-])config\.(?=(?:{sections})\b)", "--config.", message)
 
 
 def _check_field(argument: str, config: ConfigDict) -> None:
@@ -139,6 +221,29 @@ def _check_field(argument: str, config: ConfigDict) -> None:
                 f"{', '.join(sorted(section))})"
             )
         section, walked = section[key], f"{walked}.{key}"
+    if match and isinstance(section, ConfigDict):
+        raise ConfigError(
+            f"--config.{match[1]} is a section: set one of its fields "
+            f"({', '.join(sorted(section))})"
+        )
+
+
+def _explain(error: Exception, config: ConfigDict) -> str:
+    """One line on flags that could not be parsed."""
+    text = " ".join(str(error).split())
+    match = re.match(r"flag --config\.([^=\s]+)=(.*?): ", text)
+    try:
+        field = _schema_of(match[1], config)
+    except (KeyError, TypeError):
+        return text
+    return f"--config.{match[1]} is {match[2] or repr('')}, expected {expected_words(field)}"
+
+
+def _schema_of(path: str, config: ConfigDict) -> Field:
+    field = full_schema(config)
+    for key in path.split("."):
+        field = field[key]
+    return field
 
 
 def _check_tuples(overrides: Mapping[str, Any], before: ConfigDict) -> None:

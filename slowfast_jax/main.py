@@ -5,20 +5,23 @@
         --weights x3d_xs.pyth --config.data.root=LISTS --config.test.batch_size=8
     python -m slowfast_jax.main --config kinetics/slowfast_8x8_r50 --mode summary
 
---config is a recipe (FILE.py:VARIANT; `python -m configs.kinetics` lists the variants) or, for the
-modes eval and summary, the zoo name of a published network (slowfast_jax.list_models() lists them).
+--config is a recipe, FILE/VARIANT of configs/FILE.py in the current folder or of the copy that is
+installed with this program, or path/to/file.py:VARIANT (`--mode config --config kinetics` lists the
+variants of kinetics). Or it is the zoo name of a published network (slowfast_jax.list_models()
+lists them); train, bench_data and compile then take the recipe of that name. Without --config, the
+config is that of the run in --workdir.
 If --config is given several times, the configs run one after the other, each in its own process and
 subfolder of --workdir.
 
-Every field of the config is a flag, such as --config.train.batch_size=32. The default, meaning and
-range of each are in slowfast_jax/config/schema*.py, except for config.model: its fields are the
-keywords of the network's class in slowfast_jax/models. docs/training.md introduces the most
-important fields.
+Every field of the config is a flag, such as --config.train.batch_size=32. `--config RECIPE --help`
+lists them with their values, ranges and meaning; docs/training.md introduces the most important
+ones.
 
 Modes:
   train       Trains, then tests (default). Resumes from the last checkpoint in --workdir.
   eval        Tests --weights and prints the metrics as JSON.
   report      Writes report.html about the last test in --workdir.
+  config      Prints every field of the config with its value and meaning.
   summary     Prints parameters, multiply-adds and activations of the network and its parts.
   bench_data  Measures how fast training data is loaded, and which stage limits it.
   compile     Compiles the steps for the devices of --config.target, which need not be present, and
@@ -48,8 +51,22 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 from slowfast_jax import __version__, compilation_cache, distributed, log_file
-from slowfast_jax.command_line import FLAG_NAMES, define_flags, parse, take_flag
-from slowfast_jax.config import ConfigError, build_model, check_ranges, load_config, schema
+from slowfast_jax.command_line import (
+    FLAG_NAMES,
+    answer,
+    as_flags,
+    define_flags,
+    parse,
+    take_flag,
+)
+from slowfast_jax.config import (
+    ConfigError,
+    build_model,
+    check_ranges,
+    describe,
+    load_config,
+    schema,
+)
 from slowfast_jax.distributed.cluster_env import TPU_VM, ClusterError, find_place
 from slowfast_jax.distributed.connect import DeviceError, require_devices
 from slowfast_jax.interrupts import STATUS
@@ -122,6 +139,11 @@ def report(config: ConfigDict, options: flags.FlagValues) -> None:
     print(json.dumps({"report": str(path), headline: results["metrics"][headline]}), flush=True)
 
 
+def show_config(config: ConfigDict, options: flags.FlagValues) -> None:
+    """Prints every field with its value and meaning."""
+    print(describe(config, options["config"].override_values), flush=True)
+
+
 def summary(config: ConfigDict, options: flags.FlagValues) -> None:
     """Prints parameters, multiply-adds and activations of the network and its parts."""
     from slowfast_jax.models.cost import table
@@ -158,8 +180,8 @@ def compile_ahead(config: ConfigDict, options: flags.FlagValues) -> None:
 
 
 MODES = {
-    "train": train, "eval": evaluate, "report": report, "summary": summary,
-    "bench_data": bench_data, "compile": compile_ahead,
+    "train": train, "eval": evaluate, "report": report, "config": show_config,
+    "summary": summary, "bench_data": bench_data, "compile": compile_ahead,
 }
 
 
@@ -170,11 +192,17 @@ def cli(argv: Sequence[str] | None = None) -> None:
     if "--version" in argv:
         print(f"slowfast_jax {__version__}")
         sys.exit(0)
-    if not {"--help", "-h"}.isdisjoint(argv):
-        print(f"usage: {command_name(argv[0])} --config CONFIG [--workdir DIR] [--mode MODE] ...\n")
-        print(__doc__)
-        for name in FLAG_NAMES:
-            print(f"  --{name}: {FLAGS[name].help}")
+    command = command_name(argv[0])
+    usage = "\n".join([
+        f"usage: {command} --config CONFIG [--workdir DIR] [--mode MODE] ...\n", __doc__,
+        *(f"  --{name}: {FLAGS[name].help}" for name in FLAG_NAMES),
+    ])
+    try:
+        text = answer(argv, usage)
+    except ConfigError as error:
+        sys.exit(_report(error, 2))
+    if text is not None:
+        print(text)
         sys.exit(0)
     logging.set_verbosity(logging.INFO)
     python_logging.getLogger("jax").setLevel(python_logging.WARNING)
@@ -338,8 +366,9 @@ def _unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
 
 
 def _report(error: Exception | str, status: int) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    log_file.note(f"error: {error}", python_logging.ERROR)
+    message = as_flags(str(error))
+    print(f"error: {message}", file=sys.stderr)
+    log_file.note(f"error: {message}", python_logging.ERROR)
     return status
 
 

@@ -5,8 +5,15 @@ there), config.protocol gets its defaults from the model's zoo entry. Sections a
 schema_data.py, those about training in schema_training.py.
 """
 
-from slowfast_jax.config.field import Field, Range, Section, above, at_least, one_of
-from slowfast_jax.config.schema_data import AUGMENT, DATA, FORMATS, TRAINING_DATA
+from slowfast_jax.config.field import Field, Range, Section, between, numbers, one_of
+from slowfast_jax.config.schema_data import (
+    AUGMENT,
+    DATA,
+    FORMATS,
+    FORMATS_OF_TASK,
+    PIXELS,
+    TRAINING_DATA,
+)
 from slowfast_jax.config.schema_training import (
     MESH,
     MULTIGRID,
@@ -18,7 +25,8 @@ from slowfast_jax.config.schema_training import (
 from slowfast_jax.metrics.ensemble import METHODS
 from slowfast_jax.models.zoo import PROTOCOL as DEFAULTS
 
-RGB = Range("3 numbers", lambda value: len(value) == 3)
+RGB = numbers("3 numbers", lambda value: len(value) == 3)
+CROP = between(1, PIXELS)
 
 GENERAL: Section = {
     "name": Field("", "Name of the recipe or model in logs and results."),
@@ -31,18 +39,23 @@ GENERAL: Section = {
     ),
 }
 PROTOCOL: Section = {
-    "num_frames": Field(DEFAULTS["num_frames"], "Frames of a clip.", at_least(1)),
+    "num_frames": Field(DEFAULTS["num_frames"], "Frames of a clip.", between(1, 1024)),
     "sampling_rate": Field(
         DEFAULTS["sampling_rate"], "Distance between two frames of a clip, in video frames at "
-        "target_fps. 0 (detection only) repeats the keyframe."
+        "target_fps. 0 (detection only) repeats the keyframe.", between(0, 10_000)
     ),
     "target_fps": Field(
-        DEFAULTS["target_fps"], "Frame rate that sampling_rate refers to; clips of videos with "
-        "other rates cover the same time.", above(0)
+        float(DEFAULTS["target_fps"]), "Frame rate that sampling_rate refers to; clips of "
+        "videos with other rates cover the same time.",
+        Range("above 0, at most 1000", lambda value: 0 < value <= 1000)
     ),
-    "train_crop": Field(DEFAULTS["train_crop"], "Height and width of training clips, in pixels."),
-    "test_crop": Field(DEFAULTS["test_crop"], "Height and width of test crops, in pixels."),
-    "clips": Field(DEFAULTS["clips"], "Test clips per video, evenly spaced in time.", at_least(1)),
+    "train_crop": Field(
+        DEFAULTS["train_crop"], "Height and width of training clips, in pixels.", CROP
+    ),
+    "test_crop": Field(DEFAULTS["test_crop"], "Height and width of test crops, in pixels.", CROP),
+    "clips": Field(
+        DEFAULTS["clips"], "Test clips per video, evenly spaced in time.", between(1, 1000)
+    ),
     "crops": Field(
         DEFAULTS["crops"], "Test crops per clip, along its longer side.",
         Range("1, 2 or 3", lambda value: value in (1, 2, 3))
@@ -57,11 +70,12 @@ PROTOCOL: Section = {
         DEFAULTS["mean"], "Mean of R, G and B on a scale of 0..1, subtracted from the clip.", RGB
     ),
     "std": Field(
-        DEFAULTS["std"], "Standard deviation of R, G and B, by which the clip is then divided.", RGB
+        DEFAULTS["std"], "Standard deviation of R, G and B, by which the clip is then divided.",
+        numbers("3 numbers above 0", lambda value: len(value) == 3 and min(value) > 0)
     ),
 }
 TEST: Section = {
-    "batch_size": Field(8, "Views or keyframes per batch in testing.", at_least(1)),
+    "batch_size": Field(8, "Views or keyframes per batch in testing.", between(1, 100_000)),
     "checkpoint": Field("", "Weights to test; the flag --weights takes precedence."),
 }
 RUNTIME: Section = {
@@ -105,6 +119,14 @@ REMOVED = {
 }
 
 
+def testing_data(data_format: str) -> Section:
+    """The fields of config.data that testing on a format of data reads."""
+    fields = {**DATA, **FORMATS.get(data_format, {}), "jitter": TRAINING_DATA["jitter"]}
+    if data_format in FORMATS_OF_TASK["detection"]:  # whose loader is that of training
+        fields = {**TRAINING_DATA, **fields}
+    return fields
+
+
 def training_sections(data_format: str) -> Section:
     """All that a recipe for training has, besides model, protocol and augment.
 
@@ -118,5 +140,7 @@ def training_sections(data_format: str) -> Section:
     return {**TESTING, **TRAINING, "data": data}
 
 
-__all__ = ["AUGMENT", "DATA", "GENERAL", "PROTOCOL", "REMOVED", "RUNTIME", "TESTING", "TRAINING",
-           "training_sections"]
+__all__ = [
+    "AUGMENT", "DATA", "FORMATS_OF_TASK", "GENERAL", "PROTOCOL", "REMOVED", "RUNTIME", "TESTING",
+    "TRAINING", "testing_data", "training_sections",
+]

@@ -2,7 +2,40 @@
 
 from data_pipelines.examples.eval_views import SAMPLINGS
 from data_pipelines.transforms.random_erasing import MODES
-from slowfast_jax.config.field import Field, Range, Section, at_least, between, one_of
+from slowfast_jax.config.field import (
+    Field,
+    Range,
+    Section,
+    at_least,
+    between,
+    numbers,
+    one_of,
+    texts,
+)
+from slowfast_jax.metrics.ava import RULES
+
+# Task -> the formats of data that it reads.
+FORMATS_OF_TASK = {
+    "classification": (
+        "kinetics", "rawframes", "ssv2", "charades", "imagenet", "records", "tfds"
+    ),
+    "detection": ("ava", "boxes"),
+}
+SOME_TEXT = Range("text that is not empty", bool)
+TABLES = texts("names of files, as in ('a.csv',)")
+PIXELS = 8192  # larger images are taken for mistakes
+
+
+def _is_frame_template(text: str) -> bool:
+    try:
+        return text.format(1) != text.format(2)
+    except (IndexError, KeyError, ValueError):
+        return False
+
+
+def _is_range(value: tuple) -> bool:
+    return len(value) == 2 and 0 < value[0] <= value[1]
+
 
 # Paths are relative to data.root unless they are said to be relative to something else.
 
@@ -18,14 +51,15 @@ DATA: Section = {
     ),
     "test_list": Field("test.csv", "List to test on."),
     "path_prefix": Field("", "Folder that the paths in the lists are relative to."),
-    "separator": Field(" ", "Separator of the columns of a list (format kinetics)."),
+    "separator": Field(" ", "Separator of the columns of a list (format kinetics).", SOME_TEXT),
     "multi_label": Field(False, "A clip may have several classes; the metric is then mAP."),
     "sampling": Field(
         "kinetics", "Data set whose rules choose the frames and test crops of a clip; see "
         "data_pipelines/examples/eval_views.py.", one_of(SAMPLINGS)
     ),
     "frame_template": Field(
-        "img_{:05d}.jpg", "File name of a frame in its video's folder (format rawframes)."
+        "img_{:05d}.jpg", "File name of a frame in its video's folder (format rawframes).",
+        Range("a name with a place for the number, as in img_{:05d}.jpg", _is_frame_template)
     ),
     "class_list": Field("", "JSON file with the classes (format ssv2)."),
     "val_labels": Field("", "JSON file with the labels for validation and test (format ssv2)."),
@@ -35,17 +69,29 @@ TRAINING_DATA: Section = {
     "val_list": Field("val.csv", "List to validate on during training."),
     "jitter": Field(
         (256, 320), "Smallest and largest short side, in pixels, that a training clip is resized "
-        "to before a random square is cropped."
+        "to before a random square is cropped.",
+        numbers(
+            "two whole numbers, the smaller one first, as in (256, 320)",
+            lambda value: _is_range(value) and value[1] <= PIXELS, whole=True
+        )
     ),
     "inverse_uniform_jitter": Field(
         False, "Draw 1 / side uniformly, instead of the side, within the range of `jitter`."
     ),
     "jitter_scales_relative": Field(
         (), "Smallest and largest area of a random resized crop, as a share of the frame's. Empty: "
-        "`jitter` is used instead."
+        "`jitter` is used instead.",
+        numbers(
+            "two numbers above 0 and up to 1, the smaller one first, or ()",
+            lambda value: not value or _is_range(value) and value[1] <= 1
+        )
     ),
     "jitter_aspect_relative": Field(
-        (), "Smallest and largest aspect ratio (width / height) of a random resized crop."
+        (), "Smallest and largest aspect ratio (width / height) of a random resized crop.",
+        numbers(
+            "two numbers above 0, the smaller one first, or ()",
+            lambda value: not value or _is_range(value)
+        )
     ),
     "random_flip": Field(True, "Mirror half of the training clips."),
     "dummy": Field(
@@ -53,21 +99,26 @@ TRAINING_DATA: Section = {
         "loading."
     ),
     "pca_jitter": Field(
-        0.0, "Standard deviation of PCA lighting noise on training clips (AlexNet). 0: none."
+        0.0, "Standard deviation of PCA lighting noise on training clips (AlexNet). 0: none.",
+        between(0, 10)
     ),
 }
 
 # Fields that both formats of person boxes have. Their defaults are those of format boxes.
 PERSON_BOXES: Section = {
     "video_dir": Field("videos", "Folder of the videos, or of one folder of frames per video."),
-    "score_threshold": Field(0.5, "Detected boxes with a lower score are dropped."),
+    "score_threshold": Field(0.5, "Detected boxes with a lower score are dropped.", between(0, 1)),
     "max_boxes": Field(
-        16, "Boxes per clip: shorter lists are padded, a longer list is an error."
+        16, "Boxes per clip: shorter lists are padded, a longer list is an error.",
+        between(1, 10_000)
     ),
     "first_frame_second": Field(
         0.0, "Time that the tables give to the first frame of every video, in seconds."
     ),
-    "fps": Field(30.0, "Frame rate of videos stored as folders of frames."),
+    "fps": Field(
+        30.0, "Frame rate of videos stored as folders of frames.",
+        Range("above 0, at most 1000", lambda value: 0 < value <= 1000)
+    ),
     "color_augmentation": Field(
         True, "Train with color jitter and PCA lighting; `pca_jitter_only` leaves out the former."
     ),
@@ -75,17 +126,17 @@ PERSON_BOXES: Section = {
     "test_flip": Field(False, "Test mirrored clips and boxes."),
     "evaluator": Field(
         "official", "Rules of frame-mAP: official (ActivityNet's evaluator) or pyslowfast; "
-        "slowfast_jax/metrics/ava.py explains the differences."
+        "slowfast_jax/metrics/ava.py explains the differences.", one_of(RULES)
     ),
 }
 BOXES: Section = {
     **PERSON_BOXES,
-    "train_boxes": Field((), "Tables to train on, with the action of each box."),
-    "test_boxes": Field((), "Tables with the annotations to test against."),
+    "train_boxes": Field((), "Tables to train on, with the action of each box.", TABLES),
+    "test_boxes": Field((), "Tables with the annotations to test against.", TABLES),
     "test_detections": Field(
         (), "Tables with boxes of a person detector at the times of test_boxes. They are scored in "
         "place of the annotated boxes, so people whom the detector misses count as errors. Empty: "
-        "annotated boxes are scored."
+        "annotated boxes are scored.", TABLES
     ),
 }
 AVA: Section = {
@@ -106,9 +157,9 @@ AVA: Section = {
     "annotation_dir": Field(
         "annotations", "Folder that the following tables and files are relative to."
     ),
-    "train_gt_box_lists": Field((), "Tables with annotated boxes to train on."),
-    "train_box_lists": Field((), "Tables with detected boxes to train on."),
-    "test_box_lists": Field((), "Tables with the detected boxes to test."),
+    "train_gt_box_lists": Field((), "Tables with annotated boxes to train on.", TABLES),
+    "train_box_lists": Field((), "Tables with detected boxes to train on.", TABLES),
+    "test_box_lists": Field((), "Tables with the detected boxes to test.", TABLES),
     "score_threshold": PERSON_BOXES["score_threshold"]._replace(default=0.9),
     "max_boxes": PERSON_BOXES["max_boxes"]._replace(default=64),
     "label_map": Field("", "Label map: a pbtxt file with the actions that are evaluated."),
@@ -118,19 +169,21 @@ AVA: Section = {
         "", "Folder of the clips of Kinetics-700 (ID_000012_000022.mp4, in any subfolder), to use "
         "AVA-Kinetics as well. Empty: films alone."
     ),
-    "train_kinetics": Field((), "Tables of AVA-Kinetics to train on."),
-    "val_kinetics": Field((), "Tables of AVA-Kinetics to test against."),
+    "train_kinetics": Field((), "Tables of AVA-Kinetics to train on.", TABLES),
+    "val_kinetics": Field((), "Tables of AVA-Kinetics to test against.", TABLES),
     "kinetics_box_lists": Field(
-        (), "Tables with detected boxes of AVA-Kinetics to test. Empty: annotated boxes are used."
+        (), "Tables with detected boxes of AVA-Kinetics to test. Empty: annotated boxes are used.",
+        TABLES
     ),
     "full_test_on_val": Field(
         False, "Validate on all keyframes during training instead of every fourth second."
     ),
     "color_augmentation": PERSON_BOXES["color_augmentation"]._replace(default=False),
     "pca_jitter_only": PERSON_BOXES["pca_jitter_only"]._replace(default=True),
-    "first_frame_second": PERSON_BOXES["first_frame_second"]._replace(default=900),
+    "first_frame_second": PERSON_BOXES["first_frame_second"]._replace(default=900.0),
     "keyframe_seconds": Field(
-        (902, 1799), "Range of seconds allowed in the tables; the end is exclusive."
+        (902, 1799), "Range of seconds allowed in the tables; the end is exclusive.",
+        numbers("two numbers, the smaller one first", lambda v: len(v) == 2 and v[0] < v[1])
     ),
 }
 # data.format -> fields that only this format has, or for which it has other defaults.
@@ -141,7 +194,7 @@ FORMATS: dict[str, Section] = {
 }
 
 PROBABILITY = between(0, 1)
-COLOR_JITTER = Range(
+COLOR_JITTER = numbers(
     "three numbers of 0 or more", lambda value: len(value) == 3 and min(value) >= 0
 )
 
@@ -152,7 +205,7 @@ AUGMENT: dict[str, Section] = {
         "rand_augment": Field("", "RandAugment policy: rand-m7-n4-mstd0.5-inc1. Empty: none."),
         "interpolation": Field(
             "bicubic", "Interpolation of RandAugment's geometric operations: bicubic, bilinear or "
-            "random."
+            "random.", one_of(("bicubic", "bilinear", "random"))
         ),
         "color_jitter": Field(
             (0.0, 0.0, 0.0), "Brightness, contrast and saturation are multiplied by factors from 1 "
@@ -172,14 +225,15 @@ AUGMENT: dict[str, Section] = {
             "position to a last one during the clip."
         ),
         "num_clips": Field(
-            1, "Random clips per video; each is a row of the batch.", at_least(1)
+            1, "Random clips per video; each is a row of the batch.", between(1, 1000)
         ),
         "num_samples": Field(
             1, "Differently augmented copies of each clip (repeated augmentation); each is a row "
-            "of the batch.", at_least(1)
+            "of the batch.", between(1, 1000)
         ),
         "jitter_fps": Field(
-            0.0, "protocol.target_fps is increased by a random amount of at most this.", at_least(0)
+            0.0, "protocol.target_fps is increased by a random amount of at most this.",
+            between(0, 1000)
         ),
         "erasing_probability": Field(0.0, "Probability of random erasing.", PROBABILITY),
         "erasing_mode": Field(
@@ -188,7 +242,7 @@ AUGMENT: dict[str, Section] = {
         ),
         "erasing_count": Field(
             1, "Largest number of rectangles. With n above 1, the first 1/n of the frames is "
-            "never erased, as in PySlowFast.", at_least(1)
+            "never erased, as in PySlowFast.", between(1, 1000)
         ),
         "mixup_alpha": Field(
             0.0, "Mixup: the weights of two clips are drawn from Beta(alpha, alpha). 0: no mixup. "

@@ -1,15 +1,56 @@
 """The schema of the config's sections about training, except data and augmentation."""
 
-from slowfast_jax.config.field import Field, Range, Section, at_least, between, one_of
+from typing import Any
+
+from slowfast_jax.config.field import (
+    Field,
+    Range,
+    Section,
+    above,
+    at_least,
+    between,
+    is_a,
+    is_pattern,
+    numbers,
+    one_of,
+    patterns,
+    texts,
+)
+from slowfast_jax.training import optim, schedules
 from slowfast_jax.training.losses import LOSSES
+
+MOST_CLIPS, MOST_EPOCHS = 1_000_000, 100_000  # larger values are taken for mistakes
+SEEDS = between(0, 2**31 - 1)
+BELOW_ONE = Range("0 or more, below 1", lambda value: 0 <= value < 1)
+EPOCHS = between(0, MOST_EPOCHS)
+
+
+
+def _is_pair_of_shares(pair: Any) -> bool:
+    return (
+        is_a(tuple, pair) and len(pair) == 2
+        and all(is_a(float, share) and 0 < share <= 1 for share in pair)
+    )
+
+
+def _are_class_weights(value: tuple) -> bool:
+    if len(value) == 1 and isinstance(value[0], str):
+        return bool(value[0])
+    return all(is_a(float, weight) and weight >= 0 for weight in value) and (
+        not value or len(value) > 1 and max(value) > 0
+    )
+
 
 INIT_FROM: Section = {
     "path": Field("", "Weights to start from: any file that --weights takes. Empty: random."),
     "skip": Field(
         (), "Regular expressions of parameter paths that may be missing from the file or differ in "
-        "shape; those parameters are initialized randomly."
+        "shape; those parameters are initialized randomly.", patterns()
     ),
-    "strip": Field((), "Texts to remove from the names in the file (a module's prefix)."),
+    "strip": Field(
+        (), "Texts to remove from the names in the file (a module's prefix).", texts()
+    ),
+    "url": Field("", "Where the file can be downloaded, for the message if it does not exist."),
 }
 TRAIN: Section = {
     "enable": Field(
@@ -17,11 +58,20 @@ TRAIN: Section = {
         "refused."
     ),
     "batch_size": Field(
-        64, "Videos or keyframes per step, on all devices together.", at_least(1)
+        64, "Videos or keyframes per step, on all devices together.", between(1, MOST_CLIPS)
     ),
-    "epochs": Field(196, "Length of the training.", at_least(1)),
+    "epochs": Field(196, "Length of the training.", between(1, MOST_EPOCHS)),
     "loss": Field(
         "cross_entropy", "Loss function; see slowfast_jax/training/losses.py.", one_of(LOSSES)
+    ),
+    "class_weights": Field(
+        (), "Weight of each class in the loss: one number per class, a file with one per line, or "
+        "balanced, which makes rare classes count as much as frequent ones; see "
+        "slowfast_jax.config.class_weights.py. Empty: all weigh the same.",
+        Range(
+            "one number of 0 or more per class, as in (1, 2.5, 1), a file with one per line, or "
+            "balanced", _are_class_weights
+        )
     ),
     "eval_period": Field(
         10, "Epochs between two validations. 0: only after the last epoch.", at_least(0)
@@ -43,7 +93,8 @@ TRAIN: Section = {
     ),
     "watchdog_seconds": Field(
         1800.0, "Multi-process runs end when a process that the others wait for makes no progress "
-        "for this long. Choose more than the time to compile a step. 0: never.", at_least(0)
+        "for this long. Choose more than the time to compile a step. 0: never.",
+        between(0, 10_000_000)
     ),
     "max_loss_rise": Field(
         0.0, "Stop when the loss exceeds this many times the mean of the previous five. 0: never.",
@@ -53,46 +104,55 @@ TRAIN: Section = {
         0.01, "Largest tolerated share of unreadable examples; others take their place.",
         between(0, 1)
     ),
-    "threads": Field(8, "Threads per process that load examples.", at_least(1)),
+    "threads": Field(8, "Threads per process that load examples.", between(1, 1024)),
     "workers": Field(
         0, "Worker processes that load examples, each with `threads` threads. 0: the threads of "
-        "the training process itself.", at_least(0)
+        "the training process itself.", between(0, 1024)
     ),
     "init_from": INIT_FROM,
     "train_only": Field(
         "", "Regular expression of the paths of the parameters to train; the others are frozen. "
-        "Empty: all are trained."
+        "Empty: all are trained.", Range("a regular expression", is_pattern)
     ),
-    "seed": Field(0, "Seed of initialization, shuffling, augmentation and dropout."),
+    "seed": Field(0, "Seed of initialization, shuffling, augmentation and dropout.", SEEDS),
     "accumulate": Field(
         1, "Gradient accumulation: number of parts into which a batch is split; they are processed "
         "one after the other, which saves memory.", at_least(1)
     ),
     "average": Field(
         0.0, "Decay of a moving average of the parameters, which is then tested. 0: no average.",
-        Range("0 (none) or below 1", lambda value: 0 <= value < 1)
+        Range("0 (none) or below 1", BELOW_ONE.holds)
     ),
 }
 # A batch is split over data and fsdp, parameters and optimizer state over fsdp, the height of clips
 # over spatial.
 MESH: Section = {
-    "data": Field(-1, "Devices along the axis `data`. -1: all that the other axes leave."),
-    "fsdp": Field(1, "Devices along the axis `fsdp`."),
-    "spatial": Field(1, "Devices along the axis `spatial`."),
+    "data": Field(
+        -1, "Devices along the axis `data`. -1: all that the other axes leave.",
+        Range("-1 or at least 1", lambda value: value == -1 or value >= 1)
+    ),
+    "fsdp": Field(1, "Devices along the axis `fsdp`.", at_least(1)),
+    "spatial": Field(1, "Devices along the axis `spatial`.", at_least(1)),
 }
 OPTIMIZER: Section = {
-    "name": Field("sgd", "sgd, adam or adamw, with PyTorch's rules."),
-    "momentum": Field(0.9, "Momentum of sgd."),
+    "name": Field("sgd", "sgd, adam or adamw, with PyTorch's rules.", one_of(optim.NAMES)),
+    "momentum": Field(0.9, "Momentum of sgd.", BELOW_ONE),
     "nesterov": Field(True, "Nesterov momentum (sgd)."),
     "weight_decay": Field(1e-4, "Weight decay of the parameters.", at_least(0)),
     "norm_weight_decay": Field(0.0, "Weight decay of scale and bias of norm layers.", at_least(0)),
-    "dampening": Field(0.0, "Dampening of the momentum (sgd)."),
-    "betas": Field((0.9, 0.999), "Decay rates of adam and adamw."),
+    "dampening": Field(0.0, "Dampening of the momentum (sgd).", between(0, 1)),
+    "betas": Field(
+        (0.9, 0.999), "Decay rates of adam and adamw.",
+        numbers("two numbers in (0, 1)", lambda v: len(v) == 2 and 0 < min(v) and max(v) < 1)
+    ),
     "zero_wd_1d": Field(False, "No weight decay for biases and other one-dimensional parameters."),
-    "no_decay": Field((), "Regular expressions of parameter paths without weight decay."),
+    "no_decay": Field(
+        (), "Regular expressions of parameter paths without weight decay.", patterns()
+    ),
     "layer_decay": Field(
         1.0, "Learning rate of a layer divided by that of the layer after it; the head has the "
-        "schedule's rate. 1: the same rate for all."
+        "schedule's rate. 1: the same rate for all.",
+        Range("above 0, at most 1", lambda value: 0 < value <= 1)
     ),
     "lars": Field(False, "Scale the gradients layer by layer (LARS)."),
     "clip_norm": Field(
@@ -105,29 +165,36 @@ OPTIMIZER: Section = {
     ),
 }
 SCHEDULE: Section = {
-    "name": Field("cosine", "Shape of the learning rate: cosine or steps."),
+    "name": Field(
+        "cosine", "Shape of the learning rate: cosine or steps.", one_of(schedules.NAMES)
+    ),
     "style": Field(
         "pyslowfast", "pyslowfast (the rate changes with every step) or mmaction2 (with every "
-        "epoch, and with another warm-up)."
+        "epoch, and with another warm-up).", one_of(schedules.STYLES)
     ),
-    "base_lr": Field(0.1, "Learning rate at the start, after the warm-up."),
-    "end_lr": Field(0.0, "Learning rate at the end (cosine)."),
-    "warmup_epochs": Field(0.0, "Length of the linear warm-up in epochs."),
-    "warmup_start_lr": Field(0.01, "Learning rate at the start of the warm-up."),
-    "steps": Field((), "Epochs at which the entries of relative_lrs take effect; the first is 0."),
+    "base_lr": Field(0.1, "Learning rate at the start, after the warm-up.", above(0)),
+    "end_lr": Field(0.0, "Learning rate at the end (cosine).", at_least(0)),
+    "warmup_epochs": Field(0.0, "Length of the linear warm-up in epochs.", EPOCHS),
+    "warmup_start_lr": Field(0.01, "Learning rate at the start of the warm-up.", at_least(0)),
+    "steps": Field(
+        (), "Epochs at which the entries of relative_lrs take effect; the first is 0.",
+        numbers("epochs, as in (0, 10, 15)", lambda v: all(0 <= e <= MOST_EPOCHS for e in v))
+    ),
     "relative_lrs": Field(
-        (), "Learning rate of each step divided by base_lr; entries beyond the steps are unused."
+        (), "Learning rate of each step divided by base_lr; entries beyond the steps are unused.",
+        numbers("numbers of 0 or more, as in (1.0, 0.1)", lambda v: all(x >= 0 for x in v))
     ),
     "cosine_after_warmup": Field(False, "The cosine starts after the warm-up instead of at 0."),
     "reference_batch": Field(
         0, "Batch size that the rates are meant for: with another train.batch_size they are scaled "
-        "in proportion (https://arxiv.org/abs/1706.02677). 0: no scaling."
+        "in proportion (https://arxiv.org/abs/1706.02677). 0: no scaling.", between(0, MOST_CLIPS)
     ),
 }
 NORM: Section = {
     "group_size": Field(
         8, "Clips that share batch statistics. The published recipes use 8 GPUs: this is the batch "
-        "of one GPU, times sync_devices where GPUs pooled their statistics.", at_least(1)
+        "of one GPU, times sync_devices where GPUs pooled their statistics.",
+        between(1, MOST_CLIPS)
     ),
     "sync_devices": Field(
         1, "GPUs of the original that pooled batch statistics; group_size already counts their "
@@ -144,23 +211,35 @@ MULTIGRID: Section = {
         False, "Grow frames and crop, and shrink the batch, between two steps of the learning rate."
     ),
     "short_cycle": Field(False, "Change crop and batch size from step to step."),
-    "epoch_factor": Field(1.5, "Epochs relative to train.epochs."),
-    "short_cycle_factors": Field((0.5, 0.5**0.5), "Crops of the short cycle relative to the crop."),
+    "epoch_factor": Field(
+        1.5, "Epochs relative to train.epochs.",
+        Range("above 0, at most 100", lambda value: 0 < value <= 100)
+    ),
+    "short_cycle_factors": Field(
+        (0.5, 0.5**0.5), "Crops of the short cycle relative to the crop.",
+        numbers("numbers above 0 and up to 1", lambda v: all(0 < x <= 1 for x in v))
+    ),
     "long_cycle_factors": Field(
         ((0.25, 0.5**0.5), (0.5, 0.5**0.5), (0.5, 1.0), (1.0, 1.0)),
-        "Phases of the long cycle: (frames, crop) relative to the recipe's, in order."
+        "Phases of the long cycle: (frames, crop) relative to the recipe's, in order.",
+        Range(
+            "pairs of numbers above 0 and up to 1 (of frames and of pixels)",
+            lambda value: len(value) > 0 and all(map(_is_pair_of_shares, value)),
+        )
     ),
     "norm_group_size": Field(
         8, "Clips that share batch statistics in the long cycle; it grows with the batch of the "
-        "short cycle."
+        "short cycle.", between(1, MOST_CLIPS)
     ),
     "split_norm_decay": Field(
         False, "Give norm layers weight_decay instead of norm_weight_decay in the phases in which "
         "PySlowFast splits a GPU's batch for the statistics (sub-BN); PySlowFast does the same."
     ),
-    "evaluations_per_phase": Field(3, "Validations and checkpoints per phase of the long cycle."),
+    "evaluations_per_phase": Field(
+        3, "Validations and checkpoints per phase of the long cycle.", at_least(1)
+    ),
     "lr_decay": Field(
         0.1, "Factor between two steps of the learning rate in the long cycle, in place of "
-        "relative_lrs."
+        "relative_lrs.", above(0)
     ),
 }

@@ -1,5 +1,6 @@
 """Builds what runs on the devices from a config: mesh, optimizer, state and training step."""
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -101,6 +102,11 @@ def initial_state(
     variables = initial_variables(model, config.train.seed)
     start = config.train.init_from
     if start.path:
+        if start.url and not os.path.exists(start.path):
+            raise FileNotFoundError(
+                f"config.train.init_from.path is {start.path}, which does not exist: download "
+                f"{start.url}, or set it to weights that you have"
+            )
         variables, _ = read_weights(
             config, variable_shapes(model), start.path,
             skip=start.skip, strip=start.strip, init=variables,

@@ -249,6 +249,14 @@ ZOO: dict[str, dict[str, Any]] = {
 }
 
 
+def classifiers() -> list[str]:
+    """Names of the published networks that classify whole videos."""
+    return [
+        name for name, found in ZOO.items()
+        if found["class_names"] and not found["model"].get("detection")
+    ]
+
+
 def find(name: str) -> dict[str, Any]:
     """The zoo's entry `name`. Raises ValueError, with similar names, if there is none."""
     if name not in ZOO:

@@ -29,10 +29,13 @@ class Task:
 
     Attributes:
       config: the complete config.
+      class_weights: config.train.class_weights as one number per class, once a task's
+        `training_examples` has set it; None: all classes weigh the same.
     """
 
     def __init__(self, config: ConfigDict):
         self.config = config
+        self.class_weights: tuple[float, ...] | None = None
 
     @property
     def headline(self) -> str:

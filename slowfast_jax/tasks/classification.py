@@ -17,6 +17,7 @@ from data_pipelines.loading.batches import Examples, batches_in_order
 from data_pipelines.video.image_files import Pictures
 from slowfast_jax import distributed
 from slowfast_jax.config import clips_of_example
+from slowfast_jax.config.class_weights import weights_of
 from slowfast_jax.data.clip_loader import clip_loader
 from slowfast_jax.data.video_lists import find_samples
 from slowfast_jax.inference.predict_step import Predictor
@@ -44,6 +45,9 @@ class Classification(Task):
         """The videos of config.data.train_list and their class names ([] if there are none)."""
         listing = find_samples(self.config, workdir, "train")
         samples = listing.samples
+        self.class_weights = weights_of(
+            self.config, lambda: ([s.label] if np.ndim(s.label) == 0 else s.label for s in samples)
+        )
         load, clips = clip_loader(self.config, samples), clips_of_example(self.config)
         return Examples(len(samples), load, lambda i: samples[i].path, clips), listing.class_names
 
@@ -79,7 +83,8 @@ class Classification(Task):
         With soft targets, the error refers to the class with the largest target.
         """
         labels = batch["label"]
-        value = LOSSES[self.config.train.loss](logits, labels)
+        weights = {} if self.class_weights is None else {"weights": self.class_weights}
+        value = LOSSES[self.config.train.loss](logits, labels, **weights)
         if self.config.data.multi_label:
             return value, {}
         classes = labels if labels.ndim == 1 else labels.argmax(-1)

@@ -20,6 +20,7 @@ from data_pipelines.sources.keyframes import Keyframe
 from data_pipelines.video.image_files import Pictures
 from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError
+from slowfast_jax.config.class_weights import weights_of
 from slowfast_jax.data.keyframe_lists import Keyframes, find_keyframes
 from slowfast_jax.inference.box_scores import score_boxes
 from slowfast_jax.inference.predict_step import Predictor
@@ -44,6 +45,9 @@ class Detection(Task):
         """The training keyframes and the class names."""
         found = find_keyframes(self.config, workdir, "train")
         keyframes = found.keyframes
+        self.class_weights = weights_of(
+            self.config, lambda: (labels for keyframe in keyframes for labels in keyframe.labels)
+        )
         load = _loader(self.config, keyframes, self.config.protocol.train_crop)
         return Examples(len(keyframes), load, lambda i: _name(keyframes[i])), found.names
 
@@ -61,7 +65,11 @@ class Detection(Task):
         self, logits: jax.Array, endpoints: dict[str, jax.Array], batch: Batch
     ) -> tuple[jax.Array, Metrics]:
         """The mean loss over all boxes of the batch, padding excluded."""
-        return LOSSES[self.config.train.loss](logits, batch["label"], batch["box_mask"]), {}
+        loss, weights = LOSSES[self.config.train.loss], self.class_weights
+        return loss(
+            logits, batch["label"], batch["box_mask"],
+            **({} if weights is None else {"weights": weights}),
+        ), {}
 
     def validate(
         self,
@@ -173,10 +181,10 @@ def _score(
     """{keyframe index: (B, K) scores of its boxes}, and a record of each unreadable keyframe."""
     share = distributed.share(len(keyframes))
     load = _loader(config, keyframes[share.start : share.stop], config.protocol.test_crop)
-    scored = score_boxes(
-        predict, load, len(share), batch_size=config.test.batch_size,
-        threads=config.train.threads, workers=config.train.workers,
-    )
+    loading = {}  # a published model has no config.train
+    if "train" in config:
+        loading = dict(threads=config.train.threads, workers=config.train.workers)
+    scored = score_boxes(predict, load, len(share), batch_size=config.test.batch_size, **loading)
     scores: dict[int, np.ndarray] = {}
     failed: list[dict[str, Any]] = []
     for result in track(scored, len(share), "testing"):

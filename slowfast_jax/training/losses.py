@@ -3,9 +3,12 @@
 Each takes `(logits, targets, mask=None)` and returns a scalar: the mean over all elements, or over
 those of the rows where `mask` is true. The mask has the shape of the logits without the last axis:
 for `(N, B, K)` logits of padded boxes it is `(N, B)`. If no row is kept, the loss is 0.
+
+All but `mse` also take `weights (K,)`, one for each class. In the cross entropies they are
+`weight` of PyTorch's CrossEntropyLoss, in the binary ones `pos_weight` of BCEWithLogitsLoss.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -15,37 +18,52 @@ from slowfast_jax.ops.precision import widen
 # PyTorch's BCELoss clamps logarithms to at least this.
 LOWEST_LOG = -100.0
 
+Weights = Sequence[float] | jax.Array | None
+
 
 def cross_entropy(
-    logits: jax.Array, labels: jax.Array, mask: jax.Array | None = None
+    logits: jax.Array, labels: jax.Array, mask: jax.Array | None = None, weights: Weights = None
 ) -> jax.Array:
-    """Cross entropy of the softmax; integer labels `(...)` for logits `(..., K)`."""
+    """Cross entropy of the softmax; integer labels `(...)` for logits `(..., K)`.
+
+    With `weights`, the mean over the rows is weighted by that of each row's label.
+    """
     logs = jax.nn.log_softmax(widen(logits))
     chosen = jnp.take_along_axis(logs, labels[..., None], -1)
-    return _mean(-chosen, mask)
+    if weights is None:
+        return _mean(-chosen, mask)
+    share = jnp.asarray(weights, logs.dtype)[labels]
+    if mask is not None:
+        share = jnp.where(mask, share, 0)
+    total = share.sum()
+    return (-chosen[..., 0] * share).sum() / jnp.where(total > 0, total, 1)
 
 
 def soft_cross_entropy(
-    logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None
+    logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None, weights: Weights = None
 ) -> jax.Array:
-    """Cross entropy of the softmax with soft targets: `-sum_k target_k * log softmax_k`.
+    """Cross entropy of the softmax with soft targets: `-sum_k weight_k * target_k * log softmax_k`.
 
     Targets are `(..., K)`, whose rows need not sum to one, or integer labels `(...)`.
     """
     logs = jax.nn.log_softmax(widen(logits))
     if targets.ndim < logits.ndim:
         targets = jax.nn.one_hot(targets, logits.shape[-1], dtype=logs.dtype)
-    return _mean(-(targets * logs).sum(-1, keepdims=True), mask)
+    return _mean(-(_times(targets, weights) * logs).sum(-1, keepdims=True), mask)
 
 
-def bce_logits(logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+def bce_logits(
+    logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None, weights: Weights = None
+) -> jax.Array:
     """Binary cross entropy of `sigmoid(logits)`; targets `(..., K)` in 0..1."""
     logits = widen(logits)
     yes, no = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
-    return _mean(-(targets * yes + (1 - targets) * no), mask)
+    return _mean(-(_times(targets, weights) * yes + (1 - targets) * no), mask)
 
 
-def bce(logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+def bce(
+    logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None, weights: Weights = None
+) -> jax.Array:
     """`bce_logits` with logarithms clamped to at least -100, as in PyTorch's BCELoss.
 
     The original's AVA head outputs probabilities in training, too, and computes the loss from them.
@@ -57,11 +75,11 @@ def bce(logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None) ->
     logits = widen(logits)
     yes, no = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
     yes, no = jnp.maximum(yes, LOWEST_LOG), jnp.maximum(no, LOWEST_LOG)
-    return _mean(-(targets * yes + (1 - targets) * no), mask)
+    return _mean(-(_times(targets, weights) * yes + (1 - targets) * no), mask)
 
 
 def bce_positive_rows(
-    logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None
+    logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None, weights: Weights = None
 ) -> jax.Array:
     """`bce_logits` over the rows that have at least one class: boxes without an action are ignored.
 
@@ -69,7 +87,7 @@ def bce_positive_rows(
     background, which their loss ignores: drop it from logits and targets.
     """
     positive = (targets > 0).any(-1)
-    return bce_logits(logits, targets, positive if mask is None else positive & mask)
+    return bce_logits(logits, targets, positive if mask is None else positive & mask, weights)
 
 
 def mse(predictions: jax.Array, targets: jax.Array, mask: jax.Array | None = None) -> jax.Array:
@@ -86,6 +104,10 @@ LOSSES: dict[str, Callable[..., jax.Array]] = {
     "bce_positive_rows": bce_positive_rows,
     "mse": mse,
 }
+
+
+def _times(targets: jax.Array, weights: Weights) -> jax.Array:
+    return targets if weights is None else targets * jnp.asarray(weights, jnp.float32)
 
 
 def _mean(values: jax.Array, mask: jax.Array | None) -> jax.Array:

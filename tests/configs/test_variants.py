@@ -5,8 +5,17 @@ import importlib
 import pytest
 
 from configs import common
-from slowfast_jax.config import build_model, check_values, load_config
+from slowfast_jax.config import (
+    ConfigError,
+    build_model,
+    check_training,
+    check_values,
+    follow,
+    load_config,
+    training_plan,
+)
 from slowfast_jax.models import zoo
+from slowfast_jax.training.schedules import learning_rate
 from tests.support.paths import ROOT
 
 # The stems of PySlowFast's YAML files (c2/ ones under "c2"), without the transformers, PyTorchVideo
@@ -24,6 +33,7 @@ STEMS = {
     "charades": "SLOWFAST_16x8_R50 SLOWFAST_16x8_R50_multigrid",
     "imagenet": "RES_R50",
     "own": "",
+    "mmaction2": "",
 }
 C2_STEMS = {
     "kinetics": (
@@ -49,6 +59,12 @@ DEFAULTS = {
     "charades": "slowfast_16x8_r50",
     "imagenet": "res_r50",
     "own": "slowfast_8x8_r50",
+    "mmaction2": "slowonly_4x16_r50_finetune",
+}
+# Published networks that classify whole videos: each has a recipe NAME_finetune.
+CLASSIFIERS = {
+    name for name, entry in zoo.ZOO.items()
+    if not entry["model"].get("detection") and name not in ("kinetics/mini", "imagenet/res_r50")
 }
 
 
@@ -63,7 +79,10 @@ ALL = [(stem, variant) for stem in STEMS for variant in module(stem).VARIANTS]
 def test_names(stem):
     expected = {name.lower() for name in STEMS[stem].split()}
     expected |= {f"c2_{name.lower()}" for name in C2_STEMS.get(stem, "").split()}
-    expected |= set(OTHERS.get(stem, "").split()) | {"mini"}
+    expected |= set(OTHERS.get(stem, "").split())
+    expected |= {"mini"} if stem != "mmaction2" else set()
+    of_stem = {name for name in CLASSIFIERS if name.split("/")[0] == stem}
+    expected |= {f"{name.split('/')[1]}_finetune" for name in of_stem}
     assert set(module(stem).VARIANTS) == expected
 
 
@@ -120,7 +139,7 @@ def test_unknown_variant(stem):
     wrong = DEFAULTS[stem] + "1"
     with pytest.raises(ValueError) as error:
         module(stem).get_config(wrong)
-    for part in (f"configs/{stem}.py", repr(wrong), DEFAULTS[stem], f"python -m configs.{stem}"):
+    for part in (f"configs/{stem}.py", repr(wrong), DEFAULTS[stem], f"--config={stem} lists"):
         assert part in str(error.value)
 
 
@@ -153,3 +172,32 @@ def test_overrides():
     assert config.schedule.base_lr == 1.0 and config.schedule.steps == (0, 5)
     with pytest.raises(AttributeError, match='Did you mean "batch_size"'):
         config.train.batchsize = 3
+
+
+@pytest.mark.parametrize("name", sorted(CLASSIFIERS))
+def test_every_published_classifier_can_be_fine_tuned(tmp_path, name):
+    config = load_config(f"{name}_finetune")
+    assert config.model.name == name and config.name == f"{name}_finetune"
+    assert config.data.format == config.data.sampling == "kinetics" and not config.class_names
+    with pytest.raises(ConfigError, match=r"num_classes is 0: write the names of the classes"):
+        check_training(config)
+    (tmp_path / "classes.txt").write_text("sit\nstand\nwave\n")
+    config.data.root = str(tmp_path)
+    follow(config)
+    assert config.model.num_classes == 3 and config.class_names == str(tmp_path / "classes.txt")
+    rates = {}
+    for batch in (1, 3, 8, 11, 64):  # frozen batch norms do not restrict the batch
+        config.train.batch_size = batch
+        check_training(config)
+        plan = training_plan(config)
+        rates[batch] = max(learning_rate(plan.schedule, epoch, plan.epochs) for epoch in range(20))
+    assert rates[64] == pytest.approx(8 * rates[8]) and rates[1] == pytest.approx(rates[8] / 8)
+    model = build_model(config)
+    assert model.frozen_norm and model.num_classes == 3 and model.activation == "softmax"
+
+
+def test_fine_tuning_starts_from_the_published_file():
+    start = load_config("kinetics/x3d_xs_finetune").train.init_from
+    assert start.path == "x3d_xs.pyth" and start.url.endswith("/x3d_models/x3d_xs.pyth")
+    start = load_config("kinetics/slowfast_8x8_r50_finetune").train.init_from
+    assert start.path == "SLOWFAST_8x8_R50.pkl"

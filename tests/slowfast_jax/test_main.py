@@ -60,7 +60,7 @@ def test_overrides_have_the_types_of_the_config():
     (["--config=configs/kinetics.py:x3d_xs", "--config.schedule.scale_lr_by_hosts=False"],
      r"--config\.schedule\.scale_lr_by_hosts no longer exists: .*reference_batch"),
     ([CONFIG, "--config.test.batch_size.x=3"], "config.test.batch_size is a value, not a section"),
-    ([CONFIG, "--config.test.batch_size=two"], "--config.test.batch_size=two: invalid literal"),
+    ([CONFIG, "--config.test.batch_size=two"], r"batch_size is two, expected a whole number"),
     ([CONFIG, "--config.protocol.mean=1,2,a"], r"mean is \('1,2,a',\), expected something like"),
     ([CONFIG, "--config.model.name=kinetics/x3d_s"], "or --config=kinetics/x3d_s"),
     ([CONFIG, "--modus=eval"], "'modus'. Did you mean: mode"),

@@ -154,11 +154,12 @@ def test_two_checkouts_do_not_mix(tmp_path):
 
 
 @pytest.mark.parametrize(("spec", "message"), [
-    ("kinetics/x3d_xx", r"did you mean kinetics/x3d_xs"),
+    ("kinetics/x3d_xx", r"did you mean kinetics/x3d_xs.*--mode=config --config=kinetics lists"),
+    ("mmaction2/slowonly_4x16", "did you mean mmaction2/slowonly_4x16_r50"),
     ("nonsense", "neither a recipe .* nor a published model"),
     (f"{RECIPES}/kinetic.py:x3d_xs", r"does not exist; did you mean kinetics\.py"),
     (f"{RECIPES}/kinetics.py:x3d_sx", r"no variant 'x3d_sx'.*x3d_xs"),
-    ("no/such/folder/kinetics.py:x3d_xs", "use the model's zoo name, kinetics/x3d_xs"),
+    ("no/such/folder/kinetics.py:x3d_xs", "recipe .* that is installed is kinetics/x3d_xs"),
     ("no/such/folder/a.py", "does not exist: no folder no/such/folder in /"),
 ])
 def test_unknown_specs_name_what_is_close(spec, message):

@@ -17,7 +17,7 @@ from slowfast_jax.config.field import (
 from slowfast_jax.models import zoo
 from tests.support.paths import ROOT
 
-STEMS = ("ava", "charades", "imagenet", "kinetics", "own", "ssv2")
+STEMS = ("ava", "charades", "imagenet", "kinetics", "mmaction2", "own", "ssv2")
 
 
 def fields_of(section, name="config"):

@@ -105,3 +105,51 @@ def test_half_precision_logits_give_a_float32_loss():
     loss, gradient = jax.value_and_grad(cross_entropy)(logits, jnp.asarray([1]))
     assert loss.dtype == jnp.float32 and gradient.dtype == jnp.bfloat16
     assert loss == cross_entropy(logits.astype(jnp.float32), jnp.asarray([1]))
+
+
+WEIGHTS = np.array([0.5, 2.0, 1.0, 0.0, 3.0], np.float32)
+TORCH_LOSSES = {
+    "cross_entropy": lambda nn, weights: nn.CrossEntropyLoss(weight=weights),
+    "soft_cross_entropy": lambda nn, weights: nn.CrossEntropyLoss(weight=weights),
+    "bce_logits": lambda nn, weights: nn.BCEWithLogitsLoss(pos_weight=weights),
+    "bce": lambda nn, weights: nn.BCEWithLogitsLoss(pos_weight=weights),
+    "bce_positive_rows": lambda nn, weights: nn.BCEWithLogitsLoss(pos_weight=weights),
+}
+
+
+def logits_and_targets(name):
+    rng = np.random.default_rng(3)
+    logits, targets = rng.standard_normal((6, 5)), rng.random((6, 5)).astype(np.float32)
+    if name.startswith("bce"):
+        targets = (targets > 0.6).astype(np.float32)
+        targets[:, 0] = 1  # every row has a class
+    return logits.astype(np.float32), LABELS if name == "cross_entropy" else targets
+
+
+@pytest.mark.parametrize("name", TORCH_LOSSES)
+def test_class_weights_are_those_of_pytorch(name):
+    torch = pytest.importorskip("torch")
+    logits, targets = logits_and_targets(name)
+    theirs = torch.tensor(logits, requires_grad=True)
+    labels = np.array(targets)
+    loss = TORCH_LOSSES[name](torch.nn, torch.tensor(WEIGHTS))(
+        theirs, torch.tensor(labels.astype(np.int64) if labels.ndim == 1 else labels)
+    )
+    loss.backward()
+    value, gradient = jax.value_and_grad(LOSSES[name])(
+        jnp.asarray(logits), targets, weights=tuple(WEIGHTS.tolist())
+    )
+    assert float(value) == pytest.approx(loss.item(), rel=1e-6)
+    np.testing.assert_allclose(gradient, theirs.grad.numpy(), rtol=3e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", TORCH_LOSSES)
+def test_weighted_losses_of_masked_rows(name):
+    logits, targets = logits_and_targets(name)
+    plain = LOSSES[name](logits, targets)
+    assert LOSSES[name](logits, targets, weights=np.ones(5)) == pytest.approx(float(plain))
+    kept = np.array([True, True, False, True, False, True])
+    masked = LOSSES[name](logits, targets, kept, WEIGHTS)
+    rows = LOSSES[name](logits[kept], targets[kept], weights=WEIGHTS)
+    assert float(masked) == pytest.approx(float(rows))
+    assert LOSSES[name](logits, targets, np.zeros(6, bool), WEIGHTS) == 0
