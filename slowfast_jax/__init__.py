@@ -8,6 +8,8 @@
 import fnmatch
 from typing import Any
 
+__version__ = "0.1.0"
+
 
 def list_models(pattern: str = "*") -> list[str]:
     """Sorted names of the published models that match a shell pattern, such as "*x3d*"."""

@@ -63,6 +63,9 @@ PROTOCOL: Section = {
 TEST: Section = {
     "batch_size": Field(8, "Views or keyframes per batch in testing.", at_least(1)),
     "checkpoint": Field("", "Weights to test; the flag --weights takes precedence."),
+    "entry": Field(
+        "", "Entry of the file that holds the weights, such as ema. Empty: it is looked for."
+    ),
 }
 RUNTIME: Section = {
     "profile_steps": Field(

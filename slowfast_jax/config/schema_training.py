@@ -10,6 +10,9 @@ INIT_FROM: Section = {
         "shape; those parameters are initialized randomly."
     ),
     "strip": Field((), "Texts to remove from the names in the file (a module's prefix)."),
+    "entry": Field(
+        "", "Entry of the file that holds the weights, such as ema. Empty: it is looked for."
+    ),
 }
 TRAIN: Section = {
     "enable": Field(
