@@ -220,7 +220,7 @@ def _costs_of_shapes(config: ConfigDict, rounds: int) -> tuple[list[str], list[l
     places, key = state_shapes(config, task, model, optimizer, mesh), jax.random.key(0)
     rows = []
     for shape in plan.shapes:
-        state = initial_state(config, task, model, optimizer, mesh)
+        state = initial_state(config, task, model, optimizer, mesh, lambda: iter(()))
         step = training_step(config, task, network_of(config, shape), optimizer, mesh, places)
         loading = dict(threads=config.train.threads, workers=0)
         read = schedule.others(examples, shape, 0, max(64 // shape.batch_size, 1), **loading)

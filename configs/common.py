@@ -188,7 +188,7 @@ def mini(generate: str, **model: Any) -> Part:
             "batch_size": 8,
             "epochs": 2,
             "eval_period": 1,
-            "init_from": {"path": "", "skip": (), "strip": ()},
+            "init_from": {"path": "", "skip": (), "strip": (), "entry": ""},
         },
         "schedule": {"base_lr": 0.05, "warmup_epochs": 0.0},
         "norm": {"group_size": 8, "sync_devices": 1, "precise": False},

@@ -9,7 +9,7 @@ import numpy as np
 
 from convert import names, ports
 from convert.layouts import from_torch, is_inflated
-from convert.mismatch import Mismatch, describe
+from convert.mismatch import Mismatch, class_counts, describe
 from convert.readers import ForeignCheckpoint, read_checkpoint
 from convert.trees import flatten, unflatten
 
@@ -46,6 +46,7 @@ class CheckpointMismatch(ValueError):
       missing: paths that the file has no tensor for.
       unexpected: names in the file that the model has no parameter for.
       reshaped: path -> (shape in the model, shape in the file).
+      classes: (classes of the model, of the file) if that is the only difference, else None.
     """
 
     def __init__(self, message: str, mismatch: Mismatch):
@@ -53,6 +54,7 @@ class CheckpointMismatch(ValueError):
         self.missing = list(mismatch.missing)
         self.unexpected = list(mismatch.unexpected)
         self.reshaped = {path: shapes[:2] for path, shapes in mismatch.reshaped.items()}
+        self.classes = class_counts(mismatch)
 
 
 def load_variables(
@@ -61,6 +63,7 @@ def load_variables(
     *,
     skip: Sequence[str] = (),
     strip: Sequence[str] = (),
+    entry: str = "",
     init: Mapping | None = None,
 ) -> dict:
     """Loads the variables of a model from a checkpoint file of any supported program.
@@ -73,6 +76,7 @@ def load_variables(
         missing in the file or have another shape there, and tensors with matching paths may be
         left over. A matching parameter that does fit is still loaded.
       strip: texts to remove from the names in the file; see `strip_names`.
+      entry: name of the entry that holds the weights; see `read_checkpoint`.
       init: variables to fill skipped parameters from. Those it lacks are filled with defaults:
         kernels, biases and means with 0, scales and variances with 1. (A kernel of zeros is a
         reasonable start for a classifier, but for no other layer.)
@@ -84,15 +88,17 @@ def load_variables(
       FileNotFoundError, CheckpointError: see `read_checkpoint`.
       CheckpointMismatch: anything that is not skipped differs.
     """
-    checkpoint = strip_names(read_checkpoint(path), strip)
+    checkpoint = strip_names(read_checkpoint(path, entry), strip)
     return fit(checkpoint, shapes, skip=skip, init=init, source=str(path))[0]
 
 
-def strip_names(checkpoint: ForeignCheckpoint, strip: Sequence[str]) -> ForeignCheckpoint:
+def strip_names(checkpoint: ForeignCheckpoint, strip: Sequence[str] = ()) -> ForeignCheckpoint:
     """Removes texts such as "backbone." from the names in a checkpoint.
 
     Like PySlowFast's TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN: each text of `strip` in turn is removed
-    from every name that contains it, at its first occurrence.
+    from every name that contains it, at its first occurrence. Then a prefix that all names share is
+    removed if the names after it are those of a known program; it becomes the entry "stripped" of
+    the metadata.
 
     Raises:
       ValueError: no name contains one of the texts, or two names would become the same.
@@ -112,7 +118,15 @@ def strip_names(checkpoint: ForeignCheckpoint, strip: Sequence[str]) -> ForeignC
                 "longer text"
             )
         tensors = {renamed[name]: array for name, array in tensors.items()}
-    return checkpoint._replace(tensors=tensors)
+    if checkpoint.kind == "orbax":  # written by this project
+        return checkpoint._replace(tensors=tensors)
+    prefix, bare = names.without_shared_prefix(tensors)
+    if not prefix:
+        return checkpoint._replace(tensors=tensors)
+    tensors = {bare[name]: array for name, array in tensors.items()}
+    return checkpoint._replace(
+        tensors=tensors, metadata=checkpoint.metadata | {"stripped": prefix}
+    )
 
 
 def fit(

@@ -86,7 +86,9 @@ def _advice(checkpoint, report, targets: Mapping, mismatch: Mismatch) -> str:
         model, file = classes
         return (
             f"Only the number of classes differs: the file has {file} classes, the model has "
-            f'{model}. Pass num_classes={file}, or skip=("head/.*",) to initialize a new head'
+            f"{model}. To use the classes of the file, set num_classes={file}; to train others, "
+            "start a training from the file (train.init_from.path), which initializes the "
+            'classifier randomly, as skip=("head/.*",) does'
         )
     theirs = describe_network(_our_shapes(checkpoint, report))
     ours = describe_network(targets)
@@ -107,7 +109,8 @@ def class_counts(mismatch: Mismatch) -> tuple[int, int] | None:
     missing, unexpected, reshaped = mismatch
     if missing or unexpected or not reshaped:
         return None
-    if not set(reshaped) <= {"head/projection/kernel", "head/projection/bias"}:
+    modules = {path.rpartition("/")[0] for path in reshaped}
+    if not modules <= {"head/projection", "head"} or len(modules) > 1:
         return None
     counts = set()
     for ours, theirs, _ in reshaped.values():

@@ -234,6 +234,24 @@ def prefix_of(names: Iterable[str]) -> str:
     return prefixes.most_common(1)[0][0] if prefixes else ""
 
 
+def without_shared_prefix(names: Iterable[str]) -> tuple[str, dict[str, str]]:
+    """Removes a prefix, such as "net.", that hides the names of a known program.
+
+    All names must share it; those of wrappers may stand before and after it.
+
+    Returns:
+      The prefix, "" if there is none, and {name: name without prefix and wrappers}.
+    """
+    bare, prefix = {name: WRAPPERS.sub("", name) for name in names}, ""
+    while bare and scheme_of(bare.values()) == "unknown":
+        first = next(iter(bare.values())).partition(".")[0] + "."
+        if not all(short.startswith(first) for short in bare.values()):
+            return "", {name: WRAPPERS.sub("", name) for name in bare}
+        prefix += first
+        bare = {name: WRAPPERS.sub("", short[len(first):]) for name, short in bare.items()}
+    return prefix, bare
+
+
 def ignore_reason(name: str, scheme: str) -> str:
     """Why a tensor in a file is not a parameter of the model; "" if it is one."""
     if scheme == "Caffe2" and (name in ("lr", "model_iter") or name.endswith("_momentum")):

@@ -19,17 +19,22 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from convert.entries import find_weights, is_tensor
 from convert.layouts import widen_bfloat16
 from convert.mindspore import is_mindspore, read_mindspore
 from convert.paddle import is_paddle, plain_arrays
-from convert.unpickle import CheckpointError, LazyTensor, Storage, StorageType, load_pickle
+from convert.unpickle import (
+    CheckpointError,
+    LazyTensor,
+    Storage,
+    StorageType,
+    load_pickle,
+    opaque_name,
+)
 
 # A PyTorch file before 1.6 begins with these two integers (torch/serialization.py).
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_VERSION = 1001
-# Entries that can hold the weights, in the order tried. PySlowFast and PyTorchVideo use the first,
-# most other programs the second.
-CONTAINERS = ("model_state", "state_dict")
 KEPT_METADATA = ("epoch", "cfg")
 EXPECTED = (
     "expected a PyTorch checkpoint (.pyth, .pth), a Caffe2 model zoo file (.pkl), Paddle "
@@ -55,9 +60,12 @@ class ForeignCheckpoint(NamedTuple):
       kind: the file format: "torch zip", "torch legacy", "caffe2", "paddle", "pickle" or
         "mindspore"; or "orbax", a checkpoint of this project that the caller has read.
       tensors: name in the file -> array in the file's own layout; bfloat16 is widened to float32.
-      metadata: "epoch" and "cfg" if the file has them, "container" (the entry that held the
-        weights; "" if they were at the top level) and "other" (top-level entries that were not
-        read). For "orbax", the metadata saved with the arrays.
+      metadata: "epoch" and "cfg" if the file has them; "container" (the entry that held the
+        weights, see entries.py; "" if they were at the top level); "other" (entries that were not
+        read); "also" (name -> number of tensors, of other entries with weights); "opaque" (names of
+        classes in the file that this project does not know; their objects were not read) and
+        "program_config" (text of MMAction2's config). For "orbax", the metadata saved with the
+        arrays.
     """
 
     kind: str
@@ -65,8 +73,13 @@ class ForeignCheckpoint(NamedTuple):
     metadata: dict
 
 
-def read_checkpoint(path: str | Path) -> ForeignCheckpoint:
+def read_checkpoint(path: str | Path, entry: str = "") -> ForeignCheckpoint:
     """Reads a checkpoint file of any supported program.
+
+    Args:
+      path: the file.
+      entry: name of the entry that holds the weights, such as "ema" or "model.state_dict"; "" to
+        look for it, see entries.py.
 
     Raises:
       FileNotFoundError: the file does not exist.
@@ -80,21 +93,40 @@ def read_checkpoint(path: str | Path) -> ForeignCheckpoint:
         if path.is_dir():
             raise CheckpointError(f"it is a folder, not a file; {EXPECTED}")
         with open(path, "rb") as file:
-            return _read_file(file, path.stat().st_size)
+            return _read_file(file, path.stat().st_size, entry)
     except CheckpointError as error:
         raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
 
 
-def _read_file(file: BinaryIO, size: int) -> ForeignCheckpoint:
+def describe_source(checkpoint: ForeignCheckpoint) -> list[str]:
+    """Sentences on where in the file the tensors were found, and on what was not read."""
+    metadata = checkpoint.metadata
+    entry, prefix = metadata.get("container"), metadata.get("stripped")
+    inside = f" from the entry {entry!r}" if entry else ""
+    removed = f", without the prefix {prefix!r} of all names" if prefix else ""
+    unread = f"; not read: {', '.join(metadata['other'])}" if metadata.get("other") else ""
+    lines = [f"{len(checkpoint.tensors)} tensors{inside}{removed}{unread}"]
+    if metadata.get("also"):
+        also = ", ".join(f"{name} ({count})" for name, count in metadata["also"].items())
+        lines.append(f"more weights are in other entries, which can be named instead: {also}")
+    if metadata.get("opaque"):
+        kinds = ", ".join(metadata["opaque"])
+        lines.append(f"objects of unknown classes were not read, and nothing was run: {kinds}")
+    return lines
+
+
+def _read_file(file: BinaryIO, size: int, entry: str) -> ForeignCheckpoint:
     head = file.read(64)
     file.seek(0)
     if size == 0:
         raise CheckpointError(f"the file is empty (0 bytes); {EXPECTED}. Download it again")
     if head.startswith(b"PK\x03\x04"):
-        return _read_zip(file, size)
-    if head[:1] == b"\x80" or head.startswith(b"(dp"):  # pickle protocol 2 or later; 0
-        return _read_pickles(file, size)
+        return _read_zip(file, size, entry)
+    if head.startswith((b"\x80", b"(dp", b"}q")):  # pickle protocol 2 or later; 0; 1
+        return _read_pickles(file, size, entry)
     if is_mindspore(head):
+        if entry:
+            raise CheckpointError(f"a MindSpore file has no entries, so no entry {entry!r}")
         tensors, other = read_mindspore(file.read())
         metadata = {"container": "", "other": other}
         return ForeignCheckpoint("mindspore", tensors, metadata)
@@ -107,7 +139,7 @@ def _read_file(file: BinaryIO, size: int) -> ForeignCheckpoint:
 # PyTorch 1.6 and later: a zip file with NAME/data.pkl and one entry NAME/data/KEY for each storage.
 
 
-def _read_zip(file: BinaryIO, size: int) -> ForeignCheckpoint:
+def _read_zip(file: BinaryIO, size: int, entry: str) -> ForeignCheckpoint:
     try:
         archive = zipfile.ZipFile(file)
     except ZIP_ERRORS as error:
@@ -136,8 +168,9 @@ def _read_zip(file: BinaryIO, size: int) -> ForeignCheckpoint:
                 raise CheckpointError(f"its byte order is {text!r}, expected little or big")
             order = "<" if text == b"little" else ">"
         storages = _ZipStorages(archive, root, order)
-        content = load_pickle(io.BytesIO(_zip_entry(archive, f"{root}data.pkl")), storages.resolve)
-        return _checkpoint("torch zip", content)
+        data, opaque = io.BytesIO(_zip_entry(archive, f"{root}data.pkl")), set()
+        content = load_pickle(data, storages.resolve, opaque)
+        return _checkpoint("torch zip", content, entry, opaque)
 
 
 def _zip_entry(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -170,10 +203,14 @@ class _ZipStorages:
 
 
 def _storage_id(pid) -> tuple[StorageType, str, str, int]:
-    """Checks PyTorch's persistent id of a storage: (type, key, device, number of elements)."""
+    """Checks PyTorch's persistent id of a storage: (type, key, device, number of elements).
+
+    The type is a subclass of `Opaque` if it is not known; such storages cannot be read.
+    """
     if (
         not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage"
-        or not isinstance(pid[1], StorageType) or not isinstance(pid[4], int)
+        or not isinstance(pid[4], int)
+        or not isinstance(pid[1], StorageType) and not opaque_name(pid[1])
     ):
         raise CheckpointError(
             f"its pickle refers to {str(pid)[:80]}, which is not a storage. If the file holds a "
@@ -184,7 +221,7 @@ def _storage_id(pid) -> tuple[StorageType, str, str, int]:
 
 def _elements(data: bytes, kind: StorageType, order: str, numel: int, key: str) -> np.ndarray:
     """Decodes a storage to a flat array in this machine's byte order; bfloat16 is widened."""
-    dtype = np.dtype(kind.dtype).newbyteorder(order)
+    dtype = np.dtype(_known(kind).dtype).newbyteorder(order)
     if len(data) < numel * dtype.itemsize:
         raise CheckpointError(
             f"its storage {key} has {len(data):,} bytes, {numel} elements need "
@@ -194,22 +231,29 @@ def _elements(data: bytes, kind: StorageType, order: str, numel: int, key: str) 
     return widen_bfloat16(flat) if kind.bfloat16 else flat
 
 
+def _known(kind: StorageType) -> StorageType:
+    if opaque_name(kind):
+        raise CheckpointError(f"its numbers are of the unknown type {opaque_name(kind)}")
+    return kind
+
+
 # Streams of pickles: either PyTorch before 1.6 (magic number, version, system, object, keys, then
 # the bytes of the storages) or a single pickle (Caffe2, Paddle).
 
 
-def _read_pickles(file: BinaryIO, size: int) -> ForeignCheckpoint:
-    first = load_pickle(file)
+def _read_pickles(file: BinaryIO, size: int, entry: str) -> ForeignCheckpoint:
+    opaque: set[str] = set()
+    first = load_pickle(file, opaque=opaque)
     if isinstance(first, int) and first == LEGACY_MAGIC:
-        return _read_legacy_torch(file, size)
+        return _read_legacy_torch(file, size, entry)
     if isinstance(first, dict) and isinstance(first.get("blobs"), dict):
-        return _checkpoint("caffe2", first["blobs"], whole=first, container="blobs")
+        return _checkpoint("caffe2", first, entry or "blobs", opaque)
     if isinstance(first, dict) and is_paddle(first):
-        return _checkpoint("paddle", plain_arrays(first))
-    return _checkpoint("pickle", first)
+        return _checkpoint("paddle", plain_arrays(first), entry, opaque)
+    return _checkpoint("pickle", first, entry, opaque)
 
 
-def _read_legacy_torch(file: BinaryIO, size: int) -> ForeignCheckpoint:
+def _read_legacy_torch(file: BinaryIO, size: int, entry: str) -> ForeignCheckpoint:
     version = load_pickle(file)
     if version != LEGACY_VERSION:
         raise CheckpointError(
@@ -235,7 +279,8 @@ def _read_legacy_torch(file: BinaryIO, size: int) -> ForeignCheckpoint:
         view = pid[5] if len(pid) > 5 else None
         return Storage(key, kind, lambda: load(key, view))
 
-    content = load_pickle(file, resolve)
+    opaque: set[str] = set()
+    content = load_pickle(file, resolve, opaque)
     keys = load_pickle(file)
     if not isinstance(keys, list) or not set(map(str, keys)) <= set(kinds):
         raise CheckpointError("its list of storages does not match its tensors: it is damaged")
@@ -245,48 +290,58 @@ def _read_legacy_torch(file: BinaryIO, size: int) -> ForeignCheckpoint:
         if len(count) < 8:
             raise CheckpointError(f"it is truncated at storage {key}. Download the file again")
         numel = struct.unpack(f"{order}q", count)[0]
-        nbytes = numel * np.dtype(kinds[key].dtype).itemsize
+        nbytes = numel * np.dtype(_known(kinds[key]).dtype).itemsize
         if not 0 <= nbytes <= size - file.tell():
             raise CheckpointError(
                 f"its storage {key} needs {nbytes:,} bytes, only {size - file.tell():,} are left: "
                 "the file is truncated or damaged. Download it again"
             )
         loaded[key] = _elements(file.read(nbytes), kinds[key], order, numel, key)
-    return _checkpoint("torch legacy", content)
+    return _checkpoint("torch legacy", content, entry, opaque)
 
 
-def _checkpoint(kind: str, content, *, whole=None, container: str = "") -> ForeignCheckpoint:
+def _checkpoint(kind: str, content, entry: str, opaque: set[str]) -> ForeignCheckpoint:
     """Finds the weights in the unpickled content of a file and reads them.
 
     Args:
       kind: the file format.
-      content: the object that holds the weights, possibly in one of CONTAINERS.
-      whole: everything in the file, if that is more than `content`.
-      container: the entry of `whole` that `content` is; "" to look for it.
+      content: what was unpickled.
+      entry: name of the entry to read; "" to look for it.
+      opaque: names of the unknown classes in the file.
     """
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) and not opaque_name(content):
         raise CheckpointError(
             f"it holds a {type(content).__name__} instead of a dict of tensors; {EXPECTED}"
         )
-    whole = content if whole is None else whole
-    for name in CONTAINERS:
-        if not container and isinstance(content.get(name), dict):
-            content, container = content[name], name
+    container, weights, also = find_weights(content, entry)
     tensors, other = {}, []
-    for name, value in content.items():
-        if isinstance(value, LazyTensor | np.ndarray | np.generic) and isinstance(name, str):
+    for name, value in weights.items():
+        if is_tensor(value) and isinstance(name, str):
             tensors[name] = _array(value, name)
-        else:
-            other.append(str(name))
-    if not tensors:
-        raise CheckpointError(
-            f"it holds no named tensors. Found {', '.join(map(str, whole)) or 'no entries'}; "
-            f"expected the weights at the top level or in {' or '.join(map(repr, CONTAINERS))}"
-        )
-    if container:
-        other += [str(n) for n in whole if n != container and n not in KEPT_METADATA]
+            continue
+        # At the top level there can be other objects beside the weights.
+        if opaque_name(value) and not str(name).endswith("_extra_state") and (
+            container or "." in str(name)
+        ):
+            raise CheckpointError(
+                f"tensor {name} is stored as an object of {opaque_name(value)}, which this project "
+                "does not know. Save the weights as plain tensors (state_dict()) with the program "
+                "that wrote the file, and convert that"
+            )
+        other.append(str(name))
+    whole = content if isinstance(content, dict) else {}
     metadata = {n: whole[n] for n in KEPT_METADATA if container and n in whole}
-    return ForeignCheckpoint(kind, tensors, metadata | {"container": container, "other": other})
+    if container:
+        top = container.split(".")[0]
+        other += [str(n) for n in whole if n not in (container, top, *KEPT_METADATA)]
+    metadata |= {"container": container, "other": other}
+    metadata |= {"also": also} if also else {}
+    metadata |= {"opaque": sorted(opaque)} if opaque else {}
+    meta = whole.get("meta")
+    for name in ("cfg", "config"):
+        if isinstance(meta, dict) and isinstance(meta.get(name), str):
+            metadata.setdefault("program_config", meta[name])
+    return ForeignCheckpoint(kind, tensors, metadata)
 
 
 def _array(value, name: str) -> np.ndarray:

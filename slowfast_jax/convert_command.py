@@ -1,6 +1,7 @@
 """The command `python -m convert INPUT OUTPUT --config kinetics/x3d_xs`."""
 
 import argparse
+import re
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -9,49 +10,80 @@ from pathlib import Path
 import numpy as np
 
 from convert import ports
-from convert.load import CheckpointMismatch, Report, fit, strip_names
-from convert.readers import ForeignCheckpoint, read_checkpoint
+from convert.load import Report, fit, strip_names
+from convert.readers import ForeignCheckpoint, describe_source, read_checkpoint
 from convert.torch_file import export_pyth
 from convert.trees import flatten
 from convert.verify import compare_bytes, describe_outputs
+from slowfast_jax import __version__
 
 DESCRIPTION = """Converts weights of PySlowFast (PyTorch or Caffe2), PyTorchVideo, MMAction2,
 PaddleVideo and MindSpore to a checkpoint of this project or of PySlowFast.
 The format of INPUT is detected from its content. PyTorch is not needed."""
 EXAMPLES = """examples:
-  python -m convert SLOWFAST_8x8_R50.pkl slowfast --config kinetics/slowfast_8x8_r50
-  python -m convert x3d_xs.pyth x3d_xs --config configs/kinetics.py:x3d_xs --verify
-  python -m convert x3d_xs back.pyth --config kinetics/x3d_xs
+  {name} SLOWFAST_8x8_R50.pkl slowfast --config kinetics/slowfast_8x8_r50
+  {name} x3d_xs.pyth x3d_xs --config configs/kinetics.py:x3d_xs --verify
+  {name} x3d_xs back.pyth
+  {name} RUN my_network.pyth
 """
+SCRIPT = "slowfast-jax-convert"  # the installed script
+# Rows (keyword in the messages of the library, option of this command).
+OPTIONS = (
+    (r"\b(strip|skip)=\(([^()]+),\)", r"--\1 \2"),
+    (r"\b(strip|skip|entry)=('[^']*'|\"[^\"]*\")", r"--\1 \2"),
+    (r"\bnum_classes=(\d+)", r"--num-classes \1"),
+    (r"\bskip= with", "--skip with"),
+)
+INTERRUPTED = 130  # exit status after Ctrl-C, by the convention of shells
 
 
 def cli(arguments: list[str] | None = None) -> int:
-    """Runs the command; returns exit status 0, or 1 after printing an error to stderr."""
-    args = _parser().parse_args(arguments)
+    """Runs the command; returns its exit status.
+
+    The status is 0, 1 after printing an error to stderr, or 130 if Ctrl-C was pressed.
+    """
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    if not args.config and not Path(args.input).is_dir():
+        parser.error(
+            f"--config is required: {args.input} is not a folder of this project, which would "
+            "store its config"
+        )
+    written: list[str] = []
     try:
-        _convert(args)
+        _convert(args, written)
     except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        if isinstance(error, CheckpointMismatch):
-            print(
-                "The options of this command are --num-classes K, --skip REGEX and --strip TEXT",
-                file=sys.stderr,
-            )
+        print(f"error: {_with_options(str(error))}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        outcome = f"{written[0]} is written but not verified" if written else "nothing was written"
+        print(f"interrupted; {outcome}", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 
+def _with_options(message: str) -> str:
+    """A message of the library with this command's options in place of keywords."""
+    for keyword, option in OPTIONS:
+        message = re.sub(keyword, option, message)
+    return message
+
+
 def _parser() -> argparse.ArgumentParser:
+    name = SCRIPT if Path(sys.argv[0]).stem == SCRIPT else "python -m convert"
     parser = argparse.ArgumentParser(
-        prog="python -m convert",
+        prog=name,
         description=DESCRIPTION,
-        epilog=EXAMPLES,
+        epilog=EXAMPLES.format(name=name),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"slowfast_jax {__version__}")
     parser.add_argument(
         "input",
         metavar="INPUT",
-        help="a .pyth, .pth, .pkl, .pdparams or .ckpt file, or a checkpoint folder of this project",
+        help="a .pyth, .pth, .pkl, .pdparams or .ckpt file, a checkpoint folder of this project, "
+        "or the folder of a training run, of which the last checkpoint is read",
     )
     parser.add_argument(
         "output",
@@ -60,9 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--config",
-        required=True,
         help="network that the weights belong to: a zoo name (kinetics/x3d_xs) or a recipe "
-        "(configs/kinetics.py:x3d_xs)",
+        "(configs/kinetics.py:x3d_xs); not needed for a folder, which stores its config",
     )
     parser.add_argument(
         "--to",
@@ -88,6 +119,13 @@ def _parser() -> argparse.ArgumentParser:
         "in each name is removed. Can be repeated",
     )
     parser.add_argument(
+        "--entry",
+        default="",
+        metavar="NAME",
+        help="entry of INPUT that holds the weights, such as ema or model.state_dict (default: it "
+        "is looked for)",
+    )
+    parser.add_argument(
         "--num-classes",
         type=int,
         metavar="K",
@@ -103,13 +141,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _convert(args: argparse.Namespace) -> None:
+def _convert(args: argparse.Namespace, written: list[str]) -> None:
+    """Converts; `written` receives the output's name once it is complete."""
     output = Path(args.output)
     kind = args.to or ("pyth" if output.suffix == ".pyth" else "orbax")
     _check_output(output, kind, args.force)
-    checkpoint = strip_names(_read(args.input), args.strip)
+    checkpoint = strip_names(_read(args.input, args.entry), args.strip)
 
     # Imported here because JAX is slow to import and not needed for --help or unreadable files.
+    from data_pipelines.labels import unnamed
     from slowfast_jax.config import build_model
     from slowfast_jax.distributed.connect import require_devices
     from slowfast_jax.training.checkpoint import save_checkpoint
@@ -120,7 +160,8 @@ def _convert(args: argparse.Namespace) -> None:
     model = build_model(config)
     shapes = variable_shapes(model)
     check_origin(args.input, checkpoint, config, args.skip)
-    class_names = checkpoint.metadata.get("class_names") or class_names
+    stored = checkpoint.metadata.get("class_names", [])
+    class_names = class_names if stored == unnamed(len(stored)) else stored
     init = initial_variables(model, seed=0) if args.skip else None
     variables, report = fit(checkpoint, shapes, skip=args.skip, init=init, source=args.input)
     print("\n".join(describe_report(args.input, checkpoint, variables, report)))
@@ -136,18 +177,19 @@ def _convert(args: argparse.Namespace) -> None:
         origin |= {"file": Path(args.input).name, "format": checkpoint.kind}
         metadata = describe(config, class_names) | {"converted_from": origin}
         save_checkpoint(output, variables, metadata, overwrite=args.force)
+    written.append(str(output))
     print(f"wrote {output} ({kind})")
     if args.verify:
         _verify(output, model, checkpoint, variables, report, class_names)
 
 
-def _read(path: str | Path) -> ForeignCheckpoint:
-    """Reads a checkpoint file of any program or a checkpoint folder of this project."""
+def _read(path: str | Path, entry: str = "") -> ForeignCheckpoint:
+    """Reads a checkpoint file of any program or a folder of this project."""
     if not Path(path).is_dir():
-        return read_checkpoint(path)
-    from slowfast_jax.weights import read_checkpoint_folder
+        return read_checkpoint(path, entry)
+    from slowfast_jax.weights import read_any
 
-    return read_checkpoint_folder(path)
+    return read_any(path, entry)
 
 
 def _check_output(output: Path, kind: str, force: bool) -> None:
@@ -172,13 +214,20 @@ def _config(args: argparse.Namespace):
     """The config with --num-classes applied, and its class names ([] if unknown)."""
     from data_pipelines.labels import class_names
     from slowfast_jax.config import load_config
+    from slowfast_jax.weights import stored_config
 
-    config = load_config(args.config)
-    with config.unlocked():
-        if args.num_classes and args.num_classes != config.model.num_classes:
+    if args.config:
+        config = load_config(args.config)
+        names = class_names(config.class_names) if config.class_names else []
+    else:
+        config, names = stored_config(args.input)
+        config.test.checkpoint = ""
+    if args.num_classes and args.num_classes != config.model.num_classes:
+        with config.unlocked():
             config.model.num_classes = args.num_classes
             config.class_names = ""
-    return config, class_names(config.class_names) if config.class_names else []
+        names = []
+    return config, names
 
 
 def describe_report(
@@ -196,10 +245,9 @@ def describe_report(
       Lines of text.
     """
     lines = [f"{source}: {checkpoint.kind}, {report.scheme} names"]
-    entry, other = (checkpoint.metadata.get(key) for key in ("container", "other"))
-    inside = f" from the entry {entry!r}" if entry else ""
-    unread = f"; not read: {', '.join(other)}" if other else ""
-    lines.append(f"  read      {len(checkpoint.tensors)} tensors{inside}{unread}")
+    found, *more = describe_source(checkpoint)
+    lines.append(f"  read      {found}")
+    lines += [f"  note      {sentence}" for sentence in more]
     direct = len(report.mapped.keys() - report.derived.keys())
     lines.append(f"  mapped    {direct} one to one")
     if report.inflated:

@@ -27,6 +27,7 @@ from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.metrics.topk import top_k as best
 from slowfast_jax.models.fold import fold_batch_norm
 from slowfast_jax.weights import (
+    find_checkpoint,
     initial_variables,
     read_weights,
     stored_config,
@@ -177,6 +178,7 @@ def load(
     dtype: Any = None,
     skip: Sequence[str] = (),
     strip: Sequence[str] = (),
+    entry: str = "",
     seed: int = 0,
     fold: bool = True,
     **network: Any,
@@ -190,8 +192,9 @@ def load(
         folder written by training: a run (its last checkpoint is used) or a single checkpoint,
         which store their config, class names and weights.
       weights: a checkpoint file of PySlowFast (also Caffe2), PyTorchVideo, MMAction2, PaddleVideo
-        or MindSpore, or a checkpoint folder of this project. Default: config.test.checkpoint; if
-        that is empty, too, the weights are random, with a warning.
+        or MindSpore, or a folder of this project: a run, of which the last checkpoint is read, or a
+        checkpoint. Default: config.test.checkpoint; if that is empty, too, the weights are random,
+        with a warning.
       class_names: name of a shipped list ("kinetics400"), path of a file with one name per line, or
         the names themselves. They set the network's number of classes. Without any, the classes are
         "class 0", "class 1" and so on.
@@ -208,6 +211,8 @@ def load(
         checkpoint or have another shape there, and keep their random initialization.
       strip: substrings such as "backbone." to remove from the checkpoint's parameter names (the
         first occurrence in each name).
+      entry: entry of the checkpoint file that holds the weights, such as "ema". Default:
+        config.test.entry; if that is empty, too, it is looked for.
       seed: seed of the random initialization.
       fold: whether to fold batch norm into the convolutions: faster, and equal up to rounding.
       **network: other keywords of the network's class (crop_size=160, dropout=0.0).
@@ -237,14 +242,14 @@ def load(
         names = resolve_classes(unchanged, class_names, num_classes)
         config.model.num_classes = len(names)
         if weights:
-            config.test.checkpoint = os.fspath(weights)
+            config.test.checkpoint = os.fspath(find_checkpoint(weights))
     check_values(config)
     model = build_model(config)
     if config.test.checkpoint:
         init = initial_variables(model, seed) if skip else None
         variables, stored_names = read_weights(
             config, variable_shapes(model), config.test.checkpoint,
-            skip=skip, strip=strip, init=init,
+            skip=skip, strip=strip, entry=entry or config.test.entry, init=init,
         )
         names = choose_names(names, stored_names, config)
     else:

@@ -52,6 +52,8 @@ from slowfast_jax.training.state import TrainState
 from slowfast_jax.training.step import TrainStep
 from slowfast_jax.training.writers import Writers, read_metrics
 
+NORM_BATCHES = 8  # from which batch norms that the initial weights lack are restored
+
 
 def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     """Trains as the config says, resuming from the last checkpoint in `workdir` if there is one.
@@ -96,7 +98,14 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
             )
         logging.info("resuming from %s, epoch %.2f", checkpoints.path(first), schedule.epoch(first))
     else:
-        state = initial_state(config, task, model, optimizer, mesh)
+        shape = schedule.shape(0)
+        state = initial_state(
+            config, task, model, optimizer, mesh,
+            lambda: schedule.others(
+                examples, shape, 0, max(1, min(NORM_BATCHES, examples.size // shape.batch_size)),
+                threads=config.train.threads, workers=config.train.workers,
+            ),
+        )
     if distributed.first():
         write_config(config, workdir)
     _announce(config, examples, schedule, mesh, state)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,16 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from convert import names, ports
-from convert.load import fit, strip_names
-from convert.readers import ForeignCheckpoint, read_checkpoint
+from convert.load import CheckpointMismatch, fit, strip_names
+from convert.readers import ForeignCheckpoint, describe_source, read_checkpoint
 from convert.trees import flatten
 from convert.unpickle import CheckpointError
+from data_pipelines.labels import unnamed
 from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.models import zoo
 from slowfast_jax.ops.backend import PLAIN_BACKEND, written_for
-from slowfast_jax.training.checkpoint import load_checkpoint, load_metadata
-from slowfast_jax.training.checkpoint_manager import latest_checkpoint
+from slowfast_jax.training.checkpoint import is_checkpoint, load_checkpoint, load_metadata
+from slowfast_jax.training.checkpoint_manager import FOLDER, latest_checkpoint
 
 # Keywords that may differ between a checkpoint and the network: none of them changes what the
 # parameters mean.
@@ -66,15 +68,20 @@ def read_weights(
     *,
     skip: Sequence[str] = (),
     strip: Sequence[str] = (),
+    entry: str = "",
     init: Mapping | None = None,
+    new_classes: bool = False,
 ) -> tuple[dict, list[str]]:
     """Reads the weights of the config's network from a checkpoint.
 
     Args:
       config: names the network.
       shapes: shapes of its variables, see `variable_shapes`.
-      path: a checkpoint folder of this project or a checkpoint file of any supported program.
-      skip, strip, init: see `convert.load_variables`.
+      path: a run folder, of which the last checkpoint is read, a checkpoint folder of this project,
+        or a checkpoint file of any supported program.
+      skip, strip, entry, init: see `convert.load_variables`.
+      new_classes: for fine-tuning. If nothing but the number of classes differs, the classifier is
+        taken from `init`, with a log line.
 
     Returns:
       The variables, and the class names stored with them; an empty list if there are none.
@@ -88,28 +95,90 @@ def read_weights(
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"weights {path} do not exist")
-    read = read_checkpoint_folder if path.is_dir() else read_checkpoint
-    checkpoint = strip_names(read(path), strip)
-    check_origin(path, checkpoint, config, skip)
-    variables, report = fit(checkpoint, shapes, skip=skip, init=init, source=str(path))
-    if report.skipped:
-        logging.info("initialized, not loaded from %s: %s", path, ", ".join(report.skipped))
+    checkpoint = strip_names(read_any(path, entry), strip)
+    for line in describe_source(checkpoint) if checkpoint.kind != "orbax" else ():
+        logging.info("%s: %s", path, line)
+    replaced = _classifier_of_other_classes(path, checkpoint, shapes, skip) if new_classes else ()
+    check_origin(path, checkpoint, config, (*skip, *replaced))
+    variables, report = fit(
+        checkpoint, shapes, skip=(*skip, *replaced), init=init, source=str(path)
+    )
+    initialized = [name for name in report.skipped if re.escape(name) not in replaced]
+    if initialized:
+        logging.info("initialized, not loaded from %s: %s", path, ", ".join(initialized))
     return variables, list(checkpoint.metadata.get("class_names", []))
+
+
+def _classifier_of_other_classes(
+    path: Path, checkpoint: ForeignCheckpoint, shapes: Mapping, skip: Sequence[str]
+) -> list[str]:
+    """Patterns of the classifier's parameters if only their number of classes differs, else none.
+    """
+    try:
+        fit(checkpoint, shapes, skip=skip, source=str(path))
+    except CheckpointMismatch as error:
+        if error.classes:
+            ours, theirs = error.classes
+            logging.info(
+                "classifier: %d classes in %s, %d here: it is initialized randomly",
+                theirs, path, ours,
+            )
+            return list(map(re.escape, error.reshaped))
+    return []
+
+
+def read_any(path: str | os.PathLike, entry: str = "") -> ForeignCheckpoint:
+    """Reads a checkpoint file of any supported program, or a run or checkpoint folder of this one.
+
+    Args:
+      path: the file or folder.
+      entry: see `convert.read_checkpoint`.
+
+    Raises:
+      See `convert.read_checkpoint` and `read_checkpoint_folder`.
+    """
+    if not Path(path).is_dir():
+        return read_checkpoint(path, entry)
+    if entry:
+        raise CheckpointError(
+            f"{path} is a checkpoint of this project, which has no entries to choose from, so no "
+            f"entry {entry!r}"
+        )
+    return read_checkpoint_folder(path)
+
+
+def find_checkpoint(path: str | os.PathLike) -> Path:
+    """The last checkpoint of a run, if `path` is a run's folder; any other path is returned as is.
+
+    Raises:
+      convert.CheckpointError: the run has no complete checkpoint.
+    """
+    path = Path(path)
+    run = path.parent if path.name == FOLDER else path
+    if is_checkpoint(path) or not (run / FOLDER).is_dir():
+        return path
+    last = latest_checkpoint(run)
+    if last is None:
+        raise CheckpointError(f"the run {run} has no complete checkpoint yet")
+    logging.info("%s: the last checkpoint of the run is %s", run, last)
+    return last
 
 
 def read_checkpoint_folder(path: str | os.PathLike) -> ForeignCheckpoint:
     """Reads a checkpoint folder that this project wrote, in the form that `convert.fit` takes.
 
     Args:
-      path: the folder of one checkpoint, as `save_checkpoint` wrote it.
+      path: the folder of a run, of which the last checkpoint is read, or of one checkpoint, as
+        `save_checkpoint` wrote it.
 
     Returns:
       A checkpoint of kind "orbax": parameter path -> array, and the saved metadata.
 
     Raises:
       FileNotFoundError: the folder does not exist.
-      convert.CheckpointError: the folder is not a checkpoint of this project.
+      convert.CheckpointError: the folder is neither a run nor a checkpoint of this project.
     """
+    path = find_checkpoint(path)
     try:
         variables, metadata = load_checkpoint(path)
     except ValueError as error:
@@ -119,10 +188,13 @@ def read_checkpoint_folder(path: str | os.PathLike) -> ForeignCheckpoint:
 
 
 def describe(config: ConfigDict, class_names: Sequence[str]) -> dict[str, Any]:
-    """The metadata to save with a checkpoint, so that it cannot be loaded as another network."""
+    """The metadata to save with a checkpoint, so that it cannot be loaded as another network.
+
+    Classes without names are called "class 0", "class 1" and so on.
+    """
     return {
         "model": config.model.to_dict(),
-        "class_names": list(class_names),
+        "class_names": list(class_names) or unnamed(config.model.get("num_classes", 0)),
         "mean": list(config.protocol.mean),
         "std": list(config.protocol.std),
         "config": json.loads(config.to_json_best_effort()),
@@ -137,14 +209,15 @@ def stored_config(folder: str | os.PathLike) -> tuple[ConfigDict, list[str]]:
 
     Returns:
       The complete config of the training or conversion, with test.checkpoint set to the checkpoint,
-      and the class names.
+      and the class names ("class 0", ... if the checkpoint has none).
 
     Raises:
       FileNotFoundError: the folder does not exist.
-      ValueError: the folder has no checkpoint.
+      convert.CheckpointError: the run has no complete checkpoint.
+      ValueError: the folder is not a checkpoint.
       ConfigError: the checkpoint does not store its config.
     """
-    path = latest_checkpoint(folder) or folder
+    path = find_checkpoint(folder)
     metadata = load_metadata(path)
     if "config" not in metadata:
         raise ConfigError(
@@ -153,7 +226,8 @@ def stored_config(folder: str | os.PathLike) -> tuple[ConfigDict, list[str]]:
         )
     config = ConfigDict(_with_tuples(metadata["config"]))
     config.test.checkpoint = os.fspath(path)
-    return config.lock(), list(metadata["class_names"])
+    names = list(metadata.get("class_names", ())) or unnamed(config.model.get("num_classes", 0))
+    return config.lock(), names
 
 
 def _with_tuples(value: Any) -> Any:

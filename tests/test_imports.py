@@ -38,6 +38,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ENTRY_POINTS = {"convert/__main__.py"}
 # `import slowfast_jax` offers the library's entry points.
 FACADE = {"slowfast_jax/__init__.py"}
+CONSTANTS = {"slowfast_jax.__version__"}  # which every room may know
 PACKAGES = ("slowfast_jax", "data_pipelines", "convert")
 PROJECT = {*PACKAGES, "configs", "tests", "benchmarks", "launch"}
 FRAMEWORKS = {"jax", "flax", "optax", "orbax"}
@@ -78,7 +79,7 @@ def arrows() -> Iterator[tuple[Path, str]]:
             relative = path.relative_to(ROOT)
             if str(relative) not in ENTRY_POINTS | FACADE:
                 for name in sorted(imported_modules(path)):
-                    if name.split(".")[0] in PROJECT:
+                    if name.split(".")[0] in PROJECT and name not in CONSTANTS:
                         yield relative, name
 
 

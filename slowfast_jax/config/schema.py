@@ -77,6 +77,9 @@ PROTOCOL: Section = {
 TEST: Section = {
     "batch_size": Field(8, "Views or keyframes per batch in testing.", between(1, 100_000)),
     "checkpoint": Field("", "Weights to test; the flag --weights takes precedence."),
+    "entry": Field(
+        "", "Entry of the file that holds the weights, such as ema. Empty: it is looked for."
+    ),
 }
 RUNTIME: Section = {
     "profile_steps": Field(

@@ -51,6 +51,9 @@ INIT_FROM: Section = {
         (), "Texts to remove from the names in the file (a module's prefix).", texts()
     ),
     "url": Field("", "Where the file can be downloaded, for the message if it does not exist."),
+    "entry": Field(
+        "", "Entry of the file that holds the weights, such as ema. Empty: it is looked for."
+    ),
 }
 TRAIN: Section = {
     "enable": Field(

@@ -1,23 +1,28 @@
 """Builds what runs on the devices from a config: mesh, optimizer, state and training step."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import optax
+from absl import logging
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from data_pipelines.loading.batches import Examples
 from slowfast_jax.chips import find_chip
 from slowfast_jax.config import ConfigError, build_model
+from slowfast_jax.loop.prefetch import on_devices
 from slowfast_jax.models.cost import count, totals
+from slowfast_jax.models.folded_norms import are_folded, restored
 from slowfast_jax.tasks.base import Task
 from slowfast_jax.training.optim import make_optimizer, without_decay
 from slowfast_jax.training.plan import Plan, Shape
+from slowfast_jax.training.precise_bn import make_moments_step, precise_batch_stats
 from slowfast_jax.training.sharding import (
     make_mesh,
     replicated,
@@ -92,12 +97,14 @@ def network_of(config: ConfigDict, shape: Shape) -> nn.Module:
 
 def initial_state(
     config: ConfigDict, task: Task, model: nn.Module, optimizer: optax.GradientTransformation,
-    mesh: Mesh,
+    mesh: Mesh, batches: Callable[[], Iterator[dict[str, Any]]],
 ) -> TrainState:
     """The state before the first step: random, or read from config.train.init_from.
 
     With init_from, only parameters that match its `skip` may be missing or differ in shape; they
-    keep their random initialization.
+    keep their random initialization, and so does the classifier if only the number of classes
+    differs. If the batch norms of the weights were folded into the kernels, they are restored from
+    `batches()`, a few batches of training data.
     """
     variables = initial_variables(model, config.train.seed)
     start = config.train.init_from
@@ -108,14 +115,37 @@ def initial_state(
                 f"{start.url}, or set it to weights that you have"
             )
         variables, _ = read_weights(
-            config, variable_shapes(model), start.path,
-            skip=start.skip, strip=start.strip, init=variables,
+            config, variable_shapes(model), start.path, new_classes=True, skip=start.skip,
+            strip=start.strip, entry=start.entry, init=variables,
         )
+        if are_folded(variables) and not config.model.get("frozen_norm"):
+            logging.info(
+                "%s: the batch norms were folded into the kernels (their running means are 0, and "
+                "they scale by 1): their statistics are measured before the first step", start.path,
+            )
+            variables = _with_restored_norms(variables, model, batches(), mesh)
     state = create_state(
         variables, optimizer, averaged=bool(config.train.average),
         extra=task.initial_extra(model, variables),
     )
     return jax.device_put(state, state_shardings(state, mesh))
+
+
+def _with_restored_norms(
+    variables: Mapping[str, Any], model: nn.Module, batches: Iterator[dict[str, Any]], mesh: Mesh
+) -> dict[str, Any]:
+    params, stats = jax.device_put(
+        (variables["params"], variables["batch_stats"]), replicated(mesh)
+    )
+    step = jax.jit(
+        make_moments_step(model, variables["batch_stats"]), out_shardings=replicated(mesh)
+    )
+    with closing(on_devices(batches, mesh)) as stream:
+        inputs = (
+            {name: batch[name] for name in ("clip", "boxes") if name in batch}
+            for batch, _, _ in stream
+        )
+        return restored(variables, jax.device_get(precise_batch_stats(step, params, stats, inputs)))
 
 
 def state_shapes(

@@ -73,7 +73,8 @@ def _check_identity(checkpoints: Checkpoints, step: int, identity: Mapping[str, 
         for key, value in wanted[section].items()
         if stored[section].get(key) != value
     ]
-    if stored["class_names"] != wanted["class_names"]:
+    # Checkpoints of earlier versions have an empty list if the classes have no names.
+    if stored["class_names"] and stored["class_names"] != wanted["class_names"]:
         different.append("the class names differ")
     if different:
         raise ConfigError(

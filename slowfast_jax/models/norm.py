@@ -29,7 +29,8 @@ class BatchNorm(nn.Module):
     the running variance is unbiased, although training normalizes with the biased one.
 
     If the collection "batch_moments" is mutable, the mean and biased variance of the whole batch
-    are stored there, under the same names as the running ones.
+    are stored there, under the same names as the running ones. In evaluation, the collection
+    "input_moments" receives those of the input.
 
     Attributes:
       group_size: number of contiguous examples that share their statistics. In the published
@@ -63,6 +64,10 @@ class BatchNorm(nn.Module):
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
         running_var = self.variable("batch_stats", "var", jnp.ones, (channels,))
         if not nn.merge_param("train", self.train, train):
+            if self.is_mutable_collection("input_moments") and not self.is_initializing():
+                _, mean, var = batch_norm(x[None], scale, bias, self.epsilon, self.layout)
+                self.put_variable("input_moments", "mean", mean.reshape(channels))
+                self.put_variable("input_moments", "var", var.reshape(channels))
             y = normalize_by(
                 x, running_mean.value, running_var.value, scale, bias, self.epsilon, self.layout
             )

@@ -5,6 +5,7 @@ and a JSON item `metadata`: model name and keywords, class names, input normaliz
 """
 
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +22,9 @@ def save_checkpoint(
     directory: str | Path, variables: Mapping, metadata: Mapping, *, overwrite: bool = False
 ) -> None:
     """Writes a checkpoint to `directory` atomically: the folder appears when it is complete.
+
+    If the call is interrupted, nothing is left behind, and a folder to be overwritten stays as it
+    was.
 
     variables: {"params": tree[, "batch_stats": tree]} of arrays, on any device; empty collections
     are left out. metadata: anything JSON holds; tuples come back as lists.
@@ -45,10 +49,25 @@ def save_checkpoint(
         raise FileExistsError(
             f"{directory} exists already; choose another folder, or pass overwrite=True"
         )
+    directory.parent.mkdir(parents=True, exist_ok=True)
     items = {name: ocp.args.StandardSave(tree) for name, tree in variables.items() if tree}
     items[METADATA] = ocp.args.JsonSave(dict(metadata))
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-        checkpointer.save(directory, args=ocp.args.Composite(**items), force=overwrite)
+    with (
+        tempfile.TemporaryDirectory(
+            prefix=f".{directory.name}.", dir=directory.parent, ignore_cleanup_errors=True
+        ) as folder,
+        ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer,
+    ):
+        complete, replaced = Path(folder, "complete"), Path(folder, "replaced")
+        checkpointer.save(complete, args=ocp.args.Composite(**items))
+        try:
+            if directory.exists():
+                directory.rename(replaced)
+            complete.rename(directory)
+        except BaseException:
+            if replaced.exists():
+                replaced.rename(directory)
+            raise
 
 
 def load_checkpoint(directory: str | Path) -> tuple[dict, dict]:

@@ -41,19 +41,40 @@ def make_precise_step(model: nn.Module) -> PreciseStep:
                 "the model has no trainable batch norms, so it has no precise statistics: set "
                 "norm.precise to False, or unset the model's frozen_norm"
             )
-        size = float(batch["clip"].size)
-        share = size / (seen + size)
-
-        def merge(old: Mapping, new: Mapping) -> dict[str, jax.Array]:
-            apart = jnp.square(new["mean"] - old["mean"])
-            mean, var = ((1 - share) * old[k] + share * new[k] for k in ("mean", "var"))
-            merged = {"mean": mean, "var": var + share * (1 - share) * apart}
-            return {k: v.astype(old[k].dtype) for k, v in merged.items()}
-
-        moments = updated["batch_moments"]
-        return jax.tree.map(merge, batch_stats, moments, is_leaf=_is_norm)
+        return merge_moments(batch_stats, updated["batch_moments"], seen, batch)
 
     return step
+
+
+def make_moments_step(model: nn.Module, batch_stats: Any) -> PreciseStep:
+    """`step(params, moments, seen, batch) -> moments`, to be jitted by the caller.
+
+    The step merges the mean and variance of the input of each batch norm, in evaluation mode with
+    the running statistics `batch_stats`, into those of `seen` input elements.
+    """
+
+    def step(params: Any, moments: Any, seen: float, batch: Batch) -> Any:
+        _, updated = model.apply(
+            {"params": params, "batch_stats": batch_stats}, batch["clip"], batch.get("boxes"),
+            mutable=["input_moments"],
+        )
+        return merge_moments(moments, updated["input_moments"], seen, batch)
+
+    return step
+
+
+def merge_moments(before: Any, new: Any, seen: float, batch: Batch) -> Any:
+    """Merges the means and variances of a batch into those of `seen` input elements."""
+    size = float(batch["clip"].size)
+    share = size / (seen + size)
+
+    def merge(old: Mapping, new: Mapping) -> dict[str, jax.Array]:
+        apart = jnp.square(new["mean"] - old["mean"])
+        mean, var = ((1 - share) * old[k] + share * new[k] for k in ("mean", "var"))
+        merged = {"mean": mean, "var": var + share * (1 - share) * apart}
+        return {k: v.astype(old[k].dtype) for k, v in merged.items()}
+
+    return jax.tree.map(merge, before, new, is_leaf=_is_norm)
 
 
 def precise_batch_stats(

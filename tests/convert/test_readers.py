@@ -189,7 +189,7 @@ def test_legacy_file_of_another_version(tmp_path):
     ([1, 2], ("holds a list instead of a dict of tensors", "expected a PyTorch")),
     (
         {"epoch": 3, "net": {"w": 1}},
-        ("no named tensors", "epoch, net", "'model_state' or 'state_dict'"),
+        ("no named tensors", "epoch, net", "an entry such as 'model_state'"),
     ),
     ({}, ("no named tensors", "no entries")),
     ({"x": np.array([None])}, ("tensor x holds object",)),

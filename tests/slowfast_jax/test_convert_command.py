@@ -1,14 +1,20 @@
 """The convert command, from file to file."""
 
+import pickle
+from argparse import Namespace
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
 
-from convert import export_pyth, pyslowfast_tensors, write_pyth
+import slowfast_jax
+from convert import export_pyth, load_variables, pyslowfast_tensors, write_pyth
 from convert.verify import describe_outputs
+from slowfast_jax.config import load_config
 from slowfast_jax.convert_command import cli
-from slowfast_jax.training.checkpoint import load_checkpoint
-from slowfast_jax.weights import read_checkpoint_folder
+from slowfast_jax.training.checkpoint import load_checkpoint, save_checkpoint
+from slowfast_jax.weights import describe, read_checkpoint_folder
 from tests.convert.cases import assert_same, mini_shapes, random_variables
 from tests.support.paths import REAL, needs_real
 
@@ -75,14 +81,15 @@ def test_a_different_number_of_classes(tmp_path, capsys):
     assert cli([pyth, ours, *MINI]) == 1
     error = capsys.readouterr().err
     assert "the file has 7 classes, the model has 4" in error
-    assert "--num-classes" in error
+    assert "set --num-classes 7" in error
+    assert '--skip "head/.*"' in error
     assert not (tmp_path / "ours").exists()
 
     assert cli([pyth, ours, *MINI, "--num-classes", "7"]) == 0
     found, metadata = load_checkpoint(ours)
     assert_same(found, variables)
     assert metadata["model"]["num_classes"] == 7
-    assert metadata["class_names"] == []
+    assert metadata["class_names"] == [f"class {i}" for i in range(7)]
 
     assert cli([pyth, ours, *MINI, "--skip", "head/.*", "--force"]) == 0
     assert "skipped   head/projection/kernel" in capsys.readouterr().out
@@ -93,15 +100,101 @@ def test_a_different_number_of_classes(tmp_path, capsys):
 
 def test_a_prefix_is_stripped(tmp_path, sane_variables, capsys):
     tensors = {f"encoder_q.{n}": a for n, a in pyslowfast_tensors(sane_variables).items()}
+    tensors["head.projection.bias"] = tensors.pop("encoder_q.head.projection.bias")
     wrapped, ours = str(tmp_path / "wrapped.pyth"), str(tmp_path / "ours")
     write_pyth(wrapped, tensors)
     assert cli([wrapped, ours, *MINI]) == 1
     error = capsys.readouterr().err
     assert "PySlowFast's with the prefix 'encoder_q.'" in error
-    assert "--strip" in error
+    assert "--strip 'encoder_q.'" in error or '--strip "encoder_q."' in error
     assert cli([wrapped, ours, *MINI, "--strip", "encoder_q.", "--verify"]) == 0
     assert "converting back gives the same bytes for 312 tensors" in capsys.readouterr().out
     assert_same(load_checkpoint(ours)[0], sane_variables)
+
+
+def test_a_run_folder_needs_no_config(tmp_path, sane_variables, capsys):
+    config = load_config("kinetics/mini")
+    for step in (2, 10):
+        scaled = jax.tree.map(lambda a, step=step: a * np.float32(step), sane_variables)
+        metadata = describe(config, list("abcd"))
+        save_checkpoint(tmp_path / f"RUN/checkpoints/{step}", scaled, metadata)
+    last = tmp_path / "RUN/checkpoints/10"
+    for number, source in enumerate(("RUN", "RUN/checkpoints", "RUN/checkpoints/10")):
+        back = str(tmp_path / f"{number}.pyth")
+        assert cli([str(tmp_path / source), back]) == 0
+        assert_same(load_variables(back, mini_shapes()), load_checkpoint(last)[0])
+    assert cli([str(tmp_path / "RUN"), str(tmp_path / "ours")]) == 0
+    assert load_checkpoint(tmp_path / "ours")[1]["class_names"] == list("abcd")
+    assert cli([str(tmp_path / "RUN"), str(tmp_path / "x"), "--entry", "ema"]) == 1
+    assert "no entries to choose from" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli([str(tmp_path / "0.pyth"), str(tmp_path / "x")])
+    assert "--config is required" in capsys.readouterr().err
+
+
+def test_entries_and_objects_are_reported(tmp_path, sane_variables, capsys):
+    tensors = pyslowfast_tensors(sane_variables)
+    content = {
+        "model": {f"net.{n}": a for n, a in tensors.items()}, "ema": tensors, "args": Namespace(a=1)
+    }
+    (tmp_path / "w.pth").write_bytes(pickle.dumps(content))
+    for number, entry in enumerate(([], ["--entry", "ema"])):
+        assert cli([str(tmp_path / "w.pth"), str(tmp_path / f"{number}"), *MINI, *entry]) == 0
+        assert_same(load_checkpoint(tmp_path / f"{number}")[0], sane_variables)
+    first, second = capsys.readouterr().out.split("wrote", 1)
+    assert "374 tensors from the entry 'model', without the prefix 'net.' of all names" in first
+    assert "not read: ema, args" in first
+    assert "more weights are in other entries, which can be named instead: ema (374)" in first
+    assert "nothing was run: argparse.Namespace" in first
+    assert "374 tensors from the entry 'ema'; not read: model, args" in second
+    assert cli([str(tmp_path / "w.pth"), str(tmp_path / "x"), *MINI, "--entry", "nothing"]) == 1
+    error = capsys.readouterr().err
+    assert "no entry 'nothing'" in error and "model (374 tensors), ema (374 tensors)" in error
+
+
+@pytest.mark.parametrize("existing", [False, True])
+@pytest.mark.parametrize("kind", ["ours", "w.pyth"])
+def test_ctrl_c(tmp_path, pyth, sane_variables, kind, existing, monkeypatch, capsys):
+    """Nothing is left of the output, and what was to be replaced stays."""
+    (tmp_path / "out").mkdir()
+    output, force = tmp_path / "out" / kind, ["--force"] if existing else []
+    if existing:
+        assert cli([pyth, str(output), *MINI]) == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    rename = Path.rename
+
+    def rename_until_the_last(path, target):
+        return interrupted() if path.name == "complete" else rename(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.rename", rename_until_the_last)
+        patched.setattr("zipfile.ZipFile.writestr", interrupted)
+        assert cli([pyth, str(output), *MINI, *force]) == 130
+    assert capsys.readouterr().err == "interrupted; nothing was written\n"
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
+    monkeypatch.setattr("slowfast_jax.convert_command._verify", interrupted)
+    assert cli([pyth, str(output), *MINI, *force, "--verify"]) == 130
+    assert capsys.readouterr().err == f"interrupted; {output} is written but not verified\n"
+    assert output.exists()
+
+
+@pytest.mark.parametrize("called, name", [
+    ("/usr/bin/slowfast-jax-convert", "slowfast-jax-convert"),
+    ("/x/convert/__main__.py", "python -m convert"),
+])
+def test_usage_has_the_name_of_the_command(called, name, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", [called])
+    for arguments in (["--help"], ["--version"], []):
+        with pytest.raises(SystemExit):
+            cli(arguments)
+    out, err = capsys.readouterr()
+    assert out.startswith(f"usage: {name} ") and f"  {name} SLOWFAST_8x8_R50.pkl" in out
+    assert f"slowfast_jax {slowfast_jax.__version__}" in out
+    assert f"{name}: error" in err
 
 
 def test_unreadable_input_is_reported(tmp_path, capsys):
