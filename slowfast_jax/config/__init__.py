@@ -47,7 +47,7 @@ DATA_OF_ZOO = {
 # Fields of the networks that no config sets: flax's own, and the one that folding batch norm sets.
 INTERNAL_FIELDS = {"parent", "name", "folded"}
 # Keywords that build_model passes only to networks that declare them.
-OPTIONAL_KEYWORDS = {*FROM_PROTOCOL, "group_size"}
+OPTIONAL_KEYWORDS = {*FROM_PROTOCOL, "group_size", "norm_splits"}
 # Sections that depend on the network or the task.
 SPECIAL_SECTIONS = {"model", "protocol", "augment"}
 
@@ -91,8 +91,8 @@ def build_model(config: ConfigDict, **overrides: Any) -> nn.Module:
     and std of config.protocol.
 
     Args:
-      overrides: keywords that replace those of the config. Of these, group_size and the keywords
-        from the protocol are ignored by networks that do not declare them.
+      overrides: keywords that replace those of the config. Of these, group_size, norm_splits and
+        the keywords from the protocol are ignored by networks that do not declare them.
 
     Raises:
       ConfigError: the network does not have a keyword, or config.model.dtypes names a part that it

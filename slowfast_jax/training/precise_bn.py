@@ -13,6 +13,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from slowfast_jax.models.norm import is_norm_statistics
+
 Batch = Mapping[str, jax.Array]
 # (params, batch_stats, seen, batch) -> batch_stats
 PreciseStep = Callable[[Any, Any, float, Batch], Any]
@@ -51,7 +53,7 @@ def make_precise_step(model: nn.Module) -> PreciseStep:
             return {k: v.astype(old[k].dtype) for k, v in merged.items()}
 
         moments = updated["batch_moments"]
-        return jax.tree.map(merge, batch_stats, moments, is_leaf=_is_norm)
+        return jax.tree.map(merge, batch_stats, moments, is_leaf=is_norm_statistics)
 
     return step
 
@@ -70,7 +72,3 @@ def precise_batch_stats(
     if not seen:
         raise ValueError("precise batch-norm statistics need at least one batch; got none")
     return batch_stats
-
-
-def _is_norm(node: Any) -> bool:
-    return isinstance(node, Mapping) and set(node) == {"mean", "var"}
