@@ -88,7 +88,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         workdir, keep_last=config.train.keep_last, keep_best=config.train.keep_best
     )
     identity = identity_of(config, class_names, examples.size, plan)
-    places = state_shapes(config, task, model, optimizer, mesh)
+    norm_splits = max(shape.norm_splits or 1 for shape in plan.shapes)
+    places = state_shapes(config, task, model, optimizer, mesh, norm_splits=norm_splits)
     first, state = last_state(checkpoints, identity, places)
     if state is not None:
         if first > schedule.steps:
@@ -99,12 +100,14 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         logging.info("resuming from %s, epoch %.2f", checkpoints.path(first), schedule.epoch(first))
     else:
         shape = schedule.shape(0)
+        start = network_of(config, shape)
         state = initial_state(
-            config, task, model, optimizer, mesh,
+            config, task, start, optimizer, mesh,
             lambda: schedule.others(
                 examples, shape, 0, max(1, min(NORM_BATCHES, examples.size // shape.batch_size)),
                 threads=config.train.threads, workers=config.train.workers,
             ),
+            norm_splits=norm_splits,
         )
     if distributed.first():
         write_config(config, workdir)
@@ -170,6 +173,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
             stream = stack.enter_context(closing(on_devices(batches, mesh)))
             for step in range(first, schedule.steps):
                 shape = schedule.shape(step)
+                if step == schedule.segment(step).begin:  # the original starts from a checkpoint
+                    state = state.with_statistics(state.batch_stats)
                 profile.before(step, meter.flush)
                 distributed.at(f"the data of step {step + 1}")
                 with meter.waiting():
@@ -270,7 +275,7 @@ def _with_precise_statistics(
         statistics = precise_batch_stats(
             step, gathered(state.variables["params"], mesh), state.batch_stats, inputs
         )
-    return state.replace(batch_stats=statistics)
+    return state.with_statistics(statistics)
 
 
 def _announce(

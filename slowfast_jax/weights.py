@@ -29,7 +29,7 @@ from slowfast_jax.training.checkpoint_manager import FOLDER, latest_checkpoint
 # parameters mean.
 FREE_KEYWORDS = {
     "average", "drop_connect", "dropout", "dtype", "dtypes", "fc_init_std", "frozen_norm",
-    "group_size", "head_pool", "remat", "zero_init_final_bn",
+    "group_size", "head_pool", "norm_splits", "remat", "zero_init_final_bn",
 }
 
 

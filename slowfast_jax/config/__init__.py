@@ -53,7 +53,7 @@ __all__ = [
 # Recipes whose data a published model is tested on, if it is not that of Kinetics.
 DATA_RECIPES = ("ava", "ssv2", "charades", "imagenet")
 # Keywords that build_model passes only to networks that declare them.
-OPTIONAL_KEYWORDS = {*FROM_PROTOCOL, "group_size"}
+OPTIONAL_KEYWORDS = {*FROM_PROTOCOL, "group_size", "norm_splits"}
 
 
 def load_config(spec: str, *, train: bool = False) -> ConfigDict:
@@ -112,8 +112,8 @@ def build_model(config: ConfigDict, **overrides: Any) -> nn.Module:
     and std of config.protocol.
 
     Args:
-      overrides: keywords that replace those of the config. Of these, group_size and the keywords
-        from the protocol are ignored by networks that do not declare them.
+      overrides: keywords that replace those of the config. Of these, group_size, norm_splits and
+        the keywords from the protocol are ignored by networks that do not declare them.
 
     Raises:
       ConfigError: the network does not have a keyword, or config.model.dtypes names a part that it

@@ -51,7 +51,7 @@ def optimizer_of(
     config.multigrid.split_norm_decay the weight decay of the norms depends on the shape.
     """
     options = {k: v for k, v in config.optimizer.items() if not k.startswith("clip_")}
-    if shape is not None and shape.split and config.multigrid.split_norm_decay:
+    if shape is not None and shape.norm_splits and config.multigrid.split_norm_decay:
         options["norm_weight_decay"] = config.optimizer.weight_decay
     try:
         if config.optimizer.no_decay:
@@ -91,20 +91,21 @@ def check_batches(config: ConfigDict, plan: Plan, examples: Examples, mesh: Mesh
 def network_of(config: ConfigDict, shape: Shape) -> nn.Module:
     """The network for a shape; its variables have the same tree structure for every shape."""
     return build_model(
-        config, num_frames=shape.num_frames, crop_size=shape.crop, group_size=shape.group_size
+        config, num_frames=shape.num_frames, crop_size=shape.crop, group_size=shape.group_size,
+        norm_splits=shape.norm_splits,
     )
 
 
 def initial_state(
     config: ConfigDict, task: Task, model: nn.Module, optimizer: optax.GradientTransformation,
-    mesh: Mesh, batches: Callable[[], Iterator[dict[str, Any]]],
+    mesh: Mesh, batches: Callable[[], Iterator[dict[str, Any]]], *, norm_splits: int = 1,
 ) -> TrainState:
     """The state before the first step: random, or read from config.train.init_from.
 
     With init_from, only parameters that match its `skip` may be missing or differ in shape; they
     keep their random initialization, and so does the classifier if only the number of classes
     differs. If the batch norms of the weights were folded into the kernels, they are restored from
-    `batches()`, a few batches of training data.
+    `batches()`, a few batches of training data. norm_splits: see `create_state`.
     """
     variables = initial_variables(model, config.train.seed)
     start = config.train.init_from
@@ -126,7 +127,7 @@ def initial_state(
             variables = _with_restored_norms(variables, model, batches(), mesh)
     state = create_state(
         variables, optimizer, averaged=bool(config.train.average),
-        extra=task.initial_extra(model, variables),
+        extra=task.initial_extra(model, variables), norm_splits=norm_splits,
     )
     return jax.device_put(state, state_shardings(state, mesh))
 
@@ -150,14 +151,14 @@ def _with_restored_norms(
 
 def state_shapes(
     config: ConfigDict, task: Task, model: nn.Module, optimizer: optax.GradientTransformation,
-    mesh: Mesh,
+    mesh: Mesh, *, norm_splits: int = 1,
 ) -> TrainState:
     """Shapes, dtypes and shardings of the training state; nothing is computed."""
 
     def create(variables: Mapping[str, Any]) -> TrainState:
         return create_state(
             variables, optimizer, averaged=bool(config.train.average),
-            extra=task.initial_extra(model, variables),
+            extra=task.initial_extra(model, variables), norm_splits=norm_splits,
         )
 
     shapes = jax.eval_shape(create, variable_shapes(model))

@@ -47,7 +47,7 @@ class VideoNetwork(nn.Module):
 
     Class attributes:
       norm_groups: it has batch norms whose statistics are per group of examples, and so the fields
-        `group_size` and `frozen_norm`.
+        `group_size`, `norm_splits` and `frozen_norm`.
       foldable: `fold.fold_batch_norm` applies; it has the field `folded`.
       stride: pixels of the clip, along height and width, per position of the last feature map.
       parts: names of its top-level modules, which the field `dtypes` of some networks refers to.
@@ -108,8 +108,11 @@ class ConvNetwork(VideoNetwork):
         for a training clip, so that a larger clip has several positions; "global": it averages over
         the whole map, whatever its size.
       roi_resolution, roi_scale, roi_aligned: of ROIAlign, see `ops.roi_align`.
-      zero_init_final_bn: the last batch norm of each residual branch starts with scale 0.
+      zero_init_final_bn: the last batch norm of each residual branch starts with scale 0, unless
+        `norm_splits` is set, because split norms of the original start with scale 1.
       group_size: number of clips that share batch-norm statistics; None: the whole batch.
+      norm_splits: number of groups in the batch of one GPU of the original, see `norm.BatchNorm`;
+        None: the original does not split it.
       frozen_norm: batch norms use their running statistics in training as well, and leave them
         unchanged; scale and bias are trained.
       folded: there are no batch norms, because `fold.fold_batch_norm` folded them.
@@ -122,6 +125,7 @@ class ConvNetwork(VideoNetwork):
     roi_aligned: bool = True
     zero_init_final_bn: bool = True
     group_size: int | None = None
+    norm_splits: int | None = None
     frozen_norm: bool = False
     folded: bool = False
     dtypes: Sequence[str] = ()
@@ -130,6 +134,11 @@ class ConvNetwork(VideoNetwork):
     foldable = True
     parts = ("stem", "res2", "res3", "res4", "res5", "head")
     is_norm = staticmethod(is_norm_path)
+
+    @property
+    def zeroes_final_norms(self) -> bool:
+        """Whether the last batch norm of each residual branch starts with scale 0."""
+        return self.zero_init_final_bn and self.norm_splits is None
 
     @staticmethod
     def layer_of(path: str) -> int:

@@ -1,5 +1,6 @@
 """Batch normalization over `(N, T, H, W)` with PyTorch's running statistics."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -11,6 +12,7 @@ from slowfast_jax.ops.layout import PLAIN, MapLayout, in_layout
 
 EPSILON = 1e-5
 SUFFIX = "_bn"  # the batch norm after the convolution "a" is named "a_bn"
+SPLIT_MEANS = "split_means"  # collection of the running means of splits, see `BatchNorm`
 
 
 def is_norm_path(path: str) -> bool:
@@ -28,6 +30,13 @@ class BatchNorm(nn.Module):
     the groups' means or unbiased variances. Flax's momentum 0.9 is PyTorch's 0.1. As in PyTorch,
     the running variance is unbiased, although training normalizes with the biased one.
 
+    Groups stand for GPUs of the original, or for the splits of a GPU's batch (its sub-BN, used in
+    multigrid training). In a checkpoint of the original, the variance of GPUs is that of one GPU;
+    the variance of splits is the mean of their variances plus the variance of their running means.
+    With `splits`, if the collection "split_means" is mutable, the splits' running means are kept
+    there as `(splits, C)`, less their mean and divided by the square root of the number of splits.
+    `aggregate` adds what they contribute to the running variance.
+
     If the collection "batch_moments" is mutable, the mean and biased variance of the whole batch
     are stored there, under the same names as the running ones. In evaluation, the collection
     "input_moments" receives those of the input.
@@ -35,6 +44,8 @@ class BatchNorm(nn.Module):
     Attributes:
       group_size: number of contiguous examples that share their statistics. In the published
         recipes that is 8, the clips of one GPU. None: the whole batch.
+      splits: number of groups in the batch of one GPU of the original; None: it is not split. The
+        running means of splits are those of the first GPU, as in the original.
       train: normalizes with the batch's statistics instead of the running ones; can be passed to
         `__call__` instead.
       folded: the norm is part of the convolution before it (see `models/fold.py`), so this module
@@ -49,6 +60,7 @@ class BatchNorm(nn.Module):
     folded: bool = False
     layout: MapLayout = PLAIN
     scale_init: Any = nn.initializers.ones
+    splits: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool | None = None) -> jax.Array:
@@ -83,6 +95,13 @@ class BatchNorm(nn.Module):
         unbiased = var * (count / max(count - 1, 1))
         for running, new in ((running_mean, mean), (running_var, unbiased)):
             running.value = self.momentum * running.value + (1 - self.momentum) * new.mean(0)
+        if self.splits and self.is_mutable_collection(SPLIT_MEANS):
+            apart = self.variable(SPLIT_MEANS, "mean", jnp.zeros, (self.splits, channels))
+            count = min(self.splits, groups)
+            of_gpu = mean[:count]
+            new = (of_gpu - of_gpu.mean(0)) / count**0.5
+            new = self.momentum * apart.value[:count] + (1 - self.momentum) * new
+            apart.value = apart.value.at[:count].set(new)
         if self.is_mutable_collection("batch_moments"):
             self.put_variable("batch_moments", "mean", mean.mean(0))
             self.put_variable("batch_moments", "var", var.mean(0) + mean.var(0))
@@ -97,3 +116,34 @@ class BatchNorm(nn.Module):
                 f"{self.group_size}; use a multiple of {self.group_size} or another group_size"
             )
         return batch // self.group_size
+
+
+def zero_split_means(batch_stats: Mapping, splits: int) -> dict[str, Any]:
+    """The collection "split_means" of a network, for at most `splits` splits, with equal means."""
+    return jax.tree.map(
+        lambda norm: {"mean": jnp.zeros((splits, *norm["mean"].shape), norm["mean"].dtype)},
+        batch_stats, is_leaf=is_norm_statistics,
+    )
+
+
+def aggregate(batch_stats: Mapping, split_means: Mapping) -> dict[str, Any]:
+    """`batch_stats` with the variance between splits added to the running variances."""
+    return _add_variance(batch_stats, split_means, 1)
+
+
+def disaggregate(batch_stats: Mapping, split_means: Mapping) -> dict[str, Any]:
+    """Inverse of `aggregate`."""
+    return _add_variance(batch_stats, split_means, -1)
+
+
+def _add_variance(batch_stats: Mapping, split_means: Mapping, sign: int) -> dict[str, Any]:
+    def of_norm(norm: Mapping, apart: Mapping) -> dict[str, jax.Array]:
+        between = jnp.square(apart["mean"]).sum(0)
+        return {"mean": norm["mean"], "var": norm["var"] + sign * between}
+
+    return jax.tree.map(of_norm, batch_stats, split_means, is_leaf=is_norm_statistics)
+
+
+def is_norm_statistics(node: Any) -> bool:
+    """Whether a node of the collection "batch_stats" holds the statistics of one norm."""
+    return isinstance(node, Mapping) and set(node) == {"mean", "var"}

@@ -99,7 +99,8 @@ class ResNet3D(ConvNetwork):
         wraps = remat_table(self.remat, [f"res{i}" for i in range(2, 6)])
         conv = partial(Conv3D, use_bias=self.folded)
         norm = partial(
-            BatchNorm, self.group_size, train=train and not self.frozen_norm, folded=self.folded
+            BatchNorm, self.group_size, splits=self.norm_splits,
+            train=train and not self.frozen_norm, folded=self.folded,
         )
         out: Endpoints = {}
 
@@ -120,7 +121,7 @@ class ResNet3D(ConvNetwork):
                     temporal_kernel=kernels[i + 1][b % len(kernels[i + 1])] if temporal else 1,
                     stride=self.strides[i] if b == 0 else 1,
                     dilation=self.dilations[i],
-                    zero_init_final_bn=self.zero_init_final_bn,
+                    zero_init_final_bn=self.zeroes_final_norms,
                     conv=conv,
                     norm=norm,
                 )
@@ -132,7 +133,7 @@ class ResNet3D(ConvNetwork):
                         pool=tuple(self.nonlocal_pool[i]),
                         group=self.nonlocal_group[i],
                         pool_first=self.nonlocal_pool_first,
-                        zero_init_final_bn=self.zero_init_final_bn,
+                        zero_init_final_bn=self.zeroes_final_norms,
                     )
             x, inside = Stage(blocks, name=name)(x)
             out |= inside

@@ -119,8 +119,8 @@ class SlowFast(ConvNetwork):
         convs = [partial(Conv3D, use_bias=self.folded, layout=layout) for layout in layouts]
         norms = [
             partial(
-                BatchNorm, self.group_size, train=train and not self.frozen_norm,
-                folded=self.folded, layout=layout,
+                BatchNorm, self.group_size, splits=self.norm_splits,
+                train=train and not self.frozen_norm, folded=self.folded, layout=layout,
             ) for layout in layouts
         ]
         depths = [blocks_per_stage(depth) for depth in self._depths()]
@@ -159,7 +159,7 @@ class SlowFast(ConvNetwork):
                         temporal_kernel=kernels[i + 1] if temporal else 1,
                         stride=self.strides[i] if b == 0 else 1,
                         dilation=self.dilations[i],
-                        zero_init_final_bn=self.zero_init_final_bn,
+                        zero_init_final_bn=self.zeroes_final_norms,
                         conv=convs[p],
                         norm=norms[p],
                     )
@@ -171,7 +171,7 @@ class SlowFast(ConvNetwork):
                             pool=tuple(self.nonlocal_pool[p][i]),
                             group=self.nonlocal_group[p][i],
                             pool_first=self.nonlocal_pool_first,
-                            zero_init_final_bn=self.zero_init_final_bn,
+                            zero_init_final_bn=self.zeroes_final_norms,
                         )
                 x, inside = Stage(blocks, layouts[p], name=name)(x)
                 out |= inside

@@ -137,8 +137,8 @@ class X3D(ConvNetwork):
         wraps = remat_table(self.remat, [f"res{i}" for i in range(2, 6)])
         conv = partial(Conv3D, use_bias=self.folded, layout=BETWEEN_DEPTHWISE)
         norm = partial(
-            BatchNorm, self.group_size, train=train and not self.frozen_norm, folded=self.folded,
-            layout=BETWEEN_DEPTHWISE,
+            BatchNorm, self.group_size, splits=self.norm_splits,
+            train=train and not self.frozen_norm, folded=self.folded, layout=BETWEEN_DEPTHWISE,
         )
         out: Endpoints = {}
 
@@ -162,7 +162,7 @@ class X3D(ConvNetwork):
                     stride=2 if b == 0 else 1,
                     stride_1x1=self.stride_1x1,
                     drop_connect=self.drop_connect * share if train else 0.0,
-                    zero_init_final_bn=self.zero_init_final_bn,
+                    zero_init_final_bn=self.zeroes_final_norms,
                     conv=conv,
                     norm=norm,
                 ) for b in range(math.ceil(self.depth_factor * repeats))

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from data_pipelines.loading.batches import Examples
 from slowfast_jax.inference.predict_step import Predictor
+from slowfast_jax.models.norm import SPLIT_MEANS
 from slowfast_jax.tasks.result import TestResult
 from slowfast_jax.training.step import Batch, Loss, Metrics
 
@@ -73,14 +74,14 @@ class Task:
         Args:
           model: the network.
           variables: its "params", with respect to which the loss is differentiated, and
-            "batch_stats".
+            "batch_stats"; with split batch norms "split_means", too (see `forward`).
           extra: `TrainState.extra`, with the structure of `initial_extra`.
           batch: arrays of a batch, or of a part of it if gradients are accumulated.
           rngs: {"dropout": key}, a new key at each step.
 
         Returns:
           `(loss, metrics, updates)`: a scalar; named scalars to report; and the new values of
-          "batch_stats" and "extra", each left out if it is unchanged.
+          "batch_stats", "split_means" and "extra", each left out if it is unchanged.
         """
         return supervised(self.objective)(model, variables, extra, batch, rngs)
 
@@ -147,11 +148,11 @@ def forward(
 
     Returns:
       `(logits, endpoints, updates)`; `updates` holds the new running statistics ("batch_stats")
-      of a network with batch norm.
+      of a network with batch norm, and "split_means" if its norms are split.
     """
     (logits, endpoints), updates = model.apply(
         variables, batch["clip"], batch.get("boxes"), train=True, rngs=rngs,
-        mutable=["batch_stats"],
+        mutable=["batch_stats", SPLIT_MEANS],
     )
     return logits, endpoints, updates
 

@@ -10,7 +10,8 @@ from jax.sharding import Mesh
 from slowfast_jax.training.sharding import over_batch
 
 Batch = Mapping[str, jax.Array]
-# (params, batch_stats, extra, batch, key) -> (gradients, metrics, batch_stats, extra)
+# (params, stats, extra, batch, key) -> (gradients, metrics, stats, extra); stats: collections of
+# running statistics
 Gradients = Callable[
     [Any, Any, Any, Batch, jax.Array], tuple[Any, dict[str, jax.Array], Any, Any]
 ]
@@ -21,10 +22,10 @@ def in_parts(
 ) -> Gradients:
     """A function that averages `gradients` over `parts` parts of the batch, one after the other.
 
-    Apart from dropout the result is that of the whole batch: batch-norm groups stay together,
-    every part starts from the same running statistics, and parts are weighted by what their loss
-    averages over: boxes if the batch has a "box_mask", else clips. `extra` is handed from one part
-    to the next.
+    Apart from dropout and the running means of split batch norms, the result is that of the whole
+    batch: batch-norm groups stay together, every part starts from the same running statistics, and
+    parts are weighted by what their loss averages over: boxes if the batch has a "box_mask", else
+    clips. `extra` is handed from one part to the next.
 
     Args:
       gradients: computes the gradients of a loss that is a mean.
@@ -38,28 +39,28 @@ def in_parts(
     if parts == 1:
         return gradients
 
-    def accumulated(params: Any, batch_stats: Any, extra: Any, batch: Batch, key: jax.Array):
+    def accumulated(params: Any, stats: Any, extra: Any, batch: Batch, key: jax.Array):
         split = {name: _split(rows, parts, block, mesh) for name, rows in batch.items()}
 
         def one(carry: Any, part: tuple[jax.Array, Batch]) -> tuple[Any, None]:
             totals, extra = carry
             index, rows = part
-            slope, metrics, stats, extra = gradients(
-                params, batch_stats, extra, rows, jax.random.fold_in(key, index)
+            slope, metrics, updated, extra = gradients(
+                params, stats, extra, rows, jax.random.fold_in(key, index)
             )
             weight = _weight(rows)
-            found = _scaled(slope, weight), _scaled(metrics, weight), stats, weight
+            found = _scaled(slope, weight), _scaled(metrics, weight), updated, weight
             return (jax.tree.map(jnp.add, totals, found), extra), None
 
         first = jax.tree.map(lambda rows: rows[0], split)
-        shapes = jax.eval_shape(gradients, params, batch_stats, extra, first, key)[:3]
+        shapes = jax.eval_shape(gradients, params, stats, extra, first, key)[:3]
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         start = ((*zeros, jnp.zeros((), jnp.float32)), extra)
-        ((total, metrics, stats, weight), extra), _ = jax.lax.scan(
+        ((total, metrics, updated, weight), extra), _ = jax.lax.scan(
             one, start, (jnp.arange(parts), split)
         )
         share = 1 / jnp.maximum(weight, 1)
-        return _scaled(total, share), _scaled(metrics, share), _scaled(stats, 1 / parts), extra
+        return _scaled(total, share), _scaled(metrics, share), _scaled(updated, 1 / parts), extra
 
     return accumulated
 

@@ -11,11 +11,12 @@ import orbax.checkpoint as ocp
 from absl import logging
 
 from slowfast_jax import distributed
+from slowfast_jax.models.norm import SPLIT_MEANS
 from slowfast_jax.training.checkpoint import AVERAGE, COLLECTIONS, METADATA, is_checkpoint
 from slowfast_jax.training.state import TrainState
 
 FOLDER = "checkpoints"
-ARRAYS = (*COLLECTIONS, AVERAGE, "opt_state", "extra")  # items, each a tree of arrays
+ARRAYS = (*COLLECTIONS, AVERAGE, "opt_state", "extra", SPLIT_MEANS)  # items, each a tree of arrays
 DELETED = "deleted"  # checkpoints are moved here before they are removed
 
 

@@ -82,6 +82,7 @@ class Stage(NamedTuple):
     def base(self, shape: Shape, of_gpu: int, multigrid: Mapping[str, Any]) -> Shape:
         """The shape without the short cycle. of_gpu: clips on one GPU in the recipe."""
         low = shape.sampling_rates[0]
+        clips, group = self.relative * of_gpu, multigrid["norm_group_size"]
         return Shape(
             batch_size=self.relative * shape.batch_size,
             num_frames=self.num_frames,
@@ -90,7 +91,7 @@ class Stage(NamedTuple):
             jitter=_jitter(shape, self.crop),
             # Fewer frames may lie further apart, up to the time that the recipe's clip covers.
             sampling_rates=(low, low * (shape.num_frames // self.num_frames)),
-            split=self.relative * of_gpu > multigrid["norm_group_size"],
+            norm_splits=clips // group if clips > group else None,
         )
 
 

@@ -13,8 +13,8 @@ class Shape(NamedTuple):
 
     batch_size: examples in all processes together. group_size: clips that share batch-norm
     statistics. jitter: range of the short side in pixels. sampling_rates: range that a clip's
-    frame interval (in frames of the video) is drawn from. split: group_size is smaller than the
-    number of clips on one GPU of the original.
+    frame interval (in frames of the video) is drawn from. norm_splits: number of groups of
+    group_size clips on one GPU of the original; None: it does not split a GPU's batch.
     """
 
     batch_size: int
@@ -23,7 +23,7 @@ class Shape(NamedTuple):
     group_size: int
     jitter: tuple[int, int]
     sampling_rates: tuple[int, int]
-    split: bool = False
+    norm_splits: int | None = None
 
 
 class Phase(NamedTuple):

@@ -13,6 +13,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from slowfast_jax.models.norm import is_norm_statistics
+
 Batch = Mapping[str, jax.Array]
 # (params, batch_stats, seen, batch) -> batch_stats
 PreciseStep = Callable[[Any, Any, float, Batch], Any]
@@ -74,7 +76,7 @@ def merge_moments(before: Any, new: Any, seen: float, batch: Batch) -> Any:
         merged = {"mean": mean, "var": var + share * (1 - share) * apart}
         return {k: v.astype(old[k].dtype) for k, v in merged.items()}
 
-    return jax.tree.map(merge, before, new, is_leaf=_is_norm)
+    return jax.tree.map(merge, before, new, is_leaf=is_norm_statistics)
 
 
 def precise_batch_stats(
@@ -91,7 +93,3 @@ def precise_batch_stats(
     if not seen:
         raise ValueError("precise batch-norm statistics need at least one batch; got none")
     return batch_stats
-
-
-def _is_norm(node: Any) -> bool:
-    return isinstance(node, Mapping) and set(node) == {"mean", "var"}

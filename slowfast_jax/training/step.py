@@ -10,6 +10,7 @@ import jax
 import optax
 from jax.sharding import Mesh
 
+from slowfast_jax.models.norm import SPLIT_MEANS, aggregate, disaggregate
 from slowfast_jax.training.accumulation import in_parts
 from slowfast_jax.training.optim import clip_gradients, paths
 from slowfast_jax.training.sharding import gathered, spread_maps, state_shardings
@@ -72,7 +73,7 @@ def make_train_step(
     """
 
     def gradients_of(
-        params: Any, batch_stats: Any, extra: Any, batch: Batch, key: jax.Array
+        params: Any, stats: Mapping[str, Any], extra: Any, batch: Batch, key: jax.Array
     ) -> tuple[Any, Metrics, Any, Any]:
         trained = _trained(params, train_only)
 
@@ -80,14 +81,15 @@ def make_train_step(
             params = jax.tree.map(
                 lambda p, train: p if train else jax.lax.stop_gradient(p), params, trained
             )
-            variables = {"params": params, "batch_stats": batch_stats}
+            variables = {"params": params, **stats}
             with spread_maps(mesh) if mesh is not None else nullcontext():
                 value, metrics, updates = loss(model, variables, extra, batch, {"dropout": key})
             return value, (metrics, updates)
 
         (value, (metrics, updates)), gradients = jax.value_and_grad(objective, has_aux=True)(params)
         return (
-            gradients, metrics | {"loss": value}, updates.get("batch_stats", batch_stats),
+            gradients, metrics | {"loss": value},
+            {name: updates.get(name, old) for name, old in stats.items()},
             _same_shapes(updates.get("extra", extra), extra),
         )
 
@@ -97,9 +99,18 @@ def make_train_step(
         if augment is not None:
             batch = augment(jax.random.fold_in(key, 1), batch)
         params = state.params if mesh is None else gathered(state.params, mesh)
-        gradients, metrics, batch_stats, extra = in_parts(
+        stats = {"batch_stats": state.batch_stats}
+        if state.split_means:
+            stats = {
+                "batch_stats": disaggregate(state.batch_stats, state.split_means),
+                SPLIT_MEANS: state.split_means,
+            }
+        gradients, metrics, stats, extra = in_parts(
             gradients_of, accumulate, block=model.group_size if model.norm_groups else 1, mesh=mesh
-        )(params, state.batch_stats, state.extra, batch, key)
+        )(params, stats, state.extra, batch, key)
+        batch_stats, split_means = stats["batch_stats"], stats.get(SPLIT_MEANS, {})
+        if split_means:
+            batch_stats = aggregate(batch_stats, split_means)
         if mesh is not None:
             parts = state_shardings(state.params, mesh)
             gradients = jax.lax.with_sharding_constraint(gradients, parts)
@@ -112,7 +123,9 @@ def make_train_step(
         averaged = jax.tree.map(
             lambda old, new: average * old + (1 - average) * new, state.average, params
         ) if average else state.average
-        state = TrainState(state.step + 1, params, batch_stats, opt_state, averaged, extra)
+        state = TrainState(
+            state.step + 1, params, batch_stats, opt_state, averaged, extra, split_means
+        )
         return state, metrics | {"grad_norm": norm}
 
     return step

@@ -57,7 +57,8 @@ class TinyNorm(ConvNetwork):
     def __call__(self, clip, boxes=None, train=False):
         conv = partial(Conv3D, 8, use_bias=self.folded)
         norm = partial(
-            BatchNorm, self.group_size, train=train and not self.frozen_norm, folded=self.folded
+            BatchNorm, self.group_size, splits=self.norm_splits,
+            train=train and not self.frozen_norm, folded=self.folded,
         )
         x = normalize(clip, self.mean, self.std, self.dtype)
         x = conv((1, 3, 3), (1, 2, 2), name="a")(x)

@@ -10,7 +10,7 @@ import pytest
 
 from slowfast_jax.config import ConfigError, training_plan
 from slowfast_jax.loop import step_schedule
-from slowfast_jax.loop.build import optimizer_of
+from slowfast_jax.loop.build import initial_state, optimizer_of
 from slowfast_jax.loop.step_schedule import StepSchedule
 from slowfast_jax.train import train
 from slowfast_jax.training.schedules import learning_rate
@@ -137,17 +137,25 @@ def test_resumed_run_equals_uninterrupted_run(whole, data, copied, place):
 ], ids=["long", "short"])
 def test_each_cycle_alone(data, tmp_path, fields, monkeypatch):
     plan, steps = planned(data, **fields)
-    optimizers = set()
+    optimizers, starts = set(), []
 
     def noting(config, model, shape=None):
         optimizers.add(shape)
         return optimizer_of(config, model, shape)
 
+    def starting(config, task, model, *rest, **options):
+        starts.append((model.norm_splits, options["norm_splits"]))
+        return initial_state(config, task, model, *rest, **options)
+
     monkeypatch.setattr("slowfast_jax.train.optimizer_of", noting)
+    monkeypatch.setattr("slowfast_jax.train.initial_state", starting)
     train(training_config(data, **FIELDS | fields | {"train__keep_last": 1}), tmp_path)
     rows = read_metrics(tmp_path)
     assert rows[-1]["step"] == steps.steps and rows[-1]["epoch"] == plan.epochs
     assert optimizers == {None, *map(steps.shape, range(steps.steps))}
+    first = plan.shapes[0].norm_splits  # the scales start as those of the first shape
+    assert starts == [(first, max(shape.norm_splits or 1 for shape in plan.shapes))]
+    assert (first is None) == (fields.get("multigrid__long_cycle") is False)
 
 
 def test_changing_cycles_makes_another_run(whole, data):

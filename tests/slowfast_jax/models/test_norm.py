@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from slowfast_jax.models.norm import BatchNorm
+from slowfast_jax.models.norm import BatchNorm, aggregate, disaggregate, zero_split_means
 
 
 def batch(n=8, channels=3):
@@ -78,3 +78,79 @@ def test_moments_of_the_whole_batch_on_request():
     flat = np.asarray(x, np.float64).reshape(-1, 3)
     np.testing.assert_allclose(new["batch_moments"]["mean"], flat.mean(0), rtol=1e-5)
     np.testing.assert_allclose(new["batch_moments"]["var"], flat.var(0), rtol=1e-5)
+
+
+def pytorch_split_statistics(batches, splits):
+    """Running mean and variance of a PyTorch norm with its batch in contiguous splits.
+
+    Each split has a norm of its own. As in PySlowFast, the mean for evaluation is the mean of
+    theirs, and the variance the mean of their variances plus the variance of their means.
+    """
+    torch = pytest.importorskip("torch")
+    norms = [torch.nn.BatchNorm3d(batches[0].shape[-1]).double() for _ in range(splits)]
+    for x in batches:
+        parts = np.moveaxis(np.asarray(x, np.float64), -1, 1).reshape(splits, -1, 3, 2, 3, 4)
+        for norm, part in zip(norms, parts, strict=True):
+            norm(torch.from_numpy(part))
+    means, variances = (
+        np.stack([getattr(norm, f"running_{name}").numpy() for norm in norms])
+        for name in ("mean", "var")
+    )
+    return means.mean(0), variances.mean(0), means.var(0)
+
+
+def running_statistics(norm, batches, rows=4):
+    """Aggregated statistics after training on the batches; `rows`: of the collection of means."""
+    variables = norm.init(jax.random.key(0), batches[0], train=False)
+    stats = {"batch_stats": variables["batch_stats"]}
+    stats["split_means"] = zero_split_means(stats["batch_stats"], rows)
+    for x in batches:
+        _, stats = norm.apply(
+            variables | stats, x, train=True, mutable=["batch_stats", "split_means"]
+        )
+    return aggregate(stats["batch_stats"], stats["split_means"])
+
+
+def unlike_batches():
+    """Three batches of eight clips whose means differ from clip to clip."""
+    rng = np.random.default_rng(1)
+    shift = rng.normal(0, 3, (3, 8, 1, 1, 1, 3))
+    return list((rng.normal(0, 1, (3, 8, 2, 3, 4, 3)) + shift).astype(np.float32))
+
+
+@pytest.mark.parametrize("splits", [2, 4])
+def test_statistics_of_splits_are_aggregated_as_in_the_original(splits):
+    """Fewer splits than the collection has rows for, as in the later phases of multigrid."""
+    batches = unlike_batches()
+    mean, within, between = pytorch_split_statistics(batches, splits)
+    found = running_statistics(BatchNorm(group_size=8 // splits, splits=splits), batches)
+    np.testing.assert_allclose(found["mean"], mean, rtol=1e-5)
+    np.testing.assert_allclose(found["var"], within + between, rtol=1e-5)
+    assert (between > 5e-4 * within).all()  # far above the tolerance
+
+
+def test_statistics_of_gpus_leave_out_the_variance_of_their_means():
+    """What a checkpoint has is the variance of one GPU; ours is the average over all of them."""
+    batches = unlike_batches()
+    mean, within, _ = pytorch_split_statistics(batches, 4)
+    found = running_statistics(BatchNorm(group_size=2), batches)
+    np.testing.assert_allclose(found["mean"], mean, rtol=1e-5)
+    np.testing.assert_allclose(found["var"], within, rtol=1e-5)
+
+
+def test_two_gpus_with_two_splits_each():
+    """The variance of the means is that of the first GPU, whose norms the original saves."""
+    batches = unlike_batches()
+    mean, within, _ = pytorch_split_statistics(batches, 4)
+    *_, between = pytorch_split_statistics([x[:4] for x in batches], 2)
+    found = running_statistics(BatchNorm(group_size=2, splits=2), batches)
+    np.testing.assert_allclose(found["mean"], mean, rtol=1e-5)
+    np.testing.assert_allclose(found["var"], within + between, rtol=1e-5)
+
+
+def test_disaggregate_undoes_aggregate():
+    stats = {"a_bn": {"mean": jnp.ones(2), "var": jnp.array([1.0, 2.0])}}
+    means = {"a_bn": {"mean": jnp.array([[0.5, 1.0], [-0.5, -1.0]])}}
+    both = aggregate(stats, means)
+    np.testing.assert_allclose(both["a_bn"]["var"], [1.5, 4.0])
+    jax.tree.map(np.testing.assert_allclose, disaggregate(both, means), stats)

@@ -48,7 +48,10 @@ def run(case: dict[str, Any], epochs: np.ndarray, dtype, folder: Path) -> Run:
         train_only="head/projection/.*" if cfg["MODEL"]["DETACH_FINAL_FC"] else "",
     )
     step, key = jax.jit(step, compiler_options=FAST), jax.random.key(0)
-    state = create_state(variables_of(case, model, data[0], folder), optimizer)
+    variables, splits = variables_of(case, model, data[0], folder), cfg["BN"]["NUM_SPLITS"]
+    state = create_state(variables, optimizer, norm_splits=splits)
+    if splits > 1:
+        state = state.replace(split_means=split_means_of(case, state.split_means))
     schedule = schedule_of(case)
     lrs = [learning_rate(schedule, epoch, cfg["SOLVER"]["MAX_EPOCH"]) for epoch in epochs]
     states, metrics = [], []
@@ -67,16 +70,17 @@ def model_of(case: dict[str, Any], dtype):
     splits = cfg["BN"]["NUM_SPLITS"]
     if splits > 1:
         options["group_size"] = cfg["TRAIN"]["BATCH_SIZE"] // splits
+        options["norm_splits"] = splits
     return model.clone(**options)
 
 
 def variables_of(case: dict[str, Any], model, batch, folder):
     """Our variables of the case, in the model's dtype.
 
-    Sub-BN's statistics are the mean over its splits, as in the original's evaluation.
+    The statistics of split norms are those with which the original evaluates.
     """
     tensors = cases.load_rule().make_weights(case)
-    tensors |= mean_of_splits(tensors)
+    tensors |= aggregated(tensors)
     write_pyth(folder / "case.pyth", tensors)
     shapes = jax.eval_shape(
         lambda c, b: model.init(jax.random.key(0), c, b), batch["clip"], batch.get("boxes")
@@ -85,13 +89,33 @@ def variables_of(case: dict[str, Any], model, batch, folder):
     return jax.tree.map(jnp.asarray, load_variables(folder / "case.pyth", shapes))
 
 
-def mean_of_splits(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """{X.bn.running_mean and X.bn.running_var: mean over the splits of X.split_bn}."""
-    return {
-        merged: array.reshape(-1, tensors[merged].size).mean(0, np.float64)
-        for name, array in tensors.items()
-        if (merged := name.replace(".split_bn.", ".bn.")) != name
-    }
+def aggregated(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """{X.bn.running_mean, X.bn.running_var} of the splits in X.split_bn: the mean of their means,
+    and the mean of their variances plus the variance of their means."""
+    merged = {}
+    for name, array in tensors.items():
+        stem, found, kind = name.rpartition(".split_bn.")
+        if found and kind.startswith("running_"):
+            size = tensors[f"{stem}.bn.{kind}"].size
+            merged[f"{stem}.bn.{kind}"] = array.reshape(-1, size).mean(0, np.float64)
+            if kind == "running_var":
+                means = tensors[f"{stem}.split_bn.running_mean"].astype(np.float64)
+                merged[f"{stem}.bn.{kind}"] += means.reshape(-1, size).var(0)
+    return merged
+
+
+def split_means_of(case: dict[str, Any], like: Any) -> Any:
+    """Our running means of splits: the case's, less their mean, over the root of their number."""
+    tensors = cases.load_rule().make_weights(case)
+    family = names.foreign_family(tensors)
+
+    def of(path, leaf):
+        name = names.to_pyslowfast("/".join(key.key for key in path), family)
+        means = tensors[name.replace(".running_mean", ".split_bn.running_mean")]
+        means = means.reshape(leaf.shape).astype(leaf.dtype)
+        return jnp.asarray((means - means.mean(0)) / len(means) ** 0.5)
+
+    return jax.tree_util.tree_map_with_path(of, like)
 
 
 def batches(case: dict[str, Any], dtype) -> list[dict[str, Any]]:

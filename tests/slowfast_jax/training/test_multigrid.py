@@ -11,7 +11,7 @@ import pytest
 from data_pipelines.loading.order import Order
 from slowfast_jax.config import load_config, training_plan
 from slowfast_jax.data.video_lists import GENERATORS
-from slowfast_jax.loop.build import optimizer_of
+from slowfast_jax.loop.build import network_of, optimizer_of
 from slowfast_jax.models.resnet3d import ResNet3D
 from slowfast_jax.training.multigrid import make_plan
 from slowfast_jax.training.plan import Shape
@@ -58,7 +58,9 @@ def test_every_epoch_equals_that_of_the_original(path):
         of_gpu = record["short_batch_per_gpu"]
         assert [s.batch_size for s in phase.shapes] == [GPUS * batch for batch in of_gpu]
         assert [s.group_size for s in phase.shapes] == [clips_that_share(record, b) for b in of_gpu]
-        assert {s.split for s in phase.shapes} == {record["norm"] == "sub_batchnorm"}
+        assert {s.norm_splits for s in phase.shapes} == {
+            record["num_splits"] if record["norm"] == "sub_batchnorm" else None
+        }
         assert [s.crop for s in phase.shapes] == record["short_crop"]
         assert [s.jitter for s in phase.shapes] == [
             (low, record["jitter_max_scale"]) for low in record["short_jitter_min_scale"]
@@ -96,7 +98,15 @@ def test_split_norms_decay_like_other_parameters(path):
         zeros = jax.tree.map(jnp.zeros_like, params)
         updates, _ = optimizer.update(zeros, optimizer.init(params), params)
         kernel, scale = updates["a"]["kernel"][0], updates["a_bn"]["scale"][0]
-        assert kernel > 0 and scale == (kernel if shape.split else 0)
+        assert kernel > 0 and scale == (kernel if shape.norm_splits else 0)
+
+
+@pytest.mark.parametrize("path", RECIPES)
+def test_split_norms_start_with_scale_one(path):
+    config = config_of(path)
+    first, *_, last = training_plan(config).shapes
+    assert first.norm_splits > 1 and not network_of(config, first).zeroes_final_norms
+    assert last.norm_splits is None and network_of(config, last).zeroes_final_norms
 
 
 @needs_parity
