@@ -21,6 +21,7 @@ from data_pipelines.video.image_files import Pictures
 from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError
 from slowfast_jax.data.keyframe_lists import Keyframes, find_keyframes
+from slowfast_jax.data.video_files import check_videos
 from slowfast_jax.inference.box_scores import score_boxes
 from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.metrics import ava
@@ -38,11 +39,15 @@ class Detection(Task):
 
     headline = "map"
 
-    def training_examples(
-        self, workdir: str | os.PathLike | None
-    ) -> tuple[Examples, list[str]]:
+    def find(self, subset: str, workdir: str | os.PathLike | None) -> Keyframes:
+        """The keyframes of a subset; "val" is every fourth second of the test set, and every
+        second with config.data.full_test_on_val."""
+        found = find_keyframes(self.config, workdir, subset)
+        check_videos(found.keyframes, found.files[0], self.config)
+        return found
+
+    def training_examples(self, found: Keyframes) -> tuple[Examples, list[str]]:
         """The training keyframes and the class names."""
-        found = find_keyframes(self.config, workdir, "train")
         keyframes = found.keyframes
         load = _loader(self.config, keyframes, self.config.protocol.train_crop)
         return Examples(len(keyframes), load, lambda i: _name(keyframes[i])), found.names
@@ -68,13 +73,9 @@ class Detection(Task):
         predictor: Predictor,
         variables: Mapping[str, Any],
         extra: Any,
-        workdir: str | os.PathLike | None,
+        found: Keyframes,
     ) -> dict[str, Any]:
-        """Frame-mAP in percent on every fourth second of the validation set.
-
-        With config.data.full_test_on_val, every second is used.
-        """
-        found = find_keyframes(self.config, workdir, "val")
+        """Frame-mAP in percent on the keyframes of the validation set."""
         predict = partial(predictor, variables)
         scores, failed = _score(self.config, predict, found.keyframes)
         for failure in failed if distributed.first() else ():
@@ -84,6 +85,7 @@ class Detection(Task):
     def test(
         self,
         recognizer: Any,
+        found: Keyframes,
         workdir: str | os.PathLike | None,
         save_scores: bool = False,
     ) -> TestResult:
@@ -93,7 +95,6 @@ class Detection(Task):
         keyframe index (B,) of all boxes, and the video and time of each keyframe.
         """
         config = self.config
-        found = find_keyframes(config, workdir, "test")
         _check_names(recognizer.class_names, found)
         keyframes = found.keyframes
         boxes = sum(len(keyframe.boxes) for keyframe in keyframes)
@@ -127,6 +128,7 @@ class Detection(Task):
             rows=[],
             failed=failed,
             timing=timing,
+            unit="keyframes",
         )
 
     def report(self, workdir: str | os.PathLike) -> dict[str, Any]:
@@ -210,6 +212,7 @@ def _metrics(config: ConfigDict, found: Keyframes, scores: dict[int, np.ndarray]
     metrics = {
         "map": 100 * result["map"],
         "num_keyframes": len(used),
+        "num_boxes": sum(len(scores[i]) for i in used),
         "per_class_ap": {
             name: 100 * result["ap"][action] for name, action in per_class.items()
             if not math.isnan(result["ap"][action])
