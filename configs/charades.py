@@ -3,7 +3,7 @@
     python -m slowfast_jax.main --config configs/charades.py:slowfast_16x8_r50 --workdir DIR \\
         --mode eval --config.data.root=LISTS --config.data.path_prefix=FRAMES \\
         --config.test.checkpoint=WEIGHTS
-    python -m slowfast_jax.main --config configs/charades.py:mini --workdir DIR --mode eval
+    python -m slowfast_jax.main --config configs/charades.py:mini --workdir DIR
     python -m configs.charades      lists the variants
 
 `slowfast_16x8_r50_finetune` starts from the published weights, and is for your own videos.

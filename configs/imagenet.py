@@ -2,7 +2,7 @@
 
     python -m slowfast_jax.main --config configs/imagenet.py:res_r50 --workdir DIR --mode eval \\
         --config.data.root=IMAGENET --config.test.checkpoint=R50_IN1K.pyth
-    python -m slowfast_jax.main --config configs/imagenet.py:mini --workdir DIR --mode eval
+    python -m slowfast_jax.main --config configs/imagenet.py:mini --workdir DIR
     python -m configs.imagenet      lists the variants
 
 IMAGENET is a folder with train/ and val/, which hold a folder of images per class

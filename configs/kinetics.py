@@ -2,7 +2,7 @@
 
     python -m slowfast_jax.main --config configs/kinetics.py:slowfast_8x8_r50 --workdir DIR \\
         --mode eval --config.data.root=LISTS --config.test.checkpoint=SLOWFAST_8x8_R50.pkl
-    python -m slowfast_jax.main --config configs/kinetics.py:mini --workdir DIR --mode eval
+    python -m slowfast_jax.main --config configs/kinetics.py:mini --workdir DIR
     python -m configs.kinetics      lists the variants
 
 LISTS is a folder with train.csv, val.csv and test.csv; each line is `path label`. Variants `c2_...`

@@ -3,7 +3,7 @@
     python -m slowfast_jax.main --config configs/ssv2.py:slowfast_16x8_r50 --workdir DIR \\
         --mode eval --config.data.root=LISTS --config.data.path_prefix=FRAMES \\
         --config.test.checkpoint=WEIGHTS
-    python -m slowfast_jax.main --config configs/ssv2.py:mini --workdir DIR --mode eval
+    python -m slowfast_jax.main --config configs/ssv2.py:mini --workdir DIR
     python -m configs.ssv2      lists the variants
 
 `slowfast_16x8_r50_finetune` starts from the published weights, and is for your own videos.

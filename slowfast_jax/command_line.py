@@ -31,8 +31,8 @@ from slowfast_jax.weights import stored_config
 MODE_NAMES = ("train", "eval", "report", "config", "summary", "bench_data", "compile")
 TRAINING_MODES = ("train", "bench_data", "compile")  # a zoo name stands for the recipe
 FLAG_NAMES = (
-    "workdir", "mode", "weights", "clips", "save_scores", "clips_per_second", "coordinator",
-    "process_id", "num_processes", "meeting_seconds",
+    "workdir", "mode", "weights", "clips", "save_scores", "allow_failed", "clips_per_second",
+    "coordinator", "process_id", "num_processes", "meeting_seconds",
 )
 
 
@@ -46,7 +46,8 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
     )
     flags.DEFINE_string(
         "weights", None, "eval: checkpoint to test. Default: config.test.checkpoint, else the last "
-        "one in --workdir.", flag_values=flag_values,
+        "one in --workdir, else config.train.init_from.path. --weights=random tests an untrained "
+        "network.", flag_values=flag_values,
     )
     flags.DEFINE_list(
         "clips", None, "eval: test once with each of these numbers of clips per video, "
@@ -54,6 +55,10 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
     )
     flags.DEFINE_bool(
         "save_scores", False, "eval: write all scores to WORKDIR/scores.npz.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_bool(
+        "allow_failed", False, "eval: exit with 0 even if videos of the test set cannot be read.",
         flag_values=flag_values,
     )
     flags.DEFINE_float(

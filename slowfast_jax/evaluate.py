@@ -6,6 +6,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,15 @@ from PIL import features
 
 from slowfast_jax import distributed
 from slowfast_jax.config import build_model
+from slowfast_jax.loop.preflight import prepare_test
 from slowfast_jax.models.cost import count, totals
-from slowfast_jax.recognizer import Recognizer, load
+from slowfast_jax.recognizer import Recognizer
 from slowfast_jax.tasks import make_task
 from slowfast_jax.tasks.result import TestResult
+from slowfast_jax.training.checkpoint_manager import FOLDER
+from slowfast_jax.training.writers import METRICS_FILE, add_test
+
+VIEW_FIELDS = ("clips", "crops", "ensemble", "offset_sampling")  # of the protocol
 
 
 def evaluate(
@@ -42,24 +48,28 @@ def evaluate(
     Args:
       config: a complete config (see `load_config`).
       workdir: receives results.json, a line in results.jsonl, and the task's own files:
-        detections.csv for detection, and scores.npz with `save_scores`. None: nothing is written.
-      weights: a checkpoint; default: config.test.checkpoint.
+        detections.csv for detection, and scores.npz with `save_scores`. If a checkpoint of a run in
+        this folder is tested, the metrics are added to its metrics.jsonl and TensorBoard files.
+        None: nothing is written.
+      weights: a checkpoint, or "random" for an untrained network. Default: config.test.checkpoint,
+        else the last checkpoint in `workdir`, else config.train.init_from.path.
       save_scores: whether to write the scores of all examples to scores.npz.
 
     Returns:
-      The contents of results.json: "fingerprint" (runs with equal fingerprints are comparable),
+      The contents of results.json: "fingerprint" (tests with equal fingerprints are comparable),
       "metrics" (in percent), "failed" (video_id, path and reason of unreadable examples), "videos"
       (for each video its video_id, which is its row in the list, and path, label, top1_values,
       top1_indices, top5_values and top5_indices) and "timing".
 
     Raises:
-      ConfigError: the data format cannot be evaluated, or a field does not fit the data.
+      ConfigError: there are no weights, a field does not fit the data, or there are several
+        problems with config, data, weights or `workdir`.
       FileNotFoundError, ValueError: the list or the weights are missing or invalid.
       RuntimeError: not a single example could be decoded. results.json is written nevertheless.
     """
-    recognizer = load(config, weights)
+    recognizer, found = prepare_test(config, workdir, weights)
     _log_cost(config)
-    tested = make_task(recognizer.config).test(recognizer, workdir, save_scores)
+    tested = make_task(recognizer.config).test(recognizer, found, workdir, save_scores)
     results = {
         "fingerprint": fingerprint(recognizer, tested),
         "metrics": tested.metrics,
@@ -71,11 +81,12 @@ def evaluate(
         logging.error("failed: %s: %s", failure["path"], failure["reason"])
     if workdir is not None and distributed.first():
         _write(Path(workdir), results)
+        _add_to_run(Path(workdir), recognizer.config.test.checkpoint, results["metrics"])
     if len(tested.failed) == len(tested.ids):
         first = tested.failed[0]
         raise RuntimeError(
-            f"none of the {len(tested.ids)} videos of {tested.files[0]} could be decoded; the "
-            f"first error: {first['path']}: {first['reason']}"
+            f"none of the {len(tested.ids)} {tested.unit} of {tested.files[0]} could be decoded; "
+            f"the first error: {first['path']}: {first['reason']}"
         )
     return results
 
@@ -99,18 +110,21 @@ def fingerprint(recognizer: Recognizer, tested: TestResult) -> dict[str, Any]:
     norm = "none"
     if recognizer.model.foldable:
         norm = "folded" if recognizer.model.folded else "running statistics"
-    listed, failed = len(tested.ids), len(tested.failed)
+    listed, failed, unit = len(tested.ids), len(tested.failed), tested.unit
     return {
         "config": config.name,
         "model": json.loads(config.model.to_json()),
-        "protocol": json.loads(config.protocol.to_json()),
-        "views": config.protocol.clips * config.protocol.crops,
+        "protocol": {
+            key: value for key, value in json.loads(config.protocol.to_json()).items()
+            if tested.views or key not in VIEW_FIELDS
+        },
+        **({"views": tested.views} if tested.views else {}),
         "sampling": config.data.sampling,
         "list": os.fspath(tested.files[0]),
         "list_sha256": _list_sha256(tested),
-        "videos_listed": listed,
-        "videos_used": listed - failed,
-        "videos_failed": failed,
+        f"{unit}_listed": listed,
+        f"{unit}_used": listed - failed,
+        f"{unit}_failed": failed,
         "class_list_sha256": _digest(names),
         "weights": weights or "random",
         "weights_sha256": _sha256(Path(weights)) if weights else "",
@@ -160,10 +174,37 @@ def _write(workdir: Path, results: dict[str, Any]) -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     (workdir / "results.json").write_text(to_lines(results) + "\n", encoding="utf-8")
     row = {"time": datetime.now(UTC).isoformat(timespec="seconds")}
-    row |= {key: results["fingerprint"][key] for key in ("config", "weights", "views")}
+    kept = ("config", "weights", "views")
+    row |= {key: value for key, value in results["fingerprint"].items() if key in kept}
     with (workdir / "results.jsonl").open("a", encoding="utf-8") as file:
-        metrics = {k: v for k, v in results["metrics"].items() if not k.startswith("per_class")}
-        file.write(json.dumps(row | metrics, allow_nan=False) + "\n")
+        file.write(json.dumps(row | _overall(results["metrics"]), allow_nan=False) + "\n")
+
+
+def _add_to_run(workdir: Path, weights: str, metrics: Mapping[str, Any]) -> None:
+    """Adds the metrics to the records of the run in `workdir` if its checkpoint was tested."""
+    checkpoint = Path(weights).absolute()
+    own = checkpoint.parent == workdir.absolute() / FOLDER and checkpoint.name.isdecimal()
+    if metrics and own and (workdir / METRICS_FILE).exists():
+        add_test(workdir, int(checkpoint.name), metrics)
+
+
+def printed(results: Mapping[str, Any]) -> dict[str, Any]:
+    """What the command prints of a test: views, counts and metrics, rounded to two decimals."""
+    fingerprint, metrics = results["fingerprint"], _overall(results["metrics"])
+    protocol, views = fingerprint["protocol"], {}
+    if "views" in fingerprint:
+        views["views"] = f"{protocol['clips']}x{protocol['crops']}"
+    counts = {
+        key: value for key, value in fingerprint.items()
+        if key.endswith(("_listed", "_used", "_failed"))
+    }
+    rounded = {k: round(v, 2) if isinstance(v, float) else v for k, v in metrics.items()}
+    return views | counts | rounded
+
+
+def _overall(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics without those of single classes."""
+    return {key: value for key, value in metrics.items() if not key.startswith("per_class")}
 
 
 def to_lines(results: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ ones.
 
 Modes:
   train       Trains, then tests (default). Resumes from the last checkpoint in --workdir.
-  eval        Tests --weights and prints the metrics as JSON.
+  eval        Tests --weights and prints the metrics as JSON. Exits with 1 if a video failed.
   report      Writes report.html about the last test in --workdir.
   config      Prints every field of the config with its value and meaning.
   summary     Prints parameters, multiply-adds and activations of the network and its parts.
@@ -92,34 +92,49 @@ def train(config: ConfigDict, options: flags.FlagValues) -> None:
             "--weights is for --mode=eval; to train from weights, set "
             "--config.train.init_from.path"
         )
-    if run(config, options.workdir):
+    if run(config, options.workdir, then_test=True):
         config.test.checkpoint = ""  # test what was trained, not the weights that the recipe names
-        evaluate(config, options)
+        test(config, options)
 
 
-def evaluate(config: ConfigDict, options: flags.FlagValues) -> None:
+def evaluate(config: ConfigDict, options: flags.FlagValues) -> int:
+    """Tests; returns the exit status: 1 if examples failed, unless --allow_failed is given."""
+    failed = test(config, options)
+    if not failed or options.allow_failed:
+        return 0
+    if distributed.first():
+        print(f"error: {failed} of the test set could not be read, as logged above; the metrics "
+              "cover the others. To exit with 0 nevertheless, add --allow_failed", file=sys.stderr)
+    return 1
+
+
+def test(config: ConfigDict, options: flags.FlagValues) -> int:
     """Tests with the config's protocol; prints the metrics as JSON, one line per test.
 
     The weights are those of --weights, else of config.test.checkpoint, else of the last checkpoint
-    in --workdir.
+    in --workdir, else of config.train.init_from.path.
+
+    Returns:
+      The number of examples that could not be read.
     """
     from slowfast_jax.evaluate import evaluate as run
+    from slowfast_jax.evaluate import printed
     from slowfast_jax.training.checkpoint_manager import latest_checkpoint
 
     weights = options.weights or config.test.checkpoint
     if not weights and options.workdir:
         weights = latest_checkpoint(options.workdir)
+    failed = 0
     for clips in options.clips or [config.protocol.clips]:
         config.protocol.clips = int(clips)
         workdir = options.workdir
         if options.clips and workdir:
             workdir = os.path.join(workdir, f"clips{clips}")
         results = run(config, workdir, weights, save_scores=options.save_scores)
-        metrics = {k: v for k, v in results["metrics"].items() if not k.startswith("per_class")}
-        counts = {k: v for k, v in results["fingerprint"].items() if k.startswith("videos_")}
-        views = f"{config.protocol.clips}x{config.protocol.crops}"
+        failed = max(failed, len(results["failed"]))
         if distributed.first():
-            print(json.dumps({"views": views} | counts | metrics), flush=True)
+            print(json.dumps(printed(results)), flush=True)
+    return failed
 
 
 def report(config: ConfigDict, options: flags.FlagValues) -> None:
@@ -248,7 +263,8 @@ def _run(config: ConfigDict, stack: ExitStack) -> int:
         status = _report(error, 2)
         distributed.fail(error, status)
     except (OSError, ValueError, RuntimeError, FloatingPointError, MemoryError) as error:
-        status = _report(out_of_memory(error, config, FLAGS.mode) or error, 1)
+        explained = out_of_memory(error, config, FLAGS.mode) or error
+        status = _report(explained, 2 if getattr(error, "before_start", False) else 1)
         distributed.fail(error, status)
     except BaseException as error:
         distributed.fail(error)

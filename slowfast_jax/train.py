@@ -18,30 +18,27 @@ from absl import logging
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from data_pipelines.loading.batches import Examples, always_the_first, most_held
+from data_pipelines.loading.batches import Examples, most_held
 from slowfast_jax import distributed
-from slowfast_jax.config import ConfigError, build_model, check_training, training_plan
+from slowfast_jax.config import ConfigError
 from slowfast_jax.config.stored import write_config
 from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.loop.build import (
-    check_batches,
     clip_flops,
     initial_state,
-    mesh_of,
     network_of,
     optimizer_of,
     peak_flops,
-    state_shapes,
     training_step,
 )
 from slowfast_jax.loop.compiling import announced
 from slowfast_jax.loop.meter import Diverged, Meter, best_so_far, clock
 from slowfast_jax.loop.prefetch import on_devices
+from slowfast_jax.loop.preflight import prepare_training
 from slowfast_jax.loop.resume import identity_of, last_state, rescue
 from slowfast_jax.loop.signals import StopSignals
 from slowfast_jax.loop.step_schedule import StepSchedule
 from slowfast_jax.progress import StepLine
-from slowfast_jax.tasks import make_task
 from slowfast_jax.training.checkpoint_manager import Checkpoints
 from slowfast_jax.training.plan import Shape
 from slowfast_jax.training.precise_bn import PreciseStep, make_precise_step, precise_batch_stats
@@ -55,41 +52,33 @@ from slowfast_jax.training.writers import Writers, read_metrics
 NORM_BATCHES = 8  # from which batch norms that the initial weights lack are restored
 
 
-def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
+def train(
+    config: ConfigDict, workdir: str | os.PathLike, *, then_test: bool = False
+) -> dict[str, Any]:
     """Trains as the config says, resuming from the last checkpoint in `workdir` if there is one.
 
     `workdir` gets config.json, checkpoints/<step>, metrics.jsonl and tensorboard/. On Ctrl-C or
-    SIGTERM the current step is finished, a checkpoint is saved and the run ends.
+    SIGTERM the current step is finished, a checkpoint is saved and the run ends. Everything that
+    the run will read and write is checked before it begins (loop/preflight.py); with `then_test`,
+    so is the test set.
 
     Returns:
       The record of the last validation in metrics.jsonl; {} if the run was interrupted.
 
     Raises:
-      ConfigError: invalid fields, or a `workdir` that belongs to another run.
+      ConfigError: invalid fields, data or files, or a `workdir` that belongs to another run.
       FloatingPointError: the loss or its gradient is not finite; the message has the step, its
         learning rate, gradient norm and examples.
       RuntimeError: the share of unreadable examples exceeds config.train.max_broken.
       OSError: a checkpoint cannot be written; earlier checkpoints stay complete.
     """
-    check_training(config)
-    model = build_model(config, group_size=config.norm.group_size)
-    optimizer = optimizer_of(config, model)
-    task, mesh = make_task(config), mesh_of(config)
-    examples, class_names = task.training_examples(workdir)
-    if config.data.dummy:
-        examples = always_the_first(examples)
-    plan = training_plan(config)
-    schedule = StepSchedule(
-        plan, examples.size, seed=config.train.seed, process=jax.process_index(),
-        processes=jax.process_count(),
+    task, found, examples, class_names, model, optimizer, mesh, plan, schedule, places = (
+        prepare_training(config, workdir, then_test=then_test)
     )
-    check_batches(config, plan, examples, mesh)
     checkpoints = Checkpoints(
         workdir, keep_last=config.train.keep_last, keep_best=config.train.keep_best
     )
     identity = identity_of(config, class_names, examples.size, plan)
-    norm_splits = max(shape.norm_splits or 1 for shape in plan.shapes)
-    places = state_shapes(config, task, model, optimizer, mesh, norm_splits=norm_splits)
     first, state = last_state(checkpoints, identity, places)
     if state is not None:
         if first > schedule.steps:
@@ -107,7 +96,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
                 examples, shape, 0, max(1, min(NORM_BATCHES, examples.size // shape.batch_size)),
                 threads=config.train.threads, workers=config.train.workers,
             ),
-            norm_splits=norm_splits,
+            norm_splits=plan.norm_splits,
         )
     if distributed.first():
         write_config(config, workdir)
@@ -151,7 +140,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         epoch = schedule.epoch(step)
         logging.info("validating after epoch %g", epoch)
         variables, extra = distributed.local_copy((state.variables, state.extra))
-        results = task.validate(predictor, variables, extra, workdir)
+        results = task.validate(predictor, variables, extra, found["val"])
         score = results[headline]
         writers.write(step, "val", {"epoch": epoch} | results)
         if distributed.first():

@@ -57,8 +57,10 @@ def measure(
       RuntimeError: none of the examples can be read.
     """
     mesh = make_mesh(**config.mesh)
-    examples, _ = make_task(config).training_examples(workdir)
-    decoding = make_task(_decoding_only(config)).training_examples(workdir)[0]
+    task = make_task(config)
+    found = task.find("train", workdir)
+    examples, _ = task.training_examples(found)
+    decoding, _ = make_task(_decoding_only(config)).training_examples(found)
     chosen = np.random.default_rng(0).permutation(examples.size)[:clips]
     elements, broken = [], []
     reading = decode = load = 0.0

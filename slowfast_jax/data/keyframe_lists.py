@@ -15,7 +15,7 @@ from data_pipelines.sources.keyframes import Keyframe
 from data_pipelines.sources.record_lists import keyframes_in_records
 from data_pipelines.text_files import first_few
 from slowfast_jax.config import ConfigError, closest
-from slowfast_jax.data.video_lists import data_root
+from slowfast_jax.data.video_lists import data_root, named_by_config
 from slowfast_jax.metrics.ava import every
 from slowfast_jax.metrics.ava_files import BoxTable, join, read_ground_truth
 
@@ -73,9 +73,8 @@ def _ava(config: ConfigDict, root: Path, subset: str) -> Keyframes:
             f"{label_map} has action {max(evaluated)}, but the network has {classes} classes: set "
             f"config.model.num_classes={max(evaluated)} or more"
         )
-    if config.class_names:
-        names = class_names(config.class_names)
-    else:
+    names = named_by_config(config)
+    if not names:
         names = [evaluated.get(action, f"action {action}") for action in range(1, classes + 1)]
     apart = 1 if subset != "val" or data.full_test_on_val else SECONDS_APART
     parts = []

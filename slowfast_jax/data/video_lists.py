@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from absl import logging
 from ml_collections import ConfigDict
 
 from data_pipelines.labels import class_names
@@ -12,6 +14,7 @@ from data_pipelines.mini import datasets, own_boxes
 from data_pipelines.sources import frame_lists, record_lists, tfds, video_lists
 from data_pipelines.sources.tfds import TfdsSample
 from data_pipelines.sources.video_lists import Sample
+from data_pipelines.video.decoding import VideoError
 from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError, closest
 
@@ -20,7 +23,7 @@ class Listing(NamedTuple):
     """The videos of a subset, and the files they come from.
 
     files: the list (for images, their folder), then other files that the labels depend on.
-    class_names: those that come with the data; [] if none do.
+    class_names: those of config.class_names or that come with the data; [] if there are none.
     """
 
     samples: list[Sample] | list[TfdsSample]
@@ -70,6 +73,7 @@ def data_root(config: ConfigDict, workdir: str | os.PathLike | None) -> Path:
     complete = folder / COMPLETE
     if distributed.first() and not complete.exists():
         make, arguments = GENERATORS[name]
+        logging.info("generating the data set %s in %s (once, up to two minutes) ...", name, folder)
         make(folder, seed=0, **arguments)
         complete.touch()
     distributed.barrier(f"the data in {folder}")
@@ -85,7 +89,7 @@ def _videos(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Li
         num_classes=config.model.num_classes,
         multi_label=data.multi_label,
     )
-    return Listing(samples, [path], _generated_names(config, root / "classes.txt"))
+    return Listing(samples, [path], _names(config, root / "classes.txt"))
 
 
 def _rawframes(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
@@ -98,7 +102,7 @@ def _rawframes(config: ConfigDict, root: Path, path_prefix: str, subset: str) ->
         num_classes=config.model.num_classes,
         multi_label=data.multi_label,
     )
-    return Listing(samples, [path], [])
+    return Listing(samples, [path], _names(config, root / "classes.txt"))
 
 
 def _ssv2(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
@@ -121,8 +125,7 @@ def _ssv2(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> List
         samples = frame_lists.read_ssv2_videos(
             path_prefix, class_list=class_list, labels=labels
         )
-    names = class_names(class_list)
-    _check_count(config, names, f"class list {class_list}")
+    names = _agreed_names(config, class_names(class_list), f"class list {class_list}")
     return Listing(samples, [path, class_list, labels], names)
 
 
@@ -138,13 +141,12 @@ def _charades(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> 
         path, path_prefix=path_prefix, num_classes=config.model.num_classes,
         per_frame=subset == "train",
     )
-    return Listing(samples, [path], _generated_names(config, root / "Charades_v1_classes.txt"))
+    return Listing(samples, [path], _names(config, root / "Charades_v1_classes.txt"))
 
 
 def _imagenet(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
     path = root / config.data[f"{subset}_list"]
-    names = video_lists.image_classes(path)
-    _check_count(config, names, f"folder of images {path}")
+    names = _agreed_names(config, video_lists.image_classes(path), f"folder of images {path}")
     return Listing(video_lists.read_image_folders(path), [path], names)
 
 
@@ -153,7 +155,7 @@ def _records(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> L
     samples = record_lists.read_record_list(
         path, num_classes=config.model.num_classes, multi_label=data.multi_label
     )
-    return Listing(samples, [path], [])
+    return Listing(samples, [path], _names(config, root / "classes.txt"))
 
 
 def _tfds(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
@@ -163,12 +165,63 @@ def _tfds(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> List
         multi_label=data.multi_label,
     )
     if found.class_names:
-        _check_count(config, found.class_names, f"data set {found.file.parent}")
-    return Listing(found.samples, [found.file], found.class_names)
+        names = _agreed_names(config, found.class_names, f"data set {found.file.parent}")
+    else:
+        names = named_by_config(config)
+        _check_some_labels(found.samples)
+    return Listing(found.samples, [found.file], names)
 
 
-def _generated_names(config: ConfigDict, path: Path) -> list[str]:
-    return class_names(path) if config.data.generate else []
+def _check_some_labels(samples: list[TfdsSample]) -> None:
+    """Reads a few labels, which are otherwise read with their videos; ValueError if one is no class
+    of the network."""
+    for sample in samples[:: -(-len(samples) // LABELS_CHECKED)]:
+        with suppress(VideoError):  # counted and reported in training and testing
+            sample.label  # noqa: B018
+
+
+def _agreed_names(config: ConfigDict, names: list[str], where: str) -> list[str]:
+    """The class names of config.class_names, else those that come with the data, `names`.
+
+    Raises ConfigError if their number is not the network's, or if their order differs.
+    """
+    _check_count(config, names, where)
+    own = named_by_config(config)
+    if own and own != names and sorted(own) == sorted(names):
+        first = next(i for i, (a, b) in enumerate(zip(own, names, strict=True)) if a != b)
+        raise ConfigError(
+            f"class {first} is {own[first]!r} in config.class_names={config.class_names}, but "
+            f"{names[first]!r} in {where}: remove --config.class_names, or sort its names alike"
+        )
+    return own or names
+
+
+def _names(config: ConfigDict, path: Path) -> list[str]:
+    """The class names of config.class_names, else those in the file `path` beside the lists; [] if
+    there is no such file."""
+    names = named_by_config(config)
+    if not names and path.is_file():
+        names = class_names(path)
+        _check_count(config, names, os.fspath(path))
+    return names
+
+
+def named_by_config(config: ConfigDict) -> list[str]:
+    """The class names of config.class_names; [] if it is empty.
+
+    Raises FileNotFoundError or ValueError if they cannot be read, ConfigError if their number is
+    not the network's.
+    """
+    if not config.class_names:
+        return []
+    names, classes = class_names(config.class_names), config.model.num_classes
+    if len(names) != classes:
+        raise ConfigError(
+            f"config.class_names={config.class_names} has {len(names)} names, but the network has "
+            f"{classes} classes: set --config.model.num_classes={len(names)}, or "
+            f"--config.class_names to a file with {classes} names"
+        )
+    return names
 
 
 def _check_prefix(path_prefix: str) -> None:
@@ -186,7 +239,7 @@ def _check_count(config: ConfigDict, names: list[str], where: str) -> None:
         raise ConfigError(
             f"{where} has {len(names)} classes, but the network has {config.model.num_classes}; "
             "expected the same classes in the same order, because labels are indices into them. "
-            f"For a new network, set config.model.num_classes={len(names)}"
+            f"For a new network, set --config.model.num_classes={len(names)}"
         )
 
 
@@ -209,4 +262,5 @@ GENERATORS: dict[str, tuple[Callable, dict[str, int]]] = {
     "imagenet_mini": (datasets.write_imagenet, {"count": 12}),
     "own_mini": (own_boxes.write_own, {}),
 }
+LABELS_CHECKED = 64  # of TFDS records, which are read whole
 COMPLETE = "complete"  # marks the folder of a completely generated data set

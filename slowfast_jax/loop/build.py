@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from data_pipelines.loading.batches import Examples
 from slowfast_jax.chips import find_chip
-from slowfast_jax.config import ConfigError, build_model
+from slowfast_jax.config import ConfigError, build_model, training_plan
 from slowfast_jax.loop.prefetch import on_devices
 from slowfast_jax.models.cost import count, totals
 from slowfast_jax.models.folded_norms import are_folded, restored
@@ -62,30 +62,68 @@ def optimizer_of(
         raise ConfigError(f"config.{error}") from error
 
 
-def check_batches(config: ConfigDict, plan: Plan, examples: Examples, mesh: Mesh) -> None:
-    """Checks that all batches of the run can be split as the config asks; ConfigError if not.
+def check_batches(
+    config: ConfigDict, plan: Plan, examples: Examples, mesh: Mesh, processes: int = 1
+) -> None:
+    """Checks that the examples fill the batches of the run, and that each batch can be split over
+    `processes`, devices and parts.
 
     Checked before training starts, because with multigrid such a batch may only come late.
+
+    Raises:
+      ConfigError: a batch does not fit; the message names a batch size that does.
     """
-    shards, parts = row_shards(mesh), config.train.accumulate
     for shape in plan.shapes:
-        clips = shape.batch_size * examples.clips
-        if clips % shards:
-            raise ConfigError(
-                f"a batch of {clips} clips cannot be split over {shards} devices: set "
-                f"config.train.batch_size so that a batch has a multiple of {shards} clips"
-            )
         if shape.crop % mesh.shape["spatial"]:
             raise ConfigError(
                 f"config.mesh.spatial is {mesh.shape['spatial']}, expected a divisor of the crop "
                 f"size, {shape.crop}"
             )
+    place = examples, row_shards(mesh), processes, config.train.accumulate
+    problem = _misfit(plan, *place)
+    if problem:
+        raise ConfigError(f"{problem}: {_fitting_size(config, *place)}")
+
+
+def _misfit(plan: Plan, examples: Examples, shards: int, processes: int, parts: int) -> str:
+    """Why a batch of the plan does not fit; "" if all do. See `check_batches`."""
+    for shape in plan.shapes:
+        clips = shape.batch_size * examples.clips
         group = min(shape.group_size, clips)
+        if shape.batch_size > examples.size:
+            return f"{examples.size} examples do not fill one batch of {shape.batch_size}"
+        if shape.batch_size % processes:
+            return f"a batch of {shape.batch_size} cannot be split over {processes} processes"
+        if clips % shards:
+            return f"a batch of {clips} clips cannot be split over {shards} devices"
         if parts > 1 and clips % (group * parts):
-            raise ConfigError(
+            return (
                 f"config.train.accumulate is {parts}, but a batch of {clips} clips cannot be "
                 f"split into {parts} parts of whole batch-norm groups of {group} clips"
             )
+    return ""
+
+
+def _fitting_size(
+    config: ConfigDict, examples: Examples, shards: int, processes: int, parts: int
+) -> str:
+    """What to do about a batch that does not fit: the flag with the closest batch size that does,
+    if possible a smaller one."""
+    wanted, most = config.train.batch_size, examples.size
+    config = config.copy_and_resolve_references()
+    for size in (*range(min(wanted, most), 0, -1), *range(wanted + 1, min(most, 2 * wanted) + 1)):
+        config.train.batch_size = size
+        try:
+            plan = training_plan(config)
+        except ConfigError:  # in multigrid training, a size may not suit the cycles
+            continue
+        whole_groups = all(
+            (clips := shape.batch_size * examples.clips) % min(shape.group_size, clips) == 0
+            for shape in plan.shapes
+        )
+        if whole_groups and not _misfit(plan, examples, shards, processes, parts):
+            return f"set --config.train.batch_size={size}"
+    return "no batch size fits this data set; use fewer devices or processes, or more examples"
 
 
 def network_of(config: ConfigDict, shape: Shape) -> nn.Module:
@@ -110,15 +148,7 @@ def initial_state(
     variables = initial_variables(model, config.train.seed)
     start = config.train.init_from
     if start.path:
-        if start.url and not os.path.exists(start.path):
-            raise FileNotFoundError(
-                f"config.train.init_from.path is {start.path}, which does not exist: download "
-                f"{start.url}, or set it to weights that you have"
-            )
-        variables, _ = read_weights(
-            config, variable_shapes(model), start.path, new_classes=True, skip=start.skip,
-            strip=start.strip, entry=start.entry, init=variables,
-        )
+        variables = read_start(config, variable_shapes(model), variables)
         if are_folded(variables) and not config.model.get("frozen_norm"):
             logging.info(
                 "%s: the batch norms were folded into the kernels (their running means are 0, and "
@@ -130,6 +160,24 @@ def initial_state(
         extra=task.initial_extra(model, variables), norm_splits=norm_splits,
     )
     return jax.device_put(state, state_shardings(state, mesh))
+
+
+def read_start(config: ConfigDict, shapes: Mapping, init: Mapping | None = None) -> dict[str, Any]:
+    """The weights of config.train.init_from, for variables of these `shapes`.
+
+    init: initial variables, for parameters that are not taken from the file.
+    """
+    start = config.train.init_from
+    if start.url and not os.path.exists(start.path):
+        raise FileNotFoundError(
+            f"config.train.init_from.path is {start.path}, which does not exist: download "
+            f"{start.url}, or set it to weights that you have"
+        )
+    variables, _ = read_weights(
+        config, shapes, start.path, new_classes=True, skip=start.skip, strip=start.strip,
+        entry=start.entry, init=init,
+    )
+    return variables
 
 
 def _with_restored_norms(

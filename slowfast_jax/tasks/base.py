@@ -43,10 +43,24 @@ class Task:
         """Name of the validation metric that ranks checkpoints; larger is better."""
         raise self._missing("headline")
 
-    def training_examples(
-        self, workdir: str | os.PathLike | None
-    ) -> tuple[Examples, list[str]]:
-        """The training set and its class names ([] if it has none)."""
+    def find(self, subset: str, workdir: str | os.PathLike | None) -> Any:
+        """What a subset of the data consists of: its list, its tables, the names of its classes.
+
+        All subsets that a run will read are found before anything else happens, so that a mistake
+        in any of them is reported at once. `training_examples`, `validate` and `test` get the
+        result. A task whose data needs no files need not define this.
+
+        Args:
+          subset: "train", "val" or "test".
+          workdir: the run's folder, where data may be generated.
+
+        Raises:
+          ConfigError, OSError, ValueError: the data is missing, invalid or does not fit the config.
+        """
+        return None
+
+    def training_examples(self, found: Any) -> tuple[Examples, list[str]]:
+        """The training set and its class names ([] if it has none); `found` is from `find`."""
         raise self._missing("training_examples")
 
     def batch_shapes(self, rows: int, crop: int) -> dict[str, jax.ShapeDtypeStruct]:
@@ -96,7 +110,7 @@ class Task:
         predictor: Predictor,
         variables: Mapping[str, Any],
         extra: Any,
-        workdir: str | os.PathLike | None,
+        found: Any,
     ) -> dict[str, Any]:
         """Metrics on the validation set during training, including the headline metric.
 
@@ -105,13 +119,14 @@ class Task:
           variables: the network's variables on the local devices; the parameters are the moving
             average if the run keeps one.
           extra: `TrainState.extra`, on the local devices.
-          workdir: the run's folder.
+          found: the validation set, from `find`.
         """
         raise self._missing("validate")
 
     def test(
         self,
         recognizer: Any,
+        found: Any,
         workdir: str | os.PathLike | None,
         save_scores: bool = False,
     ) -> TestResult:
@@ -119,6 +134,7 @@ class Task:
 
         Args:
           recognizer: the network to test, a `slowfast_jax.recognizer.Recognizer`.
+          found: the test set, from `find`.
           workdir: receives the task's files; None: nothing is written.
           save_scores: whether to write scores.npz, too.
         """

@@ -19,7 +19,8 @@ from slowfast_jax import distributed
 from slowfast_jax.config import clips_of_example
 from slowfast_jax.config.class_weights import weights_of
 from slowfast_jax.data.clip_loader import clip_loader
-from slowfast_jax.data.video_lists import find_samples
+from slowfast_jax.data.video_files import check_videos
+from slowfast_jax.data.video_lists import Listing, find_samples
 from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.metrics.average_precision import mean_average_precision
 from slowfast_jax.metrics.topk import mean_class_accuracy, per_class_accuracy, top_k, top_k_accuracy
@@ -39,17 +40,20 @@ class Classification(Task):
     def headline(self) -> str:
         return "map" if self.config.data.multi_label else "top1_acc"
 
-    def training_examples(
-        self, workdir: str | os.PathLike | None
-    ) -> tuple[Examples, list[str]]:
-        """The videos of config.data.train_list and their class names ([] if there are none)."""
-        listing = find_samples(self.config, workdir, "train")
-        samples = listing.samples
+    def find(self, subset: str, workdir: str | os.PathLike | None) -> Listing:
+        """The videos of config.data.train_list, val_list or test_list."""
+        listing = find_samples(self.config, workdir, subset)
+        check_videos(listing.samples, listing.files[0], self.config)
+        return listing
+
+    def training_examples(self, found: Listing) -> tuple[Examples, list[str]]:
+        """The listed videos and their class names ([] if there are none)."""
+        samples = found.samples
         self.class_weights = weights_of(
             self.config, lambda: ([s.label] if np.ndim(s.label) == 0 else s.label for s in samples)
         )
         load, clips = clip_loader(self.config, samples), clips_of_example(self.config)
-        return Examples(len(samples), load, lambda i: samples[i].path, clips), listing.class_names
+        return Examples(len(samples), load, lambda i: samples[i].path, clips), found.class_names
 
     def batch_shapes(self, rows: int, crop: int) -> dict[str, jax.ShapeDtypeStruct]:
         config = self.config
@@ -78,9 +82,9 @@ class Classification(Task):
     def objective(
         self, logits: jax.Array, endpoints: dict[str, jax.Array], batch: Batch
     ) -> tuple[jax.Array, Metrics]:
-        """The loss, and with one class per clip the top-1 error in percent.
+        """The loss, and with one class per clip the top-1 accuracy in percent.
 
-        With soft targets, the error refers to the class with the largest target.
+        With soft targets, the accuracy refers to the class with the largest target.
         """
         labels = batch["label"]
         weights = {} if self.class_weights is None else {"weights": self.class_weights}
@@ -88,23 +92,22 @@ class Classification(Task):
         if self.config.data.multi_label:
             return value, {}
         classes = labels if labels.ndim == 1 else labels.argmax(-1)
-        wrong = (logits.argmax(-1) != classes).mean()
-        return value, {"top1_err": 100 * wrong}
+        right = (logits.argmax(-1) == classes).mean()
+        return value, {"top1_acc": 100 * right}
 
     def validate(
         self,
         predictor: Predictor,
         variables: Mapping[str, Any],
         extra: Any,
-        workdir: str | os.PathLike | None,
+        found: Listing,
     ) -> dict[str, Any]:
-        """Metrics in percent on the center clip of each video of config.data.val_list."""
+        """Metrics in percent on the center clip of each listed video."""
         config = self.config
-        listing = find_samples(config, workdir, "val")
         scores, used = [], []
-        share = distributed.share(len(listing.samples))
+        share = distributed.share(len(found.samples))
         for batch in batches_in_order(
-            len(share), clip_loader(config, listing.samples[share.start : share.stop]),
+            len(share), clip_loader(config, found.samples[share.start : share.stop]),
             batch_size=config.test.batch_size, threads=config.train.threads,
             workers=config.train.workers,
         ):
@@ -118,18 +121,19 @@ class Classification(Task):
         parts = distributed.gather((used, scores))
         used, scores = (list(itertools.chain(*part)) for part in zip(*parts, strict=True))
         if not used:
-            raise RuntimeError(f"none of the {len(listing.samples)} validation videos can be read")
-        labels = [listing.samples[i].label for i in used]
-        names = listing.class_names or unnamed(config.model.num_classes)
+            raise RuntimeError(f"none of the {len(found.samples)} validation videos can be read")
+        labels = [found.samples[i].label for i in used]
+        names = found.class_names or unnamed(config.model.num_classes)
         return metrics(np.stack(scores), labels, names, config.data.multi_label)
 
     def test(
         self,
         recognizer: Any,
+        found: Listing,
         workdir: str | os.PathLike | None,
         save_scores: bool = False,
     ) -> TestResult:
-        """Multi-view scores of all videos of config.data.test_list, under the config's protocol.
+        """Multi-view scores of all listed videos, under the config's protocol.
 
         Metrics cover the readable videos; if some are unreadable, metrics that end in `_of_all`
         cover the whole list and count those as wrong.
@@ -137,16 +141,14 @@ class Classification(Task):
         With `save_scores`, `workdir`/scores.npz holds scores (V, K), labels and paths of the V
         readable videos.
         """
-        config = self.config
-        listing = find_samples(config, workdir)
-        samples = listing.samples
-        if recognizer.class_names == unnamed(len(listing.class_names)):
-            recognizer.class_names = listing.class_names
+        config, samples = self.config, found.samples
+        if recognizer.class_names == unnamed(len(found.class_names)):
+            recognizer.class_names = found.class_names
         protocol = config.protocol
         logging.info(
             "%s: %d videos of %s, %d clips x %d crops each; %d views per batch "
             "(config.test.batch_size is %d)",
-            config.name, len(samples), listing.files[0], protocol.clips, protocol.crops,
+            config.name, len(samples), found.files[0], protocol.clips, protocol.crops,
             recognizer.batch_size(len(distributed.share(len(samples)))), config.test.batch_size,
         )
         scored, timing = _score(recognizer, [sample.source for sample in samples])
@@ -166,7 +168,7 @@ class Classification(Task):
                 labels=multi_hot(labels, scores.shape[1]) if multi_label else labels,
             )
         return TestResult(
-            files=listing.files,
+            files=found.files,
             ids=[sample.path for sample in samples],
             images=any(isinstance(sample.source, Pictures) for sample in samples),
             metrics=results,
@@ -180,6 +182,7 @@ class Classification(Task):
                 for i in sorted(scored) if scored[i].error
             ],
             timing=timing,
+            views=protocol.clips * protocol.crops,
         )
 
     def report(self, workdir: str | os.PathLike) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError
 from slowfast_jax.config.class_weights import weights_of
 from slowfast_jax.data.keyframe_lists import Keyframes, find_keyframes
+from slowfast_jax.data.video_files import check_videos
 from slowfast_jax.inference.box_scores import score_boxes
 from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.metrics import ava
@@ -39,11 +40,15 @@ class Detection(Task):
 
     headline = "map"
 
-    def training_examples(
-        self, workdir: str | os.PathLike | None
-    ) -> tuple[Examples, list[str]]:
+    def find(self, subset: str, workdir: str | os.PathLike | None) -> Keyframes:
+        """The keyframes of a subset; "val" is every fourth second of the test set, and every
+        second with config.data.full_test_on_val."""
+        found = find_keyframes(self.config, workdir, subset)
+        check_videos(found.keyframes, found.files[0], self.config)
+        return found
+
+    def training_examples(self, found: Keyframes) -> tuple[Examples, list[str]]:
         """The training keyframes and the class names."""
-        found = find_keyframes(self.config, workdir, "train")
         keyframes = found.keyframes
         self.class_weights = weights_of(
             self.config, lambda: (labels for keyframe in keyframes for labels in keyframe.labels)
@@ -76,13 +81,9 @@ class Detection(Task):
         predictor: Predictor,
         variables: Mapping[str, Any],
         extra: Any,
-        workdir: str | os.PathLike | None,
+        found: Keyframes,
     ) -> dict[str, Any]:
-        """Frame-mAP in percent on every fourth second of the validation set.
-
-        With config.data.full_test_on_val, every second is used.
-        """
-        found = find_keyframes(self.config, workdir, "val")
+        """Frame-mAP in percent on the keyframes of the validation set."""
         predict = partial(predictor, variables)
         scores, failed = _score(self.config, predict, found.keyframes)
         for failure in failed if distributed.first() else ():
@@ -92,6 +93,7 @@ class Detection(Task):
     def test(
         self,
         recognizer: Any,
+        found: Keyframes,
         workdir: str | os.PathLike | None,
         save_scores: bool = False,
     ) -> TestResult:
@@ -101,7 +103,6 @@ class Detection(Task):
         keyframe index (B,) of all boxes, and the video and time of each keyframe.
         """
         config = self.config
-        found = find_keyframes(config, workdir, "test")
         _check_names(recognizer.class_names, found)
         keyframes = found.keyframes
         boxes = sum(len(keyframe.boxes) for keyframe in keyframes)
@@ -135,6 +136,7 @@ class Detection(Task):
             rows=[],
             failed=failed,
             timing=timing,
+            unit="keyframes",
         )
 
     def report(self, workdir: str | os.PathLike) -> dict[str, Any]:
@@ -218,6 +220,7 @@ def _metrics(config: ConfigDict, found: Keyframes, scores: dict[int, np.ndarray]
     metrics = {
         "map": 100 * result["map"],
         "num_keyframes": len(used),
+        "num_boxes": sum(len(scores[i]) for i in used),
         "per_class_ap": {
             name: 100 * result["ap"][action] for name, action in per_class.items()
             if not math.isnan(result["ap"][action])

@@ -15,6 +15,8 @@ class TestResult(NamedTuple):
       rows: a record for each readable example; may be empty.
       failed: {"video_id", "path", "reason"} of each unreadable example.
       timing: durations in seconds, and examples or views per second.
+      unit: what an example is, in the plural: results count "videos_listed", "videos_used", ...
+      views: views of each example whose scores are combined; 0 if the task has no views.
     """
 
     __test__ = False  # tells pytest that this is no test class
@@ -26,3 +28,5 @@ class TestResult(NamedTuple):
     rows: list[dict[str, Any]]
     failed: list[dict[str, Any]]
     timing: dict[str, float]
+    unit: str = "videos"
+    views: int = 0

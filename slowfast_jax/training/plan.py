@@ -58,6 +58,11 @@ class Plan(NamedTuple):
         """The distinct shapes, in order of appearance."""
         return tuple(dict.fromkeys(shape for phase in self.phases for shape in phase.shapes))
 
+    @property
+    def norm_splits(self) -> int:
+        """Largest number of splits of a batch norm in the run; 1 if none are split."""
+        return max(shape.norm_splits or 1 for shape in self.shapes)
+
     def words(self) -> list[str]:
         """One line of text for each phase."""
         return [

@@ -75,7 +75,7 @@ def make_train_step(
     def gradients_of(
         params: Any, stats: Mapping[str, Any], extra: Any, batch: Batch, key: jax.Array
     ) -> tuple[Any, Metrics, Any, Any]:
-        trained = _trained(params, train_only)
+        trained = trained_leaves(params, train_only)
 
         def objective(params: Any) -> tuple[jax.Array, tuple[Metrics, dict[str, Any]]]:
             params = jax.tree.map(
@@ -94,7 +94,7 @@ def make_train_step(
         )
 
     def step(state: TrainState, batch: Batch, lr: jax.Array, key: jax.Array):
-        trained = _trained(state.params, train_only)
+        trained = trained_leaves(state.params, train_only)
         key = jax.random.fold_in(key, state.step)
         if augment is not None:
             batch = augment(jax.random.fold_in(key, 1), batch)
@@ -144,8 +144,11 @@ def _same_shapes(extra: Any, before: Any) -> Any:
     return extra
 
 
-def _trained(params: Any, train_only: str) -> Any:
-    """A tree of bools: whether each parameter is trained."""
+def trained_leaves(params: Any, train_only: str) -> Any:
+    """A tree of bools: whether each parameter is trained, see `make_train_step`.
+
+    Raises ValueError if `train_only` matches none.
+    """
     if not train_only:
         return jax.tree.map(lambda _: True, params)
     trained = jax.tree.map(lambda path: bool(re.fullmatch(train_only, path)), paths(params))

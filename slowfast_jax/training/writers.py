@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,18 @@ class Writers:
     """Writes records of a run to `workdir`/metrics.jsonl and `workdir`/tensorboard.
 
     A run that resumes at `first_step` drops the records after that step, so that the file equals
-    that of an uninterrupted run. Only the process with rank 0 writes.
+    that of an uninterrupted run. With None, all records are kept. Only the process with rank 0
+    writes.
     """
 
-    def __init__(self, workdir: str | Path, first_step: int = 0):
+    def __init__(self, workdir: str | Path, first_step: int | None = 0):
         workdir = self._workdir = Path(workdir)
         self._file = None
         if not distributed.first():
             return
         workdir.mkdir(parents=True, exist_ok=True)
         self._path = workdir / METRICS_FILE
-        if self._path.exists():
+        if first_step is not None and self._path.exists():
             kept = [row for row in read_metrics(workdir) if row["step"] <= first_step]
             temporary = self._path.with_suffix(".tmp")
             temporary.write_text("".join(map(_line, kept)), encoding="utf-8")
@@ -93,6 +94,13 @@ class Writers:
         for file in (self._file, self._board):
             with suppress(OSError):
                 file.close()
+
+
+def add_test(workdir: str | Path, step: int, values: Mapping[str, Any]) -> None:
+    """Adds the record of a test, of the checkpoint saved at `step`, to those of its run."""
+    epochs = [r["epoch"] for r in read_metrics(workdir) if r["step"] == step and "epoch" in r]
+    with closing(Writers(workdir, None)) as writers:
+        writers.write(step, "test", ({"epoch": epochs[-1]} if epochs else {}) | dict(values))
 
 
 def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:

@@ -134,20 +134,30 @@ def test_the_version():
     assert result.stdout.startswith("usage: python -m slowfast_jax.main --config CONFIG")
 
 
-def test_a_missing_list_is_one_line_and_status_1():
-    result = run("--config=tests/recipes/tiny.py", "--mode=eval", "--config.data.root=nowhere")
-    assert result.returncode == 1
-    assert "error: nowhere/test.csv: no such list" in result.stderr
-    assert "Traceback" not in result.stderr
+def test_problems_are_listed_with_status_2(tmp_path):
+    where = ["--config=tests/recipes/tiny.py", "--config.data.root=nowhere"]
+    result = run(*where, "--mode=eval", "--weights=random")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: nowhere/test.csv: no such list")
+    assert result.stderr.count("\n") == 1
+    result = run(*where, f"--workdir={tmp_path}", "--config.train.init_from.path=gone.pyth")
+    assert result.returncode == 2
+    head, *lines = result.stderr.splitlines()
+    assert head == "error: 4 problems:"
+    for line, text in zip(
+        lines, ("train.csv", "val.csv", "test.csv", "weights gone.pyth do not exist"), strict=True
+    ):
+        assert line.startswith("  - ") and text in line
 
 
 def test_the_mini_recipe_generates_its_data_and_runs(tmp_path):
-    result = run("--config=configs/kinetics.py:mini", f"--workdir={tmp_path}", "--mode=eval")
+    result = run("--config=configs/kinetics.py:mini", f"--workdir={tmp_path}", "--mode=eval",
+                 "--weights=random")
     assert result.returncode == 0, result.stderr
     printed = json.loads(result.stdout)
     assert printed["videos_used"] == 8 and printed["views"] == "2x1"
     results = json.loads((tmp_path / "results.json").read_text())
-    assert results["metrics"]["top1_acc"] == printed["top1_acc"]
+    assert round(results["metrics"]["top1_acc"], 2) == printed["top1_acc"]
     assert set(results["metrics"]["per_class_acc"]) == set(datasets.CLASS_NAMES)
     assert (tmp_path / "kinetics_mini/test.csv").is_file()
     assert "random" in result.stderr and "testing: 8/8" in result.stderr
@@ -167,14 +177,31 @@ def test_the_other_mini_recipes_generate_data_train_and_test(tmp_path, recipe):
 def test_eval_tests_each_number_of_clips(tiny, tmp_path, capsys):
     datasets.write_videos(tmp_path, count=2, seed=0, frames=12, height=40, width=48)
     config, values = parse(
-        "--config=test/tiny", f"--workdir={tmp_path}", "--clips=1,3",
+        "--config=test/tiny", f"--workdir={tmp_path}", "--clips=1,3", "--weights=random",
         f"--config.data.root={tmp_path}", f"--config.data.path_prefix={tmp_path}",
     )
-    main.evaluate(config, values)
+    assert main.evaluate(config, values) == 0
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["views"] for line in printed] == ["1x3", "3x3"]
     results = json.loads((tmp_path / "clips3/results.json").read_text())
     assert results["fingerprint"]["protocol"]["clips"] == 3
+
+
+def test_eval_fails_if_a_video_failed(tiny, tmp_path, capsys):
+    datasets.write_videos(tmp_path, count=3, seed=0, frames=12, height=40, width=48)
+    (tmp_path / "videos/001.mp4").write_text("no video")
+    arguments = [
+        "--config=test/tiny", f"--workdir={tmp_path / 'run'}", "--weights=random",
+        f"--config.data.root={tmp_path}", f"--config.data.path_prefix={tmp_path}",
+    ]
+    assert main.evaluate(*parse(*arguments)) == 1
+    out, err = capsys.readouterr()
+    printed = json.loads(out)
+    assert printed["videos_listed"] == 3 and printed["videos_failed"] == 1
+    assert err.splitlines()[-1].startswith("error: 1 of the test set could not be read")
+    assert (tmp_path / "run/results.json").is_file()
+    assert main.evaluate(*parse(*arguments, "--allow_failed")) == 0
+    assert "error: " not in capsys.readouterr().err
 
 
 @needs_real
@@ -187,6 +214,7 @@ def test_real_videos_equal_the_original(tmp_path):
     result = run(
         "--config=configs/kinetics.py:x3d_xs", "--mode=eval", f"--workdir={tmp_path}",
         f"--weights={REAL / 'weights/X3D_XS_k400_pyslowfast.pyth'}", "--save_scores",
+        "--allow_failed",
         f"--config.data.root={tmp_path}", f"--config.data.path_prefix={REAL / 'videos'}",
     )
     assert result.returncode == 0, result.stderr

@@ -73,7 +73,7 @@ def test_films_and_clips_get_equal_scores(tiny, folder, tmp_path):
     scores, results = [], []
     for name, config in (("films", films), ("clips", clips)):
         (tmp_path / name).mkdir()
-        results.append(evaluate(config, tmp_path / name, save_scores=True))
+        results.append(evaluate(config, tmp_path / name, "random", save_scores=True))
         scores.append(np.load(tmp_path / name / "scores.npz")["scores"])
     np.testing.assert_array_equal(scores[0], scores[1])
     assert results[0]["metrics"] == results[1]["metrics"] and not results[1]["failed"]
@@ -81,11 +81,11 @@ def test_films_and_clips_get_equal_scores(tiny, folder, tmp_path):
 
 def test_missing_clip_is_reported_and_lowers_map(tiny, folder, tmp_path):
     config = config_of(folder, test_box_lists=())
-    whole = evaluate(config, None)
+    whole = evaluate(config, None, "random")
     clip = folder / "k700/val/yt-val_001_000012_000022.mp4"
     clip.rename(tmp_path / "away")
     try:
-        results = evaluate(config, None)
+        results = evaluate(config, None, "random")
     finally:
         (tmp_path / "away").rename(clip)
     assert {row["path"] for row in results["failed"]} == {

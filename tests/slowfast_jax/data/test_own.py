@@ -124,7 +124,7 @@ def test_table_is_trained_on_and_tested(root):
     assert tested["metrics"]["map"] == pytest.approx(results["map"], abs=1e-3)
     assert tested["metrics"]["per_class_boxes"] == {"sit": 1, "stand": 1, "wave": 2}
     assert len((root / "run/detections.csv").read_text().splitlines()) == 4 * 3
-    assert json.loads((root / "run/results.json").read_text())["fingerprint"]["videos_used"] == 3
+    assert json.loads((root / "run/results.json").read_text())["fingerprint"]["keyframes_used"] == 3
     write(root / "train.csv", [row.replace("stand", "get up") for row in TRAIN])
     write(root / "test.csv", [row.replace("stand", "get up") for row in TEST])
     with pytest.raises(ConfigError, match=r"class 1 of the network is .sit., .*get up."):

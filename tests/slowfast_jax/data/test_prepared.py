@@ -34,7 +34,7 @@ def test_prepared_kinetics_can_be_evaluated(tiny, tmp_path):
     assert run("kinetics", tmp_path / "out", "--test", tmp_path / "down") == 0
     config = config_of("test/tiny", tmp_path / "out", class_names=str(tmp_path / "out/classes.txt"))
     assert len(find_samples(config).samples) == 4
-    results = evaluate(config, workdir=tmp_path / "run")
+    results = evaluate(config, tmp_path / "run", "random")
     assert results["fingerprint"]["videos_used"] == 4
 
 

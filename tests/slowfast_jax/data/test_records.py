@@ -62,7 +62,7 @@ def test_scores_equal_those_of_the_videos(data, tmp_path):
     for format_ in ("kinetics", "records", "tfds"):
         workdir = tmp_path / format_
         config = config_of(data, format_)
-        results = evaluate(config, workdir, save_scores=True)
+        results = evaluate(config, workdir, "random", save_scores=True)
         stored = np.load(workdir / "scores.npz")
         scores[format_], names[format_] = stored["scores"], list(stored["paths"])
         assert list(stored["labels"]) == [0, 1, 2, 3] * 2 and not results["failed"]
@@ -114,7 +114,7 @@ def test_keyframes_from_records(tiny, tmp_path):
             config.protocol.update(num_frames=4, sampling_rate=4, test_crop=32)
         workdir = tmp_path / f"run{record_dir[:1]}"
         workdir.mkdir()
-        results.append(evaluate(config, workdir, save_scores=True))
+        results.append(evaluate(config, workdir, "random", save_scores=True))
         stored.append(np.load(workdir / "scores.npz"))
     assert stored[0]["scores"].shape == stored[1]["scores"].shape
     np.testing.assert_allclose(stored[0]["scores"], stored[1]["scores"], atol=0.02)
@@ -126,7 +126,8 @@ def test_worker_processes_read_records(data):
     """The samples must be picklable."""
     for format_ in ("records", "tfds"):
         config = config_of(data, format_)
-        examples, _ = make_task(config).training_examples(None)
+        task = make_task(config)
+        examples, _ = task.training_examples(task.find("train", None))
         expected, found = (
             next(iter(batches(
                 Order(examples.size, batch_size=4, seed=0), examples.load, workers=workers

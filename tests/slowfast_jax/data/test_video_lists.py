@@ -70,7 +70,7 @@ def test_charades(tiny, tmp_path):
     datasets.write_charades(tmp_path, frames=6, **SMALL)
     listing = find_samples(charades(tmp_path))
     assert [sample.label for sample in listing.samples] == [(0, 1), (1, 2), (2, 3), (0, 3), (0, 2)]
-    assert listing.class_names == []
+    assert listing.class_names == list(datasets.SHAPE_NAMES)
     with pytest.raises(ConfigError, match="config.data.multi_label is False"):
         find_samples(config_of(tmp_path, **{"data.format": "charades"}))
     with pytest.raises(ValueError, match=r"val\.csv:\d+: label 2; expected a class within 0..1"):

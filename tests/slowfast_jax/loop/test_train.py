@@ -67,7 +67,7 @@ def test_outputs_of_a_run(whole):
         (6, 2), (12, 4)
     ]
     assert set(rows[0]) == {
-        "step", "split", "epoch", "loss", "top1_err", "grad_norm", "lr", "clips_per_second",
+        "step", "split", "epoch", "loss", "top1_acc", "grad_norm", "lr", "clips_per_second",
         "data_wait", "memory_gb",
     }
     assert rows[-1] == results and results["num_videos"] == 8

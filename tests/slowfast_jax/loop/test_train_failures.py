@@ -80,8 +80,10 @@ def test_run_stops_with_too_many_broken_videos(broken, tmp_path):
 
 
 def test_run_stops_if_no_video_can_be_read(data, tmp_path):
-    shutil.copy(data / "train.csv", tmp_path)
-    config = training_config(tmp_path)
+    folder = shutil.copytree(data, tmp_path / "data")
+    for path in (folder / "videos").glob("train_*"):
+        path.write_bytes(b"no video")
+    config = training_config(folder)
     with pytest.raises(RuntimeError, match="8 examples .* the first: .*train_.*mp4"):
         train(config, tmp_path / "run")
 

@@ -70,7 +70,7 @@ def test_a_run_is_reported(config, tmp_path, capsys):
     with closing(Writers(tmp_path)) as writers:
         for step in (10, 20):
             writers.write(step, "train", {"epoch": step / 20, "loss": 5 / step, "lr": 0.1})
-    main.evaluate(config, options(tmp_path))
+    main.evaluate(config, options(tmp_path, weights="random"))
     all_stand(tmp_path)
     capsys.readouterr()
     main.report(config, options(tmp_path))
@@ -101,7 +101,7 @@ def test_a_run_is_reported(config, tmp_path, capsys):
 
 
 def test_video_frames_have_the_boxes_of_the_nearest_keyframe(config, tmp_path):
-    main.evaluate(config, options(tmp_path))
+    main.evaluate(config, options(tmp_path, weights="random"))
     all_stand(tmp_path)
     shown = detection_report(config, tmp_path)
     video = list(shown["video"].pictures)
@@ -128,7 +128,7 @@ def test_video_frames_have_the_boxes_of_the_nearest_keyframe(config, tmp_path):
 
 
 def test_colors_of_the_video(config, tmp_path):
-    main.evaluate(config, options(tmp_path))
+    main.evaluate(config, options(tmp_path, weights="random"))
     all_stand(tmp_path)
     seen = set()
     for picture in detection_report(config, tmp_path)["video"].pictures:
@@ -162,7 +162,7 @@ def test_videos_with_one_class(tiny, tmp_path, capsys):
     config = load_config("test/tiny")
     config.data.root = config.data.path_prefix = str(tmp_path)
     (tmp_path / "test.csv").write_text((tmp_path / "test.csv").read_text() + "gone.mp4 1\n")
-    main.evaluate(config, options(tmp_path))
+    main.evaluate(config, options(tmp_path, weights="random"))
     capsys.readouterr()
     main.report(config, options(tmp_path))
     printed = json.loads(capsys.readouterr().out)

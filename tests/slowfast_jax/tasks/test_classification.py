@@ -39,7 +39,8 @@ def config_of(folder, *flags: str):
 
 
 def loaded(config, generator):
-    return Classification(config).training_examples(None)[0].load(0, generator)["clip"]
+    task = Classification(config)
+    return task.training_examples(task.find("train", None))[0].load(0, generator)["clip"]
 
 
 def test_config_augmentation_reaches_the_clips(videos):
@@ -93,4 +94,4 @@ def test_recipe_without_augmentation_has_neutral_fields():
 def test_invalid_augmentation_is_refused(videos, flag, message):
     config = config_of(videos, flag)
     with pytest.raises(ConfigError, match=message):
-        Classification(config).training_examples(None)
+        loaded(config, None)

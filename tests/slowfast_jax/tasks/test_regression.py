@@ -27,7 +27,7 @@ class Regression(Task):
 
     headline = "minus_error"
 
-    def training_examples(self, workdir):
+    def training_examples(self, found):
         clips, targets = data(0)
 
         def load(index, generator, shape=None):
@@ -39,7 +39,7 @@ class Regression(Task):
         loss = LOSSES["mse"](logits, batch["label"])
         return loss, {"absolute_error": jnp.abs(logits - batch["label"]).mean()}
 
-    def validate(self, predictor, variables, extra, workdir):
+    def validate(self, predictor, variables, extra, found):
         clips, targets = data(1)
         error = np.abs(np.asarray(predictor(variables, clips)) - targets).mean()
         return {"minus_error": -float(error), "num_videos": len(clips)}

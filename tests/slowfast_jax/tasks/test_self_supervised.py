@@ -33,7 +33,7 @@ class Teacher(Task):
 
     headline = "agreement"
 
-    def training_examples(self, workdir):
+    def training_examples(self, found):
         clips = np.random.default_rng(0).integers(0, 256, (CLIPS, 4, 16, 16, 3), np.uint8)
 
         def load(index, generator, **changes):
@@ -64,7 +64,7 @@ class Teacher(Task):
         agreement = (similarity.argmax(-1) == rows).mean()
         return loss, {"agreement": agreement}, updates | {"extra": kept}
 
-    def validate(self, predictor, variables, extra, workdir):
+    def validate(self, predictor, variables, extra, found):
         clips = np.zeros((2, 4, 16, 16, 3), np.uint8)
         ours, theirs = (
             np.asarray(predictor(v, clips)) for v in (variables, extra["encoder"])
@@ -105,7 +105,7 @@ def whole(tmp_path_factory, tiny_norm):
 def test_custom_task_trains_and_keeps_extra_state(whole):
     rows = read_metrics(whole)
     assert [row["step"] for row in rows if row["split"] == "train"] == [*range(1, STEPS + 1)]
-    assert {"loss", "agreement"} <= set(rows[0]) and "top1_err" not in rows[0]
+    assert {"loss", "agreement"} <= set(rows[0]) and "top1_acc" not in rows[0]
     assert 0 < rows[-1]["agreement"] <= 1
     extra = extra_in(whole)
     assert extra["filled"] == 4 * STEPS
@@ -166,7 +166,7 @@ def test_loss_that_changes_extra_shapes_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name, arguments", [
     ("training_examples", (None,)), ("objective", (None, {}, {})), ("batch_shapes", (1, 2)),
-    ("validate", (None, {}, {}, None)), ("test", (None, None)),
+    ("validate", (None, {}, {}, None)), ("test", (None, None, None)),
 ])
 def test_a_task_names_what_it_does_not_define(name, arguments):
     with pytest.raises(NotImplementedError, match=f"task Task does not define `{name}`"):
