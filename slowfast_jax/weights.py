@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from convert import names, ports
 from convert.load import CheckpointMismatch, fit, strip_names
+from convert.program_settings import unsupported_settings
 from convert.readers import ForeignCheckpoint, describe_source, read_checkpoint
 from convert.trees import flatten
 from convert.unpickle import CheckpointError
@@ -292,6 +293,12 @@ def check_origin(
 def _check_program(path: str | Path, checkpoint: ForeignCheckpoint, config: ConfigDict) -> str:
     """How the config's network differs from that of the file's program; "" if it does not."""
     scheme = names.scheme_of(checkpoint.tensors)
+    settings = unsupported_settings(checkpoint.metadata.get("program_config", ""))
+    if scheme == "MMAction2" and settings:
+        return (
+            f"{path} was trained by MMAction2 with settings that this project does not have, so "
+            f"its results would differ: {'; '.join(settings)}"
+        )
     needed = ports.required_keywords(checkpoint.tensors, scheme)
     model = build_model(config)
     different = {k: v for k, v in needed.items() if getattr(model, k, None) != v}

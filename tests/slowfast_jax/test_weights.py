@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 
 from convert import CheckpointError
+from convert.readers import ForeignCheckpoint
+from slowfast_jax.config import ConfigError, load_config
+from slowfast_jax.recognizer import load
 from slowfast_jax.training.checkpoint import save_checkpoint
-from slowfast_jax.weights import read_checkpoint_folder
+from slowfast_jax.weights import (
+    check_origin,
+    describe,
+    read_any,
+    read_checkpoint_folder,
+    stored_config,
+)
 
 
 def test_a_checkpoint_folder(tmp_path):
@@ -24,3 +33,43 @@ def test_a_folder_without_a_checkpoint(tmp_path):
     match = f"{tmp_path / 'folder'} is not a checkpoint of this project: .*nothing"
     with pytest.raises(CheckpointError, match=match):
         read_checkpoint_folder(tmp_path / "folder")
+
+
+def test_settings_of_mmaction2_that_change_the_results(tmp_path):
+    text = "model = dict(roi_head=dict(bbox_roi_extractor=dict(temporal_pool_mode='{}')))"
+    config = load_config("mmaction2/ava_slowonly_4x16_r50")
+    tensors = {"backbone.conv1.conv.weight": np.ones(1), "roi_head.bbox_head.fc_cls.bias": None}
+    for mode in ("avg", "max"):
+        metadata = {"program_config": text.format(mode)}
+        checkpoint = ForeignCheckpoint("torch zip", tensors, metadata)
+        if mode == "avg":
+            check_origin("w.pth", checkpoint, config, ())
+            continue
+        with pytest.raises(ConfigError, match="w.pth .*MMAction2.*temporal_pool_mode is 'max'"):
+            check_origin("w.pth", checkpoint, config, ())
+
+
+@pytest.mark.parametrize("stored", [None, []])  # the second as in checkpoints of earlier versions
+def test_a_run_whose_classes_have_no_names(tiny, tmp_path, stored):
+    config = load_config("test/tiny")
+    metadata = describe(config, [])
+    assert metadata["class_names"] == ["class 0", "class 1", "class 2", "class 3"]
+    if stored is not None:
+        metadata["class_names"] = stored
+    run = tmp_path / "RUN"
+    recognizer = load("test/tiny")
+    variables = {"params": recognizer.variables["params"]}
+    save_checkpoint(run / "checkpoints/3", variables, metadata)
+    for folder in (run, run / "checkpoints", run / "checkpoints/3"):
+        assert stored_config(folder)[1] == ["class 0", "class 1", "class 2", "class 3"]
+        assert load(folder).class_names == ["class 0", "class 1", "class 2", "class 3"]
+        named = load("test/tiny", folder, class_names=list("abcd"))
+        assert named.class_names == list("abcd")
+        assert named.config.test.checkpoint == str(run / "checkpoints/3")
+
+
+def test_a_run_without_a_checkpoint(tmp_path):
+    (tmp_path / "RUN/checkpoints").mkdir(parents=True)
+    for path in (tmp_path / "RUN", tmp_path / "RUN/checkpoints"):
+        with pytest.raises(CheckpointError, match="RUN has no complete checkpoint yet"):
+            read_any(path)

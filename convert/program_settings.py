@@ -1,0 +1,76 @@
+"""Settings of MMAction2 that change what a network computes but not its parameters.
+
+MMAction2's checkpoints can carry their config, a Python file as text. It is parsed, never executed:
+literals and calls such as dict(type="AVARoIHead") are read, everything else is ignored.
+"""
+
+import ast
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+# Rows (end of the setting's path, values that this project computes, what the others mean).
+MMACTION2 = (
+    ("temporal_pool_mode", ("avg",), "box features are pooled over time in another way"),
+    ("temporal_pool_type", ("avg",), "box features are pooled over time in another way"),
+    ("spatial_pool_type", ("max",), "box features are pooled over space in another way"),
+    ("with_temporal_pool", (True,), "box features are not averaged over time"),
+    ("with_global", (False,), "boxes also get the features of the whole frame"),
+    ("mlp_head", (False,), "the head has hidden layers"),
+    ("background_class", (True,), "class 0 is not the background"),
+    ("roi_layer_type", ("RoIAlign",), "boxes are pooled by another operation"),
+    ("roi_head.shared_head.type", (), "the head sees the context of boxes"),
+    ("roi_head.bbox_head.type", ("BBoxHeadAVA",), "it is another head"),
+    ("roi_head.bbox_roi_extractor.type", ("SingleRoIExtractor3D",), "it is another extractor"),
+    ("cls_head.type", ("SlowFastHead", "I3DHead"), "it is another head"),
+    ("cls_head.spatial_type", ("avg",), "features are pooled over space in another way"),
+    ("style", ("pytorch",), "the stride is in another convolution of a block"),
+)
+
+
+def unsupported_settings(text: str) -> list[str]:
+    """Descriptions of the settings in MMAction2's config with which this project would differ.
+
+    Args:
+      text: the config; [] is returned for text that is not one.
+    """
+    try:
+        statements = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    model = {}
+    for statement in statements:
+        if isinstance(statement, ast.Assign) and any(
+            isinstance(target, ast.Name) and target.id == "model" for target in statement.targets
+        ):
+            model = _value(statement.value)
+    found = []
+    for path, value in _settings(model) if isinstance(model, dict) else ():
+        for end, accepted, meaning in MMACTION2:
+            if f".{path}".endswith(f".{end}") and value is not None:
+                last = value.rpartition(".")[2] if isinstance(value, str) else value
+                if last not in accepted:
+                    found.append(f"model.{path} is {value!r}: {meaning}")
+    return found
+
+
+def _settings(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in node.items():
+        here = f"{path}.{name}" if path else str(name)
+        if isinstance(value, dict):
+            yield from _settings(value, here)
+        elif isinstance(value, str | bool | None):
+            yield here, value
+
+
+def _value(node: ast.AST) -> Any:
+    """The value of a literal, or of dict(...); None for everything else."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("dict", "ConfigDict"):
+        return {keyword.arg: _value(keyword.value) for keyword in node.keywords if keyword.arg}
+    if isinstance(node, ast.Dict):
+        return {
+            key.value: _value(value) for key, value in zip(node.keys, node.values, strict=True)
+            if isinstance(key, ast.Constant)
+        }
+    return None

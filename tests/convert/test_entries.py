@@ -1,0 +1,81 @@
+"""The entry with the weights is found by its tensors and its name; the user can name another."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from convert import CheckpointError, read_checkpoint
+from convert.entries import USUAL
+from convert.load import strip_names
+from convert.names import canonical_names, scheme_of
+
+NAMES = {
+    "PySlowFast": ("s1.pathway0_stem.conv.weight", "head.projection.weight"),
+    "PyTorchVideo": ("blocks.0.conv.weight", "blocks.5.proj.weight"),
+    "MMAction2": ("backbone.conv1.conv.weight", "cls_head.fc_cls.weight"),
+    "unknown": ("a.weight", "b.weight"),
+}
+
+
+def weights(scheme="PySlowFast", prefix="", value=1.0):
+    return {prefix + name: np.full(2, value) for name in NAMES[scheme]}
+
+
+def read(tmp_path, content, entry=""):
+    (tmp_path / "w.pth").write_bytes(pickle.dumps(content))
+    return read_checkpoint(tmp_path / "w.pth", entry)
+
+
+@pytest.mark.parametrize("scheme", NAMES)
+@pytest.mark.parametrize("name", [*USUAL, "ema", "state_dict_ema", "teacher", "some_name"])
+def test_one_entry(tmp_path, name, scheme):
+    optimizer = {"state": {0: {"exp_avg": np.ones(2)}}, "param_groups": [{"lr": 0.1}]}
+    content = {"epoch": 3, "optimizer": optimizer, name: weights(scheme)}
+    for nested in (content, content | {name: {"state_dict": weights(scheme), "epoch": 1}}):
+        checkpoint = read(tmp_path, nested)
+        assert list(checkpoint.tensors) == list(NAMES[scheme])
+        assert checkpoint.metadata["container"].startswith(name)
+    assert list(read(tmp_path, weights(scheme)).tensors) == list(NAMES[scheme])
+
+
+@pytest.mark.parametrize("content, found", [
+    ({"ema": weights(), "model": weights()}, "model"),
+    ({"state_dict_ema": weights(), "state_dict": weights()}, "state_dict"),
+    ({"teacher": weights(), "student": weights()}, "student"),
+    ({"model_ema": {"state_dict": weights()}, "net": {"state_dict": weights()}}, "net.state_dict"),
+    ({"model": weights("unknown"), "my_model": weights()}, "my_model"),
+    ({"model": weights("unknown"), "rng": np.ones(2)}, "model"),
+])
+def test_several_entries(tmp_path, content, found):
+    assert read(tmp_path, content).metadata["container"] == found
+
+
+def test_an_entry_can_be_named(tmp_path):
+    content = {"model": weights(), "ema": {"state_dict": weights(value=2.0)}, "epoch": 1}
+    checkpoint = read(tmp_path, content)
+    assert checkpoint.metadata["also"] == {"ema.state_dict": 2}
+    named = read(tmp_path, content, "ema.state_dict")
+    assert {array[0] for array in named.tensors.values()} == {2.0}
+    expected = r"no entry 'x' with .* has model \(2 tensors\), ema.state_dict \(2 tensors\)"
+    with pytest.raises(CheckpointError, match=expected):
+        read(tmp_path, content, "x")
+    with pytest.raises(CheckpointError, match=r"several entries .*one \(2 .*two \(2 .*--entry"):
+        read(tmp_path, {"one": weights(), "two": weights()})
+
+
+@pytest.mark.parametrize("scheme", ["PySlowFast", "PyTorchVideo", "MMAction2"])
+@pytest.mark.parametrize("prefix", [
+    "module.", "model.", "_orig_mod.", "net.", "encoder.", "module._orig_mod.", "model.net.",
+    "net._orig_mod.", "a.b.module.",
+])
+def test_prefixes_that_all_names_share(tmp_path, scheme, prefix):
+    checkpoint = strip_names(read(tmp_path, {"state_dict": weights(scheme, prefix)}))
+    assert scheme_of(checkpoint.tensors) == scheme
+    ours = list(canonical_names(checkpoint.tensors, scheme).values())
+    assert ours == list(canonical_names(NAMES[scheme], scheme).values())
+
+
+def test_a_prefix_of_some_names_stays(tmp_path):
+    content = weights(prefix="net.") | {"loss.weight": np.ones(2)}
+    assert set(strip_names(read(tmp_path, content)).tensors) == set(content)
