@@ -148,9 +148,9 @@ def report(config: ConfigDict, options: flags.FlagValues) -> None:
     if options.weights:
         raise ConfigError("--weights is for --mode=eval; a report shows the last test in --workdir")
     task = make_task(config)
-    path = write_report(options.workdir, **task.report(options.workdir))
-    results = json.loads(path.with_name("results.json").read_text(encoding="utf-8"))
     headline = task.headline
+    path = write_report(options.workdir, headline=headline, **task.report(options.workdir))
+    results = json.loads(path.with_name("results.json").read_text(encoding="utf-8"))
     print(json.dumps({"report": str(path), headline: results["metrics"][headline]}), flush=True)
 
 

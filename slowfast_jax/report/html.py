@@ -11,6 +11,7 @@ import itertools
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -34,13 +35,16 @@ from slowfast_jax.report.items import Picture, Video, existing
 from slowfast_jax.report.page import PAGE, STYLE
 from slowfast_jax.training.writers import METRICS_FILE, read_metrics
 
-PICTURE_WIDTH = 480  # small pictures are enlarged by a whole factor to about this many pixels
+LONG_SIDE = 480  # small pictures are enlarged by a whole factor to about this many pixels
 VIDEO_FILE = "annotated.mp4"
 MOST_CLASSES = 80  # in the confusion matrix
+MOST_FAILURES = 20  # listed
 TITLES = {
     "map": "mAP, %", "top1_acc": "top-1 accuracy, %", "top5_acc": "top-5 accuracy, %",
-    "mean_class_acc": "mean class accuracy, %", "num_keyframes": "keyframes tested",
-    "num_videos": "videos tested",
+    "mean_class_acc": "mean class accuracy, %",
+    "top1_acc_of_all": "top-1 accuracy, %, failed videos counted as wrong",
+    "top5_acc_of_all": "top-5 accuracy, %, failed videos counted as wrong",
+    "num_keyframes": "keyframes tested", "num_videos": "videos tested",
 }
 PER_CLASS = {"per_class_ap": "AP, %", "per_class_acc": "accuracy, %"}
 
@@ -48,6 +52,7 @@ PER_CLASS = {"per_class_ap": "AP, %", "per_class_acc": "accuracy, %"}
 def write_report(
     workdir: str | os.PathLike,
     *,
+    headline: str = "",
     frames: Sequence[Picture] = (),
     confusion: np.ndarray | None = None,
     class_names: Sequence[str] = (),
@@ -57,6 +62,8 @@ def write_report(
     """Writes `workdir`/report.html from its results.json and, if it exists, metrics.jsonl.
 
     Args:
+      headline: name of the main metric, which is shown first. Default: "map" or "top1_acc",
+        whichever the results have.
       frames: pictures to show.
       confusion: (K, K), a confusion matrix (see metrics.confusion); needs `class_names`.
       class_names: K names.
@@ -81,16 +88,21 @@ def write_report(
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         metrics, fingerprint = results["metrics"], results["fingerprint"]
+        failed = results.get("failed", [])
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not a results file of --mode eval ({error!r})") from error
+    headline = headline or next((name for name in ("map", "top1_acc") if name in metrics), "")
     name = fingerprint.get("config", workdir.name)
     sections = [
-        _headline(metrics, records),
-        _section("Training curves", _curves(records)),
-        _section("Results per class", _class_table(metrics)),
+        _headline(metrics, records, headline, len(failed)),
+        _section("Training curves", _curves(records, headline)),
+        _section(
+            "Results per class", _class_table(metrics, _videos_of(results, class_names))
+        ),
         _section("Confusion matrix", _confusion(confusion, class_names, explanation)),
         _section("Annotated video", _video(workdir, video) if video else ""),
         _section("Example frames", _legend() + "".join(map(_figure, frames)) if frames else ""),
+        _section("Failed", _failures(failed)),
         _section("Run details", _facts(fingerprint)),
     ]
     page = PAGE.format(name=escape(name), style=STYLE, body="\n".join(filter(None, sections)))
@@ -103,18 +115,38 @@ def _section(title: str, body: str) -> str:
     return f"<section>\n<h2>{escape(title)}</h2>\n{body}\n</section>" if body else ""
 
 
-def _headline(metrics: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> str:
-    numbers = {k: v for k, v in metrics.items() if isinstance(v, (int, float))}
-    if records:
-        numbers |= {"steps": records[-1]["step"], "epochs": records[-1].get("epoch", math.nan)}
+def _headline(
+    metrics: Mapping[str, Any], records: Sequence[Mapping[str, Any]], headline: str, failed: int
+) -> str:
+    """One tile for each number, that of the main metric first."""
+    numbers = {headline: metrics[headline]} if headline in metrics else {}
+    numbers |= {k: v for k, v in metrics.items() if isinstance(v, (int, float))}
     tiles = [
-        f"<div><strong>{_number(value)}</strong><span>{escape(TITLES.get(name, name))}</span></div>"
+        _tile(_number(name, value), TITLES.get(name, name), _share(name, metrics))
         for name, value in numbers.items() if math.isfinite(value)
     ]
+    if failed:
+        tiles.append(_tile(f"{failed:,}", "failed"))
+    if records:
+        tiles.append(_tile(f"{records[-1]['step']:,}", "steps"))
+        tiles.append(_tile(f"{records[-1].get('epoch', math.nan):.3g}", "epochs"))
     return f'<div class="tiles">{"".join(tiles)}</div>'
 
 
-def _curves(records: Sequence[Mapping[str, Any]]) -> str:
+def _tile(value: str, title: str, note: str = "") -> str:
+    note = f"<span>{escape(note)}</span>" if note else ""
+    return f"<div><strong>{value}</strong><span>{escape(title)}</span>{note}</div>"
+
+
+def _share(name: str, metrics: Mapping[str, Any]) -> str:
+    """The number of videos that a top-1 accuracy stands for; "" for other metrics."""
+    videos = metrics.get("num_videos")
+    if name != "top1_acc" or not videos:
+        return ""
+    return f"{round(metrics[name] / 100 * videos):,} of {videos:,} videos"
+
+
+def _curves(records: Sequence[Mapping[str, Any]], headline: str) -> str:
     def line(split: str, value: str) -> Line:
         points = [
             (row["step"], row[value]) for row in records
@@ -125,31 +157,38 @@ def _curves(records: Sequence[Mapping[str, Any]]) -> str:
     charts = [
         line_chart("loss", [line("train", "loss"), line("val", "loss")]),
         line_chart("learning rate", [line("train", "lr")]),
-        *(line_chart(f"validation: {TITLES[name]}", [line("val", name)])
-          for name in ("map", "top1_acc")),
+        line_chart(f"validation: {TITLES.get(headline, headline)}", [line("val", headline)]),
     ]
     return f'<div class="charts">{"".join(charts)}</div>' if any(charts) else ""
 
 
-def _class_table(metrics: Mapping[str, Any]) -> str:
-    """A table of the classes, from the best to the worst."""
+def _videos_of(results: Mapping[str, Any], names: Sequence[str]) -> dict[str, int]:
+    """The number of tested videos by name of class; {} if the results do not list videos."""
+    labels = [row["label"] for row in results.get("videos", []) if "label" in row]
+    return Counter(names[k] for label in labels for k in np.atleast_1d(label)) if names else {}
+
+
+def _class_table(metrics: Mapping[str, Any], videos: Mapping[str, int]) -> str:
+    """A table of the classes, from the best to the worst. videos: number of videos by class."""
     key = next((key for key in PER_CLASS if metrics.get(key)), None)
     if key is None:
         return ""
     values, boxes = metrics[key], metrics.get("per_class_boxes", {})
+    counts, counted = (boxes, "ground-truth boxes") if boxes else (videos, "videos")
     rows = [
         f'<tr><th scope="row">{escape(name)}</th>'
         f'<td class="bar"><div style="width:{value:.1f}%"></div></td>'
-        f"<td>{value:.1f}</td><td>{boxes.get(name, '')}</td></tr>"
+        f"<td>{value:.1f}</td><td>{counts.get(name, '')}</td></tr>"
         for name, value in sorted(values.items(), key=lambda item: -item[1])
     ]
     absent = [name for name in boxes if name not in values]
     note = f"<p>Not in the ground truth: {escape(', '.join(absent))}.</p>" if absent else ""
-    heads = "".join(f"<th>{head}</th>" for head in (
-        "class", "", PER_CLASS[key], "ground-truth boxes" if boxes else ""))
+    heads = "".join(
+        f"<th>{head}</th>" for head in ("class", "", PER_CLASS[key], counted if counts else "")
+    )
     return (
-        f'<table class="classes"><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table>{note}"
+        f'<div class="tall"><table class="classes"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>{note}"
     )
 
 
@@ -197,7 +236,7 @@ def _color(truths: Sequence[str], predictions: Sequence[tuple[str, float]]) -> C
 
 
 def _scale(picture: Picture) -> int:
-    return max(1, round(PICTURE_WIDTH / picture.image.shape[1]))
+    return max(1, round(LONG_SIDE / max(picture.image.shape[:2])))
 
 
 def _legend() -> str:
@@ -242,10 +281,20 @@ def _chips(
 
 def _jpeg(image: np.ndarray) -> str:
     picture = Image.fromarray(image)
-    picture.thumbnail((2 * PICTURE_WIDTH, 2 * PICTURE_WIDTH))
+    picture.thumbnail((2 * LONG_SIDE, 2 * LONG_SIDE))
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _failures(failed: Sequence[Mapping[str, Any]]) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{escape(row["path"])}</th><td>{escape(row["reason"])}</td></tr>'
+        for row in failed[:MOST_FAILURES]
+    )
+    more = len(failed) - MOST_FAILURES
+    note = f"<p>{more:,} more are listed in results.json.</p>" if more > 0 else ""
+    return f'<table class="facts"><tbody>{rows}</tbody></table>{note}' if rows else ""
 
 
 def _facts(fingerprint: Mapping[str, Any]) -> str:
@@ -262,5 +311,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _number(value: float) -> str:
-    return f"{int(value):,}" if float(value).is_integer() else f"{value:.1f}"
+def _number(name: str, value: float) -> str:
+    if "%" in TITLES.get(name, ""):
+        return f"{value:.1f}"
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:.4g}"

@@ -30,8 +30,8 @@ p { color: var(--muted); margin: .5rem 0; }
 .tiles strong {
   display: block; font-size: 1.5rem; line-height: 1.25; font-variant-numeric: tabular-nums;
 }
-.tiles div:first-child strong { color: var(--first); }
-.tiles span { color: var(--muted); font-size: .85rem; }
+.tiles div:first-child strong { color: var(--first); font-size: 2.2rem; }
+.tiles span { display: block; color: var(--muted); font-size: .85rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 1rem; }
 svg text { fill: var(--muted); font: 11px system-ui, sans-serif; }
 .chart { width: 100%; max-width: 520px; background: var(--panel); border-radius: 8px; }
@@ -51,17 +51,22 @@ thead th { color: var(--muted); font-size: .85rem; }
 .bar { width: 45%; }
 .bar div { background: var(--first); height: .7rem; border-radius: 3px; min-width: 1px; }
 .wide { overflow-x: auto; }
+.tall { max-height: 40rem; overflow-y: auto; }
 .cell { fill: var(--first); } .cell.own { stroke: var(--muted); }
 .matrix .strong { fill: var(--page); } .matrix .weak { fill: var(--ink); }
 figure {
   display: inline-block; vertical-align: top; margin: .5rem 1rem 1rem 0;
   max-width: min(480px, 100%);
 }
-figure img { display: block; width: 100%; height: auto; border-radius: 6px; }
+figure img {
+  display: block; width: auto; height: auto; max-width: 100%; max-height: 360px; border-radius: 6px;
+}
 figcaption { margin-top: .4rem; font-size: .9rem; }
 ol, ul { margin: .3rem 0 0; padding-left: 1.4rem; }
 ul { list-style: none; padding-left: 0; }
-video { display: block; max-width: 100%; height: auto; border-radius: 6px; }
+video {
+  display: block; width: auto; height: auto; max-width: 100%; max-height: 75vh; border-radius: 6px;
+}
 .chip {
   display: inline-block; border: 1px solid; border-radius: 999px; padding: 0 .5rem;
   margin: .1rem 0; font-size: .82rem;

@@ -16,7 +16,7 @@ from slowfast_jax.report.items import Picture
 
 TITLES = (
     "Training curves", "Results per class", "Confusion matrix", "Annotated video", "Example frames",
-    "Run details",
+    "Failed", "Run details",
 )
 NASTY = '<b>&"sit"'
 NAMES = ("stand", "walk left", NASTY, "dance")
@@ -128,6 +128,96 @@ def test_sections_without_data_are_left_out(workdir):
     page = Page(write_report(workdir).read_text())
     assert "top-1 accuracy, %" in page.texts and workdir.name in page.texts
     assert [text for text in page.texts if text in TITLES] == ["Results per class"]
+
+
+def tiles(page):
+    """[(number, what it is, note)] of the tiles at the top of a page."""
+    found = re.findall(
+        r"<div><strong>([^<]*)</strong><span>([^<]*)</span>(?:<span>([^<]*)</span>)?</div>", page
+    )
+    assert found
+    return found
+
+
+def write_results(workdir, metrics, **sections):
+    results = {"fingerprint": {}, "metrics": metrics} | sections
+    (workdir / "results.json").write_text(json.dumps(results))
+
+
+def test_the_accuracy_is_the_first_number(workdir):
+    """Not the number of videos, which comes first in the results, nor a loss."""
+    accuracies = {"top1_acc": 71.0, "top5_acc": 100.0, "mean_class_acc": 68.25}
+    write_results(workdir, {"split": "test_final", "num_videos": 1200, "loss": 0.5} | accuracies)
+    first, *others = tiles(write_report(workdir).read_text())
+    assert first == ("71.0", "top-1 accuracy, %", "852 of 1,200 videos")
+    assert others == [
+        ("1,200", "videos tested", ""), ("0.5", "loss", ""), ("100.0", "top-5 accuracy, %", ""),
+        ("68.2", "mean class accuracy, %", ""), ("200", "steps", ""), ("2", "epochs", ""),
+    ]
+
+
+@pytest.mark.parametrize(("metrics", "headline", "first"), [
+    ({"num_keyframes": 9, "map": 31.26}, "", ("31.3", "mAP, %", "")),
+    ({"num_videos": 9, "minus_error": -0.0123}, "minus_error", ("-0.0123", "minus_error", "")),
+    ({"num_videos": 9, "map": 50.0, "top1_acc": 4.0}, "top1_acc",
+     ("4.0", "top-1 accuracy, %", "0 of 9 videos")),
+    ({"num_videos": 9, "loss": 1.25}, "", ("9", "videos tested", "")),
+])
+def test_the_first_number_is_that_of_the_task(workdir, metrics, headline, first):
+    write_results(workdir, metrics)
+    assert tiles(write_report(workdir, headline=headline).read_text())[0] == first
+
+
+@pytest.mark.parametrize(("failed", "listed"), [(1, 1), (25, 20)])
+def test_failed_videos_are_listed(workdir, failed, listed):
+    rows = [{"video_id": i, "path": f"<{i}>.mp4", "reason": "no video stream & no sound"}
+            for i in range(failed)]
+    write_results(
+        workdir, {"num_videos": 10, "top1_acc": 80.0, "top1_acc_of_all": 61.5}, failed=rows
+    )
+    text = write_report(workdir).read_text()
+    assert ("61.5", "top-1 accuracy, %, failed videos counted as wrong", "") in tiles(text)
+    assert (str(failed), "failed", "") in tiles(text)
+    page = Page(text)
+    assert "Failed" in page.texts and page.texts.count("no video stream & no sound") == listed
+    assert ("5 more are listed in results.json." in page.texts) == (failed == 25)
+    assert "<0>.mp4" in page.texts
+
+
+@pytest.mark.parametrize(("height", "width"), [(160, 90), (1920, 1080), (90, 160), (1080, 1920)])
+def test_pictures_of_any_shape_stay_small(workdir, height, width):
+    """The style sheet bounds pictures and the video in both directions; files are bounded, too."""
+    image = np.full((height, width, 3), 90, np.uint8)
+    shown = Picture(image, np.array([[0, 0, 9, 9]]), [("stand",)], [[("stand", 0.9)]], "a")
+    text = write_report(workdir, frames=[shown]).read_text()
+    (source,) = [a["src"] for a in Page(text).all("img")]
+    image = Image.open(io.BytesIO(base64.b64decode(source.split(",")[1])))
+    assert 480 <= max(image.size) <= 960
+    assert abs(image.width / image.height - width / height) < 0.01
+    for element in ("figure img", "video"):
+        rule = re.search(rf"^{element} {{([^}}]*)}}", text, re.MULTILINE)[1]
+        assert "max-height" in rule and "max-width: 100%" in rule
+        assert "height: auto" in rule and "width: auto" in rule
+
+
+@pytest.mark.parametrize("classes", [1, 2, 400])
+def test_tables_of_few_and_many_classes(workdir, classes):
+    """The table has its own scroll bar, and counts the videos of each class."""
+    names = [f"class {k}" for k in range(classes)]
+    videos = [{"label": k} for k in range(classes)] + [{"label": 0}, {"label": [0]}]
+    write_results(
+        workdir, {"num_videos": len(videos), "top1_acc": 50.0,
+                  "per_class_acc": {name: 50.0 for name in names}}, videos=videos,
+    )
+    text = write_report(workdir, confusion=np.eye(classes), class_names=names).read_text()
+    page = Page(text)
+    assert len(page.all("div", "tall")) == 1 and "videos" in page.texts
+    assert f'<th scope="row">class 0</th>{BAR}<td>50.0</td><td>3</td>' in text
+    assert len(page.all("tr")) == 1 + classes
+    assert len(page.all("rect", "own")) == min(classes, 80)
+
+
+BAR = '<td class="bar"><div style="width:50.0%"></div></td>'
 
 
 def test_missing_and_broken_files(workdir):
