@@ -212,21 +212,22 @@ def _frames_from(container, stream, first: Fraction) -> Iterator[tuple[Fraction,
     """Yields (time, frame) from time `first` on, to which `_seek` has moved the container."""
     sure = first == 0 or not keeps_times(container, stream)
     # A seek may land after the key frame needed, or on another frame. Then seek further back.
-    for back in (1, 4, 16, 64, None):
+    for back in (1, 4, 16, 64):
         complete = sure
         for time, frame in timed_frames(container, stream, whole=sure):
             if not complete and not frame.key_frame:
                 continue
-            if not complete and time > first and back is not None:
+            if not complete and time > first:
                 break
             complete = True
             if time >= first:
                 yield time, frame
         if complete:
             return
-        if back is not None:
-            target = max(first - back, 0) / stream.time_base
-            container.seek(stream.start_time + round(target), stream=stream)
+        target = max(first - back, 0) / stream.time_base
+        container.seek(stream.start_time + round(target), stream=stream)
+    with open_video(container.name, "NONE") as (again, same):
+        yield from (found for found in timed_frames(again, same) if found[0] >= first)
 
 
 def _copy_packets(container, stream, part: PathLike, first: Fraction, end: float) -> None:
