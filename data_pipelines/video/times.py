@@ -92,7 +92,7 @@ def duration_of(container, stream) -> float:
 
 
 def intervals(times: Sequence[int | None], base: Fraction | None) -> np.ndarray | None:
-    """Seconds from each frame to the next in order of display; None if many time stamps are missing.
+    """Seconds from each frame to the next in order of display; None if many are unknown.
 
     Args:
         times: time stamps in any order within a recording. Where they jump back, another recording
