@@ -161,6 +161,7 @@ class _Stamps(NamedTuple):
 
 
 def _time_stamps(path: Encoded, container, stream) -> _Stamps:
+    """Reads all packets of a video; a file is read only once by each process."""
     if isinstance(path, Stored):
         return _read_time_stamps(container, stream)
     facts = os.stat(path)
