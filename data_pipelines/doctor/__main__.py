@@ -85,7 +85,10 @@ def check(args: argparse.Namespace, findings: Findings) -> Checked:
             video_lists.check_template(args.template)
         except ValueError as error:
             raise UsageError(f"--template: {error}") from error
-        parse = partial(video_lists.folder_sample, template=args.template, **options)
+        parse = partial(
+            video_lists.folder_sample, template=args.template, start=args.frame_start,
+            with_offset=args.frame_offset, **options,
+        )
     else:
         rows, beside = video_lists.list_rows(path), video_lists.numbers_beside(path)
         numbers = {name: number for number, name in enumerate(names)} if names else beside
@@ -180,6 +183,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--template", default=video_lists.TEMPLATE,
         help="file name of a frame in its folder, for rawframes (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--frame-start", type=int, metavar="NUMBER",
+        help="number of the first frame's file, for rawframes (default: the lowest in each folder)",
+    )
+    parser.add_argument(
+        "--frame-offset", action="store_true",
+        help="rows have an offset into the folder after its name, for rawframes",
     )
     parser.add_argument(
         "--predicted", action="append", default=[], metavar="TABLE",

@@ -43,14 +43,15 @@ def check_list(
     """
     rows = video_lists.list_rows(path)
     samples: dict[int, Sample] = {}  # by index of the row
-    first: dict[str, int] = {}
+    first: dict[tuple[str, int], int] = {}  # by path and offset
     for number, (where, row) in enumerate(rows):
         try:
             sample = parse(where, row)
         except ValueError as error:
             findings.report_row(error)
             continue
-        before = first.setdefault(os.path.normpath(sample.path), number)
+        offset = sample.frames.offset + (sample.frames.first or 0) if sample.frames else 0
+        before = first.setdefault((os.path.normpath(sample.path), offset), number)
         if before == number:
             samples[number] = sample
         else:

@@ -25,14 +25,25 @@ from data_pipelines.video.decoding import (
     upright_picture,
 )
 from data_pipelines.video.image_files import Pictures
+from data_pipelines.video.times import gap_length, keeps_times
 
 
 class Window(NamedTuple):
-    """begin, end: seconds of the video that the clip spans; clip: uint8 (T,S,S,3) RGB."""
+    """begin, end: seconds of the video that the clip spans; clip: uint8 (T,S,S,3) RGB.
+
+    Seconds count gaps between recordings, across which a window may reach.
+    """
 
     begin: float
     end: float
     clip: np.ndarray
+
+
+class Cropped(NamedTuple):
+    """picture: the center crop of a frame; gap: seconds of the gaps before it."""
+
+    picture: np.ndarray
+    gap: float = 0.0
 
 
 def iterate_windows(
@@ -68,14 +79,15 @@ def iterate_windows(
     if step < 1:
         raise ValueError(f"the stride of {stride:g} seconds is shorter than a frame at {fps:g} fps")
     size = clip_size(num_frames, sampling_rate, fps, target_fps)
-    held: deque[np.ndarray] = deque()  # cropped frames, the first of which is number `oldest`
+    held: deque[Cropped] = deque()  # the first of them is frame number `oldest`
     oldest = count = number = 0
 
     def window(last: int) -> Window:
         start = number * step
         indices = clip_indices(last + 1, start, size, num_frames)
-        clip = np.stack([held[index - oldest] for index in indices])
-        return Window(start / fps, (start + size) / fps, clip)
+        frames = [held[index - oldest] for index in indices]
+        begin, end = start / fps + frames[0].gap, (start + size) / fps + frames[-1].gap
+        return Window(begin, end, np.stack([frame.picture for frame in frames]))
 
     for picture in pictures:
         if count < math.floor(number * step):  # in a gap between windows
@@ -96,10 +108,13 @@ def iterate_windows(
 
 def _video_pictures(
     path: str, crop: int, thread_type: str
-) -> tuple[float, Iterator[np.ndarray]]:
+) -> tuple[float, Iterator[Cropped]]:
     """The frame rate and the center crops (crop,crop,3) of all frames."""
-    def pictures() -> Iterator[np.ndarray]:
-        drawn = orientation = None
+    fps = probe(path).fps
+
+    def pictures() -> Iterator[Cropped]:
+        drawn = orientation = before = None
+        gap = 0.0
         with open_video(path, thread_type) as (container, stream):
             for frame in decoded_frames(container, stream, []):
                 if orientation is None:
@@ -111,16 +126,21 @@ def _video_pictures(
                     raise VideoError(
                         path, "the frame size changes; re-encode the video to one size"
                     )
-                yield geometry.apply(picture[None], drawn)[0]
+                if frame.pts is not None and keeps_times(container, stream):
+                    if before is not None:
+                        interval = float((frame.pts - before) * stream.time_base)
+                        gap += interval - 1 / fps if interval > gap_length(fps) else 0.0
+                    before = frame.pts
+                yield Cropped(geometry.apply(picture[None], drawn)[0], gap)
         if drawn is None:
             raise VideoError(path, "no frame can be decoded; download it again, or leave it out")
 
-    return probe(path).fps, pictures()
+    return fps, pictures()
 
 
-def _image_pictures(files: Pictures, crop: int) -> Iterator[np.ndarray]:
+def _image_pictures(files: Pictures, crop: int) -> Iterator[Cropped]:
     """The center crops of all image files."""
     drawn = None
     for _, picture in image_files.iterate_frames(files):
         drawn = drawn or geometry.center(*picture.shape[:2], short_side=crop, crop=crop)
-        yield geometry.apply(picture[None], drawn)[0]
+        yield Cropped(geometry.apply(picture[None], drawn)[0])

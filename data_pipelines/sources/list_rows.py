@@ -17,13 +17,14 @@ OTHERS = (",", ";", "|")  # separators that are recognized without being named
 LABEL = re.compile(r'"?([+-]?\d+(?:\.0*)?)"?')
 QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 SWAPPED = re.compile(r'"?\d+(?:\.0*)?"?[\s,;|]+(.+)')
-PATH, COUNT, NAMED_LABEL = "path", "total_frames", "label"
+PATH, OFFSET, COUNT, NAMED_LABEL = "path", "offset", "total_frames", "label"
 # Names of the columns in a header, the preferred ones first.
 COLUMNS = {
     PATH: (
         "path", "filepath", "file_path", "video_path", "filename", "file_name", "file", "video",
         "video_name", "clip", "clip_path", "frame_dir", "folder", "dir", "name", "id", "video_id",
     ),
+    OFFSET: ("offset",),
     COUNT: ("total_frames", "num_frames", "n_frames", "frames", "count"),
     NAMED_LABEL: (
         "label", "labels", "label_id", "class_id", "class_index", "target", "class", "category",
@@ -52,7 +53,7 @@ class Cells(NamedTuple):
     Attributes:
         text: the row as written.
         header: the header as written.
-        values: text by column, named PATH, COUNT and NAMED_LABEL; a column may be absent.
+        values: text by column, named PATH, OFFSET, COUNT and NAMED_LABEL; a column may be absent.
     """
 
     text: str

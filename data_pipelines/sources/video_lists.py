@@ -17,6 +17,7 @@ from data_pipelines.paths import PathLike
 from data_pipelines.sources.list_rows import (
     COUNT,
     NAMED_LABEL,
+    OFFSET,
     PATH,
     Cells,
     folder_columns,
@@ -181,6 +182,8 @@ def read_frame_list(
     template: str = TEMPLATE,
     num_classes: int | None = None,
     multi_label: bool = False,
+    start: int | None = None,
+    with_offset: bool = False,
 ) -> list[Sample]:
     """Reads MMAction2's RawframeDataset list: rows `folder total_frames label`.
 
@@ -188,14 +191,20 @@ def read_frame_list(
     "total_frames": number, "label": class or list of classes}. Otherwise as `read_list`.
 
     Args:
-        template: format of the file names of frames, with a field for the number, from 1 on.
+        template: format of the file names of frames, with a field for the number.
+        start: number of the first file of every folder (MMAction2's start_index); None: the lowest
+            number in the folder, which is found when the video is read.
+        with_offset: rows are `folder offset total_frames label`, and entries of a `.json` file have
+            the key "offset": the video begins that many files after the first one.
 
     Raises:
         FileNotFoundError, ValueError: as `read_list`, and for a template without such a field.
     """
     check_template(template)
     return [
-        folder_sample(where, row, template, path_prefix, num_classes, multi_label)
+        folder_sample(
+            where, row, template, path_prefix, num_classes, multi_label, start, with_offset
+        )
         for where, row in list_rows(path)
     ]
 
@@ -207,21 +216,29 @@ def folder_sample(
     path_prefix: PathLike,
     num_classes: int | None,
     multi_label: bool,
+    start: int | None = None,
+    with_offset: bool = False,
 ) -> Sample:
     """Parses one row of `list_rows`; arguments and errors are those of `read_frame_list`."""
+    names = ["folder", *["offset"] * with_offset, "total_frames", "label"]
     if isinstance(row, Entry):
-        folder, count, labels = _values(where, row.value, "frame_dir", "total_frames", "label")
+        keys = ["frame_dir", *names[1:]]
+        folder, *before, count, labels = _values(where, row.value, *keys)
         labels = labels if isinstance(labels, list) else [labels]
     elif isinstance(row, Cells):
         folder, count = row.values[PATH], row.values.get(COUNT, "")
+        before = [row.values.get(OFFSET, "")] if with_offset else []
         labels = labels_in(row.values.get(NAMED_LABEL, ""), {})
     else:
         columns = folder_columns(row)
-        if len(columns) < 3 or (len(columns) > 3 and not multi_label):
+        if len(columns) < len(names) or (len(columns) > len(names) and not multi_label):
             raise ValueError(
-                f"{where}: {len(columns)} columns in {row!r}; expected 'folder total_frames label'"
+                f"{where}: {len(columns)} columns in {row!r}; expected {' '.join(names)!r}"
+                + ("" if with_offset or len(columns) != 4 else
+                   " (the column offset of MMAction2 needs data.frame_offset)")
             )
-        folder, count, *labels = columns
+        folder, *before = columns[: 1 + with_offset]
+        count, *labels = columns[1 + with_offset :]
         labels = labels_in(" ".join(labels), {})
     label = read_label(where, labels, num_classes, multi_label)
     frames = _integer(where, "total_frames", count)
@@ -229,7 +246,12 @@ def folder_sample(
         raise ValueError(f"{where}: total_frames is {frames}; expected at least 1")
     folder = os.path.join(path_prefix, folder)
     files = os.path.join(literal(folder), template)
-    return Sample(folder, label, FrameFiles(folder, frames, files, first=1))
+    offset = _integer(where, "offset", before[0]) if before else 0
+    if offset < 0:
+        raise ValueError(f"{where}: offset is {offset}; expected 0 or more")
+    if start is not None:
+        return Sample(folder, label, FrameFiles(folder, frames, files, first=start + offset))
+    return Sample(folder, label, FrameFiles(folder, frames, files, first=None, offset=offset))
 
 
 def read_image_folders(path: PathLike) -> list[Sample]:

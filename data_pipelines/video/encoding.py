@@ -169,15 +169,14 @@ def _seek(container, stream, begin: float) -> Fraction:
         rate = usual_rate(stream)
         return round(begin * rate) / rate
     target = stream.start_time + round(begin / stream.time_base)
-    container.seek(target, stream=stream)
-    nearest = None
-    for packet in container.demux(stream):
-        if packet.pts is None or packet.size == 0:
-            continue
-        if nearest is None or abs(packet.pts - target) < abs(nearest - target):
-            nearest = packet.pts
-        if packet.dts is not None and packet.dts > target + 1 / stream.time_base:
+    for back in (0, 1, 4, 16, 64):
+        begun = target - round(back / stream.time_base)
+        container.seek(max(begun, stream.start_time), stream=stream)
+        if (nearest := _nearest(container, stream, target, whole=False)) is not None:
             break
+    else:  # the index is too coarse, so all packets are read
+        with open_video(container.name, "NONE") as (again, same):
+            nearest = _nearest(again, same, target, whole=True)
     if nearest is None or abs(nearest - target) * stream.time_base > 1:
         reason = f"has no frame at second {begin:g}; get the whole video"
         raise VideoError(container.name, reason)
@@ -185,25 +184,50 @@ def _seek(container, stream, begin: float) -> Fraction:
     return (nearest - stream.start_time) * stream.time_base
 
 
+def _nearest(container, stream, target: int, whole: bool) -> int | None:
+    """The time stamp nearest to `target`; None if a seek landed after its key frame.
+
+    Args:
+        container, stream: as `open_video` yields them.
+        target: a time in ticks of the stream.
+        whole: the container is at its start.
+    """
+    nearest = None
+    for packet in container.demux(stream):
+        if packet.pts is None or packet.size == 0:
+            continue
+        if nearest is None and not whole:
+            if not packet.is_keyframe:
+                continue
+            if packet.pts > target:
+                return None
+        if nearest is None or abs(packet.pts - target) < abs(nearest - target):
+            nearest = packet.pts
+        if packet.dts is not None and packet.dts > target + 1 / stream.time_base:
+            break
+    return nearest
+
+
 def _frames_from(container, stream, first: Fraction) -> Iterator[tuple[Fraction, av.VideoFrame]]:
     """Yields (time, frame) from time `first` on, to which `_seek` has moved the container."""
     sure = first == 0 or not keeps_times(container, stream)
     # A seek may land after the key frame needed, or on another frame. Then seek further back.
-    for back in (1, 4, 16, 64, None):
+    for back in (1, 4, 16, 64):
         complete = sure
         for time, frame in timed_frames(container, stream, whole=sure):
             if not complete and not frame.key_frame:
                 continue
-            if not complete and time > first and back is not None:
+            if not complete and time > first:
                 break
             complete = True
             if time >= first:
                 yield time, frame
         if complete:
             return
-        if back is not None:
-            target = max(first - back, 0) / stream.time_base
-            container.seek(stream.start_time + round(target), stream=stream)
+        target = max(first - back, 0) / stream.time_base
+        container.seek(stream.start_time + round(target), stream=stream)
+    with open_video(container.name, "NONE") as (again, same):
+        yield from (found for found in timed_frames(again, same) if found[0] >= first)
 
 
 def _copy_packets(container, stream, part: PathLike, first: Fraction, end: float) -> None:

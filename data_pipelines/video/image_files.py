@@ -48,27 +48,69 @@ class FrameFiles(Pictures):
         name: name of the video for reports.
         count: number of frames.
         template: frame i is the file `template.format(first + i)`, unless there are `paths`.
-        first: number of the first file.
+        first: number of the first file; None: the folder shows it, see `found`.
         paths: the files in order, if they are not numbered consecutively.
+        offset: where `first` is None, the number of files of the folder that come before.
     """
 
     name: str
     count: int
     template: str = ""
-    first: int = 0
+    first: int | None = 0
     paths: tuple[str, ...] = ()
+    offset: int = 0
 
     def path(self, index: int) -> str:
         """The file of frame `index`, from 0."""
-        return self.paths[index] if self.paths else self.template.format(self.first + index)
+        if self.paths:
+            return self.paths[index]
+        if self.first is None:
+            return self.found().path(index)
+        return self.template.format(self.first + index)
 
     place = path
 
     def open(self) -> tuple[int, Callable[[int], np.ndarray]]:
-        return self.count, lambda index: read_image(self.path(index))
+        files = self.found()
+        return files.count, lambda index: read_image(files.path(index))
+
+    def found(self) -> "FrameFiles":
+        """The same files, with the first number that the folder has.
+
+        If numbers are missing but there are as many files as the video has frames, the files in the
+        order of their numbers are the frames.
+        """
+        if self.first is not None or self.paths:
+            return self
+
+        def exists(number: int) -> bool:
+            return os.path.exists(self.template.format(number))
+
+        end = self.offset + self.count
+        if not exists(0) and exists(1) and exists(end) and not exists(end + 1):  # the usual case
+            return replace(self, first=1 + self.offset)
+        numbers = _numbers(self.template)
+        if len(numbers) == end < numbers[-1] - numbers[0] + 1:
+            paths = tuple(self.template.format(number) for number in numbers[self.offset :])
+            return replace(self, first=0, paths=paths)
+        return replace(self, first=(numbers[0] if numbers else 1) + self.offset)
 
     def __str__(self) -> str:
         return self.name
+
+
+def _numbers(template: str) -> list[int]:
+    """The numbers of the files that fit a template, in order."""
+    folder = os.path.dirname(template.format(0))
+    if not os.path.isdir(folder):
+        return []
+    found = set()
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        for digits in re.findall(r"\d{1,18}", name):
+            if template.format(int(digits)) == path:
+                found.add(int(digits))
+    return sorted(found)
 
 
 def literal(text: PathLike) -> str:

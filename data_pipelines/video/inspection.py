@@ -1,7 +1,6 @@
 """Finds the problems of a video by decoding every frame."""
 
 import os
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError, decoded_frames, open_video
 from data_pipelines.video.image_files import FrameFiles, read_image
 from data_pipelines.video.opening import size_change
+from data_pipelines.video.times import frame_rate, gaps, intervals, jumps_back, keeps_times
 
 USUAL_RATES = (10.0, 61.0)  # lowest and highest frame rate of cameras and films
 # An interval between frames is irregular if it differs from the median by more than this fraction
@@ -73,12 +73,15 @@ def _kind(reason: str) -> str:
 
 def _inspect_file(path: str, clip_seconds: float) -> Inspection:
     damage: list[str] = []
-    times, sizes = [], {}
+    times, sizes, last_duration = [], {}, None
     with open_video(path, "NONE") as (container, stream):
         for number, frame in enumerate(decoded_frames(container, stream, damage)):
             times.append(frame.pts)
+            last_duration = frame.duration
             sizes.setdefault((frame.width, frame.height), number)
-        rate, base = stream.average_rate or stream.guessed_rate, stream.time_base
+        fps, wrong_rate = frame_rate(container, stream, times, last_duration)
+        between = intervals(times, stream.time_base) if keeps_times(container, stream) else None
+        joined = between is not None and jumps_back(times, stream.time_base)
         if not times:
             raise VideoError(
                 path, f"no frame can be decoded (codec {stream.codec_context.name}); the file is "
@@ -93,19 +96,36 @@ def _inspect_file(path: str, clip_seconds: float) -> Inspection:
         before, after = list(sizes)[:2]
         text = size_change(before, after, f"frame {sizes[after]}")
         problems.append(Problem("size changes", text))
-    fps = float(rate or 0)
+    if wrong_rate:
+        problems.append(Problem(
+            "wrong rate", f"{wrong_rate}: re-encode it if that is not right", usable=True
+        ))
     if not USUAL_RATES[0] <= fps <= USUAL_RATES[1]:
         problems.append(Problem(
             "unusual rate", f"{fps:g} frames per second, so a clip spans an unusual duration; "
             "check whether the file states the right rate", usable=True,
         ))
-    if not damage and (irregular := _irregular(times)):
+    holes = gaps(between) if between is not None else np.zeros(0, bool)
+    if holes.any() or joined:
+        text = "time stamps jump back, as where recordings were joined"
+        if holes.any():
+            at = int(np.flatnonzero(holes)[0])
+            others = np.count_nonzero(holes) - 1
+            text = f"time stamps have a gap of {between[at]:.1f} s after frame {at}"
+            text += f", and {others} more" if others else ""
         problems.append(Problem(
-            "variable rate", f"{irregular} of {len(times) - 1} intervals between frames differ "
+            "time gap", f"{text}; clips are sampled as if the frames followed each other: cut "
+            "the video there", usable=True,
+        ))
+    if not damage and (irregular := _irregular(between, holes)):
+        problems.append(Problem(
+            "variable rate", f"{irregular} of {len(between)} intervals between frames differ "
             "from the median, but clips are sampled as if the rate were constant; re-encode it to "
             "a constant rate if exact times matter", usable=True,
         ))
-    seconds = _duration(times, float(base), fps)
+    seconds = len(times) / fps
+    if between is not None:  # at a variable rate, the sum is more exact
+        seconds = float(between[~holes].sum()) + (1 + np.count_nonzero(holes)) / fps
     if seconds < clip_seconds:
         problems.append(Problem(
             "short", f"{len(times)} frames, {seconds:.2f} s; a clip takes {clip_seconds:.2f} s, "
@@ -114,25 +134,18 @@ def _inspect_file(path: str, clip_seconds: float) -> Inspection:
     return Inspection(len(times), fps, tuple(problems))
 
 
-def _duration(times: Sequence[int | None], base: float, fps: float) -> float:
-    """Seconds from the start of the first frame to the end of the last."""
-    known = [time for time in times if time is not None]
-    if len(known) < len(times) or not fps:
-        return len(times) / (fps or 30)
-    return (max(known) - min(known)) * base + 1 / fps
-
-
-def _irregular(times: Sequence[int | None]) -> int:
+def _irregular(between: np.ndarray | None, holes: np.ndarray) -> int:
     """The number of intervals that differ from the median; 0 if only a few do."""
-    if len(times) < 3 or None in times:
+    if between is None or len(between) < 2:
         return 0
-    intervals = np.diff(np.array(times))
-    usual = np.median(intervals)
-    count = int((np.abs(intervals - usual) > IRREGULAR_BY * usual).sum())
-    return count if count > max(1, IRREGULAR_SHARE * len(intervals)) else 0
+    between = between[~holes]
+    usual = np.median(between) if len(between) else 0.0
+    count = int((np.abs(between - usual) > IRREGULAR_BY * usual).sum())
+    return count if count > max(1, IRREGULAR_SHARE * len(between)) else 0
 
 
 def _inspect_images(files: FrameFiles, clip_frames: int) -> Inspection:
+    files = files.found()
     first, size = None, None
     bad: list[VideoError] = []
     for index in range(files.count):

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
@@ -52,7 +52,7 @@ class VideoError(Exception):
 
 @contextmanager
 def open_video(path: Encoded, thread_type: str) -> Iterator[tuple]:
-    """Opens a video and yields (container, its first video stream).
+    """Opens a video and yields (container, its video stream).
 
     Args:
         path: the video.
@@ -72,7 +72,7 @@ def open_video(path: Encoded, thread_type: str) -> Iterator[tuple]:
         ) from error
     with container:
         kinds = {s.index: "cover" if _is_cover(s) else s.type for s in container.streams}
-        stream = next((s for s in container.streams if kinds[s.index] == "video"), None)
+        stream = _main_stream([s for s in container.streams if kinds[s.index] == "video"])
         if stream is None:
             found = ", ".join(sorted(set(kinds.values()))) or "nothing"
             raise VideoError(
@@ -141,6 +141,20 @@ def size_change(before: tuple[int, int], after: tuple[int, int], where: str) -> 
         f"the picture changes from {before[0]}x{before[1]} to {after[0]}x{after[1]} at {where}; "
         "re-encode it to one size"
     )
+
+
+def _main_stream(streams: Sequence[av.VideoStream]) -> av.VideoStream | None:
+    """The first of the streams that can be decoded, is no single picture and is marked as default.
+
+    A property that no stream has is not looked for. None if there are no streams.
+    """
+    for wanted in (
+        lambda stream: stream.codec_context is not None,
+        lambda stream: stream.frames != 1,
+        lambda stream: bool(stream.disposition & av.stream.Disposition.default),
+    ):
+        streams = [stream for stream in streams if wanted(stream)] or streams
+    return next(iter(streams), None)
 
 
 def _is_cover(stream: av.stream.Stream) -> bool:

@@ -99,7 +99,9 @@ def _numbered(
 
     for count, frame in enumerate(decoded_frames(container, stream, [], whole=whole)):
         place = count if fps is None else _place(stream, frame, fps)
-        if place is None or place <= position:
+        if place is None:  # FFmpeg may lose the time stamp of a frame beside a gap
+            place = position + 1
+        if place <= position:
             continue
         if before is None:
             if not whole and not frame.key_frame:  # it may lack the frames that it refers to

@@ -128,7 +128,8 @@ def from_header(path: Encoded, container, stream) -> VideoInfo | None:
         stamps = _time_stamps(path, container, stream)
         if stamps.joined:
             return None
-        rate = stamps.fps if doubtful else rate
+        doubtful = rate is None or stamps.fps != float(rate)
+        rate = stamps.fps
     fps = float(rate)
     duration = duration_of(container, stream)
     if duration <= 0:
@@ -160,6 +161,7 @@ class _Stamps(NamedTuple):
 
 
 def _time_stamps(path: Encoded, container, stream) -> _Stamps:
+    """Reads all packets of a video; a file is read only once by each process."""
     if isinstance(path, Stored):
         return _read_time_stamps(container, stream)
     facts = os.stat(path)

@@ -16,6 +16,7 @@ WRONG_BY = 2.5
 GAP_SECONDS, GAP_INTERVALS = 1.0, 10
 # A jump back of this many seconds begins another recording; frames out of order jump back by less.
 JUMP_BACK = 1.0
+KNOWN = 0.9  # share of frames that must have time stamps; at a gap, FFmpeg may lose one
 # Formats that state the delay of each frame alone; FFmpeg guesses their rate from the first ones.
 DELAYS_ONLY = {"gif", "apng"}
 ROUNDED = 0.01  # fraction by which time stamps may be off a stated rate
@@ -91,16 +92,17 @@ def duration_of(container, stream) -> float:
 
 
 def intervals(times: Sequence[int | None], base: Fraction | None) -> np.ndarray | None:
-    """Seconds from each frame to the next in order of display; None if time stamps are missing.
+    """Seconds from each frame to the next in order of display; None if many are unknown.
 
     Args:
         times: time stamps in any order within a recording. Where they jump back, another recording
             begins.
         base: seconds of a tick.
     """
-    if base is None or len(times) < 2 or None in times:
+    known = [time for time in times if time is not None]
+    if base is None or len(known) < max(2, KNOWN * len(times)):
         return None
-    parts = _recordings(np.array(times, np.float64) * float(base))
+    parts = _recordings(np.array(known, np.float64) * float(base))
     return np.concatenate([np.diff(np.sort(part)) for part in parts])
 
 
@@ -131,9 +133,11 @@ def _shown_rate(
     if container.format.name in DELAYS_ONLY:
         total = between.sum() + float((last_duration or 0) * stream.time_base)
         return len(times) / total if total > 0 else None
-    between = between[~gaps(between)]
-    total = float(between.sum())
-    return len(between) / total if total > 0 else None
+    if gaps(between).any():  # frames beside a gap may be off as well
+        interval = float(np.median(between))
+    else:
+        interval = float(between.mean())
+    return 1 / interval if interval > 0 else None
 
 
 def _recordings(seconds: np.ndarray) -> list[np.ndarray]:

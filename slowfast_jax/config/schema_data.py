@@ -61,6 +61,14 @@ DATA: Section = {
         "img_{:05d}.jpg", "File name of a frame in its video's folder (format rawframes).",
         Range("a name with a place for the number, as in img_{:05d}.jpg", _is_frame_template)
     ),
+    "frame_start": Field(
+        -1, "Number of the first frame's file (format rawframes). -1: the lowest in each folder.",
+        at_least(-1),
+    ),
+    "frame_offset": Field(
+        False, "Rows have an offset into the folder after its name, as MMAction2's with_offset "
+        "(format rawframes)."
+    ),
     "class_list": Field("", "JSON file with the classes (format ssv2)."),
     "val_labels": Field("", "JSON file with the labels for validation and test (format ssv2)."),
 }

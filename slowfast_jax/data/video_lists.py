@@ -101,6 +101,8 @@ def _rawframes(config: ConfigDict, root: Path, path_prefix: str, subset: str) ->
         template=data.frame_template,
         num_classes=config.model.num_classes,
         multi_label=data.multi_label,
+        start=data.frame_start if data.frame_start >= 0 else None,
+        with_offset=data.frame_offset,
     )
     return Listing(samples, [path], _names(config, root / "classes.txt"))
 

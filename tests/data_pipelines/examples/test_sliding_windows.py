@@ -10,6 +10,7 @@ from data_pipelines.sampling import clip_indices
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.image_files import FrameFiles
 from tests.data_pipelines.conftest import frame_numbers
+from tests.data_pipelines.support.encodings import CODECS, write
 
 CLIP = {"num_frames": 4, "sampling_rate": 2, "crop": 16}  # spans 8 frames
 
@@ -68,3 +69,13 @@ def test_errors(videos, tmp_path):
     for name in ("text", "nothing_decodes", "audio"):
         with pytest.raises(VideoError, match=videos[name].name):
             list(iterate_windows(videos[name], **CLIP, stride=1.0))
+
+
+def test_times_count_gaps_between_recordings(tmp_path):
+    path = write(tmp_path / "gap.mkv", CODECS["h264"], count=60, time=lambda n: n + n // 30 * 9000)
+    windows = list(iterate_windows(
+        str(path), num_frames=2, sampling_rate=3, stride=0.5, crop=48
+    ))
+    assert [(round(w.begin, 2), round(w.end, 2)) for w in windows] == [
+        (0.0, 0.2), (0.5, 0.7), (301.0, 301.2), (301.5, 301.7)
+    ]

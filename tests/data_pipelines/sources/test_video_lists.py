@@ -157,7 +157,7 @@ def test_frame_lists(make_list):
     assert [first.frames.path(i) for i in (0, 162)] == [
         "r/dir/1/img_00001.jpg", "r/dir/1/img_00163.jpg"
     ]
-    assert second.source == FrameFiles("r/dir/2", 122, "r/dir/2/img_{:05d}.jpg", first=1)
+    assert second.source == FrameFiles("r/dir/2", 122, "r/dir/2/img_{:05d}.jpg", first=None)
     (sample, _) = read_frame_list(path, path_prefix="{r}", template="{:06}.png")
     assert sample.frames.path(0) == "{r}/dir/1/000001.png"
     path = make_list("dir/1 163 1 3\n", "frames.txt")
@@ -168,6 +168,16 @@ def test_frame_lists(make_list):
                 "frame_dir,total_frames,label\nmy dir,163,1", "my dir  163  1.0"):
         (sample,) = read_frame_list(make_list(f"{row}\n", "frames.txt"))
         assert (sample.path, sample.label, sample.frames.count) == ("my dir", 1, 163), row
+    (sample,) = read_frame_list(path, with_offset=True)
+    assert (sample.label, sample.frames.count, sample.frames.offset) == (3, 1, 163)
+    (sample,) = read_frame_list(path, with_offset=True, start=0)
+    assert sample.frames.path(0) == "dir/1/img_00163.jpg"
+    for row in ("dir/1 -1 5 3", "dir/1 a 5 3", "dir/1 5 3"):
+        with pytest.raises(ValueError, match="frames.txt:1: (offset|3 columns)"):
+            read_frame_list(make_list(row, "frames.txt"), with_offset=True)
+    entry = {"frame_dir": "d", "offset": 7, "total_frames": 5, "label": 2}
+    (sample,) = read_frame_list(make_list([entry], "frames.json"), with_offset=True)
+    assert (sample.frames.count, sample.frames.offset) == (5, 7)
     path = make_list([{"frame_dir": "d", "total_frames": 5, "label": [2]}], "frames.json")
     (sample,) = read_frame_list(path)
     assert (sample.path, sample.label, sample.frames.count) == ("d", 2, 5)

@@ -10,7 +10,14 @@ from data_pipelines.examples.eval_views import iterate_views
 from data_pipelines.transforms.resize import resize_short_side
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.encoding import write_video
-from data_pipelines.video.image_files import FrameFiles, frame_files, read_image, select_frames
+from data_pipelines.video.image_files import (
+    FrameFiles,
+    Pictures,
+    frame_files,
+    iterate_frames,
+    read_image,
+    select_frames,
+)
 
 NOISE = np.random.default_rng(0).integers(0, 256, (12, 30, 40, 3), dtype=np.uint8)
 
@@ -159,3 +166,47 @@ def test_any_exception_of_pillow_is_reported(files, monkeypatch):
     with broken(files) as error:
         select_frames(files, lambda info: [0])
     assert "cannot be read as an image (no planes)" in error.value.reason
+
+
+@pytest.mark.parametrize("numbers", [
+    range(5), range(1, 6), range(100, 105), range(3, 8), (0, 2, 3, 7, 8), (1, 2, 4, 5, 6),
+    (98, 99, 100, 101, 102),
+])
+@pytest.mark.parametrize("template", ["img_{:05d}.jpg", "{}.jpg", "v1_{:02}_x9.jpg"])
+def test_the_first_number_of_a_folder_is_found(tmp_path, numbers, template):
+    for order, number in enumerate(numbers):
+        Image.new("L", (8, 6), 40 * order).save(tmp_path / template.format(number), quality=95)
+    (tmp_path / "thumb_00000.jpg").write_bytes(b"")
+    files = FrameFiles("v", 5, f"{tmp_path}/{template}", first=None)
+    _, _, pictures = select_frames(files, lambda info: range(5))
+    assert [round(p.mean() / 40) for p in pictures] == [0, 1, 2, 3, 4]
+    assert files.path(4) == f"{tmp_path}/{template.format(numbers[4])}"
+    part = FrameFiles("v", 3, f"{tmp_path}/{template}", first=None, offset=2)
+    _, _, pictures = select_frames(part, lambda info: range(3))
+    assert [round(p.mean() / 40) for p in pictures] == [2, 3, 4]
+
+
+def test_a_missing_file_of_a_folder_is_named(tmp_path):
+    for number in (0, 1, 3, 4):
+        Image.new("L", (8, 6)).save(tmp_path / f"{number}.png")
+    files = FrameFiles("v", 5, f"{tmp_path}/{{}}.png", first=None)
+    with pytest.raises(VideoError, match="frame 3 of 5, .*/2.png: no such file"):
+        select_frames(files, lambda info: [2])
+    with pytest.raises(VideoError, match="there is no folder"):
+        select_frames(FrameFiles("v", 5, f"{tmp_path}/x/{{}}.png", first=None), lambda info: [2])
+
+
+def test_a_record_or_folder_is_opened_once_to_be_played(tmp_path):
+    class Counted(Pictures):
+        opened = 0
+
+        def open(self):
+            self.opened += 1
+            return 100, lambda index: np.full((4, 4, 3), index, np.uint8)
+
+        def place(self, index):
+            return str(index)
+
+    files = Counted()
+    assert [number for number, _ in iterate_frames(files, 10, 95)] == list(range(10, 95))
+    assert files.opened == 1

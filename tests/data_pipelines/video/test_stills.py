@@ -44,3 +44,19 @@ def test_large_pictures_are_reduced(tmp_path):
     info, pictures = look(str(tmp_path / "large.mp4"), lambda info: [0])
     assert pictures.shape == (1, LARGEST, round(1.5 * LARGEST), 3) and info.frames == 1
     assert np.abs(pictures.astype(int) - 100).max() < 20  # averaged, not every other column
+
+
+@pytest.mark.parametrize(("name", "reason"), [
+    ("empty", "is empty"), ("text", "cannot be opened"), ("audio", "no video stream"),
+    ("song", "no video stream"), ("nothing_decodes", "no frame can be decoded"),
+])
+def test_unusable_files_are_refused(videos, name, reason):
+    for read in (lambda path: list(play(path)), lambda path: list(play(path, 5, 9)), middle):
+        with pytest.raises(VideoError, match=reason):
+            read(str(videos[name]))
+
+
+@pytest.mark.parametrize("name", ["truncated", "broken_middle"])
+def test_damaged_files_are_played_as_far_as_they_go(videos, name):
+    numbers = [number for number, _ in play(str(videos[name]))]
+    assert 20 < len(numbers) <= 60 and numbers == sorted(set(numbers)) and numbers[0] == 0

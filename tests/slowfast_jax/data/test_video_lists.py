@@ -96,6 +96,12 @@ def test_rawframes(tiny, tmp_path):
     first, second = find_samples(config).samples
     assert first.frames.path(162) == f"{tmp_path}/a/b/000163.png" and first.label == 1
     assert second.frames.count == 20
+    config.data.frame_start = 0
+    assert find_samples(config).samples[1].frames.path(0) == f"{tmp_path}/c/000000.png"
+    (tmp_path / "val.csv").write_text("a/b 7 163 1\n")
+    config.data.frame_offset = True
+    (sample,) = find_samples(config).samples
+    assert (sample.label, sample.frames.path(0)) == (1, f"{tmp_path}/a/b/000007.png")
     config.data.frame_template = "frame.png"
     with pytest.raises(ValueError, match="data.frame_template 'frame.png' has no place"):
         find_samples(config)
