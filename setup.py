@@ -47,6 +47,8 @@ setup(
             "slowfast-jax=slowfast_jax.main:cli",
             "slowfast-jax-predict=slowfast_jax.predict:cli",
             "slowfast-jax-convert=slowfast_jax.convert_command:cli",
+            "slowfast-jax-prepare=data_pipelines.prepare.__main__:main",
+            "slowfast-jax-doctor=data_pipelines.doctor.__main__:main",
         ]
     },
 )

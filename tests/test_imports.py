@@ -13,7 +13,8 @@ from tests.support.paths import ROOT
 FLOORS = (
     ("convert", "data_pipelines.paths"),
     ("data_pipelines.text_files", "data_pipelines.sampling", "data_pipelines.progress"),
-    ("data_pipelines.transforms", "data_pipelines.labels", "data_pipelines.atomic_files"),
+    ("data_pipelines.transforms", "data_pipelines.labels", "data_pipelines.atomic_files",
+     "data_pipelines.command"),
     ("data_pipelines.video",),
     ("data_pipelines.sources", "data_pipelines.loading", "data_pipelines.findings"),
     ("data_pipelines.examples", "data_pipelines.mini", "data_pipelines.prepare",

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from data_pipelines.command import Parser, called_as, run
 from data_pipelines.doctor.ava import check_ava
 from data_pipelines.doctor.lists import check_frame_list, check_list
 from data_pipelines.doctor.own import check_own
@@ -143,8 +144,8 @@ def find_format(path: Path, separator: str, root: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m data_pipelines.doctor", allow_abbrev=False,
+    parser = Parser(
+        prog=called_as("data_pipelines.doctor", "slowfast-jax-doctor"),
         description="Checks data before training: reads every row, decodes every file, and "
         "reports the problems found.",
     )
@@ -217,6 +218,8 @@ def cli(arguments: Sequence[str] | None = None) -> int:
         checked = check(args, findings)
         if args.clean:
             checked.write(args.clean)
+    except BrokenPipeError:
+        raise
     except (OSError, UsageError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -227,5 +230,10 @@ def cli(arguments: Sequence[str] | None = None) -> int:
     return 1 if findings.kinds else 0
 
 
+def main() -> None:
+    """Runs the command as a program."""
+    run(cli, "problems found so far are printed above")
+
+
 if __name__ == "__main__":
-    sys.exit(cli())
+    main()
