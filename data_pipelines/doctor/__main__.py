@@ -15,6 +15,7 @@ docs/data.md describes the formats.
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,6 +24,7 @@ from pathlib import Path
 from data_pipelines.command import Parser, called_as, run
 from data_pipelines.doctor.ava import check_ava
 from data_pipelines.doctor.data_sets import (
+    SPLITS,
     check_lists,
     check_videos,
     lists_in,
@@ -158,7 +160,8 @@ def _check_folder(
         one = argparse.Namespace(**vars(args) | changed)
         return check(one, findings, complete=split == "train")
 
-    checked = check_lists(path, check_one, findings)
+    expected = ("train", "test") if of_lists == "boxes" else SPLITS
+    checked = check_lists(path, check_one, findings, expected)
     if of_lists == "kinetics":
         names, number = _classes(classes)
         report_shared(
@@ -207,7 +210,8 @@ def find_format(path: Path, separator: str, root: str) -> str:
         raise UsageError(f"{path}: is not text; expected a list or table in UTF-8") from error
     if row.split()[:1] in ([HEADER.split()[0]], ["original_video_id"]):
         return "frames"
-    if {name.strip() for name in row.split(",")} >= {"video", "time", *box_tables.CORNERS}:
+    names = {name.strip(' "').lower() for name in re.split("[,;\t]", row)}
+    if names >= {"video", "time", *box_tables.CORNERS}:
         return "boxes"
     columns = row.split(separator)
     if len(columns) >= 3 and os.path.isdir(os.path.join(root, columns[0])):
