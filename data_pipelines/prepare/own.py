@@ -9,7 +9,7 @@ from data_pipelines.findings import Facts, Findings
 from data_pipelines.prepare.common import Job, by_name, make_all, videos_in
 from data_pipelines.prepare.dividing import SPLITS, split_folders
 from data_pipelines.prepare.videos import list_fact, prepare_videos
-from data_pipelines.video.decoding import probe
+from data_pipelines.video.decoding import VideoError, probe
 from data_pipelines.video.encoding import encode
 from data_pipelines.video.finding import find_videos
 
@@ -81,7 +81,11 @@ def prepare_own(
     made = make_all("encoding", jobs, partial(encode, short_side=short_side), findings)
     rows = [COLUMNS]
     for _, target in made:
-        info = probe(target)
+        try:
+            info = probe(target)
+        except VideoError as error:  # an existing file
+            findings.report(str(target), "broken", f"{error.reason}; or remove it and run again")
+            continue
         moments = int(info.frames / info.fps / every)
         rows += [(target.name, f"{number * every:g}") for number in range(1, moments + 1)]
     write_rows(folder / TABLE, ((*row, *[""] * (len(COLUMNS) - len(row))) for row in rows))

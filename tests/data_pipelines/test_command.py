@@ -1,5 +1,6 @@
 """The commands as programs: names, one-line errors, the version, Ctrl-C."""
 
+import importlib
 import os
 import re
 import shutil
@@ -36,6 +37,16 @@ def test_usage_names_the_command_that_was_called(name, monkeypatch, capsys):
         with pytest.raises(SystemExit):
             CLIS[name](["--help"])
         assert " ".join(capsys.readouterr().out.split()).startswith(f"usage: {shown} [-h]")
+
+
+def test_installed_scripts_lead_to_the_commands():
+    found = re.findall(
+        r'"slowfast-jax-(\w+)=(data_pipelines[\w.]+):(\w+)"', (ROOT / "setup.py").read_text()
+    )
+    assert [name for name, *_ in found] == list(CLIS)
+    for name, module, function in found:
+        assert module == CLIS[name].__module__
+        assert callable(getattr(importlib.import_module(module), function))
 
 
 @pytest.mark.parametrize("name", CLIS)
