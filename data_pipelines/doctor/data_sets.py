@@ -76,7 +76,7 @@ def report_shared(
     places: dict[str, dict[str, str]] = {}  # list -> content -> its first path
     by_size: dict[int, list[tuple[str, str]]] = defaultdict(list)
     for path in lists:
-        places[path.name] = {}
+        places[str(path)] = {}
         try:
             rows, parse = video_lists.list_rows(path), parse_of(path)
         except ValueError:
@@ -84,7 +84,7 @@ def report_shared(
         for where, row in rows:
             try:
                 video = parse(where, row).path
-                by_size[os.path.getsize(video)].append((path.name, video))
+                by_size[os.path.getsize(video)].append((str(path), video))
             except (ValueError, OSError):
                 continue
     for size, files in by_size.items():
@@ -96,7 +96,7 @@ def report_shared(
         for second in names[number + 1 :]:
             if shared := [video for key, video in places[first].items() if key in places[second]]:
                 findings.report(first, "in two lists", (
-                    f"{len(shared)} of its videos are in {second} too, such as {shared[0]}; keep "
+                    f"{len(shared)} of its videos are in {Path(second).name} too, such as {shared[0]}; keep "
                     "each video in one list, or the accuracy is too high"
                 ))
 
