@@ -96,8 +96,8 @@ def report_shared(
         for second in names[number + 1 :]:
             if shared := [video for key, video in places[first].items() if key in places[second]]:
                 findings.report(first, "in two lists", (
-                    f"{len(shared)} of its videos are in {Path(second).name} too, such as {shared[0]}; keep "
-                    "each video in one list, or the accuracy is too high"
+                    f"{len(shared)} of its videos are in {Path(second).name} too, such as "
+                    f"{shared[0]}; keep each video in one list, or the accuracy is too high"
                 ))
 
 

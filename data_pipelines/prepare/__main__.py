@@ -21,11 +21,11 @@ from pathlib import Path
 
 from data_pipelines.command import Parser, called_as, positive, run
 from data_pipelines.findings import Facts, Findings
+from data_pipelines.prepare import downloads
 from data_pipelines.prepare.ava import SECONDS, prepare_ava
 from data_pipelines.prepare.dividing import SPLITS
-from data_pipelines.prepare.downloads import commands
 from data_pipelines.prepare.frames import prepare_charades, prepare_ssv2
-from data_pipelines.prepare.own import next_commands, prepare_own
+from data_pipelines.prepare.own import next_steps, prepare_own
 from data_pipelines.prepare.videos import prepare_videos
 
 
@@ -37,7 +37,7 @@ class _Downloads(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, help=text)
 
     def __call__(self, parser, *_):
-        print(commands(parser.prog.split()[-1]))
+        print(downloads.commands(parser.prog.split()[-1]))
         parser.exit()
 
 
@@ -170,8 +170,8 @@ def cli(arguments: Sequence[str] | None = None) -> int:
         return 2
     findings.print_table(facts)
     if args.kind == "own":
-        print("\nTo check the data, then to train:\n")
-        print(*(f"    {command}" for command in next_commands(args.folder, facts)), sep="\n")
+        what, commands = next_steps(args.folder, facts)
+        print(f"\n{what}:\n", *(f"    {command}" for command in commands), sep="\n")
     return 1 if findings.kinds else 0
 
 

@@ -92,8 +92,8 @@ def prepare_own(
     return {"videos": len(made), "moments": len(rows) - 1}
 
 
-def next_commands(folder: Path, facts: Facts) -> list[str]:
-    """The commands that check and train on what `prepare_own` wrote.
+def next_steps(folder: Path, facts: Facts) -> tuple[str, list[str]]:
+    """What to do with what `prepare_own` wrote, and the commands for it.
 
     Args:
         folder: folder of the results.
@@ -102,13 +102,16 @@ def next_commands(folder: Path, facts: Facts) -> list[str]:
     made = [split for split in SPLITS if list_fact(split) in facts]
     place = shlex.quote(str(folder))
     if not made:
-        return [f"python -m data_pipelines.doctor {shlex.quote(str(folder / TABLE))}"]
+        table = folder / TABLE
+        return f"Fill in {table}, then check it", [
+            f"python -m data_pipelines.doctor {shlex.quote(str(table))}"
+        ]
     # Without a list for one of them, validation and test use the same videos.
     others = [
         f" --config.data.{missing}_list={given}.csv"
         for missing, given in (("val", "test"), ("test", "val")) if missing not in made
     ]
-    return [
+    return "To check the data, then to train", [
         f"python -m data_pipelines.doctor {place}",
         f"python -m slowfast_jax.main --config kinetics/x3d_xs_finetune --config.data.root={place}"
         f"{''.join(others)} --workdir RUN",

@@ -323,7 +323,8 @@ def test_own(tmp_path, run):
     write(videos / "one.mov", 75)
     write(videos / "two.mp4", 60)
     out = tmp_path / "out"
-    assert run("own", out, "--videos", videos)[:2] == (0, [])
+    status, lines, text = run("own", out, "--videos", videos)
+    assert (status, lines) == (0, []) and f"Fill in {out}/boxes.csv, then check it:" in text
     table = out / "boxes.csv"
     assert table.read_text() == (
         "video,time,x1,y1,x2,y2,action,person\n"
