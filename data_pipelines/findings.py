@@ -1,7 +1,8 @@
 """Problems found while data is checked or prepared: one line each, and a summary at the end."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from data_pipelines.paths import PathLike
@@ -25,12 +26,22 @@ class Checked(NamedTuple):
 class Findings:
     """Prints problems and counts them by kind.
 
+    Args:
+        words: words of the messages, and what the command calls them.
+
     Attributes:
         kinds: the number of problems of each kind.
     """
 
-    def __init__(self):
+    def __init__(self, words: Mapping[str, str] = MappingProxyType({})):
         self.kinds: Counter[str] = Counter()
+        self._words = words
+
+    def worded(self, text: str) -> str:
+        """The text with each of `words` replaced, so that it names the flags of the command."""
+        for word, flag in self._words.items():
+            text = text.replace(f"config.{word}", flag).replace(word, flag)
+        return text
 
     def report(self, where: str, kind: str, text: str) -> None:
         """Prints a problem.
@@ -41,7 +52,7 @@ class Findings:
             text: what is wrong and what to do.
         """
         self.kinds[kind] += 1
-        print(f"{where}: {kind}: {text}", flush=True)
+        print(f"{where}: {kind}: {self.worded(text)}", flush=True)
 
     def report_row(self, error: ValueError) -> str:
         """Prints the error of a reader, whose text starts with a location; returns the location."""

@@ -6,12 +6,25 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 SECONDS_BETWEEN_LINES = 30.0
+
+
+@dataclass
+class _Shown:
+    """Work whose progress is shown."""
+
+    what: str
+    total: int
+    count: int = 0
+
+
+_shown: list[_Shown] = []  # the current work is the last one
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -26,6 +39,18 @@ def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
         total: the number of items expected.
         what: name of the work, shown before the count.
     """
+    shown = _Shown(what, total)
+    _shown.append(shown)
+    try:
+        for item in _display(items, total, what):
+            shown.count += 1
+            yield item
+    finally:
+        _shown[:] = [each for each in _shown if each is not shown]
+
+
+def _display(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
+    """Yields `items` and shows how many there were so far."""
     console = Console(stderr=True, soft_wrap=True)
     if total and console.is_terminal:
         columns = (
@@ -69,11 +94,17 @@ def in_threads(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def end_on_interrupt() -> None:
-    """Makes Ctrl-C end the process at once, without waiting for work that threads have started."""
-    def end(number: int, _frame: object) -> None:
-        Console(stderr=True).show_cursor()  # which a progress bar hides
-        signal.signal(number, signal.SIG_DFL)
-        signal.raise_signal(number)
+def end_on_interrupt(after: str) -> None:
+    """Makes Ctrl-C end the process at once, without waiting for work that threads have started.
+
+    It prints one line with what was done, ending in `after`, and exits with status 130.
+    """
+    def end(_number: int, _frame: object) -> None:
+        console = Console(stderr=True)
+        console.show_cursor()  # which a progress bar hides
+        now = _shown[-1] if _shown else None
+        done = f" {now.what}: {now.count} of {now.total} done;" if now else ""
+        os.write(2, f"\ninterrupted:{done} {after}\n".encode())
+        os._exit(130)
 
     signal.signal(signal.SIGINT, end)

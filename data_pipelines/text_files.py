@@ -58,6 +58,9 @@ def raise_error(error: ValueError) -> None:
 def read_rows(path: PathLike) -> Iterator[tuple[int, list[str]]]:
     """Yields (line number, columns) of each row of a csv file that is not blank.
 
+    The columns are separated by commas; or by semicolons or tabs, as some spreadsheets write them,
+    if the first line has these and no commas.
+
     Raises:
         FileNotFoundError: the file does not exist.
         ValueError: the file is not a csv file in UTF-8.
@@ -68,8 +71,11 @@ def read_rows(path: PathLike) -> Iterator[tuple[int, list[str]]]:
             "config.data"
         )
     with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(short_lines(path, file))
         try:
+            first = next((line for line in short_lines(path, file) if line.strip()), "")
+            marks = (mark for mark in (";", "\t") if mark in first and "," not in first)
+            file.seek(0)
+            reader = csv.reader(short_lines(path, file), delimiter=next(marks, ","))
             for columns in reader:
                 if any(columns):
                     yield reader.line_num, columns

@@ -2,24 +2,34 @@
 
     python -m data_pipelines.doctor train.csv --root VIDEOS --classes kinetics400
     python -m data_pipelines.doctor frame_lists/train.csv --root frames
+    python -m data_pipelines.doctor OUT
     python -m data_pipelines.doctor AVA
     python -m data_pipelines.doctor DATA/train.csv --predicted DATA/people.csv --clean clean.csv
 
-The first argument is a list of videos, of folders of frames or of frames, the folder of AVA, or
-your own table of boxes; the format is detected from its content. Each problem is printed as one
-line: where it is, its kind, what is wrong and what to do. A summary follows. The exit status is 0
-if there are no problems, 1 if there are, and 2 if the command is wrong. docs/data.md describes the
-formats.
+The first argument is a list of videos, of folders of frames or of frames, your own table of boxes,
+the folder of AVA, or a folder of lists or of videos; the format is detected. Each problem is
+printed as one line: where it is, its kind, what is wrong and what to do. A summary follows. The
+exit status is 0 if there are no problems, 1 if there are, and 2 if the command is wrong.
+docs/data.md describes the formats.
 """
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from data_pipelines.command import Parser, called_as, run
 from data_pipelines.doctor.ava import check_ava
+from data_pipelines.doctor.data_sets import (
+    SPLITS,
+    check_lists,
+    check_videos,
+    lists_in,
+    report_shared,
+)
 from data_pipelines.doctor.lists import check_frame_list, check_list
 from data_pipelines.doctor.own import check_own
 from data_pipelines.findings import Checked, Findings
@@ -27,7 +37,14 @@ from data_pipelines.labels import class_names
 from data_pipelines.sources import ava, box_tables, video_lists
 from data_pipelines.sources.frame_lists import HEADER
 
-FORMATS = ("kinetics", "rawframes", "frames", "ava", "boxes")
+FORMATS = ("kinetics", "rawframes", "frames", "ava", "boxes", "lists", "videos")
+# Fields of recipes that the messages of readers name, and what to type here instead.
+FLAGS = {
+    "data.separator": "--separator", "data.path_prefix": "--root",
+    "data.multi_label": "--multi-label", "model.num_classes": "--classes",
+    "data.frame_template": "--template", "data.score_threshold": "--score-threshold",
+    "data.fps": "--fps", "data.format=": "--format ",
+}
 CLIP = 64  # frames at 30 fps that a clip spans, both of 8 frames 8 apart and of 32 frames 2 apart
 
 
@@ -35,8 +52,13 @@ class UsageError(Exception):
     """The command cannot be carried out."""
 
 
-def check(args: argparse.Namespace, findings: Findings) -> Checked:
+def check(args: argparse.Namespace, findings: Findings, *, complete: bool = True) -> Checked:
     """Checks the data that the arguments name.
+
+    Args:
+        args: the arguments.
+        findings: receives problems.
+        complete: whether each class must have an example, as in training.
 
     Raises:
         UsageError: the arguments contradict each other or the data.
@@ -46,6 +68,13 @@ def check(args: argparse.Namespace, findings: Findings) -> Checked:
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
     kind = args.format or find_format(path, args.separator, args.root)
+    for table in args.predicted:
+        if not os.path.isfile(table):
+            raise UsageError(f"--predicted {table}: no such table")
+    if kind in ("lists", "videos"):
+        if args.clean:
+            raise UsageError("--clean writes one list; name the list instead of the folder")
+        return _check_folder(kind, path, args, findings)
     if kind == "ava" and not (path / "annotations").is_dir():
         raise UsageError(f"{path}: has no folder annotations; expected the folder of AVA's data")
     root = args.root
@@ -90,19 +119,64 @@ def check(args: argparse.Namespace, findings: Findings) -> Checked:
             with_offset=args.frame_offset, **options,
         )
     else:
-        rows, beside = video_lists.list_rows(path), video_lists.numbers_beside(path)
-        numbers = {name: number for number, name in enumerate(names)} if names else beside
-        options["path_prefix"] = video_lists.prefix_of(
-            path, rows, args.separator, root, args.multi_label, numbers
-        )
-        parse = partial(
-            video_lists.video_sample, separator=args.separator, names=numbers, **options
-        )
-    return check_list(path, parse, findings, num_classes=number, clip=args.clip)
+        parse = _row_parser(path, args, names, number)
+    return check_list(
+        path, parse, findings, num_classes=number, clip=args.clip, complete=complete
+    )
 
 
-def _classes(text: str | None) -> tuple[list[str] | None, int | None]:
+def _row_parser(
+    path: Path, args: argparse.Namespace, names: Sequence[str] | None, number: int | None
+) -> Callable[[str, video_lists.Row], video_lists.Sample]:
+    """Returns the function that parses the rows of a list of videos."""
+    rows, numbers = video_lists.list_rows(path), video_lists.numbers_beside(path)
+    if names:
+        numbers = {name: label for label, name in enumerate(names)}
+    prefix = video_lists.prefix_of(
+        path, rows, args.separator, args.root, args.multi_label, numbers
+    )
+    return partial(
+        video_lists.video_sample, separator=args.separator, path_prefix=prefix, num_classes=number,
+        multi_label=args.multi_label, names=numbers,
+    )
+
+
+def _check_folder(
+    kind: str, path: Path, args: argparse.Namespace, findings: Findings
+) -> Checked:
+    """Checks a folder of lists or of videos."""
+    if kind == "videos":
+        try:
+            return check_videos(path, findings, clip=args.clip)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+    classes, lists = args.classes, lists_in(path)
+    first = next(iter(lists.values()))
+    of_lists = find_format(first, args.separator, args.root)
+    if not classes and (path / "classes.txt").is_file():
+        classes = str(path / "classes.txt")
+    if not classes and of_lists == "boxes":
+        classes = box_tables.find_actions([first], on_bad_row=lambda error: None)
+
+    def check_one(split: str, each: Path) -> Checked:
+        changed = {"path": str(each), "format": None, "classes": classes}
+        one = argparse.Namespace(**vars(args) | changed)
+        return check(one, findings, complete=split == "train")
+
+    expected = ("train", "test") if of_lists == "boxes" else SPLITS
+    checked = check_lists(path, check_one, findings, expected)
+    if of_lists == "kinetics":
+        names, number = _classes(classes)
+        report_shared(
+            lists.values(), lambda each: _row_parser(each, args, names, number), findings
+        )
+    return checked
+
+
+def _classes(text: str | list[str] | None) -> tuple[list[str] | None, int | None]:
     """(names, number) of the classes, each None if not given."""
+    if isinstance(text, list):
+        return text, len(text)
     if text is None or text.isdecimal():
         return None, text and int(text)
     try:
@@ -113,7 +187,7 @@ def _classes(text: str | None) -> tuple[list[str] | None, int | None]:
 
 
 def find_format(path: Path, separator: str, root: str) -> str:
-    """Detects the format of a list from its first row; a folder is AVA's.
+    """Detects the format of a list from its first row, and that of a folder from its files.
 
     Args:
         path: the list or folder.
@@ -125,7 +199,9 @@ def find_format(path: Path, separator: str, root: str) -> str:
         ValueError: a JSON list cannot be read.
     """
     if path.is_dir():
-        return "ava"
+        if (path / "annotations").is_dir():
+            return "ava"
+        return "lists" if lists_in(path) else "videos"
     if path.suffix == ".json":
         (_, entry), *_ = video_lists.list_rows(path)
         frames = isinstance(entry.value, dict) and "frame_dir" in entry.value
@@ -137,7 +213,8 @@ def find_format(path: Path, separator: str, root: str) -> str:
         raise UsageError(f"{path}: is not text; expected a list or table in UTF-8") from error
     if row.split()[:1] in ([HEADER.split()[0]], ["original_video_id"]):
         return "frames"
-    if {name.strip() for name in row.split(",")} >= {"video", "time", *box_tables.CORNERS}:
+    names = {name.strip(' "').lower() for name in re.split("[,;\t]", row)}
+    if names >= {"video", "time", *box_tables.CORNERS}:
         return "boxes"
     columns = row.split(separator)
     if len(columns) >= 3 and os.path.isdir(os.path.join(root, columns[0])):
@@ -146,18 +223,20 @@ def find_format(path: Path, separator: str, root: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m data_pipelines.doctor", allow_abbrev=False,
+    parser = Parser(
+        prog=called_as("data_pipelines.doctor", "slowfast-jax-doctor"),
         description="Checks data before training: reads every row, decodes every file, and "
         "reports the problems found.",
     )
     parser.add_argument(
-        "path", metavar="DATA", help="a list, a table of boxes, or the folder of AVA"
+        "path", metavar="DATA", help="a list, a table of boxes, or a folder: of AVA, of the lists "
+        "train.csv, val.csv and test.csv, or of videos"
     )
     parser.add_argument(
         "--format", choices=FORMATS, help="format of DATA: a list of videos (kinetics), of folders "
-        "of frames (rawframes) or of frames (frames), the folder of AVA (ava), or your own table "
-        "of boxes (boxes); default: detected from the content",
+        "of frames (rawframes) or of frames (frames), the folder of AVA (ava), your own table of "
+        "boxes (boxes), or a folder of lists (lists) or videos (videos); default: detected from "
+        "the content",
     )
     parser.add_argument(
         "--root", "--path-prefix", default="", metavar="FOLDER",
@@ -221,15 +300,17 @@ def _parser() -> argparse.ArgumentParser:
 def cli(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
     args = _parser().parse_args(arguments)
-    findings = Findings()
+    findings = Findings(FLAGS)
     try:
         if args.clean and os.path.exists(args.clean):
             raise UsageError(f"{args.clean} exists already; pass another name to --clean")
         checked = check(args, findings)
         if args.clean:
             checked.write(args.clean)
+    except BrokenPipeError:
+        raise
     except (OSError, UsageError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {findings.worded(str(error))}", file=sys.stderr)
         return 2
     except ValueError as error:  # the data as a whole cannot be read
         findings.report_row(error)
@@ -238,5 +319,10 @@ def cli(arguments: Sequence[str] | None = None) -> int:
     return 1 if findings.kinds else 0
 
 
+def main() -> None:
+    """Runs the command as a program."""
+    run(cli, "problems found so far are printed above")
+
+
 if __name__ == "__main__":
-    sys.exit(cli())
+    main()

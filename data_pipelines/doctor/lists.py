@@ -27,6 +27,7 @@ def check_list(
     *,
     num_classes: int | None,
     clip: int,
+    complete: bool = True,
 ) -> Checked:
     """Checks a list with a row for each video.
 
@@ -36,6 +37,8 @@ def check_list(
         findings: receives problems.
         num_classes: the number of classes; None: the largest label + 1.
         clip: frames that a clip spans, at 30 fps.
+        complete: whether each class must have an example, and there must be two classes, as in
+            training.
 
     Raises:
         FileNotFoundError: the list does not exist.
@@ -71,9 +74,16 @@ def check_list(
         if findings.report_video(rows[number][0], sample.path, inspection):
             good.append(number)
     counts = _count_classes([samples[number].label for number in good])
+    if complete and list(counts) == [0] and num_classes in (None, 1) and not any(
+        isinstance(sample.label, tuple) for sample in samples.values()
+    ):
+        findings.report(str(path), "one class", (
+            "all labels are 0, as are those of rows without a label; training needs two classes or "
+            "more"
+        ))
     facts = {
         "rows": len(rows), "valid rows": len(good), "videos decoded": decoded,
-        "frames": frames, **_check_classes(path, counts, num_classes, findings),
+        "frames": frames, **_check_classes(path, counts, num_classes, findings, complete),
     }
     return Checked(facts, lambda out: _write(out, [rows[number][1] for number in good]))
 
@@ -151,13 +161,14 @@ def _count_classes(labels: Iterable[int | tuple[int, ...]]) -> Counter[int]:
 
 
 def _check_classes(
-    path: PathLike, counts: Counter[int], num_classes: int | None, findings: Findings
+    path: PathLike, counts: Counter[int], num_classes: int | None, findings: Findings,
+    complete: bool = True,
 ) -> Facts:
-    """Reports classes without examples; returns the facts about classes."""
+    """Reports, if `complete`, classes without examples; returns the facts about classes."""
     if num_classes is None:
         num_classes = max(counts, default=-1) + 1
     empty = [label for label in range(num_classes) if not counts[label]]
-    if empty:
+    if complete and empty:
         findings.report(str(path), "classes without examples", (
             f"{len(empty)} of the classes 0..{num_classes - 1}: {first_few(empty)}; check that "
             "labels start at 0 and that no videos are missing"

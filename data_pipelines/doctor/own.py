@@ -87,7 +87,7 @@ def _report_misspellings(truth: Table, names: Sequence[str], findings: Findings)
 
 def _write_own(table: Table, bad: Bad, out: Path) -> None:
     (_, header), *rows = read_rows(table.path)
-    header = [name.strip() for name in header]
+    header = [name.strip().lower() for name in header]
     video, time = (header.index(name) for name in ("video", "time"))
     write_rows(out, [header, *(
         columns for line, columns in rows if len(columns) == len(header) and kept(

@@ -19,14 +19,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_pipelines.command import Parser, called_as, positive, run
 from data_pipelines.findings import Facts, Findings
+from data_pipelines.prepare import downloads
 from data_pipelines.prepare.ava import SECONDS, prepare_ava
 from data_pipelines.prepare.dividing import SPLITS
-from data_pipelines.prepare.downloads import commands
 from data_pipelines.prepare.frames import prepare_charades, prepare_ssv2
-from data_pipelines.prepare.own import next_commands, prepare_own
+from data_pipelines.prepare.own import next_steps, prepare_own
 from data_pipelines.prepare.videos import prepare_videos
-from data_pipelines.progress import end_on_interrupt
 
 
 class _Downloads(argparse.Action):
@@ -37,21 +37,22 @@ class _Downloads(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, help=text)
 
     def __call__(self, parser, *_):
-        print(commands(parser.prog.split()[-1]))
+        print(downloads.commands(parser.prog.split()[-1]))
         parser.exit()
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m data_pipelines.prepare", allow_abbrev=False,
+    name = called_as("data_pipelines.prepare", "slowfast-jax-prepare")
+    parser = Parser(
+        prog=name,
         description="Turns downloaded data sets into the files that the recipes read.",
-        epilog="`python -m data_pipelines.prepare KIND --help` lists the options of a data set.",
+        epilog=f"`{name} KIND --help` lists the options of a data set.",
     )
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
 
     def add(name: str, text: str, short_side: int | None) -> argparse.ArgumentParser:
         kind = kinds.add_parser(
-            name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False
+            name, help=text, description=f"{text[0].upper()}{text[1:]}."
         )
         kind.add_argument("folder", type=Path, metavar="OUT", help="folder for the results")
         kind.add_argument("--downloads", action=_Downloads)
@@ -129,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a file of class names in order (default: the class folders in alphabetical order)",
     )
     kind.add_argument(
-        "--every", type=_seconds, default=1.0, metavar="SECONDS",
+        "--every", type=positive, default=1.0, metavar="SECONDS",
         help="seconds between the rows of the table (default: %(default)s)",
     )
     return parser
@@ -139,16 +140,6 @@ def _pixels(text: str) -> int:
     if not text.isdecimal() or int(text) < 16:
         raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number of at least 16")
     return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not number > 0:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a number above 0")
-    return number
 
 
 def prepare(args: argparse.Namespace, findings: Findings) -> Facts:
@@ -172,16 +163,23 @@ def cli(arguments: Sequence[str] | None = None) -> int:
     findings = Findings()
     try:
         facts = prepare(args, findings)
+    except BrokenPipeError:
+        raise
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     findings.print_table(facts)
     if args.kind == "own":
-        print("\nTo check the data, then to train:\n")
-        print(*(f"    {command}" for command in next_commands(args.folder, facts)), sep="\n")
+        what, commands = next_steps(args.folder, facts)
+        print(f"\n{what}:\n", *(f"    {command}" for command in commands), sep="\n")
     return 1 if findings.kinds else 0
 
 
+def main() -> None:
+    """Runs the command as a program."""
+    # Unfinished files are removed by the next run; finishing the current videos takes long.
+    run(cli, "finished files are kept; run the same command again to continue")
+
+
 if __name__ == "__main__":
-    end_on_interrupt()  # no partial files are left, and finishing the current videos takes long
-    sys.exit(cli())
+    main()

@@ -15,7 +15,7 @@ from data_pipelines.prepare.common import (
 )
 from data_pipelines.sources import ava
 from data_pipelines.text_files import read_rows
-from data_pipelines.video.decoding import probe
+from data_pipelines.video.decoding import VideoError, probe
 from data_pipelines.video.encoding import cut, encode
 
 SECONDS = 901  # duration of a cut, from second 900 of the film
@@ -81,7 +81,11 @@ def _cut(source: Path, target: Path, *, begin: float, seconds: float, short_side
 
 
 def _report_short(path: Path, seconds: float, findings: Findings) -> None:
-    info = probe(path)
+    try:
+        info = probe(path)
+    except VideoError as error:
+        findings.report(str(path), "broken", f"{error.reason}; or remove it and cut the film again")
+        return
     if info.duration < seconds - LENIENCE:
         findings.report(str(path), "short", (
             f"lasts {info.duration:.1f} s instead of {seconds:g} s; if the film is longer, remove "

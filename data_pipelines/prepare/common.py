@@ -52,7 +52,7 @@ def videos_in(folder: PathLike, findings: Findings) -> list[Path]:
     if found.companions:
         names = first_few(path.name for path in found.companions)
         print(
-            f"{folder}: passed over {len(found.companions)} files of text or data: {names}",
+            f"{folder}: passed over files of text or data ({len(found.companions)}): {names}",
             file=sys.stderr,
         )
     if not found.videos:

@@ -1,6 +1,7 @@
 """Prepares Something-Something and Charades: extracts frames and writes frame lists."""
 
 import csv
+import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from data_pipelines.prepare.common import (
     write_frame_list,
     write_text,
 )
-from data_pipelines.text_files import read_number
+from data_pipelines.text_files import parse_json, read_number, read_text
 
 # Split -> ending of the name of its label file.
 SSV2_LABELS = {"train": "train", "val": "validation"}
@@ -122,7 +123,7 @@ def read_actions(path: Path) -> dict[str, list[Action]]:
             "shows where to get it"
         )
     found: dict[str, list[Action]] = {}
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    with io.StringIO(read_text(path, "a table of Charades"), newline="") as file:
         reader = csv.DictReader(file)
         if not {"id", "actions"} <= set(reader.fieldnames or ()):
             raise ValueError(
@@ -195,9 +196,8 @@ def _json_file(folder: Path, end: str) -> Path:
 
 def _ids(path: Path) -> list[str]:
     try:
-        entries = json.loads(path.read_text(encoding="utf-8-sig"))
-        return [str(entry["id"]) for entry in entries]
-    except (json.JSONDecodeError, TypeError, KeyError) as error:
+        return [str(entry["id"]) for entry in parse_json(path, read_text(path, "JSON"))]
+    except (TypeError, KeyError) as error:
         raise ValueError(
             f"{path}: expected a list of {{'id': ..., 'template': ...}} ({error})"
         ) from error

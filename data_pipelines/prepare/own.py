@@ -9,7 +9,7 @@ from data_pipelines.findings import Facts, Findings
 from data_pipelines.prepare.common import Job, by_name, make_all, videos_in
 from data_pipelines.prepare.dividing import SPLITS, split_folders
 from data_pipelines.prepare.videos import list_fact, prepare_videos
-from data_pipelines.video.decoding import probe
+from data_pipelines.video.decoding import VideoError, probe
 from data_pipelines.video.encoding import encode
 from data_pipelines.video.finding import find_videos
 
@@ -81,15 +81,19 @@ def prepare_own(
     made = make_all("encoding", jobs, partial(encode, short_side=short_side), findings)
     rows = [COLUMNS]
     for _, target in made:
-        info = probe(target)
+        try:
+            info = probe(target)
+        except VideoError as error:  # an existing file
+            findings.report(str(target), "broken", f"{error.reason}; or remove it and run again")
+            continue
         moments = int(info.frames / info.fps / every)
         rows += [(target.name, f"{number * every:g}") for number in range(1, moments + 1)]
     write_rows(folder / TABLE, ((*row, *[""] * (len(COLUMNS) - len(row))) for row in rows))
     return {"videos": len(made), "moments": len(rows) - 1}
 
 
-def next_commands(folder: Path, facts: Facts) -> list[str]:
-    """The commands that check and train on what `prepare_own` wrote.
+def next_steps(folder: Path, facts: Facts) -> tuple[str, list[str]]:
+    """What to do with what `prepare_own` wrote, and the commands for it.
 
     Args:
         folder: folder of the results.
@@ -98,13 +102,16 @@ def next_commands(folder: Path, facts: Facts) -> list[str]:
     made = [split for split in SPLITS if list_fact(split) in facts]
     place = shlex.quote(str(folder))
     if not made:
-        return [f"python -m data_pipelines.doctor {shlex.quote(str(folder / TABLE))}"]
+        table = folder / TABLE
+        return f"Fill in {table}, then check it", [
+            f"python -m data_pipelines.doctor {shlex.quote(str(table))}"
+        ]
     # Without a list for one of them, validation and test use the same videos.
     others = [
         f" --config.data.{missing}_list={given}.csv"
         for missing, given in (("val", "test"), ("test", "val")) if missing not in made
     ]
-    return [
+    return "To check the data, then to train", [
         f"python -m data_pipelines.doctor {place}",
         f"python -m slowfast_jax.main --config kinetics/x3d_xs_finetune --config.data.root={place}"
         f"{''.join(others)} --workdir RUN",

@@ -41,11 +41,19 @@ def read_split(paths: Sequence[Path], *, train: bool) -> list[Listed]:
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: the format is none of these or a row is invalid; the text names its line.
+        ValueError: the format is none of these or a row is invalid (the text names its line), or no
+            videos are listed.
     """
     for path in paths:
         if not path.exists():
             raise FileNotFoundError(f"{path}: no such list of videos")
+    found = _read(paths, train)
+    if not found:
+        raise ValueError(f"{paths[0]}: lists no videos for {'training' if train else 'this split'}")
+    return found
+
+
+def _read(paths: Sequence[Path], train: bool) -> list[Listed]:
     if all(HMDB51.fullmatch(path.name) for path in paths):
         return [listed for path in paths for listed in _hmdb51(path, train)]
     if len(paths) > 1:

@@ -1,23 +1,27 @@
-"""Converts annotations made with VIA 3 to a table of boxes and actions (sources/box_tables.py).
+"""Converts annotations made with VIA to a table of boxes and actions (sources/box_tables.py).
 
     python -m data_pipelines.prepare.via PROJECT.json VIDEOS OUT.csv
 
-PROJECT.json is a project saved by VIA 3 (VGG Image Annotator, for video). VIDEOS is the folder of
-the videos, which must have the names that they have in VIA. Each rectangle becomes one row per
-action, or a single row without action if it has none. The actions of a rectangle are the values of
-all its attributes, regardless of their names: chosen options, or text, in which commas separate
-actions. Only the attribute "person" is special: it becomes the column of that name.
+PROJECT.json is a project saved by VIA 3 (VGG Image Annotator) of videos or of pictures, or one of
+VIA 2 of pictures. VIDEOS is the folder of the videos, which must have the names that they have in
+VIA; pictures are named after their video and the number of their frame (via_pictures.py). Each
+rectangle becomes one row per action, or a single row without action if it has none. The actions of
+a rectangle are the values of all its attributes, regardless of their names: chosen options, or
+text, in which commas separate actions. Only the attribute "person" is special: it becomes the
+column of that name.
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from data_pipelines.atomic_files import write_rows
+from data_pipelines.command import Parser, positive, run
 from data_pipelines.paths import PathLike
+from data_pipelines.prepare.via2 import as_via3, is_via2
+from data_pipelines.prepare.via_pictures import find_frames, is_picture
 from data_pipelines.sources.box_tables import CORNERS
 from data_pipelines.sources.keyframes import read_box
 from data_pipelines.text_files import parse_json, read_number, read_text, shown
@@ -28,25 +32,40 @@ SHAPES = (
     "point", "rectangle", "circle", "ellipse", "line", "polyline", "polygon", "extreme rectangle",
     "extreme circle",
 )  # in the order of VIA's numbers, which start at 1
+RECTANGLE = 1 + SHAPES.index("rectangle")
 PERSON = "person"
 
 
-def convert(project: PathLike, videos: PathLike, table: PathLike) -> tuple[int, int]:
+class Converted(NamedTuple):
+    """What was converted.
+
+    Attributes:
+        rows: number of rows written.
+        skipped: number of segments of time, or of notes on whole files, that have no box.
+        notes: what was assumed.
+    """
+
+    rows: int
+    skipped: int
+    notes: list[str]
+
+
+def convert(
+    project: PathLike, videos: PathLike, table: PathLike, fps: float | None = None
+) -> Converted:
     """Converts a project to a table, replacing an existing one.
 
     Args:
-        project: the project saved by VIA 3.
+        project: the project saved by VIA 3 or VIA 2.
         videos: folder of the videos.
         table: the csv file to write, atomically.
-
-    Returns:
-        (number of rows written, number of segments of time skipped because they have no box)
+        fps: rate at which annotated pictures were extracted; None: see `find_frames`.
 
     Raises:
         FileNotFoundError: the project or the folder is missing.
-        ValueError: the file is not a project of VIA 3; it has no rectangles; a region is not a
-            rectangle in one frame of an existing video; or an action is not among the options. The
-            text names the file and the region.
+        ValueError: the file is not a project; it has no rectangles; a region is not a rectangle in
+            one frame of an existing video; or an action is not among the options. The text names
+            the file and the region.
         VideoError: a video cannot be opened.
     """
     content = _load(project)
@@ -58,13 +77,20 @@ def convert(project: PathLike, videos: PathLike, table: PathLike) -> tuple[int, 
             f"{project}: has no regions; expected rectangles, drawn around persons in frames of a "
             "video"
         )
-    sizes: dict[str, tuple[str, VideoInfo]] = {}
+    files = {name: _file(project, name, region, content) for name, region in regions.items()}
+    frames, notes = find_frames(project, filter(is_picture, files.values()), videos, fps)
+    infos: dict[str, tuple[str, VideoInfo]] = {}
     rows: list[tuple[str, ...]] = []
     for name, region in regions.items():
-        video, info = _video(project, name, region, content, videos, sizes)
-        time, corners = _place(project, name, region, info)
+        if files[name] in frames:
+            video, time, *size = frames[files[name]]
+        else:
+            video, info = _video(project, name, files[name], videos, infos)
+            time, size = _time(project, name, region), (info.width, info.height)
+        corners = _corners(project, name, region, *size)
         actions, person = _annotation(project, name, region, content["attribute"])
-        rows += [(video, time, *corners, action, person) for action in actions or [""]]
+        place = (video, f"{round(time, 3)}", *corners)
+        rows += [(*place, action, person) for action in actions or [""]]
     columns = ["video", "time", *CORNERS, "action", PERSON]
     width = len(columns) - (not any(row[-1] for row in rows))
     try:
@@ -73,20 +99,22 @@ def convert(project: PathLike, videos: PathLike, table: PathLike) -> tuple[int, 
         raise ValueError(
             f"{project}: a name cannot be written as UTF-8 ({error}); rename it in VIA"
         ) from error
-    return len(rows), len(content["metadata"]) - len(regions)
+    return Converted(len(rows), len(content["metadata"]) - len(regions), notes)
 
 
 def _load(path: PathLike) -> dict[str, dict[str, dict[str, Any]]]:
     """Reads the parts of a project, each a dict of dicts."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such project of VIA")
-    expected = "expected a project saved by VIA 3, a .json file, not one of its exports"
+    expected = "expected a project saved by VIA 3 or VIA 2, a .json file, not another export"
     try:
         content = parse_json(path, read_text(path, "JSON"))
     except ValueError as error:
         raise ValueError(f"{error}; {expected}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: holds a {type(content).__name__}; {expected}")
+    if is_via2(content):
+        content = as_via3(path, content)
     for part in PARTS:
         found = content.get(part)
         if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
@@ -94,18 +122,22 @@ def _load(path: PathLike) -> dict[str, dict[str, dict[str, Any]]]:
     return content
 
 
-def _video(
-    path: PathLike, name: str, region: dict, content: dict, videos: PathLike, known: dict
-) -> tuple[str, VideoInfo]:
-    """Name and properties of a region's video; `known` caches them by view."""
+def _file(path: PathLike, name: str, region: dict, content: dict) -> str:
+    """Name of the file, video or picture, that a region is drawn in."""
     view = _text(region.get("vid"))
-    if view not in known:
-        files = _list(content["view"].get(view, {}).get("fid_list"))
-        if len(files) != 1 or _text(files[0]) not in content["file"]:
-            raise ValueError(
-                f"{path}:{name}: view {view!r} shows {len(files)} files; expected one video"
-            )
-        written = _text(content["file"][_text(files[0])].get("fname", ""))
+    files = _list(content["view"].get(view, {}).get("fid_list"))
+    if len(files) != 1 or _text(files[0]) not in content["file"]:
+        raise ValueError(
+            f"{path}:{name}: view {view!r} shows {len(files)} files; expected one video"
+        )
+    return _text(content["file"][_text(files[0])].get("fname", ""))
+
+
+def _video(
+    path: PathLike, name: str, written: str, videos: PathLike, known: dict
+) -> tuple[str, VideoInfo]:
+    """Name and properties of a region's video; `known` caches them by the name as written."""
+    if written not in known:
         candidates = (written, Path(written).name)  # remote videos are named by their address
         video = next((v for v in candidates if v and os.path.isfile(Path(videos) / v)), None)
         if video is None:
@@ -113,34 +145,46 @@ def _video(
                 f"{path}:{name}: video {shown(written)} not found in {videos}; put it there under "
                 "that name"
             )
-        known[view] = video, probe(Path(videos) / video)
-    return known[view]
+        known[written] = video, probe(Path(videos) / video)
+    return known[written]
 
 
-def _place(
-    path: PathLike, name: str, region: dict, info: VideoInfo
-) -> tuple[str, list[str]]:
-    """The time of a region in seconds, and its corners as fractions of the frame, as texts."""
-    times, (shape, *numbers) = _list(region.get("z")), _list(region["xy"]) or [None]
-    if shape != 1 + SHAPES.index("rectangle") or len(numbers) != 4:
-        known = isinstance(shape, int) and 1 <= shape <= len(SHAPES)
-        raise ValueError(
-            f"{path}:{name}: region {SHAPES[shape - 1] if known else shown(region['xy'])} at "
-            f"{', '.join(map(_text, times)) or 'no time'}; expected a rectangle: draw it again"
-        )
+def _time(path: PathLike, name: str, region: dict) -> float:
+    """The time of a region of a video in seconds."""
+    times = _list(region.get("z"))
     if len(times) != 1:
         raise ValueError(
-            f"{path}:{name}: rectangle at {len(times)} times; expected it in one frame of a video"
+            f"{path}:{name}: {_shape(region)} at {len(times)} times; expected it in one frame of a "
+            "video"
         )
-    time = read_number(path, name, "time", _text(times[0]))
-    x, y, width, height = (read_number(path, name, "xy", _text(number)) for number in numbers)
+    return read_number(path, name, "time", _text(times[0]))
+
+
+def _shape(region: dict) -> str:
+    shape, *_ = _list(region["xy"]) or [None]
+    known = isinstance(shape, int) and 1 <= shape <= len(SHAPES)
+    return SHAPES[shape - 1] if known else shown(region["xy"])
+
+
+def _corners(
+    path: PathLike, name: str, region: dict, width: int, height: int
+) -> list[str]:
+    """The corners of a region as fractions of the frame, as texts."""
+    shape, *numbers = _list(region["xy"]) or [None]
+    if shape != RECTANGLE or len(numbers) != 4:
+        times = ", ".join(map(_text, _list(region.get("z")))) or "no time"
+        raise ValueError(
+            f"{path}:{name}: region {_shape(region)} at {times}; expected a rectangle: draw it "
+            "again"
+        )
+    x, y, wide, high = (read_number(path, name, "xy", _text(number)) for number in numbers)
     corners = [
         f"{edge:.6f}" for edge in (
-            x / info.width, y / info.height, (x + width) / info.width, (y + height) / info.height
+            x / width, y / height, (x + wide) / width, (y + high) / height
         )
     ]
     read_box(path, name, corners, predicted=False)
-    return f"{round(time, 3)}", corners
+    return corners
 
 
 def _annotation(
@@ -191,24 +235,37 @@ def _list(value: Any) -> list:
 
 def cli(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status, 0 or, after an error on stderr, 1."""
-    parser = argparse.ArgumentParser(
-        prog="python -m data_pipelines.prepare.via", allow_abbrev=False,
-        description="Converts annotations made with VIA 3 to a table of boxes and actions.",
+    parser = Parser(
+        prog="python -m data_pipelines.prepare.via",
+        description="Converts annotations made with VIA 3 or VIA 2 to a table of boxes and "
+        "actions.",
     )
-    parser.add_argument("project", metavar="PROJECT.json", help="project saved by VIA 3 for video")
+    parser.add_argument(
+        "project", metavar="PROJECT.json", help="project saved by VIA 3, of videos or pictures, or "
+        "by VIA 2, of pictures",
+    )
     parser.add_argument("videos", metavar="VIDEOS", help="folder of the annotated videos")
     parser.add_argument("table", metavar="OUT.csv", help="table to write")
+    parser.add_argument(
+        "--fps", type=positive, metavar="RATE", help="frames per second at which annotated "
+        "pictures were extracted (default: the rate of the video)",
+    )
     args = parser.parse_args(arguments)
     try:
-        rows, segments = convert(args.project, args.videos, args.table)
+        converted = convert(args.project, args.videos, args.table, args.fps)
     except (OSError, ValueError, VideoError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    if segments:
-        print(f"warning: segments of time without a box skipped: {segments}", file=sys.stderr)
-    print(f"{args.table}: {rows} rows")
+    for note in converted.notes:
+        print(f"note: {note}", file=sys.stderr)
+    if converted.skipped:
+        print(
+            f"warning: segments of time without a box skipped: {converted.skipped}",
+            file=sys.stderr,
+        )
+    print(f"{args.table}: {converted.rows} rows")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(cli())
+    run(cli, "nothing is written")

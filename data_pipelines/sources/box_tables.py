@@ -187,7 +187,7 @@ def _cells(
     for line, columns in read_rows(path):
         columns = [column.strip() for column in columns]
         if header is None:
-            header = columns
+            header = [column.lower() for column in columns]
             required = [name for name in REQUIRED if not (predicted and name == "action")]
             missing = [name for name in required if name not in header]
             unknown = [name for name in header if name not in (*REQUIRED, *OPTIONAL)]

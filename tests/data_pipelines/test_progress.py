@@ -2,7 +2,6 @@
 
 import io
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -97,10 +96,14 @@ def test_printed_lines_go_above_the_bar(monkeypatch):
 def test_an_interrupt_ends_the_process_while_threads_work():
     code = (
         "import os, signal, time; from data_pipelines import progress;"
-        "progress.end_on_interrupt();"
-        "results = progress.in_threads(lambda item: time.sleep(60 * item), [0, 1], 'sleeping');"
+        "progress.end_on_interrupt('run it again');"
+        "results = progress.in_threads(lambda item: time.sleep(60 * item), [0, 1, 1], 'sleeping');"
         "next(results);"
-        "os.kill(os.getpid(), signal.SIGINT)"
+        "os.kill(os.getpid(), signal.SIGINT);"
+        "time.sleep(60)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=30)
-    assert done.returncode == -signal.SIGINT
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, timeout=30, capture_output=True, text=True
+    )
+    assert done.returncode == 130
+    assert done.stderr == "\ninterrupted: sleeping: 1 of 3 done; run it again\n"

@@ -98,15 +98,15 @@ def test_lists_with_names_separators_and_several_labels(folder, run):
 
 def test_lists_in_json(folder, run):
     entries = [
-        {"filename": "numbered.mp4", "label": 0}, {"filename": "bframes.mp4"}, 5,
-        {"filename": 7, "label": 0},
+        {"filename": "numbered.mp4", "label": 0}, {"filename": "ntsc.mp4"}, 5,
+        {"filename": 7, "label": 0}, {"filename": "bframes.mp4", "label": 1},
     ]
     path = write(folder, "a.json", json.dumps(entries))
     status, lines, _ = run(path, "--root", folder, "--clip", 1, "--clean", folder / "clean.json")
     assert status == 1 and [line.split(": ")[0] for line in lines] == [
         f"{path}, entry {number}" for number in (2, 3, 4)
     ]
-    assert json.loads((folder / "clean.json").read_text()) == entries[:1]
+    assert json.loads((folder / "clean.json").read_text()) == [entries[0], entries[-1]]
 
 
 def test_lists_with_a_header_and_names_of_classes(folder, run):
@@ -214,7 +214,9 @@ def test_usage_errors(folder, run, videos):
         ((path, "--predicted", path), "--predicted is only for your own tables"),
         ((path, "--clean", path), "exists already"),
         ((videos["numbered"],), "is not text"),
-        ((folder,), "has no folder annotations"),
+        ((folder, "--format", "ava"), "has no folder annotations"),
+        ((path, "--format", "boxes", "--root", folder, "--predicted", "p.csv"), "p.csv: no such"),
+        ((folder, "--clean", folder / "c"), "--clean writes one list; name the list instead"),
     ):
         status, _, text = run(*arguments)
         assert status == 2 and text.startswith("error: ") and message in text

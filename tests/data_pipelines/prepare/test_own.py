@@ -116,7 +116,7 @@ def test_files_left_out_are_named(mine, tmp_path, run):
         ["run/a.zip", "left out"], ["sit", "no videos"], ["swim", "no videos"],
         ["swim/a.m4a", "left out"],
     ]
-    assert "passed over 1 files of text or data: notes.txt" in text and "Thumbs" not in text
+    assert "passed over files of text or data (1): notes.txt" in text and "Thumbs" not in text
 
 
 @pytest.mark.parametrize(("train", "val", "test", "options"), [

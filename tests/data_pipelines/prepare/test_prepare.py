@@ -107,6 +107,34 @@ def test_incomplete_ava(films, run):
     assert status == 2 and "no such folder of videos" in err
 
 
+def test_broken_results_of_earlier_runs_are_reported(films, run, tmp_path):
+    (films / "videos_15min").mkdir()
+    (films / "videos_15min/b2.mp4").write_bytes(b"no video")
+    status, (line,), _ = run("ava", films, *PART, "--no-frames")
+    assert status == 1 and "b2.mp4: broken: cannot be opened" in line
+    (tmp_path / "mine").mkdir()
+    write(tmp_path / "mine/a.mp4", 30)
+    (tmp_path / "out/videos").mkdir(parents=True)
+    (tmp_path / "out/videos/a.mp4").write_bytes(b"no video")
+    status, (line,), _ = run("own", tmp_path / "out", "--videos", tmp_path / "mine")
+    assert status == 1 and "out/videos/a.mp4: broken: cannot be opened" in line
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"", b"{", b"[1]", b'"a"\n,,\n'])
+@pytest.mark.parametrize("kind", ["charades", "ssv2", "kinetics"])
+def test_annotations_that_cannot_be_read(tmp_path, run, kind, content):
+    for name in ("Charades_v1_train.csv", "Charades_v1_test.csv", "labels.json", "train.json",
+                 "validation.json"):
+        (tmp_path / name).write_bytes(content)
+    options = ["--train", tmp_path / "Charades_v1_train.csv"] if kind == "kinetics" else [
+        "--annotations", tmp_path
+    ]
+    (tmp_path / "videos").mkdir()
+    write(tmp_path / "videos/a.mp4", 3)
+    status, _, error = run(kind, tmp_path / "out", "--videos", tmp_path / "videos", *options)
+    assert status == 2 and str(tmp_path) in error and error.count("\n") == 1, error
+
+
 def test_a_killed_process_leaves_only_complete_results(films):
     for number in range(3):
         write(films / f"videos/long{number}.mp4", 3000)
@@ -295,7 +323,8 @@ def test_own(tmp_path, run):
     write(videos / "one.mov", 75)
     write(videos / "two.mp4", 60)
     out = tmp_path / "out"
-    assert run("own", out, "--videos", videos)[:2] == (0, [])
+    status, lines, text = run("own", out, "--videos", videos)
+    assert (status, lines) == (0, []) and f"Fill in {out}/boxes.csv, then check it:" in text
     table = out / "boxes.csv"
     assert table.read_text() == (
         "video,time,x1,y1,x2,y2,action,person\n"

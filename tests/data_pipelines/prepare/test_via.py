@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data_pipelines.prepare import via
 from data_pipelines.sources.box_tables import read_tables
@@ -92,10 +93,18 @@ def changed(**fields):
     return project
 
 
+def with_file(entry):
+    """PROJECT with another entry of its first file."""
+    return PROJECT | {"file": PROJECT["file"] | {"1": entry}}
+
+
 @pytest.mark.parametrize(("project", "reason"), [
     ("# Exported using VGG Image Annotator\n", ":1: not JSON (Expecting value); expected a p"),
-    ("[]", ": holds a list; expected a project saved by VIA 3, a .json file"),
-    ({"_via_settings": {}, "_via_img_metadata": {}}, ": lacks the part 'file' of a project"),
+    ("[]", ": holds a list; expected a project saved by VIA 3 or VIA 2, a"),
+    ({"_via_settings": {}, "_via_img_metadata": {}}, ": has no regions; expected rectangles"),
+    ({"_via_img_metadata": [1]}, ": _via_img_metadata is [1]; expected pictures by name"),
+    ({"_via_img_metadata": {"a": 5}}, ":'a': found 5; expected filename and regions"),
+    ({"pid": 1}, ": lacks the part 'file' of a project"),
     (PROJECT | {"metadata": ["1_a"]}, ": lacks the part 'metadata' of a project"),
     (PROJECT | {"metadata": {}}, ": has no regions; expected rectangles"),
     (changed(xy=[3, 1, 2, 3]), ":1_a: region circle at 1.5; expected a rectangle: draw it again"),
@@ -113,15 +122,15 @@ def changed(**fields):
     (changed(av={"4": "\ud800"}), ": a name cannot be written as UTF-8"),
     ("[" * 99_999, ": this JSON cannot be parsed"),
     (PROJECT | {"view": {"1": {"fid_list": 1}}}, ":1_a: view '1' shows 0 files; expected one"),
-    (PROJECT | {"file": {"1": {"fname": "a" * 9999}}}, ":1_a: video 'aaaa"),
-    (PROJECT | {"file": {"1": {"fname": ["a"]}}}, ":1_a: video \"['a']\" not found in"),
+    (with_file({"fname": "a" * 9999}), ":1_a: video 'aaaa"),
+    (with_file({"fname": ["a"]}), ":1_a: video \"['a']\" not found in"),
     (changed(z=[]), ":1_a: rectangle at 0 times; expected it in one frame of a video"),
     (changed(z=["0:01"]), ":1_a: time is '0:01'; expected a number"),
     (changed(av={"9": "x"}), ":1_a: attribute '9' is not defined in the project; expected one of"),
     (changed(av={"3": "0,7"}), ":1_a: option '7' of 'other'; expected one of 0, 1, 2"),
     (changed(vid="9"), ":1_a: view '9' shows 0 files; expected one video"),
     (PROJECT | {"view": {"1": {"fid_list": [1, 2]}}}, ":1_a: view '1' shows 2 files; expected one"),
-    (PROJECT | {"file": {"1": {"fname": "z.mp4"}}}, ":1_a: video 'z.mp4' not found in "),
+    (with_file({"fname": "z.mp4"}), ":1_a: video 'z.mp4' not found in "),
     (changed(vid="3"), "c.mp4: cannot be opened"),
 ])
 def test_invalid_projects_are_refused(tmp_path, videos, capsys, project, reason):
@@ -136,3 +145,122 @@ def test_missing_files_are_reported(tmp_path, videos, capsys):
     assert "none.json: no such project of VIA" in capsys.readouterr().err
     assert run(tmp_path, tmp_path / "none", PROJECT) == 1
     assert "none: no such folder of videos" in capsys.readouterr().err
+
+
+def pictures(*names):
+    """A project of VIA 3 with a rectangle in each picture."""
+    return {
+        "project": {"pid": "a"}, "config": {},
+        "attribute": {"1": {"aname": "act", "type": 2, "options": {"0": "sit", "1": "run"}}},
+        "file": {f"{i}": {"fid": i, "fname": name, "type": 2} for i, name in enumerate(names)},
+        "view": {f"{i}": {"fid_list": [f"{i}"]} for i in range(len(names))},
+        "metadata": {
+            f"{i}_a": {"vid": f"{i}", "z": [], "xy": [2, 6.4, 12, 32, 24], "av": {"1": "0,1"}}
+            for i in range(len(names))
+        },
+    }
+
+
+def via2(*names, project=True):
+    """A project of VIA 2, or its export, with a rectangle in each picture."""
+    shape = {"name": "rect", "x": 6.4, "y": 12, "width": 32, "height": 24}
+    content = {
+        f"{name}99": {"filename": name, "size": 99, "file_attributes": {}, "regions": [{
+            "shape_attributes": shape,
+            "region_attributes": {"act": {"sit": True, "run": True, "no": False}},
+        }]} for name in names
+    }
+    return {"_via_settings": {}, "_via_img_metadata": content, "_via_attributes": {}} if (
+        project
+    ) else content
+
+
+@pytest.mark.parametrize("make", [pictures, via2, lambda *names: via2(*names, project=False)])
+@pytest.mark.parametrize(("names", "times"), [
+    (("a_000001.jpg", "a_000031.jpg"), (0, 1)), (("a_00000.PNG", "a_00030.PNG"), (0, 1)),
+    (("a/img_00016.jpg", "a/img_00031.jpg"), (0.5, 1)), (("x/a-000031.jpg",), (1,)),
+    (("a/000031.jpg",), (1,)), (("C:\\data\\a_31.jpeg",), (1,)), (("a.mp4_000031.jpg",), (1,)),
+    (("a_frame_31.jpg",), (1,)), (("b/frame31.bmp", "a_1.jpg"), (1, 0)),
+])
+def test_projects_of_pictures(tmp_path, videos, capsys, make, names, times):
+    assert run(tmp_path, videos, make(*names)) == 0
+    keyframes, actions = read_tables([tmp_path / "out.csv"], folder=videos)
+    assert actions == ["run", "sit"]
+    found = [(k.video, k.time) for k in sorted(keyframes, key=lambda k: (k.video == "a", k.time))]
+    videos_of = ["b" if name[0] == "b" else "a" for name in names]
+    assert found == sorted(zip(videos_of, times, strict=True), key=lambda p: (p[0] == "a", p[1]))
+    np.testing.assert_allclose(keyframes[0].boxes, [[0.1, 0.25, 0.6, 0.75]], atol=1e-6)
+    assert sorted(keyframes[0].labels[0]) == [0, 1]
+    assert "are taken as numbered at 30 fps" in capsys.readouterr().err
+
+
+def test_rates_of_pictures(tmp_path, capsys):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    write_video(folder / "a.mp4", [np.full((48, 64, 3), 90, np.uint8)] * 30, fps=15)
+
+    def times(*arguments, names=("a_000001.jpg", "a_000016.jpg")):
+        (tmp_path / "via.json").write_text(json.dumps(pictures(*names)))
+        status = via.cli([
+            str(tmp_path / "via.json"), str(folder), str(tmp_path / "out.csv"), *arguments
+        ])
+        if status:
+            return capsys.readouterr().err
+        return [k.time for k in read_tables([tmp_path / "out.csv"], folder=folder)[0]]
+
+    assert times() == [0, 1]  # at the rate of the video
+    assert "numbered at 15 fps; if they were extracted at another" in capsys.readouterr().err
+    assert times("--fps", "30") == [0, 0.5]
+    assert capsys.readouterr().err == ""
+    assert times(names=("a_000001.jpg", "a_000031.jpg")) == [0, 1]  # 30 fps: at 15 it has ended
+    assert "a_000099.jpg' lies beyond the end of a.mp4" in times(names=("a_000099.jpg",))
+    assert times("--fps", "100", names=("a_000099.jpg",)) == [0.98]
+    with pytest.raises(SystemExit):
+        times("--fps", "0")
+
+
+def test_sizes_of_pictures(tmp_path, videos):
+    """Boxes are fractions of the picture, which may be smaller than the video."""
+    Image.new("RGB", (128, 96)).save(tmp_path / "a_000031.jpg")
+    assert run(tmp_path, videos, pictures("a_000031.jpg")) == 0
+    assert ",0.050000,0.125000,0.300000,0.375000," in (tmp_path / "out.csv").read_text()
+
+
+def test_pictures_of_folders_of_frames(tmp_path):
+    folder = tmp_path / "videos"
+    (folder / "v").mkdir(parents=True)
+    for number in range(1, 91):
+        Image.new("RGB", (64, 48)).save(folder / f"v/v_{number:06d}.jpg")
+    assert run(tmp_path, folder, pictures("v_000061.jpg")) == 0
+    (keyframe,), _ = read_tables([tmp_path / "out.csv"], folder=folder, fps=30)
+    assert (keyframe.video, keyframe.time) == ("v", 2)
+
+
+@pytest.mark.parametrize("make", [pictures, via2])
+@pytest.mark.parametrize(("name", "reason"), [
+    ("a.jpg", "picture 'a.jpg' has no number; expected names of video and frame, such as"),
+    ("z_000031.jpg", "picture 'z_000031.jpg': no video 'z' or 'z_' in "),
+    ("a_000061.jpg", "picture 'a_000061.jpg' lies beyond the end of a.mp4"),
+    ("31.jpg", "picture '31.jpg': no video 31.jpg in "),
+])
+def test_pictures_of_no_frame(tmp_path, videos, capsys, make, name, reason):
+    assert run(tmp_path, videos, make(name)) == 1
+    error = capsys.readouterr().err
+    assert reason in error and error.count("\n") == 1
+
+
+def test_shapes_of_via2(tmp_path, videos, capsys):
+    project = via2("a_000001.jpg")
+    (picture,) = project["_via_img_metadata"].values()
+    region = picture["regions"][0]
+    region["region_attributes"] = {"act": "sit, run", "person": "7"}
+    assert run(tmp_path, videos, project) == 0
+    assert [line.split(",")[-2:] for line in (tmp_path / "out.csv").read_text().split()[1:]] == [
+        ["sit", "7"], ["run", "7"]
+    ]
+    (tmp_path / "out.csv").unlink()
+    region["shape_attributes"] = {"name": "circle", "cx": 1, "cy": 2, "r": 3}
+    assert run(tmp_path, videos, project) == 1
+    assert "a_000001.jpg, region 1: region circle at no time; expected a rectangle" in (
+        capsys.readouterr().err
+    )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from data_pipelines.doctor.__main__ import find_format
 from data_pipelines.examples.keyframe_clips import load_keyframe
 from data_pipelines.sources.box_tables import read_tables
 from data_pipelines.video.encoding import write_video
@@ -45,6 +46,20 @@ def test_a_table_with_names(folder):
         rng=None,
     )
     assert element["label"].tolist() == [[0, 1, 1], [1, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("change", [
+    lambda text: text.replace(",", ";"), lambda text: text.replace(",", "\t"),
+    lambda text: "\ufeff" + text.replace("\n", "\r\n"), lambda text: text.replace(",", ", "),
+    lambda text: text.replace("video", "Video").replace("action", "ACTION"),
+    lambda text: "\n" + text + "\n\n", lambda text: text.replace("wave", '"wave"'),
+    lambda text: "\ufeff" + text.replace(",", ";"),
+])
+def test_tables_as_spreadsheets_write_them(folder, change):
+    path = write(folder, change(HEADER + ROW + ROW.replace("1.5", "2.5")))
+    (keyframe, _), names = read_tables([path], folder=folder)
+    assert (keyframe.video, keyframe.time, names) == ("a", 1.5, ["wave"])
+    assert find_format(path, " ", "") == "boxes"
 
 
 def test_numbers_count_from_1(folder):

@@ -164,10 +164,6 @@ def test_frame_lists(make_list):
     assert read_frame_list(path, multi_label=True)[0].label == (1, 3)
     with pytest.raises(ValueError, match="frames.txt:1: 4 columns"):
         read_frame_list(path)
-    for row in ("my dir 163 1", '"my dir" 163 1', '"my dir",163,1', "my dir\t163\t1",
-                "frame_dir,total_frames,label\nmy dir,163,1", "my dir  163  1.0"):
-        (sample,) = read_frame_list(make_list(f"{row}\n", "frames.txt"))
-        assert (sample.path, sample.label, sample.frames.count) == ("my dir", 1, 163), row
     (sample,) = read_frame_list(path, with_offset=True)
     assert (sample.label, sample.frames.count, sample.frames.offset) == (3, 1, 163)
     (sample,) = read_frame_list(path, with_offset=True, start=0)
@@ -178,6 +174,10 @@ def test_frame_lists(make_list):
     entry = {"frame_dir": "d", "offset": 7, "total_frames": 5, "label": 2}
     (sample,) = read_frame_list(make_list([entry], "frames.json"), with_offset=True)
     assert (sample.frames.count, sample.frames.offset) == (5, 7)
+    for row in ("my dir 163 1", '"my dir" 163 1', '"my dir",163,1', "my dir\t163\t1",
+                "frame_dir,total_frames,label\nmy dir,163,1", "my dir  163  1.0"):
+        (sample,) = read_frame_list(make_list(f"{row}\n", "frames.txt"))
+        assert (sample.path, sample.label, sample.frames.count) == ("my dir", 1, 163), row
     path = make_list([{"frame_dir": "d", "total_frames": 5, "label": [2]}], "frames.json")
     (sample,) = read_frame_list(path)
     assert (sample.path, sample.label, sample.frames.count) == ("d", 2, 5)
