@@ -95,7 +95,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
             )
         logging.info("resuming from %s, epoch %.2f", checkpoints.path(first), schedule.epoch(first))
     else:
-        shape = schedule.shape(0)
+        shape = plan.shape
         state = initial_state(
             config, task, model, optimizer, mesh,
             lambda: schedule.others(
