@@ -1,10 +1,13 @@
 """Connects this process to the others of the run through `jax.distributed`."""
 
+import ctypes
 import difflib
 import os
+import signal
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import jax
 from absl import logging
@@ -15,6 +18,7 @@ HEARTBEAT_SECONDS = 25  # JAX ends the run this long after the last heartbeat of
 SLACK_SECONDS = 60  # added to JAX's own timeouts, which end the process with a stack trace
 
 
+_handlers: list[Any] = []  # kept, because C calls them
 PLATFORMS = {"cpu": "jax", "cuda": "jax[cuda13]", "gpu": "jax[cuda13]", "tpu": "jax[tpu]"}
 
 
@@ -65,11 +69,34 @@ def connect(place: Place, seconds: float, folder: Path | None = None) -> None:
     finally:
         late.cancel()
     require_devices()
+    if os.name == "posix":
+        _explain_abort()
     if place.processes not in (None, jax.process_count()):
         raise ClusterError(
             f"process {place.process} was started as one of {place.processes}, but the run has "
             f"{jax.process_count()} processes: start all of them with the same number"
         )
+
+
+def _explain_abort() -> None:
+    """Adds a line of our own to the paragraph with which JAX aborts when process 0 is gone.
+
+    JAX calls abort() in a thread of its own, so the handler is one of C.
+    """
+    process, processes = jax.process_index(), jax.process_count()
+    text = (
+        f"error: JAX ended process {process} of {processes} for the reason above; if it names the "
+        "leader, process 0 is gone. All checkpoints that were completed are intact: run the same "
+        "command again to resume from the last one\n"
+    ).encode()
+
+    def end(number: int) -> None:
+        os.write(2, text)
+        os._exit(1)
+
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(end)
+    _handlers.append(handler)
+    ctypes.CDLL(None).signal(ctypes.c_int(signal.SIGABRT), handler)
 
 
 def require_devices() -> None:
