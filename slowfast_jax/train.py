@@ -22,6 +22,7 @@ from data_pipelines.loading.batches import Examples, most_held
 from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError
 from slowfast_jax.config.stored import write_config
+from slowfast_jax.inference.compiling import announced
 from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.loop.build import (
     clip_flops,
@@ -31,7 +32,6 @@ from slowfast_jax.loop.build import (
     peak_flops,
     training_step,
 )
-from slowfast_jax.loop.compiling import announced
 from slowfast_jax.loop.meter import Diverged, Meter, best_so_far, clock
 from slowfast_jax.loop.prefetch import on_devices
 from slowfast_jax.loop.preflight import prepare_training

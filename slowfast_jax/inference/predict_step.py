@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 from jax.sharding import Mesh
 
+from slowfast_jax.inference.compiling import announced
 from slowfast_jax.training.sharding import make_mesh, over_batch, replicated, spread_maps
 
 # (variables, batch) -> probabilities
@@ -44,6 +45,7 @@ class Predictor:
         self.model = model
         self.mesh = make_mesh(devices=jax.local_devices())
         self._step = make_predict_step(model, self.mesh)
+        self._compiled: set[tuple] = set()  # shapes of the inputs
 
     def place(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
         """Replicates the variables on all devices of the mesh, so that calls need not copy them."""
@@ -60,4 +62,9 @@ class Predictor:
         if len(clips) % self.mesh.size == 0:
             places = {name: over_batch(self.mesh, rows.shape) for name, rows in batch.items()}
             batch = jax.device_put(batch, places)
-        return self._step(variables, batch)
+        shapes = tuple(rows.shape for rows in batch.values())
+        if shapes in self._compiled:
+            return self._step(variables, batch)
+        self._compiled.add(shapes)
+        with announced(f"the network for batches of {' x '.join(map(str, shapes[0]))}"):
+            return self._step(variables, batch)
