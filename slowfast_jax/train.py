@@ -154,9 +154,8 @@ def train(
             alone = distributed.count() == 1  # otherwise all processes must stop together
             validating = schedule.ended(first) in plan.evaluations
             if validating and first not in [row["step"] for row in _validations(workdir)]:
-                signals.at_once = alone
-                validate(first, state)  # the run was killed during this validation
-                signals.at_once = False
+                with signals.end_at_once(alone):
+                    validate(first, state)  # the run was killed during this validation
             loading = dict(threads=config.train.threads, workers=config.train.workers)
             batches = schedule.batches(examples, first, **loading)
             stream = stack.enter_context(closing(on_devices(batches, mesh)))
@@ -174,11 +173,10 @@ def train(
                 with ExitStack() as first_call:
                     if shape not in compiled:
                         compiled.add(shape)
-                        signals.at_once = alone and done == saved
+                        first_call.enter_context(signals.end_at_once(alone and done == saved))
                         first_call.enter_context(meter.paused())
                         first_call.enter_context(announced("the training step"))
                     state, metrics = train_step(shape)(state, batch, np.float32(lr), key)
-                signals.at_once = False
                 done = step + 1
                 clips = shape.batch_size * examples.clips
                 meter.add(
@@ -212,16 +210,15 @@ def train(
                         count = min(
                             config.norm.precise_batches, examples.size // shape.batch_size
                         )
+                        logging.info("recomputing the batch statistics from %d batches", count)
                         others = schedule.others(examples, shape, done, count, **loading)
                         state = _with_precise_statistics(precise_step(shape), state, others, mesh)
                     # Save before validation, which takes long and may fail.
                     checkpoints.save(done, state, identity | {"step": done})
                     saved = done
-                    if validating:
-                        signals.at_once = alone
-                        with line.hidden():
+                    if validating and not stop:  # else the resumed run validates first
+                        with line.hidden(), signals.end_at_once(alone):
                             validate(done, state)
-                        signals.at_once = False
                         stop = stop or distributed.anyone(signals.asked)
                 if stop:
                     break

@@ -38,10 +38,17 @@ def test_a_second_ctrl_c_interrupts():
 
 def test_ctrl_c_interrupts_at_once_where_nothing_would_be_lost():
     with pytest.raises(KeyboardInterrupt), StopSignals() as interruption:
-        interruption.at_once = True
-        os.kill(os.getpid(), signal.SIGINT)
-        threading.Event().wait(10)
+        with interruption.end_at_once(True):
+            os.kill(os.getpid(), signal.SIGINT)
+            threading.Event().wait(10)
     assert not interruption.asked
+
+
+@pytest.mark.parametrize(("number", "really"), [(signal.SIGTERM, True), (signal.SIGINT, False)])
+def test_other_signals_only_set_the_flag_there(number, really):
+    with StopSignals() as interruption, interruption.end_at_once(really):
+        os.kill(os.getpid(), number)
+        wait_until(lambda: interruption.asked)
 
 
 def test_handlers_are_restored_after_an_error():

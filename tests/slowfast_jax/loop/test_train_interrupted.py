@@ -50,12 +50,12 @@ def short(data, tmp_path_factory):
     return whole(data, tmp_path_factory.mktemp("whole"), 12)
 
 
-def start(data, workdir, epochs) -> subprocess.Popen:
+def start(data, workdir, epochs, program=("-m", "slowfast_jax.main")) -> subprocess.Popen:
     workdir.mkdir(exist_ok=True)
     settings = [f"--config.{name}={value}" for name, value in fields(epochs).items()]
     with (workdir / "log").open("w") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "slowfast_jax.main", "--config=tests/recipes/tiny.py",
+            [sys.executable, *program, "--config=tests/recipes/tiny.py",
              f"--workdir={workdir}", f"--config.data.root={data}",
              f"--config.data.path_prefix={data}", *settings],
             cwd=ROOT, env=os.environ | {"JAX_PLATFORMS": "cpu"}, stdout=log, stderr=log,
@@ -130,3 +130,29 @@ def test_run_saves_on_signal_and_resumes(data, short, tmp_path, number):
     assert process.wait() == 0 and (tmp_path / "results.json").exists()
     assert_same_run(tmp_path, short)
     assert (tmp_path / "log.txt").read_text().count("$ ") == 3  # one for each start
+
+
+SLOW_VALIDATION = """
+import time
+from slowfast_jax.main import cli
+from slowfast_jax.tasks.classification import Classification
+validate = Classification.validate
+def slowly(*arguments):
+    time.sleep(5)
+    return validate(*arguments)
+Classification.validate = slowly
+cli()
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_during_validation_ends_at_once_and_loses_nothing(data, short, tmp_path):
+    process = start(data, tmp_path, 12, ("-c", SLOW_VALIDATION))
+    wait_for(process, tmp_path, "validating after epoch 6")
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert re.match(r"interrupted; step \d+ is saved; the same command resumes", lines[-1])
+    assert latest_checkpoint(tmp_path).name == "18"  # also if it was not complete at the signal
+    assert start(data, tmp_path, 12).wait() == 0
+    assert_same_run(tmp_path, short)
