@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from absl import logging
 from ml_collections import ConfigDict
 
 from data_pipelines.loading.batches import Examples, batches, stack
 from data_pipelines.loading.order import Order
 from data_pipelines.video.decoding import VideoError
 from slowfast_jax.loop.prefetch import prefetched
+from slowfast_jax.progress import track
 from slowfast_jax.tasks import make_task
 from slowfast_jax.training.sharding import make_mesh, put_batch
 
@@ -65,7 +67,7 @@ def measure(
     elements, broken = [], []
     reading = decode = load = 0.0
     size = 0
-    for index in map(int, chosen):
+    for index in track(map(int, chosen), len(chosen), "timing the loading of examples"):
         try:
             _timed(decoding.load, index)  # fills the page cache; fails if the file is broken
         except VideoError as error:
@@ -90,6 +92,7 @@ def measure(
     batching = time.perf_counter() - begin
     arrays = {k: v for k, v in stacked.items() if k not in ("index", "broken")}
     transfers = [_transfer(arrays, mesh) for _ in range(4)]
+    logging.info("timing the whole pipeline (%.0f s)", seconds)
     together = _together(config, examples, mesh, seconds)
     stages = {
         "read": reading / loaded,

@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from absl import logging
 from jax.experimental import topologies
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -144,6 +145,7 @@ def _whole(shape: tuple[int, ...], dtype: Any, mesh: Mesh) -> jax.ShapeDtypeStru
 
 
 def _record(step: str, clips: int, device: Any, lower: Any, mesh: Mesh) -> dict[str, Any]:
+    logging.info("compiling the %s step (about a minute, on TPUs two)", step)
     start = time.perf_counter()
     compiled = lower().compile()
     seconds = time.perf_counter() - start

@@ -17,13 +17,16 @@ def data(colors):
     return colors
 
 
-def test_every_stage_is_measured(data):
+def test_every_stage_is_measured(data, capsys, caplog):
+    caplog.set_level("INFO", "absl")
     config = training_config(data, augment__num_samples=2, norm__group_size=8)
     (data / "videos/train_00.mp4").rename(data / "kept")
     try:
         found = measure(config, None, clips=12, seconds=0.5)
     finally:
         (data / "kept").rename(data / "videos/train_00.mp4")
+    assert "timing the loading of examples: 12/12" in capsys.readouterr().err
+    assert caplog.messages[-1] == "timing the whole pipeline (0 s)"
     assert list(found.seconds) == ["read", "decode", "transform", "batch", "transfer"]
     assert all(seconds >= 0 for seconds in found.seconds.values())
     assert found.seconds["decode"] > found.seconds["read"] > 0
