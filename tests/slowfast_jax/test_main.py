@@ -11,9 +11,13 @@ from absl import flags
 import slowfast_jax
 from data_pipelines.mini import datasets
 from slowfast_jax import main
-from slowfast_jax.config import ConfigError
+from slowfast_jax.config import ConfigError, build_model
+from slowfast_jax.models import zoo
+from slowfast_jax.training.checkpoint import save_checkpoint
 from slowfast_jax.training.writers import read_metrics
+from slowfast_jax.weights import describe, initial_variables
 from tests.support.paths import REAL, ROOT, needs_real
+from tests.support.tiny_models import norm_entry, training_config
 
 CONFIG = "--config=kinetics/mini"
 
@@ -125,6 +129,35 @@ def test_a_config_of_several_is_left_time_to_save(number):
     code += "import os; os.kill(os.getppid(), int(sys.argv[1])); time.sleep(1)"
     status = 7 if number == signal.SIGTERM else 0
     assert main._run_alone([sys.executable, "-c", code, str(int(number))]) == (status, True)
+
+
+@pytest.mark.parametrize(("mode", "moment", "line"), [
+    ("compile", "compiling the train step", "interrupted"),
+    ("bench_data", "timing the whole pipeline", "interrupted"),
+    ("eval", "running on", "interrupted; the results of this test were not written"),
+])
+def test_ctrl_c_is_one_line_and_status_130(mode, moment, line, colors, tmp_path):
+    save_checkpoint(tmp_path / "weights", *_weights(colors))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "slowfast_jax.main", "--config=tests/recipes/tiny.py",
+         f"--mode={mode}", f"--config.data.root={colors}", f"--config.data.path_prefix={colors}",
+         "--config.target=cpu:1", f"--config.test.checkpoint={tmp_path / 'weights'}"],
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    )
+    lines = iter(process.stderr.readline, "")
+    assert any(moment in text for text in lines), process.wait()
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=100)
+    assert process.returncode == 130 and out == ""
+    assert errors.splitlines()[-1] == line and "Traceback" not in errors
+
+
+def _weights(data):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(zoo.ZOO, "test/tiny_norm", norm_entry())
+        config = training_config(data)
+        return initial_variables(build_model(config), 0), describe(config, list("abcd"))
 
 
 def test_the_version():
