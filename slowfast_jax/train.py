@@ -98,8 +98,6 @@ def train(
             ),
             norm_splits=plan.norm_splits,
         )
-    if distributed.first():
-        write_config(config, workdir)
     _announce(config, examples, schedule, mesh, state)
 
     @cache  # so that each shape is compiled once
@@ -123,6 +121,8 @@ def train(
     headline = task.headline
     done = saved = first
     writers = Writers(workdir, first)
+    if distributed.first():
+        write_config(config, workdir)
     distributed.barrier("metrics.jsonl")
     stop_vote, stop = distributed.StopVote(), False
     checkpoints.scores = {
@@ -194,7 +194,8 @@ def train(
                 if done % config.train.log_period == 0 or ended:
                     writers.write(done, "train", {"epoch": schedule.epoch(done)} | meter.read())
                 if ended:
-                    logging.info("epoch %d of %d took %s", ended, plan.epochs,
+                    part = "" if schedule.epoch(first) <= ended - 1 else "the rest of "
+                    logging.info("%sepoch %d of %d took %s", part, ended, plan.epochs,
                                  clock(meter.epoch_seconds()))
                 validating = ended in plan.evaluations
                 saving = ended in plan.checkpoints or (

@@ -90,8 +90,11 @@ def test_error_in_loading_loses_no_step(config_of, whole, tmp_path, monkeypatch,
         with pytest.raises(RuntimeError, match="the cable was pulled"):
             train(config_of(), tmp_path)
     assert latest_checkpoint(tmp_path).name == "5"
+    caplog.set_level("INFO", "absl")
     train(config_of(), tmp_path)
     assert_same_run(tmp_path, whole)
+    assert "the rest of epoch 2 of 3 took 0:00:" in caplog.text
+    assert any(text.startswith("epoch 3 of 3 took 0:00:") for text in caplog.messages)
 
 
 def test_divergence_is_recorded(colors, tmp_path):
