@@ -52,7 +52,7 @@ def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
 def _display(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
     """Yields `items` and shows how many there were so far."""
     console = Console(stderr=True, soft_wrap=True)
-    if total and console.is_terminal:
+    if total and can_redraw(console):
         columns = (
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TextColumn("remaining"), TimeRemainingColumn(),
@@ -73,6 +73,14 @@ def _display(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
             print(f"{what}: {count}/{total} in {now - start:.0f} s{text}", file=sys.stderr,
                   flush=True)
         yield item
+
+
+def can_redraw(console: Console) -> bool:
+    """Whether the console's stderr is a terminal whose lines can be overwritten.
+
+    Rich alone takes any file for a terminal if FORCE_COLOR is set, as it is where builds run.
+    """
+    return console.is_interactive and sys.stderr.isatty()
 
 
 def in_threads(

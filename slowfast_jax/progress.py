@@ -56,12 +56,12 @@ class StepLine:
     it shows nothing.
 
     Attributes:
-      active: whether stderr is a terminal.
+      active: whether it shows anything.
     """
 
     def __init__(self, total: int):
         self._console = Console(stderr=True, soft_wrap=True)
-        self.active = self._console.is_terminal and distributed.first()
+        self.active = progress.can_redraw(self._console) and distributed.first()
         self._total, self._shown = total, None
 
     def show(self, step: int, epoch: float, loss: float, speed: float, remaining: str) -> None:

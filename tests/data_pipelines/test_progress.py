@@ -73,6 +73,17 @@ def test_a_bar_on_a_terminal(monkeypatch):
     assert "text" in terminal.text() and "3/3" in terminal.text()
 
 
+@pytest.mark.parametrize(("variable", "value", "terminal"), [
+    ("TERM", "dumb", True), ("FORCE_COLOR", "1", False),
+])
+def test_lines_where_a_bar_cannot_be_redrawn(monkeypatch, variable, value, terminal):
+    stream = replace_with_terminal(monkeypatch, "stderr")
+    monkeypatch.setattr(stream, "isatty", lambda: terminal)
+    monkeypatch.setenv(variable, value)
+    assert list(progress.track("ab", 2, "reading")) == ["a", "b"]
+    assert stream.getvalue() == "reading: 2/2 in 0 s\n"
+
+
 def test_no_bar_without_items(monkeypatch):
     terminal = replace_with_terminal(monkeypatch, "stderr")
     assert list(progress.in_threads(str, [], "text")) == []

@@ -1,5 +1,6 @@
 """The line that shows training on a terminal."""
 
+import pytest
 from absl import logging
 
 from slowfast_jax.loop.meter import Meter
@@ -47,8 +48,11 @@ def test_log_lines_go_above_the_line(monkeypatch):
     assert "a log line" in lines and "2/2" in lines[-1] + lines[-2]
 
 
-def test_plain_log_lines_elsewhere(capsys, caplog):
+@pytest.mark.parametrize("variables", [{}, {"FORCE_COLOR": "1"}])
+def test_plain_log_lines_elsewhere(capsys, caplog, monkeypatch, variables):
     caplog.set_level("INFO", "absl")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
     assert not train_a_little(4).active
     assert capsys.readouterr().err.count("epoch") == 0
     assert len(caplog.messages) == 1 and "step 4/4: loss 2.5" in caplog.messages[0]
