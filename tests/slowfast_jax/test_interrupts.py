@@ -15,7 +15,7 @@ from slowfast_jax import interrupts
 interrupts.DEAF = interrupts.CLEARING = float(sys.argv[2])
 def computes():  # one call that does not return to Python's interpreter
     print("ready", flush=True)
-    hashlib.pbkdf2_hmac("sha256", b"", b"", 50_000_000)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 500_000_000)
 def waits():
     print("ready", flush=True)
     threading.Event().wait()
@@ -50,10 +50,12 @@ def begin(*arguments):
     ("ends_slowly", 20, 2, "ending\nlast\n"),
 ])
 def test_ctrl_c_ends_a_command(work, seconds, presses, printed):
-    process, start = begin("-c", COMMAND, work, str(seconds)), time.monotonic()
+    process = begin("-c", COMMAND, work, str(seconds))
+    time.sleep(1)  # until it computes
+    start = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert process.stderr.readline() == "interrupted; nothing was written\n"
-    assert time.monotonic() - start < 3  # although the main thread does not return
+    assert time.monotonic() - start < 10  # although the main thread does not return
     for _ in range(presses - 1):
         if work == "ends_slowly":
             assert process.stdout.readline() == "ending\n"
@@ -62,7 +64,7 @@ def test_ctrl_c_ends_a_command(work, seconds, presses, printed):
     out, errors = process.communicate(timeout=30)
     assert (out, process.returncode) == (printed, 130)
     assert "Traceback" not in errors and "interrupted" not in errors
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 30
 
 
 def test_ctrl_c_while_a_command_is_imported_is_one_line():
