@@ -120,7 +120,7 @@ def parse(
     except (
         flags.Error, AttributeError, LookupError, SyntaxError, TypeError, ValueError
     ) as error:
-        raise ConfigError(_explain(error, before)) from None
+        raise ConfigError(_explain(error, before, rest)) from None
     if len(left) > 1:
         raise ConfigError(f"{left[1]} is not a flag: flags start with --")
     given = flag_values["config"].override_values
@@ -242,9 +242,11 @@ def _check_field(argument: str, config: ConfigDict) -> None:
         )
 
 
-def _explain(error: Exception, config: ConfigDict) -> str:
+def _explain(error: Exception, config: ConfigDict, arguments: Sequence[str]) -> str:
     """One line on flags that could not be parsed."""
     text = " ".join(str(error).split())
+    if isinstance(error, IndexError):  # of --config.data.jitter[7]=64
+        return f"{' '.join(argument for argument in arguments if '[' in argument)}: {text}"
     match = re.match(r"flag --config\.([^=\s]+)=(.*?): ", text)
     try:
         field = _schema_of(match[1], config)

@@ -98,8 +98,8 @@ def restore_config(stored: ConfigDict) -> ConfigDict:
     with config.unlocked():
         for path in schema.REMOVED:
             section, _, key = path.removeprefix("config.").rpartition(".")
-            if section in config and not config[section].get(key):
-                config[section].pop(key, None)
+            if key in config.get(section, ()) and not config[section][key]:
+                del config[section][key]
         complete(config)
         config.class_names = stored.get("class_names", "")
     return config.lock()
