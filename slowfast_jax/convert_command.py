@@ -62,7 +62,8 @@ def _parser() -> argparse.ArgumentParser:
         "--config",
         required=True,
         help="network that the weights belong to: a zoo name (kinetics/x3d_xs) or a recipe "
-        "(configs/kinetics.py:x3d_xs)",
+        "(FILE/VARIANT of configs/FILE.py in the current folder or installed with the program, or "
+        "path/to/file.py:VARIANT)",
     )
     parser.add_argument(
         "--to",

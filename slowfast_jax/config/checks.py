@@ -158,7 +158,8 @@ def training_problems(config: ConfigDict) -> list[str]:
         (_batch_problems, "train norm augment model", False),
         (_schedule_problems, "train schedule multigrid protocol norm data model augment task",
          False),
-        (_other_problems, "profile_steps optimizer data protocol", False),
+        (_other_problems, "profile_steps optimizer", False),
+        (_crop_problems, "data protocol", True),
         (_dtype_problems, "model", False),
         (label_problems, "train data model class_names", True),
         (_weight_problems, "train data model", True),
@@ -215,7 +216,11 @@ def _other_problems(config: ConfigDict) -> list[str]:
             "config.optimizer.lars is True, expected False for adamw, which decays weights after "
             "scaling"
         )
-    jitter, crop = config.data.jitter, config.protocol.train_crop
+    return problems
+
+
+def _crop_problems(config: ConfigDict) -> list[str]:
+    problems, jitter, crop = [], config.data.jitter, config.protocol.train_crop
     if jitter[0] < crop and not config.data.jitter_scales_relative:
         problems.append(
             f"config.data.jitter is {tuple(jitter)}, expected numbers from "
