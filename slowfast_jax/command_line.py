@@ -14,6 +14,7 @@ from slowfast_jax import distributed
 from slowfast_jax.config import (
     ConfigError,
     check_ranges,
+    check_test,
     closest,
     describe,
     follow,
@@ -140,6 +141,8 @@ def parse(
             raise ConfigError(f"--clips has {clips!r}, expected numbers as in --clips=1,3,5,7,10")
     check_ranges(config, full_schema(config))
     follow(config, given)
+    if mode == "eval":
+        check_test(config)
     return config, left
 
 

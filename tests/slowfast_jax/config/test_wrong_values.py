@@ -137,7 +137,7 @@ def test_all_problems_are_reported_at_once():
     ({"protocol.num_frames": 6}, r"num_frames is 6, expected a multiple of config\.model\.alpha"),
     ({"augment.rand_augment": "random"}, r"config\.augment\.rand_augment: .*must begin with rand"),
     ({"data.jitter_scales_relative": (0.1, 1.0)}, "set both or neither"),
-    ({"optimizer.name": "adamw", "optimizer.lars": True}, r"lars is True, expected False"),
+    ({"optimizer.name": "adamw", "optimizer.lars": True}, r"lars cannot be combined with adamw"),
     ({"train.loss": "mse"}, r"train\.loss is mse, expected cross_entropy or soft_cross_entropy"),
     ({"class_names": "nowhere.txt"}, r"config\.class_names: class names 'nowhere.txt'"),
     ({"class_names": "ucf101"}, "has 101 names, but config.model.num_classes is 4"),
