@@ -31,7 +31,7 @@ from slowfast_jax.training.checkpoint_manager import latest_checkpoint
 from slowfast_jax.weights import stored_config
 
 MODE_NAMES = ("train", "eval", "report", "config", "summary", "bench_data", "compile")
-TRAINING_MODES = ("train", "bench_data", "compile")  # a zoo name stands for the recipe
+TRAINING_MODES = ("train", "config", "bench_data", "compile")  # a zoo name is the recipe
 RUN_CONFIG = "config.json"  # in the folder of a run
 FLAG_NAMES = (
     "workdir", "mode", "weights", "clips", "save_scores", "clips_per_second", "coordinator",
