@@ -114,7 +114,7 @@ def finetuned(name: str, path: str, url: str = "") -> Sequence[Part]:
     crop = zoo.ZOO[name]["protocol"]["train_crop"]
     return (
         network(name, num_classes=0, activation="softmax", frozen_norm=True),
-        cosine(0.01, epochs=20, warmup_epochs=2.0, warmup_start_lr=0.001, reference_batch=8),
+        cosine(0.0025, epochs=20, warmup_epochs=2.0, warmup_start_lr=0.00025, reference_batch=8),
         {
             "class_names": "",
             # The same range of scales as for crops of 224 pixels.
@@ -124,7 +124,7 @@ def finetuned(name: str, path: str, url: str = "") -> Sequence[Part]:
                 "batch_size": 8, "eval_period": 1, "checkpoint_period": 1,
                 "init_from": {"path": path, "url": url},
             },
-            "optimizer": {"clip_norm": 5.0},
+            "optimizer": {"clip_norm": 1.0},
             "norm": {"precise": False},
         },
     )

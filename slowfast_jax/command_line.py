@@ -12,6 +12,7 @@ from slowfast_jax import distributed
 from slowfast_jax.config import (
     ConfigError,
     check_ranges,
+    check_test,
     closest,
     describe,
     follow,
@@ -29,7 +30,7 @@ from slowfast_jax.training.checkpoint_manager import latest_checkpoint
 from slowfast_jax.weights import stored_config
 
 MODE_NAMES = ("train", "eval", "report", "config", "summary", "bench_data", "compile")
-TRAINING_MODES = ("train", "bench_data", "compile")  # a zoo name stands for the recipe
+TRAINING_MODES = ("train", "config", "bench_data", "compile")  # a zoo name is the recipe
 FLAG_NAMES = (
     "workdir", "mode", "weights", "clips", "save_scores", "allow_failed", "clips_per_second",
     "coordinator", "process_id", "num_processes", "meeting_seconds",
@@ -123,7 +124,7 @@ def parse(
     except (
         flags.Error, AttributeError, LookupError, SyntaxError, TypeError, ValueError
     ) as error:
-        raise ConfigError(_explain(error, before)) from None
+        raise ConfigError(_explain(error, before, rest)) from None
     if len(left) > 1:
         raise ConfigError(f"{left[1]} is not a flag: flags start with --")
     given = flag_values["config"].override_values
@@ -143,6 +144,8 @@ def parse(
             raise ConfigError(f"--clips has {clips!r}, expected numbers as in --clips=1,3,5,7,10")
     check_ranges(config, full_schema(config))
     follow(config, given)
+    if mode == "eval":
+        check_test(config)
     return config, left
 
 
@@ -233,9 +236,11 @@ def _check_field(argument: str, config: ConfigDict) -> None:
         )
 
 
-def _explain(error: Exception, config: ConfigDict) -> str:
+def _explain(error: Exception, config: ConfigDict, arguments: Sequence[str]) -> str:
     """One line on flags that could not be parsed."""
     text = " ".join(str(error).split())
+    if isinstance(error, IndexError):  # of --config.data.jitter[7]=64
+        return f"{' '.join(argument for argument in arguments if '[' in argument)}: {text}"
     match = re.match(r"flag --config\.([^=\s]+)=(.*?): ", text)
     try:
         field = _schema_of(match[1], config)

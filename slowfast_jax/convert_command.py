@@ -93,7 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config",
         help="network that the weights belong to: a zoo name (kinetics/x3d_xs) or a recipe "
-        "(configs/kinetics.py:x3d_xs); not needed for a folder, which stores its config",
+        "(FILE/VARIANT of configs/FILE.py in the current folder or installed with the program, or "
+        "path/to/file.py:VARIANT); not needed for a folder, which stores its config",
     )
     parser.add_argument(
         "--to",

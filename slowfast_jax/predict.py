@@ -173,7 +173,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="video file")
     parser.add_argument(
         "--config",
-        help="zoo name (kinetics/x3d_xs) or recipe (path/to/file.py:variant); not needed if "
+        help="zoo name (kinetics/x3d_xs) or recipe (FILE/VARIANT of configs/FILE.py in the current "
+        "folder or installed with the program, or path/to/file.py:VARIANT); not needed if "
         "--weights is a folder, which stores its config",
     )
     parser.add_argument(

@@ -37,10 +37,16 @@ FREE_KEYWORDS = {
 def variable_shapes(model: nn.Module) -> dict[str, Any]:
     """Shapes and dtypes of the network's variables {"params": ..., "batch_stats": ...}.
 
-    Nothing is computed.
+    Nothing is computed. Raises ConfigError if the fields of the model do not make a network.
     """
-    with written_for(PLAIN_BACKEND):  # traced fastest; the variables are the same on all backends
-        return jax.eval_shape(lambda: _init(model, 0))
+    try:
+        with written_for(PLAIN_BACKEND):  # traced fastest; all backends have the same variables
+            return jax.eval_shape(lambda: _init(model, 0))
+    except Exception as error:  # of flax, jax or the network, whichever finds it first
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ConfigError(
+            f"config.model and config.protocol do not make a network: {reason}"
+        ) from error
 
 
 def initial_variables(model: nn.Module, seed: int) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from slowfast_jax.config import schema
 from slowfast_jax.config.checks import (
     check_augmentation,
     check_ranges,
+    check_test,
     check_training,
     check_values,
     clips_of_example,
@@ -45,10 +46,9 @@ from slowfast_jax.models.zoo import FROM_PROTOCOL
 
 __all__ = [
     "FROM_PROTOCOL", "ConfigError", "build_model", "check_augmentation", "check_ranges",
-    "check_training", "check_values", "clips_of_example", "closest", "describe", "follow",
-    "full_schema", "load_config",
-    "recipe_files", "recipe_names", "restore_config", "split_name", "training_plan",
-    "training_problems", "variants_of",
+    "check_test", "check_training", "check_values", "clips_of_example", "closest", "describe",
+    "follow", "full_schema", "load_config", "recipe_files", "recipe_names", "restore_config",
+    "split_name", "training_plan", "training_problems", "variants_of",
 ]
 # Recipes whose data a published model is tested on, if it is not that of Kinetics.
 DATA_RECIPES = ("ava", "ssv2", "charades", "imagenet")
@@ -98,8 +98,8 @@ def restore_config(stored: ConfigDict) -> ConfigDict:
     with config.unlocked():
         for path in schema.REMOVED:
             section, _, key = path.removeprefix("config.").rpartition(".")
-            if section in config and not config[section].get(key):
-                config[section].pop(key, None)
+            if key in config.get(section, ()) and not config[section][key]:
+                del config[section][key]
         complete(config)
         config.class_names = stored.get("class_names", "")
     return config.lock()

@@ -60,8 +60,13 @@ def check_ranges(config: ConfigDict, section: Section, name: str = "config") -> 
 
 
 def value_problems(config: ConfigDict) -> list[str]:
-    """What does not allow testing."""
-    return _fields_for_testing(config) or _fit_problems(config)
+    """What does not allow running the network under its test protocol."""
+    return _fields_for_testing(config) or _protocol_problems(config)
+
+
+def testing_problems(config: ConfigDict) -> list[str]:
+    """What does not allow testing on the config's data."""
+    return value_problems(config) or _task_problems(config)
 
 
 def _fields_for_testing(config: ConfigDict) -> list[str]:
@@ -69,8 +74,8 @@ def _fields_for_testing(config: ConfigDict) -> list[str]:
     return [*field_problems(config, sections), *_model_problems(config)]
 
 
-def _fit_problems(config: ConfigDict) -> list[str]:
-    """Fields for testing that do not fit each other."""
+def _task_problems(config: ConfigDict) -> list[str]:
+    """Task, data and network that do not fit each other."""
     if config.task not in schema.FORMATS_OF_TASK:
         return []
     problems = []
@@ -80,6 +85,16 @@ def _fit_problems(config: ConfigDict) -> list[str]:
             f"config.data.format is {data_format}, expected {' or '.join(formats)} for task "
             f"{config.task}{closest(data_format, formats)}"
         )
+    if bool(config.model.get("detection")) != (config.task == "detection"):
+        problems.append(
+            f"config.model.detection is {config.model.get('detection')}, which does not fit "
+            f"config.task, {config.task}: networks that classify boxes are for task detection"
+        )
+    return problems + score_problems(config)
+
+
+def _protocol_problems(config: ConfigDict) -> list[str]:
+    problems: list[str] = []
     protocol, alpha = config.protocol, config.model.get("alpha", 1)
     if config.task != "detection" and protocol.sampling_rate < 1:
         problems.append(
@@ -91,12 +106,7 @@ def _fit_problems(config: ConfigDict) -> list[str]:
             f"config.protocol.num_frames is {protocol.num_frames}, expected a multiple of "
             f"config.model.alpha, {alpha}"
         )
-    if bool(config.model.get("detection")) != (config.task == "detection"):
-        problems.append(
-            f"config.model.detection is {config.model.get('detection')}, which does not fit "
-            f"config.task, {config.task}: networks that classify boxes are for task detection"
-        )
-    return problems + score_problems(config)
+    return problems
 
 
 def _model_problems(config: ConfigDict) -> list[str]:
@@ -119,8 +129,13 @@ def _model_problems(config: ConfigDict) -> list[str]:
 
 
 def check_values(config: ConfigDict) -> None:
-    """Raises ConfigError with all fields whose values do not allow testing."""
+    """Raises ConfigError with all fields with which the network cannot run."""
     _raise(value_problems(config))
+
+
+def check_test(config: ConfigDict) -> None:
+    """Raises ConfigError with all fields that do not allow testing on the config's data."""
+    _raise(testing_problems(config))
 
 
 def check_training(config: ConfigDict) -> None:
@@ -153,12 +168,14 @@ def training_problems(config: ConfigDict) -> list[str]:
         problems += field_problems(config.augment, schema.AUGMENT[config.task], "config.augment")
     wrong = {re.match(r"config\.(\w+)", problem)[1] for problem in problems}
     for check, sections, needs_schema in (
-        (_fit_problems, "task data protocol model", True),
+        (_task_problems, "task data model", True),
+        (_protocol_problems, "task protocol model", False),
         (lambda config: _caught(lambda: check_augmentation(config)), "augment data train", True),
         (_batch_problems, "train norm augment model", False),
         (_schedule_problems, "train schedule multigrid protocol norm data model augment task",
          False),
-        (_other_problems, "profile_steps optimizer data protocol", False),
+        (_other_problems, "profile_steps optimizer", False),
+        (_crop_problems, "data protocol", True),
         (_dtype_problems, "model", False),
         (label_problems, "train data model class_names", True),
         (_weight_problems, "train data model", True),
@@ -191,7 +208,8 @@ def _schedule_problems(config: ConfigDict) -> list[str]:
     if schedule.warmup_epochs >= epochs and not problems:
         problems.append(
             f"config.schedule.warmup_epochs is {schedule.warmup_epochs:g}, expected less than "
-            f"config.train.epochs, {epochs}"
+            f"config.train.epochs, {epochs}: set a shorter warm-up, such as "
+            f"config.schedule.warmup_epochs={epochs / 10:g}"
         )
     if schedule.warmup_epochs > 0 and schedule.warmup_start_lr > schedule.base_lr:
         problems.append(
@@ -207,15 +225,19 @@ def _other_problems(config: ConfigDict) -> list[str]:
         optimizer.momentum == 0 or optimizer.dampening
     ):
         problems.append(
-            "config.optimizer.nesterov is True, expected False where momentum is 0 or dampening "
-            "is not"
+            "config.optimizer.nesterov needs momentum above 0 and no dampening; momentum is "
+            f"{optimizer.momentum} and dampening {optimizer.dampening}"
         )
     if optimizer.name == "adamw" and optimizer.lars:
         problems.append(
-            "config.optimizer.lars is True, expected False for adamw, which decays weights after "
-            "scaling"
+            "config.optimizer.lars cannot be combined with adamw, which decays weights after "
+            "scaling: set config.optimizer.name to sgd or adam"
         )
-    jitter, crop = config.data.jitter, config.protocol.train_crop
+    return problems
+
+
+def _crop_problems(config: ConfigDict) -> list[str]:
+    problems, jitter, crop = [], config.data.jitter, config.protocol.train_crop
     if jitter[0] < crop and not config.data.jitter_scales_relative:
         problems.append(
             f"config.data.jitter is {tuple(jitter)}, expected numbers from "

@@ -21,6 +21,7 @@ def get_config(variant: str = "") -> ConfigDict:
             "data": {"jitter": (18, 20)},
             "test": {"batch_size": 4},
             "train": {"batch_size": 2, "epochs": 1, "threads": 1},
+            "schedule": {"warmup_epochs": 0.5},
             "norm": {"group_size": 2},
         },
     )

@@ -85,6 +85,24 @@ def test_the_command_exits_with_2_and_one_line():
     assert result.stderr.count("\n") == 1
 
 
+def test_mode_config_prints_every_field_with_value_and_meaning(capsys):
+    config, values = parse(CONFIG, "--mode=config", "--config.train.epochs=5")
+    main.MODES["config"](config, values)
+    lines = capsys.readouterr().out.splitlines()
+    at = lines.index("--config.train.epochs=5")
+    assert lines[at + 1 : at + 3] == [
+        "    (set by a flag; default: 196; expected: 1..100000)", "    Length of the training."
+    ]
+    assert "--config.model.width=8" in lines and "--config.protocol.crops=1" in lines
+
+
+def test_errors_name_the_flags(capsys):
+    error = ConfigError("config.train.epochs is 0", "config.test.batch_size is 0")
+    assert main._report(error, 2) == 2
+    text = capsys.readouterr().err
+    assert text == "error: --config.train.epochs is 0\n--config.test.batch_size is 0\n"
+
+
 def test_summary_prints_the_size_of_the_network():
     result = run("--config", "configs/kinetics.py:x3d_xs", "--mode", "summary")
     assert result.returncode == 0, result.stderr

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slowfast_jax.config import ConfigError, check_training, check_values, follow, load_config
+from slowfast_jax.config import ConfigError, check_test, check_training, follow, load_config
 from tests.slowfast_jax.config.test_config import recipe, write
 
 
@@ -25,7 +25,7 @@ def test_loss_and_activation_follow_multi_label_alone():
     check_training(config)
     config = given(load_config("kinetics/x3d_xs"), data__multi_label=True)  # has no train section
     assert config.model.activation == "sigmoid"
-    check_values(config)
+    check_test(config)
 
 
 def test_a_recipe_that_sets_multi_label_gets_the_fitting_loss(tmp_path):
@@ -63,7 +63,7 @@ def test_softmax_scores_of_several_classes_are_refused_in_tests_too():
     config = load_config("kinetics/x3d_xs")
     config.data.multi_label = True
     with pytest.raises(ConfigError, match="activation is softmax, expected sigmoid"):
-        check_values(config)
+        check_test(config)
 
 
 @pytest.mark.parametrize("name", ["ava/mini", "own/mini"])

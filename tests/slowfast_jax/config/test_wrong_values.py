@@ -5,9 +5,16 @@ import itertools
 import pytest
 from ml_collections import ConfigDict
 
-from slowfast_jax.config import ConfigError, load_config, recipe_names, training_problems
+from slowfast_jax.config import (
+    ConfigError,
+    build_model,
+    load_config,
+    recipe_names,
+    training_problems,
+)
 from slowfast_jax.config.field import Field, expected
 from slowfast_jax.config.schema_model import MODEL
+from slowfast_jax.weights import variable_shapes
 from tests.slowfast_jax.config.test_schema import ALL
 
 INF, NAN = float("inf"), float("nan")
@@ -130,7 +137,7 @@ def test_all_problems_are_reported_at_once():
     ({"protocol.num_frames": 6}, r"num_frames is 6, expected a multiple of config\.model\.alpha"),
     ({"augment.rand_augment": "random"}, r"config\.augment\.rand_augment: .*must begin with rand"),
     ({"data.jitter_scales_relative": (0.1, 1.0)}, "set both or neither"),
-    ({"optimizer.name": "adamw", "optimizer.lars": True}, r"lars is True, expected False"),
+    ({"optimizer.name": "adamw", "optimizer.lars": True}, r"lars cannot be combined with adamw"),
     ({"train.loss": "mse"}, r"train\.loss is mse, expected cross_entropy or soft_cross_entropy"),
     ({"class_names": "nowhere.txt"}, r"config\.class_names: class names 'nowhere.txt'"),
     ({"class_names": "ucf101"}, "has 101 names, but config.model.num_classes is 4"),
@@ -142,3 +149,17 @@ def test_fields_that_do_not_fit_each_other(values, message):
     with pytest.raises(ConfigError, match=message):
         raise ConfigError(*problems)
     assert len(problems) == 1
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("depth", ()), ("depth", (1, 2)), ("nonlocal_blocks", ()), ("nonlocal_blocks", (1, 2)),
+    ("num_block_temp_kernel", ()), ("num_block_temp_kernel", (1, 2)), ("remat", ("a",)),
+    ("alpha", 3), ("width", 1),
+])
+def test_fields_that_make_no_network_are_one_line(field, value):
+    config = load_config("kinetics/mini")
+    with config.unlocked():
+        put(config.model, field, value)
+    with pytest.raises(ConfigError, match="do not make a network: ") as error:
+        variable_shapes(build_model(config))
+    assert "\n" not in str(error.value)

@@ -26,28 +26,28 @@ def tiny_norm(monkeypatch, tmp_path):
 @pytest.mark.parametrize(("arguments", "message"), [
     ([TINY], "--mode=train needs --workdir"),
     ([TINY, WORKDIR, "--weights=a.pyth"], "from weights, set --config.train.init_from.path"),
-    (["--config=kinetics/x3d_xs", WORKDIR], "no config.train: it only describes.*name a recipe"),
+    (["--config=mmaction2/slowonly_4x16_r50", WORKDIR],
+     r"no config.train: it only describes.*name a recipe \(mmaction2/slowonly_4x16_r50_finetune"),
     ([TINY, WORKDIR, "--noconfig.train.enable"], "config.train.enable is False"),
     ([f"--config={ROOT}/configs/kinetics.py:c2_i3d_8x8_r50", WORKDIR], "how released weights are"),
     ([TINY, WORKDIR, "--config.data.format=kinetcs"], "data.format is kinetcs.*mean kinetics"),
     ([TINY, WORKDIR, "--config.train.batch_size=3"], "a multiple of config.norm.group_size, 2"),
     ([TINY, WORKDIR, "--config.multigrid.long_cycle"], "config.multigrid.long_cycle.*name=steps"),
     ([TINY, WORKDIR, "--config.multigrid.short_cycle"], "head_pool is window, expected global"),
-    ([TINY, WORKDIR, "--config.optimizer.name=sdg"], "optimizer.name is 'sdg', expected sgd"),
+    ([TINY, WORKDIR, "--config.optimizer.name=sdg"], "optimizer.name is sdg, expected sgd"),
     ([TINY, WORKDIR, "--config.optimizer.name=adamw", "--config.optimizer.lars"],
      "lars cannot be combined with adamw"),
     ([TINY, WORKDIR, "--config.optimizer.dampening=0.1"], "nesterov needs momentum above 0 and no"),
     ([TINY, WORKDIR, "--config.optimizer.layer_decay=0.5"], "this network defines no layers"),
     ([TINY, WORKDIR, "--config.optimizer.no_decay=('cls_token',)"], "no_decay has 'cls_token'"),
-    ([TINY, WORKDIR, "--config.schedule.name=cosin"], "config.schedule.name is 'cosin'"),
+    ([TINY, WORKDIR, "--config.schedule.name=cosin"], "config.schedule.name is cosin"),
     ([TINY, WORKDIR, "--config.train.loss=cross"], "train.loss is cross, expected cross_entropy"),
 ])
 def test_flags_that_cannot_train_are_refused(arguments, message):
     values = flags.FlagValues()
     main.define_flags(values)
-    config, _ = main.parse(["main", *arguments], values)
     with pytest.raises(ConfigError, match=message):
-        main.train(config, values)
+        main.train(main.parse(["main", *arguments], values)[0], values)
 
 
 @pytest.mark.parametrize(("field", "value"), [
@@ -99,7 +99,7 @@ def test_augmentation_that_detection_ignores_is_refused():
       "schedule__relative_lrs": (1.0, 0.1), "multigrid__norm_group_size": 3},
      "batches of 64 clips, which do not split into groups of 6 that share.*norm_group_size"),
     ({"model__head_pool": "window"}, "head_pool is window, expected global"),
-    ({"multigrid__epoch_factor": 0.0}, "config.multigrid.epoch_factor is 0.0, expected enough"),
+    ({"multigrid__epoch_factor": 0.0}, "config.multigrid.epoch_factor is 0.0, expected above 0"),
 ])
 def test_impossible_multigrid_cycles(fields, message, tmp_path):
     fields = {
@@ -130,6 +130,7 @@ def test_every_recipe_but_the_c2_ones_can_be_trained(module):
     refused = set()
     for variant in importlib.import_module(f"configs.{stem}").VARIANTS:
         config = load_config(f"{ROOT}/configs/{stem}.py:{variant}")
+        config.model.num_classes = config.model.num_classes or 5  # those of the user's data
         try:
             check_training(config)
         except ConfigError:

@@ -139,3 +139,11 @@ def test_resumed_run_does_not_read_initial_weights(data, weights, tmp_path):
     assert train(config, tmp_path / "run")["step"] == 6
     with pytest.raises(FileNotFoundError, match="weights .* do not exist"):
         train(config, tmp_path / "another")
+
+
+def test_missing_weights_are_named_with_their_address(data, tmp_path):
+    config = training_config(
+        data, train__init_from__path="gone.pyth", train__init_from__url="https://host/gone.pyth"
+    )
+    with pytest.raises(FileNotFoundError, match="gone.pyth, .* download https://host/gone.pyth"):
+        train(config, tmp_path)

@@ -83,15 +83,14 @@ def test_recipe_without_augmentation_has_neutral_fields():
 
 
 @pytest.mark.parametrize(("flag", "message"), [
-    ("augment.rand_augment=m7-n4", "config.augment: RandAugment 'm7-n4' must begin with rand"),
+    ("augment.rand_augment=m7-n4", "rand_augment: RandAugment 'm7-n4' must begin with rand"),
     ("augment.erasing_probability=1.5", "augment.erasing_probability is 1.5, expected 0..1"),
     ("augment.erasing_mode=noise", "augment.erasing_mode is noise, expected pixel or rand or"),
-    ("augment.num_samples=0", "augment.num_samples is 0, expected at least 1"),
+    ("augment.num_samples=0", "augment.num_samples is 0, expected 1..1000"),
     ("augment.hue=0.7", "augment.hue is 0.7, expected 0..0.5"),
-    ("augment.erasing_count=0", "augment.erasing_count is 0, expected at least 1"),
+    ("augment.erasing_count=0", "augment.erasing_count is 0, expected 1..1000"),
     ("augment.motion_shift", "expected False unless config.data.jitter_scales_relative"),
 ])
 def test_invalid_augmentation_is_refused(videos, flag, message):
-    config = config_of(videos, flag)
     with pytest.raises(ConfigError, match=message):
-        loaded(config, None)
+        loaded(config_of(videos, flag), None)

@@ -134,7 +134,7 @@ def test_batches_of_an_epoch_with_the_short_cycle():
 def test_rates(path):
     plan = training_plan(config_of(path))
     assert CONFIGS[path]["multigrid"] and CONFIGS[path]["max_epoch"] == plan.epochs
-    assert_rates(plan.schedule, plan.epochs, 1, CONFIG_RATES, path.replace("/", "__"))
+    assert_rates(plan.schedule, plan.epochs, CONFIG_RATES, path.replace("/", "__"))
 
 
 @needs_parity
