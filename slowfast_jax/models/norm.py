@@ -1,6 +1,5 @@
 """Batch normalization over `(N, T, H, W)` with PyTorch's running statistics."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -9,10 +8,10 @@ import jax.numpy as jnp
 
 from slowfast_jax.ops.batch_norm import batch_norm, normalize_by
 from slowfast_jax.ops.layout import PLAIN, MapLayout, in_layout
+from slowfast_jax.ops.norm_statistics import SPLIT_MEANS
 
 EPSILON = 1e-5
 SUFFIX = "_bn"  # the batch norm after the convolution "a" is named "a_bn"
-SPLIT_MEANS = "split_means"  # collection of the running means of splits, see `BatchNorm`
 
 
 def is_norm_path(path: str) -> bool:
@@ -35,7 +34,7 @@ class BatchNorm(nn.Module):
     the variance of splits is the mean of their variances plus the variance of their running means.
     With `splits`, if the collection "split_means" is mutable, the splits' running means are kept
     there as `(splits, C)`, less their mean and divided by the square root of the number of splits.
-    `aggregate` adds what they contribute to the running variance.
+    `norm_statistics.aggregate` adds what they contribute to the running variance.
 
     If the collection "batch_moments" is mutable, the mean and biased variance of the whole batch
     are stored there, under the same names as the running ones. In evaluation, the collection
@@ -116,34 +115,3 @@ class BatchNorm(nn.Module):
                 f"{self.group_size}; use a multiple of {self.group_size} or another group_size"
             )
         return batch // self.group_size
-
-
-def zero_split_means(batch_stats: Mapping, splits: int) -> dict[str, Any]:
-    """The collection "split_means" of a network, for at most `splits` splits, with equal means."""
-    return jax.tree.map(
-        lambda norm: {"mean": jnp.zeros((splits, *norm["mean"].shape), norm["mean"].dtype)},
-        batch_stats, is_leaf=is_norm_statistics,
-    )
-
-
-def aggregate(batch_stats: Mapping, split_means: Mapping) -> dict[str, Any]:
-    """`batch_stats` with the variance between splits added to the running variances."""
-    return _add_variance(batch_stats, split_means, 1)
-
-
-def disaggregate(batch_stats: Mapping, split_means: Mapping) -> dict[str, Any]:
-    """Inverse of `aggregate`."""
-    return _add_variance(batch_stats, split_means, -1)
-
-
-def _add_variance(batch_stats: Mapping, split_means: Mapping, sign: int) -> dict[str, Any]:
-    def of_norm(norm: Mapping, apart: Mapping) -> dict[str, jax.Array]:
-        between = jnp.square(apart["mean"]).sum(0)
-        return {"mean": norm["mean"], "var": norm["var"] + sign * between}
-
-    return jax.tree.map(of_norm, batch_stats, split_means, is_leaf=is_norm_statistics)
-
-
-def is_norm_statistics(node: Any) -> bool:
-    """Whether a node of the collection "batch_stats" holds the statistics of one norm."""
-    return isinstance(node, Mapping) and set(node) == {"mean", "var"}

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from data_pipelines.loading.batches import Examples
 from slowfast_jax.inference.predict_step import Predictor
-from slowfast_jax.models.norm import SPLIT_MEANS
+from slowfast_jax.ops.norm_statistics import SPLIT_MEANS
 from slowfast_jax.tasks.result import TestResult
 from slowfast_jax.training.step import Batch, Loss, Metrics
 

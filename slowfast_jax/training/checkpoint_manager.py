@@ -11,7 +11,7 @@ import orbax.checkpoint as ocp
 from absl import logging
 
 from slowfast_jax import distributed
-from slowfast_jax.models.norm import SPLIT_MEANS
+from slowfast_jax.ops.norm_statistics import SPLIT_MEANS
 from slowfast_jax.training.checkpoint import AVERAGE, COLLECTIONS, METADATA, is_checkpoint
 from slowfast_jax.training.state import TrainState
 

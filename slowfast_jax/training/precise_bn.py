@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from slowfast_jax.models.norm import is_norm_statistics
+from slowfast_jax.ops.norm_statistics import is_norm_statistics
 
 Batch = Mapping[str, jax.Array]
 # (params, batch_stats, seen, batch) -> batch_stats

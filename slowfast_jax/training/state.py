@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from slowfast_jax.models.norm import zero_split_means
+from slowfast_jax.ops.norm_statistics import zero_split_means
 
 
 @flax.struct.dataclass

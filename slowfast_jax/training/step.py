@@ -10,7 +10,7 @@ import jax
 import optax
 from jax.sharding import Mesh
 
-from slowfast_jax.models.norm import SPLIT_MEANS, aggregate, disaggregate
+from slowfast_jax.ops.norm_statistics import SPLIT_MEANS, aggregate, disaggregate
 from slowfast_jax.training.accumulation import in_parts
 from slowfast_jax.training.optim import clip_gradients, paths
 from slowfast_jax.training.sharding import gathered, spread_maps, state_shardings

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from slowfast_jax.models.norm import BatchNorm, aggregate, disaggregate, zero_split_means
+from slowfast_jax.models.norm import BatchNorm
+from slowfast_jax.ops.norm_statistics import aggregate, disaggregate, zero_split_means
 
 
 def batch(n=8, channels=3):
