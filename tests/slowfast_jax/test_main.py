@@ -192,7 +192,8 @@ def test_real_videos_equal_the_original(tmp_path):
     (tmp_path / "test.csv").write_text("".join(rows) + "lost.mp4 0\n")
     result = run(
         "--config=configs/kinetics.py:x3d_xs", "--mode=eval", f"--workdir={tmp_path}",
-        f"--weights={REAL / 'weights/X3D_XS_k400_pyslowfast.pyth'}", "--save_scores", "--allow_failed",
+        f"--weights={REAL / 'weights/X3D_XS_k400_pyslowfast.pyth'}", "--save_scores",
+        "--allow_failed",
         f"--config.data.root={tmp_path}", f"--config.data.path_prefix={REAL / 'videos'}",
     )
     assert result.returncode == 0, result.stderr
