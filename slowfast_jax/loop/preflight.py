@@ -84,7 +84,7 @@ def _lines(error: Exception) -> list[str]:
     if isinstance(error, CheckpointMismatch):  # without its table
         return [". ".join(dict.fromkeys((lines[0], lines[-1])))]
     if isinstance(error, ConfigError):
-        return [line.strip().removeprefix("- ") for line in lines if not line.endswith("problems:")]
+        return [line.strip() for line in lines]
     return [" ".join(line.strip() for line in lines)]
 
 

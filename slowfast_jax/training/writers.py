@@ -40,7 +40,10 @@ class Writers:
             temporary.replace(self._path)
         self._file = self._path.open("a", encoding="utf-8")
         purge = first_step + 1 if first_step else None
-        self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=purge)
+        suffix = "" if first_step is not None else ".added"  # file names have no parts of seconds
+        self._board = SummaryWriter(
+            str(workdir / "tensorboard"), purge_step=purge, filename_suffix=suffix
+        )
 
     def write(self, step: int, split: str, values: Mapping[str, Any]) -> None:
         """Adds a record. Numbers go to TensorBoard as `split`/name, dicts of numbers only to the

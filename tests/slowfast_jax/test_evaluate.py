@@ -6,7 +6,7 @@ import pytest
 from data_pipelines.mini import datasets
 from slowfast_jax.config import ConfigError, load_config
 from slowfast_jax.evaluate import evaluate as evaluate_weights
-from slowfast_jax.evaluate import to_lines
+from slowfast_jax.evaluate import printed, to_lines
 from slowfast_jax.tasks.classification import metrics
 from tests.support.tiny_models import entry
 
@@ -200,6 +200,15 @@ def test_missing_and_invalid_lists(tiny, folder):
         evaluate(tiny_config(folder, **{"data.test_list": "nothing.csv"}))
     with pytest.raises(ValueError, match=r"rows\.csv:1: label 9"):
         evaluate(tiny_config(folder, "videos/000.mp4 9\n"))
+
+
+def test_printed_metrics_are_rounded(tiny, folder):
+    results = evaluate(tiny_config(folder))
+    line = printed(results)
+    assert line["views"] == "3x3" and line["videos_listed"] == line["videos_used"] == 5
+    assert line["top1_acc"] == round(results["metrics"]["top1_acc"], 2)
+    assert line["mean_class_acc"] == round(results["metrics"]["mean_class_acc"], 2)
+    assert not any(key.startswith("per_class") for key in line)
 
 
 def test_results_json_has_one_line_per_entry():

@@ -51,7 +51,7 @@ def test_the_slowest_stage_is_named():
 def test_missing_data(data, tmp_path):
     config = training_config(data)
     config.data.path_prefix = str(tmp_path)
-    with pytest.raises(RuntimeError, match="none of 12 examples can be read.*no such file"):
+    with pytest.raises(ConfigError, match="none of its 12 videos exists.*path_prefix"):
         measure(config, None)
 
 

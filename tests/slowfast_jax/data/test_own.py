@@ -8,9 +8,10 @@ import pytest
 from data_pipelines.video.encoding import write_video
 from slowfast_jax.config import ConfigError, load_config
 from slowfast_jax.data.keyframe_lists import find_keyframes
-from slowfast_jax.evaluate import evaluate
+from slowfast_jax.evaluate import evaluate, printed
 from slowfast_jax.train import train
 from slowfast_jax.training.checkpoint import load_metadata
+from slowfast_jax.training.writers import read_metrics
 from tests.support.paths import ROOT
 
 HEADER = "video,time,x1,y1,x2,y2,action\n"
@@ -124,7 +125,18 @@ def test_table_is_trained_on_and_tested(root):
     assert tested["metrics"]["map"] == pytest.approx(results["map"], abs=1e-3)
     assert tested["metrics"]["per_class_boxes"] == {"sit": 1, "stand": 1, "wave": 2}
     assert len((root / "run/detections.csv").read_text().splitlines()) == 4 * 3
-    assert json.loads((root / "run/results.json").read_text())["fingerprint"]["keyframes_used"] == 3
+    stored = json.loads((root / "run/results.json").read_text())["fingerprint"]
+    assert (stored["keyframes_listed"], stored["keyframes_used"], stored["keyframes_failed"]) == (
+        3, 3, 0
+    )
+    assert tested["metrics"]["num_boxes"] == 4 and tested["metrics"]["num_keyframes"] == 3
+    assert not {"views", "videos_listed", "videos_used"} & set(stored)
+    assert not {"clips", "crops", "ensemble"} & set(stored["protocol"])
+    assert "views" not in printed(tested) and printed(tested)["keyframes_used"] == 3
+    assert "views" not in json.loads((root / "run/results.jsonl").read_text())
+    row = read_metrics(root / "run")[-1]
+    assert (row["split"], row["step"], row["epoch"]) == ("test", 2, 1)
+    assert row["map"] == tested["metrics"]["map"]
     write(root / "train.csv", [row.replace("stand", "get up") for row in TRAIN])
     write(root / "test.csv", [row.replace("stand", "get up") for row in TEST])
     with pytest.raises(ConfigError, match=r"class 1 of the network is .sit., .*get up."):

@@ -117,7 +117,7 @@ def test_two_processes_test_as_one(one, two, folder):
 
 
 def test_the_first_process_alone_writes(two, folder):
-    assert len(list((folder / "two" / "tensorboard").iterdir())) == 1
+    assert len(list((folder / "two" / "tensorboard").iterdir())) == 2  # of training and of the test
     # Without Gloo's lines, which may be split anywhere.
     lines = [line for line in two.text(1).splitlines() if re.match(r"[IWEF]\d{4} |\w*error", line)]
     assert "connecting to the other processes (flags), coordinator 127.0.0.1:" in lines[0]
@@ -126,6 +126,18 @@ def test_the_first_process_alone_writes(two, folder):
         assert "val_04.mp4: cannot be opened" in line
     assert "process 0 of 2: 2 of 4 devices (cpu)" in two.text(0)
     assert two.text(0).count('{"views"') == 1
+
+
+def test_a_problem_that_one_process_finds_ends_all(folder):
+    slow = "--config.train.watchdog_seconds=120"
+    run = begin(folder, "problem", slow, own={1: ["--config.data.val_list=gone.csv"]})
+    zero, one = run.wait()
+    assert one == 2 and zero != 0, run.text(0) + run.text(1)
+    assert "gone.csv: no such list" in run.text(1) and "Traceback" not in run.text(0)
+    assert not (folder / "problem/metrics.jsonl").exists()
+    run = begin(folder, "problems", slow, "--config.data.root=gone")
+    assert 2 in run.wait()  # the first process that ends may end the other
+    assert "error: 3 problems:\n  - " in run.text(0) + run.text(1)
 
 
 @pytest.fixture(scope="module")

@@ -152,7 +152,7 @@ def test_each_cycle_alone(data, tmp_path, fields, monkeypatch):
     train(training_config(data, **FIELDS | fields | {"train__keep_last": 1}), tmp_path)
     rows = read_metrics(tmp_path)
     assert rows[-1]["step"] == steps.steps and rows[-1]["epoch"] == plan.epochs
-    assert optimizers == {None, *map(steps.shape, range(steps.steps))}
+    assert optimizers == {steps.shape(step) for step in range(steps.steps)}
     first = plan.shapes[0].norm_splits  # the scales start as those of the first shape
     assert starts == [(first, max(shape.norm_splits or 1 for shape in plan.shapes))]
     assert (first is None) == (fields.get("multigrid__long_cycle") is False)

@@ -1,8 +1,9 @@
 import json
+from contextlib import closing
 
 import pytest
 
-from slowfast_jax.training.writers import Writers, read_metrics
+from slowfast_jax.training.writers import Writers, add_test, read_metrics
 
 
 def write(workdir, first, steps):
@@ -43,3 +44,20 @@ def test_non_finite_numbers_become_null(tmp_path):
     writers.write(1, "val", {"map": float("nan")})
     writers.close()
     assert json.loads((tmp_path / "metrics.jsonl").read_text())["map"] is None
+
+
+def test_a_test_is_added_to_the_records_of_its_run(tmp_path, monkeypatch):
+    added = []
+    board = "slowfast_jax.training.writers.SummaryWriter.add_scalar"
+    monkeypatch.setattr(board, lambda self, *arguments: added.append(arguments))
+    with closing(Writers(tmp_path)) as writers:
+        for step in (10, 20):
+            writers.write(step, "val", {"epoch": step / 10, "top1_acc": 50.0})
+    added.clear()
+    add_test(tmp_path, 10, {"top1_acc": 60.0, "per_class_acc": {"a": 60.0}})
+    rows = read_metrics(tmp_path)
+    assert [row["step"] for row in rows] == [10, 20, 10]  # no record is dropped
+    assert rows[-1] == {
+        "step": 10, "split": "test", "epoch": 1.0, "top1_acc": 60.0, "per_class_acc": {"a": 60.0},
+    }
+    assert ("test/top1_acc", 60.0, 10) in added
