@@ -1,6 +1,6 @@
 """Classes and labels: which fields follow from others, and which of them contradict each other."""
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -129,26 +129,43 @@ def label_problems(config: ConfigDict) -> list[str]:
             "or set config.data.multi_label=True, which scores the class by itself"
         )
     elif count:
-        problems += _name_problems(config, count)
+        problems += _name_problems(config)
     return problems
 
 
-def _name_problems(config: ConfigDict, count: int) -> list[str]:
+def _name_problems(config: ConfigDict) -> list[str]:
     path = None if config.class_names else classes_file(config)
-    source = config.class_names or path
-    if not source:
-        return []
     try:
-        names = read_names(source)
+        if path:
+            check_count(read_names(path), str(path), config)
+        else:
+            named_by_config(config)
     except ConfigError as error:
         return [str(error)]
-    if len(names) == count:
+    return []
+
+
+def named_by_config(config: ConfigDict) -> list[str]:
+    """The class names of config.class_names; [] if it is empty.
+
+    Raises ConfigError if they cannot be read, or if their number is not the network's.
+    """
+    if not config.class_names:
         return []
-    where = path or f"config.class_names {source}"
-    return [
-        f"{where} has {len(names)} names, but config.model.num_classes is {count}: set "
-        f"config.model.num_classes={len(names)}, or config.class_names to a file with {count} names"
-    ]
+    names = read_names(config.class_names)
+    check_count(names, f"config.class_names {config.class_names}", config)
+    return names
+
+
+def check_count(names: Sequence[str], where: str, config: ConfigDict) -> None:
+    """ConfigError if there is not a name for each class of the network."""
+    count = config.model.num_classes
+    if len(names) != count:
+        raise ConfigError(
+            f"{where} has {len(names)} names, but config.model.num_classes is {count}: set "
+            f"config.model.num_classes={len(names)}, or config.class_names to a file with {count} "
+            "names"
+        )
 
 
 def _reason(config: ConfigDict) -> str:

@@ -9,13 +9,13 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from data_pipelines.labels import class_names
 from data_pipelines.sources import ava, ava_kinetics, box_tables
 from data_pipelines.sources.keyframes import Keyframe
 from data_pipelines.sources.record_lists import keyframes_in_records
 from data_pipelines.text_files import first_few
 from slowfast_jax.config import ConfigError, closest
-from slowfast_jax.data.video_lists import data_root, named_by_config
+from slowfast_jax.config.classes import named_by_config
+from slowfast_jax.data.video_lists import data_root
 from slowfast_jax.metrics.ava import every
 from slowfast_jax.metrics.ava_files import BoxTable, join, read_ground_truth
 
@@ -175,20 +175,18 @@ def _boxes(config: ConfigDict, root: Path, subset: str) -> Keyframes:
         field: [root / name for name in data[field]]
         for field in ("train_boxes", "test_boxes", "test_detections")
     }
-    if config.class_names:
-        names, where = class_names(config.class_names), f"config.class_names {config.class_names}"
-    elif all(path.is_file() for path in files["train_boxes"]) or subset == "train":
-        names = box_tables.find_actions(files["train_boxes"])
-        where = _join(files["train_boxes"])
-    else:
+    names, annotated = named_by_config(config), files["train_boxes"]
+    if not names and (subset == "train" or all(path.is_file() for path in annotated)):
+        names = box_tables.find_actions(annotated)
+    elif not names:
         raise ConfigError(
             "the classes are the actions of config.data.train_boxes, which was not found "
-            f"({_join(files['train_boxes'])}): set config.data.root, or config.class_names to a "
+            f"({_join(annotated)}): set config.data.root, or config.class_names to a "
             "file with one name per line"
         )
     if len(names) != config.model.num_classes:
         raise ConfigError(
-            f"{where} has {len(names)} actions ({first_few(names)}), but the network has "
+            f"{_join(annotated)} has {len(names)} actions ({first_few(names)}), but the network has "
             f"{config.model.num_classes} classes: set --config.model.num_classes={len(names)}"
         )
     options = dict(

@@ -17,6 +17,7 @@ from data_pipelines.sources.video_lists import Sample
 from data_pipelines.video.decoding import VideoError
 from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError, closest
+from slowfast_jax.config.classes import check_count, named_by_config
 
 
 class Listing(NamedTuple):
@@ -204,25 +205,7 @@ def _names(config: ConfigDict, path: Path) -> list[str]:
     names = named_by_config(config)
     if not names and path.is_file():
         names = class_names(path)
-        _check_count(config, names, os.fspath(path))
-    return names
-
-
-def named_by_config(config: ConfigDict) -> list[str]:
-    """The class names of config.class_names; [] if it is empty.
-
-    Raises FileNotFoundError or ValueError if they cannot be read, ConfigError if their number is
-    not the network's.
-    """
-    if not config.class_names:
-        return []
-    names, classes = class_names(config.class_names), config.model.num_classes
-    if len(names) != classes:
-        raise ConfigError(
-            f"config.class_names={config.class_names} has {len(names)} names, but the network has "
-            f"{classes} classes: set --config.model.num_classes={len(names)}, or "
-            f"--config.class_names to a file with {classes} names"
-        )
+        check_count(names, os.fspath(path), config)
     return names
 
 

@@ -126,6 +126,7 @@ def prepare_training(
     problems = Problems()
     with problems.noted():
         check_training(config)
+    valid = not problems
     if problems and not config.get("train", {}).get("enable"):
         problems.report()
     task = model = mesh = plan = places = None
@@ -147,7 +148,7 @@ def prepare_training(
             read_start(config, variable_shapes(model))
     with problems.noted():
         plan = training_plan(config)
-    if model is not None and mesh is not None and plan is not None:
+    if valid and model is not None and mesh is not None and plan is not None:
         with problems.noted():
             optimizer = optimizer_of(config, model)
             places = state_shapes(

@@ -135,8 +135,8 @@ def test_names_beside_the_lists_are_the_class_names(made, tmp_path):
     config.class_names = ""
     (folder / "classes.txt").write_text("red\ngreen\nblue\n")
     (line,) = problems_of(prepare_training, config, tmp_path)
-    assert "classes.txt has 3 classes, but the network has 4" in line
-    assert "--config.model.num_classes=3" in line
+    assert "classes.txt has 3 names, but config.model.num_classes is 4" in line
+    assert "set config.model.num_classes=3" in line
 
 
 def test_all_problems_are_in_one_list(made, quiet, tmp_path):
