@@ -186,8 +186,8 @@ def _boxes(config: ConfigDict, root: Path, subset: str) -> Keyframes:
         )
     if len(names) != config.model.num_classes:
         raise ConfigError(
-            f"{_join(annotated)} has {len(names)} actions ({first_few(names)}), but the network has "
-            f"{config.model.num_classes} classes: set --config.model.num_classes={len(names)}"
+            f"{_join(annotated)} has {len(names)} actions ({first_few(names)}), but the network "
+            f"has {config.model.num_classes} classes: set --config.model.num_classes={len(names)}"
         )
     options = dict(
         folder=folder, class_names=names, origin=data.first_frame_second, fps=data.fps
