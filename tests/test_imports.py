@@ -19,7 +19,7 @@ FLOORS = (
     ("data_pipelines.examples", "data_pipelines.mini", "data_pipelines.prepare",
      "data_pipelines.doctor", "data_pipelines.tfds_builders"),
     ("slowfast_jax.ops", "slowfast_jax.metrics", "slowfast_jax.distributed", "slowfast_jax.chips",
-     "slowfast_jax.malloc", "slowfast_jax.compilation_cache"),
+     "slowfast_jax.malloc", "slowfast_jax.compilation_cache", "slowfast_jax.interrupts"),
     ("slowfast_jax.models", "slowfast_jax.training", "slowfast_jax.progress"),
     ("slowfast_jax.config",),
     ("slowfast_jax.data", "slowfast_jax.weights", "slowfast_jax.command_line"),
@@ -36,6 +36,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ENTRY_POINTS = {"convert/__main__.py"}
 # `import slowfast_jax` offers the library's entry points.
 FACADE = {"slowfast_jax/__init__.py"}
+CONSTANTS = {"slowfast_jax.__version__"}  # which every room may know
 PACKAGES = ("slowfast_jax", "data_pipelines", "convert")
 PROJECT = {*PACKAGES, "configs", "tests", "benchmarks", "launch"}
 FRAMEWORKS = {"jax", "flax", "optax", "orbax"}
@@ -76,7 +77,7 @@ def arrows() -> Iterator[tuple[Path, str]]:
             relative = path.relative_to(ROOT)
             if str(relative) not in ENTRY_POINTS | FACADE:
                 for name in sorted(imported_modules(path)):
-                    if name.split(".")[0] in PROJECT:
+                    if name.split(".")[0] in PROJECT and name not in CONSTANTS:
                         yield relative, name
 
 
