@@ -376,7 +376,7 @@ def test_windows_of_a_long_video(tiny, videos):
     recognizer = load("test/tiny", sampling_rate=2)  # a clip takes 8 / 30 seconds
     windows = list(recognizer.score_windows(videos[2], window=0.5, stride=0.25))
     assert [w.start for w in windows] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
-    assert windows[-1].end == pytest.approx(33 / 24) and windows[0].scores.shape == (4,)
+    assert windows[-1].end == pytest.approx(33 / 30) and windows[0].scores.shape == (4,)
     for window in (0, -1.0, float("inf"), float("nan")):
         with pytest.raises(ValueError, match="expected a positive number of seconds"):
             recognizer.score_windows(videos[2], window)
