@@ -1,130 +1,288 @@
 """The command that predicts labels for videos.
 
-    python -m slowfast_jax.predict a.mp4 b.mp4 --config kinetics/x3d_xs --weights x3d_xs.pyth
+    python -m slowfast_jax.predict a.mp4 folder --config kinetics/x3d_xs --weights x3d_xs.pyth
+    python -m slowfast_jax.predict day.mp4 --weights RUN --window 10 --json day.jsonl
     python -m slowfast_jax.predict a.mp4 --weights RUN --boxes people.csv --draw DIR
 
-The second form is for networks that recognize the actions of people. The table people.csv has their
-boxes (format: data_pipelines/sources/box_tables.py). RUN is the folder of a training run, which
-stores its config.
+The second form predicts windows of 10 seconds. The third form is for networks that recognize the
+actions of people; the table people.csv has their boxes (format:
+data_pipelines/sources/box_tables.py). RUN is the folder of a training run, which stores its config.
 """
 
+from slowfast_jax import interrupts, malloc
+
+if __name__ == "__main__":  # before the imports below, which take a second
+    interrupts.end_at_once()
+    malloc.restart_with_settings()
+
 import argparse
-import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import logging
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from slowfast_jax import malloc
+from data_pipelines.progress import track
+from data_pipelines.video import Video
+from data_pipelines.video.decoding import VideoError
+from data_pipelines.video.image_files import FrameFiles
+from slowfast_jax import compilation_cache
+from slowfast_jax.inference.arguments import parse
+from slowfast_jax.inference.inputs import find_inputs
+from slowfast_jax.inference.prediction_output import (
+    Record,
+    Results,
+    show,
+    show_error,
+    show_heading,
+    show_window,
+    why_not_writable,
+)
+
+if TYPE_CHECKING:
+    from slowfast_jax.recognizer import Recognizer
+
+Videos = Mapping[str, Video]  # path -> what to read
 
 
-def predict(
-    config: str | None,
-    videos: Sequence[str],
-    *,
-    weights: str,
-    labels: str | None = None,
-    top_k: int = 5,
-    average: str | None = None,
-    boxes: str | None = None,
-    draw: str | None = None,
-) -> list[dict[str, Any]]:
-    """Predicts the top classes of each video, or of each person in it, by the test protocol.
+def cli(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit status.
 
-    Args:
-      config: a recipe or zoo name, see `slowfast_jax.load`. None if `weights` is a run folder or
-        checkpoint folder of this project, which stores its config.
-      videos: video files.
-      weights: a checkpoint file or folder, see `slowfast_jax.load`.
-      labels: class names, see `class_names` of `slowfast_jax.load`. None for the stored ones.
-      top_k: the number of classes to return for each video or person.
-      average: what to average over the positions of the head, "probs" or "logits". None for the
-        config's choice.
-      boxes: a table of the boxes of persons, required by networks that classify boxes.
-      draw: with `boxes`, a folder to write videos to in which boxes and labels are drawn.
-
-    Returns:
-      A record for each video, in order:
-
-      - {"video": path, "predictions": [{"label", "index", "score"}, ...]}, highest score first
-      - with `boxes`: {"video": path, "keyframes": [...]}, where a keyframe is
-        {"time", "persons": [{"box", "predictions"}, ...]}, or {"time", "error"} if it failed
-      - {"video": path, "error": reason} if the video failed
-
-    Raises:
-      ValueError: the network needs boxes and got none, or takes no boxes and got some.
+    The status is 0, or 1 if nothing could run or if any video or keyframe failed (the others are
+    still predicted), or 130 if Ctrl-C ended it.
     """
-    # Imported here so that --help and errors in the arguments do not wait for JAX.
-    from slowfast_jax.progress import track
-    from slowfast_jax.recognizer import load
+    arguments = parse(argv)
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.WARNING)
+    inputs = find_inputs(arguments.videos, arguments.fps)
+    results = Results(len(inputs.videos) + len(inputs.missing), arguments.json)
+    with interrupts.command(results.outcome, results.interrupt):
+        try:
+            problems = _problems(arguments, inputs.videos)
+            if not inputs.videos:
+                problems = [f"{name}: {why}" for name, why in inputs.missing.items()] + problems
+            if problems:
+                return _fail(problems)
+            _tell(inputs.videos, inputs.missing, inputs.passed_over, arguments)
+            recognizer = _load(arguments)
+            for name, reason in inputs.missing.items():
+                results.add({"video": name, "error": reason})
+            _predict(recognizer, inputs.videos, arguments, results, Console())
+            results.close()
+        except KeyboardInterrupt:  # the line that says so was printed when Ctrl-C came
+            results.interrupt()
+            return interrupts.STATUS
+        except (OSError, ValueError, RuntimeError) as error:
+            return _fail([str(error)])
+    return 1 if results.failed else 0
 
-    overrides = {"average": average} if average else {}
-    files = (config, weights) if config else (weights, None)
-    recognizer = load(*files, class_names=labels, **overrides)
-    if recognizer.takes_boxes != bool(boxes):
-        raise ValueError(
-            f"{recognizer.config.model.name} " + (
-                "classifies persons: pass --boxes with a table of their boxes"
-                if recognizer.takes_boxes else "classifies whole videos and takes no --boxes"
-            )
+
+def _fail(problems: Sequence[str]) -> int:
+    if len(problems) == 1:
+        print(f"error: {problems[0]}", file=sys.stderr)
+    else:
+        text = "".join(f"\n  {problem}" for problem in problems)
+        print(f"error: {len(problems)} problems:{text}", file=sys.stderr)
+    return 1
+
+
+def _tell(
+    videos: Videos, missing: Mapping[str, str], passed_over: Sequence[str],
+    arguments: argparse.Namespace,
+) -> None:
+    """Says on stderr what will not be predicted, and how pictures are understood."""
+    if missing:
+        text = "".join(f"\n  {name}: {reason}" for name, reason in missing.items())
+        total = len(videos) + len(missing)
+        print(f"{len(missing)} of {total} videos cannot be read:{text}", file=sys.stderr)
+    if passed_over:
+        names = ", ".join(os.path.basename(path) for path in passed_over[:5])
+        more = ", ..." if len(passed_over) > 5 else ""
+        print(f"passed over {len(passed_over)} files that are not videos: {names}{more}",
+              file=sys.stderr)
+    frames = [video for video in videos.values() if isinstance(video, FrameFiles)]
+    folders = [video for video in frames if video.fps]
+    if folders:
+        source = "--fps" if arguments.fps_given else "the default; see --fps"
+        pictures = sum(video.count for video in folders)
+        which = folders[0] if len(folders) == 1 else f"{len(folders)} folders"
+        print(f"{which}: {pictures} pictures are the frames of {len(folders)} "
+              f"video{'s' * (len(folders) > 1)} at {arguments.fps:g} frames per second ({source})",
+              file=sys.stderr)
+
+
+def _problems(arguments: argparse.Namespace, videos: Videos) -> list[str]:
+    """What is wrong with the files that the arguments name, those to write included."""
+    problems = []
+    if not Path(arguments.weights).exists():
+        problems.append(f"--weights {arguments.weights}: no such file or folder")
+    if arguments.json and (reason := why_not_writable(arguments.json)):
+        problems.append(f"--json {arguments.json}: {reason}")
+    if arguments.boxes and not Path(arguments.boxes).is_file():
+        problems.append(f"--boxes {arguments.boxes}: no such table of boxes")
+    if not arguments.draw:
+        return problems
+    if reason := why_not_writable(arguments.draw, folder=True):
+        problems.append(f"--draw {arguments.draw}: {reason}")
+    drawn = _drawn_files(arguments.draw, videos)
+    problems += [
+        f"--draw {arguments.draw}: the drawn video would replace {video}; choose another folder"
+        for video, path in drawn.items() if os.path.realpath(video) == os.path.realpath(path)
+    ]
+    return problems
+
+
+def _drawn_files(folder: str, videos: Videos) -> dict[str, Path]:
+    """The file to draw each video into. Videos of one name keep the folders that tell them apart.
+    """
+    stems = [Path(video).stem for video in videos]
+    if len(set(stems)) == len(stems):
+        return {video: Path(folder, f"{Path(video).stem}.mp4") for video in videos}
+    base = os.path.commonpath([os.path.dirname(os.path.abspath(video)) for video in videos])
+    return {
+        video: Path(folder, f"{os.path.relpath(video, base)}.mp4") for video in videos
+    }
+
+
+def _load(arguments: argparse.Namespace) -> "Recognizer":
+    """Loads the network, and checks that it fits the other arguments."""
+    # Imported here so that --help and errors in the arguments do not wait for JAX.
+    with Console(stderr=True).status("loading the network"):
+        from slowfast_jax.recognizer import load
+
+        compilation_cache.keep_compiled()
+        config, weights = arguments.config, arguments.weights
+        recognizer = load(
+            *((config, weights) if config else (weights, None)),
+            class_names=arguments.labels, average=arguments.average,
+            clips=arguments.clips, crops=arguments.crops,
         )
-    if boxes:
-        return _predict_persons(recognizer, videos, boxes, draw, top_k)
-    records: list[dict[str, Any]] = [{"video": video} for video in videos]
-    results = recognizer.score_videos(videos)
+    name = recognizer.config.model.name
+    if recognizer.takes_boxes and not arguments.boxes:
+        raise ValueError(f"{name} classifies persons: pass --boxes with a table of their boxes")
+    if arguments.boxes and not recognizer.takes_boxes:
+        raise ValueError(f"{name} classifies whole videos and takes no --boxes")
+    return recognizer
+
+
+def _predict(
+    recognizer: "Recognizer", videos: Videos, arguments: argparse.Namespace, results: Results,
+    console: Console,
+) -> None:
+    """Predicts all videos; results are shown and written as they come."""
+    stills = sum(isinstance(video, FrameFiles) and not video.fps for video in videos.values())
+    if stills and recognizer.config.protocol.num_frames > 1:
+        print(f"warning: {stills} pictures are predicted one by one, as videos in which nothing "
+              "moves; to predict a video from its frames, name their folder", file=sys.stderr)
+    if arguments.window:
+        for record in _windows(recognizer, videos, arguments, results, console):
+            results.add(record)
+        return
+    if arguments.boxes:
+        records = _persons(recognizer, videos, arguments, results)
+    else:
+        records = _whole_videos(recognizer, videos, arguments.top_k)
+    for record in records:
+        show(record, console)
+        results.add(record)
+
+
+def _whole_videos(recognizer: "Recognizer", videos: Videos, top_k: int) -> Iterator[Record]:
+    """{"video", "predictions": [{"label", "index", "score"}, ...]}, best first, for each video."""
+    names = list(videos)
+    scored = recognizer.score_videos(list(videos.values()))
     if len(videos) > 1:
-        results = track(results, len(videos), "predicting")
-    for result in results:
-        record = records[result.index]
+        scored = track(scored, len(videos), "predicting")
+    else:
+        scored = _announced(scored)
+    for result in scored:
+        record: Record = {"video": names[result.index]}
         if result.error:
             record["error"] = result.error
-            continue
-        record["predictions"] = _best(result.scores, recognizer.class_names, top_k)
-    return records
+        else:
+            record["predictions"] = _best(result.scores, recognizer.class_names, top_k)
+        yield record
 
 
-def _predict_persons(
-    recognizer: Any, videos: Sequence[str], table: str, draw: str | None, top_k: int
-) -> list[dict[str, Any]]:
+def _announced(items: Iterator) -> Iterator:
+    """Yields the items; until the first one comes, a terminal shows that work is going on."""
+    with Console(stderr=True).status("predicting; the first start also compiles the network"):
+        first = next(items, None)
+    if first is not None:
+        yield first
+        yield from items
+
+
+def _windows(
+    recognizer: "Recognizer", videos: Videos, arguments: argparse.Namespace, results: Results,
+    console: Console,
+) -> Iterator[Record]:
+    """{"video", "windows": [{"start", "end", "predictions"}, ...]} for each video.
+
+    The windows are shown as they come.
+    """
+    for name, video in videos.items():
+        record: Record = {"video": name, "windows": []}
+        show_heading(name, console)
+        results.current = record
+        try:
+            for start, end, scores in _announced(
+                recognizer.score_windows(video, arguments.window, arguments.stride)
+            ):
+                window = {"start": round(start, 3), "end": round(end, 3)}
+                window["predictions"] = _best(scores, recognizer.class_names, arguments.top_k)
+                record["windows"].append(window)
+                show_window(window, console)
+        except VideoError as error:
+            record["error"] = error.reason
+            show_error(record, console)
+        yield record
+
+
+def _persons(
+    recognizer: "Recognizer", videos: Videos, arguments: argparse.Namespace, results: Results
+) -> Iterator[Record]:
+    """{"video", "keyframes": [{"time", "persons": [{"box", "predictions"}, ...]}, ...]} for each
+    video; a keyframe that failed has "error" in place of persons."""
     from slowfast_jax.inference.person_actions import (
         read_boxes,
         score_keyframes,
         write_labeled_video,
     )
-    from slowfast_jax.progress import track
 
-    names, records = recognizer.class_names, []
-    for video, keyframes in read_boxes(table, videos, recognizer).items():
+    names, table = recognizer.class_names, arguments.boxes
+    drawn = _drawn_files(arguments.draw, videos) if arguments.draw else {}
+    for video, keyframes in read_boxes(table, videos, recognizer, arguments.fps).items():
         if not keyframes:
-            records.append({"video": video, "error": f"{table} has no boxes for this video"})
+            yield {"video": video, "error": f"{table} has no boxes for this video"}
             continue
-        results = track(score_keyframes(recognizer, keyframes), len(keyframes), "predicting")
-        scored = {result.index: result for result in results}
-        described = []
-        for index, keyframe in enumerate(keyframes):
-            entry: dict[str, Any] = {"time": keyframe.time}
-            if scored[index].error:
-                entry["error"] = scored[index].error
+        record: Record = {"video": video, "keyframes": []}
+        results.current, scores, entries = record, {}, {}
+        scored = track(score_keyframes(recognizer, keyframes), len(keyframes), "predicting")
+        for index, rows, error in scored:
+            entry: Record = {"time": keyframes[index].time}
+            if error:
+                entry["error"] = error
             else:
+                scores[index] = rows
                 entry["persons"] = [
-                    {"box": box.tolist(), "predictions": _best(row, names, top_k)}
-                    for box, row in zip(keyframe.boxes, scored[index].scores, strict=True)
+                    {"box": box.tolist(), "predictions": _best(row, names, arguments.top_k)}
+                    for box, row in zip(keyframes[index].boxes, rows, strict=True)
                 ]
-            described.append(entry)
-        records.append({"video": video, "keyframes": described})
-        scores = {index: result.scores for index, result in scored.items() if not result.error}
-        if draw and scores:
-            write_labeled_video(Path(draw, f"{Path(video).stem}.mp4"), keyframes, scores, names)
-    return records
+            entries[index] = entry
+            record["keyframes"] = [entries[number] for number in sorted(entries)]
+        if drawn and scores:
+            try:
+                write_labeled_video(drawn[video], keyframes, scores, names)
+            except VideoError as error:
+                record["error"] = f"drawn only in part: {error.reason}"
+        yield record
 
 
-def _best(scores: Any, class_names: Sequence[str], top_k: int) -> list[dict[str, Any]]:
+def _best(scores: Any, class_names: Sequence[str], top_k: int) -> list[Record]:
     from slowfast_jax.metrics.topk import top_k as best
 
     return [
@@ -133,126 +291,5 @@ def _best(scores: Any, class_names: Sequence[str], top_k: int) -> list[dict[str,
     ]
 
 
-def show(records: Sequence[dict[str, Any]], console: Console) -> None:
-    """Prints a table for each video."""
-    for record in records:
-        if "error" in record:
-            console.print(f"[red]{escape(record['video'])}: {escape(record['error'])}[/red]")
-            continue
-        console.print(f"[bold]{escape(record['video'])}[/bold]", soft_wrap=True)
-        if "keyframes" in record:
-            console.print(_table_of_persons(record["keyframes"]))
-            continue
-        table = Table("score", "label", box=SIMPLE, show_edge=False)
-        for prediction in record["predictions"]:
-            table.add_row(f"{prediction['score']:.4f}", escape(prediction["label"]))
-        console.print(table)
-
-
-def _table_of_persons(keyframes: Sequence[dict[str, Any]]) -> Table:
-    """A row for each person, with the labels whose score is at least 0.5, or else the best one."""
-    table = Table("seconds", "box", "labels", box=SIMPLE, show_edge=False)
-    for keyframe in keyframes:
-        time = f"{keyframe['time']:g}"
-        if "error" in keyframe:
-            table.add_row(time, "", f"[red]{escape(keyframe['error'])}[/red]")
-        for person in keyframe.get("persons", ()):
-            first, *others = person["predictions"]
-            shown = [first, *(other for other in others if other["score"] >= 0.5)]
-            labels = ", ".join(f"{escape(p['label'])} {p['score']:.2f}" for p in shown)
-            table.add_row(time, " ".join(f"{edge:.2f}" for edge in person["box"]), labels)
-    return table
-
-
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parses the command line; exits with status 2 if it is invalid."""
-    parser = argparse.ArgumentParser(
-        prog="python -m slowfast_jax.predict", allow_abbrev=False,
-        description="Predicts labels for videos, or for the people in them.",
-    )
-    parser.add_argument("videos", nargs="+", metavar="VIDEO", help="video file")
-    parser.add_argument(
-        "--config",
-        help="zoo name (kinetics/x3d_xs) or recipe (FILE/VARIANT of configs/FILE.py in the current "
-        "folder or installed with the program, or path/to/file.py:VARIANT); not needed if "
-        "--weights is a folder, which stores its config",
-    )
-    parser.add_argument(
-        "--weights", required=True, help="checkpoint file, checkpoint folder or run folder"
-    )
-    parser.add_argument(
-        "--labels", help="class names: a set such as kinetics400, or a file with one name per line"
-    )
-    parser.add_argument(
-        "--boxes", metavar="TABLE",
-        help="CSV file with the boxes of people, for networks that classify boxes",
-    )
-    parser.add_argument(
-        "--draw", metavar="DIR",
-        help="with --boxes: draw boxes and labels into the videos, and write them to this folder",
-    )
-    parser.add_argument("--json", metavar="FILE", help="write the predictions to this file")
-    parser.add_argument(
-        "--top-k", type=_positive, default=5, metavar="K",
-        help="number of labels for each video or person (default: 5)",
-    )
-    parser.add_argument(
-        "--average", choices=("probs", "logits"),
-        help="what to average over the head's positions: probs, as PySlowFast does, or logits, as "
-        "PyTorchVideo does (default: the config's choice)",
-    )
-    arguments = parser.parse_args(argv)
-    if not arguments.config and not Path(arguments.weights).is_dir():
-        parser.error(
-            f"--config is required: {arguments.weights} is not a folder that stores its config"
-        )
-    if arguments.draw and not arguments.boxes:
-        parser.error("--draw requires --boxes")
-    return arguments
-
-
-def cli(argv: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit status.
-
-    The status is 0, or 1 if nothing could run or if any video or keyframe failed; the others are
-    still predicted.
-    """
-    arguments = parse(argv)
-    logging.use_absl_handler()
-    logging.set_verbosity(logging.WARNING)
-    try:
-        records = predict(
-            arguments.config, arguments.videos, weights=arguments.weights, labels=arguments.labels,
-            top_k=arguments.top_k, average=arguments.average, boxes=arguments.boxes,
-            draw=arguments.draw,
-        )
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    show(records, Console())
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
-    failed = {record["video"]: errors for record in records if (errors := _errors(record))}
-    if failed:
-        print(f"{len(failed)} of {len(records)} videos failed:", file=sys.stderr)
-        for video, errors in failed.items():
-            print("\n".join(f"  {video}: {error}" for error in errors), file=sys.stderr)
-    return 1 if failed else 0
-
-
-def _errors(record: dict[str, Any]) -> list[str]:
-    """The errors of a video and of its keyframes."""
-    parts = [record, *record.get("keyframes", ())]
-    return [part["error"] for part in parts if "error" in part]
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is too small, expected 1 or more")
-    return number
-
-
 if __name__ == "__main__":
-    malloc.restart_with_settings()
     sys.exit(cli())

@@ -5,6 +5,7 @@
 """
 
 import inspect
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -24,6 +25,7 @@ from slowfast_jax.inference.input_checks import check_boxes, check_clips
 from slowfast_jax.inference.load_options import apply_options, choose_names, resolve_classes
 from slowfast_jax.inference.multiview import VideoScores, score_videos
 from slowfast_jax.inference.predict_step import Predictor
+from slowfast_jax.inference.timeline import WindowScores, score_windows
 from slowfast_jax.metrics.topk import top_k as best
 from slowfast_jax.models.fold import fold_batch_norm
 from slowfast_jax.weights import (
@@ -144,11 +146,7 @@ class Recognizer:
         Yields:
           One `VideoScores` per video; an unreadable video has an error in place of scores.
         """
-        if self.takes_boxes:
-            raise ValueError(
-                f"{self.config.model.name} classifies boxes, and a video file has none: extract "
-                "clips and call the recognizer with the clips and their boxes"
-            )
+        self._refuse_boxes()
         protocol = self.config.protocol
         sampling = {key: protocol[key] for key in SAMPLING}
         sampling["sampling"] = self.config.data.sampling
@@ -158,6 +156,69 @@ class Recognizer:
             self._run, videos, sampling,
             method=protocol.ensemble, batch_size=self.batch_size(len(videos)), timing=timing,
         )
+
+    def score_windows(
+        self, video: Video, window: float, stride: float | None = None
+    ) -> Iterator[WindowScores]:
+        """Scores a long video over time: windows of `window` seconds, one every `stride` seconds.
+
+        A window has the mean scores of the clips that follow each other within it, each the center
+        crop of its frames. It is at least as long as a clip of the network.
+
+        Args:
+          video: a file, or frames stored as image files.
+          window: seconds.
+          stride: seconds from the start of one window to that of the next. Default: `window`.
+
+        Yields:
+          `WindowScores`(start, end, scores) in order of time, as soon as each is complete.
+
+        Raises:
+          VideoError: the video cannot be decoded; the windows before that are yielded.
+          ValueError: a window or stride that is not positive, or a stride of less than a frame.
+        """
+        self._refuse_boxes()
+        stride = window if stride is None else stride
+        for name, seconds in (("window", window), ("stride", stride)):
+            if not 0 < seconds < math.inf:
+                raise ValueError(f"{name} is {seconds}, expected a positive number of seconds")
+        protocol = self.config.protocol
+        rate = protocol.sampling_rate
+        if self.config.data.sampling == "ssv2":  # a clip spans the whole video, here the window
+            rate = window * protocol.target_fps / protocol.num_frames
+        sampling = dict(
+            num_frames=protocol.num_frames, sampling_rate=rate, target_fps=protocol.target_fps,
+            crop=protocol.test_crop,
+        )
+        return score_windows(
+            self._run, video, sampling, window=window, stride=stride, method=protocol.ensemble,
+            batch_size=self.batch_size(CPU_BATCH),
+        )
+
+    def __repr__(self) -> str:
+        """The network, its weights and its test protocol, on a few lines."""
+        model, protocol, names = self.model, self.config.protocol, self.class_names
+        count = sum(leaf.size for leaf in jax.tree.leaves(self.variables["params"]))
+        shown = names if len(names) <= 6 else [*names[:3], "...", names[-1]]
+        views = f"{protocol.clips} clips x {protocol.crops} crops"
+        lines = {
+            "network": f"{type(model).__name__}, {count / 1e6:.2f} million parameters, "
+                       f"{jnp.dtype(model.dtype).name}",
+            "weights": self.config.test.checkpoint or "random",
+            "classes": f"{len(names)} ({', '.join(shown)})",
+            "clip": f"{protocol.num_frames} frames, every {protocol.sampling_rate} at "
+                    f"{protocol.target_fps:g} per second, {protocol.test_crop} pixels",
+            "input": "clips and boxes" if self.takes_boxes else f"clips; videos as {views}",
+        }
+        rows = "".join(f"\n  {key}: {value}" for key, value in lines.items())
+        return f"Recognizer({self.config.model.name}){rows}"
+
+    def _refuse_boxes(self) -> None:
+        if self.takes_boxes:
+            raise ValueError(
+                f"{self.config.model.name} classifies boxes, and a video file has none: extract "
+                "clips and call the recognizer with the clips and their boxes"
+            )
 
     def _run(self, clips: Any, boxes: Any = None) -> jax.Array:
         return self.predictor(self.variables, clips, boxes)

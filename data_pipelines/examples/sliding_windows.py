@@ -71,7 +71,7 @@ def iterate_windows(
         ValueError: a stride of less than a frame.
     """
     if isinstance(source, Pictures):
-        fps = target_fps  # image files have no frame rate
+        fps = source.fps or target_fps
         pictures = _image_pictures(source, crop)
     else:
         fps, pictures = _video_pictures(source, crop, thread_type)

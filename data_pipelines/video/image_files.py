@@ -24,6 +24,8 @@ MOST_PIXELS = 2**26  # reading takes up to 14 bytes per pixel: 1 GB
 class Pictures(ABC):
     """A video stored as one picture per frame; `str` gives its name for reports."""
 
+    fps: float = 0.0  # frame rate; 0: unknown
+
     @abstractmethod
     def open(self) -> tuple[int, Callable[[int], np.ndarray]]:
         """The number of frames, and a function from an index (from 0) to uint8 (H,W,3) RGB.
@@ -51,6 +53,7 @@ class FrameFiles(Pictures):
         first: number of the first file; None: the folder shows it, see `found`.
         paths: the files in order, if they are not numbered consecutively.
         offset: where `first` is None, the number of files of the folder that come before.
+        fps: frame rate; 0: unknown.
     """
 
     name: str
@@ -59,6 +62,7 @@ class FrameFiles(Pictures):
     first: int | None = 0
     paths: tuple[str, ...] = ()
     offset: int = 0
+    fps: float = 0.0
 
     def path(self, index: int) -> str:
         """The file of frame `index`, from 0."""
@@ -172,8 +176,8 @@ def select_frames(
 
     Args:
         files: the video.
-        choose: returns at least one index within 0..info.frames-1. Its `info` holds only `frames`;
-            the frame rate is unknown (0).
+        choose: returns at least one index within 0..info.frames-1. Its `info` holds only `frames`
+            and the frame rate, which is 0 if unknown.
         short_side, transform: as for decoding.select_frames.
 
     Returns:
@@ -188,7 +192,7 @@ def select_frames(
         transform = short_side_transform(short_side)
     count, read = files.open()
     info = VideoInfo(
-        frames=count, fps=0.0, width=0, height=0, rotation=0, duration=0.0, codec="images"
+        frames=count, fps=files.fps, width=0, height=0, rotation=0, duration=0.0, codec="images"
     )
     wanted = np.unique(np.asarray(choose(info), np.int64))
     pictures = None

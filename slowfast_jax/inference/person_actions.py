@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data_pipelines.examples.keyframe_clips import load_keyframe
-from data_pipelines.sources.box_tables import read_tables
-from data_pipelines.sources.keyframes import Keyframe
+from data_pipelines.sources.box_tables import read_moments
+from data_pipelines.sources.keyframes import Keyframe, build, find_sources
 from data_pipelines.transforms import boxes as box_arithmetic
+from data_pipelines.video import Video
+from data_pipelines.video.image_files import Pictures
 from data_pipelines.video.stills import look, play
 from slowfast_jax.inference.box_scores import BoxScores, score_boxes
 from slowfast_jax.report.drawing import BLUE, GRAY, Annotated, write_annotated_video
@@ -30,34 +32,39 @@ MIN_WIDTH = 480  # pixels; narrower videos are enlarged by a whole factor
 
 
 def read_boxes(
-    table: str | os.PathLike, videos: Sequence[str], recognizer: "Recognizer"
+    table: str | os.PathLike, videos: Mapping[str, Video], recognizer: "Recognizer", fps: float
 ) -> dict[str, list[Keyframe]]:
     """Reads the keyframes of videos from a table of boxes.
 
     Args:
       table: a CSV file, see data_pipelines/sources/box_tables.py. Times count from the first frame.
         Boxes with a score below config.data.score_threshold are dropped.
-      videos: video files. The table names them relative to their common folder.
+      videos: path -> what to read. The table names videos relative to the common folder of the
+        paths; rows of other videos are ignored.
       recognizer: the network that will classify the boxes.
+      fps: frame rate of videos stored as image files.
 
     Returns:
-      {video: its keyframes}; the list is empty for videos that the table does not have.
+      {path: its keyframes}; the list is empty for videos that the table does not have.
 
     Raises:
       FileNotFoundError: the table does not exist.
       ValueError: a row is invalid; the message has file and line.
     """
-    folder = os.path.commonpath([os.path.dirname(os.path.abspath(video)) for video in videos])
-    keyframes, _ = read_tables(
-        predicted=[table], folder=folder, class_names=recognizer.class_names,
+    folder = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in videos])
+    moments, written = read_moments(
+        (), [table], class_names=recognizer.class_names,
         score_threshold=recognizer.config.data.get("score_threshold", 0.0),
     )
-    found: dict[str, list[Keyframe]] = {video: [] for video in videos}
-    places = {os.path.abspath(video): video for video in videos}
-    for keyframe in keyframes:
-        video = places.get(os.path.abspath(str(keyframe.source)))
-        if video is not None:
-            found[video].append(keyframe)
+    places = {os.path.abspath(path): path for path in videos}
+    found: dict[str, list[Keyframe]] = {path: [] for path in videos}
+    for name, source in find_sources(folder, written.values()).items():
+        place = os.path.join(folder, name) if isinstance(source, Pictures) else str(source)
+        path = places.get(os.path.abspath(place))
+        for video in (key for key, value in written.items() if value == name and path):
+            found[path] += build(
+                {video: moments[video]}, {video: videos[path]}, origin=0.0, fps=fps
+            )
     return found
 
 

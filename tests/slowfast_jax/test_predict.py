@@ -7,13 +7,16 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from data_pipelines.mini import datasets
-from data_pipelines.video.decoding import read_frames
+from data_pipelines.video.decoding import probe, read_frames
 from data_pipelines.video.encoding import write_video
 from slowfast_jax.config import build_model, load_config
-from slowfast_jax.predict import cli, show
+from slowfast_jax.inference.multiview import VideoScores
+from slowfast_jax.inference.prediction_output import show
+from slowfast_jax.predict import _drawn_files, cli
 from slowfast_jax.training.checkpoint import save_checkpoint
 from slowfast_jax.weights import describe, initial_variables
 from tests.support.paths import ROOT
@@ -122,21 +125,46 @@ def test_boxes_are_required_by_the_networks_that_take_them(run, arguments, folde
     video = str(folder / "0.mp4")
     assert cli([video, "--weights", str(run)]) == 1
     assert "classifies persons: pass --boxes" in capsys.readouterr().err
-    assert cli([video, *arguments, "--boxes", "people.csv"]) == 1
-    assert "and takes no --boxes" in capsys.readouterr().err
     assert cli([video, "--weights", str(run), "--boxes", "people.csv"]) == 1
     assert "people.csv: no such table of boxes" in capsys.readouterr().err
+    table = folder / "people.csv"
+    table.touch()
+    assert cli([video, *arguments, "--boxes", str(table)]) == 1
+    assert "and takes no --boxes" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["--config", "kinetics/x3d_xx", "--weights", "w"], "did you mean kinetics/x3d_xs"),
-    (["--config", "test/tiny", "--weights", "w.pyth"], "weights w.pyth do not exist"),
-    (["--config", "test/tiny", "--weights", "w", "--labels", "nope"], "class names 'nope'"),
+@pytest.mark.parametrize(("options", "message"), [
+    (["--config", "kinetics/x3d_xx", "--weights", "0.mp4"], "did you mean kinetics/x3d_xs"),
+    (["--config", "test/tiny", "--weights", "w.pyth"], "--weights w.pyth: no such file"),
+    (["--config", "test/tiny", "--weights", "0.mp4", "--labels", "nope"], "class names 'nope'"),
+    (["--weights", "."], "is not a checkpoint of this project"),
+    (["--weights", "unfinished"], "is not a checkpoint of this project"),
+    (["--weights", ".", "--json", "gone/out.json"], "--json gone/out.json: there is no folder"),
+    (["--weights", ".", "--json", "."], "--json .: is a folder; expected a file"),
+    (["--weights", ".", "--json", "/proc/out.json"], "--json /proc/out.json: /proc cannot be wr"),
+    (["--weights", ".", "--boxes", "0.mp4", "--draw", "0.mp4/x"], "0.mp4 is a file; expected a f"),
+    (["--weights", ".", "--boxes", "0.mp4", "--draw", "."], "would replace 0.mp4; choose another"),
 ])
-def test_errors_are_one_line(tiny, capsys, arguments, message):
-    assert cli(["a.mp4", *arguments]) == 1
+def test_errors_are_one_line(tiny, folder, monkeypatch, capsys, options, message):
+    monkeypatch.chdir(folder)
+    name = "unfinished/checkpoints/3.orbax-checkpoint-tmp-1/params"  # a save that was interrupted
+    (folder / name).mkdir(parents=True)
+    before = sorted(folder.rglob("*"))
+    assert cli(["0.mp4", *options]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and error.count("\n") == 1
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_missing_files_are_named_in_one_list_before_anything_is_loaded(capsys, monkeypatch):
+    monkeypatch.setattr("slowfast_jax.predict._load", None)
+    arguments = ["--config", "test/tiny", "--weights", "w.pyth", "--json", "gone/a.json"]
+    assert cli(["gone.mp4", "rtsp://host/cam", "*.nothing", *arguments]) == 1
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert first == "error: 5 problems:" and len(lines) == 5
+    for part in ("gone.mp4: no such file", "rtsp://host/cam: streams and cameras are not read",
+                 "*.nothing: no file matches", "--weights w.pyth", "--json gone/a.json"):
+        assert any(part in line for line in lines)
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
@@ -146,6 +174,13 @@ def test_errors_are_one_line(tiny, capsys, arguments, message):
     (["--config", "x", "--weights", "w"], "VIDEO"),
     (["a.mp4", "--config", "x", "--weights", "w", "--top-k", "0"], "expected 1 or more"),
     (["a.mp4", "--config", "x", "--weights", "w", "--average", "sum"], "choose from"),
+    (["a.mp4", "--config", "x", "--weights", "w", "--clips", "0"], "expected 1 or more"),
+    (["a.mp4", "--config", "x", "--weights", "w", "--crops", "4"], "choose from"),
+    (["a.mp4", "--config", "x", "--weights", "w", "--window", "0"], "expected more than 0"),
+    (["a.mp4", "--config", "x", "--weights", "w", "--stride", "1"], "--stride requires --window"),
+    (["a.mp4", "--config", "x", "--weights", "w", "--window", "1", "--crops", "1"], "does not go"),
+    (["a.mp4", "--config", "x", "--weights", "w", "--boxes", "b", "--clips", "1"], "does not go"),
+    (["a.mp4", "--config", "x", "--weights", "w", "--clip", "1"], "unrecognized arguments: --clip"),
 ])
 def test_invalid_arguments_exit_with_status_2(capsys, arguments, message):
     with pytest.raises(SystemExit) as caught:
@@ -155,7 +190,7 @@ def test_invalid_arguments_exit_with_status_2(capsys, arguments, message):
 
 def test_names_with_brackets_are_printed_literally(capsys):
     predictions = [{"label": "[bold]jump", "index": 0, "score": 0.5}]
-    show([{"video": "a[1].mp4", "predictions": predictions}], Console())
+    show({"video": "a[1].mp4", "predictions": predictions}, Console())
     screen = capsys.readouterr().out
     assert "a[1].mp4" in screen and "[bold]jump" in screen
 
@@ -170,3 +205,110 @@ def test_help_does_not_import_jax():
     )
     assert result.returncode == 0, result.stderr
     assert "kinetics/x3d_xs" in result.stdout
+
+
+def test_folders_patterns_and_folders_of_frames(arguments, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    (folder / "frames").mkdir()
+    for number, frame in enumerate(read_frames(folder / "0.mp4", range(9))):
+        Image.fromarray(frame).save(folder / f"frames/img_{number:05d}.png")
+    fps = probe(folder / "0.mp4").fps
+    command = [*arguments, "--fps", str(fps), "--json", "out.json"]
+    assert cli(["*.mp4", "frames", *command]) == 0
+    records = {r["video"]: r["predictions"] for r in json.loads((folder / "out.json").read_text())}
+    assert sorted(records) == ["0.mp4", "1.mp4", "frames"]
+    for of_video, of_frames in zip(records["0.mp4"], records["frames"], strict=True):
+        assert of_frames == pytest.approx(of_video, abs=1e-5)
+    error = capsys.readouterr().err
+    assert f"frames: 9 pictures are the frames of 1 video at {fps:g} frames per second" in error
+
+
+def test_views_can_be_chosen(arguments, folder, monkeypatch):
+    seen = []
+
+    def score_videos(self, videos, timing=None):
+        seen.append((self.config.protocol.clips, self.config.protocol.crops))
+        return iter([VideoScores(0, np.ones(4) / 4, None, "")])
+
+    monkeypatch.setattr("slowfast_jax.recognizer.Recognizer.score_videos", score_videos)
+    assert cli([str(folder / "0.mp4"), *arguments, "--clips", "1", "--crops", "1"]) == 0
+    assert cli([str(folder / "0.mp4"), *arguments]) == 0
+    assert seen == [(1, 1), (3, 3)]
+
+
+def test_windows_over_time(arguments, folder, capsys):
+    out, video = folder / "out.jsonl", str(folder / "long.mp4")
+    pictures = datasets.moving_shape(0, np.random.default_rng(0), frames=60, height=40, width=48)
+    write_video(video, pictures, fps=15, options={"preset": "ultrafast"})  # 4 s; a clip takes 0.53
+    (folder / "broken.mp4").write_bytes(b"broken")
+    command = [video, str(folder / "broken.mp4"), *arguments, "--window", "1.5", "--stride", "1"]
+    assert cli([*command, "--json", str(out), "--top-k", "2"]) == 1
+    whole, broken = map(json.loads, out.read_text().splitlines())
+    assert broken["error"].startswith("cannot be opened") and broken["windows"] == []
+    times = [(window["start"], window["end"]) for window in whole["windows"]]
+    assert times == [(0, 1.5), (1, 2.5), (2, 3.5), (3, 4)]
+    assert all(len(window["predictions"]) == 2 for window in whole["windows"])
+    screen = capsys.readouterr().out
+    best = whole["windows"][3]["predictions"][0]
+    assert f"    3.00 -     4.00 s  {best['score']:.4f}  {best['label']}" in screen
+
+
+def test_drawn_videos_of_one_name_get_folders(folder):
+    drawn = _drawn_files("out", {"a/x.mp4": "", "b/x.avi": "", "y.mp4": ""})
+    assert [str(path) for path in drawn.values()] == [
+        "out/a/x.mp4.mp4", "out/b/x.avi.mp4", "out/y.mp4.mp4"
+    ]
+    assert list(map(str, _drawn_files("out", {"a/x.mp4": ""}).values())) == ["out/x.mp4"]
+
+
+INTERRUPTED = """
+import json, sys
+from pathlib import Path
+from slowfast_jax.models import zoo
+from tests.support.tiny_models import entry
+zoo.ZOO["test/tiny"] = entry()
+from slowfast_jax.inference.multiview import VideoScores
+from slowfast_jax.recognizer import Recognizer
+import numpy as np, signal, time
+def interrupt():
+    signal.raise_signal(signal.SIGINT)
+    time.sleep(60)
+def score_videos(self, videos, timing=None):
+    yield VideoScores(0, np.ones(4) / 4, None, "")
+    interrupt()
+def score_windows(self, video, window, stride=None):
+    yield 0.0, 1.0, np.ones(4) / 4
+    interrupt()
+Recognizer.score_videos, Recognizer.score_windows = score_videos, score_windows
+from slowfast_jax.predict import cli
+sys.exit(cli(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("name", ["out.json", "out.jsonl", ""])
+def test_ctrl_c_keeps_what_was_predicted(arguments, folder, name):
+    command = [sys.executable, "-c", INTERRUPTED, "0.mp4", "1.mp4", *arguments]
+    result = subprocess.run(
+        [*command, *(["--json", name] if name else [])], cwd=folder, capture_output=True,
+        text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=60,
+    )
+    assert result.returncode == 130, result.stderr
+    line = f"1 of 2 videos are in {name}" if name else "1 of 2 videos were predicted"
+    assert f"interrupted: {line}\n" in result.stderr and "Traceback" not in result.stderr
+    assert "0.mp4" in result.stdout
+    if name:
+        text = (folder / name).read_text()
+        records = json.loads(text) if name == "out.json" else [json.loads(text)]
+        assert [record["video"] for record in records] == ["0.mp4"]
+
+
+def test_ctrl_c_keeps_the_windows_so_far(arguments, folder):
+    command = [sys.executable, "-c", INTERRUPTED, "0.mp4", *arguments, "--window", "1"]
+    result = subprocess.run(
+        [*command, "--json", "out.jsonl"], cwd=folder, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=60,
+    )
+    assert result.returncode == 130, result.stderr
+    assert "0 of 1 videos are in out.jsonl, and the beginning of 0.mp4" in result.stderr
+    record = json.loads((folder / "out.jsonl").read_text())
+    assert record["error"] == "interrupted" and record["windows"][0]["end"] == 1.0

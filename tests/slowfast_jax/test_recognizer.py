@@ -1,7 +1,5 @@
-import inspect
 import json
 import os
-import re
 import subprocess
 import sys
 
@@ -12,7 +10,6 @@ from absl import logging as absl_logging
 
 import slowfast_jax
 from convert import CheckpointMismatch, pyslowfast_tensors, write_pyth
-from data_pipelines.examples.eval_views import iterate_views
 from data_pipelines.mini import datasets
 from data_pipelines.transforms.resize import resize_short_side, uniform_crop
 from data_pipelines.video.decoding import VideoError, read_frames
@@ -53,16 +50,6 @@ def test_import_is_quick_and_models_are_listed():
     assert slowfast_jax.list_models("*x3d*") == [
         f"kinetics/x3d_{size}" for size in ("l", "m", "s", "xs")
     ]
-
-
-def test_the_package_offers_load_with_its_signature():
-    assert slowfast_jax.load is load and {"load", "list_models"} <= set(dir(slowfast_jax))
-    options = inspect.signature(slowfast_jax.load).parameters
-    assert {"weights", "class_names", "clips", "crops", "test_crop", "dtype"} <= set(options)
-    for name in options:
-        assert re.search(rf"^      \**{name}: ", load.__doc__, re.M), f"{name} is not explained"
-    with pytest.raises(AttributeError, match="no attribute 'lod'"):
-        slowfast_jax.lod  # noqa: B018
 
 
 def test_clips_to_probabilities(tiny):
@@ -211,76 +198,6 @@ def test_max_ensemble(tiny, videos):
     np.testing.assert_array_equal(result.scores, result.views.max(0))
 
 
-def test_class_names_and_counts(tiny, tmp_path):
-    assert load("test/tiny", class_names=["x", "y"]).model.num_classes == 2
-    names = tmp_path / "names.txt"
-    names.write_text("one\ntwo\nthree\n")
-    assert load("test/tiny", class_names=str(names)).class_names == ["one", "two", "three"]
-    assert load("test/tiny", num_classes=2).class_names == ["class 0", "class 1"]
-    with pytest.raises(ConfigError, match="has 3 names, but the network has 2 classes"):
-        load("test/tiny", class_names=str(names), num_classes=2)
-
-
-def test_overrides_reach_the_network_and_the_protocol(tiny):
-    recognizer = load("test/tiny", num_frames=6, average="logits")
-    assert recognizer.model.num_frames == 6 and recognizer.config.protocol.num_frames == 6
-    assert recognizer.model.average == "logits"
-    assert load_config("test/tiny").protocol.num_frames == 4
-    for key, value, old in (("num_classes", "ten", 4), ("num_frames", (4, 6), 4)):
-        message = f"{key} is {value!r}, expected something like {old}"
-        with pytest.raises(ConfigError, match=re.escape(message)):
-            load("test/tiny", **{key: value})
-
-
-@pytest.mark.parametrize(("options", "message"), [
-    ({"averag": "logits"}, r"no option 'averag'; did you mean average\? Its options are class_n"),
-    ({"clip": 1}, r"no option 'clip'; did you mean clips"),
-    ({"xyz": 1}, r"no option 'xyz'\. Its options .*the keywords of Tiny: .*crop_size"),
-    ({"folded": True}, "no option 'folded'"),
-    ({"clips": 0}, "clips is 0, expected at least 1"),
-    ({"crops": 4}, "crops is 4, expected 1, 2 or 3"),
-    ({"clips": "two"}, "clips is 'two', expected something like 3"),
-    ({"num_frames": 0}, "num_frames is 0, expected at least 1"),
-    ({"dtype": "float17"}, "dtype is 'float17', expected float32, bfloat16"),
-    ({"dtype": "int32"}, "dtype is 'int32', expected float32, bfloat16"),
-])
-def test_options_that_load_does_not_have(tiny, options, message):
-    with pytest.raises(ConfigError, match=message):
-        load("test/tiny", **options)
-
-
-def test_views_are_options(tiny, videos):
-    recognizer = load("test/tiny", clips=np.int64(1), crops=1, test_crop=40, sampling_rate=2)
-    protocol = recognizer.config.protocol
-    assert (protocol.clips, protocol.crops, protocol.test_crop) == (1, 1, 40)
-    (result,) = recognizer.score_videos(videos[:1])
-    assert result.views.shape == (1, 4)
-    (clip,) = iterate_views(
-        videos[0], num_frames=4, sampling_rate=2, target_fps=30, clips=1, crops=1, test_crop=40
-    )
-    np.testing.assert_allclose(result.views, recognizer(clip), atol=1e-6)
-    assert load_config("test/tiny").protocol.clips == 3
-
-
-def test_dtypes_are_names_or_types(tiny):
-    for dtype in ("bfloat16", jax.numpy.bfloat16, np.float16):
-        assert load("test/tiny", dtype=dtype).model.dtype == jax.numpy.dtype(dtype)
-
-
-def test_a_missing_backend_is_one_sentence():
-    code = (
-        "import slowfast_jax\n"
-        "try: slowfast_jax.load('kinetics/mini')\n"
-        "except Exception as error: print(type(error).__name__, error)"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=os.environ | {"JAX_PLATFORMS": "cuda"},
-        capture_output=True, text=True,
-    )
-    assert result.stdout.startswith("DeviceError JAX cannot use a device (JAX_PLATFORMS='cuda')")
-    assert result.stdout.count("\n") == 1 and "Traceback" not in result.stderr
-
-
 def test_own_checkpoint_is_loaded_with_its_class_names(tiny, tmp_path):
     config = load_config("test/tiny")
     path = save(tmp_path / "saved", config, ["a", "b", "c", "d"], seed=3)
@@ -328,15 +245,6 @@ def test_run_folder_stores_its_config(tiny, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="is not a checkpoint of this project"):
         load(tmp_path / "empty")
-
-
-@pytest.mark.parametrize("stored", [[], ["class 0", "class 1", "class 2", "class 3"]])
-def test_a_run_without_class_names_numbers_its_classes(tiny, tmp_path, stored):
-    save(tmp_path / "run/checkpoints/1", load_config("test/tiny"), stored)
-    unnamed = ["class 0", "class 1", "class 2", "class 3"]
-    assert load(tmp_path / "run").class_names == unnamed
-    assert load(tmp_path / "run", class_names=list("abcd")).class_names == list("abcd")
-    assert load("test/tiny", tmp_path / "run/checkpoints/1").class_names == unnamed
 
 
 def test_own_checkpoint_is_read_once(tiny, tmp_path, monkeypatch):
@@ -462,3 +370,26 @@ def test_pytorchvideo_weights_give_the_same_network(x3d_xs):
     clips = np.random.default_rng(0).integers(0, 256, (10, 4, 182, 182, 3), np.uint8)
     theirs = x3d_xs.predictor(other.variables, clips)  # compiled already
     np.testing.assert_allclose(x3d_xs(clips), theirs, atol=1e-5)
+
+
+def test_windows_of_a_long_video(tiny, videos):
+    recognizer = load("test/tiny", sampling_rate=2)  # a clip takes 8 / 30 seconds
+    windows = list(recognizer.score_windows(videos[2], window=0.5, stride=0.25))
+    assert [w.start for w in windows] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+    assert windows[-1].end == pytest.approx(33 / 30) and windows[0].scores.shape == (4,)
+    for window in (0, -1.0, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="expected a positive number of seconds"):
+            recognizer.score_windows(videos[2], window)
+    with pytest.raises(ValueError, match="a video file has none"):
+        load("test/tiny_boxes").score_windows(videos[2], 1.0)
+
+
+def test_a_recognizer_shows_what_it_is(tiny, tmp_path):
+    path = save(tmp_path / "saved", load_config("test/tiny"), list("abcd"))
+    text = repr(load("test/tiny", path, clips=2))
+    for part in ("test/tiny", "Tiny", "million parameters", str(path), "4 (a, b, c, d)",
+                 "2 clips x 3 crops", "4 frames"):
+        assert part in text
+    assert "clips and boxes" in repr(load("test/tiny_boxes"))
+    assert "weights: random" in repr(load("test/tiny", num_classes=9))
+    assert "9 (class 0, class 1, class 2, ..., class 8)" in repr(load("test/tiny", num_classes=9))

@@ -1,0 +1,117 @@
+"""The command line of `python -m slowfast_jax.predict`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from slowfast_jax import __version__
+
+FRAME_RATE = 30.0  # of folders of pictures
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parses the command line; exits with status 2 if it is invalid."""
+    parser = argparse.ArgumentParser(
+        prog=_program(), allow_abbrev=False,
+        description="Predicts labels for videos, or for the people in them. Results are printed, "
+        "and with --json written, as they come; Ctrl-C keeps them.",
+    )
+    parser.add_argument("--version", action="version", version=f"slowfast_jax {__version__}")
+    parser.add_argument(
+        "videos", nargs="+", metavar="VIDEO",
+        help='video file, pattern such as "*.mp4", or folder, searched with its subfolders; a '
+        "folder with pictures only is one video",
+    )
+    parser.add_argument(
+        "--config",
+        help="zoo name (kinetics/x3d_xs) or recipe (path/to/file.py:variant); not needed if "
+        "--weights is a folder, which stores its config",
+    )
+    parser.add_argument(
+        "--weights", required=True, help="checkpoint file, checkpoint folder or run folder"
+    )
+    parser.add_argument(
+        "--labels", help="class names: a set such as kinetics400, or a file with one name per line"
+    )
+    parser.add_argument(
+        "--clips", type=_positive, metavar="N", help="clips per video (default: the config's)"
+    )
+    parser.add_argument(
+        "--crops", type=int, choices=(1, 2, 3), help="crops per clip (default: the config's)"
+    )
+    parser.add_argument(
+        "--window", type=_seconds, metavar="SECONDS",
+        help="predict over time, for windows of this length; at least that of a clip",
+    )
+    parser.add_argument(
+        "--stride", type=_seconds, metavar="SECONDS",
+        help="with --window: from the start of one window to the next (default: the same length)",
+    )
+    parser.add_argument(
+        "--fps", type=_seconds, metavar="RATE",
+        help=f"frame rate of folders of pictures (default: {FRAME_RATE:g})",
+    )
+    parser.add_argument(
+        "--boxes", metavar="TABLE",
+        help="CSV file with the boxes of people, for networks that classify boxes",
+    )
+    parser.add_argument(
+        "--draw", metavar="DIR",
+        help="with --boxes: draw boxes and labels into the videos, and write them to this folder",
+    )
+    parser.add_argument(
+        "--json", metavar="FILE",
+        help="write the predictions to this file: a JSON array with an object for each video, or, "
+        "if the name ends with .jsonl, an object on each line",
+    )
+    parser.add_argument(
+        "--top-k", type=_positive, default=5, metavar="K",
+        help="number of labels for each video, window or person (default: 5)",
+    )
+    parser.add_argument(
+        "--average", choices=("probs", "logits"),
+        help="what to average over the head's positions: probs, as PySlowFast does, or logits, as "
+        "PyTorchVideo does (default: the config's choice)",
+    )
+    arguments = parser.parse_args(argv)
+    if not arguments.config and not Path(arguments.weights).is_dir():
+        parser.error(
+            f"--config is required: {arguments.weights} is not a folder that stores its config"
+        )
+    for flag, needed in (("draw", "boxes"), ("stride", "window")):
+        if getattr(arguments, flag) and not getattr(arguments, needed):
+            parser.error(f"--{flag} requires --{needed}")
+    for flag, other, why in (
+        ("boxes", "window", "the table says at which times to predict"),
+        ("clips", "boxes", "a clip is taken around each time in the table"),
+        ("crops", "boxes", "a clip is the whole picture"),
+        ("clips", "window", "a window has as many clips as it takes to fill it"),
+        ("crops", "window", "a window takes the center of the picture"),
+    ):
+        if getattr(arguments, flag) and getattr(arguments, other):
+            parser.error(f"--{flag} does not go with --{other}: {why}")
+    arguments.fps_given = arguments.fps is not None
+    arguments.fps = arguments.fps or FRAME_RATE
+    return arguments
+
+
+def _program() -> str:
+    """How this command was called: by the name of its installed script, or as a module."""
+    name = os.path.basename(sys.argv[0])
+    return name if name.startswith("slowfast-jax") else "python -m slowfast_jax.predict"
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is too small, expected 1 or more")
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not possible, expected more than 0")
+    return number

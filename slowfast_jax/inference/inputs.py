@@ -1,0 +1,139 @@
+"""What the predict command is asked to predict: files, folders, patterns and folders of frames."""
+
+import glob
+import os
+import re
+import stat
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from data_pipelines.paths import IMAGE_SUFFIXES
+from data_pipelines.video import Video
+from data_pipelines.video.finding import COMPANIONS, SYSTEM_FILES, why_no_video
+from data_pipelines.video.image_files import frame_files
+
+ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+STREAMS = {"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "udp", "tcp", "mms", "mmsh", "rist"}
+NO_STREAM = (
+    "streams and cameras are not read by this command; record a part to a file first, and pass that"
+)
+
+
+class Inputs(NamedTuple):
+    """The videos to predict.
+
+    Attributes:
+      videos: name -> what to read, in the order of the arguments. The name is a path.
+      missing: argument -> why it cannot be predicted.
+      passed_over: files in folders that are not videos.
+    """
+
+    videos: dict[str, Video]
+    missing: dict[str, str]
+    passed_over: list[str]
+
+
+def find_inputs(arguments: Sequence[str], fps: float) -> Inputs:
+    """Finds the videos that the arguments name, each once.
+
+    An argument is a file, a folder or a pattern such as "*.mp4". Folders are searched with their
+    subfolders, except for hidden files. A folder of pictures without videos is one video, its
+    pictures being the frames in the order of the numbers in their names.
+
+    Args:
+      arguments: the arguments of the command.
+      fps: frame rate of folders of pictures.
+    """
+    found, known = Inputs({}, {}, []), set()
+    for argument in arguments:
+        for path in _expand(argument):
+            before = dict(found.videos)
+            reason = _add(path, found, fps)
+            for name in [name for name in found.videos if name not in before]:
+                place = os.path.realpath(name)
+                if place in known:
+                    del found.videos[name]
+                known.add(place)
+            if reason:
+                found.missing[path] = reason
+    return found
+
+
+def _expand(argument: str) -> list[str]:
+    """The paths that match a pattern; anything else is returned as it is."""
+    if os.path.lexists(argument) or ADDRESS.match(argument) or not glob.has_magic(argument):
+        return [argument]
+    return sorted(glob.glob(argument, recursive=True)) or [argument]
+
+
+def _add(path: str, found: Inputs, fps: float) -> str:
+    """Adds the videos of a path to `found`; returns why there are none, or ""."""
+    if os.path.isdir(path):
+        return _add_folder(path, found, fps)
+    if os.path.isfile(path):
+        is_picture = path.lower().endswith(IMAGE_SUFFIXES)
+        found.videos[path] = frame_files(path, [path]) if is_picture else path
+        return ""
+    return _why_missing(path)
+
+
+def _add_folder(folder: str, found: Inputs, fps: float) -> str:
+    before = len(found.videos)
+    unreadable, visited = [], set()  # links may lead in a circle
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=unreadable.append):
+        real = os.path.realpath(place)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        folders[:] = sorted(name for name in folders if name[0] != ".")
+        _sort_files(place, sorted(files), found, fps)
+    if unreadable:
+        return f"{unreadable[0].filename} cannot be read ({unreadable[0].strerror})"
+    return "" if len(found.videos) > before else "there are no videos or pictures in this folder"
+
+
+def _sort_files(place: str, names: list[str], found: Inputs, fps: float) -> None:
+    """Adds the videos among the files of a folder, or its pictures as one video."""
+    videos, pictures = [], []
+    for name in names:
+        path = os.path.join(place, name)
+        if name[0] == "." or name.lower() in SYSTEM_FILES or not os.path.isfile(path):
+            continue
+        suffix = os.path.splitext(name)[1].lower()
+        if suffix in IMAGE_SUFFIXES:
+            pictures.append(name)
+        elif suffix in COMPANIONS or why_no_video(path):
+            found.passed_over.append(path)
+        else:
+            videos.append(path)
+    found.videos.update((path, path) for path in videos)
+    if pictures and not videos:
+        pictures.sort(key=_by_number)
+        found.videos[place] = replace(frame_files(place, pictures, place), fps=fps)
+    else:
+        found.passed_over.extend(os.path.join(place, name) for name in pictures)
+
+
+def _by_number(name: str) -> list[tuple[str, int]]:
+    """Sorts img_2.jpg before img_10.jpg."""
+    parts = re.findall(r"(\D*)(\d*)", name)
+    return [(text, int(number or -1)) for text, number in parts]
+
+
+def _why_missing(path: str) -> str:
+    address = ADDRESS.match(path)
+    if address and address[1].lower() not in STREAMS:
+        return "addresses are not read; download the video, and pass the file"
+    if address or re.fullmatch(r"\d+|/dev/video\d*", path):
+        return NO_STREAM
+    if path == "-":
+        return "standard input is not read; pass the name of a file"
+    if os.path.islink(path):
+        return f"a link to {os.readlink(path)}, which does not exist"
+    if not os.path.exists(path):
+        return "no file matches" if glob.has_magic(path) else "no such file or folder"
+    if stat.S_ISCHR(os.stat(path).st_mode):
+        return NO_STREAM
+    return "neither a file nor a folder"
