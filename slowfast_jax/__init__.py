@@ -14,10 +14,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Recognizer", "__version__", "list_models", "load"]
 
-__version__ = "0.1.0"
-
-__version__ = "0.1.0"
-
 
 def list_models(pattern: str = "*") -> list[str]:
     """Sorted names of the published models that match a shell pattern, such as "*x3d*"."""

@@ -158,7 +158,7 @@ def _load(arguments: argparse.Namespace) -> "Recognizer":
         recognizer = load(
             *((config, weights) if config else (weights, None)),
             class_names=arguments.labels, average=arguments.average,
-            clips=arguments.clips, crops=arguments.crops,
+            clips=arguments.clips, crops=arguments.crops, entry=arguments.entry,
         )
     name = recognizer.config.model.name
     if recognizer.takes_boxes and not arguments.boxes:

@@ -26,11 +26,17 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--config",
-        help="zoo name (kinetics/x3d_xs) or recipe (path/to/file.py:variant); not needed if "
+        help="zoo name (kinetics/x3d_xs) or recipe (FILE/VARIANT of configs/FILE.py in the current "
+        "folder or installed with the program, or path/to/file.py:VARIANT); not needed if "
         "--weights is a folder, which stores its config",
     )
     parser.add_argument(
         "--weights", required=True, help="checkpoint file, checkpoint folder or run folder"
+    )
+    parser.add_argument(
+        "--entry", default="", metavar="NAME",
+        help="entry of the checkpoint file that holds the weights, such as ema (default: it is "
+        "looked for)",
     )
     parser.add_argument(
         "--labels", help="class names: a set such as kinetics400, or a file with one name per line"
