@@ -102,9 +102,7 @@ def pretrained(path: str, *skip: str) -> Part:
 def finetuned(name: str, path: str, url: str = "") -> Sequence[Part]:
     """Fine-tuning of a published network on other classes, with hundreds or thousands of videos.
 
-    The classes are the lines of config.data.root/classes.txt. The rate follows the batch, and the
-    batch may have any size: batch norms keep the statistics of the published weights, which those
-    of small batches would be worse than.
+    The classes are the lines of config.data.root/classes.txt. The rate follows the batch.
 
     Args:
       name: the network's zoo entry.
@@ -113,8 +111,8 @@ def finetuned(name: str, path: str, url: str = "") -> Sequence[Part]:
     """
     crop = zoo.ZOO[name]["protocol"]["train_crop"]
     return (
-        network(name, num_classes=0, activation="softmax", frozen_norm=True),
-        cosine(0.0025, epochs=20, warmup_epochs=2.0, warmup_start_lr=0.00025, reference_batch=8),
+        network(name, num_classes=0, activation="softmax"),
+        cosine(0.02, epochs=20, warmup_epochs=2.0, warmup_start_lr=0.002, reference_batch=8),
         {
             "class_names": "",
             # The same range of scales as for crops of 224 pixels.
@@ -125,7 +123,6 @@ def finetuned(name: str, path: str, url: str = "") -> Sequence[Part]:
                 "init_from": {"path": path, "url": url},
             },
             "optimizer": {"clip_norm": 1.0},
-            "norm": {"precise": False},
         },
     )
 

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,7 @@ def read_weights(
     entry: str = "",
     init: Mapping | None = None,
     new_classes: bool = False,
+    quiet: bool = False,
 ) -> tuple[dict, list[str]]:
     """Reads the weights of the config's network from a checkpoint.
 
@@ -89,6 +90,7 @@ def read_weights(
       skip, strip, entry, init: see `convert.load_variables`.
       new_classes: for fine-tuning. If nothing but the number of classes differs, the classifier is
         taken from `init`, with a log line.
+      quiet: writes no log lines, for a check.
 
     Returns:
       The variables, and the class names stored with them; an empty list if there are none.
@@ -102,22 +104,26 @@ def read_weights(
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"weights {path} do not exist")
+    log = logging.debug if quiet else logging.info
     checkpoint = strip_names(read_any(path, entry), strip)
     for line in describe_source(checkpoint) if checkpoint.kind != "orbax" else ():
-        logging.info("%s: %s", path, line)
-    replaced = _classifier_of_other_classes(path, checkpoint, shapes, skip) if new_classes else ()
+        log("%s: %s", path, line)
+    replaced = []
+    if new_classes:
+        replaced = _classifier_of_other_classes(path, checkpoint, shapes, skip, log)
     check_origin(path, checkpoint, config, (*skip, *replaced))
     variables, report = fit(
         checkpoint, shapes, skip=(*skip, *replaced), init=init, source=str(path)
     )
     initialized = [name for name in report.skipped if re.escape(name) not in replaced]
     if initialized:
-        logging.info("initialized, not loaded from %s: %s", path, ", ".join(initialized))
+        log("initialized, not loaded from %s: %s", path, ", ".join(initialized))
     return variables, list(checkpoint.metadata.get("class_names", []))
 
 
 def _classifier_of_other_classes(
-    path: Path, checkpoint: ForeignCheckpoint, shapes: Mapping, skip: Sequence[str]
+    path: Path, checkpoint: ForeignCheckpoint, shapes: Mapping, skip: Sequence[str],
+    log: Callable[..., None],
 ) -> list[str]:
     """Patterns of the classifier's parameters if only their number of classes differs, else none.
     """
@@ -126,7 +132,7 @@ def _classifier_of_other_classes(
     except CheckpointMismatch as error:
         if error.classes:
             ours, theirs = error.classes
-            logging.info(
+            log(
                 "classifier: %d classes in %s, %d here: it is initialized randomly",
                 theirs, path, ours,
             )

@@ -59,18 +59,20 @@ def list_jobs(
         FileNotFoundError, ValueError: as `video_lists.read_list`; ValueError also for a video that
             is listed twice.
     """
-    jobs, seen = [], set()
+    jobs, seen, root = [], set(), os.fspath(root) or os.curdir
     for sample in video_lists.read_list(
-        path, separator=separator, num_classes=num_classes, multi_label=multi_label
+        path, separator=separator, path_prefix=root, num_classes=num_classes,
+        multi_label=multi_label,
     ):
-        if sample.path in seen:
-            raise ValueError(f"{path}: {sample.path} is listed twice; remove one of the rows")
-        seen.add(sample.path)
+        name = sample.path.removeprefix(os.path.join(root, ""))
+        if name in seen:
+            raise ValueError(f"{path}: {name} is listed twice; remove one of the rows")
+        seen.add(name)
         labels = sample.label if multi_label else (sample.label,)
         label = {"labels": list(labels)} if multi_label else {"label": sample.label}
         jobs.append(Job(
-            sample.path, os.path.join(root, sample.path), {"id": sample.path, **label},
-            {"id": sample.path, "label": " ".join(map(str, labels))},
+            name, sample.path, {"id": name, **label},
+            {"id": name, "label": " ".join(map(str, labels))},
         ))
     return jobs
 

@@ -165,7 +165,8 @@ def initial_state(
 def read_start(config: ConfigDict, shapes: Mapping, init: Mapping | None = None) -> dict[str, Any]:
     """The weights of config.train.init_from, for variables of these `shapes`.
 
-    init: initial variables, for parameters that are not taken from the file.
+    init: initial variables, for parameters that are not taken from the file. None: the weights are
+    only checked, and nothing is logged.
     """
     start = config.train.init_from
     if start.url and not os.path.exists(start.path):
@@ -175,7 +176,7 @@ def read_start(config: ConfigDict, shapes: Mapping, init: Mapping | None = None)
         )
     variables, _ = read_weights(
         config, shapes, start.path, new_classes=True, skip=start.skip, strip=start.strip,
-        entry=start.entry, init=init,
+        entry=start.entry, init=init, quiet=init is None,
     )
     return variables
 

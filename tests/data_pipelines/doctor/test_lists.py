@@ -158,25 +158,28 @@ def test_folders_of_frames_begin_at_any_number(tmp_path, run, first):
         path.parent.mkdir(exist_ok=True)
         Image.new("RGB", (8, 6)).save(path)
     arguments = "--root", tmp_path, "--clip", 3
-    assert run(write(tmp_path, "a.csv", "a 8 0\n"), *arguments)[:2] == (0, [])
-    status, (line,), _ = run(write(tmp_path, "b.csv", "a 9 0\n"), *arguments)
-    assert status == 1 and f"img_{first + 8:05d}.jpg: no such file" in line
-    offset = write(tmp_path, "c.csv", "a 0 4 0\na 4 4 0\n")
-    assert run(offset, *arguments, "--frame-offset")[:2] == (0, [])
-    status, (line,), _ = run(write(tmp_path, "d.csv", "a 5 4 0\n"), *arguments, "--frame-offset")
+
+    def problems(name, text, *more):
+        """The problems of a list, apart from that its labels are of a single class."""
+        _, lines, _ = run(write(tmp_path, name, text), *arguments, *more)
+        return [line for line in lines if "one class" not in line]
+
+    assert problems("a.csv", "a 8 0\n") == []
+    (line,) = problems("b.csv", "a 9 0\n")
     assert f"img_{first + 8:05d}.jpg: no such file" in line
-    status, (line,), _ = run(
-        tmp_path / "a.csv", *arguments, "--format", "rawframes", "--frame-start", first + 1
-    )
+    assert problems("c.csv", "a 0 4 0\na 4 4 0\n", "--frame-offset") == []
+    (line,) = problems("d.csv", "a 5 4 0\n", "--frame-offset")
     assert f"img_{first + 8:05d}.jpg: no such file" in line
-    status, (line,), _ = run(write(tmp_path, "e.csv", "a 0 8 0\n"), *arguments)
-    assert status == 1 and "data.frame_offset" in line
+    (line,) = problems("a.csv", "a 8 0\n", "--format", "rawframes", "--frame-start", first + 1)
+    assert f"img_{first + 8:05d}.jpg: no such file" in line
+    (line,) = problems("e.csv", "a 0 8 0\n")
+    assert "data.frame_offset" in line
 
 
 def test_gaps_and_wrong_rates_are_reported(tmp_path, run):
     write_encoded(tmp_path / "gap.mkv", CODECS["h264"], count=60, time=lambda n: n + n // 30 * 9000)
     write_encoded(tmp_path / "rate.mkv", CODECS["h264"], rate=9000, time=lambda n: 300 * n)
-    path = write(tmp_path, "a.csv", "gap.mkv 0\nrate.mkv 0\n")
+    path = write(tmp_path, "a.csv", "gap.mkv 0\nrate.mkv 1\n")
     status, lines, table = run(path, "--root", tmp_path, "--clip", 9)
     assert status == 1 and kinds(lines) == [("1", "time gap"), ("2", "wrong rate")]
     assert "a gap of 300.0 s after frame 29" in lines[0] and "; 30 is used" in lines[1]
