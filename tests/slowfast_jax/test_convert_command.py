@@ -74,6 +74,7 @@ def test_output_is_not_replaced_without_force(tmp_path, pyth, capsys):
         assert cli([pyth, str(tmp_path / "ours"), *MINI, "--force"]) == 0
 
 
+@pytest.mark.slow
 def test_a_different_number_of_classes(tmp_path, capsys):
     variables = random_variables(mini_shapes(num_classes=7))
     pyth, ours = str(tmp_path / "seven.pyth"), str(tmp_path / "ours")
@@ -214,6 +215,7 @@ def test_outputs_that_are_not_finite_are_reported():
 
 
 @needs_real
+@pytest.mark.slow
 @pytest.mark.parametrize("program", ["pyslowfast", "pytorchvideo"])
 def test_real_weights(tmp_path, program, capsys):
     source = str(REAL / "weights" / f"X3D_XS_k400_{program}.pyth")

@@ -138,7 +138,7 @@ def test_boxes_are_required_by_the_networks_that_take_them(run, arguments, folde
     (["--config", "test/tiny", "--weights", "w.pyth"], "--weights w.pyth: no such file"),
     (["--config", "test/tiny", "--weights", "0.mp4", "--labels", "nope"], "class names 'nope'"),
     (["--weights", "."], "is not a checkpoint of this project"),
-    (["--weights", "unfinished"], "is not a checkpoint of this project"),
+    (["--weights", "unfinished"], "the run unfinished has no complete checkpoint yet"),
     (["--weights", ".", "--json", "gone/out.json"], "--json gone/out.json: there is no folder"),
     (["--weights", ".", "--json", "."], "--json .: is a folder; expected a file"),
     (["--weights", ".", "--json", "/proc/out.json"], "--json /proc/out.json: /proc cannot be wr"),

@@ -90,7 +90,9 @@ def test_the_line_about_a_missing_platform(platform, message, monkeypatch):
     assert message in text and "\n" not in text and "set JAX_PLATFORMS=''" not in text
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "mode", [pytest.param(m, marks=[] if m == "train" else [pytest.mark.slow]) for m in MODES]
+)
 def test_every_mode_refuses_a_missing_platform(mode, tmp_path):
     result = start(
         f"--mode={mode}", f"--workdir={tmp_path / 'run'}", "--config.target=cpu:1",

@@ -57,10 +57,10 @@ def test_overrides_reach_the_network_and_the_protocol(tiny):
     ({"clip": 1}, r"no option 'clip'; did you mean clips"),
     ({"xyz": 1}, r"no option 'xyz'\. Its options .*the keywords of Tiny: .*crop_size"),
     ({"folded": True}, "no option 'folded'"),
-    ({"clips": 0}, "clips is 0, expected at least 1"),
+    ({"clips": 0}, "clips is 0, expected 1..1000"),
     ({"crops": 4}, "crops is 4, expected 1, 2 or 3"),
     ({"clips": "two"}, "clips is 'two', expected something like 3"),
-    ({"num_frames": 0}, "num_frames is 0, expected at least 1"),
+    ({"num_frames": 0}, "num_frames is 0, expected 1..1024"),
     ({"dtype": "float17"}, "dtype is 'float17', expected float32, bfloat16"),
     ({"dtype": "int32"}, "dtype is 'int32', expected float32, bfloat16"),
 ])

@@ -33,14 +33,14 @@ def test_a_second_ctrl_c_interrupts():
         os.kill(os.getpid(), signal.SIGINT)
         wait_until(lambda: interruption.asked)
         os.kill(os.getpid(), signal.SIGINT)
-        threading.Event().wait(10)
+        wait_until(lambda: False)
 
 
 def test_ctrl_c_interrupts_at_once_where_nothing_would_be_lost():
     with pytest.raises(KeyboardInterrupt), StopSignals() as interruption:
         with interruption.end_at_once(True):
             os.kill(os.getpid(), signal.SIGINT)
-            threading.Event().wait(10)
+            wait_until(lambda: False)
     assert not interruption.asked
 
 

@@ -116,7 +116,9 @@ def test_each_shape_is_compiled_once(whole, data):
     assert whole[2] == {"step": len(plan.shapes) + len(last), "predict": 1}
 
 
-@pytest.mark.parametrize("place", ["mid-cycle", "mid-phase", "between phases"])
+@pytest.mark.parametrize(
+    "place", ["mid-cycle", "mid-phase", pytest.param("between phases", marks=pytest.mark.slow)]
+)
 def test_resumed_run_equals_uninterrupted_run(whole, data, copied, place):
     _, steps = planned(data)
     step = {

@@ -24,6 +24,9 @@ NETWORKS = {
         width_factor=1.0, depth_factor=0.2, head_width=64, num_frames=2, **SMALL
     ),
 }
+FIRST_IS_QUICK = [
+    pytest.param(name, marks=[pytest.mark.slow] if n else []) for n, name in enumerate(NETWORKS)
+]
 
 
 def initial(model):
@@ -41,7 +44,7 @@ def is_last_of_branch(path, paths):
     return norm == "out_bn" or (norm == last and f"{block}/b/kernel" in paths)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", FIRST_IS_QUICK)
 def test_initial_values_follow_the_rules_of_the_original(name):
     values = initial(NETWORKS[name])
     params, seen = values["params"], {"kernel": [], "zero": 0, "one": 0}
@@ -70,10 +73,7 @@ def test_initial_values_follow_the_rules_of_the_original(name):
 
 
 @pytest.mark.parametrize("options", [{"zero_init_final_bn": False}, {"norm_splits": 2}])
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if n else []) for n, name in
-             enumerate(NETWORKS)]
-)
+@pytest.mark.parametrize("name", FIRST_IS_QUICK)
 def test_scales_that_all_start_at_one(name, options):
     """Without the option, and in networks with split norms, which the original does not reach."""
     params = initial(NETWORKS[name].clone(**options))["params"]

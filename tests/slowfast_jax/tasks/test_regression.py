@@ -78,6 +78,7 @@ def test_training_and_prediction(config, tmp_path):
     assert predicted.shape == (CLIPS, 2) and np.abs(predicted - targets).mean() < 0.2
 
 
+@pytest.mark.slow
 def test_accumulation_in_bfloat16(config, tmp_path):
     config.train.accumulate, config.train.epochs, config.train.eval_period = 2, 1, 0
     with config.unlocked():

@@ -20,7 +20,6 @@ from tests.support.paths import needs_parity
 EXACT = 1e-12
 STORED_IN_FLOAT32 = 1e-7
 SINGLE_PRECISION_FACTOR, SINGLE_PRECISION_FLOOR = 2, 3e-7
-QUICK = ("x3d_sgd",)
 CASES = (
     "slowfast_sgd", "slowfast_sgd_steps_no_nesterov", "slowfast_clip_l2", "slowfast_clip_value",
     "slowfast_frozen_bn", "slowfast_ava", "x3d_sgd", "slowfast_bce_logit",
@@ -30,9 +29,8 @@ CASES = (
 pytestmark = needs_parity
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in CASES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
 def test_five_steps(name, tmp_path):
     case, recorded = cases.manifest("train", name), reference(name)
     with jax.enable_x64(True):
