@@ -355,6 +355,7 @@ def test_real_videos_equal_the_original(x3d_xs):
 
 
 @needs_real
+@pytest.mark.slow
 def test_real_float_views_equal_the_original_closely(x3d_xs):
     name = "snu_shaking_hands.mp4"
     indices = json.loads((REAL / "expected.json").read_text())[name]["frame_indices"][3]

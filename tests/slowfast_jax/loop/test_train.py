@@ -129,7 +129,7 @@ def test_complete_run_is_not_repeated(whole, data, monkeypatch):
         train(more, workdir)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_resumed_run_equals_uninterrupted_run(whole, data, copied, workers):
     """Even if worker processes load the batches after the resume."""
     shutil.rmtree(copied / "checkpoints/12")
@@ -232,6 +232,7 @@ def test_optimizers_train_through_the_loop(data, tmp_path, fields):
     assert rows_of(tmp_path, "train", "step", "loss") == expected
 
 
+@pytest.mark.slow
 def test_run_with_mixing_trains_and_resumes(data, tmp_path, caplog):
     config = training_config(
         data, train__loss="soft_cross_entropy", augment__mixup_alpha=0.8, augment__cutmix_alpha=1.0,

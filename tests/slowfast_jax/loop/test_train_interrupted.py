@@ -105,7 +105,9 @@ def test_run_killed_ten_times_equals_uninterrupted_run(data, tmp_path):
     assert_same_run(workdir, whole(data, tmp_path / "whole", epochs))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT]
+)
 def test_run_saves_on_signal_and_resumes(data, short, tmp_path, number):
     process = start(data, tmp_path, 12)
     wait_for_step(process, tmp_path, 9)

@@ -94,6 +94,7 @@ def test_all_parts_in_one_dtype_equal_a_network_of_that_dtype(dtype):
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 def test_gradients_pass_the_casts():
     model = ResNet3D(4, dropout=0.0, zero_init_final_bn=False, **SMALL)
     mixed = model.clone(dtype=HALF, dtypes=("head:float32", "res3:float32"))
@@ -130,6 +131,7 @@ def test_unknown_parts_and_dtypes(entry, message):
         build_model(config)
 
 
+@pytest.mark.slow
 def test_load_takes_dtypes():
     recognizer = load(
         "kinetics/mini", dtype="bfloat16", dtypes=("head:float32",), depth=(1, 1, 1, 1)

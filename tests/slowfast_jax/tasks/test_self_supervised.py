@@ -146,6 +146,7 @@ def state_and_step(config, **options):
     return state, jax.jit(make_train_step(model, optimizer, task.loss, **options)), batch
 
 
+@pytest.mark.slow
 def test_accumulated_parts_pass_extra_state_on(tmp_path):
     state, step, batch = state_and_step(config_of(tmp_path), accumulate=2)
     after, metrics = step(state, batch, 0.1, jax.random.key(0))
