@@ -22,7 +22,7 @@ def moving_square(way, random):
     tiles = random.integers(0, 255, (9, 11, 3), dtype=np.uint8).repeat(16, 0).repeat(16, 1)
     half, color = random.integers(15, 30), random.integers(0, 255, 3)
     start, speed = random.integers((30, 30), (110, 140)), random.uniform(2, 4)
-    for number in range(60):
+    for number in range(72):
         y, x = (start + (speed * number * np.array(way)).astype(int)) % tiles.shape[:2]
         picture = tiles.copy()
         picture[max(0, y - half) : y + half, max(0, x - half) : x + half] = color
