@@ -228,7 +228,7 @@ def scheme_of(names: Iterable[str]) -> str:
 
 
 def prefix_of(names: Iterable[str]) -> str:
-    """The most common prefix before a PySlowFast name, such as "backbone."; "" if there is none."""
+    """The most common prefix of PySlowFast names, such as "backbone."; "" if no name has one."""
     bare = (WRAPPERS.sub("", name) for name in names)
     prefixes = Counter(match[1] for match in map(PREFIXED.match, bare) if match)
     return prefixes.most_common(1)[0][0] if prefixes else ""
@@ -240,7 +240,7 @@ def without_shared_prefix(names: Iterable[str]) -> tuple[str, dict[str, str]]:
     All names must share it; those of wrappers may stand before and after it.
 
     Returns:
-      The prefix, "" if there is none, and {name: name without prefix and wrappers}.
+      The prefix ("" without a shared one), and {name: name without prefix and wrappers}.
     """
     bare, prefix = {name: WRAPPERS.sub("", name) for name in names}, ""
     while bare and scheme_of(bare.values()) == "unknown":

@@ -39,7 +39,7 @@ def divide(labels: Sequence[str]) -> list[str]:
 
 
 def classes_too_small(folder: Path, labels: Sequence[str]) -> str | None:
-    """What to say of classes with fewer videos than there are lists; None if there are none.
+    """The message about classes with fewer videos than lists; None if every class has enough.
 
     Raises:
         ValueError: no class has enough videos, so that a list would be empty.

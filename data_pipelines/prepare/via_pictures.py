@@ -131,7 +131,7 @@ def _parse(project: PathLike, name: str, videos: PathLike) -> tuple[str, int]:
 
 
 def _size(path: PathLike) -> tuple[int, int] | None:
-    """(width, height) of a picture; None if there is none."""
+    """(width, height) of a picture in pixels; None if the file is missing or not a picture."""
     try:
         with Image.open(path) as picture:
             return picture.size

@@ -5,6 +5,7 @@ are passed over. Every other file that is not a video is named with the reason.
 """
 
 import os
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -55,11 +56,26 @@ def find_videos(folder: PathLike) -> Found:
     if not os.path.isdir(folder):
         raise NotADirectoryError(f"{folder}: is a file; expected a folder of videos")
     found = Found([], {}, [], [])
-    visited = set()  # links may lead in a circle
 
     def unreadable(error: OSError) -> None:
         found.left_out[Path(error.filename)] = f"cannot be read ({error.strerror})"
 
+    for place, folders, files in walk(folder, unreadable):
+        files = [name for name in files if name[0] != "." and name.lower() not in SYSTEM_FILES]
+        if not files and not folders:
+            found.empty.append(Path(place))
+        _sort_files(Path(place), files, found)
+    return found
+
+
+def walk(
+    folder: PathLike, unreadable: Callable[[OSError], object]
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """`os.walk` through links, in the order of the names, without hidden folders; each folder once.
+
+    unreadable: called with the error of a folder that cannot be read.
+    """
+    visited = set()  # links may lead in a circle
     for place, folders, files in os.walk(folder, followlinks=True, onerror=unreadable):
         real = os.path.realpath(place)
         if real in visited:
@@ -67,13 +83,7 @@ def find_videos(folder: PathLike) -> Found:
             continue
         visited.add(real)
         folders[:] = sorted(name for name in folders if name[0] != ".")
-        files = [
-            name for name in sorted(files) if name[0] != "." and name.lower() not in SYSTEM_FILES
-        ]
-        if not files and not folders:
-            found.empty.append(Path(place))
-        _sort_files(Path(place), files, found)
-    return found
+        yield place, folders, sorted(files)
 
 
 def _sort_files(place: Path, names: list[str], found: Found) -> None:

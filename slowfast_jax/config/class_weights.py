@@ -22,7 +22,7 @@ BALANCED = "balanced"
 def weights_of(
     config: ConfigDict, labels: Callable[[], Iterable[Iterable[int]]]
 ) -> tuple[float, ...] | None:
-    """The weights of config.train.class_weights, one per class; None if there are none.
+    """The weights of config.train.class_weights, one per class; None without weights.
 
     Args:
       config: a complete config for training.
@@ -39,7 +39,7 @@ def weights_of(
 
 
 def fixed_weights(setting: Sequence[float | str], num_classes: int) -> tuple[float, ...] | None:
-    """The weights that a config states, one per class; None if there are none to read.
+    """The weights that the config itself gives, one per class; None if it gives none.
 
     Args:
       setting: config.train.class_weights: numbers, the name of a file with one number per line,

@@ -80,7 +80,7 @@ def classes_file(config: ConfigDict) -> Path | None:
 
 
 def read_names(source: str | Path) -> list[str]:
-    """The class names of a shipped set or a file; ConfigError if there are none."""
+    """The class names of a shipped set or a file; ConfigError if they cannot be read."""
     try:
         return class_names(source)
     except (OSError, ValueError) as error:

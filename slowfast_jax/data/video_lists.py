@@ -24,7 +24,7 @@ class Listing(NamedTuple):
     """The videos of a subset, and the files they come from.
 
     files: the list (for images, their folder), then other files that the labels depend on.
-    class_names: those of config.class_names or that come with the data; [] if there are none.
+    class_names: from config.class_names, else from the data; [] if neither has names.
     """
 
     samples: list[Sample] | list[TfdsSample]
@@ -180,7 +180,7 @@ def _check_some_labels(samples: list[TfdsSample]) -> None:
     of the network."""
     for sample in samples[:: -(-len(samples) // LABELS_CHECKED)]:
         with suppress(VideoError):  # counted and reported in training and testing
-            sample.label  # noqa: B018
+            _ = sample.label  # ValueError if it is not a class
 
 
 def _agreed_names(config: ConfigDict, names: list[str], where: str) -> list[str]:

@@ -76,9 +76,9 @@ def finish() -> None:
 
 
 def fail(error: BaseException, status: int | None = None) -> None:
-    """After an error, tells the other processes why this one ends, and ends it.
+    """Ends this process after an error, and tells the other processes the reason.
 
-    In a single-process run it returns, and does nothing.
+    In a single-process run it does nothing.
 
     Args:
       status: exit status if the error was printed already; None prints its traceback.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from data_pipelines.paths import IMAGE_SUFFIXES
 from data_pipelines.video import Video
-from data_pipelines.video.finding import COMPANIONS, SYSTEM_FILES, why_no_video
+from data_pipelines.video.finding import COMPANIONS, SYSTEM_FILES, walk, why_no_video
 from data_pipelines.video.image_files import frame_files
 
 ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
@@ -68,7 +68,7 @@ def _expand(argument: str) -> list[str]:
 
 
 def _add(path: str, found: Inputs, fps: float) -> str:
-    """Adds the videos of a path to `found`; returns why there are none, or ""."""
+    """Adds the videos of a path to `found`. Returns the reason if it has none, else ""."""
     if os.path.isdir(path):
         return _add_folder(path, found, fps)
     if os.path.isfile(path):
@@ -80,15 +80,9 @@ def _add(path: str, found: Inputs, fps: float) -> str:
 
 def _add_folder(folder: str, found: Inputs, fps: float) -> str:
     before = len(found.videos)
-    unreadable, visited = [], set()  # links may lead in a circle
-    for place, folders, files in os.walk(folder, followlinks=True, onerror=unreadable.append):
-        real = os.path.realpath(place)
-        if real in visited:
-            folders.clear()
-            continue
-        visited.add(real)
-        folders[:] = sorted(name for name in folders if name[0] != ".")
-        _sort_files(place, sorted(files), found, fps)
+    unreadable = []
+    for place, _, files in walk(folder, unreadable.append):
+        _sort_files(place, files, found, fps)
     if unreadable:
         return f"{unreadable[0].filename} cannot be read ({unreadable[0].strerror})"
     return "" if len(found.videos) > before else "there are no videos or pictures in this folder"

@@ -51,15 +51,20 @@ def test_training_starts_from_the_weights(data, weights, tmp_path):
     assert_same(ours["params"], theirs["params"])
 
 
-def test_skipped_head_is_initialized_at_random(data, weights, tmp_path, caplog):
-    caplog.set_level("INFO", "absl")
-    config = starting_at(data, weights, model__num_classes=6, train__init_from__skip=("head/.*",))
-    train(config, tmp_path / "run")
-    params = load_checkpoint(latest_checkpoint(tmp_path / "run"))[0]["params"]
+def assert_only_the_head_is_random(config, weights, folder):
+    """Trains (with a rate near 0) and compares the parameters with the weights."""
+    train(config, folder)
+    params = load_checkpoint(latest_checkpoint(folder))[0]["params"]
     theirs = load_checkpoint(weights)[0]["params"]
     random = initial_variables(build_model(config), 0)["params"]
     for name in params:
         assert_same(params[name], (random if name == "head" else theirs)[name])
+
+
+def test_skipped_head_is_initialized_at_random(data, weights, tmp_path, caplog):
+    caplog.set_level("INFO", "absl")
+    config = starting_at(data, weights, model__num_classes=6, train__init_from__skip=("head/.*",))
+    assert_only_the_head_is_random(config, weights, tmp_path / "run")
     assert "head/kernel" in caplog.text
 
 
@@ -69,12 +74,7 @@ def test_classifier_of_other_classes_is_initialized_at_random(
 ):
     caplog.set_level("INFO", "absl")
     config = starting_at(data, weights, model__num_classes=6, train__init_from__skip=skip)
-    train(config, tmp_path / "run")
-    params = load_checkpoint(latest_checkpoint(tmp_path / "run"))[0]["params"]
-    theirs = load_checkpoint(weights)[0]["params"]
-    random = initial_variables(build_model(config), 0)["params"]
-    for name in params:
-        assert_same(params[name], (random if name == "head" else theirs)[name])
+    assert_only_the_head_is_random(config, weights, tmp_path / "run")
     line = f"classifier: 4 classes in {weights}, 6 here: it is initialized randomly"
     assert caplog.text.count(line) == 1
 
