@@ -36,7 +36,7 @@ from slowfast_jax.loop.step_schedule import StepSchedule
 from slowfast_jax.recognizer import Recognizer, load
 from slowfast_jax.tasks import make_task
 from slowfast_jax.tasks.base import Task
-from slowfast_jax.training.checkpoint_manager import FOLDER, latest_checkpoint
+from slowfast_jax.training.checkpoint_folders import FOLDER, latest_checkpoint
 from slowfast_jax.training.plan import Plan
 from slowfast_jax.training.state import TrainState
 from slowfast_jax.training.step import trained_leaves

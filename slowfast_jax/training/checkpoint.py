@@ -13,9 +13,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-COLLECTIONS = ("params", "batch_stats")
-AVERAGE = "average"  # item of a training run that keeps the moving average of its parameters
-METADATA = "metadata"
+from slowfast_jax.training.checkpoint_folders import AVERAGE, COLLECTIONS, METADATA, is_checkpoint
 
 
 def save_checkpoint(
@@ -120,9 +118,3 @@ def _existing(directory: str | Path) -> Path:
             f"params and {METADATA}. {advice}"
         )
     return directory
-
-
-def is_checkpoint(directory: str | Path) -> bool:
-    """Whether `directory` is a complete checkpoint of this project."""
-    directory = Path(directory)
-    return (directory / "params").is_dir() and (directory / METADATA).is_dir()

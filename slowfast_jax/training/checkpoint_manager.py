@@ -12,10 +12,16 @@ from absl import logging
 
 from slowfast_jax import distributed
 from slowfast_jax.ops.norm_statistics import SPLIT_MEANS
-from slowfast_jax.training.checkpoint import AVERAGE, COLLECTIONS, METADATA, is_checkpoint
+from slowfast_jax.training.checkpoint_folders import (
+    AVERAGE,
+    COLLECTIONS,
+    FOLDER,
+    METADATA,
+    is_checkpoint,
+    latest_checkpoint,
+)
 from slowfast_jax.training.state import TrainState
 
-FOLDER = "checkpoints"
 ARRAYS = (*COLLECTIONS, AVERAGE, "opt_state", "extra", SPLIT_MEANS)  # items, each a tree of arrays
 DELETED = "deleted"  # checkpoints are moved here before they are removed
 
@@ -144,13 +150,6 @@ class Checkpoints:
             f"a checkpoint could not be written to {self.directory}: {reason}. Free disk space or "
             f"choose another --workdir, and start again: {left}"
         )
-
-
-def latest_checkpoint(workdir: str | Path) -> Path | None:
-    """Folder of the last complete checkpoint of a run, or None."""
-    folder = Path(workdir) / FOLDER
-    steps = [int(p.name) for p in folder.glob("*") if p.name.isdecimal() and is_checkpoint(p)]
-    return folder / str(max(steps)) if steps else None
 
 
 def _items(state: TrainState) -> dict[str, Any]:
