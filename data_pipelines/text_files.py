@@ -4,15 +4,19 @@ import csv
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from reprlib import Repr
-from typing import Any
+from typing import Any, TypeVar
 
 from data_pipelines.paths import PathLike
 
 OnBadRow = Callable[[ValueError], None]  # called by a reader with the error of each bad row
 LONGEST_LINE = 10_000  # characters; a path has at most 4096, a list of labels a few thousand
+MOST_ROWS = 5  # bad rows of a file that an error shows
 LARGEST_NUMBER = 1e12  # in a table: of a time, a coordinate or the number of a person
+
+_Row, _Item = TypeVar("_Row"), TypeVar("_Item")
 
 _short = Repr()
 _short.maxstring = _short.maxother = 200
@@ -53,6 +57,57 @@ def short_lines(path: PathLike, lines: Iterable[str]) -> Iterator[str]:
 def raise_error(error: ValueError) -> None:
     """The default `OnBadRow`: the first bad row ends the reading."""
     raise error
+
+
+class BadRows(ValueError):
+    """Several bad rows of a file; the message has a line for each of the first ones."""
+
+
+@contextmanager
+def bad_rows(on_bad_row: OnBadRow | None = None) -> Iterator[OnBadRow]:
+    """Yields `on_bad_row`; or, if it is None, a function that notes bad rows.
+
+    Those noted are raised at the end: one as it is, several together as `BadRows`.
+    """
+    if on_bad_row is not None:
+        yield on_bad_row
+        return
+    errors: list[ValueError] = []
+    count = 0
+
+    def note(error: ValueError) -> None:
+        nonlocal count
+        count += 1
+        if count <= MOST_ROWS:
+            errors.append(error)
+
+    try:
+        yield note
+    except ValueError as error:
+        if not errors:
+            raise
+        note(error)
+    if count == 1:
+        raise errors[0]
+    if errors:
+        lines = [str(error) for error in errors]
+        if count > MOST_ROWS:
+            lines.append(f"and {count - MOST_ROWS} more invalid rows")
+        raise BadRows("\n".join(lines))
+
+
+def parse_rows(
+    rows: Iterable[tuple[str, _Row]], parse: Callable[[str, _Row], _Item]
+) -> list[_Item]:
+    """`parse(where, row)` of each row; its errors are raised together, see `bad_rows`."""
+    items = []
+    with bad_rows() as on_bad_row:
+        for where, row in rows:
+            try:
+                items.append(parse(where, row))
+            except ValueError as error:
+                on_bad_row(error)
+    return items
 
 
 def read_rows(path: PathLike) -> Iterator[tuple[int, list[str]]]:

@@ -26,7 +26,7 @@ from slowfast_jax.config import (
 )
 from slowfast_jax.config.field import Field, expected_words
 from slowfast_jax.config.stored import CONFIG_FILE, read_config
-from slowfast_jax.training.checkpoint_folders import latest_checkpoint
+from slowfast_jax.training.checkpoint import latest_checkpoint
 from slowfast_jax.weights import stored_config
 
 MODE_NAMES = ("train", "eval", "report", "config", "summary", "bench_data", "compile")

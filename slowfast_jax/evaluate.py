@@ -25,7 +25,7 @@ from slowfast_jax.models.cost import count, totals
 from slowfast_jax.recognizer import Recognizer
 from slowfast_jax.tasks import make_task
 from slowfast_jax.tasks.result import TestResult
-from slowfast_jax.training.checkpoint_folders import FOLDER
+from slowfast_jax.training.checkpoint import FOLDER
 from slowfast_jax.training.writers import METRICS_FILE, add_test
 
 VIEW_FIELDS = ("clips", "crops", "ensemble", "offset_sampling")  # of the protocol

@@ -119,7 +119,7 @@ def test(config: ConfigDict, options: flags.FlagValues) -> int:
     """
     from slowfast_jax.evaluate import evaluate as run
     from slowfast_jax.evaluate import printed
-    from slowfast_jax.training.checkpoint_folders import latest_checkpoint
+    from slowfast_jax.training.checkpoint import latest_checkpoint
 
     weights = options.weights or config.test.checkpoint
     if not weights and options.workdir:

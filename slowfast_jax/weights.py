@@ -23,7 +23,13 @@ from data_pipelines.labels import unnamed
 from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.models import zoo
 from slowfast_jax.ops.backend import PLAIN_BACKEND, written_for
-from slowfast_jax.training.checkpoint_folders import FOLDER, is_checkpoint, latest_checkpoint
+from slowfast_jax.training.checkpoint import (
+    FOLDER,
+    is_checkpoint,
+    latest_checkpoint,
+    load_checkpoint,
+    load_metadata,
+)
 
 # Keywords that may differ between a checkpoint and the network: none of them changes what the
 # parameters mean.
@@ -190,8 +196,6 @@ def read_checkpoint_folder(path: str | os.PathLike) -> ForeignCheckpoint:
       FileNotFoundError: the folder does not exist.
       convert.CheckpointError: the folder is neither a run nor a checkpoint of this project.
     """
-    from slowfast_jax.training.checkpoint import load_checkpoint  # Orbax takes long to import
-
     path = find_checkpoint(path)
     try:
         variables, metadata = load_checkpoint(path)
@@ -231,8 +235,6 @@ def stored_config(folder: str | os.PathLike) -> tuple[ConfigDict, list[str]]:
       ValueError: the folder is not a checkpoint.
       ConfigError: the checkpoint does not store its config.
     """
-    from slowfast_jax.training.checkpoint import load_metadata
-
     path = find_checkpoint(folder)
     metadata = load_metadata(path)
     if "config" not in metadata:

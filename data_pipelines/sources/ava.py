@@ -29,7 +29,7 @@ from data_pipelines.sources.keyframes import (
 )
 from data_pipelines.text_files import (
     OnBadRow,
-    raise_error,
+    bad_rows,
     read_number,
     read_rows,
     read_text,
@@ -58,7 +58,7 @@ def read_boxes(
     num_classes: int = NUM_CLASSES,
     seconds: tuple[int, int] | None = SECONDS,
     every: int = 1,
-    on_bad_row: OnBadRow = raise_error,
+    on_bad_row: OnBadRow | None = None,
 ) -> Moments:
     """Reads files of boxes; rows with the same text of coordinates become one box with all actions.
 
@@ -82,6 +82,7 @@ def read_boxes(
             too, and so are rows `video,time` of moments without boxes.
         every: keep only seconds that are multiples of this (4 to evaluate during training).
         on_bad_row: called with the error of each bad row; if it returns, the row is skipped.
+            None: the errors of all bad rows are raised together.
 
     Raises:
         FileNotFoundError: a file does not exist.
@@ -90,7 +91,7 @@ def read_boxes(
     """
     counts = {"rows": 0}
 
-    def rows() -> Iterator[Row]:
+    def rows(on_bad_row: OnBadRow) -> Iterator[Row]:
         for path in annotated:
             yield from _rows(path, None, num_classes, seconds, every, counts, on_bad_row)
         for path in predicted:
@@ -101,7 +102,8 @@ def read_boxes(
                     path, score_threshold, num_classes, seconds, every, counts, on_bad_row
                 )
 
-    moments = collect(rows())
+    with bad_rows(on_bad_row) as on_bad_row:
+        moments = collect(rows(on_bad_row))
     if not moments:
         files = ", ".join(map(str, (*annotated, *predicted))) or "no file"
         raise ValueError(
@@ -190,6 +192,12 @@ def _rows(
             raise ValueError(
                 f"{path}:{line}: {len(columns)} columns in {','.join(columns)!r}; expected "
                 f"{COLUMNS}"
+            )
+        if line == 1 and all(name.strip().isidentifier() for name in columns):
+            raise ValueError(
+                f"{path}:1: {','.join(columns)!r} is a header, which AVA's tables do not have; "
+                "remove this line (a table of your own boxes, which has one, is read with "
+                "data.format=boxes)"
             )
         score = 1.0
         if predicted:

@@ -26,7 +26,7 @@ from data_pipelines.sources.keyframes import (
 )
 from data_pipelines.text_files import (
     OnBadRow,
-    raise_error,
+    bad_rows,
     read_number,
     read_rows,
     shown,
@@ -87,12 +87,13 @@ def read_moments(
     *,
     class_names: Sequence[str],
     score_threshold: float = 0.0,
-    on_bad_row: OnBadRow = raise_error,
+    on_bad_row: OnBadRow | None = None,
 ) -> tuple[Moments, dict[str, str]]:
     """Reads the boxes of tables without looking for the videos; otherwise as `read_tables`.
 
     Args:
         on_bad_row: called with the error of each bad row; if it returns, the row is skipped.
+            None: the errors of all bad rows are raised together.
 
     Returns:
         (boxes by video and time, the name of each video as written in the tables)
@@ -100,13 +101,14 @@ def read_moments(
     classes = {name: number for number, name in enumerate(class_names)}
     written: dict[str, str] = {}
 
-    def rows() -> Iterator[Row]:
+    def rows(on_bad_row: OnBadRow) -> Iterator[Row]:
         for path in annotated:
             yield from _rows(path, None, classes, written, on_bad_row)
         for path in predicted:
             yield from _rows(path, score_threshold, classes, written, on_bad_row)
 
-    moments = collect(rows())
+    with bad_rows(on_bad_row) as on_bad_row:
+        moments = collect(rows(on_bad_row))
     if not moments:
         files = ", ".join(map(str, (*annotated, *predicted))) or "no table"
         raise ValueError(
@@ -116,19 +118,21 @@ def read_moments(
     return moments, written
 
 
-def find_actions(paths: Sequence[PathLike], on_bad_row: OnBadRow = raise_error) -> list[str]:
+def find_actions(paths: Sequence[PathLike], on_bad_row: OnBadRow | None = None) -> list[str]:
     """The class names of tables: the actions that occur in them, in alphabetical order.
 
     If all actions are numbers, the names are "action 1" and so on up to the largest. `on_bad_row`
-    is called for rows with another number of columns; if it returns, they are skipped.
+    is called for rows with another number of columns; if it returns, they are skipped. If it is
+    None, their errors are raised together.
 
     Raises:
         FileNotFoundError, ValueError: a table does not exist or is invalid, or has no action.
     """
-    texts = {
-        cells["action"] for path in paths for _, cells in _cells(path, True, on_bad_row)
-        if cells.get("action")
-    }
+    with bad_rows(on_bad_row) as on_bad_row:
+        texts = {
+            cells["action"] for path in paths for _, cells in _cells(path, True, on_bad_row)
+            if cells.get("action")
+        }
     if not texts:
         files = ", ".join(map(str, paths)) or "no table"
         raise ValueError(f"{files}: no actions; give class_names, or tables that have some")

@@ -16,6 +16,7 @@ from data_pipelines.paths import PathLike
 from data_pipelines.sources.video_lists import Sample
 from data_pipelines.text_files import (
     OnBadRow,
+    bad_rows,
     parse_json,
     raise_error,
     read_text,
@@ -52,18 +53,23 @@ def read_charades(
     of_frames: dict[str, list[tuple[int, ...]]] = {}
     known: dict[str, tuple[int, ...]] = {}  # text of the last column -> its classes
 
-    def runs() -> Iterator[tuple[str, list[str]]]:
-        for video, rows in read_runs(Path(path)):
+    def runs(on_bad_row: OnBadRow) -> Iterator[tuple[str, list[str]]]:
+        for video, rows in read_runs(Path(path), on_bad_row):
             of_video = labels.setdefault(video, set())
             for number, _, text in rows:
                 if text not in known:
-                    known[text] = read_classes(f"{path}:{number}", text, num_classes)
+                    known[text] = ()
+                    try:
+                        known[text] = read_classes(f"{path}:{number}", text, num_classes)
+                    except ValueError as error:
+                        on_bad_row(error)
                 of_video.update(known[text])
             if per_frame:
                 of_frames.setdefault(video, []).extend(known[text] for _, _, text in rows)
             yield video, [frame for _, frame, _ in rows]
 
-    files = collect_frames(runs(), path_prefix)
+    with bad_rows() as on_bad_row:
+        files = collect_frames(runs(on_bad_row), path_prefix)
     return [
         Sample(
             video, tuple(sorted(labels[video])), frames,
@@ -97,8 +103,11 @@ def read_ssv2(
     """
     path, labels = Path(path), Path(labels)
     by_video = _read_classes(class_list, labels)
-    runs = ((video, [frame for _, frame, _ in rows]) for video, rows in read_runs(path))
-    files = collect_frames(runs, path_prefix)
+    with bad_rows() as on_bad_row:
+        runs = read_runs(path, on_bad_row)
+        files = collect_frames(
+            ((video, [frame for _, frame, _ in rows]) for video, rows in runs), path_prefix
+        )
     for missing, there, absent in (
         (files.keys() - by_video.keys(), path, labels),
         (by_video.keys() - files.keys(), labels, path),

@@ -6,7 +6,7 @@ Lists with one row per frame are in frame_lists.py. A list is read at once: 650,
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -25,7 +25,7 @@ from data_pipelines.sources.list_rows import (
     split_row,
     with_header,
 )
-from data_pipelines.text_files import parse_json, read_text, short_lines, shown
+from data_pipelines.text_files import parse_json, parse_rows, read_text, short_lines, shown
 from data_pipelines.video import Video
 from data_pipelines.video.image_files import FrameFiles, literal
 from data_pipelines.video.records import Absent, Record
@@ -96,10 +96,9 @@ def read_list(
     rows = list_rows(path)
     names = numbers_beside(path)
     prefix = prefix_of(path, rows, separator, path_prefix, multi_label, names)
-    return [
-        video_sample(where, row, separator, prefix, num_classes, multi_label, names)
-        for where, row in rows
-    ]
+    return _samples(path, rows, num_classes, lambda where, row, classes: video_sample(
+        where, row, separator, prefix, classes, multi_label, names
+    ))
 
 
 def numbers_beside(path: PathLike) -> dict[str, int]:
@@ -201,12 +200,42 @@ def read_frame_list(
         FileNotFoundError, ValueError: as `read_list`, and for a template without such a field.
     """
     check_template(template)
-    return [
-        folder_sample(
-            where, row, template, path_prefix, num_classes, multi_label, start, with_offset
-        )
-        for where, row in list_rows(path)
-    ]
+    return _samples(path, list_rows(path), num_classes, lambda where, row, classes: folder_sample(
+        where, row, template, path_prefix, classes, multi_label, start, with_offset
+    ))
+
+
+def _samples(
+    path: PathLike,
+    rows: Sequence[tuple[str, Row]],
+    num_classes: int | None,
+    parse: Callable[[str, Row, int | None], Sample],
+) -> list[Sample]:
+    """The sample of each row, by `parse(where, row, num_classes)`; ValueError names all bad rows.
+    """
+    try:
+        return parse_rows(rows, lambda where, row: parse(where, row, num_classes))
+    except ValueError as error:
+        if num_classes and _count_from_1(rows, parse, num_classes):
+            raise ValueError(
+                f"{path}: its labels are 1..{num_classes}; expected 0..{num_classes - 1}: subtract "
+                "1 from each"
+            ) from error
+        raise
+
+
+def _count_from_1(
+    rows: Sequence[tuple[str, Row]], parse: Callable[[str, Row, None], Sample], num_classes: int
+) -> bool:
+    """Whether the labels of a list are 1..num_classes and nothing else is wrong with it."""
+    labels: set[int] = set()
+    try:
+        for where, row in rows:
+            label = parse(where, row, None).label
+            labels.update(label if isinstance(label, tuple) else (label,))
+    except ValueError:
+        return False
+    return min(labels, default=0) == 1 and max(labels) == num_classes
 
 
 def folder_sample(
@@ -252,44 +281,6 @@ def folder_sample(
     if start is not None:
         return Sample(folder, label, FrameFiles(folder, frames, files, first=start + offset))
     return Sample(folder, label, FrameFiles(folder, frames, files, first=None, offset=offset))
-
-
-def read_image_folders(path: PathLike) -> list[Sample]:
-    """Reads a folder of images like ImageNet's, with one folder per class (`n01440764/*.JPEG`).
-
-    As in the original (datasets/imagenet.py), classes are numbered in the sorted order of their
-    folders; `image_classes` gives their names. Hidden files and folders are skipped. Each image is
-    a video of one frame.
-
-    Raises:
-        FileNotFoundError: the folder does not exist.
-        ValueError: it has no class folders, or they have no images.
-    """
-    samples = []
-    for label, name in enumerate(image_classes(path)):
-        folder = os.path.join(path, name)
-        for file in sorted(e.name for e in os.scandir(folder) if e.name[0] != "."):
-            image = os.path.join(folder, file)
-            samples.append(Sample(image, label, FrameFiles(image, 1, paths=(image,))))
-    if not samples:
-        raise ValueError(f"{path}: the class folders are empty; expected images in them")
-    return samples
-
-
-def image_classes(path: PathLike) -> list[str]:
-    """Names of the class folders in class order; raises as `read_image_folders`."""
-    if not os.path.isdir(path):
-        raise FileNotFoundError(
-            f"{path}: no such folder of images; set data.root to the folder that holds it and "
-            "data.test_list to its name"
-        )
-    names = sorted(e.name for e in os.scandir(path) if e.is_dir() and e.name[0] != ".")
-    if not names:
-        raise ValueError(
-            f"{path}: no folders in it; expected one for each class with its images inside, such "
-            "as n01440764/ILSVRC2012_val_00000293.JPEG"
-        )
-    return names
 
 
 def check_template(template: str) -> None:

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from data_pipelines.labels import class_names
 from data_pipelines.mini import datasets, own_boxes
-from data_pipelines.sources import frame_lists, record_lists, tfds, video_lists
+from data_pipelines.sources import frame_lists, image_folders, record_lists, tfds, video_lists
 from data_pipelines.sources.tfds import TfdsSample
 from data_pipelines.sources.video_lists import Sample
 from data_pipelines.video.decoding import VideoError
@@ -149,8 +149,8 @@ def _charades(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> 
 
 def _imagenet(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
     path = root / config.data[f"{subset}_list"]
-    names = _agreed_names(config, video_lists.image_classes(path), f"folder of images {path}")
-    return Listing(video_lists.read_image_folders(path), [path], names)
+    names = _agreed_names(config, image_folders.image_classes(path), f"folder of images {path}")
+    return Listing(image_folders.read_image_folders(path), [path], names)
 
 
 def _records(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from convert.load import CheckpointMismatch
 from data_pipelines.loading.batches import Examples, always_the_first
+from data_pipelines.text_files import BadRows
 from slowfast_jax import distributed
 from slowfast_jax.config import (
     ConfigError,
@@ -36,7 +37,7 @@ from slowfast_jax.loop.step_schedule import StepSchedule
 from slowfast_jax.recognizer import Recognizer, load
 from slowfast_jax.tasks import make_task
 from slowfast_jax.tasks.base import Task
-from slowfast_jax.training.checkpoint_folders import FOLDER, latest_checkpoint
+from slowfast_jax.training.checkpoint import FOLDER, latest_checkpoint
 from slowfast_jax.training.plan import Plan
 from slowfast_jax.training.state import TrainState
 from slowfast_jax.training.step import trained_leaves
@@ -83,7 +84,7 @@ def _lines(error: Exception) -> list[str]:
     lines = str(error).splitlines() or [type(error).__name__]
     if isinstance(error, CheckpointMismatch):  # without its table
         return [". ".join(dict.fromkeys((lines[0], lines[-1])))]
-    if isinstance(error, ConfigError):
+    if isinstance(error, ConfigError | BadRows):
         return [line.strip() for line in lines]
     return [" ".join(line.strip() for line in lines)]
 

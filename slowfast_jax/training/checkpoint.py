@@ -2,6 +2,9 @@
 
 A checkpoint is an Orbax directory with one item for each variable collection (params, batch_stats)
 and a JSON item `metadata`: model name and keywords, class names, input normalization, config.
+
+Orbax takes long to import, and many commands only look for a checkpoint, so it is imported where it
+reads or writes one.
 """
 
 import json
@@ -11,9 +14,11 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
-from slowfast_jax.training.checkpoint_folders import AVERAGE, COLLECTIONS, METADATA, is_checkpoint
+FOLDER = "checkpoints"  # of a run, with a checkpoint named after each saved step
+COLLECTIONS = ("params", "batch_stats")
+AVERAGE = "average"  # item of a training run that keeps the moving average of its parameters
+METADATA = "metadata"
 
 
 def save_checkpoint(
@@ -30,6 +35,8 @@ def save_checkpoint(
     Raises FileExistsError if `directory` exists and `overwrite` is false, ValueError for
     collections that are not arrays of a model and for metadata that JSON cannot hold.
     """
+    import orbax.checkpoint as ocp
+
     directory = Path(directory).absolute()
     unknown = set(variables) - set(COLLECTIONS)
     if unknown or not variables.get("params"):
@@ -76,6 +83,8 @@ def load_checkpoint(directory: str | Path) -> tuple[dict, dict]:
     Raises FileNotFoundError if `directory` does not exist and ValueError if it is not a checkpoint
     of this project.
     """
+    import orbax.checkpoint as ocp
+
     directory = _existing(directory)
     handler = ocp.StandardCheckpointHandler()
     items = {METADATA: ocp.args.JsonRestore()}
@@ -95,6 +104,8 @@ def load_checkpoint(directory: str | Path) -> tuple[dict, dict]:
 
 def load_metadata(directory: str | Path) -> dict:
     """The metadata of a checkpoint, without reading its arrays. Raises like `load_checkpoint`."""
+    import orbax.checkpoint as ocp
+
     directory = _existing(directory)
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
         items = {METADATA: ocp.args.JsonRestore()}
@@ -118,3 +129,16 @@ def _existing(directory: str | Path) -> Path:
             f"params and {METADATA}. {advice}"
         )
     return directory
+
+
+def is_checkpoint(directory: str | Path) -> bool:
+    """Whether `directory` is a complete checkpoint of this project."""
+    directory = Path(directory)
+    return (directory / "params").is_dir() and (directory / METADATA).is_dir()
+
+
+def latest_checkpoint(workdir: str | Path) -> Path | None:
+    """Folder of the last complete checkpoint of a run, or None."""
+    folder = Path(workdir) / FOLDER
+    steps = [int(p.name) for p in folder.glob("*") if p.name.isdecimal() and is_checkpoint(p)]
+    return folder / str(max(steps)) if steps else None

@@ -12,7 +12,7 @@ from absl import logging
 
 from slowfast_jax import distributed
 from slowfast_jax.ops.norm_statistics import SPLIT_MEANS
-from slowfast_jax.training.checkpoint_folders import (
+from slowfast_jax.training.checkpoint import (
     AVERAGE,
     COLLECTIONS,
     FOLDER,

@@ -3,8 +3,7 @@
 import jax
 import numpy as np
 
-from slowfast_jax.training.checkpoint import load_checkpoint
-from slowfast_jax.training.checkpoint_folders import latest_checkpoint
+from slowfast_jax.training.checkpoint import latest_checkpoint, load_checkpoint
 from slowfast_jax.training.writers import read_metrics
 
 CLOCKS = ("clips_per_second", "data_wait", "memory_gb")  # and data_wait_of_process_1, ...

@@ -16,7 +16,8 @@ from data_pipelines.mini.datasets import (
     write_videos,
 )
 from data_pipelines.sources.frame_lists import read_charades, read_ssv2
-from data_pipelines.sources.video_lists import image_classes, read_image_folders, read_list
+from data_pipelines.sources.image_folders import image_classes, read_image_folders
+from data_pipelines.sources.video_lists import read_list
 from data_pipelines.video.decoding import probe, read_frames
 from data_pipelines.video.image_files import select_frames
 

@@ -179,6 +179,18 @@ def test_bad_predicted_rows_are_refused(tmp_path, row, reason):
         ava.read_boxes(predicted=[path])
 
 
+@pytest.mark.parametrize("predicted", [False, True])
+def test_a_header_is_refused_and_all_bad_rows_are_named(tmp_path, predicted):
+    row = ROW.replace(",12,0", ",12,0.99")
+    header = "video_id,timestamp,x1,y1,x2,y2,action_id,score\n"
+    path = write(tmp_path, header, row, row.replace("0902", "9:02"))
+    with pytest.raises(ValueError) as error:
+        ava.read_boxes(**{"predicted" if predicted else "annotated": [path]})
+    first, second = str(error.value).splitlines()
+    assert "boxes.csv:1: 'video_id,timestamp,x1,y1,x2,y2,action_id,score' is a header" in first
+    assert "boxes.csv:3: time is '9:02'; expected a number" in second
+
+
 def test_predicted_boxes_may_reach_a_little_outside(tmp_path):
     row = "vA,0902,-0.01,0.2,1.029,0.6,,0.99\n"
     moments = ava.read_boxes(predicted=[write(tmp_path, row)])

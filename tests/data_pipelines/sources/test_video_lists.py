@@ -7,11 +7,10 @@ import pytest
 
 from data_pipelines.sources.video_lists import (
     Sample,
-    image_classes,
     read_frame_list,
-    read_image_folders,
     read_list,
 )
+from data_pipelines.text_files import BadRows
 from data_pipelines.video.image_files import FrameFiles
 
 
@@ -195,30 +194,6 @@ def test_mistakes_in_templates(make_list, template, message):
         read_frame_list(make_list("dir/1 163 1\n", "frames.txt"), template=template)
 
 
-def test_image_folders(tmp_path):
-    for name in ("n02/b.JPEG", "n02/a.JPEG", "n01/x.png", ".git/y", "n02/.hidden", "notes.txt"):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("")
-    samples = read_image_folders(tmp_path)
-    assert [(s.path, s.label) for s in samples] == [
-        (f"{tmp_path}/n01/x.png", 0), (f"{tmp_path}/n02/a.JPEG", 1), (f"{tmp_path}/n02/b.JPEG", 1)
-    ]
-    assert samples[0].source.path(0) == samples[0].path and samples[0].source.count == 1
-    assert image_classes(tmp_path) == ["n01", "n02"]
-
-
-def test_mistakes_in_image_folders(tmp_path):
-    with pytest.raises(FileNotFoundError, match="val: no such folder of images; set data.root"):
-        read_image_folders(tmp_path / "val")
-    (tmp_path / "a.JPEG").write_text("")
-    with pytest.raises(ValueError, match="no folders in it; expected one for each class"):
-        read_image_folders(tmp_path)
-    (tmp_path / "n01").mkdir()
-    with pytest.raises(ValueError, match="the class folders are empty"):
-        read_image_folders(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -251,6 +226,30 @@ def test_mistakes_in_image_folders(tmp_path):
 def test_mistakes_in_rows(make_list, content, message):
     with pytest.raises(ValueError, match=message):
         read_list(make_list(content), num_classes=5)
+
+
+def test_all_bad_rows_are_named(make_list):
+    path = make_list("a.mp4 0\nb.mp4 x\nc.mp4 1\nd.mp4 9\n")
+    with pytest.raises(BadRows) as error:
+        read_list(path, num_classes=5)
+    first, second = str(error.value).splitlines()
+    assert first.startswith(f"{path}:2: label 'x'; expected an integer")
+    assert second.startswith(f"{path}:4: label 9; expected a class within 0..4")
+    path = make_list("".join(f"{number}.mp4 dancing\n" for number in range(1000)))
+    with pytest.raises(BadRows, match="test.csv:5: .*\nand 995 more invalid rows$"):
+        read_list(path, num_classes=5)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_labels_that_count_from_1(make_list, multi_label):
+    rows = "a.mp4 1\nb.mp4 3\nc.mp4 2\n"
+    with pytest.raises(ValueError, match=r"its labels are 1..3; expected 0..2: subtract 1"):
+        read_list(make_list(rows), num_classes=3, multi_label=multi_label)
+    rows = "frames/a 20 1\nframes/b 20 3\n"
+    with pytest.raises(ValueError, match=r"its labels are 1..3; expected 0..2: subtract 1"):
+        read_frame_list(make_list(rows), num_classes=3, multi_label=multi_label)
+    with pytest.raises(ValueError, match=r":2: label 3; expected a class within 0..2"):
+        read_list(make_list("a.mp4 0\nb.mp4 3\n"), num_classes=3)
 
 
 @pytest.mark.parametrize(

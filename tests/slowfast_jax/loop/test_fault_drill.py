@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from slowfast_jax.training.checkpoint_folders import latest_checkpoint
+from slowfast_jax.training.checkpoint import latest_checkpoint
 from slowfast_jax.training.writers import read_metrics
 from tests.slowfast_jax.loop.test_train_recovery import truncate
 from tests.support.subprocesses import Run

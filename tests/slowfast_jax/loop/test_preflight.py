@@ -2,6 +2,7 @@
 
 import shutil
 from collections import namedtuple
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,6 +155,15 @@ def test_all_problems_are_in_one_list(made, quiet, tmp_path):
     ):
         assert sum(text in line for line in found) == 1, (text, found)
     assert len(found) == 6
+
+
+def test_all_bad_rows_of_a_list_are_problems(made, quiet, tmp_path):
+    config = made("kinetics")
+    path = Path(config.data.root, "wrong.csv")
+    path.write_text("a.mp4 0\nb.mp4 x\nc.mp4 1\nd.mp4 99\n")
+    config.data.val_list = path.name
+    found = problems_of(prepare_training, config, tmp_path)
+    assert [line.split(f"{path}:")[1][0] for line in found] == ["2", "4"]
 
 
 def test_a_single_problem_keeps_its_type(made, tmp_path):

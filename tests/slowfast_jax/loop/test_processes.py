@@ -11,7 +11,7 @@ import pytest
 
 from data_pipelines.mini import datasets
 from slowfast_jax.config import load_config
-from slowfast_jax.training.checkpoint_folders import latest_checkpoint
+from slowfast_jax.training.checkpoint import latest_checkpoint
 from slowfast_jax.training.writers import read_metrics
 from tests.support.paths import ROOT
 from tests.support.subprocesses import Run

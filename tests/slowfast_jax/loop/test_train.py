@@ -14,8 +14,7 @@ from slowfast_jax.config import ConfigError
 from slowfast_jax.config.stored import read_config
 from slowfast_jax.train import train
 from slowfast_jax.training import checkpoint_manager
-from slowfast_jax.training.checkpoint import load_checkpoint
-from slowfast_jax.training.checkpoint_folders import latest_checkpoint
+from slowfast_jax.training.checkpoint import latest_checkpoint, load_checkpoint
 from slowfast_jax.training.writers import read_metrics
 from tests.support.tiny_models import training_config
 from tests.support.training_runs import assert_same_run

@@ -9,8 +9,7 @@ from data_pipelines.mini import datasets
 from slowfast_jax.config import load_config
 from slowfast_jax.models import zoo
 from slowfast_jax.train import train
-from slowfast_jax.training.checkpoint import load_checkpoint
-from slowfast_jax.training.checkpoint_folders import latest_checkpoint
+from slowfast_jax.training.checkpoint import latest_checkpoint, load_checkpoint
 from slowfast_jax.training.writers import read_metrics
 from tests.slowfast_jax.training.test_sharding import run_on_four
 from tests.support.paths import ROOT

@@ -14,8 +14,7 @@ import pytest
 
 from slowfast_jax.tasks import classification
 from slowfast_jax.train import train
-from slowfast_jax.training.checkpoint import load_checkpoint
-from slowfast_jax.training.checkpoint_folders import latest_checkpoint
+from slowfast_jax.training.checkpoint import latest_checkpoint, load_checkpoint
 from slowfast_jax.training.losses import cross_entropy
 from slowfast_jax.training.writers import Writers, read_metrics
 from tests.support.paths import ROOT

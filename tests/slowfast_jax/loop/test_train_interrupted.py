@@ -12,8 +12,7 @@ import pytest
 
 from slowfast_jax.models import zoo
 from slowfast_jax.train import train
-from slowfast_jax.training.checkpoint import load_checkpoint
-from slowfast_jax.training.checkpoint_folders import latest_checkpoint
+from slowfast_jax.training.checkpoint import latest_checkpoint, load_checkpoint
 from slowfast_jax.training.writers import read_metrics
 from tests.support.paths import ROOT
 from tests.support.tiny_models import norm_entry, training_config, write_colors

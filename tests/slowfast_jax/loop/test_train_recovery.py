@@ -13,8 +13,7 @@ from data_pipelines.loading.batches import Examples
 from slowfast_jax.config import ConfigError, training_plan
 from slowfast_jax.loop.build import check_batches
 from slowfast_jax.train import train
-from slowfast_jax.training.checkpoint import load_checkpoint
-from slowfast_jax.training.checkpoint_folders import latest_checkpoint
+from slowfast_jax.training.checkpoint import latest_checkpoint, load_checkpoint
 from slowfast_jax.training.sharding import make_mesh
 from tests.support.tiny_models import training_config
 from tests.support.training_runs import assert_same_run

@@ -10,8 +10,7 @@ from convert import CheckpointError, CheckpointMismatch
 from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.recognizer import load
 from slowfast_jax.train import train
-from slowfast_jax.training.checkpoint import load_checkpoint, save_checkpoint
-from slowfast_jax.training.checkpoint_folders import latest_checkpoint
+from slowfast_jax.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from slowfast_jax.weights import describe, initial_variables
 from tests.slowfast_jax.models.test_folded_norms import published_folded, trained
 from tests.support.tiny_models import training_config

@@ -13,7 +13,7 @@ from slowfast_jax.models import zoo
 from slowfast_jax.recognizer import load
 from slowfast_jax.tasks.base import Task
 from slowfast_jax.train import train
-from slowfast_jax.training.checkpoint_folders import latest_checkpoint
+from slowfast_jax.training.checkpoint import latest_checkpoint
 from slowfast_jax.training.losses import LOSSES
 from slowfast_jax.training.writers import read_metrics
 from tests.support import two_block_vit

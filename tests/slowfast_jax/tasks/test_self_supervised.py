@@ -12,7 +12,7 @@ from slowfast_jax.config import build_model
 from slowfast_jax.loop.build import mesh_of, optimizer_of, state_shapes
 from slowfast_jax.tasks.base import Task, forward
 from slowfast_jax.train import train
-from slowfast_jax.training.checkpoint_folders import latest_checkpoint
+from slowfast_jax.training.checkpoint import latest_checkpoint
 from slowfast_jax.training.checkpoint_manager import Checkpoints
 from slowfast_jax.training.state import TrainState
 from slowfast_jax.training.step import make_train_step

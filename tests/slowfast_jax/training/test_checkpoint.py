@@ -4,8 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from slowfast_jax.training.checkpoint import load_checkpoint, save_checkpoint
-from slowfast_jax.training.checkpoint_folders import is_checkpoint
+from slowfast_jax.training.checkpoint import is_checkpoint, load_checkpoint, save_checkpoint
 from tests.convert.cases import assert_same, mini_shapes, random_variables
 
 TINY = {"params": {"a": {"kernel": np.ones((2, 3), np.float32)}}}

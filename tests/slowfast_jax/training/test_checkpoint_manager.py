@@ -16,8 +16,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from slowfast_jax.training.checkpoint import load_checkpoint
-from slowfast_jax.training.checkpoint_folders import latest_checkpoint
+from slowfast_jax.training.checkpoint import latest_checkpoint, load_checkpoint
 from slowfast_jax.training.checkpoint_manager import Checkpoints
 from slowfast_jax.training.optim import make_optimizer
 from slowfast_jax.training.sharding import make_mesh, replicated
