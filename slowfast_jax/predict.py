@@ -26,6 +26,7 @@ from absl import logging
 from rich.console import Console
 
 from data_pipelines.progress import track
+from data_pipelines.sources.box_tables import read_moments
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.image_files import FrameFiles
@@ -121,8 +122,8 @@ def _problems(arguments: argparse.Namespace, videos: Videos) -> list[str]:
         problems.append(f"--weights {arguments.weights}: no such file or folder")
     if arguments.json and (reason := why_not_writable(arguments.json)):
         problems.append(f"--json {arguments.json}: {reason}")
-    if arguments.boxes and not Path(arguments.boxes).is_file():
-        problems.append(f"--boxes {arguments.boxes}: no such table of boxes")
+    if arguments.boxes:
+        problems += _table_problems(arguments.boxes)
     if not arguments.draw:
         return problems
     if reason := why_not_writable(arguments.draw, folder=True):
@@ -133,6 +134,16 @@ def _problems(arguments: argparse.Namespace, videos: Videos) -> list[str]:
         for video, path in drawn.items() if os.path.realpath(video) == os.path.realpath(path)
     ]
     return problems
+
+
+def _table_problems(table: str) -> list[str]:
+    if not Path(table).is_file():
+        return [f"--boxes {table}: no such table of boxes"]
+    try:
+        read_moments((), [table], class_names=None)
+    except ValueError as error:
+        return [f"--boxes: {line}" for line in str(error).splitlines()]
+    return []
 
 
 def _drawn_files(folder: str, videos: Videos) -> dict[str, Path]:

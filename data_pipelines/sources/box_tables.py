@@ -85,20 +85,23 @@ def read_moments(
     annotated: Sequence[PathLike],
     predicted: Sequence[PathLike],
     *,
-    class_names: Sequence[str],
+    class_names: Sequence[str] | None,
     score_threshold: float = 0.0,
     on_bad_row: OnBadRow | None = None,
 ) -> tuple[Moments, dict[str, str]]:
     """Reads the boxes of tables without looking for the videos; otherwise as `read_tables`.
 
     Args:
+        class_names: in class order. None: actions are not read.
         on_bad_row: called with the error of each bad row; if it returns, the row is skipped.
             None: the errors of all bad rows are raised together.
 
     Returns:
         (boxes by video and time, the name of each video as written in the tables)
     """
-    classes = {name: number for number, name in enumerate(class_names)}
+    classes = None
+    if class_names is not None:
+        classes = {name: number for number, name in enumerate(class_names)}
     written: dict[str, str] = {}
 
     def rows(on_bad_row: OnBadRow) -> Iterator[Row]:
@@ -150,7 +153,7 @@ def find_actions(paths: Sequence[PathLike], on_bad_row: OnBadRow | None = None) 
 def _rows(
     path: PathLike,
     score_threshold: float | None,
-    classes: dict[str, int],
+    classes: dict[str, int] | None,
     written: dict[str, str],
     on_bad_row: OnBadRow,
 ) -> Iterator[Row]:
@@ -236,9 +239,9 @@ def _video(path: PathLike, line: int, name: str, written: dict[str, str]) -> str
     return video
 
 
-def _label(path: PathLike, line: int, text: str, classes: dict[str, int]) -> int | None:
-    """The class, starting at 0; None: no action."""
-    if text == "":
+def _label(path: PathLike, line: int, text: str, classes: dict[str, int] | None) -> int | None:
+    """The class, starting at 0; None: no action, or not asked for."""
+    if text == "" or classes is None:
         return None
     if text in classes:
         return classes[text]

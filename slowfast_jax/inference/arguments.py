@@ -82,9 +82,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "PyTorchVideo does (default: the config's choice)",
     )
     arguments = parser.parse_args(argv)
-    if not arguments.config and not Path(arguments.weights).is_dir():
+    if not arguments.config and not (weights := Path(arguments.weights)).is_dir():
         parser.error(
-            f"--config is required: {arguments.weights} is not a folder that stores its config"
+            f"--config is required: {weights} is a file, and only folders store their config"
+            if weights.exists() else f"--weights {weights}: no such file or folder"
         )
     for flag, needed in (("draw", "boxes"), ("stride", "window")):
         if getattr(arguments, flag) and not getattr(arguments, needed):

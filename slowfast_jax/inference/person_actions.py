@@ -38,7 +38,7 @@ def read_boxes(
 
     Args:
       table: a CSV file, see data_pipelines/sources/box_tables.py. Times count from the first frame.
-        Boxes with a score below config.data.score_threshold are dropped.
+        Boxes with a score below config.data.score_threshold are dropped. Actions are ignored.
       videos: path -> what to read. The table names videos relative to the common folder of the
         paths; rows of other videos are ignored.
       recognizer: the network that will classify the boxes.
@@ -53,7 +53,7 @@ def read_boxes(
     """
     folder = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in videos])
     moments, written = read_moments(
-        (), [table], class_names=recognizer.class_names,
+        (), [table], class_names=None,
         score_threshold=recognizer.config.data.get("score_threshold", 0.0),
     )
     places = {os.path.abspath(path): path for path in videos}

@@ -128,9 +128,19 @@ def test_boxes_are_required_by_the_networks_that_take_them(run, arguments, folde
     assert cli([video, "--weights", str(run), "--boxes", "people.csv"]) == 1
     assert "people.csv: no such table of boxes" in capsys.readouterr().err
     table = folder / "people.csv"
-    table.touch()
+    table.write_text("video,time,x1,y1,x2,y2\n0,0.1,0.1,0.2,0.5,0.9\n")
     assert cli([video, *arguments, "--boxes", str(table)]) == 1
     assert "and takes no --boxes" in capsys.readouterr().err
+
+
+def test_a_wrong_table_is_reported_before_the_network_is_loaded(folder, capsys):
+    table = folder / "people.csv"
+    table.write_text("video,time,x1,y1,x2,y2\n0,x,0.1,0.2,0.5,0.9\n0,0,0.1,0.2,0.1,0.9\n")
+    command = [str(folder / "0.mp4"), "--weights", str(folder), "--boxes", str(table)]
+    assert cli(command) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: 2 problems:")
+    assert "people.csv:2: time is 'x'" in error and "people.csv:3: box 0.1,0.2,0.1,0.9 has" in error
 
 
 @pytest.mark.parametrize(("options", "message"), [
@@ -142,13 +152,14 @@ def test_boxes_are_required_by_the_networks_that_take_them(run, arguments, folde
     (["--weights", ".", "--json", "gone/out.json"], "--json gone/out.json: there is no folder"),
     (["--weights", ".", "--json", "."], "--json .: is a folder; expected a file"),
     (["--weights", ".", "--json", "/proc/out.json"], "--json /proc/out.json: /proc cannot be wr"),
-    (["--weights", ".", "--boxes", "0.mp4", "--draw", "0.mp4/x"], "0.mp4 is a file; expected a f"),
-    (["--weights", ".", "--boxes", "0.mp4", "--draw", "."], "would replace 0.mp4; choose another"),
+    (["--weights", ".", "--boxes", "people.csv", "--draw", "0.mp4/x"], "0.mp4 is a file"),
+    (["--weights", ".", "--boxes", "people.csv", "--draw", "."], "would replace 0.mp4; choose"),
 ])
 def test_errors_are_one_line(tiny, folder, monkeypatch, capsys, options, message):
     monkeypatch.chdir(folder)
     name = "unfinished/checkpoints/3.orbax-checkpoint-tmp-1/params"  # a save that was interrupted
     (folder / name).mkdir(parents=True)
+    (folder / "people.csv").write_text("video,time,x1,y1,x2,y2\n0,0.1,0.1,0.2,0.5,0.9\n")
     before = sorted(folder.rglob("*"))
     assert cli(["0.mp4", *options]) == 1
     error = capsys.readouterr().err
@@ -168,8 +179,9 @@ def test_missing_files_are_named_in_one_list_before_anything_is_loaded(capsys, m
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
+    (["a.mp4", "--weights", "w.pyth"], "--weights w.pyth: no such file or folder"),
+    (["a.mp4", "--weights", __file__], "test_predict.py is a file, and only folders store their"),
     (["a.mp4"], "--weights"),
-    (["a.mp4", "--weights", "w.pyth"], "--config is required: w.pyth is not a folder"),
     (["a.mp4", "--config", "x", "--weights", "w", "--draw", "d"], "--draw requires --boxes"),
     (["--config", "x", "--weights", "w"], "VIDEO"),
     (["a.mp4", "--config", "x", "--weights", "w", "--top-k", "0"], "expected 1 or more"),
