@@ -162,7 +162,11 @@ def _number_classes(
 ) -> tuple[list[str], dict[str, int]]:
     """The class names in order, and the class numbers by `_plain` name."""
     found = sorted({clip.label for of_split in clips.values() for clip in of_split})
-    names = class_names(classes) if classes else sorted({_spaceless(name) for name in found})
+    if classes:
+        names = class_names(classes)
+    else:  # labels that differ in blanks or quotes only are one class
+        by_folder = {_spaceless(label): _unquoted(label) for label in found}
+        names = [by_folder[folder] for folder in sorted(by_folder)]
     number_of = {_plain(name): number for number, name in enumerate(names)}
     if len(number_of) < len(names):
         first = next(name for i, name in enumerate(names) if number_of[_plain(name)] != i)
@@ -215,9 +219,14 @@ def _endings(paths: Sequence[Path]) -> list[str]:
     return next((endings for endings in made if len(set(endings)) == len(paths)), made[0])
 
 
+def _unquoted(name: str) -> str:
+    """The name of a class without the quotes of a table's cell."""
+    return " ".join(name.replace('"', "").split())
+
+
 def _spaceless(name: str) -> str:
     """The name without quotes and spaces, which separate the columns of lists."""
-    return "_".join(name.replace('"', "").split())
+    return _unquoted(name).replace(" ", "_")
 
 
 def _plain(name: str) -> str:

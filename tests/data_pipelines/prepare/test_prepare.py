@@ -201,7 +201,7 @@ def test_kinetics(downloaded, run):
     assert listed(out, "val") == [("air_drumming/BBBBBBBBBBB_000000_000010.mp4", 0)]
     info = decoding.probe(read_list(out / "train.csv", path_prefix=out)[2].path)
     assert (info.frames, info.height, info.width) == (60, 32, 42)  # cut out of the whole
-    assert (out / "classes.txt").read_text() == "air_drumming\npetting_cat\nwaving\n"
+    assert (out / "classes.txt").read_text() == "air drumming\npetting cat\nwaving\n"
     assert doctor.cli([str(out / "train.csv"), "--root", str(out), "--clip", "2"]) == 0
     names = downloaded / "names.txt"
     names.write_text("waving\nPetting cat\nair drumming\n")
