@@ -24,6 +24,7 @@ from slowfast_jax.config import (
     split_name,
     variants_of,
 )
+from slowfast_jax.config.completion import check_keys
 from slowfast_jax.config.field import Field, expected_words
 from slowfast_jax.config.stored import CONFIG_FILE, read_config
 from slowfast_jax.training.checkpoint import latest_checkpoint
@@ -219,15 +220,7 @@ def _check_field(argument: str, config: ConfigDict) -> None:
             raise ConfigError(
                 f"--config.{match[1]} does not exist: {walked} is a value, not a section"
             )
-        if f"{walked}.{key}" in schema.REMOVED:
-            raise ConfigError(
-                f"--{walked}.{key} no longer exists: {schema.REMOVED[f'{walked}.{key}']}"
-            )
-        if key not in section:
-            raise ConfigError(
-                f"--config.{match[1]} does not exist{closest(key, section)} ({walked} has "
-                f"{', '.join(sorted(section))})"
-            )
+        check_keys(walked, [key], section, "--")
         section, walked = section[key], f"{walked}.{key}"
     if match and isinstance(section, ConfigDict):
         raise ConfigError(

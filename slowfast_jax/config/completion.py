@@ -147,15 +147,17 @@ def default_keywords(make: type[nn.Module]) -> dict[str, Any]:
     return defaults
 
 
-def check_keys(section: str, keys: Iterable[str], known: Iterable[str]) -> None:
-    """Raises ConfigError for the first of the keys that is not known, naming close ones."""
+def check_keys(section: str, keys: Iterable[str], known: Iterable[str], dashes: str = "") -> None:
+    """Raises ConfigError for the first of the keys that is not known, naming close ones.
+
+    dashes: "--" where the keys were given as flags.
+    """
     for key in keys:
-        if f"{section}.{key}" in schema.REMOVED:
-            raise ConfigError(
-                f"{section}.{key} no longer exists: {schema.REMOVED[f'{section}.{key}']}"
-            )
+        name = f"{section}.{key}"
+        if name in schema.REMOVED:
+            raise ConfigError(f"{dashes}{name} no longer exists: {schema.REMOVED[name]}")
         if key not in known:
             raise ConfigError(
-                f"{section}.{key} does not exist{closest(key, known)} "
+                f"{dashes}{name} does not exist{closest(key, known)} "
                 f"({section} has {', '.join(sorted(known))})"
             )
