@@ -40,6 +40,7 @@ FINE_TUNED = (
         "train": {"batch_size": 16, "eval_period": 5},
         "test": {"batch_size": 8},
         "norm": {"precise": False},
+        "optimizer": {"clip_norm": 1.0},
     },
 )
 

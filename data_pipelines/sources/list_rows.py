@@ -147,6 +147,8 @@ def split_row(
                     "need data.multi_label)"
                 )
             return quoted[1].replace('""', '"'), labels if multi_label else labels[-1:]
+    if not multi_label:
+        _refuse_several(where, text, exists, names)
     for mark in (separator, *OTHERS) if separator == BLANK else (separator,):
         columns = _split_at(text, mark, multi_label, names)
         if columns is not None:
@@ -206,6 +208,18 @@ def _several(word: str, names: Mapping[str, int]) -> list[str]:
     """The labels in a word such as 3 or 1,5; [] if it is not made of labels."""
     labels = [_number(part, names) for part in word.strip('"').split(",")]
     return [] if None in labels else labels
+
+
+def _refuse_several(
+    where: str, text: str, exists: Callable[[str], bool], names: Mapping[str, int]
+) -> None:
+    """ValueError for a row such as `path 0,2`, which would be read as the file `path 0`."""
+    head, last = _last(text, BLANK) or ("", "")
+    if len(_several(last, names)) > 1 and (is_video_name(head) or exists(head)):
+        raise ValueError(
+            f"{where}: found {last!r} after the path; expected a label (several need "
+            "data.multi_label)"
+        )
 
 
 def _words(text: str, mark: str) -> list[str]:

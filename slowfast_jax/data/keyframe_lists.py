@@ -10,7 +10,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from data_pipelines.sources import ava, ava_kinetics, box_tables
-from data_pipelines.sources.keyframes import Keyframe
+from data_pipelines.sources.keyframes import ANNOTATED_OVERHANG, Keyframe
 from data_pipelines.sources.record_lists import keyframes_in_records
 from data_pipelines.text_files import first_few
 from slowfast_jax.config import ConfigError, closest
@@ -128,7 +128,7 @@ def _films(
     if subset == "train":
         return keyframes, tables, None
     truth = folder / data.ground_truth
-    return keyframes, [*tables, truth], read_ground_truth(truth)
+    return keyframes, [*tables, truth], _ground_truth(truth, config.model.num_classes)
 
 
 def _kinetics(
@@ -148,7 +148,32 @@ def _kinetics(
     )
     if training:
         return keyframes, truths, None
-    return keyframes, [*predicted, *truths], join([read_ground_truth(path) for path in truths])
+    truth = join([_ground_truth(path, config.model.num_classes) for path in truths])
+    return keyframes, [*predicted, *truths], truth
+
+
+def _ground_truth(path: Path, num_classes: int) -> BoxTable:
+    """Reads what to evaluate against, with the checks that `ava.read_boxes` makes of its tables."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such table of the ground truth; check data.root, data.annotation_dir and "
+            "data.ground_truth"
+        )
+    table = read_ground_truth(path)
+    for rows, expected in (
+        ((table.actions < 1) | (table.actions > num_classes),
+         f"an action within 1..{num_classes} (the number of classes is model.num_classes)"),
+        ((abs(table.boxes - 0.5) > 0.5 + ANNOTATED_OVERHANG).any(1), "fractions x1,y1,x2,y2 of the frame"),
+    ):
+        if rows.any():
+            row = int(rows.argmax())
+            video, time = table.keyframes[table.frame[row]]
+            box = ",".join(f"{value:g}" for value in table.boxes[row])
+            raise ValueError(
+                f"{path}: {rows.sum()} of {len(rows)} rows are invalid; the first is "
+                f"{video},{time:g},{box},{table.actions[row]}; expected {expected}"
+            )
+    return table
 
 
 def _ava_sources(config: ConfigDict, root: Path, subset: str, boxes: ava.Moments) -> dict:

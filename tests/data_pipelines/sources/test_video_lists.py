@@ -197,6 +197,7 @@ def test_mistakes_in_templates(make_list, template, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ("v/a.mp4 0,2\n", r"test.csv:1: found '0,2' after the path; .* need data.multi_label"),
         ("a.mp4 0\nb.mp4 dancing\n", r"test.csv:2: label 'dancing'; expected an integer"),
         ("a.mp4 0\n\nb.mp4 1.5\n", r"test.csv:3: label '1.5'; expected an integer"),
         ("a.mp4 5\n", r"test.csv:1: label 5; expected a class within 0..4"),
