@@ -26,6 +26,7 @@ from slowfast_jax.config import (
 )
 from slowfast_jax.config.completion import check_keys
 from slowfast_jax.config.field import Field, expected_words
+from slowfast_jax.config.problems import Problems
 from slowfast_jax.config.stored import CONFIG_FILE, read_config
 from slowfast_jax.training.checkpoint import latest_checkpoint
 from slowfast_jax.weights import stored_config
@@ -117,25 +118,13 @@ def parse(
     specs, rest = take_flag("config", argv)
     config = _config_of(specs, rest)
     before = config.copy_and_resolve_references()
-    for argument in rest:
-        _check_field(argument, config)
-    try:
-        config_flags.DEFINE_config_dict("config", config, flag_values=flag_values, sys_argv=rest)
-        left = flag_values(rest)
-    except (
-        flags.Error, AttributeError, LookupError, SyntaxError, TypeError, ValueError
-    ) as error:
-        raise ConfigError(_explain(error, before, rest)) from None
-    if len(left) > 1:
-        raise ConfigError(f"{left[1]} is not a flag: flags start with --")
+    problems = Problems()
+    rest = _understood(rest, before, problems)
+    left: list[str] = []
+    with problems.noted():
+        left = _apply(config, before, rest, flag_values)
+    problems.report()
     given = flag_values["config"].override_values
-    _check_tuples(given, before)
-    if config.model.name != before.model.name:
-        raise ConfigError(
-            "--config.model.name cannot be overridden, because config.model would keep the other "
-            f"keywords of {before.model.name}: use a recipe for {config.model.name}, or "
-            f"--config={config.model.name}"
-        )
     mode = flag_values.mode
     if mode not in MODE_NAMES:
         known = ", ".join(MODE_NAMES)
@@ -143,11 +132,60 @@ def parse(
     for clips in flag_values.clips or ():
         if not clips.isdecimal() or int(clips) < 1:
             raise ConfigError(f"--clips has {clips!r}, expected numbers as in --clips=1,3,5,7,10")
-    check_ranges(config, full_schema(config))
     follow(config, given)
     if mode == "eval":
         check_test(config)
     return config, left
+
+
+# What absl and ml_collections raise about a flag.
+FLAG_ERRORS = (flags.Error, AttributeError, LookupError, SyntaxError, TypeError, ValueError)
+
+
+def _understood(arguments: Sequence[str], config: ConfigDict, problems: Problems) -> list[str]:
+    """The arguments without those that set no field of the config, which are noted as problems."""
+    understood = []
+    for argument in arguments:
+        with problems.noted():
+            _check_field(argument, config)
+            if re.match(r"--?config\..*=", argument):
+                _apply(
+                    config.copy_and_resolve_references(), config, ["", argument],
+                    flags.FlagValues(),
+                )
+            understood.append(argument)
+    return understood
+
+
+def _set_fields(
+    config: ConfigDict, arguments: Sequence[str], flag_values: flags.FlagValues
+) -> list[str]:
+    """Sets the fields of the config that the arguments name; returns those that are no flags."""
+    config_flags.DEFINE_config_dict(
+        "config", config, flag_values=flag_values, sys_argv=list(arguments)
+    )
+    return flag_values(arguments)
+
+
+def _apply(
+    config: ConfigDict, before: ConfigDict, arguments: Sequence[str], flag_values: flags.FlagValues
+) -> list[str]:
+    """As `_set_fields`, with checks of the values. before: the config without the arguments."""
+    try:
+        left = _set_fields(config, arguments, flag_values)
+    except FLAG_ERRORS as error:
+        raise ConfigError(_explain(error, before, arguments)) from None
+    if len(left) > 1:
+        raise ConfigError(f"{left[1]} is not a flag: flags start with --")
+    _check_tuples(flag_values["config"].override_values, before)
+    if config.model.name != before.model.name:
+        raise ConfigError(
+            "--config.model.name cannot be overridden, because config.model would keep the other "
+            f"keywords of {before.model.name}: use a recipe for {config.model.name}, or "
+            f"--config={config.model.name}"
+        )
+    check_ranges(config, full_schema(config))
+    return left
 
 
 def _config_of(specs: Sequence[str], rest: Sequence[str]) -> ConfigDict:

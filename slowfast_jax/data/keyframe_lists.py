@@ -160,10 +160,11 @@ def _ground_truth(path: Path, num_classes: int) -> BoxTable:
             "data.ground_truth"
         )
     table = read_ground_truth(path)
+    outside = abs(table.boxes - 0.5) > 0.5 + ANNOTATED_OVERHANG
     for rows, expected in (
         ((table.actions < 1) | (table.actions > num_classes),
          f"an action within 1..{num_classes} (the number of classes is model.num_classes)"),
-        ((abs(table.boxes - 0.5) > 0.5 + ANNOTATED_OVERHANG).any(1), "fractions x1,y1,x2,y2 of the frame"),
+        (outside.any(1), "fractions x1,y1,x2,y2 of the frame"),
     ):
         if rows.any():
             row = int(rows.argmax())

@@ -3,8 +3,6 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +13,7 @@ from absl import logging
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from convert.load import CheckpointMismatch
 from data_pipelines.loading.batches import Examples, always_the_first
-from data_pipelines.text_files import BadRows
 from slowfast_jax import distributed
 from slowfast_jax.config import (
     ConfigError,
@@ -26,6 +22,7 @@ from slowfast_jax.config import (
     check_values,
     training_plan,
 )
+from slowfast_jax.config.problems import Problems
 from slowfast_jax.loop.build import (
     check_batches,
     mesh_of,
@@ -44,49 +41,6 @@ from slowfast_jax.training.step import trained_leaves
 from slowfast_jax.weights import read_weights, variable_shapes
 
 RANDOM = "random"  # in place of a checkpoint: test an untrained network
-
-
-class Problems:
-    """Errors that were noted, to be raised together."""
-
-    def __init__(self) -> None:
-        self._errors: dict[str, Exception] = {}  # line -> the error that it describes
-
-    def __bool__(self) -> bool:
-        return bool(self._errors)
-
-    @contextmanager
-    def noted(self) -> Iterator[None]:
-        """Notes an error of the block instead of raising it."""
-        try:
-            yield
-        except (OSError, ValueError, RuntimeError) as error:
-            for line in _lines(error):
-                self._errors.setdefault(line, error)
-
-    def report(self) -> None:
-        """Raises what was noted: a single error as it is, several as a ConfigError that lists them.
-
-        The error gets an attribute `before_start`, which tells the command that nothing was run.
-        """
-        if not self._errors:
-            return
-        error = next(iter(self._errors.values()))
-        if len(self._errors) > 1:
-            lines = "".join(f"\n  - {line}" for line in self._errors)
-            error = ConfigError(f"{len(self._errors)} problems:{lines}")
-        error.before_start = True
-        raise error
-
-
-def _lines(error: Exception) -> list[str]:
-    """The problems that an error describes, a line for each."""
-    lines = str(error).splitlines() or [type(error).__name__]
-    if isinstance(error, CheckpointMismatch):  # without its table
-        return [". ".join(dict.fromkeys((lines[0], lines[-1])))]
-    if isinstance(error, ConfigError | BadRows):
-        return [line.strip() for line in lines]
-    return [" ".join(line.strip() for line in lines)]
 
 
 class Ready(NamedTuple):

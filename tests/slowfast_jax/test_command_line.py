@@ -56,6 +56,21 @@ def test_wrong_flags(argument, message):
         parse("--config=kinetics/mini", argument)
 
 
+def test_all_wrong_flags_are_in_one_list():
+    with pytest.raises(ConfigError) as error:
+        parse(
+            "--config=kinetics/mini", "--config.train.epoch=3", "--config.train.epochs=three",
+            "--config.trian.batch_size=4", "--config.schedule.base_lr=-1", "--wrokdir=a",
+        )
+    lines = str(error.value).splitlines()
+    assert lines[0] == "5 problems:" and len(lines) == 6
+    for part, line in zip((
+        "--config.train.epoch does not exist; did you mean epochs", "train.epochs is three, expect",
+        "--config.trian does not exist; did you mean train", "base_lr is -1", "wrokdir",
+    ), lines[1:], strict=True):
+        assert part in line
+
+
 def test_fields_that_follow_from_flags(tmp_path):
     config = parse("--config=kinetics/mini", "--config.data.multi_label=True")
     assert (config.train.loss, config.model.activation) == ("bce_logits", "sigmoid")

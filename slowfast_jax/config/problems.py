@@ -1,0 +1,51 @@
+"""Collects the problems of a command, so that they are reported in one list."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from convert.load import CheckpointMismatch
+from data_pipelines.text_files import BadRows
+from slowfast_jax.config.recipe_files import ConfigError
+
+
+class Problems:
+    """Errors that were noted, to be raised together."""
+
+    def __init__(self) -> None:
+        self._errors: dict[str, Exception] = {}  # line -> the error that it describes
+
+    def __bool__(self) -> bool:
+        return bool(self._errors)
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Notes an error of the block instead of raising it."""
+        try:
+            yield
+        except (OSError, ValueError, RuntimeError) as error:
+            for line in _lines(error):
+                self._errors.setdefault(line, error)
+
+    def report(self) -> None:
+        """Raises what was noted: a single error as it is, several as a ConfigError that lists them.
+
+        The error gets an attribute `before_start`, which tells the command that nothing was run.
+        """
+        if not self._errors:
+            return
+        error = next(iter(self._errors.values()))
+        if len(self._errors) > 1:
+            lines = "".join(f"\n  - {line}" for line in self._errors)
+            error = ConfigError(f"{len(self._errors)} problems:{lines}")
+        error.before_start = True
+        raise error
+
+
+def _lines(error: Exception) -> list[str]:
+    """The problems that an error describes, a line for each."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    if isinstance(error, CheckpointMismatch):  # without its table
+        return [". ".join(dict.fromkeys((lines[0], lines[-1])))]
+    if isinstance(error, ConfigError | BadRows):
+        return [line.strip() for line in lines]
+    return [" ".join(line.strip() for line in lines)]
