@@ -149,7 +149,7 @@ def read_number(path: PathLike, line: int | str, name: str, text: str) -> float:
     return number
 
 
-def first_few(names: Iterable, most: int = 12) -> str:
-    """Names joined by commas; after the first `most` of them, "..." stands for the rest."""
+def first_few(names: Iterable, most: int = 12, mark: str = ", ") -> str:
+    """Names joined by `mark`; after the first `most` of them, "..." stands for the rest."""
     names = [str(name) for name in names]
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+    return mark.join([*names[:most], "..."] if len(names) > most else names)

@@ -103,7 +103,8 @@ def evaluate(config: ConfigDict, options: flags.FlagValues) -> int:
     if not failed or options.allow_failed:
         return 0
     if distributed.first():
-        print(f"error: {failed} of the test set could not be read, as logged above; the metrics "
+        examples = f"{failed} example{'s' * (failed > 1)}"
+        print(f"error: {examples} of the test set could not be read, as logged above; the metrics "
               "cover the others. To exit with 0 nevertheless, add --allow_failed", file=sys.stderr)
     return 1
 

@@ -217,6 +217,7 @@ def train(
                     # Save before validation, which takes long and may fail.
                     checkpoints.save(done, state, identity | {"step": done})
                     saved = done
+                    stop = stop or distributed.anyone(signals.asked)
                     if validating and not stop:  # else the resumed run validates first
                         with line.hidden(), signals.end_at_once(alone):
                             validate(done, state)

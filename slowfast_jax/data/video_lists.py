@@ -61,7 +61,12 @@ def data_root(config: ConfigDict, workdir: str | os.PathLike | None) -> Path:
     named by config.data.generate, which is generated there if it does not exist yet."""
     name = config.data.generate
     if not name:
-        return Path(config.data.root)
+        root = Path(config.data.root)
+        if not root.is_dir():
+            raise FileNotFoundError(
+                f"config.data.root is {os.fspath(root)!r}, and there is no such folder"
+            )
+        return root
     if name not in GENERATORS:
         raise ConfigError(
             f"config.data.generate is {name}; expected one of {', '.join(GENERATORS)}"

@@ -87,8 +87,10 @@ def prepare_training(
     task = model = mesh = plan = places = None
     with problems.noted():
         task = make_task(config)
+    writable = False
     with problems.noted():
         _check_folder(Path(workdir))
+        writable = True
     if problems and (task is None or config.data.generate):
         problems.report()
     found: dict[str, Any] = {}
@@ -99,7 +101,9 @@ def prepare_training(
         mesh = mesh_of(config)
     with problems.noted():
         model = build_model(config, group_size=config.norm.group_size)
-        if config.train.init_from.path and not latest_checkpoint(workdir):
+        # Without classes, the check of the weights would only say again that there are none.
+        starts = config.train.init_from.path and not latest_checkpoint(workdir)
+        if starts and config.model.num_classes:
             read_start(config, variable_shapes(model))
     with problems.noted():
         plan = training_plan(config)
@@ -110,7 +114,8 @@ def prepare_training(
                 config, task, model, optimizer, mesh, norm_splits=plan.norm_splits
             )
             trained_leaves(places.params, config.train.train_only)
-            _check_space(config, Path(workdir), plan, places)
+            if writable:
+                _check_space(config, Path(workdir), plan, places)
     if "train" in found:
         with problems.noted():
             examples, class_names = task.training_examples(found["train"])

@@ -1,13 +1,14 @@
 """Resuming: finds the last readable checkpoint and checks that it belongs to the same run."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 from absl import logging
 from ml_collections import ConfigDict
 
+from data_pipelines.text_files import first_few
 from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError
 from slowfast_jax.loop.meter import Meter
@@ -65,9 +66,10 @@ def last_state(
 
 
 def _check_identity(checkpoints: Checkpoints, step: int, identity: Mapping[str, Any]) -> None:
-    """Raises ConfigError if the checkpoint belongs to a run with another config."""
+    """Raises ConfigError if the checkpoint belongs to another run; logs settings that changed."""
     stored, wanted = checkpoints.metadata(step), json.loads(json.dumps(identity))
-    different = [
+    names = [each["model"].get("name") for each in (stored, wanted)]
+    different = [f"its network is {names[0]}, not {names[1]}"] if names[0] != names[1] else [
         f"{section}.{key} was {stored[section].get(key)!r} and is {value!r}"
         for section in ("model", "data", "optimizer")
         for key, value in wanted[section].items()
@@ -78,9 +80,20 @@ def _check_identity(checkpoints: Checkpoints, step: int, identity: Mapping[str, 
         different.append("the class names differ")
     if different:
         raise ConfigError(
-            f"{checkpoints.path(step)} belongs to another run: {'; '.join(different)}. Choose "
-            "another --workdir, or restore the settings of that run"
+            f"{checkpoints.path(step)} belongs to another run: {first_few(different, 5, '; ')}. "
+            "Choose another --workdir, or restore the settings of that run"
         )
+    if changes := list(_changes(stored.get("config", {}), wanted["config"])):
+        logging.info("changed since the last start: %s", first_few(changes, 10, "; "))
+
+
+def _changes(old: Any, new: Any, name: str = "config") -> Iterator[str]:
+    """Yields a text for each field of the config that differs."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in new:
+            yield from _changes(old.get(key), new[key], f"{name}.{key}")
+    elif old != new:
+        yield f"{name} was {old!r} and is {new!r}"
 
 
 def rescue(

@@ -43,6 +43,6 @@ class StopSignals:
             return False
         self.asked = True
         logging.warning(
-            "stopping: the step is finished and saved; press Ctrl-C again to stop now"
+            "stopping as soon as this step is finished and saved; press Ctrl-C again to stop now"
         )
         return True

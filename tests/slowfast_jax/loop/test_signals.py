@@ -23,7 +23,7 @@ def test_the_first_signal_sets_a_flag_and_is_acknowledged(number, caplog):
         os.kill(os.getpid(), number)
         wait_until(lambda: interruption.asked and caplog.messages)
     assert caplog.messages == [
-        "stopping: the step is finished and saved; press Ctrl-C again to stop now"
+        "stopping as soon as this step is finished and saved; press Ctrl-C again to stop now"
     ]
     assert signal.getsignal(number) is before
 

@@ -12,6 +12,7 @@ import slowfast_jax
 from data_pipelines.examples import clips
 from slowfast_jax.config import ConfigError
 from slowfast_jax.config.stored import read_config
+from slowfast_jax.models import zoo
 from slowfast_jax.train import train
 from slowfast_jax.training import checkpoint_manager
 from slowfast_jax.training.checkpoint import latest_checkpoint, load_checkpoint
@@ -169,6 +170,23 @@ def test_workdir_of_another_run_is_refused(whole, data, fields, message):
     expected = f"checkpoints/12 belongs to another run: {message}.*workdir"
     with pytest.raises(ConfigError, match=expected):
         train(training_config(data, **fields), whole[0])
+
+
+def test_settings_that_changed_are_logged(copied, data, caplog):
+    config = training_config(data, train__log_period=7)
+    with caplog.at_level("INFO"):
+        train(config, copied)
+    assert "config.train.log_period was" in caplog.text and "and is 7" in caplog.text
+    assert caplog.text.count("changed since the last start") == 1
+
+
+def test_the_network_of_another_run_is_named_alone(whole, data, monkeypatch):
+    config = training_config(data, model__dropout=0.1)
+    monkeypatch.setitem(zoo.ZOO, "test/other", zoo.ZOO[config.model.name])
+    config.model.name = "test/other"
+    expected = "another run: its network is test/tiny_norm, not test/other. Choose another --workdi"
+    with pytest.raises(ConfigError, match=expected):
+        train(config, whole[0])
 
 
 def test_changed_training_list_is_another_run(whole, data, tmp_path):

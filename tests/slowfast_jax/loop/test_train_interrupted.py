@@ -115,7 +115,7 @@ def test_run_saves_on_signal_and_resumes(data, short, tmp_path, number):
     log = (tmp_path / "log").read_text()
     last = int(latest_checkpoint(tmp_path).name)
     assert f"stopped at step {last}; the same command resumes from there" in log
-    stopping = "stopping: the step is finished and saved; press Ctrl-C again to stop now"
+    stopping = "stopping as soon as this step is finished and saved; press Ctrl-C again to stop now"
     assert stopping in log and stopping in (tmp_path / "log.txt").read_text()
     assert 9 <= last == read_metrics(tmp_path)[-1]["step"] < 12 * STEPS_PER_EPOCH
     assert "Traceback" not in log and not (tmp_path / "results.json").exists()
