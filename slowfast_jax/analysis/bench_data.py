@@ -19,6 +19,9 @@ from ml_collections import ConfigDict
 from data_pipelines.loading.batches import Examples, batches, stack
 from data_pipelines.loading.order import Order
 from data_pipelines.video.decoding import VideoError
+from slowfast_jax import distributed
+from slowfast_jax.config import training_plan
+from slowfast_jax.loop.build import check_batches
 from slowfast_jax.loop.prefetch import prefetched
 from slowfast_jax.progress import track
 from slowfast_jax.tasks import make_task
@@ -56,12 +59,14 @@ def measure(
       The time of each stage and the speed of the whole pipeline.
 
     Raises:
+      ConfigError: the examples do not fill a batch.
       RuntimeError: none of the examples can be read.
     """
     mesh = make_mesh(**config.mesh)
     task = make_task(config)
     found = task.find("train", workdir)
     examples, _ = task.training_examples(found)
+    check_batches(config, training_plan(config), examples, mesh, distributed.count())
     decoding, _ = make_task(_decoding_only(config)).training_examples(found)
     chosen = np.random.default_rng(0).permutation(examples.size)[:clips]
     elements, broken = [], []

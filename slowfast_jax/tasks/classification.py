@@ -16,7 +16,7 @@ from data_pipelines.labels import multi_hot, unnamed
 from data_pipelines.loading.batches import Examples, batches_in_order
 from data_pipelines.video.image_files import Pictures
 from slowfast_jax import distributed
-from slowfast_jax.config import clips_of_example
+from slowfast_jax.config import ConfigError, clips_of_example
 from slowfast_jax.config.class_weights import weights_of
 from slowfast_jax.data.clip_loader import clip_loader
 from slowfast_jax.data.video_files import check_videos
@@ -49,6 +49,11 @@ class Classification(Task):
     def training_examples(self, found: Listing) -> tuple[Examples, list[str]]:
         """The listed videos and their class names ([] if there are none)."""
         samples = found.samples
+        if not self.config.data.multi_label and len({s.label for s in samples}) == 1 < len(samples):
+            raise ConfigError(
+                f"all {len(samples)} examples of {found.files[0]} have the label "
+                f"{samples[0].label}, so there is nothing to learn: list examples of all classes"
+            )
         self.class_weights = weights_of(
             self.config, lambda: ([s.label] if np.ndim(s.label) == 0 else s.label for s in samples)
         )

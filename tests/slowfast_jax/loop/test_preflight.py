@@ -166,6 +166,16 @@ def test_all_bad_rows_of_a_list_are_problems(made, quiet, tmp_path):
     assert [line.split(f"{path}:")[1][0] for line in found] == ["2", "4"]
 
 
+def test_a_training_list_of_one_class_is_refused(made, tmp_path):
+    config = made("kinetics")
+    path = Path(config.data.root, "one_class.csv")
+    rows = Path(config.data.root, config.data.train_list).read_text().splitlines()
+    path.write_text("".join(row.split()[0] + " 1\n" for row in rows))
+    config.data.train_list = path.name
+    with pytest.raises(ConfigError, match="all 4 examples of .*one_class.csv have the label 1"):
+        prepare_training(config, tmp_path)
+
+
 def test_a_single_problem_keeps_its_type(made, tmp_path):
     config = made("kinetics")
     config.data.val_list = "no_val.csv"

@@ -174,8 +174,8 @@ def test_workdir_of_another_run_is_refused(whole, data, fields, message):
 
 def test_settings_that_changed_are_logged(copied, data, caplog):
     config = training_config(data, train__log_period=7)
-    with caplog.at_level("INFO"):
-        train(config, copied)
+    caplog.set_level("INFO", "absl")
+    train(config, copied)
     assert "config.train.log_period was" in caplog.text and "and is 7" in caplog.text
     assert caplog.text.count("changed since the last start") == 1
 
