@@ -3,8 +3,8 @@
 from slowfast_jax.config.pyslowfast.keys import Keys, computed, copied, fixed, unneeded
 
 RECORDS = "lists of any length are read; records replace them for large data sets (docs/records.md)"
-NO_IMAGENET22K = "ImageNet-22k has no reader here"
-PRETRAINING = "belongs to masked pretraining, which this program lacks"
+NEVER_READ = "the original never reads it"
+PRETRAINING = "only masked pretraining reads it, which this program lacks"
 
 DATA: Keys = {
     **copied("DATA", {
@@ -64,7 +64,7 @@ DATA: Keys = {
     }),
     **fixed("DATA", "clips have 3 channels; a network takes one clip and picks the slow frames "
             "itself", {"INPUT_CHANNEL_NUM": (3, 3)}, (3,)),
-    **fixed("DATA", NO_IMAGENET22K, {"IN22K_TRAINVAL": False, "IN22k_VAL_IN1K": ""}, None),
+    **unneeded("DATA", "IN22K_TRAINVAL IN22k_VAL_IN1K", NEVER_READ),
     **unneeded("DATA", "DECODING_BACKEND DECODING_SHORT_SIZE",
                "PyAV decodes videos at their own size (docs/data.md)"),
     **fixed("DATA", RECORDS, {"LOADER_CHUNK_SIZE": 0, "LOADER_CHUNK_OVERALL_SIZE": 0,
@@ -80,13 +80,11 @@ AUG: Keys = {
     **computed("AUG", "`augment.interpolation`", {"INTERPOLATION": "bicubic"}),
     **computed("AUG", "`augment.erasing_probability`, `augment.erasing_mode`, "
                "`augment.erasing_count`", {"RE_PROB": 0.25, "RE_MODE": "pixel", "RE_COUNT": 1}),
-    **computed("AUG", "no effect with `AUG.AA_TYPE`, nor on videos; images without it are refused",
-               {"COLOR_JITTER": 0.4}),
-    **unneeded("AUG", "RE_SPLIT", "the original never reads it"),
-    **computed("AUG", PRETRAINING, {
-        "GEN_MASK_LOADER": False, "MASK_TUBE": False, "MASK_FRAMES": False,
-        "MASK_WINDOW_SIZE": (8, 7, 7), "MASK_RATIO": 0.0, "MAX_MASK_PATCHES_PER_BLOCK": None,
-    }),
+    **computed("AUG", "no effect on videos, nor with `AUG.AA_TYPE`; refused for images without "
+               "that", {"COLOR_JITTER": 0.4}),
+    **unneeded("AUG", "RE_SPLIT", NEVER_READ),
+    **unneeded("AUG", "GEN_MASK_LOADER MASK_TUBE MASK_FRAMES MASK_WINDOW_SIZE MASK_RATIO "
+               "MAX_MASK_PATCHES_PER_BLOCK", PRETRAINING),
     **unneeded("VIS_MASK", "ENABLE", PRETRAINING),
 }
 
@@ -100,8 +98,8 @@ MIXUP: Keys = {
 }
 
 AVA: Keys = {
-    **computed("AVA", "`data.frame_dir`, `data.frame_list_dir`, `data.annotation_dir`, relative to "
-               "`data.root`; the defaults here are `frames`, `frame_lists`, `annotations`", {
+    **computed("AVA", "`data.frame_dir`, `data.frame_list_dir`, `data.annotation_dir`; without "
+               "them, `frames`, `frame_lists` and `annotations` in `data.root`", {
         "FRAME_DIR": None, "FRAME_LIST_DIR": None, "ANNOTATION_DIR": None,
     }),
     **computed("AVA", "`data.train_list`; `data.val_list` and `data.test_list`: one list each", {

@@ -1,6 +1,10 @@
 """The keys of PySlowFast about networks: MODEL, RESNET, SLOWFAST, NONLOCAL, X3D, DETECTION, BN,
 MVIT, MASK, CONTRASTIVE. networks.py computes the keywords of a network from them."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from slowfast_jax.config.pyslowfast import transformers
 from slowfast_jax.config.pyslowfast.keys import Keys, computed, copied, fixed, unneeded
 
 INF = float("inf")
@@ -100,20 +104,42 @@ BN: Keys = {
     }),
 }
 
-MVIT: Keys = computed("MVIT", "keywords of the network MViT, which this program lacks", {
-    "MODE": "conv", "POOL_FIRST": False, "CLS_EMBED_ON": True, "PATCH_KERNEL": (3, 7, 7),
-    "PATCH_STRIDE": (2, 4, 4), "PATCH_PADDING": (2, 4, 4), "PATCH_2D": False, "EMBED_DIM": 96,
-    "NUM_HEADS": 1, "MLP_RATIO": 4.0, "QKV_BIAS": True, "DROPPATH_RATE": 0.1,
-    "LAYER_SCALE_INIT_VALUE": 0.0, "DEPTH": 16, "NORM": "layernorm", "DIM_MUL": (), "HEAD_MUL": (),
-    "POOL_KV_STRIDE": (), "POOL_KV_STRIDE_ADAPTIVE": None, "POOL_Q_STRIDE": (),
-    "POOL_KVQ_KERNEL": None, "ZERO_DECAY_POS_CLS": True, "NORM_STEM": False,
-    "SEP_POS_EMBED": False, "DROPOUT_RATE": 0.0, "USE_ABS_POS": True, "REL_POS_SPATIAL": False,
-    "REL_POS_TEMPORAL": False, "REL_POS_ZERO_INIT": False, "RESIDUAL_POOLING": False,
-    "DIM_MUL_IN_ATT": False, "SEPARATE_QKV": False, "HEAD_INIT_SCALE": 1.0,
-    "USE_MEAN_POOLING": False, "USE_FIXED_SINCOS_POS": False, "REV.ENABLE": False,
-    "REV.RESPATH_FUSE": "concat", "REV.BUFFER_LAYERS": (), "REV.RES_PATH": "conv",
-    "REV.PRE_Q_FUSION": "avg",
-})
+
+def _same(defaults: Mapping[str, Any]) -> Keys:
+    """Keys of MVIT whose value is that of a keyword."""
+    keys: Keys = {}
+    for name, default in defaults.items():
+        keys |= computed("MVIT", f"`{transformers.SAME[name]}`", {name: default})
+    return keys
+
+
+MVIT: Keys = {
+    **_same({
+        "DEPTH": 16, "EMBED_DIM": 96, "NUM_HEADS": 1, "MLP_RATIO": 4.0, "DIM_MUL": (),
+        "HEAD_MUL": (), "MODE": "conv", "POOL_FIRST": False, "POOL_KVQ_KERNEL": None,
+        "POOL_Q_STRIDE": (), "POOL_KV_STRIDE": (), "POOL_KV_STRIDE_ADAPTIVE": None,
+        "RESIDUAL_POOLING": False, "SEPARATE_QKV": False, "QKV_BIAS": True,
+        "REL_POS_SPATIAL": False, "REL_POS_TEMPORAL": False, "REL_POS_ZERO_INIT": False,
+        "USE_MEAN_POOLING": False, "NORM_STEM": False, "DROPPATH_RATE": 0.1,
+        "HEAD_INIT_SCALE": 1.0, "CLS_EMBED_ON": True, "DIM_MUL_IN_ATT": False,
+    }),
+    **computed("MVIT", "`patch_kernel`, `patch_stride`, `patch_padding`; those of images get 1, 1 "
+               "and 0 in time", {
+        "PATCH_KERNEL": (3, 7, 7), "PATCH_STRIDE": (2, 4, 4), "PATCH_PADDING": (2, 4, 4),
+        "PATCH_2D": False,
+    }),
+    **computed("MVIT", "`abs_pos`: `none`, `sincos`, `separate` or `joint`", {
+        "USE_ABS_POS": True, "USE_FIXED_SINCOS_POS": False, "SEP_POS_EMBED": False,
+    }),
+    **computed("MVIT", "`decay_positions`, its opposite", {"ZERO_DECAY_POS_CLS": True}),
+    **fixed("MVIT", "the norms are layer norms", {"NORM": "layernorm"}),
+    **fixed("MVIT", "blocks have no dropout besides stochastic depth", {"DROPOUT_RATE": 0.0}),
+    **unneeded("MVIT", "LAYER_SCALE_INIT_VALUE", "the original never hands it to its blocks"),
+    **computed("MVIT", "reversible networks, which this program lacks", {
+        "REV.ENABLE": False, "REV.RESPATH_FUSE": "concat", "REV.BUFFER_LAYERS": (),
+        "REV.RES_PATH": "conv", "REV.PRE_Q_FUSION": "avg",
+    }),
+}
 
 PRETRAINING: Keys = {
     **computed("MASK", "masked pretraining, which this program lacks", {

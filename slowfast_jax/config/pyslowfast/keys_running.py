@@ -19,8 +19,9 @@ TRAIN: Keys = {
         "CHECKPOINT_FILE_PATH": ("train.init_from.path", ""),
         "CHECKPOINT_CLEAR_NAME_PATTERN": ("train.init_from.strip", ()),
     }),
-    **unneeded("TRAIN", "CHECKPOINT_TYPE CHECKPOINT_INFLATE",
-               "recognized by the file; 2-D kernels are inflated"),
+    **computed("TRAIN", "recognized by the file; 2-D kernels are inflated", {
+        "CHECKPOINT_TYPE": "pytorch", "CHECKPOINT_INFLATE": False,
+    }),
     **computed("TRAIN", "training starts at epoch 0 with the weights of the file", {
         "CHECKPOINT_EPOCH_RESET": False,
     }),
@@ -32,8 +33,9 @@ TRAIN: Keys = {
 }
 
 TEST: Keys = {
-    **unneeded("TEST", "ENABLE",
-               "training ends with a test; `--mode eval` tests without training"),
+    **computed("TEST", "training ends with a test; `--mode eval` tests without training", {
+        "ENABLE": True,
+    }),
     **computed("TEST", "`data.format`: the data set of training", {"DATASET": "kinetics"}),
     **copied("TEST", {
         "BATCH_SIZE": ("test.batch_size", 8),

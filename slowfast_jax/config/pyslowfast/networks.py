@@ -7,7 +7,8 @@ switched on by giving its row a class and a function.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from slowfast_jax.config.completion import default_keywords
+from slowfast_jax.config.completion import default_keywords, fields_of
+from slowfast_jax.config.pyslowfast.transformers import transformer
 from slowfast_jax.config.recipe_files import ConfigError, closest
 from slowfast_jax.models import zoo
 from slowfast_jax.models.base import VideoNetwork
@@ -49,7 +50,8 @@ def residual(values: Values) -> dict[str, Any]:
 
 
 def residual_without_pool(values: Values) -> dict[str, Any]:
-    """Keywords of ResNet_nopool, which the original names but lacks: a C2D that keeps its frames."""
+    """Keywords of ResNet_nopool, which the original names but lacks: a C2D that keeps all frames.
+    """
     return residual(values) | {"arch": "slow_c2d"}
 
 
@@ -83,7 +85,7 @@ def expanded(values: Values) -> dict[str, Any]:
     """Keywords of X3D."""
     _choice(values, "MODEL.ARCH", ("x3d",))
     _choice(values, "RESNET.TRANS_FUNC", ("x3d_transform",))
-    if _has_number(values["NONLOCAL.LOCATION"]):
+    if has_number(values["NONLOCAL.LOCATION"]):
         raise ConfigError("NONLOCAL.LOCATION is set, but X3D has no non-local blocks here")
     return {
         "width_factor": values["X3D.WIDTH_FACTOR"],
@@ -97,6 +99,7 @@ def expanded(values: Values) -> dict[str, Any]:
     }
 
 
+REVERSIBLE = "MViT with MVIT.REV.ENABLE"
 RESIDUAL = ("RESNET", "NONLOCAL")
 SELF_SUPERVISED = "self-supervised training"
 NETWORKS: dict[str, Network] = {
@@ -107,8 +110,9 @@ NETWORKS: dict[str, Network] = {
     "PTVResNet": Network(ResNet3D, pytorchvideo_residual, ("RESNET",)),
     "PTVSlowFast": Network(SlowFast, pytorchvideo_two_pathways, ("RESNET", "SLOWFAST")),
     "PTVX3D": Network(X3D, expanded, ("RESNET", "X3D")),
-    "MViT": Network(missing="the network MViT"),
-    "PTVMViT": Network(missing="the network MViT"),
+    "MViT": Network(None, transformer, ("MVIT",), "the network MViT"),
+    REVERSIBLE: Network(missing="reversible networks"),
+    "PTVMViT": Network(None, transformer, ("MVIT",), "the network MViT"),
     "PTVCSN": Network(missing="the network CSN"),
     "PTVR2plus1D": Network(missing="the network R(2+1)D"),
     "MaskMViT": Network(missing=f"{SELF_SUPERVISED} (MaskFeat and MAE)"),
@@ -119,6 +123,8 @@ NETWORKS: dict[str, Network] = {
 def find_network(values: Values) -> Network:
     """The row of the network that a config names; ConfigError if this program lacks it."""
     name = values["MODEL.MODEL_NAME"]
+    if name == "MViT" and values["MVIT.REV.ENABLE"]:
+        name = REVERSIBLE
     known = [name for name, network in NETWORKS.items() if network.make]
     if name not in NETWORKS:
         raise ConfigError(
@@ -151,7 +157,13 @@ def common_keywords(values: Values, network: Network) -> dict[str, Any]:
             "roi_scale": 1 / values["DETECTION.SPATIAL_SCALE_FACTOR"],
             "roi_aligned": values["DETECTION.ALIGNED"],
         }
-    return {key: value for key, value in keywords.items() if key in default_keywords(network.make)}
+    return {key: value for key, value in keywords.items() if key in fields_of(network.make)}
+
+
+def defaults_of(network: Network, name: str) -> dict[str, Any]:
+    """The keywords of a network and their values in the zoo entry `name`."""
+    make = network.make
+    return fields_of(make) | default_keywords(make) | zoo.ZOO[name]["model"]
 
 
 def nearest_entry(
@@ -162,8 +174,7 @@ def nearest_entry(
     Entries that would give the same number of classes other names than `classes` are left out.
     """
     def differences(name: str) -> int:
-        entry = zoo.ZOO[name]
-        model = default_keywords(network.make) | entry["model"]
+        model, entry = defaults_of(network, name), zoo.ZOO[name]
         return sum(model[key] != value for key, value in keywords.items()) + sum(
             entry["protocol"][key] != value for key, value in protocol.items()
         )
@@ -193,15 +204,15 @@ def _stages(values: Values, pathway: int) -> dict[str, Any]:
 
 def _used(keywords: dict[str, Any]) -> dict[str, Any]:
     """The keywords without those that only describe non-local blocks, if there are none."""
-    if _has_number(keywords["nonlocal_blocks"]):
+    if has_number(keywords["nonlocal_blocks"]):
         return keywords
     unused = ("nonlocal_group", "nonlocal_pool", "nonlocal_mode")
     return {key: value for key, value in keywords.items() if key not in unused}
 
 
-def _has_number(nested: Any) -> bool:
+def has_number(nested: Any) -> bool:
     """Whether nested tuples have any element."""
-    return any(map(_has_number, nested)) if isinstance(nested, tuple) else True
+    return any(map(has_number, nested)) if isinstance(nested, tuple) else True
 
 
 def _pathway(stages: tuple[tuple[Any, ...], ...], pathway: int) -> tuple[Any, ...]:

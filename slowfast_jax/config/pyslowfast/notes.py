@@ -3,14 +3,33 @@
 from typing import Any
 
 from slowfast_jax.config.field import shown
-from slowfast_jax.config.pyslowfast.networks import NETWORKS, OF_NETWORKS
+from slowfast_jax.config.pyslowfast.networks import NETWORKS, OF_NETWORKS, has_number
 from slowfast_jax.config.pyslowfast.reading import Setting
 from slowfast_jax.config.pyslowfast.tables import KEYS
 from slowfast_jax.config.pyslowfast.translate import DATA_SETS
 from slowfast_jax.config.recipe_files import closest
 
-SWITCHED = ("AUG", "MIXUP")  # sections that only count while their ENABLE is True
+# Start of keys -> the key that decides whether they have an effect, and the values with which they
+# have one. Keys of ALWAYS_READ, and the deciding keys themselves, always have.
+CONDITIONS = {
+    "AVA.": ("DETECTION.ENABLE", (True,)),
+    "DETECTION.": ("DETECTION.ENABLE", (True,)),
+    "AUG.": ("AUG.ENABLE", (True,)),
+    "MIXUP.": ("MIXUP.ENABLE", (True,)),
+    "DATA.SSL_": ("DATA.SSL_COLOR_JITTER", (True,)),
+    "DATA.COLOR_RND_GRAYSCALE": ("DATA.SSL_COLOR_JITTER", (True,)),
+    "DATA.IN_VAL_CROP_RATIO": ("TRAIN.DATASET", ("imagenet",)),
+    "BN.NUM_SPLITS": ("BN.NORM_TYPE", ("sub_batchnorm",)),
+    "BN.NUM_SYNC_DEVICES": ("BN.NORM_TYPE", ("sync_batchnorm", "sync_batchnorm_apex")),
+    "BN.GLOBAL_SYNC": ("BN.NORM_TYPE", ("sync_batchnorm",)),
+    "SOLVER.COSINE_": ("SOLVER.LR_POLICY", ("cosine",)),
+}
 ALWAYS_READ = ("AUG.NUM_SAMPLE",)
+# Computed keys whose value no field has.
+NOTED = (
+    "NUM_GPUS", "OUTPUT_DIR", "TASK", "AUG.COLOR_JITTER", "TRAIN.CHECKPOINT_TYPE",
+    "TRAIN.CHECKPOINT_INFLATE",
+)
 
 
 def flags(setting: Setting) -> dict[str, Any]:
@@ -40,17 +59,18 @@ def notes(setting: Setting) -> tuple[str, ...]:
 def _without_field(key: str, setting: Setting) -> str:
     """What stands in the place of a key; "" if fields are computed from it."""
     values, entry, section = setting.values, KEYS[key], key.split(".")[0]
-    if entry.kind in ("unneeded", "fixed") or key in ("NUM_GPUS", "OUTPUT_DIR", "TASK"):
+    if entry.kind in ("unneeded", "fixed") or key in NOTED:
         return entry.here
     network = NETWORKS[values["MODEL.MODEL_NAME"]]
-    if section in OF_NETWORKS and section not in network.sections and key not in (
-        "RESNET.ZERO_INIT_FINAL_BN"
-    ):
+    if section in OF_NETWORKS and section not in network.sections:
         return f"{values['MODEL.MODEL_NAME']} does not read it"
-    if section == "AVA" and not values["DETECTION.ENABLE"]:
-        return "no effect without DETECTION.ENABLE"
-    if section in SWITCHED and key not in ALWAYS_READ and not values[f"{section}.ENABLE"]:
-        return "" if key.endswith(".ENABLE") else f"no effect without {section}.ENABLE"
+    if section == "NONLOCAL" and not has_number(values["NONLOCAL.LOCATION"]):
+        return "" if key == "NONLOCAL.LOCATION" else "there are no non-local blocks"
+    for start, (deciding, wanted) in CONDITIONS.items():
+        if key.startswith(start) and key not in (deciding, *ALWAYS_READ):
+            return "" if values[deciding] in wanted else (
+                f"no effect unless {deciding} is {' or '.join(map(str, wanted))}"
+            )
     return ""
 
 
@@ -72,8 +92,8 @@ def warnings(setting: Setting, machines: int) -> tuple[str, ...]:
     bgr = DATA_SETS[name].bgr
     if bgr is not None and bgr != values["DATA.REVERSE_INPUT_CHANNEL"]:
         lines.append(
-            f"DATA.REVERSE_INPUT_CHANNEL={values['DATA.REVERSE_INPUT_CHANNEL']}: the original feeds "
-            f"frames of {name} as BGR to the network, this program as RGB"
+            f"DATA.REVERSE_INPUT_CHANNEL={values['DATA.REVERSE_INPUT_CHANNEL']}: the original "
+            f"feeds frames of {name} as BGR to the network, this program as RGB"
         )
     if name.startswith("ptv"):
         lines.append(

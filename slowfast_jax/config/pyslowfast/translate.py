@@ -6,17 +6,16 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from slowfast_jax.config.completion import default_keywords
 from slowfast_jax.config.pyslowfast.networks import (
     Network,
     Values,
     common_keywords,
+    defaults_of,
     find_network,
     nearest_entry,
 )
 from slowfast_jax.config.pyslowfast.tables import KEYS
 from slowfast_jax.config.recipe_files import ConfigError, closest
-from slowfast_jax.models import zoo
 
 
 class DataSet(NamedTuple):
@@ -242,7 +241,9 @@ def _augmentation(values: Values) -> dict[str, Any]:
 def _training(values: Values, machines: int) -> dict[str, Any]:
     """Fields of train, optimizer and schedule that are not copied."""
     batch = values["TRAIN.BATCH_SIZE"]
+    # The original's optimizer does not take the scale and bias of sub-BN for those of a norm.
     split = values["BN.NORM_TYPE"] == "sub_batchnorm"
+    norm_decay = "SOLVER.WEIGHT_DECAY" if split else "BN.WEIGHT_DECAY"
     fields = {
         "train.enable": values["TRAIN.ENABLE"],
         "train.batch_size": batch * machines,
@@ -252,8 +253,7 @@ def _training(values: Values, machines: int) -> dict[str, Any]:
         "optimizer.name": _one_of(values, "SOLVER.OPTIMIZING_METHOD", OPTIMIZERS),
         "optimizer.clip_value": float(values["SOLVER.CLIP_GRAD_VAL"] or 0),
         "optimizer.clip_norm": float(values["SOLVER.CLIP_GRAD_L2NORM"] or 0),
-        # The original's optimizer does not take the scale and bias of sub-BN for those of a norm.
-        "optimizer.norm_weight_decay": values["SOLVER.WEIGHT_DECAY" if split else "BN.WEIGHT_DECAY"],
+        "optimizer.norm_weight_decay": values[norm_decay],
         "multigrid.split_norm_decay": values["MULTIGRID.LONG_CYCLE"],
     }
     if values["TRAIN.ENABLE"] and values["TRAIN.CHECKPOINT_FILE_PATH"]:
@@ -295,7 +295,7 @@ def _model(
     """config.model: the nearest entry of the zoo, and the keywords that differ from its own."""
     keywords = {**made["model"], **common_keywords(values, network), **network.keywords(values)}
     name = nearest_entry(network, keywords, made["protocol"], data_set.class_names)
-    known = default_keywords(network.make) | zoo.ZOO[name]["model"]
+    known = defaults_of(network, name)
     return {"name": name} | {k: v for k, v in keywords.items() if known[k] != v}
 
 
