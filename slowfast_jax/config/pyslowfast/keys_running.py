@@ -22,9 +22,8 @@ TRAIN: Keys = {
     **computed("TRAIN", "recognized by the file; 2-D kernels are inflated", {
         "CHECKPOINT_TYPE": "pytorch", "CHECKPOINT_INFLATE": False,
     }),
-    **computed("TRAIN", "training starts at epoch 0 with the weights of the file", {
-        "CHECKPOINT_EPOCH_RESET": False,
-    }),
+    **computed("TRAIN", "`train.init_from.resume`, its opposite: epoch and optimizer of a `.pyth` "
+               "are read as well, if it has them", {"CHECKPOINT_EPOCH_RESET": False}),
     **fixed("TRAIN", "starting a video transformer from one for images is not possible here", {
         "CHECKPOINT_IN_INIT": False,
     }),

@@ -116,10 +116,4 @@ def warnings(setting: Setting, machines: int) -> tuple[str, ...]:
         )
     if values["TRAIN.ENABLE"] and not values["TEST.ENABLE"]:
         lines.append("TEST.ENABLE=False: training ends with a test nevertheless")
-    own = values["TRAIN.CHECKPOINT_TYPE"] != "caffe2" and values["TRAIN.CHECKPOINT_FILE_PATH"]
-    if values["TRAIN.ENABLE"] and own and not values["TRAIN.CHECKPOINT_EPOCH_RESET"]:
-        lines.append(
-            "TRAIN.CHECKPOINT_EPOCH_RESET=False: the original resumes the epoch and the optimizer "
-            "of a checkpoint of its own; this program starts at epoch 0 with its weights"
-        )
     return tuple(lines)

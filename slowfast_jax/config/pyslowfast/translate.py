@@ -259,6 +259,8 @@ def _training(values: Values, machines: int) -> dict[str, Any]:
     if values["TRAIN.ENABLE"] and values["TRAIN.CHECKPOINT_FILE_PATH"]:
         # The original starts whatever differs in shape at random, without a word.
         inflated = values["TRAIN.CHECKPOINT_INFLATE"]
+        own = values["TRAIN.CHECKPOINT_TYPE"] == "pytorch" and not inflated
+        fields["train.init_from.resume"] = own and not values["TRAIN.CHECKPOINT_EPOCH_RESET"]
         fields["train.init_from.skip"] = ("head/.*",) + (("res./nonlocal.*",) if inflated else ())
     if values["MODEL.DETACH_FINAL_FC"]:
         fields["train.train_only"] = "head/projection/.*"

@@ -101,7 +101,6 @@ def test_unknown_keys_are_named(tmp_path):
     ({"TRAIN.DATASET": "ptvkinetics", "TEST.DATASET": "ptvkinetics"}, "is read as kinetics"),
     ({"NUM_SHARDS": 16}, "add NUM_SHARDS 16 to the command"),
     ({"TEST.ENABLE": False}, "training ends with a test nevertheless"),
-    ({"TRAIN.CHECKPOINT_FILE_PATH": "a.pyth"}, "TRAIN.CHECKPOINT_EPOCH_RESET=False"),
     ({"MODEL.MODEL_NAME": "ResNet_nopool"}, "which the original lacks"),
 ])
 def test_differences_from_the_original_are_warned_of(tmp_path, values, words):

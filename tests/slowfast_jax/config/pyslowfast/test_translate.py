@@ -80,6 +80,16 @@ def test_other_fields(tmp_path):
     assert not training_problems(config)
 
 
+@pytest.mark.parametrize(("values", "resumes"), [
+    ({}, True), ({"TRAIN.CHECKPOINT_EPOCH_RESET": True}, False),
+    ({"TRAIN.CHECKPOINT_TYPE": "caffe2"}, False), ({"TRAIN.CHECKPOINT_FILE_PATH": ""}, False),
+    ({"TRAIN.ENABLE": False}, False),
+])
+def test_a_checkpoint_of_the_original_is_resumed_as_there(tmp_path, values, resumes):
+    config = load(tmp_path, {**SLOW, "TRAIN.CHECKPOINT_FILE_PATH": "a.pyth", **values})
+    assert config.train.init_from.resume == resumes
+
+
 def test_the_long_cycle_alone_needs_a_global_head(tmp_path):
     config = load(tmp_path, {**SLOW, "MULTIGRID.LONG_CYCLE": True})
     assert config.model.head_pool == "global" and config.multigrid.split_norm_decay
