@@ -135,9 +135,12 @@ MVIT: Keys = {
     **fixed("MVIT", "the norms are layer norms", {"NORM": "layernorm"}),
     **fixed("MVIT", "blocks have no dropout besides stochastic depth", {"DROPOUT_RATE": 0.0}),
     **unneeded("MVIT", "LAYER_SCALE_INIT_VALUE", "the original never hands it to its blocks"),
-    **computed("MVIT", "reversible networks, which this program lacks", {
-        "REV.ENABLE": False, "REV.RESPATH_FUSE": "concat", "REV.BUFFER_LAYERS": (),
-        "REV.RES_PATH": "conv", "REV.PRE_Q_FUSION": "avg",
+    **computed("MVIT", "a reversible network, without class token", {"REV.ENABLE": False}),
+    **computed("MVIT", "`transitions`", {"REV.BUFFER_LAYERS": ()}),
+    **computed("MVIT", "`stage_fusion`", {"REV.PRE_Q_FUSION": "avg"}),
+    **computed("MVIT", "`final_fusion`", {"REV.RESPATH_FUSE": "concat"}),
+    **fixed("MVIT", "the residual path of a transition is pooled like its queries", {
+        "REV.RES_PATH": "conv",
     }),
 }
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from slowfast_jax.config.completion import default_keywords, fields_of
-from slowfast_jax.config.pyslowfast.transformers import transformer
+from slowfast_jax.config.pyslowfast.transformers import reversible, transformer
 from slowfast_jax.config.recipe_files import ConfigError, closest
 from slowfast_jax.models import zoo
 from slowfast_jax.models.base import VideoNetwork
@@ -111,7 +111,7 @@ NETWORKS: dict[str, Network] = {
     "PTVSlowFast": Network(SlowFast, pytorchvideo_two_pathways, ("RESNET", "SLOWFAST")),
     "PTVX3D": Network(X3D, expanded, ("RESNET", "X3D")),
     "MViT": Network(None, transformer, ("MVIT",), "the network MViT"),
-    REVERSIBLE: Network(missing="reversible networks"),
+    REVERSIBLE: Network(None, reversible, ("MVIT",), "reversible networks"),
     "PTVMViT": Network(None, transformer, ("MVIT",), "the network MViT"),
     "PTVCSN": Network(missing="the network CSN"),
     "PTVR2plus1D": Network(missing="the network R(2+1)D"),

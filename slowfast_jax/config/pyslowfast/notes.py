@@ -105,6 +105,11 @@ def warnings(setting: Setting, machines: int) -> tuple[str, ...]:
             "MODEL.MODEL_NAME=ResNet_nopool, which the original lacks, is the C2D whose published "
             "weights do not pool over time"
         )
+    if values["MVIT.REV.ENABLE"] and values["MVIT.CLS_EMBED_ON"]:
+        lines.append(
+            "MVIT.CLS_EMBED_ON=True, which the original refuses for reversible networks, is read "
+            "as False"
+        )
     if name == "imagenet" and not values["AUG.ENABLE"] and (
         values["DATA.TEST_CROP_SIZE"] > values["DATA.TRAIN_CROP_SIZE"]
     ):

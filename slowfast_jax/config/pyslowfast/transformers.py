@@ -1,9 +1,9 @@
-"""From the keys MVIT.* of PySlowFast to the keywords of MViT."""
+"""From the keys MVIT.* of PySlowFast to the keywords of MViT and of the reversible networks."""
 
 from collections.abc import Mapping
 from typing import Any
 
-# Key of section MVIT -> keyword with the same value.
+# Key of section MVIT -> keyword with the same value; None becomes ().
 SAME = {
     "DEPTH": "depth", "EMBED_DIM": "width", "NUM_HEADS": "heads", "MLP_RATIO": "mlp_ratio",
     "DIM_MUL": "dim_mul", "HEAD_MUL": "head_mul", "MODE": "pool_mode",
@@ -26,7 +26,10 @@ INIT_STD = 0.02  # of all layers in the original, whatever MODEL.FC_INIT_STD say
 
 def transformer(values: Mapping[str, Any]) -> dict[str, Any]:
     """Keywords of MViT."""
-    keywords = {keyword: values[f"MVIT.{key}"] for key, keyword in SAME.items()}
+    keywords = {
+        keyword: () if values[f"MVIT.{key}"] is None else values[f"MVIT.{key}"]
+        for key, keyword in SAME.items()
+    }
     for key, (keyword, in_time) in PATCHES.items():
         value = values[f"MVIT.{key}"]
         keywords[keyword] = (in_time, *value) if values["MVIT.PATCH_2D"] else value
@@ -36,6 +39,17 @@ def transformer(values: Mapping[str, Any]) -> dict[str, Any]:
         "abs_pos": _positions(values),
         "decay_positions": not values["MVIT.ZERO_DECAY_POS_CLS"],
         "fc_init_std": INIT_STD,
+    }
+
+
+def reversible(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Keywords of a reversible network, which has no class token, whatever CLS_EMBED_ON says."""
+    keywords = transformer(values)
+    del keywords["class_token"], keywords["dim_mul_in_att"]
+    return keywords | {
+        "transitions": values["MVIT.REV.BUFFER_LAYERS"],
+        "stage_fusion": values["MVIT.REV.PRE_Q_FUSION"],
+        "final_fusion": values["MVIT.REV.RESPATH_FUSE"],
     }
 
 

@@ -5,7 +5,7 @@ import pytest
 from slowfast_jax.config import ConfigError, build_model, load_config, training_problems
 from slowfast_jax.config.pyslowfast import networks
 from slowfast_jax.config.pyslowfast.tables import KEYS
-from slowfast_jax.config.pyslowfast.transformers import transformer
+from slowfast_jax.config.pyslowfast.transformers import reversible, transformer
 from tests.slowfast_jax.config.pyslowfast.published import pair, single, write
 
 SLOW = {**single("slow"), "NUM_GPUS": 8}
@@ -130,7 +130,7 @@ def test_a_network_like_none_of_the_zoo(tmp_path):
 @pytest.mark.parametrize(("values", "message"), [
     ({"MODEL.MODEL_NAME": "SlowFst"}, r"MODEL_NAME is SlowFst, expected .* mean SlowFast"),
     ({"MODEL.MODEL_NAME": "MaskMViT"}, r"MaskMViT, but this program lacks self-supervised tr"),
-    ({"MODEL.MODEL_NAME": "MViT", "MVIT.REV.ENABLE": True}, r"REV\.ENABLE, but this program lacks"),
+    ({"MODEL.MODEL_NAME": "PTVCSN"}, r"is PTVCSN, but this program lacks the network CSN"),
     ({"MODEL.ARCH": "csn"}, r"a\.yaml: MODEL\.ARCH is csn, expected 2d or c2d or"),
     ({"MODEL.LOSS_FUNC": "multi_mse"}, r"LOSS_FUNC is multi_mse, which this program lacks"),
     ({"SOLVER.LR_POLICY": "steps_with_lrs"}, r"LR_POLICY is steps_with_lrs, which this program"),
@@ -177,7 +177,16 @@ def test_keywords_of_transformers():
     assert made["patch_padding"] == (0, 3, 3) and made["width"] == 144
     assert made["adaptive_kv_stride"] == (1, 4, 4) and made["kv_strides"] == ()
     assert made["abs_pos"] == "none" and made["fc_init_std"] == 0.02
+    assert made["pool_kernel"] == ()  # None in the original
     assert not made["decay_positions"]
+
+
+def test_keywords_of_reversible_transformers():
+    made = reversible({
+        **DEFAULTS, "MVIT.REV.BUFFER_LAYERS": (1, 3), "MVIT.REV.PRE_Q_FUSION": "concat_linear_2",
+    })
+    assert made["transitions"] == (1, 3) and made["stage_fusion"] == "concat_linear_2"
+    assert made["final_fusion"] == "concat" and "class_token" not in made
 
 
 @pytest.mark.parametrize(("values", "kind"), [
