@@ -14,6 +14,7 @@ import io
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -73,13 +74,24 @@ class ForeignCheckpoint(NamedTuple):
     metadata: dict
 
 
-def read_checkpoint(path: str | Path, entry: str = "") -> ForeignCheckpoint:
+class Wanted(NamedTuple):
+    """What to read of a file: see `read_checkpoint`."""
+
+    entry: str
+    keep: tuple[str, ...]
+
+
+def read_checkpoint(
+    path: str | Path, entry: str = "", *, keep: Sequence[str] = ()
+) -> ForeignCheckpoint:
     """Reads a checkpoint file of any supported program.
 
     Args:
       path: the file.
       entry: name of the entry that holds the weights, such as "ema" or "model.state_dict"; "" to
         look for it, see entries.py.
+      keep: names of further entries ("optimizer_state") of a PyTorch file, which are then in the
+        metadata, with arrays in place of tensors.
 
     Raises:
       FileNotFoundError: the file does not exist.
@@ -93,7 +105,7 @@ def read_checkpoint(path: str | Path, entry: str = "") -> ForeignCheckpoint:
         if path.is_dir():
             raise CheckpointError(f"it is a folder, not a file; {EXPECTED}")
         with open(path, "rb") as file:
-            return _read_file(file, path.stat().st_size, entry)
+            return _read_file(file, path.stat().st_size, Wanted(entry, tuple(keep)))
     except CheckpointError as error:
         raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
 
@@ -115,18 +127,20 @@ def describe_source(checkpoint: ForeignCheckpoint) -> list[str]:
     return lines
 
 
-def _read_file(file: BinaryIO, size: int, entry: str) -> ForeignCheckpoint:
+def _read_file(file: BinaryIO, size: int, wanted: Wanted) -> ForeignCheckpoint:
     head = file.read(64)
     file.seek(0)
     if size == 0:
         raise CheckpointError(f"the file is empty (0 bytes); {EXPECTED}. Download it again")
     if head.startswith(b"PK\x03\x04"):
-        return _read_zip(file, size, entry)
+        return _read_zip(file, size, wanted)
     if head.startswith((b"\x80", b"(dp", b"}q")):  # pickle protocol 2 or later; 0; 1
-        return _read_pickles(file, size, entry)
+        return _read_pickles(file, size, wanted)
     if is_mindspore(head):
-        if entry:
-            raise CheckpointError(f"a MindSpore file has no entries, so no entry {entry!r}")
+        if wanted.entry:
+            raise CheckpointError(
+                f"a MindSpore file has no entries, so no entry {wanted.entry!r}"
+            )
         tensors, other = read_mindspore(file.read())
         metadata = {"container": "", "other": other}
         return ForeignCheckpoint("mindspore", tensors, metadata)
@@ -139,7 +153,7 @@ def _read_file(file: BinaryIO, size: int, entry: str) -> ForeignCheckpoint:
 # PyTorch 1.6 and later: a zip file with NAME/data.pkl and one entry NAME/data/KEY for each storage.
 
 
-def _read_zip(file: BinaryIO, size: int, entry: str) -> ForeignCheckpoint:
+def _read_zip(file: BinaryIO, size: int, wanted: Wanted) -> ForeignCheckpoint:
     try:
         archive = zipfile.ZipFile(file)
     except ZIP_ERRORS as error:
@@ -170,7 +184,7 @@ def _read_zip(file: BinaryIO, size: int, entry: str) -> ForeignCheckpoint:
         storages = _ZipStorages(archive, root, order)
         data, opaque = io.BytesIO(_zip_entry(archive, f"{root}data.pkl")), set()
         content = load_pickle(data, storages.resolve, opaque)
-        return _checkpoint("torch zip", content, entry, opaque)
+        return _checkpoint("torch zip", content, wanted, opaque)
 
 
 def _zip_entry(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -241,19 +255,19 @@ def _known(kind: StorageType) -> StorageType:
 # the bytes of the storages) or a single pickle (Caffe2, Paddle).
 
 
-def _read_pickles(file: BinaryIO, size: int, entry: str) -> ForeignCheckpoint:
+def _read_pickles(file: BinaryIO, size: int, wanted: Wanted) -> ForeignCheckpoint:
     opaque: set[str] = set()
     first = load_pickle(file, opaque=opaque)
     if isinstance(first, int) and first == LEGACY_MAGIC:
-        return _read_legacy_torch(file, size, entry)
+        return _read_legacy_torch(file, size, wanted)
     if isinstance(first, dict) and isinstance(first.get("blobs"), dict):
-        return _checkpoint("caffe2", first, entry or "blobs", opaque)
+        return _checkpoint("caffe2", first, wanted._replace(entry=wanted.entry or "blobs"), opaque)
     if isinstance(first, dict) and is_paddle(first):
-        return _checkpoint("paddle", plain_arrays(first), entry, opaque)
-    return _checkpoint("pickle", first, entry, opaque)
+        return _checkpoint("paddle", plain_arrays(first), wanted, opaque)
+    return _checkpoint("pickle", first, wanted, opaque)
 
 
-def _read_legacy_torch(file: BinaryIO, size: int, entry: str) -> ForeignCheckpoint:
+def _read_legacy_torch(file: BinaryIO, size: int, wanted: Wanted) -> ForeignCheckpoint:
     version = load_pickle(file)
     if version != LEGACY_VERSION:
         raise CheckpointError(
@@ -297,23 +311,23 @@ def _read_legacy_torch(file: BinaryIO, size: int, entry: str) -> ForeignCheckpoi
                 "the file is truncated or damaged. Download it again"
             )
         loaded[key] = _elements(file.read(nbytes), kinds[key], order, numel, key)
-    return _checkpoint("torch legacy", content, entry, opaque)
+    return _checkpoint("torch legacy", content, wanted, opaque)
 
 
-def _checkpoint(kind: str, content, entry: str, opaque: set[str]) -> ForeignCheckpoint:
+def _checkpoint(kind: str, content, wanted: Wanted, opaque: set[str]) -> ForeignCheckpoint:
     """Finds the weights in the unpickled content of a file and reads them.
 
     Args:
       kind: the file format.
       content: what was unpickled.
-      entry: name of the entry to read; "" to look for it.
+      wanted: the entry to read, and those to keep.
       opaque: names of the unknown classes in the file.
     """
     if not isinstance(content, dict) and not opaque_name(content):
         raise CheckpointError(
             f"it holds a {type(content).__name__} instead of a dict of tensors; {EXPECTED}"
         )
-    container, weights, also = find_weights(content, entry)
+    container, weights, also = find_weights(content, wanted.entry)
     tensors, other = {}, []
     for name, value in weights.items():
         if is_tensor(value) and isinstance(name, str):
@@ -331,9 +345,12 @@ def _checkpoint(kind: str, content, entry: str, opaque: set[str]) -> ForeignChec
         other.append(str(name))
     whole = content if isinstance(content, dict) else {}
     metadata = {n: whole[n] for n in KEPT_METADATA if container and n in whole}
+    kept = {name: _arrays(whole[name], name) for name in wanted.keep if name in whole}
     if container:
         top = container.split(".")[0]
-        other += [str(n) for n in whole if n not in (container, top, *KEPT_METADATA)]
+        read = {container, top, *KEPT_METADATA, *kept}
+        other += [str(name) for name in whole if name not in read]
+    metadata |= kept
     metadata |= {"container": container, "other": other}
     metadata |= {"also": also} if also else {}
     metadata |= {"opaque": sorted(opaque)} if opaque else {}
@@ -342,6 +359,15 @@ def _checkpoint(kind: str, content, entry: str, opaque: set[str]) -> ForeignChec
         if isinstance(meta, dict) and isinstance(meta.get(name), str):
             metadata.setdefault("program_config", meta[name])
     return ForeignCheckpoint(kind, tensors, metadata)
+
+
+def _arrays(value, name: str):
+    """Nested dicts and lists with arrays in place of their tensors."""
+    if is_tensor(value):
+        return _array(value, name)
+    if isinstance(value, dict):
+        return {key: _arrays(item, f"{name}.{key}") for key, item in value.items()}
+    return [_arrays(item, name) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _array(value, name: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -17,7 +18,9 @@ from slowfast_jax.config import (
     describe,
     follow,
     full_schema,
+    is_pyslowfast,
     load_config,
+    read_pyslowfast,
     recipe_files,
     restore_config,
     schema,
@@ -33,6 +36,7 @@ from slowfast_jax.weights import stored_config
 
 MODE_NAMES = ("train", "eval", "report", "config", "summary", "bench_data", "compile")
 TRAINING_MODES = ("train", "config", "bench_data", "compile")  # a zoo name is the recipe
+PYSLOWFAST_KEY = r"[A-Z_0-9]+(\.\w+)+"
 FLAG_NAMES = (
     "workdir", "mode", "weights", "clips", "save_scores", "allow_failed", "clips_per_second",
     "coordinator", "process_id", "num_processes", "meeting_seconds",
@@ -109,14 +113,19 @@ def parse(
     Returns:
       The config with its overrides applied, and with the fields that follow from them (see
       `slowfast_jax.config.follow`); and the arguments that are not flags. Without --config, the
-      config is that of the run in --workdir.
+      config is that of the run in --workdir. A YAML file of PySlowFast may be followed by pairs
+      KEY VALUE; it also sets flags that are not given.
 
     Raises:
       ConfigError: an argument is not understood, or a field has a value of the wrong type or out
         of its range. The message names it and close matches.
     """
     specs, rest = take_flag("config", argv)
-    config = _config_of(specs, rest)
+    overrides: list[str] = []
+    if specs and is_pyslowfast(specs[-1]):
+        overrides, rest = take_overrides(rest, flag_values)
+        _set_flags(read_pyslowfast(Path(specs[-1]), overrides).flags, rest, flag_values)
+    config = _config_of(specs, rest, overrides)
     before = config.copy_and_resolve_references()
     problems = Problems()
     rest = _understood(rest, before, problems)
@@ -188,12 +197,47 @@ def _apply(
     return left
 
 
-def _config_of(specs: Sequence[str], rest: Sequence[str]) -> ConfigDict:
+def take_overrides(
+    argv: Sequence[str], flag_values: flags.FlagValues
+) -> tuple[list[str], list[str]]:
+    """Removes what follows a YAML file of PySlowFast: (KEY, VALUE, KEY, VALUE ..., the rest).
+
+    Args:
+      argv: the program's name and its arguments, without --config.
+      flag_values: the flags that are defined.
+    """
+    overrides, rest, place = [], list(argv[:1]), 1
+    while place < len(argv):
+        pair, name = list(argv[place:place + 2]), argv[place].lstrip("-")
+        taken = overrides
+        if argv[place].startswith("-"):
+            taken = rest
+            takes_value = name in flag_values and not flag_values[name].boolean
+            of_config = name.startswith("config.") and not re.fullmatch(PYSLOWFAST_KEY, pair[-1])
+            if "=" in name or not (takes_value or of_config):
+                pair = pair[:1]
+        taken += pair
+        place += len(pair)
+    return overrides, rest
+
+
+def _set_flags(
+    found: Mapping[str, Any], rest: Sequence[str], flag_values: flags.FlagValues
+) -> None:
+    """Sets flags that the command line does not give."""
+    for name, value in found.items():
+        if not take_flag(name, rest)[0] and f"--no{name}" not in rest:
+            flag_values[name].value = value
+
+
+def _config_of(
+    specs: Sequence[str], rest: Sequence[str], overrides: Sequence[str] = ()
+) -> ConfigDict:
     """The config of the last --config, else of the run in --workdir."""
     mode = next(reversed(take_flag("mode", rest)[0]), "train")
     workdir = next(reversed(take_flag("workdir", rest)[0]), "")
     if any(specs):
-        return load_config(specs[-1], train=mode in TRAINING_MODES)
+        return load_config(specs[-1], train=mode in TRAINING_MODES, overrides=overrides)
     if specs or not workdir:
         raise ConfigError(
             "--config is missing: name a recipe (kinetics/x3d_xs_finetune), a published model "

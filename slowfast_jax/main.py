@@ -8,8 +8,9 @@
 --config is a recipe, FILE/VARIANT of configs/FILE.py in the current folder or of the copy that is
 installed with this program, or path/to/file.py:VARIANT (`--mode config --config kinetics` lists the
 variants of kinetics). Or it is the zoo name of a published network (slowfast_jax.list_models()
-lists them); except for eval, report and summary, this means the recipe of that name. Without
---config, the config is that of the run in --workdir.
+lists them); except for eval, report and summary, this means the recipe of that name. Or it is a
+YAML file of PySlowFast, which pairs KEY VALUE of its keys may follow (docs/from_pyslowfast.md).
+Without --config, the config is that of the run in --workdir.
 If --config is given several times, the configs run one after the other, each in its own process and
 subfolder of --workdir.
 

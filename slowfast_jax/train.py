@@ -32,6 +32,7 @@ from slowfast_jax.loop.build import (
     peak_flops,
     training_step,
 )
+from slowfast_jax.loop.continuation import with_progress
 from slowfast_jax.loop.meter import Diverged, Meter, best_so_far, clock
 from slowfast_jax.loop.prefetch import on_devices
 from slowfast_jax.loop.preflight import prepare_training
@@ -98,6 +99,9 @@ def train(
             ),
             norm_splits=plan.norm_splits,
         )
+        if config.train.init_from.path and config.train.init_from.resume:
+            state = with_progress(config, state, schedule)
+            first = int(state.step)
     _announce(config, examples, schedule, mesh, state)
 
     @cache  # so that each shape is compiled once

@@ -3,17 +3,20 @@
     config = load_config("kinetics/x3d_xs")              # a published model, to test or predict
     config = load_config("kinetics/x3d_xs_finetune")     # a recipe: configs/kinetics.py
     config = load_config("path/to/my_recipe.py:variant")
+    config = load_config("path/to/SLOWFAST_8x8_R50.yaml")    # of PySlowFast
     model = build_model(config)
 
 schema.py has the defaults, the meaning and the range of every field.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from absl import logging
 from ml_collections import ConfigDict
 
 from slowfast_jax.config import schema
@@ -30,6 +33,7 @@ from slowfast_jax.config.checks import (
 from slowfast_jax.config.classes import follow
 from slowfast_jax.config.completion import check_keys, complete, fields_of
 from slowfast_jax.config.describe import describe, full_schema
+from slowfast_jax.config.pyslowfast import is_pyslowfast, read_pyslowfast
 from slowfast_jax.config.recipe_files import (
     ConfigError,
     closest,
@@ -47,8 +51,9 @@ from slowfast_jax.models.zoo import FROM_PROTOCOL
 __all__ = [
     "FROM_PROTOCOL", "ConfigError", "build_model", "check_augmentation", "check_ranges",
     "check_test", "check_training", "check_values", "clips_of_example", "closest", "describe",
-    "follow", "full_schema", "load_config", "recipe_files", "recipe_names", "restore_config",
-    "split_name", "training_plan", "training_problems", "variants_of",
+    "follow", "full_schema", "is_pyslowfast", "load_config", "read_pyslowfast", "recipe_files",
+    "recipe_names", "restore_config", "split_name", "training_plan", "training_problems",
+    "variants_of",
 ]
 # Recipes whose data a published model is tested on, if it is not that of Kinetics.
 DATA_RECIPES = ("ava", "ssv2", "charades", "imagenet")
@@ -56,7 +61,9 @@ DATA_RECIPES = ("ava", "ssv2", "charades", "imagenet")
 OPTIONAL_KEYWORDS = {*FROM_PROTOCOL, "group_size", "norm_splits"}
 
 
-def load_config(spec: str, *, train: bool = False) -> ConfigDict:
+def load_config(
+    spec: str, *, train: bool = False, overrides: Sequence[str] = ()
+) -> ConfigDict:
     """The complete config of a spec, locked.
 
     A recipe is executed with its checkout importable (the folder that holds its `configs`), from
@@ -66,9 +73,11 @@ def load_config(spec: str, *, train: bool = False) -> ConfigDict:
 
     Args:
       spec: a recipe (`FILE/VARIANT` of configs/FILE.py in the current folder or of the copy that is
-        installed with this package, `path/to/file.py` or `path/to/file.py:variant`), or a zoo name.
+        installed with this package, `path/to/file.py` or `path/to/file.py:variant`), a zoo name, or
+        a YAML file of PySlowFast; what has no field here is then logged.
       train: for training. A zoo name then stands for the recipe of that name, if there is one;
         otherwise, it stands for the published model.
+      overrides: of a YAML file of PySlowFast: KEY, VALUE, KEY, VALUE ...
 
     Raises:
       ConfigError: there is no such file, variant or model; a recipe has a key that does not exist
@@ -78,6 +87,8 @@ def load_config(spec: str, *, train: bool = False) -> ConfigDict:
     published = spec in zoo.ZOO and not (train and _recipe_of(spec))
     if published:
         config = ConfigDict({"name": spec, "model": {"name": spec}})
+    elif is_pyslowfast(spec):
+        config = _translated(Path(spec), overrides)
     elif file:
         config = read_recipe(Path(file[1]), file[2] or "")
     else:
@@ -135,6 +146,16 @@ def build_model(config: ConfigDict, **overrides: Any) -> nn.Module:
     if isinstance(keywords.get("dtype"), str):
         keywords["dtype"] = jnp.dtype(keywords["dtype"])
     return make(**keywords)
+
+
+def _translated(path: Path, overrides: Sequence[str]) -> ConfigDict:
+    """The recipe of a YAML file of PySlowFast; logs what has no field here."""
+    found = read_pyslowfast(path, overrides)
+    if found.notes:
+        logging.info("%s: keys without a field here:\n  %s", path, "\n  ".join(found.notes))
+    for line in found.warnings:
+        logging.warning("%s: %s", path, line)
+    return found.recipe
 
 
 def _recipe_of(name: str) -> tuple[Path, str] | None:

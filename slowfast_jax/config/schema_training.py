@@ -54,6 +54,10 @@ INIT_FROM: Section = {
     "entry": Field(
         "", "Entry of the file that holds the weights, such as ema. Empty: it is looked for."
     ),
+    "resume": Field(
+        False, "Resume the training that wrote the file, a .pyth of PySlowFast: its epoch and the "
+        "state of its optimizer are read as well, if it has them."
+    ),
 }
 TRAIN: Section = {
     "enable": Field(

@@ -30,6 +30,7 @@ from slowfast_jax.loop.build import (
     read_start,
     state_shapes,
 )
+from slowfast_jax.loop.continuation import find_progress
 from slowfast_jax.loop.step_schedule import StepSchedule
 from slowfast_jax.recognizer import Recognizer, load
 from slowfast_jax.tasks import make_task
@@ -105,6 +106,8 @@ def prepare_training(
         starts = config.train.init_from.path and not latest_checkpoint(workdir)
         if starts and config.model.num_classes:
             read_start(config, variable_shapes(model))
+            if config.train.init_from.resume:
+                find_progress(config)
     with problems.noted():
         plan = training_plan(config)
     if valid and model is not None and mesh is not None and plan is not None:

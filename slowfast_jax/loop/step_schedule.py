@@ -71,6 +71,14 @@ class StepSchedule:
         epochs, rest = divmod(done - segment.begin, segment.order.steps_per_epoch)
         return 0 if rest else segment.phase.begin + epochs
 
+    def step_of(self, epochs: int) -> int:
+        """The first step after a number of completed epochs, at most those of the run."""
+        for segment in self._segments:
+            if epochs < segment.phase.end:
+                past = epochs - segment.phase.begin
+                return segment.begin + past * segment.order.steps_per_epoch
+        return self.steps
+
     def shape(self, step: int) -> Shape:
         segment = self.segment(step)
         return segment.phase.shapes[segment.order.turn(step - segment.begin)]

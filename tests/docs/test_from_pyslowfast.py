@@ -1,10 +1,11 @@
-"""docs/from_pyslowfast.md names fields that configs have."""
+"""docs/from_pyslowfast.md is what the tables of keys say, and names fields that configs have."""
 
 import re
 
 import pytest
 
 from slowfast_jax.config import load_config
+from slowfast_jax.config.pyslowfast.document import text
 from tests.support.paths import ROOT
 
 TEXT = (ROOT / "docs/from_pyslowfast.md").read_text(encoding="utf-8")
@@ -14,7 +15,9 @@ FIELDS = sorted(set(re.findall(rf"`((?:{SECTIONS})\.[\w.]+)", TEXT)))
 
 @pytest.fixture(scope="module")
 def configs():
-    recipes = ("kinetics.py:slowfast_8x8_r50", "ava.py:slowfast_32x2_r50_short")
+    recipes = (
+        "kinetics.py:slowfast_8x8_r50", "ava.py:slow_8x8_r50_short", "kinetics.py:x3d_xs",
+    )
     return [load_config(f"{ROOT}/configs/{recipe}") for recipe in recipes]
 
 
@@ -30,4 +33,10 @@ def test_fields_exist(configs, field):
 
 
 def test_the_tables_are_read():
-    assert len(FIELDS) > 60
+    assert len(FIELDS) > 100
+
+
+def test_the_tables_are_up_to_date():
+    assert text(TEXT) == TEXT, (
+        "write it anew: python -m slowfast_jax.config.pyslowfast.document docs/from_pyslowfast.md"
+    )

@@ -181,3 +181,34 @@ def test_every_field_is_described(name):
 ])
 def test_messages_name_flags_as_they_are_typed(message, shown):
     assert as_flags(message) == shown
+
+
+def test_a_file_of_pyslowfast_with_its_overrides(tmp_path):
+    path = tmp_path / "MINE.yaml"
+    path.write_text("TRAIN: {ENABLE: False}\nNUM_GPUS: 8\nOUTPUT_DIR: out", encoding="utf-8")
+    values = flags.FlagValues()
+    command_line.define_flags(values)
+    config, left = command_line.parse([
+        "main", "TEST.BATCH_SIZE", "4", f"--config={path}", "--weights", "C2D.pkl",
+        "--config.train.enable", "DEMO.WEBCAM", "-1", "--config.data.root", "lists",
+        "TEST.NUM_TEMPORAL_CLIPS", "[5,7]",
+    ], values)
+    assert left == ["main"] and config.name == "MINE"
+    assert config.test.batch_size == 4 and config.data.root == "lists" and config.train.enable
+    assert (values.mode, values.workdir, values.clips) == ("eval", "out", ["5", "7"])
+    assert values.weights == "C2D.pkl"
+
+
+def test_flags_win_over_what_a_file_of_pyslowfast_says(tmp_path):
+    path = tmp_path / "MINE.yaml"
+    path.write_text("TRAIN: {ENABLE: False}\nOUTPUT_DIR: out", encoding="utf-8")
+    values = flags.FlagValues()
+    command_line.define_flags(values)
+    arguments = f"main --config {path} --mode=config --workdir mine"
+    command_line.parse(arguments.split(), values)
+    assert (values.mode, values.workdir) == ("config", "mine")
+
+
+def test_pairs_belong_to_files_of_pyslowfast_alone():
+    with pytest.raises(ConfigError, match=r"TRAIN\.BATCH_SIZE is not a flag: flags start with --"):
+        parse("--config=kinetics/mini", "TRAIN.BATCH_SIZE", 8)

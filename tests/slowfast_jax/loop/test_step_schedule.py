@@ -48,6 +48,9 @@ def test_steps_epochs_and_shapes(whole):
     epochs = [planned.epoch(step) for step in range(planned.steps)]
     assert epochs == sorted(epochs)
     assert all(planned.epoch(done) == epoch for done, epoch in enumerate(ends) if epoch)
+    first_steps = [planned.step_of(epoch) for epoch in range(1, PLAN.epochs + 1)]
+    assert first_steps == [done for done, epoch in enumerate(ends) if epoch]
+    assert planned.step_of(0) == 0 and planned.step_of(PLAN.epochs + 1) == planned.steps
     assert len(whole) == planned.steps
     for step, batch in enumerate(whole):
         shape = planned.shape(step)

@@ -1,0 +1,1 @@
+"""What checkpoints of other programs hold besides weights, to resume their training."""

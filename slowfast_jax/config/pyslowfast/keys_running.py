@@ -1,0 +1,141 @@
+"""The keys of PySlowFast about running: TRAIN, TEST, SOLVER, MULTIGRID, machines, logs, demo."""
+
+from slowfast_jax.config.pyslowfast.keys import Keys, computed, copied, fixed, unneeded
+
+TRAIN: Keys = {
+    **computed("TRAIN", "`train.enable`; False: `--mode eval` is the default", {"ENABLE": True}),
+    **computed("TRAIN", "`data.format`, `data.sampling` and the names of the lists", {
+        "DATASET": "kinetics",
+    }),
+    **computed("TRAIN", "`train.batch_size`, times the number of machines (`NUM_SHARDS`)", {
+        "BATCH_SIZE": 64,
+    }),
+    **copied("TRAIN", {
+        "EVAL_PERIOD": ("train.eval_period", 10),
+        "CHECKPOINT_PERIOD": ("train.checkpoint_period", 10),
+        "KILL_LOSS_EXPLOSION_FACTOR": ("train.max_loss_rise", 0.0),
+    }),
+    **copied("TRAIN", {
+        "CHECKPOINT_FILE_PATH": ("train.init_from.path", ""),
+        "CHECKPOINT_CLEAR_NAME_PATTERN": ("train.init_from.strip", ()),
+    }),
+    **computed("TRAIN", "recognized by the file; 2-D kernels are inflated", {
+        "CHECKPOINT_TYPE": "pytorch", "CHECKPOINT_INFLATE": False,
+    }),
+    **computed("TRAIN", "`train.init_from.resume`, its opposite: epoch and optimizer of a `.pyth` "
+               "are read as well, if it has them", {"CHECKPOINT_EPOCH_RESET": False}),
+    **fixed("TRAIN", "starting a video transformer from one for images is not possible here", {
+        "CHECKPOINT_IN_INIT": False,
+    }),
+    **unneeded("TRAIN", "AUTO_RESUME", "always: the same command resumes"),
+    **computed("TRAIN", "`model.dtype=bfloat16`, in testing as well", {"MIXED_PRECISION": False}),
+}
+
+TEST: Keys = {
+    **computed("TEST", "training ends with a test; `--mode eval` tests without training", {
+        "ENABLE": True,
+    }),
+    **computed("TEST", "`data.format`: the data set of training", {"DATASET": "kinetics"}),
+    **copied("TEST", {
+        "BATCH_SIZE": ("test.batch_size", 8),
+        "CHECKPOINT_FILE_PATH": ("test.checkpoint", ""),
+    }),
+    **computed("TEST", "`protocol.clips`, `protocol.crops`; ImageNet: one of each", {
+        "NUM_ENSEMBLE_VIEWS": 10, "NUM_SPATIAL_CROPS": 3,
+    }),
+    **computed("TEST", "`--clips`, such as `--clips=5,7,10`", {"NUM_TEMPORAL_CLIPS": ()}),
+    **computed("TEST", "`--save_scores`, which writes `WORKDIR/scores.npz`", {
+        "SAVE_RESULTS_PATH": "",
+    }),
+    **unneeded("TEST", "CHECKPOINT_TYPE", "recognized by the file"),
+}
+
+SOLVER: Keys = {
+    **copied("SOLVER", {
+        "BASE_LR": ("schedule.base_lr", 0.1),
+        "COSINE_END_LR": ("schedule.end_lr", 0.0),
+        "STEPS": ("schedule.steps", ()),
+        "LRS": ("schedule.relative_lrs", ()),
+        "WARMUP_EPOCHS": ("schedule.warmup_epochs", 0.0),
+        "WARMUP_START_LR": ("schedule.warmup_start_lr", 0.01),
+        "COSINE_AFTER_WARMUP": ("schedule.cosine_after_warmup", False),
+        "MAX_EPOCH": ("train.epochs", 300),
+        "GAMMA": ("multigrid.lr_decay", 0.1),
+    }),
+    **computed("SOLVER", "`schedule.name`: `cosine` or `steps`", {"LR_POLICY": "cosine"}),
+    **computed("SOLVER", "`schedule.reference_batch`, the batch of one machine: the rates follow "
+               "`train.batch_size`, which counts all machines", {
+        "BASE_LR_SCALE_NUM_SHARDS": False,
+    }),
+    **computed("SOLVER", "`optimizer.name`: `sgd`, `adam` or `adamw`", {
+        "OPTIMIZING_METHOD": "sgd",
+    }),
+    **copied("SOLVER", {
+        "MOMENTUM": ("optimizer.momentum", 0.9),
+        "DAMPENING": ("optimizer.dampening", 0.0),
+        "NESTEROV": ("optimizer.nesterov", True),
+        "WEIGHT_DECAY": ("optimizer.weight_decay", 1e-4),
+        "BETAS": ("optimizer.betas", (0.9, 0.999)),
+        "ZERO_WD_1D_PARAM": ("optimizer.zero_wd_1d", False),
+        "LAYER_DECAY": ("optimizer.layer_decay", 1.0),
+        "LARS_ON": ("optimizer.lars", False),
+    }),
+    **computed("SOLVER", "`optimizer.clip_value`, `optimizer.clip_norm`: 0 where PySlowFast has "
+               "None", {"CLIP_GRAD_VAL": None, "CLIP_GRAD_L2NORM": None}),
+    **unneeded("SOLVER", "WARMUP_FACTOR STEP_SIZE", "the original never reads it"),
+}
+
+MULTIGRID: Keys = {
+    **copied("MULTIGRID", {
+        "LONG_CYCLE": ("multigrid.long_cycle", False),
+        "SHORT_CYCLE": ("multigrid.short_cycle", False),
+        "EPOCH_FACTOR": ("multigrid.epoch_factor", 1.5),
+        "SHORT_CYCLE_FACTORS": ("multigrid.short_cycle_factors", (0.5, 0.5**0.5)),
+        "LONG_CYCLE_FACTORS": (
+            "multigrid.long_cycle_factors",
+            ((0.25, 0.5**0.5), (0.5, 0.5**0.5), (0.5, 1), (1, 1)),
+        ),
+        "BN_BASE_SIZE": ("multigrid.norm_group_size", 8),
+        "EVAL_FREQ": ("multigrid.evaluations_per_phase", 3),
+    }),
+    **unneeded("MULTIGRID", "LONG_CYCLE_SAMPLING_RATE DEFAULT_B DEFAULT_T DEFAULT_S",
+               "the original sets it itself"),
+}
+
+RUNNING: Keys = {
+    **computed("", "`--workdir`, where it is not given", {"OUTPUT_DIR": "."}),
+    **computed("", "all devices are used (`mesh`, docs/scaling.md); the clips of one GPU are "
+               "`norm.group_size`", {"NUM_GPUS": 1}),
+    **computed("", "the batch of all machines is `train.batch_size`. The original takes the number "
+               "from `--num_shards` (1), not from its files; `NUM_SHARDS N` on the command line "
+               "stands for that", {"NUM_SHARDS": 1}),
+    **unneeded("", "SHARD_ID DIST_BACKEND",
+               "`--process_id`, `--coordinator` or the cluster's environment (docs/scaling.md)"),
+    **copied("", {"RNG_SEED": ("train.seed", 1), "LOG_PERIOD": ("train.log_period", 10)}),
+    **unneeded("", "LOG_MODEL_INFO", "`--mode summary`"),
+    **computed("", "self-supervised training (`ssl`) is missing here; other values only name "
+               "files", {"TASK": ""}),
+}
+
+SHOWING: Keys = {
+    **unneeded("TENSORBOARD", "ENABLE LOG_DIR",
+               "training always writes metrics for TensorBoard to `--workdir`"),
+    **unneeded("TENSORBOARD", "PREDICTIONS_PATH CLASS_NAMES_PATH CATEGORIES_PATH "
+               "CONFUSION_MATRIX.ENABLE CONFUSION_MATRIX.FIGSIZE CONFUSION_MATRIX.SUBSET_PATH "
+               "HISTOGRAM.ENABLE HISTOGRAM.SUBSET_PATH HISTOGRAM.TOPK HISTOGRAM.FIGSIZE "
+               "WRONG_PRED_VIS.ENABLE WRONG_PRED_VIS.TAG WRONG_PRED_VIS.SUBSET_PATH",
+               "`--mode report`: confusion matrix and wrong predictions"),
+    **unneeded("TENSORBOARD", "MODEL_VIS.ENABLE MODEL_VIS.MODEL_WEIGHTS MODEL_VIS.ACTIVATIONS "
+               "MODEL_VIS.INPUT_VIDEO MODEL_VIS.LAYER_LIST MODEL_VIS.TOPK_PREDS "
+               "MODEL_VIS.COLORMAP", "`train.summary_period`: histograms and clips"),
+    **unneeded("TENSORBOARD", "MODEL_VIS.GRAD_CAM.ENABLE MODEL_VIS.GRAD_CAM.LAYER_LIST "
+               "MODEL_VIS.GRAD_CAM.USE_TRUE_LABEL MODEL_VIS.GRAD_CAM.COLORMAP",
+               "Grad-CAM is missing here"),
+    **unneeded("DEMO", "ENABLE LABEL_FILE_PATH WEBCAM INPUT_VIDEO DISPLAY_WIDTH DISPLAY_HEIGHT "
+               "DETECTRON2_CFG DETECTRON2_WEIGHTS DETECTRON2_THRESH BUFFER_SIZE OUTPUT_FILE "
+               "OUTPUT_FPS INPUT_FORMAT CLIP_VIS_SIZE NUM_VIS_INSTANCES PREDS_BOXES THREAD_ENABLE "
+               "NUM_CLIPS_SKIP GT_BOXES STARTING_SECOND FPS VIS_MODE COMMON_CLASS_THRES "
+               "UNCOMMON_CLASS_THRES COMMON_CLASS_NAMES SLOWMO",
+               "`python -m slowfast_jax.predict`, whose flags `--help` lists"),
+    **unneeded("BENCHMARK", "NUM_EPOCHS LOG_PERIOD SHUFFLE", "`--mode bench_data`"),
+}
