@@ -159,7 +159,9 @@ def fit(
         file_name, array = given.pop(path, ("", None))
         theirs = None
         if array is not None:
-            ours = array if report.scheme == "slowfast_jax" else from_torch(array, shape)
+            ours = array if report.scheme == "slowfast_jax" else from_torch(
+                array, shape, path.rpartition("/")[2]
+            )
             theirs = ours.shape
         if theirs == shape:
             leaves[collection, path] = np.array(ours, dtype=target.dtype, order="C")

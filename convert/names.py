@@ -27,6 +27,7 @@ PLACEHOLDERS = {
     "k": r"\d",  # fully connected layer of squeeze-and-excitation
     "x": r"[abc]",  # convolution of a residual block
     "n": r"theta|phi|g|out",  # convolution of a non-local block
+    "w": r"\w+",  # layer of a transformer block
 }
 
 
@@ -77,7 +78,19 @@ FAMILIES = {
         ("head/lin_5_bn", "head.lin_5_bn"),
         *HEAD,
     ),
+    "MViT": (
+        ("", ""),  # class token and absolute positions
+        ("patch_embed", "patch_embed.proj"),
+        ("block{i}/{w}", "blocks.{i}.{w}"),
+        ("block{i}/attn/{w}", "blocks.{i}.attn.{w}"),
+        ("block{i}/mlp/{w}", "blocks.{i}.mlp.{w}"),
+        ("norm_stem", "norm_stem"),
+        ("norm", "norm"),
+        *HEAD,
+    ),
 }
+# Families without batch norms.
+TRANSFORMERS = ("MViT",)
 
 # Rows (Caffe2 blob without its suffix, PySlowFast module).
 CAFFE2 = (
@@ -154,7 +167,12 @@ PYTORCHVIDEO_ROLES = ("s1", "s2", "s3", "s4", "s5", "head")
 WRAPPERS = re.compile(r"^(?:(?:module|model|_orig_mod)\.)+")
 PREFIXED = re.compile(r"(.+?\.)(?:s\d(?:_fuse|\.pathway\d_)|head\.projection\.)")
 NORM_LEAVES = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
-OTHER_LEAVES = {"weight": "kernel", "bias": "bias"}
+OTHER_LEAVES = {"weight": "kernel", "bias": "bias"} | {
+    name: name for name in (
+        "cls_token", "pos_embed", "pos_embed_spatial", "pos_embed_temporal", "pos_embed_class",
+        "rel_pos_h", "rel_pos_w", "rel_pos_t",
+    )
+}
 
 
 @cache
@@ -178,6 +196,8 @@ def translate(rows: Iterable[tuple[str, str]], name: str) -> str | None:
 def family_of(paths: Iterable[str]) -> str:
     """The family (a key of FAMILIES) of a model of this project with these parameter paths."""
     modules = {path.rpartition("/")[0] for path in paths}
+    if "patch_embed" in modules:
+        return "MViT"
     if "slow_stem/conv" in modules:
         return "SlowFast"
     return "X3D" if "stem/conv_xy" in modules else "one pathway"
@@ -186,6 +206,8 @@ def family_of(paths: Iterable[str]) -> str:
 def foreign_family(names: Iterable[str]) -> str:
     """The family (a key of FAMILIES) of a checkpoint with these PySlowFast names."""
     names = set(names)
+    if "patch_embed.proj.weight" in names:
+        return "MViT"
     if any("pathway1_" in name for name in names):
         return "SlowFast"
     return "X3D" if "s1.pathway0_stem.conv_xy.weight" in names else "one pathway"
@@ -195,9 +217,8 @@ def to_pyslowfast(path: str, family: str) -> str | None:
     """The PySlowFast name of a parameter path; None if PySlowFast has no such parameter."""
     module, _, leaf = path.rpartition("/")
     translated = translate(FAMILIES[family], module)
-    leaves = NORM_LEAVES if module.endswith("_bn") else OTHER_LEAVES
-    leaf = {ours: theirs for theirs, ours in leaves.items()}.get(leaf)
-    return f"{translated}.{leaf}" if translated and leaf else None
+    leaf = {ours: theirs for theirs, ours in _leaves(module).items()}.get(leaf)
+    return None if translated is None or leaf is None else f"{translated}.{leaf}".lstrip(".")
 
 
 def from_pyslowfast(name: str, family: str) -> str | None:
@@ -206,8 +227,14 @@ def from_pyslowfast(name: str, family: str) -> str | None:
     translated = translate(((theirs, ours) for ours, theirs in FAMILIES[family]), module)
     if translated is None:
         return None
-    leaf = (NORM_LEAVES if translated.endswith("_bn") else OTHER_LEAVES).get(leaf)
-    return f"{translated}/{leaf}" if leaf else None
+    leaf = _leaves(translated).get(leaf)
+    return f"{translated}/{leaf}".lstrip("/") if leaf else None
+
+
+def _leaves(module: str) -> dict[str, str]:
+    """{name in PySlowFast: name in this project} of the parameters of a module."""
+    last = module.rpartition("/")[2]
+    return NORM_LEAVES if last.endswith("_bn") or last.startswith("norm") else OTHER_LEAVES
 
 
 def scheme_of(names: Iterable[str]) -> str:
@@ -223,7 +250,9 @@ def scheme_of(names: Iterable[str]) -> str:
         return "PyTorchVideo"
     if ports.scheme_of(names):
         return ports.scheme_of(names)
-    known = any(re.match(r"s\d(_fuse|\.pathway\d_)|head\.projection\.", name) for name in names)
+    known = any(re.match(
+        r"s\d(_fuse|\.pathway\d_)|head\.projection\.|patch_embed\.proj\.", name
+    ) for name in names)
     return "PySlowFast" if known else "unknown"
 
 
