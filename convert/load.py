@@ -249,7 +249,26 @@ def map_to_paths(
         for path, value in identity_norms(given, paths).items():
             given[path] = ("", value)
             report.derived[path] = "identity, because PyTorchVideo has no batch norm there"
+    join_projections(given, paths, report)
     return given, report
+
+
+def join_projections(
+    given: dict[str, tuple[str, np.ndarray]], paths: set[str], report: Report
+) -> None:
+    """Joins projections to queries, keys and values if the model has one for all of them.
+
+    Args:
+      given: path -> (name in the file, array in the file's layout); it is changed.
+      paths: the paths of the model.
+      report: receives the parameters that were joined.
+    """
+    for path in sorted(paths - given.keys()):
+        parts = [path.replace("/qkv/", f"/{part}/") for part in "qkv"]
+        if "/qkv/" in path and given.keys() >= set(parts):
+            names_in_file, arrays = zip(*map(given.pop, parts), strict=True)
+            given[path] = (names_in_file[0], np.concatenate(arrays))
+            report.derived[path] = f"joined from {', '.join(names_in_file)}"
 
 
 def merge_split_statistics(

@@ -156,6 +156,12 @@ PYTORCHVIDEO = (
     ("head.pool.post_norm", "head.lin_5_bn"),
     ("head.proj", "head.projection"),
     ("detection_head.proj", "head.projection"),
+    ("patch_embed.patch_model", "patch_embed.proj"),  # MViT
+    ("cls_positional_encoding", ""),
+    ("blocks.{i}.{w}", "blocks.{i}.{w}"),
+    ("blocks.{i}.attn.{w}", "blocks.{i}.attn.{w}"),
+    ("blocks.{i}.mlp.{w}", "blocks.{i}.mlp.{w}"),
+    ("norm_embed", "norm"),
 )
 # Roles of the blocks that have tensors, in order. Blocks without tensors (the pool after the first
 # stage of C2D and I3D, SlowFast's pool and concatenation) are numbered in PyTorchVideo's names too,
@@ -246,7 +252,9 @@ def scheme_of(names: Iterable[str]) -> str:
     names = [WRAPPERS.sub("", name) for name in names]
     if any(re.fullmatch(r"(t_)?conv1(_xy)?_w|(t_)?res\d_\d+_branch2a_w|pred_w", n) for n in names):
         return "Caffe2"
-    if any(re.match(r"blocks\.\d+\.(conv|res_blocks|multipathway_blocks)\.", n) for n in names):
+    if any(re.match(
+        r"blocks\.\d+\.(conv|res_blocks|multipathway_blocks)\.|patch_embed\.patch_model\.", name
+    ) for name in names):
         return "PyTorchVideo"
     if ports.scheme_of(names):
         return ports.scheme_of(names)
@@ -287,6 +295,8 @@ def ignore_reason(name: str, scheme: str) -> str:
         return "state of the Caffe2 solver"
     if name.rpartition(".")[2] == "num_batches_tracked":
         return "batch norm step counter, not used"
+    if re.search(r"\.attn\._attention_pool_[qkv]\.", name):
+        return "second name of a tensor in PyTorchVideo"
     return ports.ignore_reason(name, scheme)
 
 
@@ -301,6 +311,8 @@ def canonical_names(names: Iterable[str], scheme: str) -> dict[str, str]:
     if scheme == "PyTorchVideo":
         numbers = {int(m[1]) for m in map(re.compile(r"blocks\.(\d+)\.").match, bare.values()) if m}
         roles = dict(zip(sorted(numbers), PYTORCHVIDEO_ROLES, strict=False))
+        if "patch_embed.patch_model.weight" in bare.values():
+            roles = {}  # the blocks of MViT are alike
         return {name: _from_pytorchvideo(short, roles) or short for name, short in bare.items()}
     if scheme in ports.SPELLINGS:
         return {name: ports.respell(short, scheme) for name, short in bare.items()}
@@ -317,7 +329,7 @@ def _from_caffe2(blob: str) -> str | None:
 def _from_pytorchvideo(name: str, roles: dict[int, str]) -> str | None:
     module, _, leaf = name.rpartition(".")
     match = re.match(r"blocks\.(\d+)\.", module)
-    if match:
-        module = f"{roles.get(int(match[1]), match[0])}.{module[match.end():]}"
+    if match and int(match[1]) in roles:
+        module = f"{roles[int(match[1])]}.{module[match.end():]}"
     translated = translate(PYTORCHVIDEO, module)
-    return f"{translated}.{leaf}" if translated else None
+    return None if translated is None else f"{translated}.{leaf}".lstrip(".")

@@ -32,7 +32,7 @@ def project(
     dropout: float = 0.5,
     activation: str = "softmax",
     average: str = "probs",
-    kernel_init: Callable = nn.initializers.normal(0.01),
+    kernel_init: Callable,
     bias_init: Callable = nn.initializers.zeros,
 ) -> tuple[jax.Array, Endpoints]:
     """Dropout and the linear classifier, applied at every position of `x (N, T', H', W', C)`.

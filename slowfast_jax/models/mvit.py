@@ -40,11 +40,11 @@ class VisionTransformer(VideoNetwork):
       pool_mode: how queries, keys and values are pooled: "conv", "conv_unshared", "avg" or "max";
         see `PoolingAttention`, also for `pool_first`, `separate_qkv`, `qkv_bias` and
         `residual_pooling`.
-      pool_kernel: kernel of the poolings (POOL_KVQ_KERNEL); None: by their strides.
+      pool_kernel: kernel of the poolings (POOL_KVQ_KERNEL); (): by their strides.
       q_strides, kv_strides: rows (block, t, h, w); a block without a row does not pool, and one
         with strides 1 pools if `pool_kernel` is set.
       adaptive_kv_stride: strides of the first block's keys and values, which shrink where queries
-        are pooled (POOL_KV_STRIDE_ADAPTIVE); it replaces `kv_strides`.
+        are pooled (POOL_KV_STRIDE_ADAPTIVE); they replace `kv_strides`. (): none.
       abs_pos: absolute positions: "none", "separate", "joint" or "sincos", see `add_positions`.
       rel_pos_space, rel_pos_time: decomposed relative positions in the attention.
       rel_pos_zero_init: their tables start with zeros.
@@ -69,10 +69,10 @@ class VisionTransformer(VideoNetwork):
     head_mul: Sequence[tuple[int, float]] = ()
     pool_mode: str = "conv"
     pool_first: bool = False
-    pool_kernel: Triple | None = None
+    pool_kernel: Sequence[int] = ()
     q_strides: Sequence[tuple[int, int, int, int]] = ()
     kv_strides: Sequence[tuple[int, int, int, int]] = ()
-    adaptive_kv_stride: Triple | None = None
+    adaptive_kv_stride: Sequence[int] = ()
     residual_pooling: bool = False
     separate_qkv: bool = False
     qkv_bias: bool = True

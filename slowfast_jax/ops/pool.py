@@ -49,7 +49,7 @@ def avg_pool(
 
     Arguments as in `max_pool`.
     """
-    size = _output_size(x.shape[1:4], window, strides, padding)
+    _output_size(x.shape[1:4], window, strides, padding)  # raises if the window does not fit
     if tuple(window) == x.shape[1:4] and not any(padding):
         return x.mean((1, 2, 3), keepdims=True)
     # A NumPy zero: JAX differentiates the reduction only if it can see that it starts from 0.

@@ -103,8 +103,8 @@ def reversible_plan(
 
 
 def block_poolings(
-    depth: int, q_strides: Rows, kv_strides: Rows, adaptive_kv_stride: Sequence[int] | None,
-    kernel: Sequence[int] | None,
+    depth: int, q_strides: Rows, kv_strides: Rows, adaptive_kv_stride: Sequence[int],
+    kernel: Sequence[int],
 ) -> list[tuple[Pooling, Pooling]]:
     """Pooling of the queries and of the keys and values of each block.
 
@@ -112,13 +112,13 @@ def block_poolings(
       depth: number of blocks.
       q_strides, kv_strides: rows (block, t, h, w). A block without a row does not pool.
       adaptive_kv_stride: strides of the keys and values of the first block, which replace
-        `kv_strides`; a block that pools the queries divides them by its strides.
-      kernel: kernel of all poolings, also where the stride is 1; None: stride + 1 where the stride
-        is above 1, elsewhere 1.
+        `kv_strides`; a block that pools the queries divides them by its strides. (): none.
+      kernel: kernel of all poolings, also where the stride is 1. (): stride + 1 where the stride is
+        above 1, elsewhere 1.
     """
     by_block = [{row[0]: tuple(row[1:]) for row in rows} for rows in (q_strides, kv_strides)]
     queries, keys = by_block
-    if adaptive_kv_stride is not None:
+    if adaptive_kv_stride:
         stride, keys = tuple(adaptive_kv_stride), {}
         for i in range(depth):
             stride = tuple(

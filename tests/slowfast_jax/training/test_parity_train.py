@@ -24,7 +24,11 @@ CASES = (
     "slowfast_sgd", "slowfast_sgd_steps_no_nesterov", "slowfast_clip_l2", "slowfast_clip_value",
     "slowfast_frozen_bn", "slowfast_ava", "x3d_sgd", "slowfast_bce_logit",
     "slowfast_detach_final_fc", "slow_adam", "slow_lars", "slow_lars_zero_wd_1d", "slowfast_subbn2",
+    "mvit1_adamw", "mvit2_adamw", "mvit2_adamw_layerdecay",
 )
+# Gradients this small next to all gradients together are rounding noise: a bias of the keys adds
+# the same to all logits of a query.
+NOISE = 1e-13
 
 pytestmark = needs_parity
 
@@ -114,6 +118,9 @@ def assert_first_gradients(case, run, recorded):
         found = runs.samples(name, ours[name])
         if np.isnan(norm):  # the original has no gradient there
             assert not ours[name].any()
+            continue
+        if norm < NOISE * recorded["grad_norm_reported"][0]:
+            assert np.linalg.norm(ours[name]) < NOISE * recorded["grad_norm_reported"][0]
             continue
         expected = np.clip(samples * scale, -most, most)
         assert_close(found, expected, STORED_IN_FLOAT32)
