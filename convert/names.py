@@ -88,9 +88,32 @@ FAMILIES = {
         ("norm", "norm"),
         *HEAD,
     ),
+    "Rev-MViT": (
+        ("", ""),
+        ("patch_embed", "patch_embed.proj"),
+        *(
+            (f"block{{i}}/{ours}", f"rev_backbone.layers.{{i}}.{theirs}")
+            for ours, theirs in (
+                ("F/{w}", "F.{w}"),
+                ("F/attn/{w}", "F.attn.{w}"),
+                ("G/{w}", "G.{w}"),
+                ("G/mlp/{w}", "G.mlp.{w}"),
+                ("res_proj", "res_proj"),
+                ("fusion/norm", "pre_q_fuse.fuse_fn.0"),
+                ("fusion/norm_mlp/{w}", "pre_q_fuse.fuse_fn.1.{w}"),
+                ("fusion/mlp/{w}", "pre_q_fuse.fuse_fn.{w}"),
+            )
+        ),
+        ("fusion/norm", "fuse.fuse_fn.0"),
+        ("fusion/norm_mlp/{w}", "fuse.fuse_fn.1.{w}"),
+        ("fusion/mlp/{w}", "fuse.fuse_fn.{w}"),
+        ("norm_stem", "norm_stem"),
+        ("norm", "norm"),
+        *HEAD,
+    ),
 }
 # Families without batch norms.
-TRANSFORMERS = ("MViT",)
+TRANSFORMERS = ("MViT", "Rev-MViT")
 
 # Rows (Caffe2 blob without its suffix, PySlowFast module).
 CAFFE2 = (
@@ -203,7 +226,7 @@ def family_of(paths: Iterable[str]) -> str:
     """The family (a key of FAMILIES) of a model of this project with these parameter paths."""
     modules = {path.rpartition("/")[0] for path in paths}
     if "patch_embed" in modules:
-        return "MViT"
+        return "Rev-MViT" if "block0/F/norm" in modules else "MViT"
     if "slow_stem/conv" in modules:
         return "SlowFast"
     return "X3D" if "stem/conv_xy" in modules else "one pathway"
@@ -213,7 +236,7 @@ def foreign_family(names: Iterable[str]) -> str:
     """The family (a key of FAMILIES) of a checkpoint with these PySlowFast names."""
     names = set(names)
     if "patch_embed.proj.weight" in names:
-        return "MViT"
+        return "Rev-MViT" if any(n.startswith("rev_backbone.") for n in names) else "MViT"
     if any("pathway1_" in name for name in names):
         return "SlowFast"
     return "X3D" if "s1.pathway0_stem.conv_xy.weight" in names else "one pathway"
@@ -238,7 +261,7 @@ def from_pyslowfast(name: str, family: str) -> str | None:
 
 
 def _leaves(module: str) -> dict[str, str]:
-    """{name in PySlowFast: name in this project} of the parameters of a module."""
+    """{name in PySlowFast: name in this project} of the parameters of a module of this project."""
     last = module.rpartition("/")[2]
     return NORM_LEAVES if last.endswith("_bn") or last.startswith("norm") else OTHER_LEAVES
 

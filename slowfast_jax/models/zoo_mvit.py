@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from slowfast_jax.models.mvit import MViT
+from slowfast_jax.models.reversible import RevMViT
 
 Row = tuple[type, dict[str, Any], str, dict[str, Any]]
 
@@ -50,6 +51,16 @@ def image_mvit2(depth: int, stages: Sequence[int], drop_path: float) -> Row:
     return MViT, model, "", IMAGE_PROTOCOL
 
 
+def image_rev_vit(width: int, heads: int, drop_path: float, stage_fusion: str) -> Row:
+    """A row of a Rev-ViT of ImageNet: 12 blocks on patches of 16 x 16 pixels."""
+    model = dict(
+        num_classes=1000, dropout=0.0, depth=12, width=width, heads=heads, drop_path=drop_path,
+        patch_kernel=(1, 16, 16), patch_stride=(1, 16, 16), patch_padding=(0, 0, 0),
+        abs_pos="joint", separate_qkv=True, stage_fusion=stage_fusion,
+    )
+    return RevMViT, model, "", IMAGE_PROTOCOL
+
+
 def video(model: dict[str, Any], frames: int, rate: int, **protocol: Any) -> Row:
     """A row of Kinetics-400: 5 clips and 1 crop."""
     shared = dict(num_frames=frames, sampling_rate=rate, test_crop=224, clips=5, crops=1)
@@ -85,6 +96,20 @@ ROWS: dict[str, Row] = {
     "imagenet/mvitv2_t": image_mvit2(10, TINY, drop_path=0.1),
     "imagenet/mvitv2_s": image_mvit2(16, SMALL, drop_path=0.1),
     "imagenet/mvitv2_b": image_mvit2(24, BASE, drop_path=0.3),
+    "kinetics/rev_mvit_b_16x4_conv": (
+        RevMViT,
+        mvit(
+            16, SMALL, drop_path=0.05, pool_kernel=(3, 3, 3), qkv_bias=False, transitions=SMALL
+        ),
+        "kinetics400", dict(num_frames=16, sampling_rate=4, test_crop=224, clips=5, crops=1),
+    ),
+    "imagenet/rev_vit_s": image_rev_vit(384, 6, drop_path=0.1, stage_fusion="avg"),
+    "imagenet/rev_vit_b": image_rev_vit(768, 12, drop_path=0.2, stage_fusion="concat"),
+    "imagenet/rev_mvit_b_16_conv": (
+        RevMViT,
+        IMAGE_MVIT | dict(separate_qkv=True, transitions=SMALL, stage_fusion="concat_linear_2"),
+        "", IMAGE_PROTOCOL,
+    ),
     # PyTorchVideo's network of ImageNet has a position of the time, too
     "pytorchvideo/mvit_base_16": (
         MViT, IMAGE_MVIT | dict(abs_pos="separate"), "", IMAGE_PROTOCOL

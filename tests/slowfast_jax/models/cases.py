@@ -9,6 +9,7 @@ import numpy as np
 
 from slowfast_jax.models.mvit import MViT
 from slowfast_jax.models.resnet3d import ResNet3D
+from slowfast_jax.models.reversible import RevMViT
 from slowfast_jax.models.slowfast import SlowFast
 from slowfast_jax.models.x3d import X3D
 from tests.support.paths import PARITY
@@ -133,14 +134,23 @@ def network(cfg: dict[str, Any]):
 
 
 def transformer(cfg: dict[str, Any]):
-    """Our MViT for the original's configuration."""
+    """Our MViT or RevMViT for the original's configuration."""
     model, data, mvit, boxes = cfg["MODEL"], cfg["DATA"], cfg["MVIT"], cfg["DETECTION"]
     flat = len(mvit["PATCH_KERNEL"]) == 2
     positions = "separate" if mvit["SEP_POS_EMBED"] else "joint"
     if mvit["USE_FIXED_SINCOS_POS"]:
         positions = "sincos"
     adaptive, kernel = mvit.get("POOL_KV_STRIDE_ADAPTIVE"), mvit.get("POOL_KVQ_KERNEL")
-    return MViT(
+    reversible, make = mvit["REV"], MViT
+    options = dict(class_token=mvit["CLS_EMBED_ON"], dim_mul_in_att=mvit["DIM_MUL_IN_ATT"])
+    if reversible["ENABLE"]:
+        make = RevMViT
+        options = dict(
+            transitions=tuple(reversible["BUFFER_LAYERS"]),
+            stage_fusion=reversible["PRE_Q_FUSION"],
+            final_fusion=reversible["RESPATH_FUSE"],
+        )
+    return make(
         num_classes=model["NUM_CLASSES"],
         dropout=model["DROPOUT_RATE"],
         activation=model["HEAD_ACT"],
@@ -177,8 +187,7 @@ def transformer(cfg: dict[str, Any]):
         mean_pooling=mvit["USE_MEAN_POOLING"],
         norm_stem=mvit["NORM_STEM"],
         drop_path=mvit["DROPPATH_RATE"],
-        class_token=mvit["CLS_EMBED_ON"],
-        dim_mul_in_att=mvit["DIM_MUL_IN_ATT"],
+        **options,
     )
 
 

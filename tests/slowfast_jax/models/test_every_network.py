@@ -26,6 +26,7 @@ NO_EFFECT = {
     ),
     "MViTv2, images": ("norm_k/bias",),
     "MViTv2, boxes": ("norm_k/bias",),
+    "Rev-MViT": ("norm_k/bias",),
 }
 FAMILIES = {
     "Slow, non-local": dict(SMALL, name="kinetics/slow_nln_8x8_r50", nonlocal_blocks=NONLOCAL),
@@ -49,10 +50,14 @@ FAMILIES = {
         TRANSFORMER, name="kinetics/mvitv2_s_16x4", detection=True, activation="sigmoid",
         q_strides=((0, 1, 1, 1), (1, 1, 2, 2)),
     ),
+    "Rev-MViT": dict(
+        TRANSFORMER, name="kinetics/rev_mvit_b_16x4_conv", depth=3, transitions=(1,),
+        q_strides=((1, 1, 2, 2),), stage_fusion="ln+concat_linear_2",
+    ),
 }
 
 
-SLOW = ("MViT", "MViTv2, images", "MViTv2, boxes")
+SLOW = ("MViT", "MViTv2, images", "MViTv2, boxes", "Rev-MViT")
 
 
 @pytest.fixture(scope="module", params=[

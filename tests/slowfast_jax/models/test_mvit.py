@@ -17,7 +17,7 @@ pytestmark = needs_parity
 
 CASES = [
     pytest.param(name, marks=[] if name.startswith("TINY_") else [pytest.mark.slow])
-    for name in cases.transformers() if "REV" not in name
+    for name in cases.transformers()
 ]
 
 
@@ -71,6 +71,9 @@ ZOO = {
     "ImageNet_MVIT_B_16_CONV": "imagenet/mvit_b_16_conv",
     "ImageNet_MVITv2_B": "imagenet/mvitv2_b",
     "ImageNet_MVITv2_S": "imagenet/mvitv2_s",
+    "ImageNet_REV_MVIT_B_16_CONV": "imagenet/rev_mvit_b_16_conv",
+    "ImageNet_REV_VIT_B": "imagenet/rev_vit_b",
+    "REV_MVIT_B_16x4_CONV": "kinetics/rev_mvit_b_16x4_conv",
     "MVIT_B_16x4_CONV": "kinetics/mvit_b_16x4_conv",
     "MVITv2_L_40x3_test": "kinetics/mvitv2_l_40x3",
     "MVITv2_S_16x4": "kinetics/mvitv2_s_16x4",

@@ -73,6 +73,10 @@ PARAMETERS = {
     "imagenet/mvitv2_t": 24_173_320,
     "imagenet/mvitv2_s": 34_870_216,
     "imagenet/mvitv2_b": 51_472_744,
+    "kinetics/rev_mvit_b_16x4_conv": 34_963_120,
+    "imagenet/rev_vit_s": 22_434_664,
+    "imagenet/rev_vit_b": 87_335_656,
+    "imagenet/rev_mvit_b_16_conv": 39_689_320,
     "pytorchvideo/mvit_base_16": 36_521_296 + 600 * 769,  # counted there with 400 classes
 }
 
