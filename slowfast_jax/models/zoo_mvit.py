@@ -111,7 +111,7 @@ ROWS: dict[str, Row] = {
         "", IMAGE_PROTOCOL,
     ),
     # PyTorchVideo's network of ImageNet has a position of the time, too
-    "pytorchvideo/mvit_base_16": (
+    "imagenet/mvit_b_16_conv_pytorchvideo": (
         MViT, IMAGE_MVIT | dict(abs_pos="separate"), "", IMAGE_PROTOCOL
     ),
 }

@@ -77,7 +77,7 @@ PARAMETERS = {
     "imagenet/rev_vit_s": 22_434_664,
     "imagenet/rev_vit_b": 87_335_656,
     "imagenet/rev_mvit_b_16_conv": 39_689_320,
-    "pytorchvideo/mvit_base_16": 36_521_296 + 600 * 769,  # counted there with 400 classes
+    "imagenet/mvit_b_16_conv_pytorchvideo": 36_521_296 + 600 * 769,  # theirs: 400 classes
 }
 
 
