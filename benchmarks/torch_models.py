@@ -1,4 +1,4 @@
-"""PySlowFast's convolutional models in PyTorch, for comparisons in the benchmarks.
+"""PySlowFast's models in PyTorch, for comparisons in the benchmarks; MViT is in torch_mvit.py.
 
 `create(name)` builds a model by its name in our zoo, one of MODELS; `resnet3d`, `slowfast` and
 `x3d` build one from keywords. A model takes one normalized clip (N, 3, T, H, W); two-pathway models
@@ -13,6 +13,8 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from benchmarks.torch_mvit import MViT
 
 DEPTHS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
@@ -290,10 +292,12 @@ MODELS = {
     "kinetics/x3d_s": (x3d, dict(num_frames=13, train_crop=160)),
     "kinetics/x3d_m": (x3d, dict(num_frames=16, train_crop=224)),
     "kinetics/x3d_l": (x3d, dict(num_frames=16, train_crop=312, depth_factor=5.0)),
+    "kinetics/mvit_b_16x4_conv": (MViT, dict(second=False)),
+    "kinetics/mvitv2_s_16x4": (MViT, dict(second=True)),
 }
 
 
-def create(name: str, **overrides) -> Network:
+def create(name: str, **overrides) -> nn.Module:
     """Builds a model of MODELS, in training mode, with PyTorch's default initialization."""
     make, keywords = MODELS[name]
     return make(**{**keywords, **overrides})

@@ -33,6 +33,7 @@ from ml_collections import ConfigDict
 
 from configs import common
 from configs.common import Part, Variants
+from slowfast_jax.models import zoo
 
 DEFAULT = "slowfast_16x8_r50"
 WEIGHTS = (
@@ -84,7 +85,9 @@ VARIANTS: Variants = {
         {"protocol": {"clips": 1, "crops": 1}}, common.mini("ssv2_mini"),
     ),
 }
-VARIANTS |= common.finetuned_variants(["ssv2/slowfast_16x8_r50"], VARIANTS)
+VARIANTS |= common.finetuned_variants(
+    (name for name in zoo.classifiers() if name.startswith("ssv2/")), VARIANTS
+)
 
 
 def get_config(variant: str = "") -> ConfigDict:

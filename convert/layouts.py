@@ -4,7 +4,7 @@
 |--------------------|---------------------------------|---------------------------------|
 | convolution kernel | (kT, kH, kW, Cin/groups, Cout)  | (Cout, Cin/groups, kT, kH, kW)  |
 | linear kernel      | (Cin, Cout)                     | (Cout, Cin)                     |
-| others             | vectors                         | vectors                         |
+| others             | vectors; tables of positions    | the same                        |
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ def is_inflated(array: np.ndarray, shape: tuple[int, ...]) -> bool:
     return len(shape) == 5 and array.ndim == 4 and array.shape[2:] == tuple(shape[1:3])
 
 
-def from_torch(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def from_torch(array: np.ndarray, shape: tuple[int, ...], leaf: str = "kernel") -> np.ndarray:
     """Converts `array` from PyTorch's layout to this project's.
 
     - 2-D convolution kernels for 3-D parameters are inflated: repeated over time and divided by kT,
@@ -32,6 +32,7 @@ def from_torch(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     Args:
       array: a tensor in PyTorch's or Caffe2's layout.
       shape: the shape of the parameter in this project that the tensor is for.
+      leaf: its name; only kernels are transposed.
 
     Returns:
       The converted array. Its shape can still differ from `shape`; the caller compares them.
@@ -46,13 +47,13 @@ def from_torch(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         return array
     if array.ndim == 5:
         return array.transpose(2, 3, 4, 1, 0)
-    return array.T if array.ndim == 2 else array
+    return array.T if array.ndim == 2 and leaf == "kernel" else array
 
 
-def to_torch(array: np.ndarray) -> np.ndarray:
-    """Converts `array` from this project's layout to PyTorch's; C-contiguous."""
+def to_torch(array: np.ndarray, leaf: str = "kernel") -> np.ndarray:
+    """Converts the parameter `leaf` from this project's layout to PyTorch's; C-contiguous."""
     if array.ndim == 5:
         array = array.transpose(4, 3, 0, 1, 2)
-    elif array.ndim == 2:
+    elif array.ndim == 2 and leaf == "kernel":
         array = array.T
     return np.asarray(array, order="C")

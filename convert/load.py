@@ -159,7 +159,9 @@ def fit(
         file_name, array = given.pop(path, ("", None))
         theirs = None
         if array is not None:
-            ours = array if report.scheme == "slowfast_jax" else from_torch(array, shape)
+            ours = array if report.scheme == "slowfast_jax" else from_torch(
+                array, shape, path.rpartition("/")[2]
+            )
             theirs = ours.shape
         if theirs == shape:
             leaves[collection, path] = np.array(ours, dtype=target.dtype, order="C")
@@ -247,7 +249,26 @@ def map_to_paths(
         for path, value in identity_norms(given, paths).items():
             given[path] = ("", value)
             report.derived[path] = "identity, because PyTorchVideo has no batch norm there"
+    join_projections(given, paths, report)
     return given, report
+
+
+def join_projections(
+    given: dict[str, tuple[str, np.ndarray]], paths: set[str], report: Report
+) -> None:
+    """Joins projections to queries, keys and values if the model has one for all of them.
+
+    Args:
+      given: path -> (name in the file, array in the file's layout); it is changed.
+      paths: the paths of the model.
+      report: receives the parameters that were joined.
+    """
+    for path in sorted(paths - given.keys()):
+        parts = [path.replace("/qkv/", f"/{part}/") for part in "qkv"]
+        if "/qkv/" in path and given.keys() >= set(parts):
+            names_in_file, arrays = zip(*map(given.pop, parts), strict=True)
+            given[path] = (names_in_file[0], np.concatenate(arrays))
+            report.derived[path] = f"joined from {', '.join(names_in_file)}"
 
 
 def merge_split_statistics(

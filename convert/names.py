@@ -27,6 +27,7 @@ PLACEHOLDERS = {
     "k": r"\d",  # fully connected layer of squeeze-and-excitation
     "x": r"[abc]",  # convolution of a residual block
     "n": r"theta|phi|g|out",  # convolution of a non-local block
+    "w": r"\w+",  # layer of a transformer block
 }
 
 
@@ -77,7 +78,42 @@ FAMILIES = {
         ("head/lin_5_bn", "head.lin_5_bn"),
         *HEAD,
     ),
+    "MViT": (
+        ("", ""),  # class token and absolute positions
+        ("patch_embed", "patch_embed.proj"),
+        ("block{i}/{w}", "blocks.{i}.{w}"),
+        ("block{i}/attn/{w}", "blocks.{i}.attn.{w}"),
+        ("block{i}/mlp/{w}", "blocks.{i}.mlp.{w}"),
+        ("norm_stem", "norm_stem"),
+        ("norm", "norm"),
+        *HEAD,
+    ),
+    "Rev-MViT": (
+        ("", ""),
+        ("patch_embed", "patch_embed.proj"),
+        *(
+            (f"block{{i}}/{ours}", f"rev_backbone.layers.{{i}}.{theirs}")
+            for ours, theirs in (
+                ("F/{w}", "F.{w}"),
+                ("F/attn/{w}", "F.attn.{w}"),
+                ("G/{w}", "G.{w}"),
+                ("G/mlp/{w}", "G.mlp.{w}"),
+                ("res_proj", "res_proj"),
+                ("fusion/norm", "pre_q_fuse.fuse_fn.0"),
+                ("fusion/norm_mlp/{w}", "pre_q_fuse.fuse_fn.1.{w}"),
+                ("fusion/mlp/{w}", "pre_q_fuse.fuse_fn.{w}"),
+            )
+        ),
+        ("fusion/norm", "fuse.fuse_fn.0"),
+        ("fusion/norm_mlp/{w}", "fuse.fuse_fn.1.{w}"),
+        ("fusion/mlp/{w}", "fuse.fuse_fn.{w}"),
+        ("norm_stem", "norm_stem"),
+        ("norm", "norm"),
+        *HEAD,
+    ),
 }
+# Families without batch norms.
+TRANSFORMERS = ("MViT", "Rev-MViT")
 
 # Rows (Caffe2 blob without its suffix, PySlowFast module).
 CAFFE2 = (
@@ -143,6 +179,12 @@ PYTORCHVIDEO = (
     ("head.pool.post_norm", "head.lin_5_bn"),
     ("head.proj", "head.projection"),
     ("detection_head.proj", "head.projection"),
+    ("patch_embed.patch_model", "patch_embed.proj"),  # MViT
+    ("cls_positional_encoding", ""),
+    ("blocks.{i}.{w}", "blocks.{i}.{w}"),
+    ("blocks.{i}.attn.{w}", "blocks.{i}.attn.{w}"),
+    ("blocks.{i}.mlp.{w}", "blocks.{i}.mlp.{w}"),
+    ("norm_embed", "norm"),
 )
 # Roles of the blocks that have tensors, in order. Blocks without tensors (the pool after the first
 # stage of C2D and I3D, SlowFast's pool and concatenation) are numbered in PyTorchVideo's names too,
@@ -154,7 +196,12 @@ PYTORCHVIDEO_ROLES = ("s1", "s2", "s3", "s4", "s5", "head")
 WRAPPERS = re.compile(r"^(?:(?:module|model|_orig_mod)\.)+")
 PREFIXED = re.compile(r"(.+?\.)(?:s\d(?:_fuse|\.pathway\d_)|head\.projection\.)")
 NORM_LEAVES = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
-OTHER_LEAVES = {"weight": "kernel", "bias": "bias"}
+OTHER_LEAVES = {"weight": "kernel", "bias": "bias"} | {
+    name: name for name in (
+        "cls_token", "pos_embed", "pos_embed_spatial", "pos_embed_temporal", "pos_embed_class",
+        "rel_pos_h", "rel_pos_w", "rel_pos_t",
+    )
+}
 
 
 @cache
@@ -178,6 +225,8 @@ def translate(rows: Iterable[tuple[str, str]], name: str) -> str | None:
 def family_of(paths: Iterable[str]) -> str:
     """The family (a key of FAMILIES) of a model of this project with these parameter paths."""
     modules = {path.rpartition("/")[0] for path in paths}
+    if "patch_embed" in modules:
+        return "Rev-MViT" if "block0/F/norm" in modules else "MViT"
     if "slow_stem/conv" in modules:
         return "SlowFast"
     return "X3D" if "stem/conv_xy" in modules else "one pathway"
@@ -186,6 +235,8 @@ def family_of(paths: Iterable[str]) -> str:
 def foreign_family(names: Iterable[str]) -> str:
     """The family (a key of FAMILIES) of a checkpoint with these PySlowFast names."""
     names = set(names)
+    if "patch_embed.proj.weight" in names:
+        return "Rev-MViT" if any(n.startswith("rev_backbone.") for n in names) else "MViT"
     if any("pathway1_" in name for name in names):
         return "SlowFast"
     return "X3D" if "s1.pathway0_stem.conv_xy.weight" in names else "one pathway"
@@ -195,9 +246,8 @@ def to_pyslowfast(path: str, family: str) -> str | None:
     """The PySlowFast name of a parameter path; None if PySlowFast has no such parameter."""
     module, _, leaf = path.rpartition("/")
     translated = translate(FAMILIES[family], module)
-    leaves = NORM_LEAVES if module.endswith("_bn") else OTHER_LEAVES
-    leaf = {ours: theirs for theirs, ours in leaves.items()}.get(leaf)
-    return f"{translated}.{leaf}" if translated and leaf else None
+    leaf = {ours: theirs for theirs, ours in _leaves(module).items()}.get(leaf)
+    return None if translated is None or leaf is None else f"{translated}.{leaf}".lstrip(".")
 
 
 def from_pyslowfast(name: str, family: str) -> str | None:
@@ -206,8 +256,14 @@ def from_pyslowfast(name: str, family: str) -> str | None:
     translated = translate(((theirs, ours) for ours, theirs in FAMILIES[family]), module)
     if translated is None:
         return None
-    leaf = (NORM_LEAVES if translated.endswith("_bn") else OTHER_LEAVES).get(leaf)
-    return f"{translated}/{leaf}" if leaf else None
+    leaf = _leaves(translated).get(leaf)
+    return f"{translated}/{leaf}".lstrip("/") if leaf else None
+
+
+def _leaves(module: str) -> dict[str, str]:
+    """{name in PySlowFast: name in this project} of the parameters of a module of this project."""
+    last = module.rpartition("/")[2]
+    return NORM_LEAVES if last.endswith("_bn") or last.startswith("norm") else OTHER_LEAVES
 
 
 def scheme_of(names: Iterable[str]) -> str:
@@ -219,11 +275,15 @@ def scheme_of(names: Iterable[str]) -> str:
     names = [WRAPPERS.sub("", name) for name in names]
     if any(re.fullmatch(r"(t_)?conv1(_xy)?_w|(t_)?res\d_\d+_branch2a_w|pred_w", n) for n in names):
         return "Caffe2"
-    if any(re.match(r"blocks\.\d+\.(conv|res_blocks|multipathway_blocks)\.", n) for n in names):
+    if any(re.match(
+        r"blocks\.\d+\.(conv|res_blocks|multipathway_blocks)\.|patch_embed\.patch_model\.", name
+    ) for name in names):
         return "PyTorchVideo"
     if ports.scheme_of(names):
         return ports.scheme_of(names)
-    known = any(re.match(r"s\d(_fuse|\.pathway\d_)|head\.projection\.", name) for name in names)
+    known = any(re.match(
+        r"s\d(_fuse|\.pathway\d_)|head\.projection\.|patch_embed\.proj\.", name
+    ) for name in names)
     return "PySlowFast" if known else "unknown"
 
 
@@ -258,6 +318,8 @@ def ignore_reason(name: str, scheme: str) -> str:
         return "state of the Caffe2 solver"
     if name.rpartition(".")[2] == "num_batches_tracked":
         return "batch norm step counter, not used"
+    if re.search(r"\.attn\._attention_pool_[qkv]\.", name):
+        return "second name of a tensor in PyTorchVideo"
     return ports.ignore_reason(name, scheme)
 
 
@@ -272,6 +334,8 @@ def canonical_names(names: Iterable[str], scheme: str) -> dict[str, str]:
     if scheme == "PyTorchVideo":
         numbers = {int(m[1]) for m in map(re.compile(r"blocks\.(\d+)\.").match, bare.values()) if m}
         roles = dict(zip(sorted(numbers), PYTORCHVIDEO_ROLES, strict=False))
+        if "patch_embed.patch_model.weight" in bare.values():
+            roles = {}  # the blocks of MViT are alike
         return {name: _from_pytorchvideo(short, roles) or short for name, short in bare.items()}
     if scheme in ports.SPELLINGS:
         return {name: ports.respell(short, scheme) for name, short in bare.items()}
@@ -288,7 +352,7 @@ def _from_caffe2(blob: str) -> str | None:
 def _from_pytorchvideo(name: str, roles: dict[int, str]) -> str | None:
     module, _, leaf = name.rpartition(".")
     match = re.match(r"blocks\.(\d+)\.", module)
-    if match:
-        module = f"{roles.get(int(match[1]), match[0])}.{module[match.end():]}"
+    if match and int(match[1]) in roles:
+        module = f"{roles[int(match[1])]}.{module[match.end():]}"
     translated = translate(PYTORCHVIDEO, module)
-    return f"{translated}.{leaf}" if translated else None
+    return None if translated is None else f"{translated}.{leaf}".lstrip(".")

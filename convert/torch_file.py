@@ -108,20 +108,23 @@ def pyslowfast_tensors(variables: Mapping) -> dict[str, np.ndarray]:
     Raises:
       ValueError: PySlowFast has no name for a parameter, or batch norms have been folded.
     """
-    if not variables.get("batch_stats"):
+    leaves = {path: leaf for (_, path), leaf in flatten(variables).items()}
+    family = names.family_of(leaves)
+    if not variables.get("batch_stats") and family not in names.TRANSFORMERS:
         raise ValueError(
             "the variables have no batch norms (batch_stats is empty): they were folded into the "
             "convolutions, and PySlowFast cannot load that. Export the variables before folding"
         )
-    leaves = {path: leaf for (_, path), leaf in flatten(variables).items()}
-    family = names.family_of(leaves)
     tensors, unknown = {}, []
     for path, leaf in leaves.items():
         name = names.to_pyslowfast(path, family)
         if name is None:
             unknown.append(path)
             continue
-        tensors[name] = to_torch(np.asarray(leaf))
+        array = to_torch(np.asarray(leaf), path.rpartition("/")[2])
+        if path == "patch_embed/kernel" and array.shape[2] == 1:
+            array = array[:, :, 0]  # patches of images are of a 2-D convolution there
+        tensors[name] = array
         if name.endswith(".running_var"):
             counter = name.removesuffix("running_var") + "num_batches_tracked"
             tensors[counter] = np.zeros((), np.int64)

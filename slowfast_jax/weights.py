@@ -34,8 +34,9 @@ from slowfast_jax.training.checkpoint import (
 # Keywords that may differ between a checkpoint and the network: none of them changes what the
 # parameters mean.
 FREE_KEYWORDS = {
-    "average", "drop_connect", "dropout", "dtype", "dtypes", "fc_init_std", "frozen_norm",
-    "group_size", "head_pool", "norm_splits", "remat", "zero_init_final_bn",
+    "average", "decay_positions", "drop_connect", "drop_path", "dropout", "dtype", "dtypes",
+    "fc_init_std", "frozen_norm", "group_size", "head_init_scale", "head_pool", "norm_splits",
+    "rel_pos_zero_init", "remat", "zero_init_final_bn",
 }
 
 

@@ -7,10 +7,11 @@ are documented in the class.
 from typing import Any
 
 from slowfast_jax.config.field import Field, Range, at_least, between, is_a, one_of, texts
-from slowfast_jax.models.blocks import DEPTHS
 from slowfast_jax.models.dtypes import DTYPES
 from slowfast_jax.models.heads import ACTIVATIONS
 from slowfast_jax.models.resnet3d import ARCHS
+from slowfast_jax.models.transformer.attention import MODES
+from slowfast_jax.models.transformer.positions import KINDS
 
 MOST_CLASSES = 100_000
 BELOW_ONE = Range("0 or more, below 1", lambda value: 0 <= value < 1)
@@ -35,7 +36,7 @@ FOUR = Range(
 
 
 def _is_depth(value: Any) -> bool:
-    return value in DEPTHS if is_a(int, value) else is_a(tuple, value) and _whole(1).holds(value)
+    return value >= 1 if is_a(int, value) else is_a(tuple, value) and _whole(1).holds(value)
 
 
 # The default only gives the type; the network's class has the actual one.
@@ -60,6 +61,8 @@ MODEL: dict[str, Field] = {
     "frozen_norm": Field(False, "Batch norms use their running statistics in training, too."),
     "folded": Field(False, "Batch norms are folded into the convolutions."),
     "zero_init_final_bn": Field(False, "The last batch norm of a residual branch starts at 0."),
+    "drop_path": Field(0.0, "Probability that a clip skips a branch of the last block in training.",
+                       BELOW_ONE),
     "drop_connect": Field(0.0, "Probability that a clip skips a residual branch in training.",
                           BELOW_ONE),
     "roi_resolution": Field(0, "Cells of ROIAlign along height and width.", between(1, 100)),
@@ -68,8 +71,9 @@ MODEL: dict[str, Field] = {
     "roi_aligned": Field(False, "Whether ROIAlign shifts boxes by half a pixel."),
     "arch": Field("", "Row of ARCHS in slowfast_jax/models/resnet3d.py.", one_of(ARCHS)),
     "stride_1x1": Field(False, "The stride is in a bottleneck's first convolution."),
-    "depth": Field(object, "Layers, or the blocks of stages 2 to 5; or those of each pathway.",
-                   Range(f"{', '.join(map(str, DEPTHS))}, or four numbers of blocks", _is_depth)),
+    "depth": Field(object, "Layers, or the blocks of stages 2 to 5; or those of each pathway. "
+                   "Transformers: blocks.",
+                   Range("a whole number of 1 or more, or four numbers of blocks", _is_depth)),
     "width": Field(0, "Channels of the stem.", SIZE),
     "groups": Field(0, "Groups of the 3x3 convolutions.", SIZE),
     "stem_width": Field(0, "Channels of the stem.", SIZE),
@@ -88,6 +92,11 @@ MODEL: dict[str, Field] = {
     "strides": Field((), "Strides of stages 2 to 5.", FOUR),
     "dilations": Field((), "Dilations of stages 2 to 5.", FOUR),
     "num_block_temp_kernel": Field((), "Blocks of each stage with temporal kernels.", _whole(0)),
+    "heads": Field(0, "Attention heads of the first block.", SIZE),
+    "mlp_ratio": Field(0.0, "Hidden channels of an MLP per channel.", between(0.1, 100)),
+    "pool_mode": Field("", f"Pooling in attention: {', '.join(MODES)}.", one_of(MODES)),
+    "abs_pos": Field("", f"Absolute positions: {', '.join(KINDS)}.", one_of(KINDS)),
+    "head_init_scale": Field(0.0, "Factor of the classifier's initial values.", at_least(0)),
     "nonlocal_blocks": Field((), "Blocks of each stage followed by a non-local block.", _whole(0)),
     "nonlocal_pool": Field((), "Pooling of the non-local blocks of each stage.", _whole(1)),
     "nonlocal_group": Field((), "Groups of frames of the non-local blocks.", _whole(1)),

@@ -96,7 +96,8 @@ class VideoNetwork(nn.Module):
         """`heads.project` with this network's options, to be called in the head's scope."""
         return partial(
             project, num_classes=self.num_classes, dropout=self.dropout,
-            activation=self.activation, average=self.average, init_std=self.fc_init_std,
+            activation=self.activation, average=self.average,
+            kernel_init=nn.initializers.normal(self.fc_init_std),
         )
 
 

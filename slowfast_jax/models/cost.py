@@ -7,7 +7,7 @@ What counts, as in the published tables (fvcore's conventions):
 
 - A convolution or matrix product costs one multiply-add per product, padding included, and writes
   its output as activations.
-- Batch norm costs two per element: one for the scale, one for the shift.
+- Batch norm costs two per element: one for the scale, one for the shift. Layer norm costs five.
 - Everything else is free: biases, activation functions, sums, pooling, softmax, and ROIAlign, whose
   matrix products only interpolate.
 
@@ -28,7 +28,9 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 from slowfast_jax.ops.backend import PLAIN_BACKEND, written_for
 
 # Operations within these named scopes (`jax.named_scope`) follow a rule of their own.
-ELEMENTWISE_SCOPE = "batch_norm"  # each multiplication and addition costs one per element
+ELEMENTWISE_SCOPES = {  # each of these operations costs one per element
+    "batch_norm": ("mul", "add"), "layer_norm": ("mul", "add", "sub"),
+}
 FREE_SCOPE = "roi_align"
 
 # {(module, "macs" or "activations"): number}
@@ -120,7 +122,8 @@ def _costs(
         if FREE_SCOPE in inner:
             continue
         module = next((name for name in inner if name in modules), caller)
-        for kind, number in _cost(eqn, ELEMENTWISE_SCOPE in inner).items():
+        elementwise = next((ELEMENTWISE_SCOPES[s] for s in inner if s in ELEMENTWISE_SCOPES), ())
+        for kind, number in _cost(eqn, elementwise).items():
             costs[module, kind] += number
         programs = [_costs(program, caller, modules, inner) for program in _programs(eqn)]
         if eqn.primitive.name == "cond":
@@ -131,8 +134,11 @@ def _costs(
     return costs
 
 
-def _cost(eqn: JaxprEqn, elementwise: bool) -> dict[str, int]:
-    """Costs of one operation, without the programs that it calls; {} if it is free."""
+def _cost(eqn: JaxprEqn, elementwise: Collection[str]) -> dict[str, int]:
+    """Costs of one operation, without the programs that it calls; {} if it is free.
+
+    `elementwise` are the operations that cost one per element.
+    """
     kind = eqn.primitive.name
     if kind == "conv_general_dilated":
         kernel = eqn.invars[1].aval.shape
@@ -140,7 +146,7 @@ def _cost(eqn: JaxprEqn, elementwise: bool) -> dict[str, int]:
     elif kind == "dot_general":
         (contracted, _), _ = eqn.params["dimension_numbers"]
         products = math.prod(eqn.invars[0].aval.shape[axis] for axis in contracted)
-    elif elementwise and kind in ("mul", "add"):
+    elif kind in elementwise:
         return {"macs": eqn.outvars[0].aval.size}
     else:
         return {}

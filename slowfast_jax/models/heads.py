@@ -32,7 +32,8 @@ def project(
     dropout: float = 0.5,
     activation: str = "softmax",
     average: str = "probs",
-    init_std: float = 0.01,
+    kernel_init: Callable,
+    bias_init: Callable = nn.initializers.zeros,
 ) -> tuple[jax.Array, Endpoints]:
     """Dropout and the linear classifier, applied at every position of `x (N, T', H', W', C)`.
 
@@ -44,7 +45,7 @@ def project(
       activation: a name of `ACTIVATIONS`.
       average: what is averaged over positions: "probs", as in the original, or "logits", as in
         PyTorchVideo's hub models. They differ if there are several positions.
-      init_std: standard deviation of the initial weights.
+      kernel_init, bias_init: initializers of the linear layer.
 
     Returns:
       `(logits (N, K), endpoints)`. The logits are averaged over positions. Endpoints: "features",
@@ -59,8 +60,10 @@ def project(
             f"activation is {activation!r}, expected one of {', '.join(ACTIVATIONS)}"
         )
     x = nn.Dropout(dropout, deterministic=not train)(x)
-    init = nn.initializers.normal(init_std)
-    x = nn.Dense(num_classes, kernel_init=init, dtype=x.dtype, name="projection")(x)
+    x = nn.Dense(
+        num_classes, kernel_init=kernel_init, bias_init=bias_init, dtype=x.dtype,
+        name="projection",
+    )(x)
     x = out["logits"] = widen(x)
     activate, positions = ACTIVATIONS[activation], (1, 2, 3)
     if average == "probs":
@@ -127,6 +130,17 @@ class RoIHead(nn.Module):
         logits, more = self.projection(x.reshape(n * b, 1, 1, 1, c), train=train)
         more = {k: v.reshape(n, b, -1) for k, v in more.items()}
         return logits.reshape(n, b, -1), out | more
+
+
+class TokenHead(nn.Module):
+    """The classifier on one feature vector `(N, C)` of each clip."""
+
+    projection: Callable
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> tuple[jax.Array, Endpoints]:
+        logits, out = self.projection(x[:, None, None, None], train=train)
+        return logits, {key: value.reshape(len(x), -1) for key, value in out.items()}
 
 
 class X3DHead(nn.Module):

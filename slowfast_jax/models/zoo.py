@@ -18,6 +18,7 @@ from slowfast_jax.models.base import VideoNetwork
 from slowfast_jax.models.resnet3d import ResNet3D
 from slowfast_jax.models.slowfast import SlowFast
 from slowfast_jax.models.x3d import X3D
+from slowfast_jax.models.zoo_mvit import ROWS
 
 PROTOCOL = dict(
     num_frames=8,  # frames per clip
@@ -246,6 +247,11 @@ ZOO: dict[str, dict[str, Any]] = {
              num_block_temp_kernel=((2, 2, 2, 2),) * 2),
         "", num_frames=8, sampling_rate=4, train_crop=64, test_crop=64, clips=2, crops=1,
     ),
+    # Vision transformers
+    **{
+        name: entry(make, model, class_names, **protocol)
+        for name, (make, model, class_names, protocol) in ROWS.items()
+    },
 }
 
 

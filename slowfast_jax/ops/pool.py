@@ -42,14 +42,20 @@ def max_pool(
     return x
 
 
-def avg_pool(x: jax.Array, window: Triple) -> jax.Array:
-    """Mean over windows at stride 1 without padding, as `torch.nn.AvgPool3d(window, stride=1)`."""
-    size = _output_size(x.shape[1:4], window, (1, 1, 1), (0, 0, 0))
-    if size == (1, 1, 1):
+def avg_pool(
+    x: jax.Array, window: Triple, strides: Triple = (1, 1, 1), padding: Triple = (0, 0, 0)
+) -> jax.Array:
+    """Mean over windows, as `torch.nn.AvgPool3d`; the zeros of the padding count as positions.
+
+    Arguments as in `max_pool`.
+    """
+    _output_size(x.shape[1:4], window, strides, padding)  # raises if the window does not fit
+    if tuple(window) == x.shape[1:4] and not any(padding):
         return x.mean((1, 2, 3), keepdims=True)
     # A NumPy zero: JAX differentiates the reduction only if it can see that it starts from 0.
+    pads = [(0, 0), *((p, p) for p in padding), (0, 0)]
     total = lax.reduce_window(
-        x, np.zeros((), x.dtype), lax.add, (1, *window, 1), (1, 1, 1, 1, 1), "VALID"
+        x, np.zeros((), x.dtype), lax.add, (1, *window, 1), (1, *strides, 1), pads
     )
     return total / (window[0] * window[1] * window[2])
 

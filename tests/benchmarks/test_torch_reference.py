@@ -28,6 +28,11 @@ SMALL = {
              scale_res2=True),
     ),
 }
+TINY_MVIT = dict(depth=4, stages=(1, 3), dim=16, num_classes=11, num_frames=8, train_crop=64)
+SMALL |= {
+    "TINY_MVIT": ("MViT", dict(TINY_MVIT, second=False)),
+    "TINY_MVITV2": ("MViT", dict(TINY_MVIT, second=True)),
+}
 FULL = {
     "C2D_8x8_R50": "kinetics/c2d_8x8_r50",
     "I3D_8x8_R50": "kinetics/i3d_8x8_r50",

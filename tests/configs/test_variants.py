@@ -64,7 +64,8 @@ DEFAULTS = {
 # Published networks that classify whole videos: each has a recipe NAME_finetune.
 CLASSIFIERS = {
     name for name, entry in zoo.ZOO.items()
-    if not entry["model"].get("detection") and name not in ("kinetics/mini", "imagenet/res_r50")
+    if not entry["model"].get("detection") and name != "kinetics/mini"
+    and not name.startswith("imagenet/")
 }
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from slowfast_jax.models.mvit import MViT
 from slowfast_jax.models.resnet3d import ResNet3D
+from slowfast_jax.models.reversible import RevMViT
 from slowfast_jax.models.slowfast import SlowFast
 from slowfast_jax.models.x3d import X3D
 from tests.support.paths import PARITY
@@ -34,6 +36,8 @@ def clip_and_boxes(case: dict[str, Any]) -> tuple[np.ndarray, np.ndarray | None]
     rule = load_rule()
     fast = rule.make_inputs(case)[-1]
     clip = np.moveaxis(fast, 1, -1)
+    if clip.ndim == 4:  # an image is a clip of one frame
+        clip = clip[:, None]
     rows = rule.make_boxes(case)
     if rows is None:
         return clip, None
@@ -58,6 +62,8 @@ def rows_of(case: dict[str, Any], per_box: np.ndarray) -> np.ndarray:
 
 def network(cfg: dict[str, Any]):
     """Our network for the original's configuration."""
+    if cfg["MODEL"]["MODEL_NAME"] == "MViT":
+        return transformer(cfg)
     model, resnet, data = cfg["MODEL"], cfg["RESNET"], cfg["DATA"]
     shared = dict(
         num_classes=model["NUM_CLASSES"],
@@ -127,13 +133,79 @@ def network(cfg: dict[str, Any]):
     )
 
 
+def transformer(cfg: dict[str, Any]):
+    """Our MViT or RevMViT for the original's configuration."""
+    model, data, mvit, boxes = cfg["MODEL"], cfg["DATA"], cfg["MVIT"], cfg["DETECTION"]
+    flat = len(mvit["PATCH_KERNEL"]) == 2
+    positions = "separate" if mvit["SEP_POS_EMBED"] else "joint"
+    if mvit["USE_FIXED_SINCOS_POS"]:
+        positions = "sincos"
+    adaptive, kernel = mvit.get("POOL_KV_STRIDE_ADAPTIVE"), mvit.get("POOL_KVQ_KERNEL")
+    reversible, make = mvit["REV"], MViT
+    options = dict(class_token=mvit["CLS_EMBED_ON"], dim_mul_in_att=mvit["DIM_MUL_IN_ATT"])
+    if reversible["ENABLE"]:
+        make = RevMViT
+        options = dict(
+            transitions=tuple(reversible["BUFFER_LAYERS"]),
+            stage_fusion=reversible["PRE_Q_FUSION"],
+            final_fusion=reversible["RESPATH_FUSE"],
+        )
+    return make(
+        num_classes=model["NUM_CLASSES"],
+        dropout=model["DROPOUT_RATE"],
+        activation=model["HEAD_ACT"],
+        num_frames=data["NUM_FRAMES"],
+        crop_size=data["TRAIN_CROP_SIZE"],
+        mean=tuple(data["MEAN"]),
+        std=tuple(data["STD"]),
+        detection=boxes["ENABLE"],
+        roi_resolution=boxes["ROI_XFORM_RESOLUTION"],
+        roi_scale=1 / boxes["SPATIAL_SCALE_FACTOR"],
+        roi_aligned=boxes["ALIGNED"],
+        depth=mvit["DEPTH"],
+        width=mvit["EMBED_DIM"],
+        heads=mvit["NUM_HEADS"],
+        mlp_ratio=mvit["MLP_RATIO"],
+        patch_kernel=((1,) if flat else ()) + tuple(mvit["PATCH_KERNEL"]),
+        patch_stride=((1,) if flat else ()) + tuple(mvit["PATCH_STRIDE"]),
+        patch_padding=((0,) if flat else ()) + tuple(mvit["PATCH_PADDING"]),
+        dim_mul=_tuple(mvit["DIM_MUL"]),
+        head_mul=_tuple(mvit["HEAD_MUL"]),
+        pool_mode=mvit["MODE"],
+        pool_first=mvit["POOL_FIRST"],
+        pool_kernel=_tuple(kernel or ()),
+        q_strides=_tuple(mvit["POOL_Q_STRIDE"]),
+        kv_strides=_tuple(mvit["POOL_KV_STRIDE"]),
+        adaptive_kv_stride=_tuple(adaptive or ()),
+        residual_pooling=mvit["RESIDUAL_POOLING"],
+        separate_qkv=mvit["SEPARATE_QKV"],
+        qkv_bias=mvit["QKV_BIAS"],
+        abs_pos=positions if mvit["USE_ABS_POS"] else "none",
+        rel_pos_space=mvit["REL_POS_SPATIAL"],
+        rel_pos_time=mvit["REL_POS_TEMPORAL"],
+        decay_positions=not mvit["ZERO_DECAY_POS_CLS"],
+        mean_pooling=mvit["USE_MEAN_POOLING"],
+        norm_stem=mvit["NORM_STEM"],
+        drop_path=mvit["DROPPATH_RATE"],
+        **options,
+    )
+
+
 def convolutional(folder: str = "models") -> list[str]:
     """Names of the cases with convolutional networks; empty if the reference data is absent."""
+    return [name for name in _names(folder) if "VIT" not in name.upper()]
+
+
+def transformers(folder: str = "models") -> list[str]:
+    """Names of the cases with vision transformers; empty if the reference data is absent."""
+    return [name for name in _names(folder) if "VIT" in name.upper()]
+
+
+def _names(folder: str) -> list[str]:
     index = Path(PARITY / folder / "index.json")
     if not index.exists():
         return []
-    names = [c["name"] for c in json.loads(index.read_text())["cases"]]
-    return [n for n in names if "VIT" not in n.upper()]
+    return [case["name"] for case in json.loads(index.read_text())["cases"]]
 
 
 def _tuple(value):

@@ -23,6 +23,14 @@ PYSLOWFAST = (
     (r"head\.avg_pool", "head/pool"),
     (r"head\.lin_5_relu", "head/lin_5"),
     (r"head\.projection\.input", "features"),
+    (r"(?P<n>patch_embed|norm_stem|norm)", "{n}"),
+    (r"fuse", "fusion"),
+    (r"rev_backbone", "backbone"),
+    (r"rev_backbone\.layers\.(?P<i>\d+)", "block{i}"),
+    (r"rev_backbone\.layers\.(?P<i>\d+)\.(?P<n>Y1|Y2)", "block{i}/{n}"),
+    (r"rev_backbone\.layers\.(?P<i>\d+)\.(?P<n>[FG])\.(?P<m>attn|mlp)", "block{i}/{n}/{m}"),
+    (r"blocks\.(?P<i>\d+)", "block{i}"),
+    (r"blocks\.(?P<i>\d+)\.(?P<n>attn|mlp)", "block{i}/{n}"),
 )
 # Two-pathway networks of the original have pools of size one between stages 2 and 3.
 TWO_PATHWAY_POOLS = {"pathway0_pool": "lateral2", "pathway1_pool": "fast_res2"}

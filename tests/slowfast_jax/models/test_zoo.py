@@ -61,6 +61,23 @@ PARAMETERS = {
     "ssv2/slowfast_16x8_r50": 34_045_558,
     "charades/slowfast_16x8_r50": 34_006_373,
     "imagenet/res_r50": 25_557_032,
+    "kinetics/mvit_b_16x4_conv": 36_610_672,
+    "kinetics/mvit_b_32x3_conv": 53_115_280,
+    "kinetics/mvitv2_s_16x4": 34_537_744,
+    "kinetics/mvitv2_b_32x3": 51_230_128,
+    "kinetics/mvitv2_l_40x3": 213_390_112,  # the published 217.6 M is that of another network
+    "ssv2/mvitv2_s_16x4": 34_363_950,
+    "ssv2/mvitv2_b_32x3": 51_056_334,
+    "ssv2/mvitv2_l_40x3": 213_129_534,
+    "imagenet/mvit_b_16_conv": 36_982_600,
+    "imagenet/mvitv2_t": 24_173_320,
+    "imagenet/mvitv2_s": 34_870_216,
+    "imagenet/mvitv2_b": 51_472_744,
+    "kinetics/rev_mvit_b_16x4_conv": 34_963_120,
+    "imagenet/rev_vit_s": 22_434_664,
+    "imagenet/rev_vit_b": 87_335_656,
+    "imagenet/rev_mvit_b_16_conv": 39_689_320,
+    "imagenet/mvit_b_16_conv_pytorchvideo": 36_521_296 + 600 * 769,  # theirs: 400 classes
 }
 
 

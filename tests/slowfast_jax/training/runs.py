@@ -13,7 +13,6 @@ from convert import load_variables, names
 from convert.layouts import to_torch
 from convert.torch_file import write_pyth
 from convert.trees import flatten
-from slowfast_jax.models.base import ConvNetwork
 from slowfast_jax.tasks.base import supervised
 from slowfast_jax.training.losses import LOSSES
 from slowfast_jax.training.optim import make_optimizer
@@ -23,7 +22,10 @@ from slowfast_jax.training.step import make_train_step
 from tests.slowfast_jax.models import cases
 from tests.support.compiling import FAST
 
-OUR_LOSS = {"cross_entropy": "cross_entropy", "bce": "bce", "bce_logit": "bce_logits"}
+OUR_LOSS = {
+    "cross_entropy": "cross_entropy", "bce": "bce", "bce_logit": "bce_logits",
+    "soft_cross_entropy": "soft_cross_entropy",
+}
 OUR_POLICY = {"cosine": "cosine", "steps_with_relative_lrs": "steps"}
 MOST_BOXES = 4  # maximum per clip, in all batches
 
@@ -42,7 +44,7 @@ def run(case: dict[str, Any], epochs: np.ndarray, dtype, folder: Path) -> Run:
     """Trains our model on the case's batches, with the learning rates at `epochs`."""
     cfg = case["cfg"]
     model, data = model_of(case, dtype), batches(case, dtype)
-    optimizer = optimizer_of(case)
+    optimizer = optimizer_of(case, model)
     step = make_train_step(
         model, optimizer, supervised(loss_of(case)), **clipping(case),
         train_only="head/projection/.*" if cfg["MODEL"]["DETACH_FINAL_FC"] else "",
@@ -66,7 +68,9 @@ def model_of(case: dict[str, Any], dtype):
     """Our network of the case; sub-BN's splits become groups of adjacent clips (see `batches`)."""
     cfg = case["cfg"]
     model = cases.network(cfg)
-    options = dict(dtype=dtype, frozen_norm=cfg["MODEL"]["FROZEN_BN"])
+    options = dict(dtype=dtype)
+    if model.norm_groups:
+        options["frozen_norm"] = cfg["MODEL"]["FROZEN_BN"]
     splits = cfg["BN"]["NUM_SPLITS"]
     if splits > 1:
         options["group_size"] = cfg["TRAIN"]["BATCH_SIZE"] // splits
@@ -127,11 +131,25 @@ def batches(case: dict[str, Any], dtype) -> list[dict[str, Any]]:
         batch = {"clip": jnp.asarray(clip, dtype)}
         if "boxes" in step:
             batch |= boxed(step, len(clip), MOST_BOXES, dtype)
+        elif "hard_labels" in step:
+            batch["label"] = mixed_labels(step, case["cfg"]["MODEL"]["NUM_CLASSES"], dtype)
         else:
             batch["label"] = jnp.asarray(step["labels"])
         order = np.arange(len(clip)).reshape(-1, splits).T.ravel()
         made.append({key: value[order] for key, value in batch.items()})
     return made
+
+
+def mixed_labels(step, classes, dtype):
+    """Soft targets `(N, K)` of clips that were mixed with those of the reversed batch.
+
+    They are computed in float32, as in the original.
+    """
+    labels, lam = np.asarray(step["hard_labels"]), step["lam"]
+    share = step["smoothing"] / classes
+    targets = np.full((len(labels), classes), share, np.float32)
+    targets[np.arange(len(labels)), labels] = 1 - step["smoothing"] + share
+    return jnp.asarray(targets * np.float32(lam) + targets[::-1] * np.float32(1 - lam), dtype)
 
 
 def boxed(step, clips, most, dtype):
@@ -160,7 +178,7 @@ def loss_of(case: dict[str, Any]):
     return of
 
 
-def optimizer_of(case: dict[str, Any]) -> optax.GradientTransformation:
+def optimizer_of(case: dict[str, Any], model) -> optax.GradientTransformation:
     """Our optimizer; the first part of its state holds the last gradients."""
     solver, norm = case["cfg"]["SOLVER"], case["cfg"]["BN"]
     sub_norm = norm["NORM_TYPE"] == "sub_batchnorm"
@@ -175,7 +193,10 @@ def optimizer_of(case: dict[str, Any]) -> optax.GradientTransformation:
         dampening=solver["DAMPENING"],
         betas=tuple(solver["BETAS"]),
         lars=solver["LARS_ON"],
-        is_norm=ConvNetwork.is_norm,
+        is_norm=model.is_norm,
+        no_decay=model.no_decay,
+        layer_decay=solver["LAYER_DECAY"],
+        layer_of=model.layer_of,
     )
     seen = optax.GradientTransformation(
         lambda params: jax.tree.map(jnp.zeros_like, params), lambda g, state, params=None: (g, g)
@@ -211,11 +232,16 @@ def under_their_names(variables: dict[str, Any]) -> dict[str, np.ndarray]:
     """{PySlowFast's name: array in PyTorch's layout} of params and batch statistics."""
     leaves = {path: np.asarray(leaf) for (_, path), leaf in flatten(variables).items()}
     family = names.family_of(leaves)
-    return {names.to_pyslowfast(path, family): to_torch(leaf) for path, leaf in leaves.items()}
+    return {
+        names.to_pyslowfast(path, family): to_torch(leaf, path.rpartition("/")[2])
+        for path, leaf in leaves.items()
+    }
 
 
 def statistics(case: dict[str, Any], values: np.ndarray) -> dict[str, np.ndarray]:
     """The recorded, concatenated batch-norm statistics, split by name."""
+    if not case["bn_buffer_names"]:
+        return {}
     sizes = {p["name"]: int(np.prod(p["shape"])) for p in case["params"]}
     ends = np.cumsum([sizes[name] for name in case["bn_buffer_names"]])
     return dict(zip(case["bn_buffer_names"], np.split(values, ends[:-1]), strict=True))

@@ -24,7 +24,11 @@ CASES = (
     "slowfast_sgd", "slowfast_sgd_steps_no_nesterov", "slowfast_clip_l2", "slowfast_clip_value",
     "slowfast_frozen_bn", "slowfast_ava", "x3d_sgd", "slowfast_bce_logit",
     "slowfast_detach_final_fc", "slow_adam", "slow_lars", "slow_lars_zero_wd_1d", "slowfast_subbn2",
+    "mvit1_adamw", "mvit2_adamw", "mvit2_adamw_layerdecay",
 )
+# Gradients this small next to all gradients together are rounding noise: a bias of the keys adds
+# the same to all logits of a query. Adam divides such a gradient by its 1e-8 at least, and steps.
+NOISE, NOISE_STEPS = 1e-13, 1e-10
 
 pytestmark = needs_parity
 
@@ -115,6 +119,9 @@ def assert_first_gradients(case, run, recorded):
         if np.isnan(norm):  # the original has no gradient there
             assert not ours[name].any()
             continue
+        if norm < NOISE * recorded["grad_norm_reported"][0]:
+            assert np.linalg.norm(ours[name]) < NOISE * recorded["grad_norm_reported"][0]
+            continue
         expected = np.clip(samples * scale, -most, most)
         assert_close(found, expected, STORED_IN_FLOAT32)
         if most == np.inf:
@@ -125,11 +132,18 @@ def assert_parameters(case, run, recorded, step):
     ours = runs.under_their_names(run.states[step - 1].variables)
     samples = np.stack([runs.samples(n, ours[n]) for n in case["param_names"]])
     stored = EXACT if step == 5 else STORED_IN_FLOAT32
-    assert_close(samples, recorded[f"params_after_step{step}_samples"], stored)
+    norms = recorded["step1_param_grad_norm"]
+    noisy = (norms > 0) & (norms < NOISE * recorded["grad_norm_reported"][0])
+    assert not noisy.any() or case["cfg"]["SOLVER"]["OPTIMIZING_METHOD"] == "adamw"
+    expected = recorded[f"params_after_step{step}_samples"]
+    assert_close(samples[~noisy], expected[~noisy], stored)
+    np.testing.assert_allclose(samples[noisy], expected[noisy], rtol=0, atol=max(
+        NOISE_STEPS, stored * np.abs(expected).max()
+    ))
     if step == 5:
         for key, measure in (("sum", np.sum), ("abs", lambda a: np.abs(a).sum())):
-            totals = [measure(ours[n]) for n in case["param_names"]]
-            assert_close(totals, recorded[f"params_after_step5_{key}"])
+            totals = np.array([measure(ours[n]) for n in case["param_names"]])
+            assert_close(totals[~noisy], recorded[f"params_after_step5_{key}"][~noisy])
 
 
 def assert_statistics(case, run, recorded, step):
