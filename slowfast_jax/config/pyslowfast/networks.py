@@ -13,7 +13,9 @@ from slowfast_jax.config.recipe_files import ConfigError, closest
 from slowfast_jax.models import zoo
 from slowfast_jax.models.base import VideoNetwork
 from slowfast_jax.models.blocks import blocks_per_stage
+from slowfast_jax.models.mvit import MViT
 from slowfast_jax.models.resnet3d import ARCHS, ResNet3D
+from slowfast_jax.models.reversible import RevMViT
 from slowfast_jax.models.slowfast import SlowFast
 from slowfast_jax.models.x3d import X3D
 
@@ -110,9 +112,9 @@ NETWORKS: dict[str, Network] = {
     "PTVResNet": Network(ResNet3D, pytorchvideo_residual, ("RESNET",)),
     "PTVSlowFast": Network(SlowFast, pytorchvideo_two_pathways, ("RESNET", "SLOWFAST")),
     "PTVX3D": Network(X3D, expanded, ("RESNET", "X3D")),
-    "MViT": Network(None, transformer, ("MVIT",), "the network MViT"),
-    REVERSIBLE: Network(None, reversible, ("MVIT",), "reversible networks"),
-    "PTVMViT": Network(None, transformer, ("MVIT",), "the network MViT"),
+    "MViT": Network(MViT, transformer, ("MVIT",)),
+    REVERSIBLE: Network(RevMViT, reversible, ("MVIT",)),
+    "PTVMViT": Network(MViT, transformer, ("MVIT",)),
     "PTVCSN": Network(missing="the network CSN"),
     "PTVR2plus1D": Network(missing="the network R(2+1)D"),
     "MaskMViT": Network(missing=f"{SELF_SUPERVISED} (MaskFeat and MAE)"),
