@@ -41,9 +41,7 @@ from slowfast_jax.training.checkpoint import FOLDER, latest_checkpoint
 from slowfast_jax.training.plan import Plan
 from slowfast_jax.training.state import TrainState
 from slowfast_jax.training.step import trained_leaves
-from slowfast_jax.weights import read_weights, variable_shapes
-
-RANDOM = "random"  # in place of a checkpoint: test an untrained network
+from slowfast_jax.weights import RANDOM, read_weights, variable_shapes
 
 
 class Problems:
@@ -83,7 +81,7 @@ def _lines(error: Exception) -> list[str]:
     """The problems that an error describes, a line for each."""
     lines = str(error).splitlines() or [type(error).__name__]
     if isinstance(error, CheckpointMismatch):  # without its table
-        return [". ".join(dict.fromkeys((lines[0], lines[-1])))]
+        return lines[:1]
     if isinstance(error, ConfigError | BadRows):
         return [line.strip() for line in lines]
     return [" ".join(line.strip() for line in lines)]
