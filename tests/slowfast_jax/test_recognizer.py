@@ -92,20 +92,6 @@ def test_invalid_clips_are_refused(tiny, clips, message):
         load("test/tiny")(clips)
 
 
-def test_clips_smaller_than_the_head_window_are_refused():
-    model = build_model(load_config("kinetics/slow_4x16_r50"))
-    from slowfast_jax.inference.input_checks import check_clips
-
-    check_clips(np.zeros((1, 4, 200, 256, 3), np.uint8), model)
-    check_clips(np.zeros((1, 6, 224, 224, 3), np.uint8), model)
-    two_pathways = build_model(load_config("kinetics/slowfast_8x8_r50"))
-    with pytest.raises(ValueError, match="have 64 frames, but the pathways .* only with 32"):
-        check_clips(np.zeros((1, 64, 224, 224, 3), np.uint8), two_pathways)
-    check_clips(np.zeros((1, 64, 224, 224, 3), np.uint8), two_pathways.clone(head_pool="global"))
-    with pytest.raises(ValueError, match="160x256, too small.*crop_size=160"):
-        check_clips(np.zeros((1, 4, 160, 256, 3), np.uint8), model)
-
-
 def test_boxes_are_required_or_refused(tiny):
     boxes = np.array([[[1, 2, 30, 31]], [[0, 0, 32, 32]]], np.float32)
     with pytest.raises(ValueError, match="takes no boxes"):
