@@ -40,7 +40,9 @@ class Report(NamedTuple):
 
 
 class CheckpointMismatch(ValueError):
-    """Raised for a checkpoint that does not fit the model; the message is a table of differences.
+    """Raised for a checkpoint that does not fit the model.
+
+    The first line of the message has the cause and advice; a table of differences follows.
 
     Attributes:
       missing: paths that the file has no tensor for.

@@ -1,4 +1,4 @@
-"""Writes the error message for a checkpoint that does not fit: a table and advice."""
+"""Writes the error message for a checkpoint that does not fit: advice, then a short table."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from convert import names
 from convert.trees import flatten
 
-TABLE_ROWS = 20
+TABLE_ROWS = 3  # of each sign
 # Number of blocks in stages 2 to 5 -> name of the network.
 DEPTHS = {
     (3, 4, 6, 3): "R50", (3, 4, 23, 3): "R101", (3, 8, 36, 3): "R152",
@@ -31,7 +31,7 @@ class Mismatch(NamedTuple):
 
 
 def describe(source: str, checkpoint, report, shapes: Mapping, mismatch: Mismatch) -> str:
-    """The error message: what the file is, a table of differences, and advice.
+    """The error message: the first line has the cause and advice; a table of differences follows.
 
     In the table, `-` marks missing, `+` unexpected and `~` reshaped tensors.
     """
@@ -51,26 +51,25 @@ def describe(source: str, checkpoint, report, shapes: Mapping, mismatch: Mismatc
         "+": [(name, str(shape), "") for name, shape in unexpected.items()],
     }
     rows = {sign: entries for sign, entries in rows.items() if entries}
-    total = sum(map(len, rows.values()))
-    table = _table(rows, TABLE_ROWS // len(rows) if total > TABLE_ROWS else None)
-    head = (
-        f"{source} ({checkpoint.kind}, {report.scheme} names, {len(checkpoint.tensors)} tensors) "
-        f"does not fit the model: {len(report.mapped)} of {len(targets)} parameters match, "
+    head = f"{source} does not fit the model. {_advice(checkpoint, report, targets, mismatch)}"
+    counts = (
+        f"The file ({checkpoint.kind}, {report.scheme} names) has {len(checkpoint.tensors)} "
+        f"tensors: {len(report.mapped)} of {len(targets)} parameters match, "
         f"{len(missing)} are missing in the file (-), {len(unexpected)} are unexpected (+), "
         f"{len(reshaped)} have another shape (~)"
     )
-    return "\n".join([head, *table, _advice(checkpoint, report, targets, mismatch)])
+    return "\n".join([head, counts, *_table(rows)])
 
 
-def _table(rows: Mapping[str, list[tuple[str, str, str]]], most: int | None) -> list[str]:
-    """Lines of the table, at most `most` for each sign."""
-    width = max(len(path) for entries in rows.values() for path, _, _ in entries[:most])
+def _table(rows: Mapping[str, list[tuple[str, str, str]]]) -> list[str]:
+    """Lines of the table, the first TABLE_ROWS for each sign."""
+    width = max(len(path) for entries in rows.values() for path, _, _ in entries[:TABLE_ROWS])
     lines = []
     for sign, entries in rows.items():
-        for path, shape, note in entries[:most]:
+        for path, shape, note in entries[:TABLE_ROWS]:
             lines.append(f"  {sign} {path:<{width}}  {shape}{f'  ({note})' if note else ''}")
-        if len(entries) > len(entries[:most]):
-            lines.append(f"  {sign} ... and {len(entries) - most} more")
+        if len(entries) > TABLE_ROWS:
+            lines.append(f"  {sign} ... and {len(entries) - TABLE_ROWS} more")
     return lines
 
 

@@ -1,10 +1,12 @@
-"""Settings of MMAction2 that change what a network computes but not its parameters.
+"""Settings of other programs that change what a network computes but not its parameters.
 
-MMAction2's checkpoints can carry their config, a Python file as text. It is parsed, never executed:
-literals and calls such as dict(type="AVARoIHead") are read, everything else is ignored.
+PySlowFast stores its config as YAML. MMAction2's checkpoints can carry their config, a Python file
+as text. It is parsed, never executed: literals and calls such as dict(type="AVARoIHead") are read,
+everything else is ignored.
 """
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -25,6 +27,23 @@ MMACTION2 = (
     ("cls_head.spatial_type", ("avg",), "features are pooled over space in another way"),
     ("style", ("pytorch",), "the stride is in another convolution of a block"),
 )
+
+
+# Fields of PySlowFast's section DATA that say for which clips a network was trained.
+CLIP_FIELDS = ("NUM_FRAMES", "SAMPLING_RATE", "TRAIN_CROP_SIZE")
+
+
+def clip_settings(text: str) -> dict[str, int]:
+    """The CLIP_FIELDS that PySlowFast's config has.
+
+    Args:
+      text: the config as YAML; {} is returned for text that is not one.
+    """
+    section = re.search(r"^DATA:[ \t]*\n((?:[ \t]+.*\n?)+)", text, re.MULTILINE)
+    if section is None:
+        return {}
+    found = re.findall(r"^[ \t]+(\w+):[ \t]*(\d{1,9})[ \t]*$", section[1], re.MULTILINE)
+    return {name: int(value) for name, value in found if name in CLIP_FIELDS}
 
 
 def unsupported_settings(text: str) -> list[str]:

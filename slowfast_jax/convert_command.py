@@ -34,6 +34,11 @@ OPTIONS = (
     (r"\bnum_classes=(\d+)", r"--num-classes \1"),
     (r"\bskip= with", "--skip with"),
 )
+# Suffixes of formats that are read or used elsewhere but not written.
+OTHER_FORMATS = {
+    ".bin", ".ckpt", ".gz", ".h5", ".hdf5", ".json", ".msgpack", ".npy", ".npz", ".onnx", ".pb",
+    ".pdparams", ".pickle", ".pkl", ".pt", ".pth", ".safetensors", ".tar", ".tflite", ".zip",
+}
 INTERRUPTED = 130  # exit status after Ctrl-C, by the convention of shells
 
 
@@ -145,7 +150,14 @@ def _parser() -> argparse.ArgumentParser:
 def _convert(args: argparse.Namespace, written: list[str]) -> None:
     """Converts; `written` receives the output's name once it is complete."""
     output = Path(args.output)
-    kind = args.to or ("pyth" if output.suffix == ".pyth" else "orbax")
+    suffix = output.suffix.lower()
+    if not args.to and suffix in OTHER_FORMATS:
+        raise ValueError(
+            f"{output}: {suffix} is not a format that is written here; choose a name that ends in "
+            ".pyth for a file of PySlowFast and PyTorch, or a name without suffix for a checkpoint "
+            "folder of this project"
+        )
+    kind = args.to or ("pyth" if suffix == ".pyth" else "orbax")
     _check_output(output, kind, args.force)
     checkpoint = strip_names(_read(args.input, args.entry), args.strip)
 

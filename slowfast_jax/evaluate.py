@@ -189,7 +189,10 @@ def _add_to_run(workdir: Path, weights: str, metrics: Mapping[str, Any]) -> None
 
 
 def printed(results: Mapping[str, Any]) -> dict[str, Any]:
-    """What the command prints of a test: views, counts and metrics, rounded to two decimals."""
+    """What the command prints of a test: views, counts and metrics, rounded to two decimals.
+
+    Of five classes or fewer, the top-5 accuracy is left out: it is always 100 %.
+    """
     fingerprint, metrics = results["fingerprint"], _overall(results["metrics"])
     protocol, views = fingerprint["protocol"], {}
     if "views" in fingerprint:
@@ -198,6 +201,8 @@ def printed(results: Mapping[str, Any]) -> dict[str, Any]:
         key: value for key, value in fingerprint.items()
         if key.endswith(("_listed", "_used", "_failed"))
     }
+    if 0 < fingerprint["model"].get("num_classes", 0) <= 5:
+        metrics = {key: value for key, value in metrics.items() if not key.startswith("top5")}
     rounded = {k: round(v, 2) if isinstance(v, float) else v for k, v in metrics.items()}
     return views | counts | rounded
 

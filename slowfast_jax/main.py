@@ -153,7 +153,9 @@ def report(config: ConfigDict, options: flags.FlagValues) -> None:
     headline = task.headline
     path = write_report(options.workdir, headline=headline, **task.report(options.workdir))
     results = json.loads(path.with_name("results.json").read_text(encoding="utf-8"))
-    print(json.dumps({"report": str(path), headline: results["metrics"][headline]}), flush=True)
+    value = results["metrics"][headline]
+    rounded = round(value, 2) if isinstance(value, float) else value
+    print(json.dumps({"report": str(path), headline: rounded}), flush=True)
 
 
 def show_config(config: ConfigDict, options: flags.FlagValues) -> None:

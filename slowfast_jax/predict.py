@@ -19,14 +19,15 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absl import logging
 from rich.console import Console
 
-from data_pipelines.progress import track
-from data_pipelines.sources.box_tables import read_moments
+from data_pipelines.progress import can_redraw, track
+from data_pipelines.text_files import first_few
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.image_files import FrameFiles
@@ -37,7 +38,6 @@ from slowfast_jax.inference.prediction_output import (
     Record,
     Results,
     show,
-    show_error,
     show_heading,
     show_window,
     why_not_writable,
@@ -70,7 +70,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
             _tell(inputs.videos, inputs.missing, inputs.passed_over, arguments)
             recognizer = _load(arguments)
             for name, reason in inputs.missing.items():
-                results.add({"video": name, "error": reason})
+                results.add({"video": name, "error": reason}, reported=True)
             _predict(recognizer, inputs.videos, arguments, results, Console())
             results.close()
         except KeyboardInterrupt:  # the line that says so was printed when Ctrl-C came
@@ -123,7 +123,7 @@ def _problems(arguments: argparse.Namespace, videos: Videos) -> list[str]:
     if arguments.json and (reason := why_not_writable(arguments.json)):
         problems.append(f"--json {arguments.json}: {reason}")
     if arguments.boxes:
-        problems += _table_problems(arguments.boxes)
+        problems += _table_problems(arguments.boxes, videos, arguments.fps)
     if not arguments.draw:
         return problems
     if reason := why_not_writable(arguments.draw, folder=True):
@@ -136,14 +136,22 @@ def _problems(arguments: argparse.Namespace, videos: Videos) -> list[str]:
     return problems
 
 
-def _table_problems(table: str) -> list[str]:
+def _table_problems(table: str, videos: Videos, fps: float) -> list[str]:
+    from slowfast_jax.inference.person_actions import read_boxes
+
     if not Path(table).is_file():
         return [f"--boxes {table}: no such table of boxes"]
+    if not videos:
+        return []
     try:
-        read_moments((), [table], class_names=None)
+        if any(read_boxes(table, videos, fps=fps).values()):
+            return []
     except ValueError as error:
         return [f"--boxes: {line}" for line in str(error).splitlines()]
-    return []
+    return [
+        f"--boxes {table}: has no boxes for {first_few(list(videos), 3)}; expected their names, "
+        "relative to the folder that they have in common, in the column video"
+    ]
 
 
 def _drawn_files(folder: str, videos: Videos) -> dict[str, Path]:
@@ -161,22 +169,73 @@ def _drawn_files(folder: str, videos: Videos) -> dict[str, Path]:
 def _load(arguments: argparse.Namespace) -> "Recognizer":
     """Loads the network, and checks that it fits the other arguments."""
     # Imported here so that --help and errors in the arguments do not wait for JAX.
-    with Console(stderr=True).status("loading the network"):
+    with _status("loading the network"):
+        from convert import CheckpointMismatch
         from slowfast_jax.recognizer import load
 
         compilation_cache.keep_compiled()
         config, weights = arguments.config, arguments.weights
-        recognizer = load(
-            *((config, weights) if config else (weights, None)),
-            class_names=arguments.labels, average=arguments.average,
-            clips=arguments.clips, crops=arguments.crops, entry=arguments.entry,
-        )
+        _check_labels(arguments)
+        try:
+            recognizer = load(
+                *((config, weights) if config else (weights, None)),
+                class_names=arguments.labels, average=arguments.average,
+                clips=arguments.clips, crops=arguments.crops, entry=arguments.entry,
+            )
+        except CheckpointMismatch as error:
+            if not error.classes:
+                raise
+            ours, theirs = error.classes
+            raise ValueError(_other_classes(arguments, ours, theirs)) from error
+    recognizer.predictor.say = _say
     name = recognizer.config.model.name
     if recognizer.takes_boxes and not arguments.boxes:
         raise ValueError(f"{name} classifies persons: pass --boxes with a table of their boxes")
     if arguments.boxes and not recognizer.takes_boxes:
         raise ValueError(f"{name} classifies whole videos and takes no --boxes")
     return recognizer
+
+
+@contextmanager
+def _status(what: str, *, lasting: bool = True) -> Iterator[None]:
+    """Shows on a terminal that the work in the block is going on; elsewhere, says so if `lasting`.
+    """
+    console = Console(stderr=True)
+    if can_redraw(console):
+        with console.status(what):
+            yield
+    else:
+        if lasting:
+            _say(what)
+        yield
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _check_labels(arguments: argparse.Namespace) -> None:
+    """ValueError if --labels has another number of names than the checkpoint folder has classes.
+    """
+    if not arguments.labels or not os.path.isdir(arguments.weights):
+        return
+    from data_pipelines.labels import class_names
+    from slowfast_jax.weights import stored_config
+
+    ours = len(class_names(arguments.labels))
+    theirs = stored_config(arguments.weights)[0].model.num_classes
+    if ours != theirs:
+        raise ValueError(_other_classes(arguments, ours, theirs))
+
+
+def _other_classes(arguments: argparse.Namespace, ours: int, theirs: int) -> str:
+    if arguments.labels:
+        labels = f"--labels {arguments.labels} has {ours} names"
+        return f"{labels}, but the weights have {theirs} classes"
+    return (
+        f"--config {arguments.config} has {ours} classes, but the weights have {theirs}: pass "
+        f"their {theirs} names with --labels, or choose another config"
+    )
 
 
 def _predict(
@@ -220,7 +279,7 @@ def _whole_videos(recognizer: "Recognizer", videos: Videos, top_k: int) -> Itera
 
 def _announced(items: Iterator) -> Iterator:
     """Yields the items; until the first one comes, a terminal shows that work is going on."""
-    with Console(stderr=True).status("predicting; the first start also compiles the network"):
+    with _status("predicting", lasting=False):
         first = next(items, None)
     if first is not None:
         yield first
@@ -249,7 +308,6 @@ def _windows(
                 show_window(window, console)
         except VideoError as error:
             record["error"] = error.reason
-            show_error(record, console)
         yield record
 
 
@@ -266,7 +324,9 @@ def _persons(
 
     names, table = recognizer.class_names, arguments.boxes
     drawn = _drawn_files(arguments.draw, videos) if arguments.draw else {}
-    for video, keyframes in read_boxes(table, videos, recognizer, arguments.fps).items():
+    threshold = recognizer.config.data.get("score_threshold", 0.0)
+    found = read_boxes(table, videos, score_threshold=threshold, fps=arguments.fps)
+    for video, keyframes in found.items():
         if not keyframes:
             yield {"video": video, "error": f"{table} has no boxes for this video"}
             continue

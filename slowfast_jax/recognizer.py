@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
-from slowfast_jax.config import build_model, check_values, load_config
+from slowfast_jax.config import ConfigError, build_model, check_values, load_config
 from slowfast_jax.distributed.connect import require_devices
 from slowfast_jax.inference.input_checks import check_boxes, check_clips
 from slowfast_jax.inference.load_options import apply_options, choose_names, resolve_classes
@@ -29,6 +29,7 @@ from slowfast_jax.inference.timeline import WindowScores, score_windows
 from slowfast_jax.metrics.topk import top_k as best
 from slowfast_jax.models.fold import fold_batch_norm
 from slowfast_jax.weights import (
+    RANDOM,
     find_checkpoint,
     initial_variables,
     read_weights,
@@ -83,11 +84,15 @@ class Recognizer:
         return -(-wanted // devices) * devices
 
     def __call__(self, clips: Any, boxes: Any = None) -> jax.Array:
-        """Class probabilities of clips, or of boxes within them; compiled once for each shape.
+        """Class probabilities of clips, or of boxes within them; compiled once for each shape, with
+        a log line of level INFO.
 
         Args:
-          clips: (N, T, H, W, 3) RGB, either uint8 or float that is already normalized. H and W may
-            be larger than in training.
+          clips: (N, T, H, W, 3) RGB, either uint8 pixels 0..255, or floats that are normalized
+            already, (pixels / 255 - mean) / std with the mean and std of config.protocol. Floats
+            that look like pixels are refused, and those that look like pixels / 255 cause a
+            warning. T, H and W may be larger than in training, as in the original: the scores are
+            averaged over the positions of the head's pooling window. SlowFast takes only its own T.
           boxes: (N, B, 4) x1, y1, x2, y2 in pixels of the clips; required by networks that classify
             boxes and refused by the others. Boxes that extend beyond the frame are clipped to it,
             with a warning. If clips have different numbers of boxes, pad the shorter ones by
@@ -127,7 +132,13 @@ class Recognizer:
 
         Raises:
           VideoError: the video cannot be decoded.
+          ValueError: the path is not that of a single file.
         """
+        if not isinstance(path, (str, os.PathLike)):
+            raise ValueError(
+                f"predict_video takes the path of one video file, not a {type(path).__name__}; for "
+                "many videos call it for each path, or score_videos with a list of paths"
+            )
         (result,) = self.score_videos([path])
         if result.error:
             raise VideoError(path, result.error)
@@ -254,8 +265,8 @@ def load(
         which store their config, class names and weights.
       weights: a checkpoint file of PySlowFast (also Caffe2), PyTorchVideo, MMAction2, PaddleVideo
         or MindSpore, or a folder of this project: a run, of which the last checkpoint is read, or a
-        checkpoint. Default: config.test.checkpoint; if that is empty, too, the weights are random,
-        with a warning.
+        checkpoint. "random" stands for random weights. Default: config.test.checkpoint; if that is
+        empty, too, the weights are random, with a warning.
       class_names: name of a shipped list ("kinetics400"), path of a file with one name per line, or
         the names themselves. They set the network's number of classes. Without any, the classes are
         "class 0", "class 1" and so on.
@@ -281,8 +292,8 @@ def load(
     Raises:
       ConfigError: the spec, an option or the class list is invalid, or they contradict each other.
       DeviceError: JAX_PLATFORMS names a backend that is not there.
-      convert.load.CheckpointMismatch: the checkpoint belongs to another network; the message has a
-        table of the parameters that differ.
+      convert.load.CheckpointMismatch: the checkpoint belongs to another network; the message says
+        to which, and has a table of the parameters that differ.
     """
     named = dict(
         num_classes=num_classes, clips=clips, crops=crops, test_crop=test_crop,
@@ -296,13 +307,15 @@ def load(
         config, stored = stored_config(spec)
         class_names = stored if class_names is None else class_names
     else:
-        config = load_config(os.fspath(spec))
+        config = _named_config(os.fspath(spec), alone=weights is None)
     unchanged, config = config, config.copy_and_resolve_references()
     with config.unlocked():
         apply_options(config, options, OPTIONS)
         names = resolve_classes(unchanged, class_names, num_classes)
         config.model.num_classes = len(names)
-        if weights:
+        if weights == RANDOM:
+            config.test.checkpoint = ""
+        elif weights:
             config.test.checkpoint = os.fspath(find_checkpoint(weights))
     check_values(config)
     model = build_model(config)
@@ -314,14 +327,25 @@ def load(
         )
         names = choose_names(names, stored_names, config)
     else:
-        logging.warning(
-            "%s: no weights were given, so they are random and the predictions are meaningless",
-            config.model.name,
-        )
+        if weights != RANDOM:
+            logging.warning(
+                "%s: no weights were given, so they are random and the predictions are meaningless",
+                config.model.name,
+            )
         variables = initial_variables(model, seed)
     if fold:
         model, variables = fold_batch_norm(model, variables)
     return Recognizer(model, variables, config, names)
+
+
+def _named_config(spec: str, *, alone: bool) -> ConfigDict:
+    """The config of a recipe or zoo name. Given alone, the name may have been meant as a folder."""
+    try:
+        return load_config(spec)
+    except ConfigError as error:
+        if not alone or os.path.exists(spec) or spec.partition(":")[0].endswith(".py"):
+            raise
+        raise ConfigError(f"there is no folder {spec}, and {error}") from error
 
 
 # The options that `load` names, for its error messages.

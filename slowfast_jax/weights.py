@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from convert import names, ports
 from convert.load import CheckpointMismatch, fit, strip_names
-from convert.program_settings import unsupported_settings
+from convert.program_settings import clip_settings, unsupported_settings
 from convert.readers import ForeignCheckpoint, describe_source, read_checkpoint
 from convert.trees import flatten
 from convert.unpickle import CheckpointError
@@ -31,6 +31,7 @@ from slowfast_jax.training.checkpoint import (
     load_metadata,
 )
 
+RANDOM = "random"  # in place of a checkpoint: an untrained network is wanted
 # Keywords that may differ between a checkpoint and the network: none of them changes what the
 # parameters mean.
 FREE_KEYWORDS = {
@@ -118,6 +119,8 @@ def read_weights(
     if new_classes:
         replaced = _classifier_of_other_classes(path, checkpoint, shapes, skip, log)
     check_origin(path, checkpoint, config, (*skip, *replaced))
+    if not quiet:
+        _warn_of_other_clips(path, checkpoint, config)
     variables, report = fit(
         checkpoint, shapes, skip=(*skip, *replaced), init=init, source=str(path)
     )
@@ -125,6 +128,32 @@ def read_weights(
     if initialized:
         log("initialized, not loaded from %s: %s", path, ", ".join(initialized))
     return variables, list(checkpoint.metadata.get("class_names", []))
+
+
+def _warn_of_other_clips(
+    path: Path, checkpoint: ForeignCheckpoint, config: ConfigDict
+) -> None:
+    """Logs a warning if a file of PySlowFast states that it was trained on other clips.
+
+    Networks that differ only in their clips have the same parameters, such as X3D-XS, -S and -M.
+    """
+    text = checkpoint.metadata.get("cfg")
+    theirs = clip_settings(text) if isinstance(text, str) else {}
+    protocol = config.protocol
+    ours = {
+        "NUM_FRAMES": ("frames", protocol.num_frames),
+        "SAMPLING_RATE": ("frames from one to the next", protocol.sampling_rate),
+        "TRAIN_CROP_SIZE": ("pixels", build_model(config).crop_size),
+    }
+    different = [
+        f"{value} {ours[field][0]} (here {ours[field][1]})"
+        for field, value in theirs.items() if value != ours[field][1]
+    ]
+    if different:
+        logging.warning(
+            "%s was trained on other clips than those of %s: %s; the weights fit, but another "
+            "config probably suits them better", path, config.model.name, ", ".join(different),
+        )
 
 
 def _classifier_of_other_classes(

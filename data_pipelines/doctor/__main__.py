@@ -100,7 +100,8 @@ def check(args: argparse.Namespace, findings: Findings, *, complete: bool = True
         if number is not None and not names:
             names = [f"action {action}" for action in range(1, number + 1)]
         return check_own(
-            path, findings, predicted=args.predicted, videos=root, class_names=names, fps=args.fps,
+            path, findings, predicted=args.predicted, videos=root, class_names=names,
+            unnamed=_unnamed(args.classes, names), fps=args.fps,
             score_threshold=0.5 if args.score_threshold is None else args.score_threshold,
             origin=args.first_second or 0.0,
         )
@@ -186,6 +187,13 @@ def _classes(text: str | list[str] | None) -> tuple[list[str] | None, int | None
     return names, len(names)
 
 
+def _unnamed(text: str | list[str] | None, names: Sequence[str] | None) -> set[int]:
+    """The classes, from 0, that a file of names with ids leaves out."""
+    if not isinstance(text, str) or text.isdecimal() or names is None:
+        return set()
+    return {label for label, name in enumerate(names) if name == f"action {label + 1}"}
+
+
 def find_format(path: Path, separator: str, root: str) -> str:
     """Detects the format of a list from its first row, and that of a folder from its files.
 
@@ -196,7 +204,7 @@ def find_format(path: Path, separator: str, root: str) -> str:
 
     Raises:
         UsageError: the file is not text.
-        ValueError: a JSON list cannot be read.
+        ValueError: a JSON list cannot be read, or a table of boxes has no header.
     """
     if path.is_dir():
         if (path / "annotations").is_dir():
@@ -216,10 +224,26 @@ def find_format(path: Path, separator: str, root: str) -> str:
     names = {name.strip(' "').lower() for name in re.split("[,;\t]", row)}
     if names >= {"video", "time", *box_tables.CORNERS}:
         return "boxes"
+    if _is_box_row(row):
+        raise ValueError(
+            f"{path}:1: a row of boxes without a header above it; expected the first line "
+            f"{','.join(box_tables.REQUIRED)} (AVA's tables have none: pass the folder of AVA)"
+        )
     columns = row.split(separator)
     if len(columns) >= 3 and os.path.isdir(os.path.join(root, columns[0])):
         return "rawframes"
     return "kinetics"
+
+
+def _is_box_row(row: str) -> bool:
+    """Whether a row reads video,time,x1,y1,x2,y2,...; labels of a list may be numbers too."""
+    video, *others = (cell.strip(' "') for cell in re.split("[,;\t]", row))
+    try:
+        _, x1, y1, x2, y2 = map(float, others[:5])
+    except ValueError:
+        return False
+    fractions = 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1
+    return fractions or (" " not in video and x1 < x2 and y1 < y2)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,6 +11,7 @@ from data_pipelines.doctor.boxes import (
     Table,
     check_videos,
     count_boxes,
+    count_labels,
     kept,
     report_duplicates,
     report_empty_classes,
@@ -19,7 +20,7 @@ from data_pipelines.findings import Checked, Facts, Findings
 from data_pipelines.paths import PathLike
 from data_pipelines.sources import ava
 from data_pipelines.sources.box_pickles import SUFFIX, read_proposals
-from data_pipelines.text_files import read_rows
+from data_pipelines.text_files import first_few, read_rows
 
 TRUTH = re.compile(r"ava_([a-z]+)_v\d+\.\d+\.csv")
 
@@ -62,6 +63,10 @@ def check_ava(
             annotated.append(truth)
             facts |= count_boxes(truth, found, findings)
             report_empty_classes(truth, classes, findings)
+            others = [label + 1 for label in sorted(count_labels(truth.moments))
+                      if classes and label not in classes]
+            if others:  # as in AVA, where rare actions are not evaluated
+                facts[f"{path.name}: actions that the label map lacks"] = first_few(others, 30)
     tables = annotated + predicted
     names = {video: video for table in tables for video in table.moments}
     video_facts, bad = check_videos(tables, names, videos, findings, origin, fps)

@@ -1,7 +1,7 @@
 """Checks your own tables of boxes (sources/box_tables.py)."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from data_pipelines.atomic_files import write_rows
@@ -18,7 +18,7 @@ from data_pipelines.doctor.boxes import (
 from data_pipelines.findings import Checked, Findings
 from data_pipelines.paths import PathLike
 from data_pipelines.sources import box_tables
-from data_pipelines.text_files import read_rows
+from data_pipelines.text_files import first_few, read_rows
 
 RARE = 2  # an action of at most this many boxes may be a misspelling
 
@@ -30,6 +30,7 @@ def check_own(
     predicted: Sequence[PathLike],
     videos: PathLike,
     class_names: Sequence[str] | None,
+    unnamed: Collection[int] = (),
     score_threshold: float,
     origin: float,
     fps: float,
@@ -40,6 +41,7 @@ def check_own(
         path: the table.
         predicted: tables of a person detector; `Checked.write` does not write them.
         class_names: the actions; None takes those that occur.
+        unnamed: classes, from 0, that have an id but no name of their own in `class_names`.
         findings, videos, score_threshold, origin, fps: as for `check_ava`.
 
     Raises:
@@ -65,7 +67,15 @@ def check_own(
     truth, found = read(path, True), [read(each, False) for each in predicted]
     facts = count_boxes(truth, found, findings)
     if given:
-        report_empty_classes(truth, dict(enumerate(class_names)), findings)
+        counts = count_labels(truth.moments)
+        if nameless := [label + 1 for label in sorted(unnamed) if counts[label]]:
+            findings.report(str(path), "actions without names", (
+                f"the file of names lacks ids that occur: {first_few(nameless)}; add them there"
+            ))
+        named = {
+            label: name for label, name in enumerate(class_names) if label not in unnamed
+        }
+        report_empty_classes(truth, named, findings)
     else:
         _report_misspellings(truth, class_names, findings)
     video_facts, bad = check_videos([truth, *found], names, videos, findings, origin, fps)

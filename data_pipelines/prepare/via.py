@@ -11,6 +11,7 @@ text, in which commas separate actions. Only the attribute "person" is special: 
 column of that name.
 """
 
+import csv
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -53,7 +54,7 @@ class Converted(NamedTuple):
 def convert(
     project: PathLike, videos: PathLike, table: PathLike, fps: float | None = None
 ) -> Converted:
-    """Converts a project to a table, replacing an existing one.
+    """Converts a project to a table.
 
     Args:
         project: the project saved by VIA 3 or VIA 2.
@@ -62,6 +63,7 @@ def convert(
         fps: rate at which annotated pictures were extracted; None: see `find_frames`.
 
     Raises:
+        FileExistsError: the table exists with other rows; it may have been edited.
         FileNotFoundError: the project or the folder is missing.
         ValueError: the file is not a project; it has no rectangles; a region is not a rectangle in
             one frame of an existing video; or an action is not among the options. The text names
@@ -93,13 +95,28 @@ def convert(
         rows += [(*place, action, person) for action in actions or [""]]
     columns = ["video", "time", *CORNERS, "action", PERSON]
     width = len(columns) - (not any(row[-1] for row in rows))
+    written = [list(row[:width]) for row in (columns, *rows)]
+    if os.path.lexists(table) and _rows_of(table) != written:
+        raise FileExistsError(
+            f"{table}: exists already with other rows, so it may have been edited; move it away, "
+            "or choose another name"
+        )
     try:
-        write_rows(table, [row[:width] for row in (columns, *rows)])
+        write_rows(table, written)
     except UnicodeEncodeError as error:
         raise ValueError(
             f"{project}: a name cannot be written as UTF-8 ({error}); rename it in VIA"
         ) from error
     return Converted(len(rows), len(content["metadata"]) - len(regions), notes)
+
+
+def _rows_of(table: PathLike) -> list[list[str]] | None:
+    """The rows of an existing table, the header included; None if it cannot be read as one."""
+    try:
+        with open(table, encoding="utf-8-sig", newline="") as file:
+            return list(csv.reader(file))
+    except (OSError, ValueError, csv.Error):
+        return None
 
 
 def _load(path: PathLike) -> dict[str, dict[str, dict[str, Any]]]:

@@ -163,7 +163,14 @@ def _inspect_images(files: FrameFiles, clip_frames: int) -> Inspection:
                 "frames again in one size",
             ))
     problems = []
-    if bad:
+    folders = {os.path.dirname(error.path) for error in bad}
+    absent = sorted(folder for folder in folders if folder and not os.path.isdir(folder))
+    if len(bad) == files.count and len(absent) == len(folders) == 1:
+        problems.append(Problem(
+            "missing", f"there is no folder {absent[0]}, in which its {files.count} images are "
+            "listed; check data.path_prefix, or leave the video out",
+        ))
+    elif bad:
         others = f", and {len(bad) - 1} other images" if len(bad) > 1 else ""
         missing = not any(os.path.exists(error.path) for error in bad)
         problems.append(Problem(

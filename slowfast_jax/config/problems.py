@@ -45,7 +45,7 @@ def _lines(error: Exception) -> list[str]:
     """The problems that an error describes, a line for each."""
     lines = str(error).splitlines() or [type(error).__name__]
     if isinstance(error, CheckpointMismatch):  # without its table
-        return [". ".join(dict.fromkeys((lines[0], lines[-1])))]
+        return [". ".join(lines[:2])]
     if isinstance(error, ConfigError | BadRows):
         return [line.strip() for line in lines]
     return [" ".join(line.strip() for line in lines)]

@@ -1,7 +1,7 @@
 """Says that a program is being compiled, before the minute in which nothing else happens."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import jax
@@ -9,13 +9,18 @@ from absl import logging
 
 
 @contextmanager
-def announced(what: str) -> Iterator[None]:
-    """Logs that `what` is compiled in the block, and afterwards how long it took."""
+def announced(what: str, say: Callable[[str], None] = logging.info) -> Iterator[None]:
+    """Says that `what` is compiled in the block, and afterwards how long it took.
+
+    Args:
+      what: what is compiled.
+      say: shows a sentence; by default, it is logged.
+    """
     folder = jax.config.jax_compilation_cache_dir
     kept = "about a minute"
     if folder and jax.config.jax_enable_compilation_cache:
         kept = f"about a minute the first time; kept in {folder} for the next start"
-    logging.info("compiling %s (%s)", what, kept)
+    say(f"compiling {what} ({kept})")
     start = time.perf_counter()
     yield
-    logging.info("compiled %s in %.1f s", what, time.perf_counter() - start)
+    say(f"compiled {what} in {time.perf_counter() - start:.1f} s")

@@ -32,8 +32,9 @@ def check_clips(clips: Any, model: VideoNetwork) -> Any:
         raise ValueError(
             f"clips are {clips.dtype}, expected uint8 (RGB, 0..255) or float (already normalized)"
         )
-    if isinstance(clips, np.ndarray) and clips.dtype != np.uint8:
-        clips = clips.astype(np.float32)
+    if clips.dtype != np.uint8:
+        if isinstance(clips, np.ndarray):
+            clips = clips.astype(np.float32)
         _check_normalized(clips)
     _check_size(clips.shape, model)
     return clips
@@ -69,9 +70,9 @@ def _check_layout(shape: tuple[int, ...]) -> None:
     )
 
 
-def _check_normalized(clips: np.ndarray) -> None:
+def _check_normalized(clips: np.ndarray | jax.Array) -> None:
     """ValueError for floats that are raw pixels; a warning if they look like pixels / 255."""
-    least, largest = clips.min(), clips.max()
+    least, largest = float(clips.min()), float(clips.max())
     if not max(-least, largest) <= LARGEST_NORMALIZED:  # also true if it is NaN
         raise ValueError(
             f"float clips contain the value {max(-least, largest)}, so they are not normalized: "
@@ -92,6 +93,13 @@ def _check_size(shape: tuple[int, ...], model: VideoNetwork) -> None:
         raise ValueError(
             f"clips have {frames} frames, the network needs {fewest}: sample more frames "
             f"of the video, repeat the last one, or load the network with num_frames={frames}"
+        )
+    exact = model.exact_frames()
+    if exact is not None and frames != exact:
+        raise ValueError(
+            f"clips have {frames} frames, but the pathways of this network fit together only with "
+            f"{exact}: sample {exact} frames of the video, or load the network with "
+            f"num_frames={frames}"
         )
     if min(height, width) < shortest:
         raise ValueError(

@@ -35,7 +35,7 @@ class Inputs(NamedTuple):
 
 
 def find_inputs(arguments: Sequence[str], fps: float) -> Inputs:
-    """Finds the videos that the arguments name, each once.
+    """Finds the videos that the arguments name, each once, however often it is named.
 
     An argument is a file, a folder or a pattern such as "*.mp4". Folders are searched with their
     subfolders, except for hidden files. A folder of pictures without videos is one video, its
@@ -45,19 +45,19 @@ def find_inputs(arguments: Sequence[str], fps: float) -> Inputs:
       arguments: the arguments of the command.
       fps: frame rate of folders of pictures.
     """
-    found, known = Inputs({}, {}, []), set()
-    for argument in arguments:
-        for path in _expand(argument):
-            before = dict(found.videos)
-            reason = _add(path, found, fps)
-            for name in [name for name in found.videos if name not in before]:
-                place = os.path.realpath(name)
-                if place in known:
-                    del found.videos[name]
-                known.add(place)
-            if reason:
-                found.missing[path] = reason
-    return found
+    videos: dict[str, tuple[str, Video]] = {}  # place -> name, what to read
+    passed_over: dict[str, str] = {}  # place -> path
+    missing: dict[str, str] = {}
+    for path in dict.fromkeys(path for argument in arguments for path in _expand(argument)):
+        found = Inputs({}, {}, [])
+        if reason := _add(path, found, fps):
+            missing[path] = reason
+        for name, video in found.videos.items():
+            videos.setdefault(os.path.realpath(name), (name, video))
+        for name in found.passed_over:
+            passed_over.setdefault(os.path.realpath(name), name)
+    left = [path for place, path in passed_over.items() if place not in videos]
+    return Inputs(dict(videos.values()), missing, left)
 
 
 def _expand(argument: str) -> list[str]:
@@ -79,13 +79,12 @@ def _add(path: str, found: Inputs, fps: float) -> str:
 
 
 def _add_folder(folder: str, found: Inputs, fps: float) -> str:
-    before = len(found.videos)
     unreadable = []
     for place, _, files in walk(folder, unreadable.append):
         _sort_files(place, files, found, fps)
     if unreadable:
         return f"{unreadable[0].filename} cannot be read ({unreadable[0].strerror})"
-    return "" if len(found.videos) > before else "there are no videos or pictures in this folder"
+    return "" if found.videos else "there are no videos or pictures in this folder"
 
 
 def _sort_files(place: str, names: list[str], found: Inputs, fps: float) -> None:

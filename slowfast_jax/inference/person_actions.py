@@ -1,6 +1,6 @@
 """Classifies the actions of persons whose boxes are known, and draws them into videos.
 
-    keyframes = read_boxes("people.csv", ["a.mp4"], recognizer)["a.mp4"]
+    keyframes = read_boxes("people.csv", {"a.mp4": "a.mp4"})["a.mp4"]
     scores = {result.index: result.scores for result in score_keyframes(recognizer, keyframes)}
     write_labeled_video("a_labeled.mp4", keyframes, scores, recognizer.class_names)
 """
@@ -32,16 +32,17 @@ MIN_WIDTH = 480  # pixels; narrower videos are enlarged by a whole factor
 
 
 def read_boxes(
-    table: str | os.PathLike, videos: Mapping[str, Video], recognizer: "Recognizer", fps: float
+    table: str | os.PathLike, videos: Mapping[str, Video], *, score_threshold: float = 0.0,
+    fps: float = 0.0,
 ) -> dict[str, list[Keyframe]]:
     """Reads the keyframes of videos from a table of boxes.
 
     Args:
       table: a CSV file, see data_pipelines/sources/box_tables.py. Times count from the first frame.
-        Boxes with a score below config.data.score_threshold are dropped. Actions are ignored.
+        Actions are ignored.
       videos: path -> what to read. The table names videos relative to the common folder of the
         paths; rows of other videos are ignored.
-      recognizer: the network that will classify the boxes.
+      score_threshold: boxes with a lower score are dropped.
       fps: frame rate of videos stored as image files.
 
     Returns:
@@ -53,8 +54,7 @@ def read_boxes(
     """
     folder = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in videos])
     moments, written = read_moments(
-        (), [table], class_names=None,
-        score_threshold=recognizer.config.data.get("score_threshold", 0.0),
+        (), [table], class_names=None, score_threshold=score_threshold
     )
     places = {os.path.abspath(path): path for path in videos}
     found: dict[str, list[Keyframe]] = {path: [] for path in videos}

@@ -8,6 +8,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+from absl import logging
 from jax.sharding import Mesh
 
 from slowfast_jax.inference.compiling import announced
@@ -39,12 +40,15 @@ class Predictor:
     Attributes:
       model: the network.
       mesh: the devices over which a batch is split.
+      say: shows a sentence before and after the network is compiled, which the first call with
+        inputs of a shape does. By default, it is logged at level INFO.
     """
 
     def __init__(self, model: nn.Module):
         self.model = model
         self.mesh = make_mesh(devices=jax.local_devices())
         self._step = make_predict_step(model, self.mesh)
+        self.say: Callable[[str], None] = logging.info
         self._compiled: set[tuple] = set()  # shapes of the inputs
 
     def place(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -66,5 +70,6 @@ class Predictor:
         if shapes in self._compiled:
             return self._step(variables, batch)
         self._compiled.add(shapes)
-        with announced(f"the network for batches of {' x '.join(map(str, shapes[0]))}"):
+        what = f"the network for batches of {' x '.join(map(str, shapes[0]))}"
+        with announced(what, self.say):
             return self._step(variables, batch)

@@ -59,27 +59,30 @@ class JsonFile:
 
 
 class Results:
-    """What the command has predicted so far: shown, counted and written as it comes.
+    """What the command has predicted so far: counted and written as it comes.
 
     Attributes:
       total: the number of videos.
-      done, failed: videos that were predicted; errors of the others, by video.
+      done: the number of videos that were predicted.
+      failed: the number of videos of which at least a part could not be predicted.
       current: the record of a video of which only a part is predicted.
     """
 
     def __init__(self, total: int, path: str | None):
-        self.total, self.done = total, 0
-        self.failed: dict[str, list[str]] = {}
+        self.total, self.done, self.failed = total, 0, 0
         self.current: Record | None = None
         self._json = JsonFile(path) if path else None
 
-    def add(self, record: Record) -> None:
-        """Takes the complete record of a video."""
-        errors = [
-            part["error"] for part in (record, *record.get("keyframes", ())) if "error" in part
-        ]
-        if errors:
-            self.failed[record["video"]] = errors
+    def add(self, record: Record, *, reported: bool = False) -> None:
+        """Takes the complete record of a video; prints its errors unless they were `reported`."""
+        errors = []
+        for part in (record, *record.get("keyframes", ())):
+            if "error" in part:
+                when = f" at {part['time']:g} s" if "time" in part else ""
+                errors.append(f"{record['video']}{when}: {part['error']}")
+        self.failed += bool(errors)
+        if errors and not reported:
+            print("\n".join(errors), file=sys.stderr, flush=True)
         if self._json:
             self._json.write(record)
         self.done += "error" not in record
@@ -100,13 +103,11 @@ class Results:
             self._json.write(record | {"error": "interrupted"})
 
     def close(self) -> None:
-        """Ends the JSON file, and prints which videos failed."""
+        """Ends the JSON file, and prints how many videos failed; why was printed before."""
         if self._json:
             self._json.close()
         if self.failed:
-            print(f"{len(self.failed)} of {self.total} videos failed:", file=sys.stderr)
-            for video, errors in self.failed.items():
-                print("\n".join(f"  {video}: {error}" for error in errors), file=sys.stderr)
+            print(f"{self.failed} of {self.total} videos failed", file=sys.stderr)
 
 
 def why_not_writable(path: str | os.PathLike, *, folder: bool = False) -> str:
@@ -134,9 +135,8 @@ def why_not_writable(path: str | os.PathLike, *, folder: bool = False) -> str:
 
 
 def show(record: Record, console: Console) -> None:
-    """Prints a heading and a table for a video; an error in place of them if it failed."""
+    """Prints a heading and a table for a video; nothing if it failed (see `Results.add`)."""
     if "error" in record and not record.get("keyframes"):
-        show_error(record, console)
         return
     show_heading(record["video"], console)
     if "keyframes" in record:
@@ -151,13 +151,6 @@ def show(record: Record, console: Console) -> None:
 def show_heading(video: str, console: Console) -> None:
     """Prints the name of a video."""
     console.print(f"[bold]{escape(video)}[/bold]", soft_wrap=True)
-
-
-def show_error(record: Record, console: Console) -> None:
-    """Prints why a video failed."""
-    console.print(
-        f"[red]{escape(record['video'])}: {escape(record['error'])}[/red]", soft_wrap=True
-    )
 
 
 def show_window(window: Record, console: Console) -> None:
@@ -175,7 +168,7 @@ def _table_of_persons(keyframes: list[Record]) -> Table:
     for keyframe in keyframes:
         time = f"{keyframe['time']:g}"
         if "error" in keyframe:
-            table.add_row(time, "", f"[red]{escape(keyframe['error'])}[/red]")
+            table.add_row(time, "", "[red]failed[/red]")
         for person in keyframe.get("persons", ()):
             first, *others = person["predictions"]
             shown = [first, *(other for other in others if other["score"] >= 0.5)]

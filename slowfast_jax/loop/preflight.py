@@ -39,9 +39,7 @@ from slowfast_jax.training.checkpoint import FOLDER, latest_checkpoint
 from slowfast_jax.training.plan import Plan
 from slowfast_jax.training.state import TrainState
 from slowfast_jax.training.step import trained_leaves
-from slowfast_jax.weights import read_weights, variable_shapes
-
-RANDOM = "random"  # in place of a checkpoint: test an untrained network
+from slowfast_jax.weights import RANDOM, read_weights, variable_shapes
 
 
 class Ready(NamedTuple):

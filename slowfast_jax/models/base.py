@@ -92,6 +92,10 @@ class VideoNetwork(nn.Module):
             return 1, 1
         return self.num_frames, self.stride * (self.crop_size // self.stride - 1) + 1
 
+    def exact_frames(self) -> int | None:
+        """The only number of frames that a clip may have; None: any from `smallest_clip` on."""
+        return None
+
     def classifier(self) -> Callable:
         """`heads.project` with this network's options, to be called in the head's scope."""
         return partial(

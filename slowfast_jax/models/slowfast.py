@@ -181,6 +181,11 @@ class SlowFast(ConvNetwork):
         logits, head = classify(self, [slow, unpack(fast, layouts[1])], frames, boxes, train)
         return logits, out | head
 
+    def exact_frames(self) -> int | None:
+        # The windows of longer clips have more positions in the fast pathway than in the slow one,
+        # so that the two cannot be concatenated; in the original neither.
+        return None if self.detection or self.head_pool != "window" else self.num_frames
+
     def _depths(self) -> Sequence[int | Sequence[int]]:
         """Depths of the slow and the fast pathway."""
         if isinstance(self.depth, int) or len(self.depth) != 2:

@@ -16,7 +16,7 @@ from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.stills import middle
 from slowfast_jax.data.video_lists import find_samples
 from slowfast_jax.metrics.confusion import confusion_matrix
-from slowfast_jax.report.items import Picture, existing, spread
+from slowfast_jax.report.items import Picture, existing, parameter_count, spread
 
 THRESHOLD = 0.5  # least score of a predicted label where videos can have several
 PICTURES = 12  # in the report
@@ -59,6 +59,7 @@ def report(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         "frames": list(_pictures(config, rows, listing.samples, names)),
         "class_names": names,
         "explanation": EXPLANATION,
+        "parameters": parameter_count(config),
     }
     if not config.data.multi_label:
         of_class = np.eye(classes, dtype=np.float32)

@@ -18,7 +18,7 @@ from slowfast_jax.data.keyframe_lists import find_keyframes
 from slowfast_jax.metrics.ava_files import read_detections
 from slowfast_jax.metrics.confusion import confusion_matrix
 from slowfast_jax.metrics.matching import MatchedBoxes, keyframe_key, match_boxes
-from slowfast_jax.report.items import Picture, Video, existing, spread
+from slowfast_jax.report.items import Picture, Video, existing, parameter_count, spread
 
 THRESHOLD = 0.5  # least score of a predicted action
 PICTURES = 12  # in the report
@@ -59,6 +59,7 @@ def report(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
         "confusion": _confusion([matched[_key(k)] for k in counted], len(names)),
         "class_names": names,
         "explanation": EXPLANATION,
+        "parameters": parameter_count(config),
         "video": _video(keyframes, matched, names),
     }
 

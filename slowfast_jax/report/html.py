@@ -13,6 +13,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ TITLES = {
     "top5_acc_of_all": "top-5 accuracy, %, failed videos counted as wrong",
     "num_keyframes": "keyframes tested", "num_videos": "videos tested",
 }
+TOP = 5  # the classes that top-5 accuracy allows: with no more, it is always 100%
+CLIPS = "{num_frames} frames, every {sampling_rate} at {target_fps:g} fps"
 PER_CLASS = {"per_class_ap": "AP, %", "per_class_acc": "accuracy, %"}
 
 
@@ -58,6 +61,7 @@ def write_report(
     class_names: Sequence[str] = (),
     explanation: str = "",
     video: Video | None = None,
+    parameters: int = 0,
 ) -> Path:
     """Writes `workdir`/report.html from its results.json and, if it exists, metrics.jsonl.
 
@@ -69,6 +73,7 @@ def write_report(
       class_names: K names.
       explanation: sentence that explains the cells of `confusion`.
       video: written to `workdir`/annotated.mp4, which the page shows.
+      parameters: number of parameters of the network; 0 leaves it out.
 
     Returns:
       The path of the report.
@@ -92,7 +97,10 @@ def write_report(
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not a results file of --mode eval ({error!r})") from error
     headline = headline or next((name for name in ("map", "top1_acc") if name in metrics), "")
+    if fingerprint.get("model", {}).get("num_classes", math.inf) <= TOP:
+        metrics = {key: v for key, v in metrics.items() if not key.startswith("top5")}
     name = fingerprint.get("config", workdir.name)
+    tested = datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", "minutes")
     sections = [
         _headline(metrics, records, headline, len(failed)),
         _section("Training curves", _curves(records, headline)),
@@ -103,7 +111,7 @@ def write_report(
         _section("Annotated video", _video(workdir, video) if video else ""),
         _section("Example frames", _legend() + "".join(map(_figure, frames)) if frames else ""),
         _section("Failed", _failures(failed)),
-        _section("Run details", _facts(fingerprint)),
+        _section("Run details", _facts(fingerprint, parameters, tested)),
     ]
     page = PAGE.format(name=escape(name), style=STYLE, body="\n".join(filter(None, sections)))
     report = workdir / "report.html"
@@ -297,18 +305,39 @@ def _failures(failed: Sequence[Mapping[str, Any]]) -> str:
     return f'<table class="facts"><tbody>{rows}</tbody></table>{note}' if rows else ""
 
 
-def _facts(fingerprint: Mapping[str, Any]) -> str:
+def _facts(fingerprint: Mapping[str, Any], parameters: int, tested: str) -> str:
+    """A table of what was tested, and how; results.json has all settings."""
+    if not fingerprint:
+        return ""
+    model, protocol = fingerprint.get("model", {}), fingerprint.get("protocol", {})
+    facts = {
+        "network": model.get("name"),
+        "parameters": f"{parameters / 1e6:.2f} million" if parameters else None,
+        "classes": model.get("num_classes"),
+        "weights": fingerprint.get("weights"),
+        "clips": _form(CLIPS, protocol),
+        "crop": _form("{test_crop} pixels", protocol),
+        "views": _form("{clips} clips x {crops} crops", protocol),
+        "data": fingerprint.get("list"),
+        "device": fingerprint.get("device"),
+        "tested": tested,
+    }
     rows = "".join(
-        f'<tr><th scope="row">{escape(key)}</th><td>{escape(_text(value))}</td></tr>'
-        for key, value in fingerprint.items()
+        f'<tr><th scope="row">{escape(key)}</th><td>{escape(str(value))}</td></tr>'
+        for key, value in facts.items() if value is not None
     )
-    return f'<table class="facts"><tbody>{rows}</tbody></table>' if rows else ""
+    return (
+        f'<table class="facts"><tbody>{rows}</tbody></table>'
+        "<p>All settings are listed in results.json.</p>"
+    )
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_text(part)}" for key, part in value.items())
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _form(text: str, values: Mapping[str, Any]) -> str | None:
+    """The text with its values filled in; None if one of them is missing."""
+    try:
+        return text.format(**values)
+    except KeyError:
+        return None
 
 
 def _number(name: str, value: float) -> str:

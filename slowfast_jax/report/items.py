@@ -1,11 +1,16 @@
-"""What a task passes to the report: pictures and a video."""
+"""What a task passes to the report: pictures, a video and the size of the network."""
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
+from ml_collections import ConfigDict
+
+from slowfast_jax.config import build_model
+from slowfast_jax.weights import variable_shapes
 
 
 class Picture(NamedTuple):
@@ -23,6 +28,12 @@ class Video(NamedTuple):
 
     fps: Fraction
     pictures: Iterable[Picture]
+
+
+def parameter_count(config: ConfigDict) -> int:
+    """The number of parameters of the config's network."""
+    params = variable_shapes(build_model(config))["params"]
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def spread(count: int, most: int) -> list[int]:

@@ -246,9 +246,13 @@ def test_another_network_gives_a_short_table_and_describes_both():
     with pytest.raises(CheckpointMismatch) as error:
         fit(checkpoint_of(x3d), shapes)
     message = str(error.value)
-    assert len(message.splitlines()) <= 25
-    assert "looks like X3D, stages of 3-5-11-7 blocks" in message
-    assert "the model is SlowFast, slow stages of 2-2-2-2 blocks" in message
+    first, counts, *table = message.splitlines()
+    assert first.startswith("the checkpoint does not fit the model. The file looks like X3D, ")
+    assert "stages of 3-5-11-7 blocks" in first
+    assert "the model is SlowFast, slow stages of 2-2-2-2 blocks" in first
+    assert "288 are missing in the file (-), 55 are unexpected (+), 24 have another" in counts
+    assert [line[2] for line in table] == [*"~~~~----++++"]
+    assert table[-1] == "  + ... and 52 more"
 
 
 def test_two_models_in_one_file():

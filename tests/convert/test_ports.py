@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import re
 
 import jax
 import numpy as np
@@ -282,5 +281,6 @@ def test_the_report_says_what_was_changed(tmp_path):
 @needs_parity
 def test_loading_a_paddle_file_into_another_network_is_refused():
     model = zoo.create("kinetics/mini", num_classes=5)
-    with pytest.raises(ValueError, match=re.escape("tiny_slowfast.pdparams (paddle, Paddle names")):
+    with pytest.raises(ValueError, match="fit the model. The file looks like SlowFast, ") as error:
         load_variables(PADDLE / "tiny_slowfast.pdparams", variable_shapes(model))
+    assert "Paddle names" in str(error.value)

@@ -74,6 +74,15 @@ def test_output_is_not_replaced_without_force(tmp_path, pyth, capsys):
         assert cli([pyth, str(tmp_path / "ours"), *MINI, "--force"]) == 0
 
 
+@pytest.mark.parametrize("name", ["out.pkl", "out.PTH", "out.pt", "out.npz", "a.safetensors"])
+def test_suffixes_of_other_formats_are_refused(tmp_path, capsys, name):
+    (tmp_path / "w.pyth").touch()
+    assert cli([str(tmp_path / "w.pyth"), str(tmp_path / name), *MINI]) == 1
+    error = capsys.readouterr().err
+    assert "is not a format that is written here; choose a name that ends in .pyth" in error
+    assert "folder" in error and error.count("\n") == 1 and not (tmp_path / name).exists()
+
+
 @pytest.mark.slow
 def test_a_different_number_of_classes(tmp_path, capsys):
     variables = random_variables(mini_shapes(num_classes=7))

@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from convert import CheckpointMismatch
+from convert.mismatch import Mismatch
 from data_pipelines.mini import datasets
 from data_pipelines.video.decoding import probe, read_frames
 from data_pipelines.video.encoding import write_video
@@ -60,16 +62,44 @@ def test_one_failed_video_does_not_stop_the_others(arguments, folder, capsys):
     assert cli([*videos, *arguments, "--json", str(out)]) == 1
     records = json.loads(out.read_text())
     assert "no such file" in records[0]["error"] and len(records[1]["predictions"]) == 4
-    assert "1 of 2 videos failed" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "1 of 2 videos failed" in error and error.count("no such file") == 1
 
 
-def test_custom_labels(arguments, folder, capsys):
+def test_reasons_are_printed_once_and_waiting_is_explained(arguments, folder, capsys):
+    (folder / "broken.mp4").write_bytes(b"broken")
+    videos = [str(folder / name) for name in ("broken.mp4", "0.mp4")]
+    for options in ([], ["--window", "1.5"]):
+        assert cli([*videos, *arguments, *options]) == 1
+        screen, error = capsys.readouterr()
+        lines = error.splitlines()
+        assert lines[0] == "loading the network" and lines[-1] == "1 of 2 videos failed"
+        assert (screen + error).count("cannot be opened") == 1
+        assert error.count("broken.mp4: cannot be opened") == 1
+        assert error.count("compiling the network for batches of") == 1
+
+
+def test_custom_labels(arguments, folder, monkeypatch, capsys):
     names = folder / "names.txt"
     names.write_text("w\nx\ny\nz\n")
     assert cli([str(folder / "0.mp4"), *arguments, "--labels", str(names)]) == 0
     names.write_text("w\nx\ny\n")
     assert cli([str(folder / "0.mp4"), *arguments, "--labels", str(names)]) == 1
-    assert "num_classes is 4 in the checkpoint and 3" in capsys.readouterr().err
+    message = f"--labels {names} has 3 names, but the weights have 4 classes"
+    assert capsys.readouterr().err.splitlines()[-1] == f"error: {message}"
+
+    def load(*_, class_names, **options):
+        ours = 3 if class_names else 5
+        head = {"head/kernel": ((8, ours), (8, 4), "head.weight")}
+        raise CheckpointMismatch("set num_classes=4", Mismatch([], {}, head))
+
+    monkeypatch.setattr("slowfast_jax.recognizer.load", load)
+    command = [str(folder / "0.mp4"), "--config", "test/tiny", "--weights", str(folder / "0.mp4")]
+    assert cli([*command, "--labels", str(names)]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == f"error: {message}"
+    assert cli(command) == 1
+    message = "--config test/tiny has 5 classes, but the weights have 4: pass their 4 names with --"
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {message}")
 
 
 @pytest.fixture
@@ -105,7 +135,8 @@ def test_persons_on_screen_in_a_file_and_in_a_video(run, folder, capsys):
     screen, errors = capsys.readouterr()
     assert screen.count("0.60 0.20 0.90 0.90") == 1
     assert persons[1]["predictions"][2]["label"] in screen
-    assert errors.count("lies outside") == 1 and "1 of 2 videos failed" in errors
+    assert errors.count("1.mp4 at 7 s: ") == (errors + screen).count("lies outside") == 1
+    assert "1 of 2 videos failed" in errors
     before, drawn = (read_frames(folder / name / "0.mp4", [3]) for name in ("", "drawn"))
     assert before.shape[2] == 48 and drawn.shape[2] == 480  # enlarged so that text is legible
     edge = drawn[0, 180, 48]
@@ -141,6 +172,11 @@ def test_a_wrong_table_is_reported_before_the_network_is_loaded(folder, capsys):
     error = capsys.readouterr().err
     assert error.startswith("error: 2 problems:")
     assert "people.csv:2: time is 'x'" in error and "people.csv:3: box 0.1,0.2,0.1,0.9 has" in error
+    table.write_text("video,time,x1,y1,x2,y2\n2,0,0.1,0.2,0.5,0.9\n")
+    assert cli(command) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: --boxes {table}: has no boxes for {folder / '0.mp4'}; expect")
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(("options", "message"), [
@@ -162,8 +198,8 @@ def test_errors_are_one_line(tiny, folder, monkeypatch, capsys, options, message
     (folder / "people.csv").write_text("video,time,x1,y1,x2,y2\n0,0.1,0.1,0.2,0.5,0.9\n")
     before = sorted(folder.rglob("*"))
     assert cli(["0.mp4", *options]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and message in error and error.count("\n") == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line != "loading the network"]
+    assert len(lines) == 1 and lines[0].startswith("error: ") and message in lines[0]
     assert sorted(folder.rglob("*")) == before
 
 

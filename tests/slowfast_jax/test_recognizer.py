@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl import logging as absl_logging
@@ -65,6 +66,8 @@ def test_clips_to_probabilities(tiny):
 
 def test_random_weights_are_warned_about_and_depend_on_the_seed(tiny, caplog):
     absl_logging.get_absl_logger().propagate = True
+    load("test/tiny", weights="random")  # asked for
+    assert "random" not in caplog.text
     a, b = load("test/tiny"), load("test/tiny", seed=1)
     assert "random" in caplog.text
     kernels = [np.asarray(r.variables["params"]["head"]["kernel"]) for r in (a, b)]
@@ -80,21 +83,13 @@ def test_random_weights_are_warned_about_and_depend_on_the_seed(tiny, caplog):
     (CLIP[:0], "expected at least one clip"),
     (CLIP.astype(np.int64), "int64, expected uint8"),
     (CLIP.astype(np.float32) + 128, "not normalized"),
+    (jnp.asarray(CLIP, jnp.bfloat16) + 128, "value 128.0, so they are not normalized"),
     (np.full(CLIP.shape, np.nan, np.float32), "value nan"),
     (CLIP[:, :3], "have 3 frames, the network needs 4.*num_frames=3"),
 ])
 def test_invalid_clips_are_refused(tiny, clips, message):
     with pytest.raises(ValueError, match=message):
         load("test/tiny")(clips)
-
-
-def test_clips_smaller_than_the_head_window_are_refused():
-    model = build_model(load_config("kinetics/slow_4x16_r50"))
-    from slowfast_jax.inference.input_checks import check_clips
-
-    check_clips(np.zeros((1, 4, 200, 256, 3), np.uint8), model)
-    with pytest.raises(ValueError, match="160x256, too small.*crop_size=160"):
-        check_clips(np.zeros((1, 4, 160, 256, 3), np.uint8), model)
 
 
 def test_boxes_are_required_or_refused(tiny):
@@ -156,6 +151,8 @@ def test_predict_video(tiny, videos):
     assert len(recognizer.predict_video(videos[0], top_k=9)) == 4
     with pytest.raises(VideoError, match=r"nothing\.mp4: no such file"):
         recognizer.predict_video("nothing.mp4")
+    with pytest.raises(ValueError, match="the path of one video file, not a list; for many"):
+        recognizer.predict_video([videos[0]])
 
 
 def test_batch_size_does_not_change_scores_and_compiles_once(tiny, videos):
@@ -277,6 +274,8 @@ def test_prefixes_are_stripped_from_weight_names(tmp_path):
 
 
 def test_missing_weights_are_an_error(tiny):
+    with pytest.raises(ConfigError, match="^there is no folder RUNX, and 'RUNX' is neither a "):
+        load("RUNX")
     with pytest.raises(FileNotFoundError, match="weights nowhere.pyth do not exist"):
         load("test/tiny", "nowhere.pyth")
 

@@ -1,11 +1,13 @@
 """Weights are read from checkpoint folders of this project."""
 
+import jax
 import numpy as np
 import pytest
+from absl import logging as absl_logging
 
-from convert import CheckpointError
+from convert import CheckpointError, export_pyth
 from convert.readers import ForeignCheckpoint
-from slowfast_jax.config import ConfigError, load_config
+from slowfast_jax.config import ConfigError, build_model, load_config
 from slowfast_jax.recognizer import load
 from slowfast_jax.training.checkpoint import save_checkpoint
 from slowfast_jax.weights import (
@@ -13,7 +15,9 @@ from slowfast_jax.weights import (
     describe,
     read_any,
     read_checkpoint_folder,
+    read_weights,
     stored_config,
+    variable_shapes,
 )
 
 
@@ -47,6 +51,26 @@ def test_settings_of_mmaction2_that_change_the_results(tmp_path):
             continue
         with pytest.raises(ConfigError, match="w.pth .*MMAction2.*temporal_pool_mode is 'max'"):
             check_origin("w.pth", checkpoint, config, ())
+
+
+def test_weights_of_other_clips_are_warned_about(tmp_path, caplog):
+    absl_logging.get_absl_logger().propagate = True
+    config = load_config("kinetics/mini")
+    shapes = variable_shapes(build_model(config))
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    protocol, crop = config.protocol, build_model(config).crop_size
+    text = "BN:\n  NUM_FRAMES: 99\nDATA:\n  MEAN:\n  - 0.45\n  NUM_FRAMES: {}\n" \
+           "  SAMPLING_RATE: {}\n  TEST_CROP_SIZE: 1\n  TRAIN_CROP_SIZE: {}\nTEST: {{}}\n"
+    for extra in (0, 3):
+        cfg = text.format(protocol.num_frames + extra, protocol.sampling_rate, crop + extra)
+        export_pyth(tmp_path / "w.pyth", zeros, cfg=cfg)
+        caplog.clear()
+        read_weights(config, shapes, tmp_path / "w.pyth", quiet=True)
+        assert "other clips" not in caplog.text
+        read_weights(config, shapes, tmp_path / "w.pyth")
+        assert ("was trained on other clips" in caplog.text) == bool(extra)
+    frames = f"{protocol.num_frames + 3} frames (here {protocol.num_frames})"
+    assert f"{frames}, {crop + 3} pixels (here {crop})" in caplog.text
 
 
 @pytest.mark.parametrize("stored", [None, []])  # the second as in checkpoints of earlier versions

@@ -215,3 +215,41 @@ def test_a_table_with_another_header(own, run):
     path.write_text(path.read_text().replace("action", "what", 1))
     status, lines, _ = run(path)
     assert status == 1 and len(lines) == 1 and "expected the header" in lines[0]
+
+
+@pytest.mark.parametrize("factor", [1, 320])  # fractions and pixels
+def test_a_table_without_a_header(own, run, factor):
+    message = "expected the first line video,time,x1,y1,x2,y2,action (AVA's"
+    (own / "test.csv").unlink()
+    rows = [f"val_000,{n},{0.1 * factor:g},{0.2 * factor:g},{factor},{factor},wave"
+            for n in (1, 2)]
+    for name, extra in (("train", [""]), ("test", ["", ",1"])):
+        text = "".join(f"{row}{each}\n" for row in rows for each in extra)
+        (own / f"{name}.csv").write_text(text)
+    for data in (own / "train.csv", own / "test.csv", own):
+        status, lines, _ = run(data)
+        assert status == 1 and len(lines) == 1
+        assert "without a header above it" in lines[0] and message in lines[0]
+
+
+def test_lists_of_several_labels_are_no_boxes():
+    for row in ("a.mp4 0,1,2,3,4,5", "a.mp4 3,2,5,8,9,9", "a.mp4,1", "1,2"):
+        assert not doctor._is_box_row(row)
+
+
+def test_actions_that_a_label_map_lacks(folder, own, run):
+    names = own / "names.pbtxt"
+    names.write_text('item { name: "walk" id: 1 } item { name: "run" id: 4 }')
+    table = own / "test.csv"
+    table.write_text("video,time,x1,y1,x2,y2,action\n" + "".join(
+        f"val_000,{time},0.1,0.2,0.5,0.6,{action}\n" for time, action in ((1, 1), (1, 3), (2, 4))
+    ))
+    status, lines, _ = run(table, "--classes", names)
+    assert status == 1 and len(lines) == 1
+    assert "actions without names: the file of names lacks ids that occur: 3;" in lines[0]
+    assert run(table)[0] == 0 and run(table, "--classes", 4)[0] == 1  # 2 has no example
+    evaluated = folder / "annotations/ava_action_list_v2.2_for_activitynet_2019.pbtxt"
+    number = int(read(folder / "annotations/ava_val_v2.2.csv")[0][6])
+    evaluated.write_text(evaluated.read_text().replace(f"id: {number}\n", "id: 99\n"))
+    _, _, table = run(folder)
+    assert re.search(rf"ava_val_v2.2.csv: actions that the label map lacks .*\b{number}\b", table)

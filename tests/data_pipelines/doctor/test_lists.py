@@ -191,6 +191,13 @@ def test_lists_of_frames(charades, run):
     arguments = (path, "--root", charades, "--clip", 6, "--classes")
     status, lines, table = run(*arguments, 4)
     assert status == 0 and re.search(r"valid videos +4\n", table)
+    moved = write(charades, "moved.csv", path.read_text().replace(" frames/V0001/", " nope/"))
+    status, lines, _ = run(moved, "--root", charades, "--clip", 6)
+    assert status == 1 and len(lines) == 1
+    assert re.search(
+        r"missing: V0001: there is no folder \S+/nope, in which its \d+ images are listed; check "
+        "--root, or leave the video out$", lines[0],
+    )
     (charades / "frames/V0001/V0001-000003.jpg").write_bytes(b"no image")
     rows = path.read_text().splitlines()
     rows[1] += " 6"  # V0000

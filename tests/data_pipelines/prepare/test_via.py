@@ -78,6 +78,19 @@ def test_a_project(tmp_path, videos, capsys):
     ]
 
 
+def test_an_edited_table_is_kept(tmp_path, videos, capsys):
+    table = tmp_path / "out.csv"
+    assert run(tmp_path, videos, PROJECT) == run(tmp_path, videos, PROJECT) == 0
+    edited = TABLE.replace("wave", "waves")
+    table.write_text(edited)
+    capsys.readouterr()
+    assert run(tmp_path, videos, PROJECT) == 1
+    assert f"error: {table}: exists already with other rows" in capsys.readouterr().err
+    assert table.read_text() == edited
+    table.write_bytes(b"\xff")
+    assert run(tmp_path, videos, PROJECT) == 1 and table.read_bytes() == b"\xff"
+
+
 def test_without_persons_the_table_has_no_person_column(tmp_path, videos):
     project = copy.deepcopy(PROJECT)
     del project["metadata"]["1_a"]["av"]["5"], project["metadata"]["1_c"]
@@ -201,6 +214,7 @@ def test_rates_of_pictures(tmp_path, capsys):
 
     def times(*arguments, names=("a_000001.jpg", "a_000016.jpg")):
         (tmp_path / "via.json").write_text(json.dumps(pictures(*names)))
+        (tmp_path / "out.csv").unlink(missing_ok=True)
         status = via.cli([
             str(tmp_path / "via.json"), str(folder), str(tmp_path / "out.csv"), *arguments
         ])

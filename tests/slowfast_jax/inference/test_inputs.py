@@ -45,6 +45,13 @@ def test_patterns_and_repetitions(folder):
     assert names("*.mp4") == ["a.mp4", "b.mp4", "broken.mp4"]
     assert names("**/C") == ["deep/er/C"]
     assert names("b.mp4", "./b.mp4", "*.mp4") == ["b.mp4", "a.mp4", "broken.mp4"]
+    for arguments in (["deep", "deep"], ["deep", "./deep/", "deep/er/C"], ["deep/er/C", "deep"]):
+        found = find_inputs(arguments, 30.0)
+        assert [os.path.normpath(name) for name in found.videos] == ["deep/er/C"]
+        assert not found.missing and len(found.passed_over) == 3
+    assert not find_inputs(["frames", "frames"], 30.0).missing
+    found = find_inputs(["deep", "deep/notes.txt"], 30.0)  # asked for after all
+    assert "deep/notes.txt" in found.videos and "deep/notes.txt" not in found.passed_over
     Path("x[1].mp4").write_bytes(b"")
     assert names("x[1].mp4") == ["x[1].mp4"]  # a file of that name, before any pattern
 

@@ -62,7 +62,11 @@ def workdir(tmp_path):
     lines = "".join(json.dumps(row) + "\n" for row in sorted(rows, key=lambda row: row["step"]))
     (tmp_path / "metrics.jsonl").write_text(lines)
     results = {
-        "fingerprint": {"config": "ava/<mini>", "model": {"name": "slowfast", "depth": 18}},
+        "fingerprint": {
+            "config": "ava/<mini>", "model": {"name": "slowfast", "depth": 18, "num_classes": 4},
+            "protocol": {"num_frames": 8, "sampling_rate": 2, "target_fps": 30.0, "test_crop": 256},
+            "weights": "w.pyth", "list": "val.csv", "jax": "0.1.2", "list_sha256": "8ac",
+        },
         "metrics": {
             "map": 80.04, "num_keyframes": 1234,
             "per_class_ap": {"stand": 62.5, "walk left": 100.0, NASTY: 77.6},
@@ -91,9 +95,12 @@ def test_a_run_becomes_one_page(workdir):
     page = Page(text)
     content = " ".join(page.texts)
     for expected in ("ava/<mini>", "80.0", "mAP, %", "1,234", "steps", "200", "dance",
-                     "Confusion matrix", "Not in the ground truth", "name slowfast, depth 18",
+                     "Confusion matrix", "Not in the ground truth", "network slowfast classes 4",
+                     "8 frames, every 2 at 30 fps", "256 pixels", "w.pyth", "val.csv", "tested 20",
                      "a <video> at 3 s"):
         assert expected in content
+    for internal in ("depth", "sha256", "jax", "views", "parameters"):
+        assert internal not in content
     assert not page.all("script") and not page.all("link")
     sources = [a["src"] for a in page.all("img")]
     assert len(sources) == 1 and sources[0].startswith("data:image/jpeg;base64,")
@@ -142,6 +149,15 @@ def tiles(page):
 def write_results(workdir, metrics, **sections):
     results = {"fingerprint": {}, "metrics": metrics} | sections
     (workdir / "results.json").write_text(json.dumps(results))
+
+
+@pytest.mark.parametrize(("classes", "shown"), [(5, False), (6, True)])
+def test_top5_of_five_classes_is_left_out(workdir, classes, shown):
+    metrics = {"top1_acc": 71.0, "top5_acc": 100.0, "top5_acc_of_all": 98.0}
+    write_results(workdir, metrics, fingerprint={"model": {"num_classes": classes}})
+    page = write_report(workdir, parameters=2_984_000).read_text()
+    assert any(title.startswith("top-5") for _, title, _ in tiles(page)) == shown
+    assert "2.98 million" in page
 
 
 def test_the_accuracy_is_the_first_number(workdir):
