@@ -2,6 +2,8 @@
 
 import json
 
+import jax
+import numpy as np
 import pytest
 from absl import flags
 
@@ -9,26 +11,41 @@ import slowfast_jax
 from convert.torch_file import export_pyth
 from data_pipelines.mini import datasets
 from slowfast_jax import main, published
-from slowfast_jax.config import ConfigError, build_model, load_config
+from slowfast_jax.config import ConfigError
+from slowfast_jax.models import zoo
+from slowfast_jax.models.resnet3d import ResNet3D
 from slowfast_jax.published.cached_weights import place_of
 from slowfast_jax.published.download import DownloadError
 from slowfast_jax.reproduce import Figure, Outcome, table
-from slowfast_jax.weights import initial_variables
+from slowfast_jax.weights import variable_shapes
 from tests.support.file_server import serve
+
+SMALL = zoo.entry(
+    ResNet3D,
+    dict(num_classes=4, arch="2d", depth=18, width=4, num_block_temp_kernel=(2, 2, 2, 2)),
+    "", num_frames=2, sampling_rate=4, train_crop=32, test_crop=32,
+)
 
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
     """Five short videos of four classes, and their list test.csv."""
     folder = tmp_path_factory.mktemp("videos")
-    datasets.write_videos(folder, count=5, seed=0, frames=12, height=64, width=80)
+    datasets.write_videos(folder, count=5, seed=0, frames=12, height=40, width=48)
     return folder
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "weights.pyth"
-    export_pyth(path, initial_variables(build_model(load_config("kinetics/mini")), 0))
+    path, random = tmp_path_factory.mktemp("weights") / "weights.pyth", np.random.default_rng(0)
+
+    def values(leaf):
+        return random.uniform(0.1, 0.5, leaf.shape).astype(np.float32)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(zoo.ZOO, "test/small", SMALL)
+        shapes = variable_shapes(zoo.create("test/small"))
+    export_pyth(path, jax.tree.map(values, shapes))
     return path
 
 
@@ -36,11 +53,12 @@ def weights(tmp_path_factory):
 def rows(weights, tmp_path, monkeypatch):
     """test/one and test/two, two tests of the same network, whose weights are on a local server."""
     monkeypatch.setenv("SLOWFAST_JAX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(zoo.ZOO, "test/small", SMALL)
     with serve(weights.read_bytes()) as served:
         for name, top1 in (("test/one", "76.2"), ("test/two", "20.0")):
             row = published.find("kinetics/x3d_m")._replace(
-                name=name, model="kinetics/mini", address=served.address, sha256=served.sha256,
-                clips=2, crops=1, crop=64, figures={"top1_acc": top1, "top5_acc": "100.0"},
+                name=name, model="test/small", address=served.address, sha256=served.sha256,
+                clips=2, crops=1, crop=32, figures={"top1_acc": top1, "top5_acc": "100.0"},
             )
             monkeypatch.setitem(published.rows(), name, row)
         yield served
