@@ -164,7 +164,7 @@ def _config(row: Row, fields: Mapping[str, Any]) -> ConfigDict:
                 f"--config.{field}={value} does not fit {row.name}: {' '.join(str(error).split())}"
             ) from error
     check_ranges(config, full_schema(config))
-    follow(config, fields)
+    follow(config, {*fields, *row.settings})
     check_test(config)
     return config
 
