@@ -72,10 +72,10 @@ def fetch(row: Row) -> Path:
                     _write_origin(row, path, digest, downloaded=True)
                     return path
         except OSError as error:
-            reason = str(error) if isinstance(error, DownloadError) else f"{path}: {error}"
+            reason = error if isinstance(error, DownloadError) else f"{row.address}: {error}"
             raise DownloadError(
-                f"the weights of {row.name} are not in the cache, and {reason}; download "
-                f"{row.address} elsewhere and put it into {path.parent}, named {path.name}"
+                f"cannot download the weights of {row.name}: {reason}; download the file elsewhere "
+                f"and put it into {path.parent}, named {path.name}"
             ) from error
     _verify(row, path)
     return path

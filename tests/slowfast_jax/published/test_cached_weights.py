@@ -67,8 +67,8 @@ def test_offline_is_one_sentence_with_address_and_folder(row):
     with pytest.raises(DownloadError) as error:
         fetch(row)
     text = str(error.value)
-    assert text.startswith("the weights of kinetics/x3d_m are not in the cache, and http://")
-    assert f"download {row.address} elsewhere and put it into {place_of(row).parent}" in text
+    assert text.startswith(f"cannot download the weights of kinetics/x3d_m: {row.address} cannot")
+    assert f"download the file elsewhere and put it into {place_of(row).parent}, named" in text
     assert "\n" not in text
 
 
