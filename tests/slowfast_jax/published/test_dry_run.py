@@ -26,7 +26,7 @@ from slowfast_jax.reproduce import reproduce
 from slowfast_jax.weights import variable_shapes
 from tests.slowfast_jax.models import cases
 from tests.slowfast_jax.models.test_parity import HUB, MMACTION2, PADDLE
-from tests.support.paths import PARITY, needs_parity
+from tests.support.paths import needs_parity
 
 ROWS = published.rows()
 SMALL = dict(seed=0, height=24, width=32)
