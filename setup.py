@@ -24,7 +24,9 @@ setup(
     # The recipes are installed within the package: `configs` is too common a name for one of its
     # own. slowfast_jax/config/recipe_files.py finds them there.
     package_dir={"slowfast_jax.configs": "configs"},
-    package_data={"data_pipelines": ["labels/*.txt"]},
+    package_data={
+        "data_pipelines": ["labels/*.txt"], "slowfast_jax.published": ["rows/*.csv"],
+    },
     install_requires=[
         "jax>=0.10",
         "flax>=0.12",

@@ -15,11 +15,18 @@ __version__ = "0.1.0"
 __all__ = ["Recognizer", "__version__", "list_models", "load"]
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """Sorted names of the published models that match a shell pattern, such as "*x3d*"."""
-    from slowfast_jax.models.zoo import ZOO
+def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
+    """Sorted names that `load` takes.
 
-    return sorted(fnmatch.filter(ZOO, pattern))
+    Args:
+      pattern: a shell pattern that the names match, such as "*x3d*".
+      pretrained: list the published checkpoints, which `load(name, weights="published")` loads,
+        instead of the networks. Those whose network this project does not have yet are left out.
+    """
+    from slowfast_jax.models.zoo import ZOO
+    from slowfast_jax.published import loadable
+
+    return sorted(fnmatch.filter(loadable() if pretrained else ZOO, pattern))
 
 
 def __getattr__(name: str) -> Any:

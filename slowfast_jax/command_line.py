@@ -20,6 +20,7 @@ from slowfast_jax.config import (
     full_schema,
     is_pyslowfast,
     load_config,
+    load_published,
     read_pyslowfast,
     recipe_files,
     restore_config,
@@ -31,14 +32,17 @@ from slowfast_jax.config.completion import check_keys
 from slowfast_jax.config.field import Field, expected_words
 from slowfast_jax.config.problems import Problems
 from slowfast_jax.config.stored import CONFIG_FILE, read_config
+from slowfast_jax.published import find
 from slowfast_jax.training.checkpoint import latest_checkpoint
 from slowfast_jax.weights import stored_config
 
-MODE_NAMES = ("train", "eval", "report", "config", "summary", "bench_data", "compile")
+MODE_NAMES = (
+    "train", "eval", "reproduce", "report", "config", "summary", "bench_data", "compile"
+)
 TRAINING_MODES = ("train", "config", "bench_data", "compile")  # a zoo name is the recipe
 PYSLOWFAST_KEY = r"[A-Z_0-9]+(\.\w+)+"
 FLAG_NAMES = (
-    "workdir", "mode", "weights", "clips", "save_scores", "allow_failed", "clips_per_second",
+    "workdir", "mode", "weights", "zoo", "clips", "save_scores", "allow_failed", "clips_per_second",
     "coordinator", "process_id", "num_processes", "meeting_seconds",
 )
 
@@ -54,7 +58,13 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_string(
         "weights", None, "eval: checkpoint to test. Default: config.test.checkpoint, else the last "
         "one in --workdir, else config.train.init_from.path. --weights=random tests an untrained "
-        "network.", flag_values=flag_values,
+        "network, --weights=published the published weights, which are downloaded unless they are "
+        "in the cache folder (SLOWFAST_JAX_CACHE, default ~/.cache/slowfast_jax). reproduce: "
+        "default published.", flag_values=flag_values,
+    )
+    flags.DEFINE_multi_string(
+        "zoo", None, "reproduce: a published checkpoint of docs/model_zoo.md, such as "
+        "kinetics/x3d_m; can be repeated.", flag_values=flag_values,
     )
     flags.DEFINE_list(
         "clips", None, "eval: test once with each of these numbers of clips per video, "
@@ -141,6 +151,8 @@ def parse(
     for clips in flag_values.clips or ():
         if not clips.isdecimal() or int(clips) < 1:
             raise ConfigError(f"--clips has {clips!r}, expected numbers as in --clips=1,3,5,7,10")
+    if flag_values.zoo and mode != "reproduce":
+        raise ConfigError(f"--zoo is for --mode=reproduce, not for --mode={mode}")
     follow(config, given)
     if mode == "eval":
         check_test(config)
@@ -233,8 +245,11 @@ def _set_flags(
 def _config_of(
     specs: Sequence[str], rest: Sequence[str], overrides: Sequence[str] = ()
 ) -> ConfigDict:
-    """The config of the last --config, else of the run in --workdir."""
+    """The config of the last --config, else of the run in --workdir; for the mode reproduce, that
+    of the first checkpoint of --zoo that can be tested."""
     mode = next(reversed(take_flag("mode", rest)[0]), "train")
+    if mode == "reproduce":
+        return _config_of_rows(specs, take_flag("zoo", rest)[0])
     workdir = next(reversed(take_flag("workdir", rest)[0]), "")
     if any(specs):
         return load_config(specs[-1], train=mode in TRAINING_MODES, overrides=overrides)
@@ -244,6 +259,26 @@ def _config_of(
             "(kinetics/x3d_xs), or the --workdir of an earlier run"
         )
     return run_config(workdir)
+
+
+def _config_of_rows(specs: Sequence[str], names: Sequence[str]) -> ConfigDict:
+    if specs:
+        raise ConfigError(
+            "--config does not go with --mode=reproduce, in which a published checkpoint decides "
+            "the config: name it with --zoo"
+        )
+    if not names:
+        raise ConfigError(
+            "--zoo is missing: name a published checkpoint, such as --zoo kinetics/x3d_m "
+            "(docs/model_zoo.md lists all; --zoo can be repeated)"
+        )
+    problems = []
+    for name in names:
+        try:
+            return load_published(find(name))
+        except ValueError as error:
+            problems.append(str(error))
+    raise ConfigError(*problems)
 
 
 def run_config(workdir: str) -> ConfigDict:

@@ -22,6 +22,7 @@ from slowfast_jax import distributed
 from slowfast_jax.config import build_model
 from slowfast_jax.loop.preflight import prepare_test
 from slowfast_jax.models.cost import count, totals
+from slowfast_jax.published.cached_weights import origin_of
 from slowfast_jax.recognizer import Recognizer
 from slowfast_jax.tasks import make_task
 from slowfast_jax.tasks.result import TestResult
@@ -51,7 +52,8 @@ def evaluate(
         detections.csv for detection, and scores.npz with `save_scores`. If a checkpoint of a run in
         this folder is tested, the metrics are added to its metrics.jsonl and TensorBoard files.
         None: nothing is written.
-      weights: a checkpoint, or "random" for an untrained network. Default: config.test.checkpoint,
+      weights: a checkpoint, "published" for the published weights of the network (see
+        `slowfast_jax.load`), or "random" for an untrained network. Default: config.test.checkpoint,
         else the last checkpoint in `workdir`, else config.train.init_from.path.
       save_scores: whether to write the scores of all examples to scores.npz.
 
@@ -106,6 +108,7 @@ def fingerprint(recognizer: Recognizer, tested: TestResult) -> dict[str, Any]:
     """Everything that the metrics depend on, so that two runs can be compared line by line."""
     config = recognizer.config
     weights = config.test.checkpoint
+    origin = origin_of(weights) if weights else {}
     names = "\n".join(recognizer.class_names)
     norm = "none"
     if recognizer.model.foldable:
@@ -128,6 +131,7 @@ def fingerprint(recognizer: Recognizer, tested: TestResult) -> dict[str, Any]:
         "class_list_sha256": _digest(names),
         "weights": weights or "random",
         "weights_sha256": _sha256(Path(weights)) if weights else "",
+        **({"weights_origin": origin} if origin else {}),
         "batch_norm": norm,
         "decoder": _decoder(tested),
         "backend": jax.default_backend(),

@@ -21,6 +21,9 @@ ones.
 Modes:
   train       Trains, then tests (default). Resumes from the last checkpoint in --workdir.
   eval        Tests --weights and prints the metrics as JSON. Exits with 1 if a video failed.
+  reproduce   Tests each published checkpoint of --zoo by its published protocol, and prints the
+              published figures beside the measured ones. Needs --config.data.root. The weights are
+              downloaded, or those of --weights.
   report      Writes report.html about the last test in --workdir.
   config      Prints every field of the config with its value and meaning.
   summary     Prints parameters, multiply-adds and activations of the network and its parts.
@@ -28,8 +31,8 @@ Modes:
   compile     Compiles the steps for the devices of --config.target, which need not be present, and
               prints the memory and the minimum time that they take.
 
-train and eval can run in several processes, under SLURM, Kubernetes, on a TPU pod or with the flags
-below; see docs/scaling.md.
+train, eval and reproduce can run in several processes, under SLURM, Kubernetes, on a TPU pod or
+with the flags below; see docs/scaling.md.
 """
 
 from slowfast_jax import interrupts, malloc
@@ -41,8 +44,6 @@ if __name__ == "__main__":  # before the imports below, which take seconds
 import json
 import logging as python_logging
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -65,19 +66,20 @@ from slowfast_jax.config import (
     build_model,
     check_ranges,
     describe,
-    load_config,
     schema,
 )
 from slowfast_jax.distributed.cluster_env import TPU_VM, ClusterError, find_place
 from slowfast_jax.distributed.connect import DeviceError, require_devices
+from slowfast_jax.in_turn import run_in_turn
 from slowfast_jax.interrupts import STATUS
 from slowfast_jax.loop.memory import out_of_memory
 
 FLAGS = flags.FLAGS
-MULTI_PROCESS_MODES = ("train", "eval")
-DEVICE_MODES = ("train", "eval", "report", "summary", "bench_data")
+MULTI_PROCESS_MODES = ("train", "eval", "reproduce")
+DEVICE_MODES = ("train", "eval", "reproduce", "report", "summary", "bench_data")
 KEPT = {  # what Ctrl-C leaves of the work of a mode; of training, see _outcome
     "eval": "; the results of this test were not written",
+    "reproduce": "; the results of the last test were not written",
     "report": "; the report was not written",
 }
 
@@ -100,7 +102,22 @@ def train(config: ConfigDict, options: flags.FlagValues) -> None:
 
 def evaluate(config: ConfigDict, options: flags.FlagValues) -> int:
     """Tests; returns the exit status: 1 if examples failed, unless --allow_failed is given."""
-    failed = test(config, options)
+    return _status_of(test(config, options), options)
+
+
+def reproduce(config: ConfigDict, options: flags.FlagValues) -> int:
+    """Tests the checkpoints of --zoo; returns the exit status, as `evaluate`."""
+    from slowfast_jax.reproduce import reproduce as run
+
+    outcomes = run(
+        options.zoo, options["config"].override_values, options.workdir, options.weights,
+        save_scores=options.save_scores,
+    )
+    return _status_of(max(len(outcome.results["failed"]) for outcome in outcomes), options)
+
+
+def _status_of(failed: int, options: flags.FlagValues) -> int:
+    """The exit status of tests in which so many examples could not be read."""
     if not failed or options.allow_failed:
         return 0
     if distributed.first():
@@ -199,8 +216,8 @@ def compile_ahead(config: ConfigDict, options: flags.FlagValues) -> None:
 
 
 MODES = {
-    "train": train, "eval": evaluate, "report": report, "config": show_config,
-    "summary": summary, "bench_data": bench_data, "compile": compile_ahead,
+    "train": train, "eval": evaluate, "reproduce": reproduce, "report": report,
+    "config": show_config, "summary": summary, "bench_data": bench_data, "compile": compile_ahead,
 }
 
 
@@ -330,46 +347,6 @@ def start_processes(config: ConfigDict) -> None:
     )
     if not distributed.first():  # the log of one process is enough
         logging.set_verbosity(logging.WARNING)
-
-
-def run_in_turn(specs: Sequence[str], argv: Sequence[str]) -> int:
-    """Runs this command for one config after the other, until one fails; returns the exit status.
-
-    Raises:
-      ConfigError: before the first run, if a config does not exist, or if two have the same name,
-        so that their results would share a folder.
-    """
-    names = [load_config(spec).name for spec in specs]
-    if len(set(names)) < len(names):
-        raise ConfigError(
-            f"--config: two of {', '.join(names)} have the same name, so their results "
-            "would share a folder; run them one at a time, each with its own --workdir"
-        )
-    workdirs, arguments = take_flag("workdir", argv[1:])
-    for spec, name in zip(specs, names, strict=True):
-        workdir = [f"--workdir={os.path.join(workdirs[-1], name)}"] if workdirs else []
-        command = [sys.executable, "-m", "slowfast_jax.main", f"--config={spec}"]
-        status, stopped = _run_alone([*command, *arguments, *workdir])
-        if status or stopped:
-            return status
-    return 0
-
-
-def _run_alone(command: Sequence[str]) -> tuple[int, bool]:
-    """Runs a command, to which Ctrl-C and SIGTERM are left: (exit status, one of these came)."""
-    came, process = [], subprocess.Popen(command)
-
-    def pass_on(number: int, frame: object) -> None:
-        came.append(number)
-        if number == signal.SIGTERM:  # the terminal sends Ctrl-C to both processes
-            process.send_signal(number)
-
-    before = {n: signal.signal(n, pass_on) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        return process.wait(), bool(came)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _is_ours(record: python_logging.LogRecord) -> bool:

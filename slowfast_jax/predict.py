@@ -42,6 +42,7 @@ from slowfast_jax.inference.prediction_output import (
     show_window,
     why_not_writable,
 )
+from slowfast_jax.published import PUBLISHED
 
 if TYPE_CHECKING:
     from slowfast_jax.recognizer import Recognizer
@@ -118,7 +119,7 @@ def _tell(
 def _problems(arguments: argparse.Namespace, videos: Videos) -> list[str]:
     """What is wrong with the files that the arguments name, those to write included."""
     problems = []
-    if not Path(arguments.weights).exists():
+    if arguments.weights != PUBLISHED and not Path(arguments.weights).exists():
         problems.append(f"--weights {arguments.weights}: no such file or folder")
     if arguments.json and (reason := why_not_writable(arguments.json)):
         problems.append(f"--json {arguments.json}: {reason}")
@@ -169,12 +170,18 @@ def _drawn_files(folder: str, videos: Videos) -> dict[str, Path]:
 def _load(arguments: argparse.Namespace) -> "Recognizer":
     """Loads the network, and checks that it fits the other arguments."""
     # Imported here so that --help and errors in the arguments do not wait for JAX.
+    config, weights = arguments.config, arguments.weights
+    if weights == PUBLISHED:  # here, because the download shows its own progress
+        from slowfast_jax.config import load_config
+        from slowfast_jax.published.cached_weights import weights_of
+
+        chosen = load_config(config)
+        weights = weights_of(chosen.name, chosen.model.name)
     with _status("loading the network"):
         from convert import CheckpointMismatch
         from slowfast_jax.recognizer import load
 
         compilation_cache.keep_compiled()
-        config, weights = arguments.config, arguments.weights
         _check_labels(arguments)
         try:
             recognizer = load(

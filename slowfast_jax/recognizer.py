@@ -28,6 +28,8 @@ from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.inference.timeline import WindowScores, score_windows
 from slowfast_jax.metrics.topk import top_k as best
 from slowfast_jax.models.fold import fold_batch_norm
+from slowfast_jax.published import PUBLISHED
+from slowfast_jax.published.cached_weights import weights_of
 from slowfast_jax.weights import (
     RANDOM,
     find_checkpoint,
@@ -260,12 +262,15 @@ def load(
     Options that are None leave the choice to the config.
 
     Args:
-      spec: "path/to/file.py:variant", a zoo name ("kinetics/x3d_xs"), a complete config, or a
-        folder written by training: a run (its last checkpoint is used) or a single checkpoint,
-        which store their config, class names and weights.
+      spec: "path/to/file.py:variant", a zoo name ("kinetics/x3d_xs"), the name of another
+        published checkpoint ("pytorchvideo/x3d_xs"), a complete config, or a folder written by
+        training: a run (its last checkpoint is used) or a single checkpoint, which store their
+        config, class names and weights.
       weights: a checkpoint file of PySlowFast (also Caffe2), PyTorchVideo, MMAction2, PaddleVideo
         or MindSpore, or a folder of this project: a run, of which the last checkpoint is read, or a
-        checkpoint. "random" stands for random weights. Default: config.test.checkpoint; if that is
+        checkpoint. "published": the published file, downloaded unless it is in the cache folder
+        (slowfast_jax/published/cached_weights.py). "random": random weights. Default:
+        config.test.checkpoint; if that is
         empty, too, the weights are random, with a warning.
       class_names: name of a shipped list ("kinetics400"), path of a file with one name per line, or
         the names themselves. They set the network's number of classes. Without any, the classes are
@@ -291,6 +296,7 @@ def load(
 
     Raises:
       ConfigError: the spec, an option or the class list is invalid, or they contradict each other.
+      DownloadError: the published weights cannot be downloaded.
       DeviceError: JAX_PLATFORMS names a backend that is not there.
       convert.load.CheckpointMismatch: the checkpoint belongs to another network; the message says
         to which, and has a table of the parameters that differ.
@@ -313,6 +319,8 @@ def load(
         apply_options(config, options, OPTIONS)
         names = resolve_classes(unchanged, class_names, num_classes)
         config.model.num_classes = len(names)
+        if weights == PUBLISHED:
+            weights = weights_of(config.name, config.model.name)
         if weights == RANDOM:
             config.test.checkpoint = ""
         elif weights:

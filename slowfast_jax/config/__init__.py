@@ -47,13 +47,14 @@ from slowfast_jax.config.schema_model import MODEL
 from slowfast_jax.models import zoo
 from slowfast_jax.models.dtypes import dtype_table
 from slowfast_jax.models.zoo import FROM_PROTOCOL
+from slowfast_jax.published import Row, problem, rows
 
 __all__ = [
     "FROM_PROTOCOL", "ConfigError", "build_model", "check_augmentation", "check_ranges",
     "check_test", "check_training", "check_values", "clips_of_example", "closest", "describe",
-    "follow", "full_schema", "is_pyslowfast", "load_config", "read_pyslowfast", "recipe_files",
-    "recipe_names", "restore_config", "split_name", "training_plan", "training_problems",
-    "variants_of",
+    "follow", "full_schema", "is_pyslowfast", "load_config", "load_published", "read_pyslowfast",
+    "recipe_files", "recipe_names", "restore_config", "split_name", "training_plan",
+    "training_problems", "variants_of",
 ]
 # Recipes whose data a published model is tested on, if it is not that of Kinetics.
 DATA_RECIPES = ("ava", "ssv2", "charades", "imagenet")
@@ -74,7 +75,8 @@ def load_config(
     Args:
       spec: a recipe (`FILE/VARIANT` of configs/FILE.py in the current folder or of the copy that is
         installed with this package, `path/to/file.py` or `path/to/file.py:variant`), a zoo name, or
-        a YAML file of PySlowFast; what has no field here is then logged.
+        the name of another published checkpoint, or a YAML file of PySlowFast; what has no field
+        here is then logged.
       train: for training. A zoo name then stands for the recipe of that name, if there is one;
         otherwise, it stands for the published model.
       overrides: of a YAML file of PySlowFast: KEY, VALUE, KEY, VALUE ...
@@ -91,12 +93,29 @@ def load_config(
         config = _translated(Path(spec), overrides)
     elif file:
         config = read_recipe(Path(file[1]), file[2] or "")
+    elif spec in rows() and not _recipe_of(spec):
+        return load_published(rows()[spec])
     else:
         config = read_recipe(*(_recipe_of(spec) or _named_recipe(spec)))
     with config.unlocked():
         complete(config)
         if published:
             _describe_test(config)
+    return config.lock()
+
+
+def load_published(row: Row) -> ConfigDict:
+    """The config that a published checkpoint is tested with, locked.
+
+    Raises ConfigError, in one sentence, if this project cannot test it.
+    """
+    if reason := problem(row):
+        raise ConfigError(reason)
+    config = load_config(row.model)
+    with config.unlocked():
+        config.name = row.name
+        config.protocol.update(clips=row.clips, crops=row.crops, test_crop=row.crop)
+        config.update_from_flattened_dict(row.settings)
     return config.lock()
 
 
@@ -177,8 +196,8 @@ def _named_recipe(spec: str) -> tuple[Path, str]:
             return found
         raise ConfigError(
             f"{spec} is neither a recipe nor a published model"
-            f"{closest(spec, {*zoo.ZOO, *variants})} (--mode=config --config={found[0].stem} lists "
-            f"the {len(variants)} variants of {found[0]})"
+            f"{closest(spec, {*zoo.ZOO, *rows(), *variants})} (--mode=config "
+            f"--config={found[0].stem} lists the {len(variants)} variants of {found[0]})"
         )
     if found:
         path, variants = found[0], variants_of(found[0])
@@ -189,7 +208,7 @@ def _named_recipe(spec: str) -> tuple[Path, str]:
         )
     raise ConfigError(
         f"{spec!r} is neither a recipe (FILE/VARIANT, path/to/file.py or path/to/file.py:variant) "
-        f"nor a published model{closest(spec, {*zoo.ZOO, *recipe_names()})} (recipes: "
+        f"nor a published model{closest(spec, {*zoo.ZOO, *rows(), *recipe_names()})} (recipes: "
         f"{', '.join(recipe_files())}; --mode=config --config=FILE lists the variants of one)"
     )
 

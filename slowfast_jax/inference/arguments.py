@@ -31,7 +31,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--weights is a folder, which stores its config",
     )
     parser.add_argument(
-        "--weights", required=True, help="checkpoint file, checkpoint folder or run folder"
+        "--weights", required=True,
+        help="checkpoint file, checkpoint folder or run folder; published: the published weights "
+        "of --config, downloaded unless they are in the cache folder"
     )
     parser.add_argument(
         "--entry", default="", metavar="NAME",

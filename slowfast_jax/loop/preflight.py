@@ -32,6 +32,8 @@ from slowfast_jax.loop.build import (
 )
 from slowfast_jax.loop.continuation import find_progress
 from slowfast_jax.loop.step_schedule import StepSchedule
+from slowfast_jax.published import PUBLISHED
+from slowfast_jax.published.cached_weights import weights_of
 from slowfast_jax.recognizer import Recognizer, load
 from slowfast_jax.tasks import make_task
 from slowfast_jax.tasks.base import Task
@@ -139,8 +141,8 @@ def prepare_test(
 ) -> tuple[Recognizer, Any]:
     """Finds the test set of the config and loads the network.
 
-    The weights are loaded after the test set was found, and random weights are only initialized if
-    there is no problem.
+    The weights are loaded after the test set was found. Random weights are only initialized, and
+    published ones only downloaded, if there is no problem.
 
     Args:
       config: the complete config.
@@ -162,6 +164,8 @@ def prepare_test(
             problems.report()
     with problems.noted():
         found = make_task(config).find("test", workdir)
+    if weights == PUBLISHED:
+        problems.report()
     with problems.noted():
         path = weights_to_test(config, workdir, weights)
         config = config.copy_and_resolve_references()
@@ -181,10 +185,13 @@ def weights_to_test(
     """The checkpoint to test: the `given` one, else config.test.checkpoint, else the last one in
     `workdir`, else config.train.init_from.path. Of a run's folder, the last checkpoint is taken.
 
-    Returns "" for random weights, if `given` is "random". Raises ConfigError if there are none.
+    Returns "" for random weights, if `given` is "random". If it is "published", the published
+    weights are taken, see `weights_of`. Raises ConfigError if there are none.
     """
     if given == RANDOM:
         return ""
+    if given == PUBLISHED:
+        return weights_of(config.name, config.model.name)
     named = given or config.test.checkpoint
     if named:
         return latest_checkpoint(named) or named

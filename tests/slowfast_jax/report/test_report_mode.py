@@ -77,7 +77,7 @@ def test_a_run_is_reported(config, tmp_path, capsys):
     printed = json.loads(capsys.readouterr().out)
     results = json.loads((tmp_path / "results.json").read_text())
     assert printed == {
-        "report": str(tmp_path / "report.html"), "map": results["metrics"]["map"]
+        "report": str(tmp_path / "report.html"), "map": round(results["metrics"]["map"], 2)
     }
 
     text = (tmp_path / "report.html").read_text()
