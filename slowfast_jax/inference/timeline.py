@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from data_pipelines.examples.sliding_windows import Window, iterate_windows
 from data_pipelines.loading.background import read_ahead, work_queues
@@ -86,6 +87,29 @@ def plan(clip: float, window: float, stride: float) -> Plan:
     step = stride / every
     last = step if stride >= clip else clip  # what the last clip needs of the window
     return Plan(window, step, every, 1 + math.floor((window - last) / step + CLOSE))
+
+
+def window_options(
+    config: ConfigDict, window: float | None, stride: float | None
+) -> dict[str, Any]:
+    """Keywords of `score_windows` that follow from a config: all but `batch_size`.
+
+    `window` None is the length of a clip, and `stride` None that of the window. Raises ValueError
+    if one is not positive.
+    """
+    protocol = config.protocol
+    sampling = dict(
+        num_frames=protocol.num_frames, sampling_rate=protocol.sampling_rate,
+        target_fps=protocol.target_fps, crop=protocol.test_crop,
+    )
+    window = clip_seconds(sampling) if window is None else window
+    stride = window if stride is None else stride
+    for name, seconds in (("window", window), ("stride", stride)):
+        if not 0 < seconds < math.inf:
+            raise ValueError(f"{name} is {seconds}, expected a positive number of seconds")
+    if config.data.sampling == "ssv2":  # a clip spans the whole video, here the window
+        sampling["sampling_rate"] = window * protocol.target_fps / protocol.num_frames
+    return dict(sampling=sampling, window=window, stride=stride, method=protocol.ensemble)
 
 
 def score_windows(
@@ -234,7 +258,7 @@ def _decode_video(
     """The clips of a video that are in a window, and its end."""
     error, fps = None, 0.0
     try:
-        duration, fps = _length(video, sampling["target_fps"])
+        duration, fps = length_of(video, sampling["target_fps"])
         clips = iterate_windows(video, stride=planned.step, **sampling)
         for number, clip in enumerate(clips):
             if number % planned.every < planned.count:
@@ -244,8 +268,8 @@ def _decode_video(
     yield _Item(index, fps=fps, error=error)
 
 
-def _length(video: Video, target_fps: float) -> tuple[float, float]:
-    """Seconds that the video lasts, and its frame rate."""
+def length_of(video: Video, target_fps: float) -> tuple[float, float]:
+    """Seconds that a video lasts, and its frame rate; that of frames is `target_fps` by default."""
     if isinstance(video, Pictures):
         fps = video.fps or target_fps
         return video.open()[0] / fps, fps
