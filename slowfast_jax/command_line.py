@@ -29,10 +29,12 @@ from slowfast_jax.config.stored import CONFIG_FILE, read_config
 from slowfast_jax.training.checkpoint_folders import latest_checkpoint
 from slowfast_jax.weights import stored_config
 
-MODE_NAMES = ("train", "eval", "report", "config", "summary", "bench_data", "compile")
+MODE_NAMES = ("train", "eval", "extract", "report", "config", "summary", "bench_data", "compile")
+FLAGS_OF_EXTRACT = ("endpoint", "whole", "window", "stride", "shard")
 TRAINING_MODES = ("train", "config", "bench_data", "compile")  # a zoo name is the recipe
 FLAG_NAMES = (
-    "workdir", "mode", "weights", "clips", "save_scores", "allow_failed", "clips_per_second",
+    "workdir", "mode", "weights", "clips", "save_scores", "scores", "allow_failed", "endpoint",
+    "whole", "window", "stride", "shard", "clips_per_second",
     "coordinator", "process_id", "num_processes", "meeting_seconds",
 )
 
@@ -46,9 +48,9 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
         "mode", "train", f"What to do: {', '.join(MODE_NAMES)}.", flag_values=flag_values
     )
     flags.DEFINE_string(
-        "weights", None, "eval: checkpoint to test. Default: config.test.checkpoint, else the last "
-        "one in --workdir, else config.train.init_from.path. --weights=random tests an untrained "
-        "network.", flag_values=flag_values,
+        "weights", None, "eval, extract: checkpoint to use. Default: config.test.checkpoint, "
+        "else the last one in --workdir, else config.train.init_from.path. --weights=random takes "
+        "an untrained network.", flag_values=flag_values,
     )
     flags.DEFINE_list(
         "clips", None, "eval: test once with each of these numbers of clips per video, "
@@ -58,9 +60,34 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
         "save_scores", False, "eval: write all scores to WORKDIR/scores.npz.",
         flag_values=flag_values,
     )
-    flags.DEFINE_bool(
-        "allow_failed", False, "eval: exit with 0 even if videos of the test set cannot be read.",
+    flags.DEFINE_list(
+        "scores", None, "eval: instead of testing a network, average the scores that several tests "
+        "saved, as in a/scores.npz,b/scores.npz, and print the metrics of the averages.",
         flag_values=flag_values,
+    )
+    flags.DEFINE_bool(
+        "allow_failed", False, "eval, extract: exit with 0 even if videos cannot be read.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "endpoint", "features", "extract: name of the network's array to extract; a wrong name "
+        "lists all. features is the input of the classifier.", flag_values=flag_values,
+    )
+    flags.DEFINE_bool(
+        "whole", False, "extract: keep the endpoint's positions in time and space instead of "
+        "averaging over them.", flag_values=flag_values,
+    )
+    flags.DEFINE_float(
+        "window", None, "extract: seconds of video that each row describes; at least, and by "
+        "default, those of a clip.", lower_bound=0.001, flag_values=flag_values,
+    )
+    flags.DEFINE_float(
+        "stride", None, "extract: seconds from one window to the next. Default: the window's.",
+        lower_bound=0.001, flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "shard", "0/1", "extract: the part of the list to process, such as 0/8 to 7/8 in eight "
+        "jobs.", flag_values=flag_values,
     )
     flags.DEFINE_float(
         "clips_per_second", None, "bench_data: speed of the training step that loading must keep "
@@ -139,14 +166,30 @@ def parse(
     if mode not in MODE_NAMES:
         known = ", ".join(MODE_NAMES)
         raise ConfigError(f"--mode={mode} does not exist{closest(mode, MODE_NAMES)} ({known})")
+    for name in FLAGS_OF_EXTRACT if mode != "extract" else ():
+        if flag_values[name].present:
+            raise ConfigError(f"--{name} is for --mode=extract, and the mode is {mode}")
+    _check_shard(flag_values.shard)
+    if flag_values.scores and (mode != "eval" or flag_values.weights or flag_values.clips):
+        raise ConfigError("--scores is for --mode=eval, without --weights and --clips")
     for clips in flag_values.clips or ():
         if not clips.isdecimal() or int(clips) < 1:
             raise ConfigError(f"--clips has {clips!r}, expected numbers as in --clips=1,3,5,7,10")
     check_ranges(config, full_schema(config))
     follow(config, given)
-    if mode == "eval":
+    if mode in ("eval", "extract"):
         check_test(config)
     return config, left
+
+
+def _check_shard(text: str) -> None:
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not match or int(match[1]) >= int(match[2]):
+        count = max(int(match[2]), 1) if match else 8
+        raise ConfigError(
+            f"--shard is {text}, expected a part and the number of parts, counted from 0: "
+            f"0/{count} to {count - 1}/{count}"
+        )
 
 
 def _config_of(specs: Sequence[str], rest: Sequence[str]) -> ConfigDict:

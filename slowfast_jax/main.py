@@ -8,8 +8,8 @@
 --config is a recipe, FILE/VARIANT of configs/FILE.py in the current folder or of the copy that is
 installed with this program, or path/to/file.py:VARIANT (`--mode config --config kinetics` lists the
 variants of kinetics). Or it is the zoo name of a published network (slowfast_jax.list_models()
-lists them); except for eval, report and summary, this means the recipe of that name. Without
---config, the config is that of the run in --workdir.
+lists them); except for eval, extract, report and summary, this means the recipe of that name.
+Without --config, the config is that of the run in --workdir.
 If --config is given several times, the configs run one after the other, each in its own process and
 subfolder of --workdir.
 
@@ -20,6 +20,7 @@ ones.
 Modes:
   train       Trains, then tests (default). Resumes from the last checkpoint in --workdir.
   eval        Tests --weights and prints the metrics as JSON. Exits with 1 if a video failed.
+  extract     Writes features of the test list's videos to --workdir; see docs/features.md.
   report      Writes report.html about the last test in --workdir.
   config      Prints every field of the config with its value and meaning.
   summary     Prints parameters, multiply-adds and activations of the network and its parts.
@@ -27,8 +28,8 @@ Modes:
   compile     Compiles the steps for the devices of --config.target, which need not be present, and
               prints the memory and the minimum time that they take.
 
-train and eval can run in several processes, under SLURM, Kubernetes, on a TPU pod or with the flags
-below; see docs/scaling.md.
+train, eval and extract can run in several processes, under SLURM, Kubernetes, on a TPU pod or with
+the flags below; see docs/scaling.md.
 """
 
 from slowfast_jax import interrupts, malloc
@@ -40,8 +41,6 @@ if __name__ == "__main__":  # before the imports below, which take seconds
 import json
 import logging as python_logging
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -64,19 +63,20 @@ from slowfast_jax.config import (
     build_model,
     check_ranges,
     describe,
-    load_config,
     schema,
 )
 from slowfast_jax.distributed.cluster_env import TPU_VM, ClusterError, find_place
 from slowfast_jax.distributed.connect import DeviceError, require_devices
 from slowfast_jax.interrupts import STATUS
 from slowfast_jax.loop.memory import out_of_memory
+from slowfast_jax.several_configs import run_in_turn
 
 FLAGS = flags.FLAGS
-MULTI_PROCESS_MODES = ("train", "eval")
-DEVICE_MODES = ("train", "eval", "report", "summary", "bench_data")
+MULTI_PROCESS_MODES = ("train", "eval", "extract")
+DEVICE_MODES = (*MULTI_PROCESS_MODES, "report", "summary", "bench_data")
 KEPT = {  # what Ctrl-C leaves of the work of a mode; of training, see _outcome
     "eval": "; the results of this test were not written",
+    "extract": "; the videos that are done have their files; the same command continues",
     "report": "; the report was not written",
 }
 
@@ -99,6 +99,11 @@ def train(config: ConfigDict, options: flags.FlagValues) -> None:
 
 def evaluate(config: ConfigDict, options: flags.FlagValues) -> int:
     """Tests; returns the exit status: 1 if examples failed, unless --allow_failed is given."""
+    if options.scores:
+        from slowfast_jax.evaluate import combine
+
+        print(json.dumps(combine(config, options.scores, options.workdir)), flush=True)
+        return 0
     failed = test(config, options)
     if not failed or options.allow_failed:
         return 0
@@ -135,6 +140,29 @@ def test(config: ConfigDict, options: flags.FlagValues) -> int:
         if distributed.first():
             print(json.dumps(printed(results)), flush=True)
     return failed
+
+
+def extract(config: ConfigDict, options: flags.FlagValues) -> int:
+    """Extracts features; returns the exit status: 1 if videos failed, unless --allow_failed is
+    given."""
+    from slowfast_jax.extract import Shard
+    from slowfast_jax.extract import extract as run
+    from slowfast_jax.inference.features import Options
+
+    if not options.workdir:
+        raise ConfigError("--mode=extract needs --workdir, the folder for the features")
+    wanted = Options(options.endpoint, options.window, options.stride, options.whole)
+    shard = Shard(*map(int, options.shard.split("/")))
+    done = run(config, options.workdir, options.weights, wanted, shard)
+    if not distributed.first():
+        return 0
+    print(json.dumps(done), flush=True)
+    failed = done["videos_failed"] if not options.allow_failed else 0
+    if failed:
+        print(f"error: {failed} videos could not be read, as logged above and listed in "
+              f"{options.workdir}; to exit with 0 nevertheless, add --allow_failed",
+              file=sys.stderr)
+    return int(failed > 0)
 
 
 def report(config: ConfigDict, options: flags.FlagValues) -> None:
@@ -195,7 +223,7 @@ def compile_ahead(config: ConfigDict, options: flags.FlagValues) -> None:
 
 
 MODES = {
-    "train": train, "eval": evaluate, "report": report, "config": show_config,
+    "train": train, "eval": evaluate, "extract": extract, "report": report, "config": show_config,
     "summary": summary, "bench_data": bench_data, "compile": compile_ahead,
 }
 
@@ -279,6 +307,8 @@ def _end_others() -> None:
 def _outcome() -> str:
     """What the line says that answers Ctrl-C: what was kept of the work."""
     text = KEPT.get(FLAGS.mode, "")
+    if FLAGS.mode == "eval" and FLAGS.workdir:
+        text += "; the same command resumes it"
     if FLAGS.mode == "train" and FLAGS.workdir:
         # Orbax gives a folder its number when it is complete.
         folders = Path(FLAGS.workdir, "checkpoints").glob("*")
@@ -326,46 +356,6 @@ def start_processes(config: ConfigDict) -> None:
     )
     if not distributed.first():  # the log of one process is enough
         logging.set_verbosity(logging.WARNING)
-
-
-def run_in_turn(specs: Sequence[str], argv: Sequence[str]) -> int:
-    """Runs this command for one config after the other, until one fails; returns the exit status.
-
-    Raises:
-      ConfigError: before the first run, if a config does not exist, or if two have the same name,
-        so that their results would share a folder.
-    """
-    names = [load_config(spec).name for spec in specs]
-    if len(set(names)) < len(names):
-        raise ConfigError(
-            f"--config: two of {', '.join(names)} have the same name, so their results "
-            "would share a folder; run them one at a time, each with its own --workdir"
-        )
-    workdirs, arguments = take_flag("workdir", argv[1:])
-    for spec, name in zip(specs, names, strict=True):
-        workdir = [f"--workdir={os.path.join(workdirs[-1], name)}"] if workdirs else []
-        command = [sys.executable, "-m", "slowfast_jax.main", f"--config={spec}"]
-        status, stopped = _run_alone([*command, *arguments, *workdir])
-        if status or stopped:
-            return status
-    return 0
-
-
-def _run_alone(command: Sequence[str]) -> tuple[int, bool]:
-    """Runs a command, to which Ctrl-C and SIGTERM are left: (exit status, one of these came)."""
-    came, process = [], subprocess.Popen(command)
-
-    def pass_on(number: int, frame: object) -> None:
-        came.append(number)
-        if number == signal.SIGTERM:  # the terminal sends Ctrl-C to both processes
-            process.send_signal(number)
-
-    before = {n: signal.signal(n, pass_on) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        return process.wait(), bool(came)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _is_ours(record: python_logging.LogRecord) -> bool:

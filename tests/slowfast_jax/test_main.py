@@ -10,7 +10,7 @@ from absl import flags
 
 import slowfast_jax
 from data_pipelines.mini import datasets
-from slowfast_jax import main
+from slowfast_jax import main, several_configs
 from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.models import zoo
 from slowfast_jax.training.checkpoint import save_checkpoint
@@ -123,19 +123,19 @@ def test_each_config_has_its_own_folder(monkeypatch):
         commands.append(command[3:])
         return 3 if "x3d_s" in command[3] else 0, False
 
-    monkeypatch.setattr(main, "_run_alone", ran)
+    monkeypatch.setattr(several_configs, "_run_alone", ran)
     specs = ["kinetics/mini", "kinetics/x3d_s", "kinetics/x3d_xs"]
     argv = ["main", "--workdir", "runs", "--config.test.batch_size=3"]
-    assert main.run_in_turn(specs, argv) == 3
+    assert several_configs.run_in_turn(specs, argv) == 3
     override = "--config.test.batch_size=3"
     assert commands == [
         [f"--config={spec}", override, f"--workdir={os.path.join('runs', spec)}"]
         for spec in specs[:2]
     ]
     with pytest.raises(ConfigError, match="did you mean kinetics/mini"):
-        main.run_in_turn(["kinetics/mini", "kinetics/mimi"], argv)
+        several_configs.run_in_turn(["kinetics/mini", "kinetics/mimi"], argv)
     with pytest.raises(ConfigError, match="the same name, so their results would share a folder"):
-        main.run_in_turn(["kinetics/mini", "kinetics/mini"], argv)
+        several_configs.run_in_turn(["kinetics/mini", "kinetics/mini"], argv)
     assert len(commands) == 2
 
 
@@ -146,7 +146,8 @@ def test_a_config_of_several_is_left_time_to_save(number):
     code += "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
     code += "import os; os.kill(os.getppid(), int(sys.argv[1])); time.sleep(1)"
     status = 7 if number == signal.SIGTERM else 0
-    assert main._run_alone([sys.executable, "-c", code, str(int(number))]) == (status, True)
+    command = [sys.executable, "-c", code, str(int(number))]
+    assert several_configs._run_alone(command) == (status, True)
 
 
 @pytest.mark.parametrize(("mode", "moment", "line"), [
