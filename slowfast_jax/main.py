@@ -68,8 +68,8 @@ from slowfast_jax.config import (
 from slowfast_jax.distributed.cluster_env import TPU_VM, ClusterError, find_place
 from slowfast_jax.distributed.connect import DeviceError, require_devices
 from slowfast_jax.interrupts import STATUS
+from slowfast_jax.jobs.several_configs import run_in_turn
 from slowfast_jax.loop.memory import out_of_memory
-from slowfast_jax.several_configs import run_in_turn
 
 FLAGS = flags.FLAGS
 MULTI_PROCESS_MODES = ("train", "eval", "extract")
@@ -145,9 +145,9 @@ def test(config: ConfigDict, options: flags.FlagValues) -> int:
 def extract(config: ConfigDict, options: flags.FlagValues) -> int:
     """Extracts features; returns the exit status: 1 if videos failed, unless --allow_failed is
     given."""
-    from slowfast_jax.extract import Shard
-    from slowfast_jax.extract import extract as run
     from slowfast_jax.inference.features import Options
+    from slowfast_jax.jobs.extract import Shard
+    from slowfast_jax.jobs.extract import extract as run
 
     if not options.workdir:
         raise ConfigError("--mode=extract needs --workdir, the folder for the features")

@@ -29,8 +29,8 @@ FLOORS = (
     ("slowfast_jax.inference",),
     ("slowfast_jax.recognizer", "slowfast_jax.tasks"),
     ("slowfast_jax.loop",),
-    ("slowfast_jax.analysis", "slowfast_jax.train", "slowfast_jax.evaluate", "slowfast_jax.extract",
-     "slowfast_jax.predict", "slowfast_jax.convert_command", "slowfast_jax.several_configs"),
+    ("slowfast_jax.analysis", "slowfast_jax.train", "slowfast_jax.evaluate", "slowfast_jax.jobs",
+     "slowfast_jax.predict", "slowfast_jax.convert_command"),
     ("slowfast_jax.main",),
     ("slowfast_jax.console_scripts",),
 )

@@ -10,8 +10,9 @@ from absl import flags
 
 import slowfast_jax
 from data_pipelines.mini import datasets
-from slowfast_jax import main, several_configs
+from slowfast_jax import main
 from slowfast_jax.config import ConfigError, build_model
+from slowfast_jax.jobs import several_configs
 from slowfast_jax.models import zoo
 from slowfast_jax.training.checkpoint import save_checkpoint
 from slowfast_jax.training.writers import read_metrics

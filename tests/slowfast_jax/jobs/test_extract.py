@@ -11,8 +11,8 @@ from data_pipelines.video.encoding import write_video
 from slowfast_jax import main
 from slowfast_jax.config import ConfigError, load_config
 from slowfast_jax.evaluate import evaluate
-from slowfast_jax.extract import Shard, extract, file_name
 from slowfast_jax.inference.features import Options
+from slowfast_jax.jobs.extract import Shard, extract, file_name
 from tests.support.paths import ROOT
 from tests.support.tiny_models import training_config
 
