@@ -307,7 +307,7 @@ def load(
         "class 0", "class 1" and so on.
       num_classes: number of classes; needed only where classes have no names.
       clips: clips per video, evenly spaced in time, whose scores are combined. clips=1, crops=1
-        takes the middle of the video only: one view instead of the usual 10 x 3.
+        takes a single view, at the start of the video, instead of the usual 10 x 3.
       crops: crops per clip: 1 (center), 2 or 3 (along the longer side).
       test_crop: height and width of these crops, in pixels.
       num_frames: frames per clip.

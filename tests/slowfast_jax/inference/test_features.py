@@ -118,3 +118,15 @@ def test_batches_reach_over_videos_and_failures_are_reported(tiny, videos, tmp_p
         recognizer.extract_features(videos[0], "color", stride=0.01)
     with pytest.raises(ValueError, match="window is -1, expected a positive"):
         recognizer.extract_features(videos[0], "color", window=-1)
+
+
+@pytest.mark.slow
+def test_the_classifier_turns_the_default_features_into_logits():
+    recognizer = load("kinetics/mini")
+    clips = np.random.default_rng(1).integers(0, 256, (2, 8, 96, 64, 3), np.uint8)  # two positions
+    head = recognizer.variables["params"]["head"]["projection"]
+    logits = recognizer.clip_features(clips) @ head["kernel"] + head["bias"]
+    found = recognizer.clip_features(clips, endpoint="logits")
+    np.testing.assert_allclose(found, logits, atol=1e-5)
+    whole = recognizer.clip_features(clips, whole=True)
+    assert whole.shape[0] == 2 and whole.shape[2] > 1
