@@ -155,13 +155,16 @@ def test_a_config_of_several_is_left_time_to_save(number):
     ("compile", "compiling the train step", "interrupted"),
     ("bench_data", "timing the whole pipeline", "interrupted"),
     ("eval", "running on", "interrupted; the results of this test were not written"),
+    ("extract", "this process extracts", "interrupted; the videos that are done have their files; "
+     "the same command continues"),
 ])
 def test_ctrl_c_is_one_line_and_status_130(mode, moment, line, colors, tmp_path):
     save_checkpoint(tmp_path / "weights", *_weights(colors))
     process = subprocess.Popen(
         [sys.executable, "-m", "slowfast_jax.main", "--config=tests/recipes/tiny.py",
          f"--mode={mode}", f"--config.data.root={colors}", f"--config.data.path_prefix={colors}",
-         "--config.target=cpu:1", f"--config.test.checkpoint={tmp_path / 'weights'}"],
+         "--config.target=cpu:1", f"--config.test.checkpoint={tmp_path / 'weights'}",
+         *([f"--workdir={tmp_path / 'run'}"] if mode == "extract" else [])],
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=os.environ | {"JAX_PLATFORMS": "cpu"},
     )
