@@ -34,7 +34,11 @@ lint: $(VENV)/installed
 test: lint
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" --durations=10
 
-test-all: lint
+$(VENV)/installed-ray: $(VENV)/installed
+	$(BIN)/pip install --quiet --editable ".[ray]"
+	touch $@
+
+test-all: lint $(VENV)/installed-ray
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=20
 
 clean:

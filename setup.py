@@ -51,6 +51,7 @@ setup(
         "tpu": ["jax[tpu]>=0.10"],
         "test": ["pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.9"],
         "beam": ["apache-beam>=2.60"],
+        "ray": ["ray[data]>=2.40"],
         "benchmark": ["torch>=2.5"],
     },
     entry_points={

@@ -3,10 +3,9 @@
     results = evaluate(load_config("configs/kinetics.py:x3d_xs"), workdir, weights="x3d_xs.pyth")
 """
 
-import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,12 @@ from PIL import features
 
 from slowfast_jax import distributed
 from slowfast_jax.config import build_model
+from slowfast_jax.inference.digests import digest, digest_of
 from slowfast_jax.loop.preflight import prepare_test
 from slowfast_jax.models.cost import count, totals
 from slowfast_jax.published.cached_weights import origin_of
 from slowfast_jax.recognizer import Recognizer
-from slowfast_jax.tasks import make_task
+from slowfast_jax.tasks import make_task, unfinished
 from slowfast_jax.tasks.result import TestResult
 from slowfast_jax.training.checkpoint import FOLDER
 from slowfast_jax.training.writers import METRICS_FILE, add_test
@@ -83,6 +83,7 @@ def evaluate(
         logging.error("failed: %s: %s", failure["path"], failure["reason"])
     if workdir is not None and distributed.first():
         _write(Path(workdir), results)
+        unfinished.clear(workdir)
         _add_to_run(Path(workdir), recognizer.config.test.checkpoint, results["metrics"])
     if len(tested.failed) == len(tested.ids):
         first = tested.failed[0]
@@ -91,6 +92,33 @@ def evaluate(
             f"the first error: {first['path']}: {first['reason']}"
         )
     return results
+
+
+def combine(
+    config: ConfigDict, files: Sequence[str | os.PathLike],
+    workdir: str | os.PathLike | None = None,
+) -> dict[str, Any]:
+    """Metrics, in percent, of the mean scores of several tests of the same examples.
+
+    Args:
+      config: names the task, the classes, and for detection the test set.
+      files: scores.npz of these tests (see `evaluate`).
+      workdir: receives ensemble.json: the metrics, also of single classes, and the files with
+        their digests. None: nothing is written.
+
+    Raises:
+      FileNotFoundError, ValueError: a file does not exist, or they are from tests of different
+        examples or classes.
+    """
+    metrics = make_task(config).combine(files, workdir)
+    if workdir is not None:
+        Path(workdir).mkdir(parents=True, exist_ok=True)
+        text = to_lines({
+            "scores": {os.fspath(path): digest_of(Path(path)) for path in files},
+            "metrics": metrics,
+        })
+        (Path(workdir) / "ensemble.json").write_text(text + "\n", encoding="utf-8")
+    return {"files": len(files)} | _rounded(_overall(metrics))
 
 
 def _log_cost(config: ConfigDict) -> None:
@@ -128,9 +156,9 @@ def fingerprint(recognizer: Recognizer, tested: TestResult) -> dict[str, Any]:
         f"{unit}_listed": listed,
         f"{unit}_used": listed - failed,
         f"{unit}_failed": failed,
-        "class_list_sha256": _digest(names),
+        "class_list_sha256": digest(names),
         "weights": weights or "random",
-        "weights_sha256": _sha256(Path(weights)) if weights else "",
+        "weights_sha256": digest_of(Path(weights)) if weights else "",
         **({"weights_origin": origin} if origin else {}),
         "batch_norm": norm,
         "decoder": _decoder(tested),
@@ -156,22 +184,9 @@ def _list_sha256(tested: TestResult) -> str:
     """
     path = tested.files[0]
     if path.is_dir():
-        return _digest("\n".join(os.path.relpath(name, path) for name in tested.ids))
-    hashes = [_sha256(file) for file in tested.files]
-    return _digest("\n".join(hashes)) if len(hashes) > 1 else hashes[0]
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _sha256(path: Path) -> str:
-    """First 16 digits of the SHA-256 of a file, or of the digests of all files in a folder."""
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file())
-        return _digest("\n".join(map(_sha256, files)))
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return digest("\n".join(os.path.relpath(name, path) for name in tested.ids))
+    hashes = [digest_of(file) for file in tested.files]
+    return digest("\n".join(hashes)) if len(hashes) > 1 else hashes[0]
 
 
 def _write(workdir: Path, results: dict[str, Any]) -> None:
@@ -207,8 +222,11 @@ def printed(results: Mapping[str, Any]) -> dict[str, Any]:
     }
     if 0 < fingerprint["model"].get("num_classes", 0) <= 5:
         metrics = {key: value for key, value in metrics.items() if not key.startswith("top5")}
-    rounded = {k: round(v, 2) if isinstance(v, float) else v for k, v in metrics.items()}
-    return views | counts | rounded
+    return views | counts | _rounded(metrics)
+
+
+def _rounded(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: round(v, 2) if isinstance(v, float) else v for k, v in metrics.items()}
 
 
 def _overall(metrics: Mapping[str, Any]) -> dict[str, Any]:

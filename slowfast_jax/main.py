@@ -8,8 +8,9 @@
 --config is a recipe, FILE/VARIANT of configs/FILE.py in the current folder or of the copy that is
 installed with this program, or path/to/file.py:VARIANT (`--mode config --config kinetics` lists the
 variants of kinetics). Or it is the zoo name of a published network (slowfast_jax.list_models()
-lists them); except for eval, report and summary, this means the recipe of that name. Or it is a
-YAML file of PySlowFast, which pairs KEY VALUE of its keys may follow (docs/from_pyslowfast.md).
+lists them); except for eval, extract, report and summary, this means the recipe of that name.
+Or it is a YAML file of PySlowFast, which pairs KEY VALUE of its keys may follow
+(docs/from_pyslowfast.md).
 Without --config, the config is that of the run in --workdir.
 If --config is given several times, the configs run one after the other, each in its own process and
 subfolder of --workdir.
@@ -24,6 +25,7 @@ Modes:
   reproduce   Tests each published checkpoint of --zoo by its published protocol, and prints the
               published figures beside the measured ones. Needs --config.data.root. The weights are
               downloaded, or those of --weights.
+  extract     Writes features of the test list's videos to --workdir; see docs/features.md.
   report      Writes report.html about the last test in --workdir.
   config      Prints every field of the config with its value and meaning.
   summary     Prints parameters, multiply-adds and activations of the network and its parts.
@@ -31,8 +33,8 @@ Modes:
   compile     Compiles the steps for the devices of --config.target, which need not be present, and
               prints the memory and the minimum time that they take.
 
-train, eval and reproduce can run in several processes, under SLURM, Kubernetes, on a TPU pod or
-with the flags below; see docs/scaling.md.
+train, eval, extract and reproduce can run in several processes, under SLURM, Kubernetes, on a TPU
+pod or with the flags below; see docs/scaling.md.
 """
 
 from slowfast_jax import interrupts, malloc
@@ -41,7 +43,6 @@ if __name__ == "__main__":  # before the imports below, which take seconds
     interrupts.end_at_once()
     malloc.restart_with_settings()
 
-import json
 import logging as python_logging
 import os
 import sys
@@ -63,161 +64,24 @@ from slowfast_jax.command_line import (
 )
 from slowfast_jax.config import (
     ConfigError,
-    build_model,
     check_ranges,
-    describe,
     schema,
 )
 from slowfast_jax.distributed.cluster_env import TPU_VM, ClusterError, find_place
 from slowfast_jax.distributed.connect import DeviceError, require_devices
-from slowfast_jax.in_turn import run_in_turn
 from slowfast_jax.interrupts import STATUS
+from slowfast_jax.jobs.modes import MODES
+from slowfast_jax.jobs.several_configs import run_in_turn
 from slowfast_jax.loop.memory import out_of_memory
 
 FLAGS = flags.FLAGS
-MULTI_PROCESS_MODES = ("train", "eval", "reproduce")
-DEVICE_MODES = ("train", "eval", "reproduce", "report", "summary", "bench_data")
+MULTI_PROCESS_MODES = ("train", "eval", "extract", "reproduce")
+DEVICE_MODES = (*MULTI_PROCESS_MODES, "report", "summary", "bench_data")
 KEPT = {  # what Ctrl-C leaves of the work of a mode; of training, see _outcome
     "eval": "; the results of this test were not written",
+    "extract": "; the videos that are done have their files; the same command continues",
     "reproduce": "; the results of the last test were not written",
     "report": "; the report was not written",
-}
-
-
-def train(config: ConfigDict, options: flags.FlagValues) -> None:
-    """Trains; tests the result unless the run was interrupted."""
-    from slowfast_jax.train import train as run
-
-    if not options.workdir:
-        raise ConfigError("--mode=train needs --workdir, the folder for its checkpoints")
-    if options.weights:
-        raise ConfigError(
-            "--weights is for --mode=eval; to train from weights, set "
-            "--config.train.init_from.path"
-        )
-    if run(config, options.workdir, then_test=True):
-        config.test.checkpoint = ""  # test what was trained, not the weights that the recipe names
-        test(config, options)
-
-
-def evaluate(config: ConfigDict, options: flags.FlagValues) -> int:
-    """Tests; returns the exit status: 1 if examples failed, unless --allow_failed is given."""
-    return _status_of(test(config, options), options)
-
-
-def reproduce(config: ConfigDict, options: flags.FlagValues) -> int:
-    """Tests the checkpoints of --zoo; returns the exit status, as `evaluate`."""
-    from slowfast_jax.reproduce import reproduce as run
-
-    outcomes = run(
-        options.zoo, options["config"].override_values, options.workdir, options.weights,
-        save_scores=options.save_scores,
-    )
-    return _status_of(max(len(outcome.results["failed"]) for outcome in outcomes), options)
-
-
-def _status_of(failed: int, options: flags.FlagValues) -> int:
-    """The exit status of tests in which so many examples could not be read."""
-    if not failed or options.allow_failed:
-        return 0
-    if distributed.first():
-        examples = f"{failed} example{'s' * (failed > 1)}"
-        print(f"error: {examples} of the test set could not be read, as logged above; the metrics "
-              "cover the others. To exit with 0 nevertheless, add --allow_failed", file=sys.stderr)
-    return 1
-
-
-def test(config: ConfigDict, options: flags.FlagValues) -> int:
-    """Tests with the config's protocol; prints the metrics as JSON, one line per test.
-
-    The weights are those of --weights, else of config.test.checkpoint, else of the last checkpoint
-    in --workdir, else of config.train.init_from.path.
-
-    Returns:
-      The number of examples that could not be read.
-    """
-    from slowfast_jax.evaluate import evaluate as run
-    from slowfast_jax.evaluate import printed
-    from slowfast_jax.training.checkpoint import latest_checkpoint
-
-    weights = options.weights or config.test.checkpoint
-    if not weights and options.workdir:
-        weights = latest_checkpoint(options.workdir)
-    failed = 0
-    for clips in options.clips or [config.protocol.clips]:
-        config.protocol.clips = int(clips)
-        workdir = options.workdir
-        if options.clips and workdir:
-            workdir = os.path.join(workdir, f"clips{clips}")
-        results = run(config, workdir, weights, save_scores=options.save_scores)
-        failed = max(failed, len(results["failed"]))
-        if distributed.first():
-            print(json.dumps(printed(results)), flush=True)
-    return failed
-
-
-def report(config: ConfigDict, options: flags.FlagValues) -> None:
-    """Writes report.html and annotated.mp4 on the last test in --workdir; prints its path and main
-    metric as JSON."""
-    from slowfast_jax.report.html import write_report
-    from slowfast_jax.tasks import make_task
-
-    if not options.workdir:
-        raise ConfigError("--mode=report needs --workdir, the folder of the run to report on")
-    if options.weights:
-        raise ConfigError("--weights is for --mode=eval; a report shows the last test in --workdir")
-    task = make_task(config)
-    headline = task.headline
-    path = write_report(options.workdir, headline=headline, **task.report(options.workdir))
-    results = json.loads(path.with_name("results.json").read_text(encoding="utf-8"))
-    value = results["metrics"][headline]
-    rounded = round(value, 2) if isinstance(value, float) else value
-    print(json.dumps({"report": str(path), headline: rounded}), flush=True)
-
-
-def show_config(config: ConfigDict, options: flags.FlagValues) -> None:
-    """Prints every field with its value and meaning."""
-    print(describe(config, options["config"].override_values), flush=True)
-
-
-def summary(config: ConfigDict, options: flags.FlagValues) -> None:
-    """Prints parameters, multiply-adds and activations of the network and its parts."""
-    from slowfast_jax.models.cost import table
-
-    protocol = config.protocol
-    print(config.name)
-    print(table(
-        build_model(config), protocol.num_frames, protocol.train_crop, protocol.test_crop
-    ))
-
-
-def bench_data(config: ConfigDict, options: flags.FlagValues) -> None:
-    """Prints how fast training data is loaded, stage by stage; see analysis/bench_data.py."""
-    from slowfast_jax.analysis.bench_data import measure, table
-    from slowfast_jax.config import check_training
-
-    check_training(config)
-    print(table(config, measure(config, options.workdir), options.clips_per_second))
-
-
-def compile_ahead(config: ConfigDict, options: flags.FlagValues) -> None:
-    """Prints memory and time of the steps compiled for config.target; see
-    analysis/compile_ahead.py."""
-    from slowfast_jax.analysis.compile_ahead import compile_steps, table, target_devices
-
-    if not config.get("target"):
-        raise ConfigError("--mode=compile needs --config.target, such as v5e:4x4 or cpu:8")
-    records = compile_steps(config, target_devices(config.target))
-    print(table(records), flush=True)
-    if options.workdir:
-        os.makedirs(options.workdir, exist_ok=True)
-        with open(os.path.join(options.workdir, "compiled.json"), "w", encoding="utf-8") as file:
-            json.dump(records, file, indent=1)
-
-
-MODES = {
-    "train": train, "eval": evaluate, "reproduce": reproduce, "report": report,
-    "config": show_config, "summary": summary, "bench_data": bench_data, "compile": compile_ahead,
 }
 
 
@@ -300,6 +164,8 @@ def _end_others() -> None:
 def _outcome() -> str:
     """What the line says that answers Ctrl-C: what was kept of the work."""
     text = KEPT.get(FLAGS.mode, "")
+    if FLAGS.mode == "eval" and FLAGS.workdir:
+        text += "; the same command resumes it"
     if FLAGS.mode == "train" and FLAGS.workdir:
         # Orbax gives a folder its number when it is complete.
         folders = Path(FLAGS.workdir, "checkpoints").glob("*")

@@ -5,7 +5,6 @@
 """
 
 import inspect
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,13 +18,19 @@ from ml_collections import ConfigDict
 
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
-from slowfast_jax.config import ConfigError, build_model, check_values, load_config
+from slowfast_jax.config import build_model, check_values
 from slowfast_jax.distributed.connect import require_devices
+from slowfast_jax.inference.features import DEFAULT, Endpoints, Features, Options, iterate_features
 from slowfast_jax.inference.input_checks import check_boxes, check_clips
-from slowfast_jax.inference.load_options import apply_options, choose_names, resolve_classes
+from slowfast_jax.inference.load_options import (
+    apply_options,
+    choose_names,
+    named_config,
+    resolve_classes,
+)
 from slowfast_jax.inference.multiview import VideoScores, score_videos
 from slowfast_jax.inference.predict_step import Predictor
-from slowfast_jax.inference.timeline import WindowScores, score_windows
+from slowfast_jax.inference.timeline import WindowScores, score_windows, window_options
 from slowfast_jax.metrics.topk import top_k as best
 from slowfast_jax.models.fold import fold_batch_norm
 from slowfast_jax.published import PUBLISHED
@@ -56,6 +61,7 @@ class Recognizer:
       variables: the module's variables, replicated on all local devices.
       config: the complete config; `predict_video` follows its test protocol.
       class_names: names of the K classes, by class index.
+      endpoints: the network's endpoints, which `clip_features` reads.
     """
 
     def __init__(
@@ -66,6 +72,7 @@ class Recognizer:
         self.class_names = list(class_names)
         self.predictor = Predictor(model)
         self.variables = self.predictor.place(variables)
+        self.endpoints = Endpoints(model, config.protocol.num_frames, config.protocol.test_crop)
 
     @property
     def takes_boxes(self) -> bool:
@@ -108,22 +115,48 @@ class Recognizer:
             than the network needs; boxes passed to a network that takes none, or missing; boxes
             that are not finite, empty, or outside the frame.
         """
-        clips = check_clips(clips, self.model)
-        name = self.config.model.name
-        if self.takes_boxes and boxes is None:
-            raise ValueError(f"{name} classifies boxes: pass boxes=(N, B, 4) in pixels")
-        if not self.takes_boxes and boxes is not None:
-            raise ValueError(f"{name} classifies whole clips: it takes no boxes")
-        if boxes is None:
-            return self._run(clips)
-        boxes = check_boxes(boxes, clips.shape)
-        count = boxes.shape[1]
-        if count == 0:
-            return jnp.zeros((len(clips), 0, len(self.class_names)), jnp.float32)
-        # Padded to a power of two: a video in which people come and go needs few compilations.
-        padding = (1 << (count - 1).bit_length()) - count
-        boxes = np.concatenate([boxes, np.repeat(boxes[:, :1], padding, axis=1)], axis=1)
-        return self._run(clips, boxes)[:, :count]
+        return self._checked_run(self.predictor, clips, boxes)
+
+    def clip_features(
+        self, clips: Any, boxes: Any = None, endpoint: str = DEFAULT, whole: bool = False
+    ) -> jax.Array:
+        """An endpoint of the network: features of clips, or of boxes within them.
+
+        Args:
+          clips, boxes: as for calls of the recognizer.
+          endpoint: its name, such as "res5". The default is the input of the classifier.
+          whole: keep the endpoint's positions in time and space instead of averaging over them.
+
+        Returns:
+          float32 (N, C), or (N, B, C) for endpoints of boxes; with `whole`, (N, ..., C).
+
+        Raises:
+          ConfigError: there is no such endpoint; the message lists all.
+          ValueError: as for calls of the recognizer.
+        """
+        per_box = self.endpoints.check(endpoint)
+        return self._checked_run(self.endpoints.predictor(endpoint, whole), clips, boxes, per_box)
+
+    def extract_features(
+        self, video: Video, endpoint: str = DEFAULT, *, window: float | None = None,
+        stride: float | None = None, whole: bool = False,
+    ) -> Features:
+        """Features of a video of any length: an endpoint of the network for windows along it.
+
+        Windows are those of `score_windows`; see `Options` and `Features` in
+        slowfast_jax/inference/features.py for arguments and result.
+
+        Raises:
+          VideoError: the video cannot be decoded.
+          ConfigError: there is no such endpoint.
+          ValueError: the network classifies boxes, for which there is `clip_features`; or window or
+            stride is invalid.
+        """
+        options = Options(endpoint, window, stride, whole)
+        (found,) = iterate_features(self, [video], options)
+        if found.error:
+            raise found.error
+        return found.features
 
     def predict_video(self, path: str | os.PathLike, top_k: int = 5) -> list[tuple[str, float]]:
         """The `top_k` best classes of a video file under the config's test protocol.
@@ -159,7 +192,7 @@ class Recognizer:
         Yields:
           One `VideoScores` per video; an unreadable video has an error in place of scores.
         """
-        self._refuse_boxes()
+        self.refuse_boxes()
         protocol = self.config.protocol
         sampling = {key: protocol[key] for key in SAMPLING}
         sampling["sampling"] = self.config.data.sampling
@@ -190,22 +223,10 @@ class Recognizer:
           VideoError: the video cannot be decoded; the windows before that are yielded.
           ValueError: a window or stride that is not positive, or a stride of less than a frame.
         """
-        self._refuse_boxes()
-        stride = window if stride is None else stride
-        for name, seconds in (("window", window), ("stride", stride)):
-            if not 0 < seconds < math.inf:
-                raise ValueError(f"{name} is {seconds}, expected a positive number of seconds")
-        protocol = self.config.protocol
-        rate = protocol.sampling_rate
-        if self.config.data.sampling == "ssv2":  # a clip spans the whole video, here the window
-            rate = window * protocol.target_fps / protocol.num_frames
-        sampling = dict(
-            num_frames=protocol.num_frames, sampling_rate=rate, target_fps=protocol.target_fps,
-            crop=protocol.test_crop,
-        )
+        self.refuse_boxes()
+        options = window_options(self.config, window, stride)
         return score_windows(
-            self._run, video, sampling, window=window, stride=stride, method=protocol.ensemble,
-            batch_size=self.batch_size(CPU_BATCH),
+            self._run, video, batch_size=self.batch_size(CPU_BATCH), **options
         )
 
     def __repr__(self) -> str:
@@ -226,7 +247,8 @@ class Recognizer:
         rows = "".join(f"\n  {key}: {value}" for key, value in lines.items())
         return f"Recognizer({self.config.model.name}){rows}"
 
-    def _refuse_boxes(self) -> None:
+    def refuse_boxes(self) -> None:
+        """ValueError if the network classifies boxes, which a video file does not have."""
         if self.takes_boxes:
             raise ValueError(
                 f"{self.config.model.name} classifies boxes, and a video file has none: extract "
@@ -235,6 +257,29 @@ class Recognizer:
 
     def _run(self, clips: Any, boxes: Any = None) -> jax.Array:
         return self.predictor(self.variables, clips, boxes)
+
+    def _checked_run(
+        self, predictor: Predictor, clips: Any, boxes: Any, per_box: bool = True
+    ) -> jax.Array:
+        """Runs a predictor on clips and boxes that users pass. per_box: its output is per box."""
+        clips = check_clips(clips, self.model)
+        name = self.config.model.name
+        if self.takes_boxes and boxes is None:
+            raise ValueError(f"{name} classifies boxes: pass boxes=(N, B, 4) in pixels")
+        if not self.takes_boxes and boxes is not None:
+            raise ValueError(f"{name} classifies whole clips: it takes no boxes")
+        if boxes is None:
+            return predictor(self.variables, clips)
+        boxes = check_boxes(boxes, clips.shape)
+        count = boxes.shape[1]
+        if count == 0:  # one box is predicted, and left out below
+            height, width = clips.shape[2:4]
+            boxes = np.tile(np.array([0, 0, width, height], np.float32), (len(clips), 1, 1))
+        # Padded to a power of two: a video in which people come and go needs few compilations.
+        padding = (1 << (boxes.shape[1] - 1).bit_length()) - boxes.shape[1]
+        boxes = np.concatenate([boxes, np.repeat(boxes[:, :1], padding, axis=1)], axis=1)
+        result = predictor(self.variables, clips, boxes)
+        return result[:, :count] if per_box else result
 
 
 def load(
@@ -277,7 +322,7 @@ def load(
         "class 0", "class 1" and so on.
       num_classes: number of classes; needed only where classes have no names.
       clips: clips per video, evenly spaced in time, whose scores are combined. clips=1, crops=1
-        takes the middle of the video only: one view instead of the usual 10 x 3.
+        takes a single view, at the start of the video, instead of the usual 10 x 3.
       crops: crops per clip: 1 (center), 2 or 3 (along the longer side).
       test_crop: height and width of these crops, in pixels.
       num_frames: frames per clip.
@@ -313,7 +358,7 @@ def load(
         config, stored = stored_config(spec)
         class_names = stored if class_names is None else class_names
     else:
-        config = _named_config(os.fspath(spec), alone=weights is None)
+        config = named_config(os.fspath(spec), alone=weights is None)
     unchanged, config = config, config.copy_and_resolve_references()
     with config.unlocked():
         apply_options(config, options, OPTIONS)
@@ -344,16 +389,6 @@ def load(
     if fold:
         model, variables = fold_batch_norm(model, variables)
     return Recognizer(model, variables, config, names)
-
-
-def _named_config(spec: str, *, alone: bool) -> ConfigDict:
-    """The config of a recipe or zoo name. Given alone, the name may have been meant as a folder."""
-    try:
-        return load_config(spec)
-    except ConfigError as error:
-        if not alone or os.path.exists(spec) or spec.partition(":")[0].endswith(".py"):
-            raise
-        raise ConfigError(f"there is no folder {spec}, and {error}") from error
 
 
 # The options that `load` names, for its error messages.

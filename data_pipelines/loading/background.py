@@ -2,12 +2,13 @@
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 NAME = "read ahead"  # name of the threads
 POLL = 0.1  # seconds between checks whether the reader still wants items
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def read_ahead(sources: Sequence[Iterable[Item]], ahead: int = 1) -> Iterator[Item]:
@@ -62,3 +63,26 @@ def read_ahead(sources: Sequence[Iterable[Item]], ahead: int = 1) -> Iterator[It
         stop.set()
         for thread in threads:
             thread.join()
+
+
+def work_queues(
+    items: Iterable[Item], process: Callable[[int, Item], Iterable[Result]], count: int
+) -> list[Iterator[Result]]:
+    """Divides items among `count` iterators, as sources for `read_ahead`.
+
+    Each iterator takes the next item that no other has taken, and yields the results of
+    `process(number of the item, item)` before it takes another.
+    """
+    tasks: queue.SimpleQueue[tuple[int, Item]] = queue.SimpleQueue()
+    for task in enumerate(items):
+        tasks.put(task)
+
+    def work() -> Iterator[Result]:
+        while True:
+            try:
+                number, item = tasks.get_nowait()
+            except queue.Empty:
+                return
+            yield from process(number, item)
+
+    return [work() for _ in range(count)]

@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipelines import labels
-from slowfast_jax.config import FROM_PROTOCOL, ConfigError, closest, schema
+from slowfast_jax.config import FROM_PROTOCOL, ConfigError, closest, load_config, schema
 from slowfast_jax.models import zoo
 
 # Options that are fields of the protocol but no keywords of the network.
@@ -122,3 +122,13 @@ def choose_names(names: list[str], stored: list[str], config: ConfigDict) -> lis
         f"checkpoint {config.test.checkpoint} has different class names: class {first} is "
         f"{stored[first]!r} there and {names[first]!r} in {config.class_names or 'the given list'}"
     )
+
+
+def named_config(spec: str, *, alone: bool) -> ConfigDict:
+    """The config of a recipe or zoo name. Given alone, the name may have been meant as a folder."""
+    try:
+        return load_config(spec)
+    except ConfigError as error:
+        if not alone or os.path.exists(spec) or spec.partition(":")[0].endswith(".py"):
+            raise
+        raise ConfigError(f"there is no folder {spec}, and {error}") from error

@@ -5,16 +5,16 @@ so the network is compiled once, whatever the number and lengths of the videos.
 """
 
 import os
-import queue
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from data_pipelines.examples.eval_views import iterate_views
-from data_pipelines.loading.background import read_ahead
+from data_pipelines.loading.background import read_ahead, work_queues
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
 from slowfast_jax.metrics.ensemble import ensemble
@@ -145,14 +145,11 @@ def _decode(
     timing: dict[str, float],
 ) -> Iterator[_Decoded]:
     """Decodes in threads (decoding releases the GIL) and yields the views as they arrive."""
-    tasks: queue.SimpleQueue = queue.SimpleQueue()
-    for index, video in enumerate(videos):
-        tasks.put((index, video))
     ahead = max(2, BATCHES_AHEAD * batch_size // sampling["crops"])
-    count = min(len(videos), MAX_DECODERS, max(1, (os.cpu_count() or 1) - 1))
+    count = decoders_for(len(videos))
     if count > 1:  # FFmpeg's own threads only pay off with a single decoder
         sampling = {**sampling, "thread_type": "NONE"}
-    decoders = [_decode_next(tasks, sampling) for _ in range(count)]
+    decoders = work_queues(videos, partial(_decode_video, sampling=sampling), count)
     with closing(read_ahead(decoders, ahead)) as stream:
         while True:
             start = time.perf_counter()
@@ -163,20 +160,20 @@ def _decode(
             yield decoded
 
 
-def _decode_next(tasks: queue.SimpleQueue, sampling: Mapping[str, Any]) -> Iterator[_Decoded]:
-    """Takes one video after another from `tasks` and decodes it, until none is left."""
+def decoders_for(videos: int) -> int:
+    """Number of threads that decode `videos` videos."""
+    return min(videos, MAX_DECODERS, max(1, (os.cpu_count() or 1) - 1))
+
+
+def _decode_video(index: int, video: Video, sampling: Mapping[str, Any]) -> Iterator[_Decoded]:
+    """The views of a video, and its end."""
     expected = sampling["clips"] * sampling["crops"]
-    while True:
-        try:
-            index, video = tasks.get_nowait()
-        except queue.Empty:
-            return
-        try:
-            count = 0
-            for clips in iterate_views(video, **sampling):
-                yield _Decoded(index, count, clips)
-                count += len(clips)
-            error = "" if count == expected else f"decoded only {count} of {expected} views"
-            yield _Decoded(index, count, None, error)
-        except VideoError as error:
-            yield _Decoded(index, 0, None, error.reason)
+    try:
+        count = 0
+        for clips in iterate_views(video, **sampling):
+            yield _Decoded(index, count, clips)
+            count += len(clips)
+        error = "" if count == expected else f"decoded only {count} of {expected} views"
+        yield _Decoded(index, count, None, error)
+    except VideoError as error:
+        yield _Decoded(index, 0, None, error.reason)

@@ -16,20 +16,28 @@ from slowfast_jax.training.sharding import make_mesh, over_batch, replicated, sp
 
 # (variables, batch) -> probabilities
 PredictStep = Callable[[Mapping[str, Any], Mapping[str, jax.Array]], jax.Array]
+# endpoints of the network -> the result of the step
+Output = Callable[[Mapping[str, jax.Array]], jax.Array]
 
 
-def make_predict_step(model: nn.Module, mesh: Mesh) -> PredictStep:
-    """Makes the jitted `step(variables, batch) -> probabilities` in evaluation mode.
+def probabilities(endpoints: Mapping[str, jax.Array]) -> jax.Array:
+    """Class probabilities (N, K), or (N, B, K) with boxes."""
+    return endpoints["probs"]
 
-    A batch has "clip" (N, T, H, W, 3), and "boxes" (N, B, 4) for networks that classify boxes. The
-    result is (N, K), or (N, B, K) with boxes.
+
+def make_predict_step(
+    model: nn.Module, mesh: Mesh, output: Output = probabilities
+) -> PredictStep:
+    """Makes the jitted `step(variables, batch) -> output(endpoints)` in evaluation mode.
+
+    A batch has "clip" (N, T, H, W, 3), and "boxes" (N, B, 4) for networks that classify boxes.
     """
 
     @jax.jit
     def predict(variables: Mapping[str, Any], batch: Mapping[str, jax.Array]) -> jax.Array:
         variables = jax.lax.with_sharding_constraint(variables, replicated(mesh))
         with spread_maps(mesh):
-            return model.apply(variables, batch["clip"], batch.get("boxes"))[1]["probs"]
+            return output(model.apply(variables, batch["clip"], batch.get("boxes"))[1])
 
     return predict
 
@@ -44,10 +52,10 @@ class Predictor:
         inputs of a shape does. By default, it is logged at level INFO.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, output: Output = probabilities):
         self.model = model
         self.mesh = make_mesh(devices=jax.local_devices())
-        self._step = make_predict_step(model, self.mesh)
+        self._step = make_predict_step(model, self.mesh, output)
         self.say: Callable[[str], None] = logging.info
         self._compiled: set[tuple] = set()  # shapes of the inputs
 
@@ -58,7 +66,9 @@ class Predictor:
     def __call__(
         self, variables: Mapping[str, Any], clips: Any, boxes: Any = None
     ) -> jax.Array:
-        """Probabilities (N, K), or (N, B, K) with boxes; returns before they are computed.
+        """The output, by default probabilities (N, K), or (N, B, K) with boxes.
+
+        It returns before they are computed.
 
         If N is no multiple of the number of devices, every device computes the whole batch.
         """

@@ -1,21 +1,24 @@
-"""Scores of a long video over time: clips all along it, averaged over windows.
+"""Scores of long videos over time: clips all along them, averaged over windows.
 
 Clips of the network's own length follow each other without gaps, so that each frame is seen at the
 speed that the network was trained for. A window has the mean scores of the clips within it.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from data_pipelines.examples.sliding_windows import Window, iterate_windows
-from data_pipelines.loading.background import read_ahead
+from data_pipelines.loading.background import read_ahead, work_queues
 from data_pipelines.video import Video
-from data_pipelines.video.decoding import probe
+from data_pipelines.video.decoding import VideoError, probe
 from data_pipelines.video.image_files import Pictures
+from slowfast_jax.inference.multiview import decoders_for
 from slowfast_jax.metrics.ensemble import ensemble
 
 CLOSE = 1e-6  # of a clip: lengths that differ by less are the same
@@ -27,6 +30,34 @@ class WindowScores(NamedTuple):
     start: float
     end: float
     scores: np.ndarray
+
+
+class Event(NamedTuple):
+    """A window of a video, or the end of a video.
+
+    Attributes:
+      index: position of the video in the list.
+      window: None: the video ended.
+      fps: of the video that ended.
+      error: why the video ended early: VideoError, or ValueError for a stride of less than a frame.
+    """
+
+    index: int
+    window: WindowScores | None = None
+    fps: float = 0.0
+    error: Exception | None = None
+
+
+class _Item(NamedTuple):
+    """A decoder's output: clip `number` of a video that takes `duration` seconds, or, if the clip
+    is None, the end of the video, as in `Event`."""
+
+    index: int
+    number: int = 0
+    clip: Window | None = None
+    duration: float = 0.0
+    fps: float = 0.0
+    error: Exception | None = None
 
 
 class Plan(NamedTuple):
@@ -58,95 +89,189 @@ def plan(clip: float, window: float, stride: float) -> Plan:
     return Plan(window, step, every, 1 + math.floor((window - last) / step + CLOSE))
 
 
+def window_options(
+    config: ConfigDict, window: float | None, stride: float | None
+) -> dict[str, Any]:
+    """Keywords of `score_windows` that follow from a config: all but `batch_size`.
+
+    `window` None is the length of a clip, and `stride` None that of the window. Raises ValueError
+    if one is not positive.
+    """
+    protocol = config.protocol
+    sampling = dict(
+        num_frames=protocol.num_frames, sampling_rate=protocol.sampling_rate,
+        target_fps=protocol.target_fps, crop=protocol.test_crop,
+    )
+    window = clip_seconds(sampling) if window is None else window
+    stride = window if stride is None else stride
+    for name, seconds in (("window", window), ("stride", stride)):
+        if not 0 < seconds < math.inf:
+            raise ValueError(f"{name} is {seconds}, expected a positive number of seconds")
+    if config.data.sampling == "ssv2":  # a clip spans the whole video, here the window
+        sampling["sampling_rate"] = window * protocol.target_fps / protocol.num_frames
+    return dict(sampling=sampling, window=window, stride=stride, method=protocol.ensemble)
+
+
 def score_windows(
+    predict: Callable[[np.ndarray], Any], video: Video, sampling: Mapping[str, Any],
+    **options: Any,
+) -> Iterator[WindowScores]:
+    """Scores the windows of a video, in order of time. The video may have any length.
+
+    Args: those of `score_timelines`.
+
+    Raises:
+      VideoError: the video cannot be decoded; the complete windows before that are yielded.
+      ValueError: the stride is shorter than a frame.
+    """
+    for event in score_timelines(predict, [video], sampling, **options):
+        if event.error:
+            raise event.error
+        if event.window:
+            yield event.window
+
+
+def score_timelines(
     predict: Callable[[np.ndarray], Any],
-    video: Video,
+    videos: Sequence[Video],
     sampling: Mapping[str, Any],
     *,
     window: float,
     stride: float,
     method: str,
     batch_size: int,
-) -> Iterator[WindowScores]:
-    """Scores the windows of a video, in order of time. The video may have any length.
+) -> Iterator[Event]:
+    """Scores the windows of many videos, several of which are decoded at the same time.
+
+    A batch may hold clips of several videos. Only a few batches are in memory.
 
     Args:
       predict: uint8 (batch_size, T, S, S, 3) -> array (batch_size, K); it may return before the
         array is computed.
-      video: a file, or frames stored as image files.
+      videos: files, or frames stored as image files.
       sampling: num_frames, sampling_rate, target_fps and crop, see `iterate_windows`.
       window, stride: seconds, see `plan`.
       method: how the scores of clips are combined, "sum" or "max".
       batch_size: clips per call of `predict`.
 
-    Raises:
-      VideoError: the video cannot be decoded; the windows before that are yielded.
-      ValueError: the stride is shorter than a frame.
+    Yields:
+      The windows of each video in order of time, then its end; see `Event`.
     """
-    seconds = sampling["num_frames"] * sampling["sampling_rate"] / sampling["target_fps"]
+    seconds = clip_seconds(sampling)
     planned = plan(seconds, window, stride)
-    duration = _duration(video, sampling["target_fps"])
-    clips = iterate_windows(video, stride=planned.step, **sampling)
-    scores: dict[int, np.ndarray] = {}  # clip -> (K,), for the clips that are still needed
-    gaps: dict[int, tuple[float, float]] = {}  # clip -> seconds of the gaps before start and end
-    index = known = 0  # the window, and how many clips are scored
+    unfinished: dict[int, _Windows] = {}
 
-    def combined(present: list[int]) -> WindowScores:
-        start = index * stride
-        end = min(start + planned.length, max(duration, start))
-        rows = np.stack([scores[number] for number in present])
-        start, end = start + gaps[present[0]][0], end + gaps[present[-1]][1]
-        return WindowScores(start, end, ensemble(rows, method))
+    def resolve(items: list[_Item], scores: Any) -> Iterator[Event]:
+        rows = iter(np.asarray(scores))  # those after the last item are padding
+        for item in items:
+            windows = unfinished.setdefault(
+                item.index, _Windows(planned, stride, seconds, method)
+            )
+            found = windows.last() if item.clip is None else windows.add(item, next(rows))
+            if not item.error:
+                yield from (Event(item.index, window) for window in found)
+            if item.clip is None:
+                del unfinished[item.index]
+                yield Event(item.index, fps=item.fps, error=item.error)
 
-    for number, clip, row in _score_clips(predict, clips, planned, batch_size):
-        begin = number * planned.step
-        gaps[number] = clip.begin - begin, clip.end - begin - seconds
-        scores[number], known = row, number + 1
-        first = index * planned.every
-        if number == first + planned.count - 1:
-            yield combined(list(range(first, first + planned.count)))
-            index += 1
-            for old in [old for old in scores if old < index * planned.every]:
-                del scores[old], gaps[old]
-    rest = sorted(number for number in scores if number >= index * planned.every)
-    if rest and (index == 0 or known > (index - 1) * planned.every + planned.count):
-        yield combined(rest)
-
-
-def _score_clips(
-    predict: Callable[[np.ndarray], Any], clips: Iterator[Window], planned: Plan, batch_size: int
-) -> Iterator[tuple[int, Window, np.ndarray]]:
-    """Yields (number, clip without its frames, scores (K,)) of the clips that are in a window."""
-    rows: list[tuple[int, Window]] = []
-    batch = running = None
-    with closing(read_ahead([enumerate(clips)], 2 * batch_size)) as stream:
-        for number, clip in stream:
-            if number % planned.every >= planned.count:
-                continue
-            if batch is None:  # never reused: the device may still read the last one
-                batch = np.zeros((batch_size, *clip.clip.shape), np.uint8)
-            batch[len(rows)] = clip.clip
-            rows.append((number, clip._replace(clip=None)))
-            if len(rows) == batch_size:
-                before, running = running, (rows, predict(batch))
-                rows, batch = [], None
-                yield from _resolve(before)
-    yield from _resolve(running)
-    yield from _resolve((rows, predict(batch)) if rows else None)
-
-
-def _resolve(
-    running: tuple[list[tuple[int, Window]], Any] | None
-) -> Iterator[tuple[int, Window, np.ndarray]]:
-    """The results of a batch; further rows of its scores are padding."""
+    items: list[_Item] = []
+    count, batch, running = 0, None, None  # `running` is the batch on the device
+    for item in _decode(videos, sampling, planned, batch_size):
+        pictures = item.clip and item.clip.clip
+        items.append(item._replace(clip=item.clip and item.clip._replace(clip=None)))
+        if pictures is None:
+            continue
+        if batch is None:  # never reused: the device may still read the last one
+            batch = np.zeros((batch_size, *pictures.shape), np.uint8)
+        batch[count] = pictures
+        count += 1
+        if count == batch_size:
+            before, running = running, (items, predict(batch))
+            items, count, batch = [], 0, None
+            if before:
+                yield from resolve(*before)
     if running:
-        for (number, clip), scores in zip(running[0], np.asarray(running[1]), strict=False):
-            yield number, clip, scores
+        yield from resolve(*running)
+    yield from resolve(items, predict(batch) if count else ())
 
 
-def _duration(video: Video, target_fps: float) -> float:
-    """Seconds that the video lasts."""
+def clip_seconds(sampling: Mapping[str, Any]) -> float:
+    """Seconds that a clip takes."""
+    return sampling["num_frames"] * sampling["sampling_rate"] / sampling["target_fps"]
+
+
+class _Windows:
+    """Combines the scores of one video's clips, given in order of time, into its windows."""
+
+    def __init__(self, planned: Plan, stride: float, seconds: float, method: str):
+        self._plan, self._stride, self._seconds, self._method = planned, stride, seconds, method
+        self._scores: dict[int, np.ndarray] = {}  # clip -> (K,), for clips that are still needed
+        self._gaps: dict[int, tuple[float, float]] = {}  # clip -> gaps before start and end
+        self._index = self._known = 0  # number of the window, and how many clips are scored
+        self._duration = 0.0
+
+    def add(self, item: _Item, row: np.ndarray) -> list[WindowScores]:
+        """The window that the scores (K,) of the next clip complete, if any."""
+        number, planned = item.number, self._plan
+        begin = number * planned.step
+        self._gaps[number] = item.clip.begin - begin, item.clip.end - begin - self._seconds
+        self._scores[number], self._known, self._duration = row, number + 1, item.duration
+        first = self._index * planned.every
+        if number < first + planned.count - 1:
+            return []
+        window = self._combined(list(range(first, first + planned.count)))
+        self._index += 1
+        for old in [old for old in self._scores if old < self._index * planned.every]:
+            del self._scores[old], self._gaps[old]
+        return [window]
+
+    def last(self) -> list[WindowScores]:
+        """The last window, if clips are left that no other has."""
+        planned, index = self._plan, self._index
+        rest = sorted(number for number in self._scores if number >= index * planned.every)
+        end = (index - 1) * planned.every + planned.count  # of the window before
+        return [self._combined(rest)] if rest and (index == 0 or self._known > end) else []
+
+    def _combined(self, clips: list[int]) -> WindowScores:
+        start = self._index * self._stride
+        end = min(start + self._plan.length, max(self._duration, start))
+        rows = np.stack([self._scores[number] for number in clips])
+        start, end = start + self._gaps[clips[0]][0], end + self._gaps[clips[-1]][1]
+        return WindowScores(start, end, ensemble(rows, self._method))
+
+
+def _decode(
+    videos: Sequence[Video], sampling: Mapping[str, Any], planned: Plan, batch_size: int
+) -> Iterator[_Item]:
+    """Decodes in threads and yields the clips as they come, those of one video in order."""
+    count = decoders_for(len(videos))
+    if count > 1:  # FFmpeg's own threads only pay off with a single decoder
+        sampling = {**sampling, "thread_type": "NONE"}
+    decode = partial(_decode_video, sampling=sampling, planned=planned)
+    with closing(read_ahead(work_queues(videos, decode, count), 2 * batch_size)) as stream:
+        yield from stream
+
+
+def _decode_video(
+    index: int, video: Video, sampling: Mapping[str, Any], planned: Plan
+) -> Iterator[_Item]:
+    """The clips of a video that are in a window, and its end."""
+    error, fps = None, 0.0
+    try:
+        duration, fps = length_of(video, sampling["target_fps"])
+        clips = iterate_windows(video, stride=planned.step, **sampling)
+        for number, clip in enumerate(clips):
+            if number % planned.every < planned.count:
+                yield _Item(index, number, clip, duration)
+    except (VideoError, ValueError) as caught:
+        error = caught
+    yield _Item(index, fps=fps, error=error)
+
+
+def length_of(video: Video, target_fps: float) -> tuple[float, float]:
+    """Seconds that a video lasts, and its frame rate; that of frames is `target_fps` by default."""
     if isinstance(video, Pictures):
-        return video.open()[0] / (video.fps or target_fps)
+        fps = video.fps or target_fps
+        return video.open()[0] / fps, fps
     info = probe(video)
-    return info.frames / info.fps
+    return info.frames / info.fps, info.fps

@@ -5,7 +5,7 @@ training loop, the training step and the evaluation only use this interface.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -13,9 +13,10 @@ import jax
 from ml_collections import ConfigDict
 
 from data_pipelines.loading.batches import Examples
+from slowfast_jax.inference.features import Options
 from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.ops.norm_statistics import SPLIT_MEANS
-from slowfast_jax.tasks.result import TestResult
+from slowfast_jax.tasks.result import Extracted, TestResult
 from slowfast_jax.training.step import Batch, Loss, Metrics
 
 # (logits, endpoints, batch) -> (loss, metrics)
@@ -139,6 +140,37 @@ class Task:
           save_scores: whether to write scores.npz, too.
         """
         raise self._missing("test")
+
+    def combine(
+        self, files: Sequence[str | os.PathLike], workdir: str | os.PathLike | None
+    ) -> dict[str, Any]:
+        """Metrics of the mean of the scores that several tests saved in scores.npz.
+
+        Args:
+          files: what `test` wrote with `save_scores`.
+          workdir: where the test set may be generated; see `find`.
+
+        Raises:
+          ValueError: the files are from tests of different examples or classes.
+        """
+        raise self._missing("combine")
+
+    def videos(self, found: Any) -> list[str]:
+        """Names of the videos of a subset, which is `found`; a name may occur more than once."""
+        raise self._missing("videos")
+
+    def extract(
+        self, recognizer: Any, found: Any, names: Sequence[str], options: Options
+    ) -> Iterator[Extracted]:
+        """Extracts features of the videos `names`, some of `videos(found)`, each once.
+
+        Args:
+          recognizer: the network, a `slowfast_jax.recognizer.Recognizer`.
+          found: the test set, from `find`.
+          names: the videos.
+          options: the endpoint and the windows.
+        """
+        raise self._missing("extract")
 
     def report(self, workdir: str | os.PathLike) -> dict[str, Any]:
         """What the report shows about the last test in `workdir` in addition to its metrics.

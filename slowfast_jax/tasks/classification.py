@@ -3,7 +3,7 @@
 import itertools
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,26 @@ from absl import logging
 
 from data_pipelines.labels import multi_hot, unnamed
 from data_pipelines.loading.batches import Examples, batches_in_order
+from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.image_files import Pictures
 from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError, clips_of_example
 from slowfast_jax.config.class_weights import weights_of
+from slowfast_jax.config.classes import named_by_config
 from slowfast_jax.data.clip_loader import clip_loader
 from slowfast_jax.data.video_files import check_videos
 from slowfast_jax.data.video_lists import Listing, find_samples
+from slowfast_jax.inference.features import Options, iterate_features
+from slowfast_jax.inference.multiview import VideoScores
 from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.metrics.average_precision import mean_average_precision
 from slowfast_jax.metrics.topk import mean_class_accuracy, per_class_accuracy, top_k, top_k_accuracy
 from slowfast_jax.progress import track
 from slowfast_jax.report import classification
 from slowfast_jax.tasks.base import Task
-from slowfast_jax.tasks.result import TestResult
+from slowfast_jax.tasks.result import Extracted, TestResult
+from slowfast_jax.tasks.saved_scores import average_of_videos
+from slowfast_jax.tasks.unfinished import Unfinished, key_of
 from slowfast_jax.training.losses import LOSSES
 from slowfast_jax.training.mixing import make_mixer
 from slowfast_jax.training.step import Batch, Metrics
@@ -156,9 +162,12 @@ class Classification(Task):
             config.name, len(samples), found.files[0], protocol.clips, protocol.crops,
             recognizer.batch_size(len(distributed.share(len(samples)))), config.test.batch_size,
         )
-        scored, timing = _score(recognizer, [sample.source for sample in samples])
+        key = "" if workdir is None else key_of(recognizer, [sample.path for sample in samples])
+        with Unfinished(workdir, key) as unfinished:
+            scored, timing = _score(recognizer, samples, unfinished)
         used = [i for i in sorted(scored) if not scored[i].error]
-        timing["views_per_second"] = len(used) * protocol.clips * protocol.crops / timing["seconds"]
+        new = len(used) - len(unfinished.known)
+        timing["views_per_second"] = new * protocol.clips * protocol.crops / timing["seconds"]
         scores = np.stack([scored[i].scores for i in used]) if used else np.zeros((0, 1))
         labels = [samples[i].label for i in used]
         multi_label = config.data.multi_label
@@ -190,30 +199,71 @@ class Classification(Task):
             views=protocol.clips * protocol.crops,
         )
 
+    def combine(
+        self, files: Sequence[str | os.PathLike], workdir: str | os.PathLike | None
+    ) -> dict[str, Any]:
+        """Metrics of the mean scores of several tests, from their scores.npz."""
+        config = self.config
+        scores, labels = average_of_videos(files, config.model.num_classes)
+        multi_label = labels.ndim > 1
+        if multi_label != config.data.multi_label:
+            raise ConfigError(
+                f"config.data.multi_label is {config.data.multi_label}, but the videos of "
+                f"{files[0]} have {'several classes' if multi_label else 'one class'} each"
+            )
+        if multi_label:
+            labels = [tuple(np.flatnonzero(row).tolist()) for row in labels]
+        names = named_by_config(config) or unnamed(scores.shape[1])
+        return metrics(scores, labels, names, multi_label)
+
+    def videos(self, found: Listing) -> list[str]:
+        """The paths of the listed videos."""
+        return [sample.path for sample in found.samples]
+
+    def extract(
+        self, recognizer: Any, found: Listing, names: Sequence[str], options: Options
+    ) -> Iterator[Extracted]:
+        """Features (W, ..., C) of the windows of each video; "start" and "end" are their seconds.
+        """
+        sources = {sample.path: sample.source for sample in found.samples}
+        videos = [sources[name] for name in names]
+        for index, features, error in iterate_features(recognizer, videos, options):
+            arrays = {} if features is None else features._asdict()
+            reason = error.reason if isinstance(error, VideoError) else str(error)
+            yield Extracted(names[index], arrays, [reason] if error else [])
+
     def report(self, workdir: str | os.PathLike) -> dict[str, Any]:
         return classification.report(self.config, workdir)
 
 
-def _score(recognizer: Any, videos: Sequence) -> tuple[dict[int, Any], dict[str, float]]:
-    """Scores the videos, split over all processes.
+def _score(
+    recognizer: Any, samples: Sequence[Any], unfinished: Unfinished
+) -> tuple[dict[int, VideoScores], dict[str, float]]:
+    """Scores the videos that have no scores yet, split over all processes.
 
     Returns {position in the list: VideoScores} of all videos, and the seconds that this process
     spent in total and waiting for decoded video.
     """
     timing: dict[str, float] = {}
     start = time.perf_counter()
-    share = distributed.share(len(videos))
-    part = recognizer.score_videos(videos[share.start : share.stop], timing)
-    scored = {
-        share[result.index]: result._replace(index=share[result.index], views=None)
-        for result in track(part, len(share), "testing")
-    }
+    left = [index for index in range(len(samples)) if index not in unfinished.known]
+    share = distributed.share(len(left))
+    left = left[share.start : share.stop]
+    part = recognizer.score_videos([samples[index].source for index in left], timing)
+    scored = {}
+    for result in track(part, len(left), "testing"):
+        index = left[result.index]
+        scored[index] = result._replace(index=index, views=None)
+        if not result.error:
+            unfinished.add(index, result.scores)
     scored = {i: result for part in distributed.gather(scored) for i, result in part.items()}
+    for index, scores in unfinished.known.items():
+        scored[index] = VideoScores(index, scores, None, "")
     timing = {"seconds": time.perf_counter() - start, "seconds_waiting_for_video": timing["waited"]}
     share = timing["seconds_waiting_for_video"] / timing["seconds"]
     logging.info(
         "%d videos in %.1f s; the device waited for decoded video %.0f%% of the time",
-        len(videos), timing["seconds"], 100 * share,
+        len(samples) - len(unfinished.known), timing["seconds"], 100 * share,
     )
     return scored, timing
 

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,18 @@ from slowfast_jax.config import ConfigError
 from slowfast_jax.config.class_weights import weights_of
 from slowfast_jax.data.keyframe_lists import Keyframes, find_keyframes
 from slowfast_jax.data.video_files import check_videos
-from slowfast_jax.inference.box_scores import score_boxes
+from slowfast_jax.inference.box_scores import BoxScores, score_boxes
+from slowfast_jax.inference.features import Options
 from slowfast_jax.inference.predict_step import Predictor
+from slowfast_jax.inference.timeline import length_of
 from slowfast_jax.metrics import ava
 from slowfast_jax.metrics.ava_files import from_arrays, write_detections
 from slowfast_jax.progress import track
 from slowfast_jax.report import detection
 from slowfast_jax.tasks.base import Task
-from slowfast_jax.tasks.result import TestResult
+from slowfast_jax.tasks.result import Extracted, TestResult
+from slowfast_jax.tasks.saved_scores import average_of_boxes
+from slowfast_jax.tasks.unfinished import Unfinished, key_of
 from slowfast_jax.training.losses import LOSSES
 from slowfast_jax.training.step import Batch, Metrics
 
@@ -85,7 +89,7 @@ class Detection(Task):
     ) -> dict[str, Any]:
         """Frame-mAP in percent on the keyframes of the validation set."""
         predict = partial(predictor, variables)
-        scores, failed = _score(self.config, predict, found.keyframes)
+        scores, failed = _score(self.config, predict, found.keyframes, Unfinished(None, ""))
         for failure in failed if distributed.first() else ():
             logging.error("failed: %s: %s", failure["path"], failure["reason"])
         return _metrics(self.config, found, scores)[0]
@@ -111,9 +115,12 @@ class Detection(Task):
             config.name, len(keyframes), found.files[0], boxes,
         )
         start = time.perf_counter()
-        scores, failed = _score(config, recognizer, keyframes)
+        key = "" if workdir is None else key_of(recognizer, [*map(_name, keyframes)])
+        with Unfinished(workdir, key) as unfinished:
+            scores, failed = _score(config, recognizer, keyframes, unfinished)
+        scored = len(keyframes) - len(unfinished.known)
         timing = {"seconds": time.perf_counter() - start}
-        timing["keyframes_per_second"] = len(keyframes) / timing["seconds"]
+        timing["keyframes_per_second"] = scored / timing["seconds"]
         metrics, table = _metrics(config, found, scores) if scores else ({}, None)
         if workdir is not None and table is not None and distributed.first():
             Path(workdir).mkdir(parents=True, exist_ok=True)
@@ -138,6 +145,47 @@ class Detection(Task):
             timing=timing,
             unit="keyframes",
         )
+
+    def combine(
+        self, files: Sequence[str | os.PathLike], workdir: str | os.PathLike | None
+    ) -> dict[str, Any]:
+        """Metrics of the mean scores of several tests of the same boxes, from their scores.npz."""
+        found = self.find("test", workdir)
+        moments = [(keyframe.video, keyframe.time) for keyframe in found.keyframes]
+        scores = average_of_boxes(files, moments, found.files[0], self.config.model.num_classes)
+        return _metrics(self.config, found, scores)[0]
+
+    def videos(self, found: Keyframes) -> list[str]:
+        """The names of the videos that have keyframes."""
+        return [keyframe.video for keyframe in found.keyframes]
+
+    def extract(
+        self, recognizer: Any, found: Keyframes, names: Sequence[str], options: Options
+    ) -> Iterator[Extracted]:
+        """Features (B, ..., C) of all boxes of each video, from the clips around its keyframes.
+
+        "time" (B,) is the second of the keyframe as the tables count, "start" and "end" are those
+        of its clip, and "boxes" (B, 4) are fractions of the picture.
+        """
+        moments: dict[str, list[Keyframe]] = {name: [] for name in names}
+        for keyframe in found.keyframes:
+            if keyframe.video in moments:
+                moments[keyframe.video].append(keyframe)
+        keyframes = [keyframe for part in moments.values() for keyframe in part]
+        predict = partial(
+            recognizer.clip_features, endpoint=options.endpoint, whole=options.whole
+        )
+        done: dict[str, dict[int, BoxScores]] = {}  # videos of which a part is extracted
+        for result in _scored(self.config, predict, keyframes):
+            name = keyframes[result.index].video
+            results = done.setdefault(name, {})
+            results[result.index] = result
+            if len(results) == len(moments[name]):
+                results = [results[index] for index in sorted(done.pop(name))]
+                errors = [result.error for result in results if result.error]
+                rows = [result.scores for result in results]
+                arrays = {} if errors else _feature_arrays(self.config, moments[name], rows)
+                yield Extracted(name, arrays | {"endpoint": options.endpoint}, errors)
 
     def report(self, workdir: str | os.PathLike) -> dict[str, Any]:
         return detection.report(self.config, workdir)
@@ -177,28 +225,55 @@ def _check_names(names: Sequence[str], found: Keyframes) -> None:
     )
 
 
+def _feature_arrays(
+    config: ConfigDict, keyframes: Sequence[Keyframe], rows: Sequence[np.ndarray]
+) -> dict[str, Any]:
+    """The arrays of a video's file; `rows` has the features of the boxes of each keyframe."""
+    protocol = config.protocol
+    fps = keyframes[0].fps or length_of(keyframes[0].source, protocol.target_fps)[1]
+    half = protocol.num_frames * protocol.sampling_rate / fps / 2
+    time = np.repeat([k.time for k in keyframes], [len(k.boxes) for k in keyframes])
+    return {
+        "features": np.concatenate(rows), "start": time - half, "end": time + half, "fps": fps,
+        "time": time, "boxes": np.concatenate([keyframe.boxes for keyframe in keyframes]),
+    }
+
+
 def _score(
-    config: ConfigDict, predict: Callable[..., Any], keyframes: Sequence[Keyframe]
+    config: ConfigDict, predict: Callable[..., Any], keyframes: Sequence[Keyframe],
+    unfinished: Unfinished,
 ) -> tuple[dict[int, np.ndarray], list[dict[str, Any]]]:
     """{keyframe index: (B, K) scores of its boxes}, and a record of each unreadable keyframe."""
-    share = distributed.share(len(keyframes))
-    load = _loader(config, keyframes[share.start : share.stop], config.protocol.test_crop)
-    loading = {}  # a published model has no config.train
-    if "train" in config:
-        loading = dict(threads=config.train.threads, workers=config.train.workers)
-    scored = score_boxes(predict, load, len(share), batch_size=config.test.batch_size, **loading)
+    left = [index for index in range(len(keyframes)) if index not in unfinished.known]
+    share = distributed.share(len(left))
+    left = left[share.start : share.stop]
+    scored = _scored(config, predict, [keyframes[index] for index in left])
     scores: dict[int, np.ndarray] = {}
     failed: list[dict[str, Any]] = []
-    for result in track(scored, len(share), "testing"):
-        index = share[result.index]
+    for result in track(scored, len(left), "testing"):
+        index = left[result.index]
         if result.error:
             name = _name(keyframes[index])
             failed.append({"video_id": index, "path": name, "reason": result.error})
         else:
             scores[index] = result.scores
+            unfinished.add(index, result.scores)
     parts = distributed.gather((scores, failed))
-    scores = {index: row for part, _ in parts for index, row in part.items()}
+    scores = unfinished.known | {i: row for part, _ in parts for i, row in part.items()}
     return scores, [failure for _, part in parts for failure in part]
+
+
+def _scored(
+    config: ConfigDict, predict: Callable[..., Any], keyframes: Sequence[Keyframe]
+) -> Iterator[BoxScores]:
+    """What `predict` returns for the boxes of each keyframe."""
+    load = _loader(config, keyframes, config.protocol.test_crop)
+    loading = {}  # a published model has no config.train
+    if "train" in config:
+        loading = dict(threads=config.train.threads, workers=config.train.workers)
+    return score_boxes(
+        predict, load, len(keyframes), batch_size=config.test.batch_size, **loading
+    )
 
 
 def _metrics(config: ConfigDict, found: Keyframes, scores: dict[int, np.ndarray]):

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 
 class TestResult(NamedTuple):
     """What `Task.test` returns and `evaluate` records.
@@ -30,3 +32,17 @@ class TestResult(NamedTuple):
     timing: dict[str, float]
     unit: str = "videos"
     views: int = 0
+
+
+class Extracted(NamedTuple):
+    """What `Task.extract` yields for a video.
+
+    Attributes:
+      name: of the video, one of `Task.videos`.
+      arrays: what its file holds: "features", "endpoint", and when and where they were computed.
+      errors: why the video, or some of its moments, could not be read; empty if all could.
+    """
+
+    name: str
+    arrays: dict[str, np.ndarray]
+    errors: list[str]

@@ -10,8 +10,9 @@ from absl import flags
 
 import slowfast_jax
 from data_pipelines.mini import datasets
-from slowfast_jax import in_turn, main
+from slowfast_jax import main
 from slowfast_jax.config import ConfigError, build_model
+from slowfast_jax.jobs import modes, several_configs
 from slowfast_jax.models import zoo
 from slowfast_jax.training.checkpoint import save_checkpoint
 from slowfast_jax.training.writers import read_metrics
@@ -87,7 +88,7 @@ def test_the_command_exits_with_2_and_one_line():
 
 def test_mode_config_prints_every_field_with_value_and_meaning(capsys):
     config, values = parse(CONFIG, "--mode=config", "--config.train.epochs=5")
-    main.MODES["config"](config, values)
+    modes.MODES["config"](config, values)
     lines = capsys.readouterr().out.splitlines()
     at = lines.index("--config.train.epochs=5")
     assert lines[at + 1 : at + 3] == [
@@ -123,19 +124,19 @@ def test_each_config_has_its_own_folder(monkeypatch):
         commands.append(command[3:])
         return 3 if "x3d_s" in command[3] else 0, False
 
-    monkeypatch.setattr(in_turn, "_run_alone", ran)
+    monkeypatch.setattr(several_configs, "_run_alone", ran)
     specs = ["kinetics/mini", "kinetics/x3d_s", "kinetics/x3d_xs"]
     argv = ["main", "--workdir", "runs", "--config.test.batch_size=3"]
-    assert in_turn.run_in_turn(specs, argv) == 3
+    assert several_configs.run_in_turn(specs, argv) == 3
     override = "--config.test.batch_size=3"
     assert commands == [
         [f"--config={spec}", override, f"--workdir={os.path.join('runs', spec)}"]
         for spec in specs[:2]
     ]
     with pytest.raises(ConfigError, match="did you mean kinetics/mini"):
-        in_turn.run_in_turn(["kinetics/mini", "kinetics/mimi"], argv)
+        several_configs.run_in_turn(["kinetics/mini", "kinetics/mimi"], argv)
     with pytest.raises(ConfigError, match="the same name, so their results would share a folder"):
-        in_turn.run_in_turn(["kinetics/mini", "kinetics/mini"], argv)
+        several_configs.run_in_turn(["kinetics/mini", "kinetics/mini"], argv)
     assert len(commands) == 2
 
 
@@ -146,20 +147,24 @@ def test_a_config_of_several_is_left_time_to_save(number):
     code += "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
     code += "import os; os.kill(os.getppid(), int(sys.argv[1])); time.sleep(1)"
     status = 7 if number == signal.SIGTERM else 0
-    assert in_turn._run_alone([sys.executable, "-c", code, str(int(number))]) == (status, True)
+    command = [sys.executable, "-c", code, str(int(number))]
+    assert several_configs._run_alone(command) == (status, True)
 
 
 @pytest.mark.parametrize(("mode", "moment", "line"), [
     ("compile", "compiling the train step", "interrupted"),
     ("bench_data", "timing the whole pipeline", "interrupted"),
     ("eval", "running on", "interrupted; the results of this test were not written"),
+    ("extract", "this process extracts", "interrupted; the videos that are done have their files; "
+     "the same command continues"),
 ])
 def test_ctrl_c_is_one_line_and_status_130(mode, moment, line, colors, tmp_path):
     save_checkpoint(tmp_path / "weights", *_weights(colors))
     process = subprocess.Popen(
         [sys.executable, "-m", "slowfast_jax.main", "--config=tests/recipes/tiny.py",
          f"--mode={mode}", f"--config.data.root={colors}", f"--config.data.path_prefix={colors}",
-         "--config.target=cpu:1", f"--config.test.checkpoint={tmp_path / 'weights'}"],
+         "--config.target=cpu:1", f"--config.test.checkpoint={tmp_path / 'weights'}",
+         *([f"--workdir={tmp_path / 'run'}"] if mode == "extract" else [])],
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=os.environ | {"JAX_PLATFORMS": "cpu"},
     )
@@ -231,7 +236,7 @@ def test_eval_tests_each_number_of_clips(tiny, tmp_path, capsys):
         "--config=test/tiny", f"--workdir={tmp_path}", "--clips=1,3", "--weights=random",
         f"--config.data.root={tmp_path}", f"--config.data.path_prefix={tmp_path}",
     )
-    assert main.evaluate(config, values) == 0
+    assert modes.evaluate(config, values) == 0
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["views"] for line in printed] == ["1x3", "3x3"]
     results = json.loads((tmp_path / "clips3/results.json").read_text())
@@ -245,13 +250,13 @@ def test_eval_fails_if_a_video_failed(tiny, tmp_path, capsys):
         "--config=test/tiny", f"--workdir={tmp_path / 'run'}", "--weights=random",
         f"--config.data.root={tmp_path}", f"--config.data.path_prefix={tmp_path}",
     ]
-    assert main.evaluate(*parse(*arguments)) == 1
+    assert modes.evaluate(*parse(*arguments)) == 1
     out, err = capsys.readouterr()
     printed = json.loads(out)
     assert printed["videos_listed"] == 3 and printed["videos_failed"] == 1
     assert err.splitlines()[-1].startswith("error: 1 example of the test set could not")
     assert (tmp_path / "run/results.json").is_file()
-    assert main.evaluate(*parse(*arguments, "--allow_failed")) == 0
+    assert modes.evaluate(*parse(*arguments, "--allow_failed")) == 0
     assert "error: " not in capsys.readouterr().err
 
 

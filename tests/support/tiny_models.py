@@ -30,11 +30,14 @@ class Tiny(VideoNetwork):
     @nn.compact
     def __call__(self, clip, boxes=None, train=False):
         traces.append(clip.shape)
-        x = normalize(clip, self.mean, self.std).mean((1, 2, 3))
-        logits = nn.Dense(self.num_classes, name="head")(x)
+        pixels = normalize(clip, self.mean, self.std)
+        color = pixels.mean((1, 2, 3))
+        logits = nn.Dense(self.num_classes, name="head")(color)
         if boxes is not None:
             logits = logits[:, None] + boxes.mean(-1, keepdims=True)
-        return logits, {"probs": ACTIVATIONS[self.activation](logits)}
+        return logits, {
+            "pixels": pixels, "color": color, "probs": ACTIVATIONS[self.activation](logits)
+        }
 
 
 def entry(**model) -> dict:
@@ -62,7 +65,7 @@ class TinyNorm(ConvNetwork):
         )
         x = normalize(clip, self.mean, self.std, self.dtype)
         x = conv((1, 3, 3), (1, 2, 2), name="a")(x)
-        x = nn.relu(norm(name="a_bn")(x))
+        x = first = nn.relu(norm(name="a_bn")(x))
         x = conv((3, 1, 1), name="b")(x)
         x = nn.relu(norm(name="b_bn")(x))
         x = nn.Dropout(self.dropout, deterministic=not train)(x.mean((1, 2, 3)))
@@ -71,7 +74,9 @@ class TinyNorm(ConvNetwork):
             x = jnp.broadcast_to(x[:, None], (*boxes.shape[:2], x.shape[-1]))
             x = jnp.concatenate([x, places], -1)
         logits = nn.Dense(self.num_classes, dtype=self.dtype, name="head")(x).astype(jnp.float32)
-        return logits, {"probs": ACTIVATIONS[self.activation](logits)}
+        return logits, {
+            "a": first, "features": x, "probs": ACTIVATIONS[self.activation](logits)
+        }
 
 
 def norm_entry(**model) -> dict:

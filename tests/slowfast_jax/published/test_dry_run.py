@@ -21,8 +21,8 @@ from data_pipelines.sources import box_pickles
 from slowfast_jax import evaluate, published
 from slowfast_jax.config import build_model, load_published
 from slowfast_jax.inference.predict_step import Predictor
+from slowfast_jax.jobs.reproduce import reproduce
 from slowfast_jax.published import TEST_SETS, Row
-from slowfast_jax.reproduce import reproduce
 from slowfast_jax.weights import variable_shapes
 from tests.slowfast_jax.models import cases
 from tests.slowfast_jax.models.test_parity import HUB, MMACTION2, PADDLE

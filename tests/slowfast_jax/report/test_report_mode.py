@@ -16,6 +16,7 @@ from data_pipelines.mini.ava_scenes import ACTION_IDS
 from data_pipelines.video.decoding import probe, read_frames
 from slowfast_jax import main
 from slowfast_jax.config import ConfigError, load_config
+from slowfast_jax.jobs import modes
 from slowfast_jax.metrics.ava_files import read_detections, write_detections
 from slowfast_jax.report.detection import report as detection_report
 from slowfast_jax.report.drawing import GRAY, GREEN, RED
@@ -70,10 +71,10 @@ def test_a_run_is_reported(config, tmp_path, capsys):
     with closing(Writers(tmp_path)) as writers:
         for step in (10, 20):
             writers.write(step, "train", {"epoch": step / 20, "loss": 5 / step, "lr": 0.1})
-    main.evaluate(config, options(tmp_path, weights="random"))
+    modes.evaluate(config, options(tmp_path, weights="random"))
     all_stand(tmp_path)
     capsys.readouterr()
-    main.report(config, options(tmp_path))
+    modes.report(config, options(tmp_path))
     printed = json.loads(capsys.readouterr().out)
     results = json.loads((tmp_path / "results.json").read_text())
     assert printed == {
@@ -101,7 +102,7 @@ def test_a_run_is_reported(config, tmp_path, capsys):
 
 
 def test_video_frames_have_the_boxes_of_the_nearest_keyframe(config, tmp_path):
-    main.evaluate(config, options(tmp_path, weights="random"))
+    modes.evaluate(config, options(tmp_path, weights="random"))
     all_stand(tmp_path)
     shown = detection_report(config, tmp_path)
     video = list(shown["video"].pictures)
@@ -128,7 +129,7 @@ def test_video_frames_have_the_boxes_of_the_nearest_keyframe(config, tmp_path):
 
 
 def test_colors_of_the_video(config, tmp_path):
-    main.evaluate(config, options(tmp_path, weights="random"))
+    modes.evaluate(config, options(tmp_path, weights="random"))
     all_stand(tmp_path)
     seen = set()
     for picture in detection_report(config, tmp_path)["video"].pictures:
@@ -144,17 +145,17 @@ def test_colors_of_the_video(config, tmp_path):
 
 def test_detections_of_another_run_are_rejected(config, tmp_path):
     with pytest.raises(FileNotFoundError, match="detections.csv: no such file; run --mode eval"):
-        main.report(config, options(tmp_path))
+        modes.report(config, options(tmp_path))
     (tmp_path / "detections.csv").write_text("val_000,0902,0.1,0.1,0.5,0.5,3,0.5\n")
     message = "detections.csv: expected a row for each of 17 classes .*run --mode eval again"
     with pytest.raises(ValueError, match=message):
-        main.report(config, options(tmp_path))
+        modes.report(config, options(tmp_path))
     rows = "".join(f"film,0902,0.1,0.1,0.5,0.5,{k},0.5\n" for k in range(1, 18))
     (tmp_path / "detections.csv").write_text(rows)
     with pytest.raises(ValueError, match="detections.csv: has none of the keyframes of .*val"):
-        main.report(config, options(tmp_path))
+        modes.report(config, options(tmp_path))
     with pytest.raises(ConfigError, match="--weights is for --mode=eval"):
-        main.report(config, options(tmp_path, weights="w"))
+        modes.report(config, options(tmp_path, weights="w"))
 
 
 def test_videos_with_one_class(tiny, tmp_path, capsys):
@@ -162,9 +163,9 @@ def test_videos_with_one_class(tiny, tmp_path, capsys):
     config = load_config("test/tiny")
     config.data.root = config.data.path_prefix = str(tmp_path)
     (tmp_path / "test.csv").write_text((tmp_path / "test.csv").read_text() + "gone.mp4 1\n")
-    main.evaluate(config, options(tmp_path, weights="random"))
+    modes.evaluate(config, options(tmp_path, weights="random"))
     capsys.readouterr()
-    main.report(config, options(tmp_path))
+    modes.report(config, options(tmp_path))
     printed = json.loads(capsys.readouterr().out)
     results = json.loads((tmp_path / "results.json").read_text())
     assert printed["top1_acc"] == results["metrics"]["top1_acc"]
@@ -180,4 +181,4 @@ def test_videos_with_one_class(tiny, tmp_path, capsys):
     assert titles == [f"00{n}.mp4" for n in range(5)]
     (tmp_path / "test.csv").write_text("videos/001.mp4 0\n")
     with pytest.raises(ValueError, match="video 0 is .*000.mp4, but .*run --mode eval again"):
-        main.report(config, options(tmp_path))
+        modes.report(config, options(tmp_path))

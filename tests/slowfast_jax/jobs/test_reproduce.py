@@ -12,11 +12,12 @@ from convert.torch_file import export_pyth
 from data_pipelines.mini import datasets
 from slowfast_jax import main, published
 from slowfast_jax.config import ConfigError
+from slowfast_jax.jobs import modes
+from slowfast_jax.jobs.reproduce import Figure, Outcome, table
 from slowfast_jax.models import zoo
 from slowfast_jax.models.resnet3d import ResNet3D
 from slowfast_jax.published.cached_weights import place_of
 from slowfast_jax.published.download import DownloadError
-from slowfast_jax.reproduce import Figure, Outcome, table
 from slowfast_jax.weights import variable_shapes
 from tests.support.file_server import serve
 
@@ -68,7 +69,7 @@ def run(*arguments):
     values = flags.FlagValues()
     main.define_flags(values)
     config, _ = main.parse(["main", "--mode=reproduce", *map(str, arguments)], values)
-    return main.reproduce(config, values)
+    return modes.reproduce(config, values)
 
 
 def test_rows_in_turn_give_a_table(rows, videos, tmp_path, capsys):
@@ -99,13 +100,13 @@ def test_rows_in_turn_give_a_table(rows, videos, tmp_path, capsys):
 
 def test_all_problems_are_listed_before_anything_is_downloaded(rows, videos):
     with pytest.raises(ConfigError) as error:
-        run("--zoo=test/one", "--zoo=kinetics/x3d_n", "--zoo=kinetics/mvitv2_l_40x3",
+        run("--zoo=test/one", "--zoo=kinetics/x3d_n", "--zoo=pytorchvideo/csn_32x2_r101",
             "--weights=none.pyth", "--config.data.root=nowhere")
     text = str(error.value)
     for part in (
-        "5 problems", "--weights=none.pyth is one checkpoint, but 3 are to be tested",
+        "4 problems", "--weights=none.pyth is one checkpoint, but 3 are to be tested",
         "none.pyth: no such file", "no published checkpoint 'kinetics/x3d_n'; close: kinetics/x3d",
-        "this project does not have its network", "nowhere/test.csv",
+        "this project does not have its network", "config.data.root is 'nowhere'",
     ):
         assert part in text
     assert not rows.requests

@@ -1,4 +1,4 @@
-"""Several configs with one command: a process for each, one after the other."""
+"""Runs the command for several configs, one after the other, each in a process of its own."""
 
 import os
 import signal

@@ -9,7 +9,13 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags import config_path
 
-from slowfast_jax import distributed
+from slowfast_jax.command_line.arguments import set_flags, take_flag, take_overrides
+from slowfast_jax.command_line.flag_names import (
+    FLAG_NAMES,
+    FLAGS_OF_EXTRACT,
+    MODE_NAMES,
+    define_flags,
+)
 from slowfast_jax.config import (
     ConfigError,
     check_ranges,
@@ -36,79 +42,10 @@ from slowfast_jax.published import find
 from slowfast_jax.training.checkpoint import latest_checkpoint
 from slowfast_jax.weights import stored_config
 
-MODE_NAMES = (
-    "train", "eval", "reproduce", "report", "config", "summary", "bench_data", "compile"
-)
+__all__ = [
+    "FLAG_NAMES", "answer", "as_flags", "define_flags", "parse", "run_config", "take_flag",
+]
 TRAINING_MODES = ("train", "config", "bench_data", "compile")  # a zoo name is the recipe
-PYSLOWFAST_KEY = r"[A-Z_0-9]+(\.\w+)+"
-FLAG_NAMES = (
-    "workdir", "mode", "weights", "zoo", "clips", "save_scores", "allow_failed", "clips_per_second",
-    "coordinator", "process_id", "num_processes", "meeting_seconds",
-)
-
-
-def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines all flags except --config and its fields."""
-    flags.DEFINE_string(
-        "workdir", None, "Folder for checkpoints and results.", flag_values=flag_values
-    )
-    flags.DEFINE_string(
-        "mode", "train", f"What to do: {', '.join(MODE_NAMES)}.", flag_values=flag_values
-    )
-    flags.DEFINE_string(
-        "weights", None, "eval: checkpoint to test. Default: config.test.checkpoint, else the last "
-        "one in --workdir, else config.train.init_from.path. --weights=random tests an untrained "
-        "network, --weights=published the published weights, which are downloaded unless they are "
-        "in the cache folder (SLOWFAST_JAX_CACHE, default ~/.cache/slowfast_jax). reproduce: "
-        "default published.", flag_values=flag_values,
-    )
-    flags.DEFINE_multi_string(
-        "zoo", None, "reproduce: a published checkpoint of docs/model_zoo.md, such as "
-        "kinetics/x3d_m; can be repeated.", flag_values=flag_values,
-    )
-    flags.DEFINE_list(
-        "clips", None, "eval: test once with each of these numbers of clips per video, "
-        "such as 1,3,5,7,10.", flag_values=flag_values,
-    )
-    flags.DEFINE_bool(
-        "save_scores", False, "eval: write all scores to WORKDIR/scores.npz.",
-        flag_values=flag_values,
-    )
-    flags.DEFINE_bool(
-        "allow_failed", False, "eval: exit with 0 even if videos of the test set cannot be read.",
-        flag_values=flag_values,
-    )
-    flags.DEFINE_float(
-        "clips_per_second", None, "bench_data: speed of the training step that loading must keep "
-        "up with.", lower_bound=0.001, flag_values=flag_values,
-    )
-    flags.DEFINE_string(
-        "coordinator", None, "Address (host:port) of process 0, to which the others connect.",
-        flag_values=flag_values,
-    )
-    flags.DEFINE_integer(
-        "process_id", None, "Rank of this process, counted from 0.", flag_values=flag_values
-    )
-    flags.DEFINE_integer("num_processes", None, "Number of processes.", flag_values=flag_values)
-    flags.DEFINE_float(
-        "meeting_seconds", distributed.MEETING_SECONDS,
-        "Seconds that the processes wait for each other at the start.", lower_bound=1.0,
-        flag_values=flag_values,
-    )
-
-
-def take_flag(name: str, argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Removes a flag from the arguments: (values of every --name VALUE or --name=VALUE, the rest).
-    """
-    rest, values = [], []
-    arguments = iter(argv)
-    for argument in arguments:
-        match = re.fullmatch(rf"--?{name}(?:=(.*))?", argument)
-        if match:
-            values.append(match[1] if match[1] is not None else next(arguments, ""))
-        else:
-            rest.append(argument)
-    return values, rest
 
 
 def parse(
@@ -134,7 +71,7 @@ def parse(
     overrides: list[str] = []
     if specs and is_pyslowfast(specs[-1]):
         overrides, rest = take_overrides(rest, flag_values)
-        _set_flags(read_pyslowfast(Path(specs[-1]), overrides).flags, rest, flag_values)
+        set_flags(read_pyslowfast(Path(specs[-1]), overrides).flags, rest, flag_values)
     config = _config_of(specs, rest, overrides)
     before = config.copy_and_resolve_references()
     problems = Problems()
@@ -148,15 +85,31 @@ def parse(
     if mode not in MODE_NAMES:
         known = ", ".join(MODE_NAMES)
         raise ConfigError(f"--mode={mode} does not exist{closest(mode, MODE_NAMES)} ({known})")
+    for name in FLAGS_OF_EXTRACT if mode != "extract" else ():
+        if flag_values[name].present:
+            raise ConfigError(f"--{name} is for --mode=extract, and the mode is {mode}")
+    _check_shard(flag_values.shard)
+    if flag_values.scores and (mode != "eval" or flag_values.weights or flag_values.clips):
+        raise ConfigError("--scores is for --mode=eval, without --weights and --clips")
     for clips in flag_values.clips or ():
         if not clips.isdecimal() or int(clips) < 1:
             raise ConfigError(f"--clips has {clips!r}, expected numbers as in --clips=1,3,5,7,10")
     if flag_values.zoo and mode != "reproduce":
         raise ConfigError(f"--zoo is for --mode=reproduce, not for --mode={mode}")
     follow(config, given)
-    if mode == "eval":
+    if mode in ("eval", "extract"):
         check_test(config)
     return config, left
+
+
+def _check_shard(text: str) -> None:
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not match or int(match[1]) >= int(match[2]):
+        count = max(int(match[2]), 1) if match else 8
+        raise ConfigError(
+            f"--shard is {text}, expected a part and the number of parts, counted from 0: "
+            f"0/{count} to {count - 1}/{count}"
+        )
 
 
 # What absl and ml_collections raise about a flag.
@@ -207,39 +160,6 @@ def _apply(
         )
     check_ranges(config, full_schema(config))
     return left
-
-
-def take_overrides(
-    argv: Sequence[str], flag_values: flags.FlagValues
-) -> tuple[list[str], list[str]]:
-    """Removes what follows a YAML file of PySlowFast: (KEY, VALUE, KEY, VALUE ..., the rest).
-
-    Args:
-      argv: the program's name and its arguments, without --config.
-      flag_values: the flags that are defined.
-    """
-    overrides, rest, place = [], list(argv[:1]), 1
-    while place < len(argv):
-        pair, name = list(argv[place:place + 2]), argv[place].lstrip("-")
-        taken = overrides
-        if argv[place].startswith("-"):
-            taken = rest
-            takes_value = name in flag_values and not flag_values[name].boolean
-            of_config = name.startswith("config.") and not re.fullmatch(PYSLOWFAST_KEY, pair[-1])
-            if "=" in name or not (takes_value or of_config):
-                pair = pair[:1]
-        taken += pair
-        place += len(pair)
-    return overrides, rest
-
-
-def _set_flags(
-    found: Mapping[str, Any], rest: Sequence[str], flag_values: flags.FlagValues
-) -> None:
-    """Sets flags that the command line does not give."""
-    for name, value in found.items():
-        if not take_flag(name, rest)[0] and f"--no{name}" not in rest:
-            flag_values[name].value = value
 
 
 def _config_of(

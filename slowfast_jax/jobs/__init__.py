@@ -1,0 +1,1 @@
+"""Jobs that the command runs besides training and testing a single config."""
