@@ -131,7 +131,7 @@ class VisionTransformer(VideoNetwork):
             project, num_classes=self.num_classes, dropout=self.dropout,
             activation=self.activation, average=self.average,
             kernel_init=nn.initializers.normal(self.fc_init_std * scale),
-            bias_init=nn.initializers.constant(self.fc_init_std * scale),
+            bias_init=nn.initializers.constant(0.02 * scale),
         )
 
     @nn.nowrap

@@ -104,7 +104,7 @@ def test_all_problems_are_listed_before_anything_is_downloaded(rows, videos):
             "--weights=none.pyth", "--config.data.root=nowhere")
     text = str(error.value)
     for part in (
-        "4 problems", "--weights=none.pyth is one checkpoint, but 3 are to be tested",
+        "5 problems", "--weights=none.pyth is one checkpoint, but 3 are to be tested",
         "none.pyth: no such file", "no published checkpoint 'kinetics/x3d_n'; close: kinetics/x3d",
         "this project does not have its network", "config.data.root is 'nowhere'",
     ):

@@ -1,6 +1,7 @@
 """Vision transformers against what the original program computed, number by number."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -8,12 +9,14 @@ from convert import load_variables
 from convert.torch_file import pyslowfast_tensors, write_pyth
 from slowfast_jax.models import zoo
 from slowfast_jax.models.cost import count, totals
-from slowfast_jax.weights import variable_shapes
+from slowfast_jax.models.mvit import MViT
+from slowfast_jax.ops.backend import PLAIN_BACKEND, written_for
+from slowfast_jax.ops.transformer.interpolate import resize_linear
+from slowfast_jax.training.optim import without_decay
+from slowfast_jax.weights import initial_variables, variable_shapes
 from tests.slowfast_jax.models import cases, taps
 from tests.support.compiling import FAST
 from tests.support.paths import needs_parity
-
-pytestmark = needs_parity
 
 CASES = [
     pytest.param(name, marks=[] if name.startswith("TINY_") else [pytest.mark.slow])
@@ -25,6 +28,7 @@ def relative(ours, recorded):
     return float(np.abs(np.asarray(ours) - recorded).max() / recorded.std())
 
 
+@needs_parity
 @pytest.mark.parametrize("name", CASES)
 def test_pyslowfast(name, tmp_path):
     case, recorded = cases.manifest("models", name), cases.outputs("models", name)
@@ -55,6 +59,7 @@ def test_pyslowfast(name, tmp_path):
         np.testing.assert_array_equal(written[key], array, key)
 
 
+@needs_parity
 @pytest.mark.parametrize("name", CASES)
 def test_costs(name):
     case = cases.manifest("models", name)
@@ -81,6 +86,7 @@ ZOO = {
 }
 
 
+@needs_parity
 @pytest.mark.parametrize("name", ZOO)
 def test_the_zoo_has_the_networks_of_the_cases(name):
     cfg = cases.manifest("models", name)["cfg"]
@@ -105,6 +111,7 @@ HUB = {
 }
 
 
+@needs_parity
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HUB)
 def test_pytorchvideo(name, tmp_path):
@@ -122,3 +129,73 @@ def test_pytorchvideo(name, tmp_path):
     assert case["outputs"]["output_is"] == "logits"
     softmax = np.asarray(jax.nn.softmax(recorded["output"]))
     assert np.abs(np.asarray(endpoints["probs"]) - softmax).max() < 1e-5
+
+
+TINY = dict(
+    num_classes=3, num_frames=4, crop_size=32, depth=2, width=16, dim_mul=((1, 2.0),),
+    head_mul=((1, 2.0),), q_strides=((0, 1, 1, 1), (1, 1, 2, 2)), pool_kernel=(3, 3, 3),
+    rel_pos_space=True, rel_pos_time=True,
+)
+
+
+@pytest.mark.parametrize("abs_pos", [
+    "separate", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("joint", "sincos"))
+])
+def test_clips_of_another_size_have_interpolated_positions(abs_pos):
+    """As a network of that size whose tables were interpolated beforehand."""
+    small = MViT(abs_pos=abs_pos, **TINY)
+    large = MViT(abs_pos=abs_pos, **(TINY | dict(num_frames=6, crop_size=48)))
+    params = initial_variables(small, 0)["params"]
+    shapes = variable_shapes(large)["params"]
+    resized = jax.tree_util.tree_map_with_path(_resized, params, shapes)
+    clip = np.random.default_rng(0).standard_normal((1, 6, 48, 48, 3)).astype(np.float32)
+    with written_for(PLAIN_BACKEND):
+        found, expected = jax.jit(lambda a, b: (
+            small.apply({"params": a}, clip)[1]["features"],
+            large.apply({"params": b}, clip)[1]["features"],
+        ), compiler_options=FAST)(params, resized)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert small.smallest_clip() == (1, 1) and small.stride == 8
+
+
+def _resized(path, table, like):
+    name = path[-1].key
+    if table.shape == like.shape:
+        return table
+    if name.startswith("rel_pos"):
+        return resize_linear(table, like.shape[0])
+    if name == "pos_embed_temporal":
+        return resize_linear(table, like.shape[1], 1)
+    t, s = (1, 1) if name == "pos_embed_spatial" else (2, 3)
+    grid, new = (t, 8, 8), (s, 12, 12)
+    first, patches = (table[:, :1], table[:, 1:]) if name == "pos_embed" else ((), table)
+    patches = patches.reshape(1, *grid, -1)
+    for axis, size in enumerate(new, 1):
+        patches = resize_linear(patches, size, axis)
+    patches = patches.reshape(1, -1, table.shape[-1])
+    return jnp.concatenate([first, patches], 1) if name == "pos_embed" else patches
+
+
+def test_what_has_no_weight_decay():
+    separate = dict(TINY, abs_pos="separate")
+    assert MViT(**separate).no_decay == ()
+    assert MViT(**TINY, abs_pos="sincos").no_decay == ("pos_embed",)
+    model = MViT(**separate, decay_positions=False)
+    params = variable_shapes(model)["params"]
+    kept = jax.tree_util.tree_leaves_with_path(without_decay(params, model.no_decay))
+    names = {path[-1].key for path, without in kept if without}
+    assert names == {
+        "cls_token", "pos_embed_spatial", "pos_embed_temporal", "pos_embed_class", "rel_pos_h",
+        "rel_pos_w", "rel_pos_t",
+    }
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="pool_mode is 'sum', expected one of conv, conv_unshared"):
+        variable_shapes(MViT(**TINY, pool_mode="sum"))
+    with pytest.raises(ValueError, match="'conv_unshared', which needs pool_first=True"):
+        variable_shapes(MViT(**TINY, pool_mode="conv_unshared"))
+    with pytest.raises(ValueError, match="abs_pos is 'fixed', expected one of none, separate"):
+        variable_shapes(MViT(**TINY, abs_pos="fixed"))
+    with pytest.raises(ValueError, match="remat has block2; expected one of block0, block1"):
+        variable_shapes(MViT(**TINY, remat=("block2",)))
