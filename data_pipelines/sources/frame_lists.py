@@ -13,7 +13,7 @@ from pathlib import Path
 
 from data_pipelines.labels import MOST_CLASSES, class_names
 from data_pipelines.paths import PathLike
-from data_pipelines.sources.video_lists import Sample
+from data_pipelines.sources.list_samples import Sample
 from data_pipelines.text_files import (
     OnBadRow,
     bad_rows,

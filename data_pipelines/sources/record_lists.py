@@ -21,7 +21,8 @@ from pathlib import Path
 
 from data_pipelines.paths import PathLike
 from data_pipelines.sources.keyframes import Keyframe, Moments, build
-from data_pipelines.sources.video_lists import Sample, read_label
+from data_pipelines.sources.list_labels import read_label
+from data_pipelines.sources.list_samples import Sample
 from data_pipelines.text_files import read_number
 from data_pipelines.video.records import Absent, Record
 
