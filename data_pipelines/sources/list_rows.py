@@ -7,6 +7,7 @@ quoted.
 
 import re
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 from data_pipelines.labels import number_in
@@ -38,13 +39,13 @@ class Columns(NamedTuple):
     Attributes:
         path: the path.
         labels: its labels, as texts of numbers; other words if a label is no number.
-        ignored: whether a column between path and label was ignored.
+        ignored: the column between path and label that is ignored; "" without such a column.
         counts: the columns between the folder and the labels in rows of folders.
     """
 
     path: str
     labels: list[str]
-    ignored: bool = False
+    ignored: str = ""
     counts: tuple[str, ...] = ()
 
 
@@ -96,9 +97,13 @@ def split_row(
             raise ValueError(
                 f"{where}: found {rest.strip()!r} after the path; expected a label ({NEEDED})"
             )
-        ignored = len(labels) > 1 and not multi_label
-        return Columns(path, labels[-1:] if ignored else labels, ignored)
-    text = _without_empty_columns(text, marks)
+        if multi_label or len(labels) < 2:
+            return Columns(path, labels)
+        first, second = spans_of(rest, separator)[:2]
+        gaps = {rest[: first.begin].strip(), rest[first.end : second.begin].strip()}
+        _refuse_several(where, rest[first.begin : first.end], rest.strip(), labels[1], gaps, names)
+        return Columns(path, labels[1:], ignored=labels[0])
+    text = _without_empty_columns(text, marks) or text
     if joined := _joined(where, text, multi_label, names):
         return joined
     spans = spans_of(text, separator)
@@ -129,12 +134,12 @@ def split_row(
             if shorter is not None:
                 return Columns(longer, [shorter[1]])
     found = _without_ignored(where, text, labels[0], spans[: heads[0] + 1], exists, names)
-    return Columns(found, labels, ignored=found != path)
+    return Columns(found, labels, ignored=path[len(found) :].strip(marks))
 
 
 def _quoted(text: str, marks: str, exists: Exists) -> tuple[str, str] | None:
     """(path, the rest of the row) if the row begins with a path in quotes."""
-    quoted = QUOTED.match(text)
+    quoted = QUOTED.match(text) if text[0] in "\"'" else None
     if quoted is None:
         return None
     rest = text[quoted.end() :]
@@ -155,12 +160,18 @@ def _joined(
     """The columns of a row such as `a.mp4: 0`; None for other rows."""
     if ":" not in text and "=" not in text and ">" not in text:
         return None
-    for join in JOIN.finditer(text):
-        labels = labels_in(where, text[join.end() :], names)
-        if labels and all(number_in(label) is not None for label in labels):
-            if multi_label or len(labels) == 1:
-                return Columns(text[: join.start(1)].rstrip(), labels)
-    return None
+    *_, join = (None, *JOIN.finditer(text))
+    if join is None:
+        return None
+    labels = labels_in(where, text[join.end() :], names)
+    if not labels or any(number_in(label) is None for label in labels):
+        return None
+    if len(labels) > 1 and not multi_label:
+        raise ValueError(
+            f"{where}: found {text[join.end() :].strip()!r} after the path; expected a label "
+            f"({NEEDED})"
+        )
+    return Columns(text[: join.start(1)].rstrip(), labels)
 
 
 def _without_empty_columns(text: str, marks: str) -> str:
@@ -195,18 +206,12 @@ def _without_ignored(
         return head
     path = _before(text, spans, len(spans) - 2)
     ignored = text[spans[-2].begin : spans[-2].end]
-    # In rows such as `path 0,2`, the separators differ.
-    differ = text[spans[-3].end : spans[-2].begin].strip() != (
-        text[spans[-2].end : spans[-1].begin].strip()
-    )
-    other = label_in(where, ignored, names)
-    if not is_video_name(path) and (exists(head) or differ and other is None):
+    gaps = {text[a.end : b.begin].strip() for a, b in pairwise(spans[-3:])}
+    if not is_video_name(path) and (
+        exists(head) or len(gaps) > 1 and label_in(where, ignored, names) is None
+    ):
         return head
-    if other is not None and (differ or number_in(ignored) is None and other != label):
-        raise ValueError(
-            f"{where}: found {text[spans[-2].begin :]!r} after the path; expected a label "
-            f"({NEEDED})"
-        )
+    _refuse_several(where, ignored, text[spans[-2].begin :], label, gaps, names)
     if not is_video_name(path) and len(spans) > 3 and not exists(path):
         raise ValueError(
             f"{where}: {len(spans)} columns in {text!r}; expected 'path label' or 'path ignored "
@@ -214,6 +219,22 @@ def _without_ignored(
             "without the suffix of a video needs quotes)"
         )
     return path
+
+
+def _refuse_several(
+    where: str, ignored: str, found: str, label: str, gaps: set[str], names: Mapping[str, int]
+) -> None:
+    """ValueError if a column to ignore is a label: by its separators (`path 0,2`) or its name.
+
+    Args:
+        ignored: the column.
+        found: what follows the path.
+        label: the label after the column.
+        gaps: the separators before and after the column.
+    """
+    other = label_in(where, ignored, names)
+    if other is not None and (len(gaps) > 1 or number_in(ignored) is None and other != label):
+        raise ValueError(f"{where}: found {found!r} after the path; expected a label ({NEEDED})")
 
 
 def _without_label(

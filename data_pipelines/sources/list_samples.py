@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from data_pipelines.labels import number_in
 from data_pipelines.paths import PathLike
 from data_pipelines.sources.list_files import Entry, Row
 from data_pipelines.sources.list_labels import label_in
@@ -44,11 +45,11 @@ class Layout(NamedTuple):
 
     Attributes:
         labeled: place of the first row with a label; None: no row has one.
-        ignored: whether that row has a column that is ignored, as in `path ignored label`.
+        ignored: the column of that row that is ignored, as in `path ignored label`; or "".
     """
 
     labeled: str | None
-    ignored: bool = False
+    ignored: str = ""
 
 
 Parse = Callable[[str, Row], Sample]  # of (place, row)
@@ -84,7 +85,9 @@ def checked_labels(
                 f"{where}: no label in {_written(row)}; other rows have one, such as "
                 f"{layout.labeled}; add it, or remove the row"
             )
-    elif columns.ignored != layout.ignored:
+    elif bool(columns.ignored) != bool(layout.ignored) and (
+        number_in(columns.ignored or layout.ignored) is not None  # perhaps a label
+    ):
         raise ValueError(
             f"{where}: {'a column' if columns.ignored else 'no column'} between path and label in "
             f"{_written(row)}, unlike in {layout.labeled}; expected the same columns in all rows "

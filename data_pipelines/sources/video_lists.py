@@ -1,7 +1,7 @@
 """Lists with one row per video and its label, in the formats of PySlowFast and MMAction2.
 
 Lists with one row per frame are in frame_lists.py. A list is read at once: 650,000 rows
-(Kinetics-700) take about five seconds and 200 MB, so that the original's reading in chunks
+(Kinetics-700) take about six seconds and 200 MB, so that the original's reading in chunks
 (LOADER_CHUNK_SIZE) is not needed. Videos are opened only when they are used.
 """
 

@@ -121,6 +121,10 @@ def test_a_column_for_each_class_is_refused(make_list, content):
     ("path,label\na.mp4,1\nb.mp4,\n", "test.csv:3: no label in 'b.mp4,'; other rows have one"),
     ("a.mp4,0,2\nb.mp4,1\n", "test.csv:2: no column between path and label in 'b.mp4,1', unlike"),
     ("b.mp4 1\n'a.mp4' 0 2\n", "test.csv:2: a column between path and label .*data.multi_label"),
+    ('"a.mp4" 0,2\n', "test.csv:1: found '0,2' after the path; .*data.multi_label"),
+    ("a.mp4 0|2\n", r"test.csv:1: found '0\|2' after the path; .*data.multi_label"),
+    ("a.mp4 0, 2\n", "test.csv:1: found '0, 2' after the path; .*data.multi_label"),
+    ('"a.mp4",run,sit\n', "test.csv:1: found ',run,sit' after the path; .*data.multi_label"),
     ("a.mp4,run,sit\n", "test.csv:1: found 'run,sit' after the path; .*data.multi_label"),
 ])
 def test_rows_that_differ(make_list, content, message):
@@ -130,6 +134,8 @@ def test_rows_that_differ(make_list, content, message):
     assert read_list(make_list("a.mp4,run,0\nb.mp4,sit,2\n")) == [
         Sample("a.mp4", 0), Sample("b.mp4", 2)
     ]
+    path = make_list("a.mp4 train 0\nb.mp4 2\n")  # no label is ignored
+    assert [sample.label for sample in read_list(path)] == [0, 2]
 
 
 @pytest.mark.parametrize("multi_label", [False, True])

@@ -235,6 +235,8 @@ def test_mistakes_in_templates(make_list, template, message):
         ("my video 1 3\n", r"test.csv:1: 4 columns in 'my video 1 3'; expected 'path label' or"),
         ("a b c d 3\n", r"test.csv:1: 5 columns in 'a b c d 3'.* needs quotes"),
         ("a.mp4 1 2 3\n", r"test.csv:1: 4 columns in .*several labels need data.multi_label"),
+        (",,,\n", r"test.csv:1: no label at the end of ',,,'"),
+        ("a.mp4: 0, 2\n", r"test.csv:1: found '0, 2' after the path; .*need data.multi_label"),
         ("a.mp4,-3\n", r"test.csv:1: label -3; expected a class within 0..4"),
         ("a.mp4" + "\t" * 9000 + "7\n", r"test.csv:1: label 7; expected a class within 0..4"),
         ("3 run/a.mp4\n", r"test.csv:1: the label stands before the path in '3 run/a.mp4'"),
