@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from data_pipelines.text_files import parse_json, read_text, shown
 
 _FOLDER = Path(__file__).with_name("labels")
 MOST_CLASSES = 100_000  # larger numbers are taken for mistakes
+NUMBER = re.compile(r'["\']?([+-]?\d+(?:\.0*)?)["\']?')
 
 
 def shipped_sets() -> list[str]:
@@ -29,6 +30,31 @@ def multi_hot(labels: Sequence[Sequence[int]], num_classes: int) -> np.ndarray:
     for row, classes in zip(hot, labels, strict=True):
         row[list(classes)] = 1
     return hot
+
+
+def number_in(word: str) -> str | None:
+    """The digits of an integer such as 3, +3, "3" or 3.0; None if it is something else."""
+    if word.isdecimal():
+        return word
+    found = NUMBER.fullmatch(word)
+    return found[1].partition(".")[0] if found else None
+
+
+def ambiguous_names(names: Mapping[str, int]) -> list[str]:
+    """Class names that are also the number of another class, such as "1" for class 0.
+
+    If all names are numbers, none is ambiguous: labels are then numbers of classes, never names.
+
+    Args:
+        names: numbers of the classes by name.
+    """
+    numbers = {name: number for name in names if (number := number_in(name)) is not None}
+    if len(numbers) == len(names):
+        return []
+    return [
+        name for name, number in numbers.items()
+        if len(number) < 10 and names[name] != int(number) and 0 <= int(number) < len(names)
+    ]
 
 
 def class_names(name_or_path: str | os.PathLike, *, count: int | None = None) -> list[str]:

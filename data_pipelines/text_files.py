@@ -1,5 +1,6 @@
 """Reading of text files from users; whatever they hold, errors name the file and the line."""
 
+import codecs
 import csv
 import json
 import math
@@ -14,6 +15,11 @@ from data_pipelines.paths import PathLike
 OnBadRow = Callable[[ValueError], None]  # called by a reader with the error of each bad row
 LONGEST_LINE = 10_000  # characters; a path has at most 4096, a list of labels a few thousand
 MOST_ROWS = 5  # bad rows of a file that an error shows
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+COMPRESSED = (
+    (b"\x1f\x8b", "gzip", "gunzip"), (b"PK\x03\x04", "zip", "unzip"), (b"BZh", "bzip2", "bunzip2"),
+    (b"\xfd7zXZ", "xz", "unxz"), (b"\x28\xb5\x2f\xfd", "zstd", "unzstd"),
+)  # first bytes, name and command
 LARGEST_NUMBER = 1e12  # in a table: of a time, a coordinate or the number of a person
 
 _Row, _Item = TypeVar("_Row"), TypeVar("_Item")
@@ -28,9 +34,29 @@ def read_text(path: PathLike, expected: str) -> str:
     """The content of a file; ValueError if it is not UTF-8, which says what was `expected`."""
     try:
         with open(path, encoding="utf-8-sig") as file:
-            return file.read()
+            text = file.read()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is not UTF-8 text ({error}); expected {expected}") from error
+        raise ValueError(
+            f"{path}: is not UTF-8 text ({why_not_utf8(path) or error}); expected {expected}"
+        ) from error
+    if "\0" in text:
+        raise ValueError(
+            f"{path}: is not UTF-8 text ({why_not_utf8(path) or 'it holds the character NUL'}); "
+            f"expected {expected}"
+        )
+    return text
+
+
+def why_not_utf8(path: PathLike) -> str | None:
+    """What a file is that is not UTF-8 text, and what to do; None if it is not known."""
+    with open(path, "rb") as file:
+        start = file.read(200)
+    for mark, kind, unpack in COMPRESSED:
+        if start.startswith(mark):
+            return f"it is compressed by {kind}; unpack it with `{unpack} {path}`"
+    if start[:2] in UTF16 or start[1::2].count(0) > len(start) // 4:
+        return f"it is UTF-16; convert it with `iconv -f UTF-16 -t UTF-8 {path}`"
+    return None
 
 
 def parse_json(path: PathLike, text: str) -> Any:
@@ -135,7 +161,8 @@ def read_rows(path: PathLike) -> Iterator[tuple[int, list[str]]]:
                 if any(columns):
                     yield reader.line_num, columns
         except (UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(f"{path}: is not a csv file in UTF-8 ({error})") from error
+            reason = why_not_utf8(path) or error
+            raise ValueError(f"{path}: is not a csv file in UTF-8 ({reason})") from error
 
 
 def read_number(path: PathLike, line: int | str, name: str, text: str) -> float:

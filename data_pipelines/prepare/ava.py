@@ -61,7 +61,7 @@ def prepare_ava(
         new = [path for name, path in found.items() if name not in made]
         jobs = [Job(path, cuts / f"{path.stem}.mp4") for path in new]
         make = partial(_cut, begin=begin, seconds=seconds, short_side=short_side)
-        done = make_all("cutting", jobs, make, findings)
+        done = make_all("cutting", jobs, make, findings, cuts)
         made |= {job.target.stem: job.target for job in done}
     for path in made.values():
         _report_short(path, seconds, findings)

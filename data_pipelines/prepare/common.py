@@ -1,7 +1,9 @@
 """Steps shared by all preparations: finding videos, processing them in threads, frame lists."""
 
 import errno
+import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -18,10 +20,15 @@ from data_pipelines.sources.frame_lists import HEADER
 from data_pipelines.text_files import first_few
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.extracting import extract
-from data_pipelines.video.finding import find_videos
+from data_pipelines.video.finding import Found, find_videos
 
 # After these errors nothing more can be written, so the preparation stops.
 FATAL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+# Folders, in lower case, that archivers, file servers and disks make beside one's own.
+SYSTEM_FOLDERS = frozenset((
+    "__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found",
+))
+RECORD = ".sources.json"  # size and time of the source of each target
 
 
 class Job(NamedTuple):
@@ -32,6 +39,21 @@ class Job(NamedTuple):
 
 
 Make = Callable[[Path, Path], None]  # (source, target): writes the target
+
+
+def found_in(folder: PathLike) -> Found:
+    """What `find_videos` finds, except in folders that systems make, such as __MACOSX."""
+    found = find_videos(folder)
+
+    def counts(path: Path) -> bool:
+        parts = Path(os.path.relpath(path, folder)).parts
+        return not any(part.lower() in SYSTEM_FOLDERS for part in parts)
+
+    return Found(
+        list(filter(counts, found.videos)),
+        {path: reason for path, reason in found.left_out.items() if counts(path)},
+        list(filter(counts, found.companions)), list(filter(counts, found.empty)),
+    )
 
 
 def videos_in(folder: PathLike, findings: Findings) -> list[Path]:
@@ -46,7 +68,7 @@ def videos_in(folder: PathLike, findings: Findings) -> list[Path]:
         FileNotFoundError, NotADirectoryError: the folder does not exist or is a file.
         ValueError: it contains no videos.
     """
-    found = find_videos(folder)
+    found = found_in(folder)
     for path, reason in found.left_out.items():
         findings.report(str(path), "left out", reason)
     if found.companions:
@@ -76,8 +98,14 @@ def by_name(paths: Iterable[Path]) -> dict[str, Path]:
     return named
 
 
-def make_all(what: str, jobs: Sequence[Job], make: Make, findings: Findings) -> list[Job]:
-    """Makes the targets that do not exist yet, one per processor at a time.
+def make_all(
+    what: str, jobs: Sequence[Job], make: Make, findings: Findings, folder: Path
+) -> list[Job]:
+    """Makes targets, one per processor at a time; those that exist are kept.
+
+    A target is made again if its source was replaced: if size or time of the source differ from
+    those that were recorded in folder/.sources.json, or, without a record, if the source is newer
+    than the target, a file.
 
     Targets must be written atomically (atomic_files.py), so that existing ones are complete.
     Failures are reported and skipped.
@@ -87,6 +115,7 @@ def make_all(what: str, jobs: Sequence[Job], make: Make, findings: Findings) -> 
         jobs: what to make.
         make: writes one target.
         findings: receives the failures.
+        folder: holds the targets.
 
     Returns:
         The jobs whose targets exist now.
@@ -96,6 +125,8 @@ def make_all(what: str, jobs: Sequence[Job], make: Make, findings: Findings) -> 
     """
     def attempt(job: Job) -> tuple[str, str, str] | None:
         try:
+            if job.target.is_dir():
+                shutil.rmtree(job.target)
             make(job.source, job.target)
         except VideoError as error:
             return error.path, "broken", error.reason
@@ -106,13 +137,47 @@ def make_all(what: str, jobs: Sequence[Job], make: Make, findings: Findings) -> 
             return str(place), "not written", f"{error.strerror or error} (from {job.source})"
         return None
 
-    todo = [job for job in jobs if not job.target.exists()]
+    record = _read_record(folder)
+    todo = [job for job in jobs if not job.target.exists() or _is_replaced(job, folder, record)]
     failed = set()
-    for job, problem in zip(todo, in_threads(attempt, todo, what), strict=True):
-        if problem is not None:
-            findings.report(*problem)
-            failed.add(job)
+    try:
+        for job, problem in zip(todo, in_threads(attempt, todo, what), strict=True):
+            if problem is None:
+                record[_place(job, folder)] = _state(job.source)
+            else:
+                findings.report(*problem)
+                failed.add(job)
+    finally:
+        if len(failed) < len(todo) and record:
+            write_text(folder / RECORD, [json.dumps(record, indent=0)])
     return [job for job in jobs if job not in failed]
+
+
+def _read_record(folder: Path) -> dict[str, list[int]]:
+    """The state of the source of each target when it was made, as far as it is recorded."""
+    try:
+        record = json.loads((folder / RECORD).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _is_replaced(job: Job, folder: Path, record: dict[str, list[int]]) -> bool:
+    """Whether the source of an existing target is another one than when it was made."""
+    if recorded := record.get(_place(job, folder)):
+        return recorded != _state(job.source)
+    # Frames may be published ones, which are older than the videos.
+    return job.target.is_file() and job.source.stat().st_mtime > job.target.stat().st_mtime
+
+
+def _place(job: Job, folder: Path) -> str:
+    return job.target.relative_to(folder).as_posix()
+
+
+def _state(path: Path) -> list[int]:
+    """Size in bytes and time of the last change in seconds."""
+    status = path.stat()
+    return [status.st_size, int(status.st_mtime)]
 
 
 def make_frames(
@@ -158,7 +223,7 @@ def extract_all(
         The file names of the frames by name of the video, for videos whose frames exist now.
     """
     jobs = [Job(source, folder / source.stem) for source in videos]
-    done = make_all("extracting frames", jobs, partial(make_frames, **options), findings)
+    done = make_all("extracting frames", jobs, partial(make_frames, **options), findings, folder)
     return {job.target.name: frame_names(job.target) for job in done}
 
 

@@ -6,12 +6,11 @@ from pathlib import Path
 
 from data_pipelines.atomic_files import write_rows
 from data_pipelines.findings import Facts, Findings
-from data_pipelines.prepare.common import Job, by_name, make_all, videos_in
+from data_pipelines.prepare.common import Job, by_name, found_in, make_all, videos_in
 from data_pipelines.prepare.dividing import SPLITS, split_folders
 from data_pipelines.prepare.videos import list_fact, prepare_videos
 from data_pipelines.video.decoding import VideoError, probe
 from data_pipelines.video.encoding import encode
-from data_pipelines.video.finding import find_videos
 
 COLUMNS = ("video", "time", "x1", "y1", "x2", "y2", "action", "person")
 TABLE = "boxes.csv"
@@ -52,7 +51,7 @@ def prepare_own(
     """
     if folder.resolve() == videos.resolve():
         raise ValueError(f"{folder}: holds your videos; choose another folder for the results")
-    found, left_out, *_ = find_videos(videos)
+    found, left_out, *_ = found_in(videos)
     loose = [path for path in found if path.parent == videos]
     if loose and len(loose) < len(found):
         nested = next(path for path in found if path.parent != videos)
@@ -78,7 +77,7 @@ def prepare_own(
     jobs = [
         Job(path, folder / "videos" / f"{name}.mp4") for name, path in by_name(found).items()
     ]
-    made = make_all("encoding", jobs, partial(encode, short_side=short_side), findings)
+    made = make_all("encoding", jobs, partial(encode, short_side=short_side), findings, folder)
     rows = [COLUMNS]
     for _, target in made:
         try:

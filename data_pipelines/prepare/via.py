@@ -7,12 +7,13 @@ VIA 2 of pictures. VIDEOS is the folder of the videos, which must have the names
 VIA; pictures are named after their video and the number of their frame (via_pictures.py). Each
 rectangle becomes one row per action, or a single row without action if it has none. The actions of
 a rectangle are the values of all its attributes, regardless of their names: chosen options, or
-text, in which commas separate actions. Only the attribute "person" is special: it becomes the
-column of that name.
+text, in which commas separate actions. Only the attribute "person", which may also be called
+"person ID", is special: it becomes the column "person".
 """
 
 import csv
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -35,6 +36,9 @@ SHAPES = (
 )  # in the order of VIA's numbers, which start at 1
 RECTANGLE = 1 + SHAPES.index("rectangle")
 PERSON = "person"
+PERSONS = (PERSON, "personid")  # names of the attribute, apart from what SEPARATORS match
+SEPARATORS = re.compile(r"[\W_]+")
+TEXT = 1  # VIA's number of attributes that hold any text
 
 
 class Converted(NamedTuple):
@@ -88,7 +92,7 @@ def convert(
             video, time, *size = frames[files[name]]
         else:
             video, info = _video(project, name, files[name], videos, infos)
-            time, size = _time(project, name, region), (info.width, info.height)
+            time, size = _time(project, name, region, video, info), (info.width, info.height)
         corners = _corners(project, name, region, *size)
         actions, person = _annotation(project, name, region, content["attribute"])
         place = (video, f"{round(time, 3)}", *corners)
@@ -166,15 +170,22 @@ def _video(
     return known[written]
 
 
-def _time(path: PathLike, name: str, region: dict) -> float:
-    """The time of a region of a video in seconds."""
+def _time(path: PathLike, name: str, region: dict, video: str, info: VideoInfo) -> float:
+    """The time of a region of a video in seconds; ValueError if the video does not cover it."""
     times = _list(region.get("z"))
     if len(times) != 1:
         raise ValueError(
             f"{path}:{name}: {_shape(region)} at {len(times)} times; expected it in one frame of a "
             "video"
         )
-    return read_number(path, name, "time", _text(times[0]))
+    time = read_number(path, name, "time", _text(times[0]))
+    length = max(info.duration, info.frames / info.fps)
+    if not 0 <= time <= length:
+        raise ValueError(
+            f"{path}:{name}: {_shape(region)} at {time:g} s lies outside {video}, which lasts "
+            f"{length:.2f} s; draw it again, or put the video that was annotated there"
+        )
+    return time
 
 
 def _shape(region: dict) -> str:
@@ -219,8 +230,10 @@ def _annotation(
                 f"{path}:{name}: attribute {shown(number)} is not defined in the project; expected "
                 f"one of {', '.join(attributes) or 'none'}"
             )
+        if isinstance(value, list):
+            value = ",".join(map(_text, value))
         texts = list(_texts(path, name, attributes[number], _text(value)))
-        if _text(attributes[number].get("aname", "")).strip().lower() == PERSON:
+        if SEPARATORS.sub("", _text(attributes[number].get("aname", "")).lower()) in PERSONS:
             person = ",".join(texts)
         else:
             actions += [text for text in texts if text not in actions]
@@ -230,8 +243,10 @@ def _annotation(
 def _texts(path: PathLike, name: str, attribute: dict, value: str) -> Iterator[str]:
     """The texts of an attribute's value: the options whose ids it lists, or the parts of a text."""
     options = attribute.get("options")
-    if not isinstance(options, dict):
-        options = {}
+    if isinstance(options, list):
+        options = {str(number): option for number, option in enumerate(options)}
+    if not isinstance(options, dict) or attribute.get("type") == TEXT or not any(options):
+        options = {}  # a text; VIA may write {"": ""} for it
     for part in filter(None, map(str.strip, value.split(","))):
         if options and part not in options:
             raise ValueError(

@@ -8,8 +8,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_pipelines.findings import Facts, Findings
-from data_pipelines.labels import class_names
-from data_pipelines.prepare.common import Job, make_all, report_missing, videos_in, write_text
+from data_pipelines.labels import ambiguous_names, class_names
+from data_pipelines.prepare.common import (
+    SYSTEM_FOLDERS,
+    Job,
+    make_all,
+    report_missing,
+    videos_in,
+    write_text,
+)
 from data_pipelines.prepare.dividing import SPLITS, classes_too_small, divide, report_of
 from data_pipelines.prepare.splits import Listed, read_split
 from data_pipelines.text_files import first_few
@@ -91,7 +98,7 @@ def prepare_videos(
         jobs = [Job(clip.source, target) for target, clip in clip_of.items()]
         made = make_all(
             f"encoding {split}", jobs,
-            lambda source, target, of=clip_of: make(of[target], target), findings,
+            lambda source, target, of=clip_of: make(of[target], target), findings, folder,
         )
         for _, target in made:
             number = number_of[_plain(clip_of[target].label)]
@@ -128,8 +135,19 @@ def _in_folders(folder: Path, findings: Findings) -> list[Clip]:
             raise ValueError(f"{path}: is not in a class folder; expected {folder}/CLASS/...")
         clips.append(Clip(path, label))
     labels = {clip.label for clip in clips}
+    real = {os.path.realpath(folder / label): label for label in labels}
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.is_dir() and entry.name[0] != "." and entry.name not in labels:
+        if (
+            not entry.is_dir() or entry.name[0] == "." or entry.name in labels
+            or entry.name.lower() in SYSTEM_FOLDERS
+        ):
+            continue
+        if same := real.get(os.path.realpath(entry.path)):
+            findings.report(entry.path, "same folder", (
+                f"is the same folder as {folder / same}, by a link, and a video has one class; "
+                "remove one of the two"
+            ))
+        else:
             findings.report(entry.path, "no videos", (
                 "holds no videos, so it is no class; add some, or remove the folder"
             ))
@@ -174,6 +192,12 @@ def _number_classes(
         raise ValueError(
             f"classes {first!r} and {other!r} have the same name but for case; rename one, or put "
             "their videos together"
+        )
+    if unclear := ambiguous_names({name: number for number, name in enumerate(names)}):
+        raise ValueError(
+            f"class {unclear[0]!r} has the number {names.index(unclear[0])}, and "
+            f"{unclear[0]} is the number of class {names[int(unclear[0])]!r}; rename the class, "
+            f"for example to 'class {unclear[0]}'"
         )
     if unknown := [name for name in found if _plain(name) not in number_of]:
         raise ValueError(

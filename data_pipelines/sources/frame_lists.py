@@ -13,7 +13,7 @@ from pathlib import Path
 
 from data_pipelines.labels import MOST_CLASSES, class_names
 from data_pipelines.paths import PathLike
-from data_pipelines.sources.video_lists import Sample
+from data_pipelines.sources.list_samples import Sample
 from data_pipelines.text_files import (
     OnBadRow,
     bad_rows,
@@ -22,6 +22,7 @@ from data_pipelines.text_files import (
     read_text,
     short_lines,
     shown,
+    why_not_utf8,
 )
 from data_pipelines.video.image_files import FrameFiles, frame_files
 
@@ -222,7 +223,8 @@ def read_runs(
                     video, rows = row[0], []
                 rows.append((number, row[3], row[4]))
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is not UTF-8 text ({error}); expected a frame list") from error
+        reason = why_not_utf8(path) or error
+        raise ValueError(f"{path}: is not UTF-8 text ({reason}); expected a frame list") from error
     if not rows:
         raise ValueError(f"{path}: the list is empty; expected rows {HEADER!r}")
     yield video, rows

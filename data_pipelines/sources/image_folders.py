@@ -3,7 +3,7 @@
 import os
 
 from data_pipelines.paths import PathLike
-from data_pipelines.sources.video_lists import Sample
+from data_pipelines.sources.list_samples import Sample
 from data_pipelines.video.image_files import FrameFiles
 
 

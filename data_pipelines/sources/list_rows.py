@@ -1,50 +1,52 @@
 """Rows of lists of videos, as people and programs write them: the path and the labels of each.
 
-A row is `path label`. Columns are separated by blanks or tabs, or by commas, semicolons or bars.
-Paths may hold blanks, and may be quoted. A list may begin with a header that names its columns.
+A row is `path label`, or `folder total_frames label` for videos stored as images. Columns are
+separated by blanks or tabs, or by commas, semicolons or bars. Paths may hold blanks, and may be
+quoted.
 """
 
-import csv
 import re
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
+from data_pipelines.labels import number_in
 from data_pipelines.paths import VIDEO_SUFFIXES
-
-BLANK = " "  # the separator that stands for any blanks and tabs
-OTHERS = (",", ";", "|")  # separators that are recognized without being named
-LABEL = re.compile(r'"?([+-]?\d+(?:\.0*)?)"?')
-QUOTED = re.compile(r'"((?:[^"]|"")*)"')
-SWAPPED = re.compile(r'"?\d+(?:\.0*)?"?[\s,;|]+(.+)')
-PATH, OFFSET, COUNT, NAMED_LABEL = "path", "offset", "total_frames", "label"
-# Names of the columns in a header, the preferred ones first.
-COLUMNS = {
-    PATH: (
-        "path", "filepath", "file_path", "video_path", "filename", "file_name", "file", "video",
-        "video_name", "clip", "clip_path", "frame_dir", "folder", "dir", "name", "id", "video_id",
-    ),
-    OFFSET: ("offset",),
-    COUNT: ("total_frames", "num_frames", "n_frames", "frames", "count"),
-    NAMED_LABEL: (
-        "label", "labels", "label_id", "class_id", "class_index", "target", "class", "category",
-        "category_id", "class_name", "action",
-    ),
-}
-# Columns by which tables of other kinds are known, and what to do with them.
-FOREIGN: tuple[tuple[frozenset[str], str], ...] = (
-    (frozenset({"youtube_id"}),
-     "a table of Kinetics' annotations, which names no files; write lists with `python -m "
-     "data_pipelines.prepare kinetics OUT --videos DOWNLOADED --train {path}`"),
-    (frozenset({"x1", "y1", "time"}),
-     "a table of boxes; it is read with data.format=boxes"),
-    (frozenset({"frame_id", "video_id"}),
-     "a list of frames; it is read with data.format=charades or ssv2"),
-    (frozenset({"shard", "record"}), "a list of records; it is read with data.format=records"),
-    (frozenset({"id", "script", "actions"}),
-     "a table of Charades' annotations; write lists with `python -m data_pipelines.prepare "
-     "charades OUT --annotations FOLDER`"),
+from data_pipelines.sources.list_labels import (
+    BLANK,
+    MOST_PARTS,
+    OTHERS,
+    Span,
+    label_in,
+    labels_in,
+    last_label,
+    spans_of,
+    unknown_label,
 )
+
+QUOTED = re.compile(r"""(?P<mark>["'])(?P<path>(?:(?!(?P=mark)).|(?P=mark){2})*)(?P=mark)""")
+SWAPPED = re.compile(r'"?\d+(?:\.0*)?"?[\s,;|]+(.+)')
+# Between a path and its label, in rows such as `a.mp4: 0`.
+JOIN = re.compile(rf"(?:{'|'.join(map(re.escape, VIDEO_SUFFIXES))})\s*([:=]|[-=]>)", re.IGNORECASE)
+NEEDED = "several need data.multi_label"
+
+Exists = Callable[[str], bool]  # whether there is a file of this path
+
+
+class Columns(NamedTuple):
+    """The columns of a row.
+
+    Attributes:
+        path: the path.
+        labels: its labels, as texts of numbers; other words if a label is no number.
+        ignored: the column between path and label that is ignored; "" without such a column.
+        counts: the columns between the folder and the labels in rows of folders.
+    """
+
+    path: str
+    labels: list[str]
+    ignored: str = ""
+    counts: tuple[str, ...] = ()
 
 
 class Cells(NamedTuple):
@@ -53,61 +55,12 @@ class Cells(NamedTuple):
     Attributes:
         text: the row as written.
         header: the header as written.
-        values: text by column, named PATH, OFFSET, COUNT and NAMED_LABEL; a column may be absent.
+        values: text by column, named as in list_headers.py; a column may be absent.
     """
 
     text: str
     header: str
     values: dict[str, str]
-
-
-def with_header(
-    path: Path, rows: Sequence[tuple[str, str]]
-) -> list[tuple[str, str | Cells]]:
-    """Replaces the rows of a list that begins with a header by `Cells`, and drops the header.
-
-    Args:
-        path: the list, for messages.
-        rows: (place, text) of each row.
-
-    Raises:
-        ValueError: it is a table of another kind, or has no column of labels, or a row has another
-            number of columns than the header.
-    """
-    place, header = rows[0]
-    delimiter = next((mark for mark in ("\t", *OTHERS) if mark in header), BLANK)
-    names = [name.strip().lower() for name in _cells(header, delimiter)]
-    for columns, what in FOREIGN:
-        if columns <= set(names):
-            raise ValueError(f"{place}: is {what.format(path=path)}")
-    found = {
-        column: names.index(name) for column, known in COLUMNS.items()
-        for name in reversed(known) if name in names
-    }
-    if PATH not in found or not (NAMED_LABEL in found or len(names) == 1):
-        return list(rows)
-    if NAMED_LABEL not in found:
-        raise ValueError(
-            f"{place}: no column of labels beside {header!r}; expected a header such as path,label"
-        )
-    made = []
-    for where, text in rows[1:]:
-        cells = _cells(text, delimiter)
-        if len(cells) != len(names):
-            raise ValueError(
-                f"{where}: {len(cells)} columns in {text!r}; expected {len(names)}, as in the "
-                f"header {header!r}"
-            )
-        made.append((where, Cells(text, header, {
-            column: cells[number].strip() for column, number in found.items()
-        })))
-    if not made:
-        raise ValueError(f"{path}: the list is empty; it has only a header")
-    return made
-
-
-def _cells(text: str, delimiter: str) -> list[str]:
-    return next(csv.reader([text], delimiter=delimiter, skipinitialspace=True), [])
 
 
 def split_row(
@@ -116,10 +69,10 @@ def split_row(
     separator: str,
     multi_label: bool,
     *,
-    exists: Callable[[str], bool],
+    exists: Exists,
     names: Mapping[str, int],
-) -> tuple[str, list[str]]:
-    """Splits a row into its path and its labels, which are numbers, or none.
+) -> Columns:
+    """Splits a row into its path and its labels; there may be none.
 
     The labels are at the end. What stands before them is the path, except in a row `path ignored
     label`, in which the path has the suffix of a video or `path ignored` is no file.
@@ -136,151 +89,183 @@ def split_row(
     Raises:
         ValueError: the row cannot be understood; the message says what was taken for what.
     """
-    if quoted := QUOTED.match(text):
-        rest = text[quoted.end() :]
-        marks = separator if separator != BLANK else "".join(OTHERS)
-        if not rest or rest[0].isspace() or rest[0] in marks:
-            labels = labels_in(rest.strip(f" \t{marks}"), names)
-            if len(labels) > 2 and not multi_label:
-                raise ValueError(
-                    f"{where}: found {rest.strip()!r} after the path; expected a label (several "
-                    "need data.multi_label)"
-                )
-            return quoted[1].replace('""', '"'), labels if multi_label else labels[-1:]
-    if not multi_label:
-        _refuse_several(where, text, exists, names)
-    for mark in (separator, *OTHERS) if separator == BLANK else (separator,):
-        columns = _split_at(text, mark, multi_label, names)
-        if columns is not None:
-            head, labels = columns
-            if not multi_label:
-                head = _without_ignored(where, text, head, mark, exists)
-            return head, labels
-    return _without_label(where, text, separator, exists)
-
-
-def labels_in(text: str, names: Mapping[str, int]) -> list[str]:
-    """The labels in the column of labels: a class name, or numbers; other words are left as is."""
-    text = text.strip(' \t"')
-    if text in names:
-        return [str(names[text])]
-    return [_number(word, names) or word for word in re.split(r"[\s,;|]+", text) if word]
-
-
-def _number(word: str, names: Mapping[str, int]) -> str | None:
-    """A label as the text of an integer; None if it is neither a number nor a class name."""
-    if word.isdecimal():
-        return word
-    if found := LABEL.fullmatch(word):
-        return found[1].partition(".")[0]
-    name = word.strip('"')
-    return str(names[name]) if name in names else None
-
-
-def _split_at(
-    text: str, mark: str, multi_label: bool, names: Mapping[str, int]
-) -> tuple[str, list[str]] | None:
-    """(what stands before the labels, labels) with this separator; None if it gives no label."""
-    pair = _last(text, mark)
-    if pair is None:
-        return None
-    head, last = pair
+    marks = " \t" + ("".join(OTHERS) if separator == BLANK else separator)
+    if quoted := _quoted(text, marks, exists):
+        path, rest = quoted
+        labels = labels_in(where, rest.strip(marks), names)
+        if len(labels) > 2 and not multi_label:
+            raise ValueError(
+                f"{where}: found {rest.strip()!r} after the path; expected a label ({NEEDED})"
+            )
+        if multi_label or len(labels) < 2:
+            return Columns(path, labels)
+        first, second = spans_of(rest, separator)[:2]
+        gaps = {rest[: first.begin].strip(), rest[first.end : second.begin].strip()}
+        _refuse_several(where, rest[first.begin : first.end], rest.strip(), labels[1], gaps, names)
+        return Columns(path, labels[1:], ignored=labels[0])
+    text = _without_empty_columns(text, marks) or text
+    if joined := _joined(where, text, multi_label, names):
+        return joined
+    spans = spans_of(text, separator)
+    labels: list[str] = []
+    heads: list[int] = []  # index of the first span of each label, from the last label on
+    end = len(spans)
+    while end > 1 and (multi_label or not labels):
+        found = last_label(where, text, spans, end, names, least=1)
+        if found is None:
+            break
+        end, label = found
+        heads.append(end)
+        labels.append(label)
+    if not labels:
+        return _without_label(where, text, separator, spans, exists, names)
+    path = _before(text, spans, heads[-1])
     if multi_label:
-        words = _words(text, mark)
-        labels: list[str] = []
-        count = 0
-        while count < len(words) - 1 and (found := _several(words[-1 - count], names)):
-            labels = found + labels
-            count += 1
-        if count:
-            return text.rsplit(None if mark == BLANK else mark, count)[0].strip(), labels
-    elif label := _number(last, names):
-        return head, [label]
-    ending = next(
-        (name for name in names if " " in name and text.endswith(f"{mark}{name}")), None
-    )
-    if ending is not None:
-        return text[: -len(ending) - len(mark)].rstrip(), [str(names[ending])]
-    return None
+        if not is_video_name(path) and not exists(path):
+            for count in range(len(heads) - 1, 0, -1):
+                shorter = _before(text, spans, heads[count - 1])
+                if is_video_name(shorter) or exists(shorter):
+                    return Columns(shorter, labels[:count][::-1])
+        return Columns(path, labels[::-1])
+    if heads[0] < len(spans) - 1 and not is_video_name(path) and not exists(path):
+        longer = _before(text, spans, len(spans) - 1)
+        if is_video_name(longer) or exists(longer):
+            shorter = last_label(where, text, spans, len(spans), names, least=len(spans) - 1)
+            if shorter is not None:
+                return Columns(longer, [shorter[1]])
+    found = _without_ignored(where, text, labels[0], spans[: heads[0] + 1], exists, names)
+    return Columns(found, labels, ignored=path[len(found) :].strip(marks))
 
 
-def _several(word: str, names: Mapping[str, int]) -> list[str]:
-    """The labels in a word such as 3 or 1,5; [] if it is not made of labels."""
-    labels = [_number(part, names) for part in word.strip('"').split(",")]
-    return [] if None in labels else labels
+def _quoted(text: str, marks: str, exists: Exists) -> tuple[str, str] | None:
+    """(path, the rest of the row) if the row begins with a path in quotes."""
+    quoted = QUOTED.match(text) if text[0] in "\"'" else None
+    if quoted is None:
+        return None
+    rest = text[quoted.end() :]
+    if rest and not rest[0].isspace() and rest[0] not in marks:
+        return None
+    if any(map(is_video_name, rest.split())):  # as in `"my" clip.mp4 0`
+        return None
+    mark = quoted["mark"]
+    path = quoted["path"].replace(mark * 2, mark)
+    if mark == "'" and not exists(path) and exists(quoted[0]):  # a file whose name has quotes
+        return None
+    return path, rest
 
 
-def _refuse_several(
-    where: str, text: str, exists: Callable[[str], bool], names: Mapping[str, int]
-) -> None:
-    """ValueError for a row such as `path 0,2`, which would be read as the file `path 0`."""
-    head, last = _last(text, BLANK) or ("", "")
-    if len(_several(last, names)) > 1 and (is_video_name(head) or exists(head)):
+def _joined(
+    where: str, text: str, multi_label: bool, names: Mapping[str, int]
+) -> Columns | None:
+    """The columns of a row such as `a.mp4: 0`; None for other rows."""
+    if ":" not in text and "=" not in text and ">" not in text:
+        return None
+    *_, join = (None, *JOIN.finditer(text))
+    if join is None:
+        return None
+    labels = labels_in(where, text[join.end() :], names)
+    if not labels or any(number_in(label) is None for label in labels):
+        return None
+    if len(labels) > 1 and not multi_label:
         raise ValueError(
-            f"{where}: found {last!r} after the path; expected a label (several need "
-            "data.multi_label)"
+            f"{where}: found {text[join.end() :].strip()!r} after the path; expected a label "
+            f"({NEEDED})"
         )
+    return Columns(text[: join.start(1)].rstrip(), labels)
 
 
-def _words(text: str, mark: str) -> list[str]:
-    return text.split() if mark == BLANK else [word.strip() for word in text.split(mark)]
+def _without_empty_columns(text: str, marks: str) -> str:
+    """The row without empty columns at its end, as in `a.mp4,0,` or `a.mp4,""`."""
+    text = text.rstrip(marks)
+    while text.endswith(('""', "''")) and text[-3:-2] and text[-3] in marks:
+        text = text[:-2].rstrip(marks)
+    return text
 
 
-def _last(text: str, mark: str) -> tuple[str, str] | None:
-    """The text before the last separator, and the column after it; None without a separator."""
-    if mark != BLANK:
-        head, found, last = text.rpartition(mark)
-        return (head.strip(), last.strip()) if found and head.strip() else None
-    pieces = text.rsplit(None, 1)
-    return (pieces[0].rstrip(" ,;\t"), pieces[1]) if len(pieces) == 2 else None
+def _before(text: str, spans: list[Span], first: int) -> str:
+    """The text before a column, without the separator; "" before the first column."""
+    return text[: spans[first - 1].end] if first > 0 else ""
 
 
 def _without_ignored(
-    where: str, text: str, head: str, mark: str, exists: Callable[[str], bool]
+    where: str,
+    text: str,
+    label: str,
+    spans: list[Span],
+    exists: Exists,
+    names: Mapping[str, int],
 ) -> str:
-    """The path in `path` or `path ignored`."""
-    pair = _last(head, mark)
-    if pair is None or is_video_name(head):
+    """The path of a row `path label` or `path ignored label`.
+
+    Args:
+        label: the label, which begins at the last of `spans`.
+        other arguments, and errors: as for `split_row`.
+    """
+    head = _before(text, spans, len(spans) - 1)
+    if len(spans) < 3 or is_video_name(head):
         return head
-    path, _ = pair
-    if is_video_name(path):
-        return path
-    if exists(head):
+    path = _before(text, spans, len(spans) - 2)
+    ignored = text[spans[-2].begin : spans[-2].end]
+    gaps = {text[a.end : b.begin].strip() for a, b in pairwise(spans[-3:])}
+    if not is_video_name(path) and (
+        exists(head) or len(gaps) > 1 and label_in(where, ignored, names) is None
+    ):
         return head
-    if _last(path, mark) is not None and not exists(path):
+    _refuse_several(where, ignored, text[spans[-2].begin :], label, gaps, names)
+    if not is_video_name(path) and len(spans) > 3 and not exists(path):
         raise ValueError(
-            f"{where}: {len(_words(text, mark))} columns in {text!r}; expected 'path label' or "
-            "'path ignored label' (several labels need data.multi_label; a path with blanks or "
-            "commas and without the suffix of a video needs quotes)"
+            f"{where}: {len(spans)} columns in {text!r}; expected 'path label' or 'path ignored "
+            f"label' (several labels need data.multi_label; a path with blanks or commas and "
+            "without the suffix of a video needs quotes)"
         )
     return path
 
 
+def _refuse_several(
+    where: str, ignored: str, found: str, label: str, gaps: set[str], names: Mapping[str, int]
+) -> None:
+    """ValueError if a column to ignore is a label: by its separators (`path 0,2`) or its name.
+
+    Args:
+        ignored: the column.
+        found: what follows the path.
+        label: the label after the column.
+        gaps: the separators before and after the column.
+    """
+    other = label_in(where, ignored, names)
+    if other is not None and (len(gaps) > 1 or number_in(ignored) is None and other != label):
+        raise ValueError(f"{where}: found {found!r} after the path; expected a label ({NEEDED})")
+
+
 def _without_label(
-    where: str, text: str, separator: str, exists: Callable[[str], bool]
-) -> tuple[str, list[str]]:
+    where: str,
+    text: str,
+    separator: str,
+    spans: list[Span],
+    exists: Exists,
+    names: Mapping[str, int],
+) -> Columns:
     """The row as a path alone; ValueError if it does not look like one."""
     if exists(text):
-        return text, []
-    if swapped := SWAPPED.fullmatch(text):
-        if is_video_name(swapped[1].strip('"')):
-            raise ValueError(
-                f"{where}: the label stands before the path in {text!r}; expected 'path label': "
-                "exchange the columns, or begin the list with the header 'label,path'"
-            )
-    if is_video_name(text):
-        return text, []
-    words = _words(text, separator)
-    if len(words) == 1 and not any(mark in text for mark in OTHERS):
-        return text, []
-    if len(words) == 1:
+        return Columns(text, [])
+    swapped = SWAPPED.fullmatch(text)
+    if swapped and is_video_name(swapped[1].strip('"')) or is_video_name(text) and any(
+        text[: span.end].strip('"') in names for span in spans[: min(MOST_PARTS, len(spans) - 1)]
+    ):
         raise ValueError(
-            f"{where}: no label at the end of {text!r}; expected 'path label', separated by "
-            f"{separator!r} or one of {' '.join(OTHERS)}"
+            f"{where}: the label stands before the path in {text!r}; expected 'path label': "
+            "exchange the columns, or begin the list with the header 'label,path'"
         )
+    if is_video_name(text):
+        return Columns(text, [])
+    words = text.split() if separator == BLANK else text.split(separator)
+    if len(words) > 1:
+        raise unknown_label(where, words[-1].strip(), names)
+    if not any(mark in text for mark in OTHERS):
+        return Columns(text, [])
     raise ValueError(
-        f"{where}: label {words[-1]!r}; expected an integer (names of classes are read if they are "
-        "in classes.txt beside the list)"
+        f"{where}: no label at the end of {text!r}; expected 'path label', separated by "
+        f"{separator!r} or one of {' '.join(OTHERS)}"
     )
 
 
@@ -289,20 +274,74 @@ def is_video_name(text: str) -> bool:
     return text.lower().endswith(VIDEO_SUFFIXES)
 
 
-def folder_columns(text: str) -> list[str]:
-    """The columns of a row `folder total_frames label ...`.
+def split_folder_row(
+    where: str,
+    text: str,
+    columns: str,
+    multi_label: bool,
+    *,
+    exists: Exists,
+    names: Mapping[str, int],
+) -> Columns:
+    """Splits a row `folder total_frames label ...`, or `folder offset total_frames label ...`.
 
-    The folder may hold blanks, or be quoted; it must be quoted if it ends in a blank and a number.
+    The folder may hold blanks, or be quoted; it must be quoted if it ends in a number and does not
+    exist.
+
+    Args:
+        columns: the columns that are expected, separated by blanks.
+        other arguments, and errors: as for `split_row`.
     """
-    if quoted := QUOTED.match(text):
-        rest = text[quoted.end() :].strip(" \t,;")
-        return [quoted[1].replace('""', '"'), *re.split(r"[\s,;]+", rest)]
-    words = text.split()
-    if len(words) == 1:
-        words = [word.strip() for word in re.split("[,;]", text)]
-    if len(words) <= 3:
-        return words
-    count = 0
-    while count < len(words) - 1 and LABEL.fullmatch(words[-1 - count]):
-        count += 1
-    return [text.rsplit(None, count)[0].strip(), *words[len(words) - count :]] if count else words
+    marks = " \t" + "".join(OTHERS)
+    numbers = len(columns.split()) - 2  # columns between the folder and the label
+    folder, text_after, extra = None, text, False
+    if quoted := _quoted(text, marks, exists):
+        folder, text_after = quoted
+    text_after = _without_empty_columns(text_after.lstrip(marks), marks)
+    spans = spans_of(text_after)
+    first = 0  # index of the first span after the folder
+    if folder is None:
+        first = _end_of_folder(where, text_after, spans, numbers, multi_label, exists, names)
+        folder = _before(text_after, spans, first)
+        last = text_after[spans[first - 1].begin : spans[first - 1].end] if first > 1 else ""
+        extra = not multi_label and number_in(last) is not None and not exists(folder)
+    if not folder or len(spans) - first < numbers + (not multi_label) or extra:
+        raise ValueError(
+            f"{where}: {len(spans) + bool(quoted)} columns in {text!r}; expected {columns!r}"
+            + (
+                " (the column offset of MMAction2 needs data.frame_offset; several labels need "
+                "data.multi_label; a folder whose name ends in a number needs quotes)"
+                if extra and numbers == 1 else ""
+            )
+        )
+    counts = [text_after[span.begin : span.end] for span in spans[first : first + numbers]]
+    labels = spans[first + numbers :]
+    return Columns(
+        folder, labels_in(where, text_after[labels[0].begin :], names) if labels else [],
+        counts=tuple(number_in(each) or each for each in counts),
+    )
+
+
+def _end_of_folder(
+    where: str,
+    text: str,
+    spans: list[Span],
+    numbers: int,
+    multi_label: bool,
+    exists: Exists,
+    names: Mapping[str, int],
+) -> int:
+    """Index of the first span after the folder; 0 or less if there are too few columns."""
+    starts: list[int] = []  # of the labels and numbers at the end, in their order
+    end = len(spans)
+    while end > 1 and (multi_label or not starts):
+        found = last_label(where, text, spans, end, names, least=1)
+        if found is None:
+            break
+        end = found[0]
+        starts.insert(0, end)
+    if not multi_label:
+        return (starts[0] if starts else len(spans) - 1) - numbers
+    possible = starts[: max(0, len(starts) - numbers + 1)]
+    existing = (each for each in possible if exists(_before(text, spans, each)))
+    return next(existing, possible[0] if possible else len(spans) - numbers - 1)

@@ -21,8 +21,9 @@ from pathlib import Path
 
 from data_pipelines.paths import PathLike
 from data_pipelines.sources.keyframes import Keyframe, Moments, build
-from data_pipelines.sources.video_lists import Sample, read_label
-from data_pipelines.text_files import read_number
+from data_pipelines.sources.list_labels import read_label
+from data_pipelines.sources.list_samples import Sample
+from data_pipelines.text_files import read_number, why_not_utf8
 from data_pipelines.video.records import Absent, Record
 
 CLIPS = ("shard", "record", "id", "label")
@@ -143,7 +144,8 @@ def _rows(
                     shard = shards[row["shard"]] = _shard(where, path.parent, row["shard"])
                 yield where, Record(shard, _number(where, row["record"])), row
         except (UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(f"{path}: is not a csv file in UTF-8 ({error})") from error
+            reason = why_not_utf8(path) or error
+            raise ValueError(f"{path}: is not a csv file in UTF-8 ({reason})") from error
     if empty:
         raise ValueError(f"{path}: the list is empty; expected rows {','.join(columns)},...")
 

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.sources.video_lists import read_label
+from data_pipelines.sources.list_labels import read_label
 from data_pipelines.video.records import Record, RecordPictures, place, read_values
 
 NAME = re.compile(

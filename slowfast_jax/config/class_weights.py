@@ -77,14 +77,15 @@ def balanced_weights(
       labels: the classes of each example; a single one each unless `several`.
       num_classes: K.
       several: the result is negative / positive examples of each class (for `pos_weight`), else
-        examples / (K * examples of the class). A class without examples has the weight 1.
+        examples / (K * examples of the class). A class without examples has the weight 1; so has a
+        class of every example if `several`, because there is nothing to balance.
     """
     counts, total = Counter(), 0
     for classes in labels:
         counts.update(set(classes))
         total += 1
     return tuple(
-        1.0 if not counts[k]
+        1.0 if not counts[k] or several and counts[k] == total
         else (total - counts[k]) / counts[k] if several
         else total / (num_classes * counts[k])
         for k in range(num_classes)

@@ -1,5 +1,6 @@
 """`prepare own`: three lists of any videos in class folders, and what is said of missing videos."""
 
+import os
 import re
 import shlex
 import shutil
@@ -11,6 +12,7 @@ from data_pipelines.doctor import __main__ as doctor
 from data_pipelines.prepare import __main__ as prepare
 from data_pipelines.prepare.dividing import SPLITS, divide
 from data_pipelines.sources.video_lists import read_list
+from data_pipelines.video.decoding import probe
 from tests.data_pipelines.video import test_finding as kinds
 from tests.data_pipelines.video.test_extracting import write
 
@@ -195,3 +197,55 @@ def test_results_do_not_go_among_the_videos(mine, run):
     videos = mine("run/a.mp4")
     status, _, text = run("own", videos, "--videos", videos)
     assert status == 2 and "choose another folder for the results" in text
+
+
+def test_replaced_videos_are_encoded_again(mine, tmp_path, run):
+    videos, out = mine(*(f"{label}/{n}.mp4" for label in ("jump", "run") for n in range(3))), (
+        tmp_path / "out"
+    )
+    assert run("own", out, "--videos", videos)[:2] == (0, [])
+    made = {path: path.stat().st_mtime_ns for path in out.rglob("*.mp4")}
+    source = videos / "jump/0.mp4"
+    before = source.stat()
+    write(source, 9)
+    os.utime(source, (before.st_atime - 1000, before.st_mtime - 1000))  # older than its result
+    assert run("own", out, "--videos", videos)[:2] == (0, [])
+    changed = [path for path, time in made.items() if path.stat().st_mtime_ns != time]
+    assert [path.parts[-2:] for path in changed] == [("jump", "0.mp4")]
+    assert probe(changed[0]).frames == 9
+    (out / ".sources.json").unlink()  # of an earlier version
+    os.utime(videos / "run/1.mp4", (before.st_atime + 1000, before.st_mtime + 1000))
+    source.write_bytes(b"no video")
+    os.utime(source, (before.st_atime + 1000, before.st_mtime + 1000))
+    for _ in range(2):  # its old result is not used, also not by a second run
+        status, lines, _ = run("own", out, "--videos", videos)
+        assert status == 1 and lines[0].startswith(f"{source}: broken: ")
+        assert "jump/0.mp4" not in {name for split in SPLITS for name, _ in listed(out, split)}
+    newer = [path for path, time in made.items() if path.stat().st_mtime_ns != time]
+    assert {path.parts[-2:] for path in newer} == {("jump", "0.mp4"), ("run", "1.mp4")}
+
+
+def test_folders_of_the_system_and_links_to_classes(mine, tmp_path, run):
+    names = [f"{label}/{n}.mp4" for label in ("jump", "run") for n in range(3)]
+    videos = mine(*names, "__MACOSX/run/a.mp4", "__MACOSX/run/._0.mp4")
+    (videos / "@eaDir").mkdir()
+    (videos / "run/@eaDir").mkdir()
+    (videos / "run/@eaDir/thumb.jpg").write_bytes(b"no picture")
+    assert run("own", tmp_path / "out", "--videos", videos)[:2] == (0, [])
+    assert (tmp_path / "out/classes.txt").read_text() == "jump\nrun\n"
+    (videos / "leap").symlink_to(videos / "jump")
+    status, (line,), _ = run("own", tmp_path / "out", "--videos", videos)
+    assert status == 1 and line.startswith(f"{videos}/leap: same folder: is the same folder as ")
+    assert f"{videos}/jump, by a link" in line
+
+
+@pytest.mark.parametrize(("classes", "message"), [
+    (["1", "2", "3"], None), (["0", "1", "other"], None), (["10", "other"], None),
+    (["1", "2", "other"], "class '1' has the number 0, and 1 is the number of class '2'; rename"),
+])
+def test_classes_that_are_numbers(mine, tmp_path, run, classes, message):
+    videos = mine(*(f"{label}/{n}.mp4" for label in classes for n in range(3)))
+    status, _, text = run("own", tmp_path / "out", "--videos", videos)
+    assert status == (2 if message else 0) and (message or "") in text
+    if not message:
+        assert [label for _, label in listed(tmp_path / "out", "test")] == [*range(len(classes))]

@@ -120,6 +120,8 @@ def with_file(entry):
     ({"pid": 1}, ": lacks the part 'file' of a project"),
     (PROJECT | {"metadata": ["1_a"]}, ": lacks the part 'metadata' of a project"),
     (PROJECT | {"metadata": {}}, ": has no regions; expected rectangles"),
+    (changed(z=[-1]), ":1_a: rectangle at -1 s lies outside a.mp4, which lasts 2.00 s; draw it"),
+    (changed(z=[100]), ":1_a: rectangle at 100 s lies outside a.mp4, which lasts 2.00 s"),
     (changed(xy=[3, 1, 2, 3]), ":1_a: region circle at 1.5; expected a rectangle: draw it again"),
     (changed(xy=[8, 1, 2, 3, 4, 5, 6, 7, 8]), ":1_a: region extreme rectangle at 1.5; expected a"),
     (changed(xy=[2, 1, 2]), ":1_a: region rectangle at 1.5; expected a rectangle"),
@@ -278,3 +280,49 @@ def test_shapes_of_via2(tmp_path, videos, capsys):
     assert "a_000001.jpg, region 1: region circle at no time; expected a rectangle" in (
         capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize(("attribute", "value", "ends"), [
+    ({"aname": "Person ID", "type": 1, "options": {}}, "3", ["sit,3"]),
+    ({"aname": "person_id", "type": 1}, "3", ["sit,3"]),
+    ({"aname": "act", "type": 2, "options": ["wave", "run"]}, "1", ["sit", "run"]),
+    ({"aname": "act", "type": 2, "options": {"0": "wave", "1": "run"}}, ["0", "1"],
+     ["sit", "wave", "run"]),
+    ({"aname": "act", "type": 1, "options": {"": ""}}, "walk", ["sit", "walk"]),
+    ({"aname": "act", "type": 2, "options": {"": ""}}, "walk", ["sit", "walk"]),
+])
+def test_attributes_as_versions_of_via3_write_them(tmp_path, videos, attribute, value, ends):
+    project = copy.deepcopy(PROJECT)
+    project["attribute"]["9"] = attribute
+    project["metadata"] = {"1_a": project["metadata"]["1_a"] | {"av": {"2": "0", "9": value}}}
+    assert run(tmp_path, videos, project) == 0
+    rows = (tmp_path / "out.csv").read_text().splitlines()[1:]
+    assert [row.split(",", 6)[6] for row in rows] == ends
+
+
+@pytest.mark.parametrize(("defined", "values", "result"), [
+    ({"type": "dropdown", "options": {"1": "sit", "2": "sit, down"}}, ["1", "2", ""],
+     ["sit", '"sit, down"', ""]),
+    ({"type": "radio", "options": {"sit": "", "r": "run"}}, ["sit", "r"], ["sit", "run"]),
+    ({"type": "checkbox", "options": {"1": "sit", "2": "run"}}, [{"1": True, "2": True}, {}],
+     ["sit", "run", ""]),
+    ({"type": "text"}, ["1", "sit"], ["1", "sit"]),
+    ({"type": "dropdown", "options": {"1": "sit"}}, ["run"],
+     "option 'run' of 'act'; expected one of 1"),
+    ({}, [{"sit": True}, "run"],
+     "attribute 'act' is 'run' here, but a choice of options in other regions; give it one type"),
+    ({}, ["run", {"sit": True}], "attribute 'act' is {'sit': True} here, but a text in other"),
+])
+def test_attributes_of_via2(tmp_path, videos, capsys, defined, values, result):
+    project = via2("a_000001.jpg")
+    project["_via_attributes"] = {"region": {"act": defined}}
+    (picture,) = project["_via_img_metadata"].values()
+    picture["regions"] = [
+        picture["regions"][0] | {"region_attributes": {"act": value}} for value in values
+    ]
+    status = run(tmp_path, videos, project)
+    if isinstance(result, str):
+        assert status == 1 and f"a_000001.jpg99': {result}" in capsys.readouterr().err
+    else:
+        rows = (tmp_path / "out.csv").read_text().splitlines()[1:]
+        assert [row.split(",", 6)[6] for row in rows] == result

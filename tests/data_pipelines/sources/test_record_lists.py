@@ -53,7 +53,7 @@ def test_several_labels(folder):
     (HEADER + "a-0,x,a,1,3\n", "train.csv:2: record is 'x'"),
     (HEADER + "a-0,0,a,1,3\na-0,1,b,7,3\n", "train.csv:3: label 7"),
     (HEADER + "a-0,0,a,1 2,3\n", "train.csv:2: 2 labels"),
-    (HEADER + "a-0,0,a,,3\n", "train.csv:2: 0 labels"),
+    (HEADER + "a-0,0,a,,3\n", "train.csv:2: no label; expected one"),
 ])
 def test_errors_name_the_line(folder, text, message):
     with pytest.raises(ValueError, match=message):

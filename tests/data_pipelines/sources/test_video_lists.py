@@ -1,6 +1,6 @@
 """Lists of videos: every format, and every error."""
 
-import json
+import gzip
 import time
 
 import pytest
@@ -12,16 +12,6 @@ from data_pipelines.sources.video_lists import (
 )
 from data_pipelines.text_files import BadRows
 from data_pipelines.video.image_files import FrameFiles
-
-
-@pytest.fixture
-def make_list(tmp_path):
-    def write(content, name="test.csv"):
-        path = tmp_path / name
-        path.write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
-        return path
-
-    return write
 
 
 def test_two_columns(make_list):
@@ -39,12 +29,13 @@ def test_three_columns_ignore_the_second(make_list):
     ]
 
 
-def test_columns_may_be_mixed_and_blank_lines_are_skipped(make_list):
-    path = make_list("\ufeffa.mp4 1\r\n\r\n  \nb.mp4\r\nc.mp4 9 2 \r\n\n")
-    assert [s.label for s in read_list(path)] == [1, 0, 2]
+def test_separators_may_be_mixed_and_blank_lines_and_comments_are_skipped(make_list):
+    path = make_list("\ufeffa.mp4 1\r\n\r\n  \nb.mp4,3\r\n# c\r\n#\nd.mp4\t2 \r\n\n")
+    assert [s.label for s in read_list(path)] == [1, 3, 2]
 
 
 @pytest.mark.parametrize("row", [
+    "'{}' 3", "{}, 3,", "{},3,", "{}: 3",
     "{} 3", "{}   3", "{}\t3", "{} \t 3  ", "{},3", "{}, 3", "{};3", "{}|3", '"{}" 3', '"{}",3',
     '"{}"\t"3"', "{} 3.0", "{} 300 3", "{},300,3", '"{}" 300 3', "{} +3",
 ])
@@ -53,20 +44,27 @@ def test_columns_may_be_mixed_and_blank_lines_are_skipped(make_list):
     "é.mkv", "1 2 3.m4v", "C:\\clips\\a.mp4",
 ])
 def test_paths_and_separators_as_people_write_them(make_list, row, name):
-    path = make_list(row.format(name) + "\r\nb.mp4 0\r\n")
+    path = make_list(f"{row.format(name)}\r\n{row.format('b.mp4')}\r\n")
     assert [(s.path, s.label) for s in read_list(path)] == [
-        (name.replace("\\", "/"), 3), ("b.mp4", 0)
+        (name.replace("\\", "/"), 3), ("b.mp4", 3)
     ]
 
 
 def test_an_existing_file_decides(make_list, tmp_path):
     for name in ("my clip", "0 a.mp4", "b\\c.mp4"):
         (tmp_path / name).touch()
-    path = make_list("my clip 3\nno clip 4\n0 a.mp4\nb\\c.mp4 5\n")
+    path = make_list("my clip 3\nb\\c.mp4 5\n")
     assert read_list(path, path_prefix=tmp_path) == [
-        Sample(f"{tmp_path}/my clip", 3), Sample(f"{tmp_path}/no", 4),
-        Sample(f"{tmp_path}/0 a.mp4", 0), Sample(f"{tmp_path}/b\\c.mp4", 5),
+        Sample(f"{tmp_path}/my clip", 3), Sample(f"{tmp_path}/b\\c.mp4", 5),
     ]
+    assert read_list(make_list("no clip 4\n"), path_prefix="v") == [Sample("v/no", 4)]
+    assert read_list(make_list("0 a.mp4\n"), path_prefix=tmp_path) == [
+        Sample(f"{tmp_path}/0 a.mp4", 0)
+    ]
+    (tmp_path / "clip 1").touch()
+    path = make_list("clip 1 0\nclip 1 2\n")
+    for sample in read_list(path, path_prefix=tmp_path, multi_label=True):
+        assert sample.path == f"{tmp_path}/clip 1"
 
 
 @pytest.mark.parametrize("content", [
@@ -88,6 +86,8 @@ def test_headers(make_list, content, multi_label):
     ("youtube_id,label", "a table of Kinetics' annotations"),
     ("video,time,x1,y1,x2,y2,action,person", "a table of boxes; it is read with data.format=boxes"),
     ("original_vido_id video_id frame_id path labels", "a list of frames; .*data.format=charades"),
+    ("video,time,x,y,w,h,action", "a table of boxes; .*and the header video,time,x1,y1,x2,y2,"),
+    ("name;xmin;ymin;xmax;ymax;label", "a table of boxes; .* opposite corners as fractions"),
     ("shard,record,id,label", "a list of records; it is read with data.format=records"),
     ("id,subject,script,actions,length", "Charades' annotations; .*prepare charades OUT"),
 ])
@@ -96,20 +96,44 @@ def test_tables_of_other_kinds(make_list, header, message):
         read_list(make_list(f"{header}\na,b,0,10,c\n"))
 
 
-@pytest.mark.parametrize("row", [
-    "a.mp4 air drumming", "a.mp4,air drumming", '"a.mp4" air drumming', '"a.mp4","air drumming"',
-    "path,label\na.mp4,air drumming", "a.mp4 2",
-])
-def test_labels_by_name(make_list, row):
-    make_list("run\nsit\nair drumming\n", "classes.txt")
-    assert read_list(make_list(f"{row}\n")) == [Sample("a.mp4", 2)]
-    assert read_list(make_list("a.mp4 sit\n"), num_classes=3) == [Sample("a.mp4", 1)]
-    assert read_list(make_list("a.mp4 sit run\n"), multi_label=True) == [Sample("a.mp4", (1, 0))]
-    assert read_list(make_list([{"filename": "a.mp4", "label": "sit"}], "list.json")) == [
-        Sample("a.mp4", 1)
+def test_comments_and_paths_that_begin_with_a_hash(make_list, tmp_path):
+    (tmp_path / "#c.mp4").touch()
+    (tmp_path / "b.mp4").touch()
+    path = make_list("# path and label\n#c.mp4 1\n##\n\"# d.mp4\" 2\n")
+    assert [(s.path, s.label) for s in read_list(path, path_prefix=tmp_path)] == [
+        (f"{tmp_path}/#c.mp4", 1), (f"{tmp_path}/# d.mp4", 2)
     ]
-    with pytest.raises(ValueError, match="label 'jump'; expected an integer"):
-        read_list(make_list("a.mp4 jump\n"))
+    with pytest.raises(ValueError, match="test.csv:1: no file '#b.mp4', but 'b.mp4' exists"):
+        read_list(make_list("#b.mp4 1\n"), path_prefix=tmp_path)
+
+
+def test_home_is_expanded(make_list, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = make_list("~/a.mp4 0\n~b.mp4 0\n")
+    assert [s.path for s in read_list(path, path_prefix="v")] == [f"{tmp_path}/a.mp4", "v/~b.mp4"]
+    assert read_list(make_list("a.mp4 0\n"), path_prefix="~/v")[0].path == f"{tmp_path}/v/a.mp4"
+
+
+def test_other_names_and_quotes_in_paths(make_list, tmp_path):
+    (tmp_path / "'q' x.mp4").touch()
+    path = make_list("'q' x.mp4 1\nit's.mp4 1\nq\"q.mp4 1\n'it''s.mp4' 1\n")
+    assert [s.path for s in read_list(path, path_prefix=tmp_path)] == [
+        f"{tmp_path}/{name}" for name in ("'q' x.mp4", "it's.mp4", 'q"q.mp4', "it's.mp4")
+    ]
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (gzip.compress(b"a.mp4 0\n"), "compressed by gzip; unpack it with `gunzip .*test.csv`"),
+    ("a.mp4 0\n".encode("utf-16"), "it is UTF-16; convert it with `iconv -f UTF-16"),
+    ("a.mp4 0\n".encode("utf-16-le"), "it is UTF-16; convert it with `iconv -f UTF-16"),
+    (b"a.mp4 0\n\0", "it holds the character NUL"),
+    ("é.mp4 0\n".encode("latin1"), "is not UTF-8 text"),
+])
+def test_other_encodings(make_list, content, message):
+    path = make_list("")
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_list(path)
 
 
 def test_paths_start_beside_the_list_if_the_videos_are_there(make_list, tmp_path, monkeypatch):
@@ -130,13 +154,6 @@ def test_separator_and_prefix(make_list, tmp_path):
     assert read_list(path, separator=",", path_prefix="/data") == [
         Sample("/data/my videos/a b.mp4", 3), Sample(f"{tmp_path}/c.mp4", 4)
     ]
-
-
-def test_multi_label(make_list):
-    path = make_list("a.mp4 3 1 5\nb.mp4 2\n")
-    assert [s.label for s in read_list(path, multi_label=True)] == [(3, 1, 5), (2,)]
-    with pytest.raises(ValueError, match=r"test.csv:1: 0 labels; expected at least one"):
-        read_list(make_list("a.mp4\n"), multi_label=True)
 
 
 def test_json(make_list):
@@ -177,6 +194,19 @@ def test_frame_lists(make_list):
                 "frame_dir,total_frames,label\nmy dir,163,1", "my dir  163  1.0"):
         (sample,) = read_frame_list(make_list(f"{row}\n", "frames.txt"))
         assert (sample.path, sample.label, sample.frames.count) == ("my dir", 1, 163), row
+    make_list("jump\nhigh jump\n", "classes.txt")
+    for row in ("d 30 1", "d, 30, 1", "d|30|1", "d;30;1", "d 30 high jump", "d,30,high jump,",
+                "'d' 30.0 1", "d 30 1.0", "frame_dir total_frames label\nd 30 1", "# x\nd 30 1",
+                'd,30,"high jump"', "path;count;class\nd;30.0;high jump"):
+        (sample,) = read_frame_list(make_list(f"{row}\n", "frames.txt"), num_classes=2)
+        assert (sample.path, sample.label, sample.frames.count) == ("d", 1, 30), row
+    for row in ("a b,30,0", "a b, 30, 0", "a b 30 jump", '"a b" 30 jump'):
+        (sample,) = read_frame_list(make_list(f"{row}\n", "frames.txt"), num_classes=2)
+        assert (sample.path, sample.label, sample.frames.count) == ("a b", 0, 30), row
+    path = make_list("a 30\nb 30 jump, high jump\n'c' 30 1 0\nd, 30, 0;1\n", "frames.txt")
+    assert [s.label for s in read_frame_list(path, multi_label=True)] == [
+        (), (0, 1), (1, 0), (0, 1)
+    ]
     path = make_list([{"frame_dir": "d", "total_frames": 5, "label": [2]}], "frames.json")
     (sample,) = read_frame_list(path)
     assert (sample.path, sample.label, sample.frames.count) == ("d", 2, 5)
@@ -205,6 +235,8 @@ def test_mistakes_in_templates(make_list, template, message):
         ("my video 1 3\n", r"test.csv:1: 4 columns in 'my video 1 3'; expected 'path label' or"),
         ("a b c d 3\n", r"test.csv:1: 5 columns in 'a b c d 3'.* needs quotes"),
         ("a.mp4 1 2 3\n", r"test.csv:1: 4 columns in .*several labels need data.multi_label"),
+        (",,,\n", r"test.csv:1: no label at the end of ',,,'"),
+        ("a.mp4: 0, 2\n", r"test.csv:1: found '0, 2' after the path; .*need data.multi_label"),
         ("a.mp4,-3\n", r"test.csv:1: label -3; expected a class within 0..4"),
         ("a.mp4" + "\t" * 9000 + "7\n", r"test.csv:1: label 7; expected a class within 0..4"),
         ("3 run/a.mp4\n", r"test.csv:1: the label stands before the path in '3 run/a.mp4'"),
@@ -217,7 +249,11 @@ def test_mistakes_in_templates(make_list, template, message):
         ("path,label\na.mp4,run\n", r"test.csv:2: label 'run'; expected an integer"),
         ('"a b.mp4" x\n', r"test.csv:1: label 'x'; expected an integer"),
         ('"a b.mp4" 1 2 3\n', r"test.csv:1: found '1 2 3' after the path; expected a label"),
-        ("-5KQ66BBWC4,0902,0.077,0.151,0.283,0.811,80,1\n", r"test.csv:1: 8 columns in '-5KQ66"),
+        ("-5KQ66BBWC4,0902,0.077,0.151,0.283,0.811,80,1\n",
+         r"test.csv:1: is a table of boxes without a header; AVA's are read with data.format=ava"),
+        ("a.mp4,1,.1,.1,.5,.5,sit\n", r"a table of boxes without a header; .* the header video,ti"),
+        ("archery,abcdefghijk,0,10,train\n", r"Kinetics' annotations, .* adding the header label"),
+        ("archery,abcdefghijk,0,10\n", r"Kinetics' annotations, .* adding the header label"),
         ("a.mp4 1\n" + "b" * 20_000, r"test.csv:2: the line has 20000 characters; expected a t"),
         ("a.mp4 99999999999\n", r"test.csv:1: label '99999999999'; expected an integer"),
         ("", r"test.csv: the list is empty"),
@@ -241,18 +277,6 @@ def test_all_bad_rows_are_named(make_list):
         read_list(path, num_classes=5)
 
 
-@pytest.mark.parametrize("multi_label", [False, True])
-def test_labels_that_count_from_1(make_list, multi_label):
-    rows = "a.mp4 1\nb.mp4 3\nc.mp4 2\n"
-    with pytest.raises(ValueError, match=r"its labels are 1..3; expected 0..2: subtract 1"):
-        read_list(make_list(rows), num_classes=3, multi_label=multi_label)
-    rows = "frames/a 20 1\nframes/b 20 3\n"
-    with pytest.raises(ValueError, match=r"its labels are 1..3; expected 0..2: subtract 1"):
-        read_frame_list(make_list(rows), num_classes=3, multi_label=multi_label)
-    with pytest.raises(ValueError, match=r":2: label 3; expected a class within 0..2"):
-        read_list(make_list("a.mp4 0\nb.mp4 3\n"), num_classes=3)
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -263,7 +287,7 @@ def test_labels_that_count_from_1(make_list, multi_label):
         ([], r"list.json: expected a list of"),
         (["a.mp4"], r"list.json, entry 1: found 'a.mp4'; expected the keys filename, label"),
         ([{"filename": "a.mp4"}], r"list.json, entry 1: found no label in"),
-        ([{"filename": "a.mp4", "label": []}], r"entry 1: 0 labels"),
+        ([{"filename": "a.mp4", "label": []}], r"entry 1: no label; expected one"),
         ([{"filename": "a.mp4", "label": True}], r"entry 1: label True; expected an integer"),
         ([{"filename": "a.mp4", "label": 5}], r"entry 1: label 5; expected a class within 0..4"),
     ],
@@ -279,6 +303,9 @@ def test_mistakes_in_json(make_list, content, message):
         ("dir/1 163\n", r"frames.txt:1: 2 columns"),
         ("dir/1 many 1\n", r"frames.txt:1: total_frames 'many'; expected an integer"),
         ("dir/1 0 1\n", r"frames.txt:1: total_frames is 0"),
+        ("dir 1 30 0\n", r"frames.txt:1: 4 columns .*a folder whose name ends in a number needs"),
+        ("dir 30 jump\n", r"frames.txt:1: label 'jump'; expected an integer"),
+        ("path,label\ndir,0\n", r"frames.txt:2: no column total_frames in the header 'path,label'"),
     ],
 )
 def test_mistakes_in_frame_lists(make_list, content, message):

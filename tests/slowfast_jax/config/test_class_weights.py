@@ -31,6 +31,8 @@ def test_balanced_weights_give_all_classes_the_same_total():
 def test_balanced_weights_of_several_classes_balance_each_against_its_absence():
     labels = [(0, 1), (0,), (0, 0), (), (1, 2)]
     assert balanced_weights(labels, 4, several=True) == pytest.approx((2 / 3, 3 / 2, 4, 1))
+    labels = [(0,), (0, 1), (0, 1)]  # class 0 has nothing to be balanced against
+    assert balanced_weights(labels, 3, several=True) == (1, 0.5, 1)
 
 
 def test_the_labels_are_only_read_for_balanced_weights():
