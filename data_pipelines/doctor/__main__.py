@@ -18,7 +18,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from data_pipelines.command import Parser, called_as, run
@@ -115,8 +114,8 @@ def check(args: argparse.Namespace, findings: Findings, *, complete: bool = True
             video_lists.check_template(args.template)
         except ValueError as error:
             raise UsageError(f"--template: {error}") from error
-        parse = partial(
-            video_lists.folder_sample, template=args.template, start=args.frame_start,
+        parse = video_lists.folder_parser(
+            path, video_lists.list_rows(path), template=args.template, start=args.frame_start,
             with_offset=args.frame_offset, **options,
         )
     else:
@@ -130,15 +129,10 @@ def _row_parser(
     path: Path, args: argparse.Namespace, names: Sequence[str] | None, number: int | None
 ) -> Callable[[str, video_lists.Row], video_lists.Sample]:
     """Returns the function that parses the rows of a list of videos."""
-    rows, numbers = video_lists.list_rows(path), video_lists.numbers_beside(path)
-    if names:
-        numbers = {name: label for label, name in enumerate(names)}
-    prefix = video_lists.prefix_of(
-        path, rows, args.separator, args.root, args.multi_label, numbers
-    )
-    return partial(
-        video_lists.video_sample, separator=args.separator, path_prefix=prefix, num_classes=number,
-        multi_label=args.multi_label, names=numbers,
+    numbers = {name: label for label, name in enumerate(names)} if names else None
+    return video_lists.row_parser(
+        path, video_lists.list_rows(path), separator=args.separator, path_prefix=args.root,
+        num_classes=number, multi_label=args.multi_label, names=numbers,
     )
 
 

@@ -181,10 +181,11 @@ def probe(path: Encoded) -> VideoInfo:
     """
     problems: list[str] = []
     with open_video(path, "SLICE") as (container, stream):
-        first, times, last_duration = None, [], None
+        first, times, order, last_duration = None, [], [], None
         for packet in data_packets(container, stream, problems):
             if not packet.is_discard:
                 times.append(packet.pts)
+                order.append(packet.dts)
                 last_duration = packet.duration
             if first is None:
                 try:
@@ -198,7 +199,7 @@ def probe(path: Encoded) -> VideoInfo:
                 first = None
         if first is None:
             raise VideoError(path, nothing_decodes(stream, len(times)))
-        fps, wrong_rate = frame_rate(container, stream, times, last_duration)
+        fps, wrong_rate = frame_rate(container, stream, times, last_duration, order)
         if wrong_rate:
             logger.info("%s: %s", path, wrong_rate)
         duration = duration_of(container, stream) or len(times) / fps

@@ -151,6 +151,8 @@ def read_image(path: PathLike | BinaryIO) -> np.ndarray:
     try:
         with Image.open(path) as image:
             check_size(path, *image.size, most=MOST_PIXELS)
+            if image.mode.startswith("I"):  # 16-bit gray: Pillow would clip instead of scaling
+                image = _high_bytes(image)
             return np.asarray(image.convert("RGB"))
     except FileNotFoundError:
         folder = os.path.dirname(path)
@@ -163,6 +165,11 @@ def read_image(path: PathLike | BinaryIO) -> np.ndarray:
         raise
     except Exception as error:  # Pillow may raise any exception on broken files
         raise VideoError(path, f"cannot be read as an image ({error})") from error
+
+
+def _high_bytes(image: Image.Image) -> Image.Image:
+    """A 16-bit gray image reduced to 8 bits, as cv2.imread does by default."""
+    return Image.fromarray((np.asarray(image).clip(0, 2**16 - 1) >> 8).astype(np.uint8))
 
 
 def select_frames(

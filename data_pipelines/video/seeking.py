@@ -178,11 +178,12 @@ def _time_stamps_of_file(path: str, size: int, changed: int) -> _Stamps:
 def _read_time_stamps(container, stream) -> _Stamps:
     packets = [(p.pts, p.dts) for p in data_packets(container, stream, []) if not p.is_discard]
     times = [pts for pts, _ in packets]
-    fps, _ = frame_rate(container, stream, times)
+    order = [dts for _, dts in packets]
+    fps, _ = frame_rate(container, stream, times, order=order)
     last = max((time for time in times if time is not None), default=stream.start_time)
     return _Stamps(
         fps, max(round((last - stream.start_time) * stream.time_base * fps), 0) + 1,
-        jumps_back([dts for _, dts in packets], stream.time_base),
+        jumps_back(order, stream.time_base),
     )
 
 

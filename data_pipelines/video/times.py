@@ -1,5 +1,6 @@
 """Time stamps and frame rates of video files, and what to do where they cannot be right."""
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -48,7 +49,11 @@ def usual_rate(stream) -> Fraction:
 
 
 def frame_rate(
-    container, stream, times: Sequence[int | None], last_duration: int | None = None
+    container,
+    stream,
+    times: Sequence[int | None],
+    last_duration: int | None = None,
+    order: Sequence[int | None] | None = None,
 ) -> tuple[float, str]:
     """The frame rate of a video all of whose time stamps are known.
 
@@ -58,12 +63,13 @@ def frame_rate(
     Args:
         times: time stamps of all frames or packets, in ticks of the stream.
         last_duration: ticks for which the last frame is shown, if known.
+        order: decoding times, where `times` are those of packets; see `intervals`.
 
     Returns:
         (frames per second, what is wrong with the header or "").
     """
     stated = _stated(stream)
-    shown = _shown_rate(container, stream, times, last_duration)
+    shown = _shown_rate(container, stream, times, last_duration, order)
     if container.format.name not in DELAYS_ONLY and stated and shown:
         if 1 / WRONG_BY <= float(stated) / shown <= WRONG_BY:
             return float(stated), ""
@@ -91,25 +97,34 @@ def duration_of(container, stream) -> float:
     return max(seconds, 0.0)
 
 
-def intervals(times: Sequence[int | None], base: Fraction | None) -> np.ndarray | None:
+def intervals(
+    times: Sequence[int | None],
+    base: Fraction | None,
+    order: Sequence[int | None] | None = None,
+) -> np.ndarray | None:
     """Seconds from each frame to the next in order of display; None if many are unknown.
 
     Args:
-        times: time stamps in any order within a recording. Where they jump back, another recording
-            begins.
+        times: time stamps of frames in order of display, or of packets.
         base: seconds of a tick.
+        order: decoding times of the packets. Another recording begins where they jump back. With
+            B-frames, display times of packets jump back within a recording as well, at low and
+            variable rates by many seconds.
     """
     known = [time for time in times if time is not None]
     if base is None or len(known) < max(2, KNOWN * len(times)):
         return None
-    parts = _recordings(np.array(known, np.float64) * float(base))
+    if order is None:
+        order = times
+    rising = [now for time, now in zip(times, order, strict=True) if time is not None]
+    starts = _starts(rising, base)
+    parts = np.split(np.array(known, np.float64) * float(base), starts)
     return np.concatenate([np.diff(np.sort(part)) for part in parts])
 
 
 def jumps_back(times: Sequence[int | None], base: Fraction | None) -> bool:
     """Whether time stamps jump back, as where a file holds two recordings."""
-    known = [time for time in times if time is not None]
-    return base is not None and len(_recordings(np.array(known) * float(base))) > 1
+    return base is not None and bool(_starts(times, base))
 
 
 def gaps(between: np.ndarray) -> np.ndarray:
@@ -124,10 +139,16 @@ def gap_length(fps: float) -> float:
 
 
 def _shown_rate(
-    container, stream, times: Sequence[int | None], last_duration: int | None
+    container,
+    stream,
+    times: Sequence[int | None],
+    last_duration: int | None,
+    order: Sequence[int | None] | None,
 ) -> float | None:
     """Frames per second by the time stamps; None if they are not usable."""
-    between = intervals(times, stream.time_base) if keeps_times(container, stream) else None
+    if not keeps_times(container, stream):
+        return None
+    between = intervals(times, stream.time_base, order)
     if between is None:
         return None
     if container.format.name in DELAYS_ONLY:
@@ -140,15 +161,17 @@ def _shown_rate(
     return 1 / interval if interval > 0 else None
 
 
-def _recordings(seconds: np.ndarray) -> list[np.ndarray]:
-    """Splits time stamps where they jump back."""
-    starts, latest = [], -np.inf
-    for number, time in enumerate(seconds.tolist()):
-        if time < latest - JUMP_BACK:
+def _starts(times: Sequence[int | None], base: Fraction) -> list[int]:
+    """Where time stamps jump back: indices of the first ones of further recordings."""
+    starts, latest, longest = [], -math.inf, JUMP_BACK / float(base)
+    for number, time in enumerate(times):
+        if time is None:
+            continue
+        if time < latest - longest:
             starts.append(number)
             latest = time
         latest = max(latest, time)
-    return np.split(seconds, starts)
+    return starts
 
 
 def _stated(stream) -> Fraction | None:

@@ -210,3 +210,11 @@ def test_a_record_or_folder_is_opened_once_to_be_played(tmp_path):
     files = Counted()
     assert [number for number, _ in iterate_frames(files, 10, 95)] == list(range(10, 95))
     assert files.opened == 1
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+def test_16_bit_gray_is_scaled_to_8_bits(tmp_path, suffix):
+    deep = np.linspace(0, 65535, 48).astype(np.uint16).reshape(6, 8)
+    Image.fromarray(deep).save(tmp_path / f"a.{suffix}")
+    picture = read_image(tmp_path / f"a.{suffix}")
+    assert (picture == (deep >> 8)[..., None]).all()

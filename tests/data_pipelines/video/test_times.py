@@ -217,3 +217,21 @@ def test_the_cover_of_a_song_in_mp4_is_no_video(tmp_path):
     )):
         with pytest.raises(decoding.VideoError, match=r"no video stream \(found: audio, cover\)"):
             read(path)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize(("rate", "time"), [
+    (Fraction(1, 2), lambda number: number),  # one frame in two seconds
+    (30, lambda number: number + number // 4 * 90),  # bursts and pauses
+])
+def test_b_frames_at_low_and_irregular_rates_are_no_further_recordings(
+    tmp_path, suffix, rate, time
+):
+    path = tmp_path / f"a.{suffix}"
+    write(path, CODECS["h264"], count=40, rate=rate, time=time)
+    # Frames come from the decoder in order of display, so these are intervals without a doubt.
+    found = inspect(str(path))
+    assert "jump back" not in " ".join(problem.text for problem in found.problems)
+    info = decoding.probe(path)
+    assert info.frames == found.frames == 40
+    assert info.fps == pytest.approx(found.fps, rel=0.05)
