@@ -239,10 +239,10 @@ def mini(generate: str, **model: Any) -> Part:
     }
 
 
-def mini_mvit(generate: str) -> Sequence[Part]:
+def mini_mvit(generate: str, epochs: int) -> Sequence[Part]:
     """A generated data set and settings for an MViTv2 of 3 blocks; see `mini`.
 
-    The network is the recipe's, with less depth, width and pooling.
+    The network is the recipe's, with less depth and width.
     """
     doubled = ((1, 2.0), (2, 2.0))
     return (
@@ -253,6 +253,7 @@ def mini_mvit(generate: str) -> Sequence[Part]:
         ),
         {
             "protocol": {"train_crop": 64, "test_crop": 64},
+            "train": {"epochs": epochs, "eval_period": 5},
             "schedule": {"base_lr": 0.001, "reference_batch": 0},
         },
     )

@@ -129,7 +129,7 @@ VARIANTS: Variants = {
         common.mini("imagenet_mini", num_classes=4, head_pool="global"),
     ),
     "mini_mvit": (
-        *_transformer("mvitv2_s"), *common.mini_mvit("imagenet_mini"),
+        *_transformer("mvitv2_s"), *common.mini_mvit("imagenet_mini", epochs=20),
         {"data": {"jitter": (72, 72)}},
     ),
 }

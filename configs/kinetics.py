@@ -283,7 +283,7 @@ VARIANTS: Variants = {
     "slowfast_8x8_r152": (_net("slowfast_8x8_r152"), *MMACTION),
     "mini": (_net("mini"), COSINE, common.mini("kinetics_mini")),
     "mini_mvit": (
-        *_mvit("mvitv2_s_16x4"), *common.mini_mvit("kinetics_mini"),
+        *_mvit("mvitv2_s_16x4"), *common.mini_mvit("kinetics_mini", epochs=10),
         {"protocol": {"num_frames": 8, "clips": 2}},
     ),
     # The same training without multigrid: --noconfig.multigrid.long_cycle
