@@ -135,9 +135,10 @@ def test_a_problem_that_one_process_finds_ends_all(folder):
     assert one == 2 and zero != 0, run.text(0) + run.text(1)
     assert "gone.csv: no such list" in run.text(1) and "Traceback" not in run.text(0)
     assert not (folder / "problem/metrics.jsonl").exists()
-    run = begin(folder, "problems", slow, "--config.data.root=gone")
+    lists = "--config.data.val_list=gone.csv", "--config.data.test_list=gone_too.csv"
+    run = begin(folder, "problems", slow, *lists)
     assert 2 in run.wait()  # the first process that ends may end the other
-    assert "error: 3 problems:\n  - " in run.text(0) + run.text(1)
+    assert "error: 2 problems:\n  - " in run.text(0) + run.text(1)
 
 
 @pytest.fixture(scope="module")
