@@ -26,6 +26,7 @@ from slowfast_jax.distributed.cluster_env import Place
 from slowfast_jax.distributed.connect import connect
 from slowfast_jax.distributed.watchdog import Watchdog
 
+LONGEST_REASON = 400  # characters of an error that the other processes repeat
 MEETING_SECONDS = 300.0
 WATCHDOG_SECONDS = 1800.0  # unless config.train says otherwise
 _running: dict[str, tuple[Watchdog, Path]] = {}
@@ -96,7 +97,8 @@ def fail(error: BaseException, status: int | None = None) -> None:
         if isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error):
             watch.end_if_another_did()
         reason = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else type(error).__name__
-        watch.stop(": ".join(filter(None, (reason, str(error)))).splitlines()[0])
+        text = ": ".join(filter(None, (reason, str(error))))
+        watch.stop(" ".join(text.split())[:LONGEST_REASON])
     os._exit(status)
 
 

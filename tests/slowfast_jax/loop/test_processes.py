@@ -203,7 +203,8 @@ def test_ctrl_c_in_a_test_ends_all(two, folder, interrupted):
     for i in range(2):
         lines = [line for line in run.text(i).splitlines() if "Gloo" not in line]
         if i in interrupted:
-            assert lines[-1] == "interrupted; the results of this test were not written"
+            left = "interrupted; the results of this test were not written; "
+            assert lines[-1] == left + "the same command resumes it"
         else:
             assert f"error: process {interrupted[0]} of 2 stopped: Ctrl-C" in lines[-1]
 
@@ -239,8 +240,12 @@ def end_of(run: Run, statuses) -> None:
 
 @pytest.mark.parametrize("process", [0, 1])
 def test_an_error_in_one_process_ends_all(folder, process):
+    garbage = folder / "garbage"
+    for video in folder.glob("data/videos/*"):
+        (garbage / "videos").mkdir(parents=True, exist_ok=True)
+        (garbage / "videos" / video.name).write_bytes(b"not a video")
     run = begin(
-        folder, f"broken {process}", own={process: [f"--config.data.path_prefix={folder}/nowhere"]}
+        folder, f"broken {process}", own={process: [f"--config.data.path_prefix={garbage}"]}
     )
     end_of(run, [1, 1])
     assert "error: 8 examples in a row cannot be read" in run.text(process)
@@ -249,9 +254,12 @@ def test_an_error_in_one_process_ends_all(folder, process):
 
 
 def test_a_wrong_flag_in_one_process_ends_all(folder):
-    run = begin(folder, "flag", own={1: ["--config.optimizer.name=sdg"]})
-    end_of(run, [1, 2])
-    assert "process 1 of 2 stopped: ConfigError: config.optimizer.name is 'sdg'" in run.text(0)
+    run = begin(
+        folder, "flag", "--meeting_seconds=5", own={1: ["--config.optimizer.name=sdg"]}
+    )
+    end_of(run, [2, 2])
+    assert "error: --config.optimizer.name is sdg" in run.text(1)
+    assert "waited 5 s (--meeting_seconds) for the other" in run.text(0)
 
 
 @pytest.mark.parametrize("process", [0, 1])
