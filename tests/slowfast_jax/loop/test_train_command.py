@@ -8,6 +8,7 @@ from absl import flags
 from configs import ava, kinetics
 from slowfast_jax import main
 from slowfast_jax.config import ConfigError, check_training, load_config
+from slowfast_jax.jobs import modes
 from slowfast_jax.models import zoo
 from slowfast_jax.train import train
 from tests.support.paths import ROOT
@@ -47,7 +48,7 @@ def test_flags_that_cannot_train_are_refused(arguments, message):
     values = flags.FlagValues()
     main.define_flags(values)
     with pytest.raises(ConfigError, match=message):
-        main.train(main.parse(["main", *arguments], values)[0], values)
+        modes.train(main.parse(["main", *arguments], values)[0], values)
 
 
 @pytest.mark.parametrize(("field", "value"), [
