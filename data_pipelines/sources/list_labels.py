@@ -125,8 +125,8 @@ def read_label(
     """The class of one row, or with `multi_label` a tuple of its classes, which may be empty.
 
     Raises:
-        ValueError: a label is not an integer or out of range, or there is none or there are several
-            without `multi_label`, or one occurs twice; the message names the row.
+        ValueError: a label is not an integer, is out of range or occurs twice; or, without
+            `multi_label`, the row does not have exactly one. The message names the row.
     """
     numbers = tuple(read_integer(where, "label", label) for label in labels)
     if len(numbers) != 1 and not multi_label:

@@ -29,7 +29,7 @@ class Problems:
     def report(self) -> None:
         """Raises what was noted: a single error as it is, several as a ConfigError that lists them.
 
-        The error gets an attribute `before_start`, which tells the command that nothing was run.
+        Its attribute `before_start` is True: nothing was run, so the command exits with status 2.
         """
         if not self._errors:
             return

@@ -77,7 +77,7 @@ def finish() -> None:
 
 
 def fail(error: BaseException, status: int | None = None) -> None:
-    """Ends this process after an error, and tells the other processes the reason.
+    """Ends this process after an error; the other processes end too, and report the reason.
 
     In a single-process run it does nothing.
 

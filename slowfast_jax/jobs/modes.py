@@ -49,7 +49,7 @@ def reproduce(config: ConfigDict, options: flags.FlagValues) -> int:
 
 
 def _status_of(failed: int, options: flags.FlagValues) -> int:
-    """The exit status of tests in which so many examples could not be read."""
+    """The exit status of a test in which `failed` examples could not be read."""
     if not failed or options.allow_failed:
         return 0
     if distributed.first():

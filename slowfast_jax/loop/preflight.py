@@ -102,7 +102,7 @@ def prepare_training(
         mesh = mesh_of(config)
     with problems.noted():
         model = build_model(config, group_size=config.norm.group_size)
-        # Without classes, the check of the weights would only say again that there are none.
+        # If the number of classes is unknown, that is reported already; no weights would fit.
         starts = config.train.init_from.path and not latest_checkpoint(workdir)
         if starts and config.model.num_classes:
             read_start(config, variable_shapes(model))
@@ -185,8 +185,8 @@ def weights_to_test(
     """The checkpoint to test: the `given` one, else config.test.checkpoint, else the last one in
     `workdir`, else config.train.init_from.path. Of a run's folder, the last checkpoint is taken.
 
-    Returns "" for random weights, if `given` is "random". If it is "published", the published
-    weights are taken, see `weights_of`. Raises ConfigError if there are none.
+    `given` may also be "random", for which "" is returned, or "published": the published weights,
+    see `weights_of`. Raises ConfigError if none of these names a checkpoint.
     """
     if given == RANDOM:
         return ""

@@ -264,7 +264,7 @@ def classifiers() -> list[str]:
 
 
 def find(name: str) -> dict[str, Any]:
-    """The zoo's entry `name`. Raises ValueError, with similar names, if there is none."""
+    """The zoo's entry `name`. Raises ValueError, with similar names, if it does not exist."""
     if name not in ZOO:
         close = difflib.get_close_matches(name, ZOO, n=5, cutoff=0.4)
         hint = f"; close: {', '.join(close)}" if close else ""

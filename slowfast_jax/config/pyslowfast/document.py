@@ -23,7 +23,7 @@ KEYS_NOTE = """\
 
 All keys of PySlowFast. "only" marks keys of which other values are refused.
 """
-WILDCARD = 5  # from so many keys on, a section with a single row is written SECTION.*
+WILDCARD = 5  # a section of at least this many keys that share one row is written SECTION.*
 
 
 def text(before: str) -> str:

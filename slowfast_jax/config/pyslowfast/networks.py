@@ -205,7 +205,7 @@ def _stages(values: Values, pathway: int) -> dict[str, Any]:
 
 
 def _used(keywords: dict[str, Any]) -> dict[str, Any]:
-    """The keywords without those that only describe non-local blocks, if there are none."""
+    """The keywords; a network without non-local blocks has no use for those that describe them."""
     if has_number(keywords["nonlocal_blocks"]):
         return keywords
     unused = ("nonlocal_group", "nonlocal_pool", "nonlocal_mode")

@@ -1,4 +1,4 @@
-"""What a PySlowFast file sets besides fields of our config: flags, and keys to tell the user of."""
+"""What a PySlowFast file sets besides fields of our config: flags, and keys that are logged."""
 
 from typing import Any
 

@@ -97,11 +97,12 @@ def test_the_rate_of_a_gif_is_its_number_of_frames_by_its_duration(tmp_path, del
 
 
 @pytest.mark.parametrize("gap", [300, HOUR], ids=["ten seconds", "an hour"])
-@pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts", "webm"])
-@pytest.mark.parametrize("codec", ["h264", "h264 without B-frames", "vp9"])
-def test_clips_are_drawn_among_frames_that_exist(tmp_path, suffix, codec, gap):
-    if (codec == "vp9" and suffix == "ts") or (codec != "vp9" and suffix == "webm"):
-        pytest.skip("not taken")
+@pytest.mark.parametrize(("codec", "suffix"), [
+    *((codec, suffix) for codec in ("h264", "h264 without B-frames")
+      for suffix in ("mkv", "mp4", "ts")),
+    ("vp9", "mkv"), ("vp9", "mp4"), ("vp9", "webm"),
+])
+def test_clips_are_drawn_among_frames_that_exist(tmp_path, codec, suffix, gap):
     path = write(
         tmp_path / f"gap.{suffix}", CODECS[codec], count=120, time=lambda n: n + gap * (n >= 60)
     )

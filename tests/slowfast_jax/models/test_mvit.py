@@ -14,7 +14,8 @@ from slowfast_jax.ops.backend import PLAIN_BACKEND, written_for
 from slowfast_jax.ops.transformer.interpolate import resize_linear
 from slowfast_jax.training.optim import without_decay
 from slowfast_jax.weights import initial_variables, variable_shapes
-from tests.slowfast_jax.models import cases, taps
+from tests.slowfast_jax.models import cases
+from tests.slowfast_jax.models.recordings import assert_as_recorded, relative
 from tests.support.compiling import FAST
 from tests.support.paths import needs_parity
 
@@ -22,10 +23,6 @@ CASES = [
     pytest.param(name, marks=[] if name.startswith("TINY_") else [pytest.mark.slow])
     for name in cases.transformers()
 ]
-
-
-def relative(ours, recorded):
-    return float(np.abs(np.asarray(ours) - recorded).max() / recorded.std())
 
 
 @needs_parity
@@ -40,16 +37,7 @@ def test_pyslowfast(name, tmp_path):
 
     apply = jax.jit(model.apply, compiler_options=FAST if "TINY" in name else None)
     _, endpoints = apply(variables, clip, boxes)
-    endpoints = {k: np.asarray(v) for k, v in endpoints.items()}
-    if boxes is not None:
-        for key in list(endpoints):
-            if key in ("logits", "probs", "features") or key.startswith(("head/roi",)):
-                endpoints[key] = cases.rows_of(case, endpoints[key])
-    assert relative(endpoints["logits"], recorded["logits"]) < 1e-4
-    assert np.abs(endpoints["probs"] - recorded["probs"]).max() < 1e-5
-    for tap in taps.names(recorded):
-        ours = endpoints[taps.endpoint_of(tap, endpoints)]
-        assert taps.compare(recorded, tap, ours) < 1e-4, tap
+    assert_as_recorded(case, recorded, endpoints)
 
 
     written = pyslowfast_tensors(variables)

@@ -15,6 +15,7 @@ from slowfast_jax.models.fold import fold_batch_norm
 from slowfast_jax.models.slowfast import SlowFast
 from slowfast_jax.weights import variable_shapes
 from tests.slowfast_jax.models import cases, taps
+from tests.slowfast_jax.models.recordings import assert_as_recorded, relative
 from tests.support.compiling import FAST
 from tests.support.paths import PARITY, needs_parity
 
@@ -36,10 +37,6 @@ def compiled(name, model):
     return jax.jit(model.apply, compiler_options=FAST if "TINY" in name else None)
 
 
-def relative(ours, recorded):
-    return float(np.abs(np.asarray(ours) - recorded).max() / recorded.std())
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_pyslowfast(name, tmp_path):
     case, recorded = cases.manifest("models", name), cases.outputs("models", name)
@@ -56,16 +53,7 @@ def test_pyslowfast(name, tmp_path):
         jax.tree.map(np.testing.assert_array_equal, variables, from_caffe2)
 
     _, endpoints = compiled(name, model)(variables, clip, boxes)
-    endpoints = {k: np.asarray(v) for k, v in endpoints.items()}
-    if boxes is not None:
-        for key in list(endpoints):
-            if key in ("logits", "probs", "features") or key.startswith(("head/roi",)):
-                endpoints[key] = cases.rows_of(case, endpoints[key])
-    assert relative(endpoints["logits"], recorded["logits"]) < 1e-4
-    assert np.abs(endpoints["probs"] - recorded["probs"]).max() < 1e-5
-    for tap in taps.names(recorded):
-        ours = endpoints[taps.endpoint_of(tap, endpoints)]
-        assert taps.compare(recorded, tap, ours) < 1e-4, tap
+    assert_as_recorded(case, recorded, endpoints)
 
     folded, merged = fold_batch_norm(model, variables)
     _, endpoints = compiled(name, folded)(merged, clip, boxes)
