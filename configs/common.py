@@ -17,6 +17,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from slowfast_jax.models import zoo
+from slowfast_jax.models.mvit import VisionTransformer
 
 Part = Mapping[str, Any]  # nested dict of config fields
 Variants = Mapping[str, Sequence[Part]]  # name of a variant -> its parts, in order of application
@@ -89,6 +90,30 @@ def steps(
     return {"schedule": {"name": "steps", **schedule}, "train": {"epochs": epochs}}
 
 
+def transformer(policy: str, batch_size: int, weight_decay: float, **optimizer: Any) -> Part:
+    """What the recipes of vision transformers share besides their schedule.
+
+    Clips are changed by RandAugment and random erasing, and mixed in pairs by mixup or cutmix.
+    Biases and other one-dimensional parameters have no weight decay.
+
+    Args:
+      policy: the RandAugment policy.
+      batch_size: clips per step, for which the learning rates are meant.
+      weight_decay: of the other parameters.
+      optimizer: other fields of config.optimizer.
+    """
+    return {
+        "train": {"batch_size": batch_size, "loss": "soft_cross_entropy"},
+        "schedule": {"reference_batch": batch_size},
+        "optimizer": {"zero_wd_1d": True, "weight_decay": weight_decay, **optimizer},
+        "augment": {
+            "rand_augment": policy, "erasing_probability": 0.25, "mixup_alpha": 0.8,
+            "cutmix_alpha": 1.0, "label_smoothing": 0.1,
+        },
+        "norm": {"precise": False},  # there are no batch statistics
+    }
+
+
 def pretrained(path: str, *skip: str) -> Part:
     """Weights to start from.
 
@@ -99,10 +124,29 @@ def pretrained(path: str, *skip: str) -> Part:
     return {"train": {"init_from": {"path": path, "skip": skip}}}
 
 
+FINE_TUNED = (
+    cosine(0.02, epochs=20, warmup_epochs=2.0, warmup_start_lr=0.002, reference_batch=8),
+)
+# A transformer forgets what it has learned at larger rates; its first blocks change least.
+FINE_TUNED_TRANSFORMER = (
+    cosine(
+        0.0001, epochs=20, warmup_epochs=2.0, warmup_start_lr=0.000001, end_lr=0.000001,
+        cosine_after_warmup=True, reference_batch=8,
+    ),
+    {
+        "optimizer": {
+            "name": "adamw", "weight_decay": 0.05, "zero_wd_1d": True, "layer_decay": 0.75,
+        },
+        "norm": {"precise": False},
+    },
+)
+
+
 def finetuned(name: str, path: str, url: str = "") -> Sequence[Part]:
     """Fine-tuning of a published network on other classes, with hundreds or thousands of videos.
 
     The classes are the lines of config.data.root/classes.txt. The rate follows the batch.
+    Transformers use AdamW with a rate that falls from layer to layer, other networks SGD.
 
     Args:
       name: the network's zoo entry.
@@ -110,9 +154,10 @@ def finetuned(name: str, path: str, url: str = "") -> Sequence[Part]:
       url: where they can be downloaded.
     """
     crop = zoo.ZOO[name]["protocol"]["train_crop"]
+    transformer = issubclass(zoo.ZOO[name]["make"], VisionTransformer)
     return (
         network(name, num_classes=0, activation="softmax"),
-        cosine(0.02, epochs=20, warmup_epochs=2.0, warmup_start_lr=0.002, reference_batch=8),
+        *(FINE_TUNED_TRANSFORMER if transformer else FINE_TUNED),
         {
             "class_names": "",
             # The same range of scales as for crops of 224 pixels.
@@ -137,10 +182,12 @@ def finetuned_variants(names: Iterable[str], variants: Variants) -> dict[str, Se
     found = {}
     for name in names:
         stem = name.split("/")[1]
-        recipes = [recipe(v, *variants[v]) for v in (f"c2_{stem}", stem) if v in variants]
+        with_weights = (f"c2_{stem}", stem, f"{stem}_test")
+        recipes = [recipe(v, *variants[v]) for v in with_weights if v in variants]
         urls = [one.get("published", {}).get("weights", "") for one in recipes]
         url = next(filter(None, urls), "")
-        path = url.rpartition("/")[2] or f"{stem}.pyth"
+        file = url.rpartition("/")[2]
+        path = file if "." in file else f"{stem}.pyth"  # Google Drive does not tell the name
         found[f"{stem}_finetune"] = finetuned(name, path, url)
     return found
 
@@ -190,6 +237,26 @@ def mini(generate: str, **model: Any) -> Part:
         "schedule": {"base_lr": 0.05, "warmup_epochs": 0.0},
         "norm": {"group_size": 8, "sync_devices": 1, "precise": False},
     }
+
+
+def mini_mvit(generate: str, epochs: int) -> Sequence[Part]:
+    """A generated data set and settings for an MViTv2 of 3 blocks; see `mini`.
+
+    The network is the recipe's, with less depth and width.
+    """
+    doubled = ((1, 2.0), (2, 2.0))
+    return (
+        mini(
+            generate, num_classes=4, depth=3, width=24, dim_mul=doubled, head_mul=doubled,
+            q_strides=((0, 1, 1, 1), (1, 1, 2, 2), (2, 1, 2, 2)), adaptive_kv_stride=(1, 4, 4),
+            dropout=0.0, drop_path=0.1,
+        ),
+        {
+            "protocol": {"train_crop": 64, "test_crop": 64},
+            "train": {"epochs": epochs, "eval_period": 5},
+            "schedule": {"base_lr": 0.001, "reference_batch": 0},
+        },
+    )
 
 
 def print_variants(variants: Variants) -> None:

@@ -1,4 +1,4 @@
-"""Kinetics-400: C2D, I3D, Slow, SlowFast, their non-local versions, and X3D.
+"""Kinetics-400: C2D, I3D, Slow, SlowFast, their non-local versions, X3D, MViT and Rev-MViT.
 
     python -m slowfast_jax.main --config configs/kinetics.py:slowfast_8x8_r50 --workdir DIR \\
         --mode eval --config.data.root=LISTS --config.test.checkpoint=SLOWFAST_8x8_R50.pkl
@@ -13,7 +13,8 @@ network, and are for your own videos:
     python -m slowfast_jax.main --config kinetics/x3d_xs_finetune --config.data.root=LISTS \\
         --workdir RUN
 
-Published results in percent, on the validation set with 10 clips x 3 crops of protocol.test_crop.
+Published results in percent, on the validation set with 10 clips x 3 crops of protocol.test_crop,
+or with 5 clips x 1 crop for the transformers.
 They were measured by the authors of the *released weights* on their copy of the videos; none comes
 from training with this program.
 
@@ -33,11 +34,25 @@ from training with this program.
     x3d_l                                 77.5          " (76.9)
     slowfast_4x16_r101                    76.69  93.07  MMAction2 v0.12, its slowfast/README.md
     slowfast_8x8_r101                     77.90  93.51  "
+    mvit_b_16x4_conv                      78.4   93.5   PySlowFast MODEL_ZOO.md
+    mvit_b_32x3_conv                      80.4   94.8   "
+    mvitv2_s_16x4                         81.0   94.6   PySlowFast projects/mvitv2/README.md
+    mvitv2_b_32x3                         82.9   95.7   "
+    mvitv2_l_40x3_test                    86.1   97.0   " (5 x 3 crops of 312)
+    rev_mvit_b_16x4_conv                  78.4   93.4   PySlowFast projects/rev/README.md
 
 No results are published for the other variants. slowfast_4x16_r101, slowfast_8x8_r101 and
 slowfast_8x8_r152 follow MMAction2's recipe: 256 epochs, random resized crops, gradients clipped to
 a norm of 40, weight decay on every parameter.
+
+The transformers train on two differently augmented copies of each clip; train.batch_size counts
+clips, and the rates are for the 16 of one machine with 8 GPUs. PySlowFast's files of
+mvit_b_16x4_conv and mvit_b_32x3_conv test 10 clips; the published results are of 5, as here.
+Nobody published how mvitv2_l_40x3_test was trained. `mini_mvit` is a tiny MViTv2, trained like them
+on generated videos.
 """
+
+from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
@@ -128,6 +143,43 @@ def _mmaction(top1: float, top5: float, file: str, note: str) -> Part:
     )
 
 
+def _mvit(
+    name: str, *result: Part, warmup_epochs: float = 30.0, weight_decay: float = 0.05,
+    clip_norm: float = 1.0,
+) -> Sequence[Part]:
+    return (
+        _net(name),
+        common.cosine(
+            0.0001, epochs=200, warmup_epochs=warmup_epochs, warmup_start_lr=1e-6, end_lr=1e-6,
+            cosine_after_warmup=True,
+        ),
+        common.transformer(
+            "rand-m7-n4-mstd0.5-inc1", 16, weight_decay, name="adamw", clip_norm=clip_norm
+        ),
+        {
+            "data": {
+                "jitter_scales_relative": (0.08, 1.0), "jitter_aspect_relative": (0.75, 1.3333),
+            },
+            "augment": {"num_samples": 2},
+            "train": {"eval_period": 10, "checkpoint_period": 10},
+        },
+        *result,
+    )
+
+
+def _mvit_result(
+    top1: float, top5: float, weights: str, source: str = "MODEL_ZOO.md", views: str = "5x1"
+) -> Part:
+    return common.published(
+        f"PySlowFast {source}", views, top1=top1, top5=top5, weights=weights
+    )
+
+
+def _mvit2_result(top1: float, top5: float, file: str, views: str = "5x1") -> Part:
+    folder = ZOO_URL + "model_zoo/mvitv2/pysf_video_models/"
+    return _mvit_result(top1, top5, folder + file, "projects/mvitv2/README.md", views)
+
+
 VARIANTS: Variants = {
     "c2d_8x8_r50": (_net("c2d_8x8_r50"), COSINE),
     "c2d_8x8_r50_in1k": (_net("c2d_8x8_r50"), *INFLATED),
@@ -199,9 +251,41 @@ VARIANTS: Variants = {
             "trained on 32 GPUs; v1.x: 78.65 / 93.88",
         ),
     ),
+    "mvit_b_16x4_conv": _mvit(
+        "mvit_b_16x4_conv",
+        _mvit_result(
+            78.4, 93.5,
+            "https://drive.google.com/file/d/194gJinVejq6A1FmySNKQ8vAN5-FOY-QL/view?usp=sharing",
+        ),
+    ),
+    "mvit_b_32x3_conv": _mvit(
+        "mvit_b_32x3_conv", _mvit_result(80.4, 94.8, ZOO_URL + "model_zoo/mvit/k400.pyth")
+    ),
+    "mvitv2_s_16x4": _mvit(
+        "mvitv2_s_16x4", _mvit2_result(81.0, 94.6, "MViTv2_S_16x4_k400_f302660347.pyth")
+    ),
+    "mvitv2_b_32x3": _mvit(
+        "mvitv2_b_32x3", _mvit2_result(82.9, 95.7, "MViTv2_B_32x3_k400_f304025456.pyth")
+    ),
+    "mvitv2_l_40x3_test": (
+        _net("mvitv2_l_40x3"), common.cosine(0.1, epochs=300), common.TEST_ONLY,
+        {"test": {"batch_size": 8}},
+        _mvit2_result(86.1, 97.0, "MViTv2_L_40x3_k400_f306903192.pyth", "5x3"),
+    ),
+    "rev_mvit_b_16x4_conv": _mvit(
+        "rev_mvit_b_16x4_conv",
+        _mvit_result(
+            78.4, 93.4, ZOO_URL + "rev/REV_MVIT_B_16x4.pyth", "projects/rev/README.md"
+        ),
+        warmup_epochs=50.0, weight_decay=0.07, clip_norm=0.0,
+    ),
     # No weights were released for 8x8; for 4x16 MMAction2 publishes 77.13 / 93.20.
     "slowfast_8x8_r152": (_net("slowfast_8x8_r152"), *MMACTION),
     "mini": (_net("mini"), COSINE, common.mini("kinetics_mini")),
+    "mini_mvit": (
+        *_mvit("mvitv2_s_16x4"), *common.mini_mvit("kinetics_mini", epochs=10),
+        {"protocol": {"num_frames": 8, "clips": 2}},
+    ),
     # The same training without multigrid: --noconfig.multigrid.long_cycle
     "mini_multigrid": (
         _net("mini", dropout=0.2), common.mini("kinetics_mini_large"), common.MULTIGRID,

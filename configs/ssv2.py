@@ -19,15 +19,23 @@ Frames need not be extracted: with --config.data.train_list= --config.data.val_l
 MMAction2's lists `folder total_frames label` are read with --config.data.format=rawframes. Both
 sample clips in the same way (data.sampling), but the published results are for extracted frames.
 
-Both recipes start from PySlowFast's Kinetics-400 weights SLOWFAST_8x8_R50.pkl (MODEL_ZOO.md,
-kinetics400/).
+All recipes start from PySlowFast's Kinetics-400 weights: those of SlowFast from
+SLOWFAST_8x8_R50.pkl (MODEL_ZOO.md, kinetics400/), those of MViTv2 from the weights of the same
+network (projects/mvitv2/README.md). For MViTv2, the original's YAML files leave this path empty,
+and train with SGD.
 
-Published results in percent, of *released weights* (validation set, one clip, one crop):
+Published results in percent, of *released weights* (validation set, one clip; SlowFast one crop,
+MViTv2 three):
 
     variant                      top-1  top-5  source
     slowfast_16x8_r50             63.0   88.5  PySlowFast MODEL_ZOO.md
     slowfast_16x8_r50_multigrid   63.5   88.7  " (crop of 224)
+    mvitv2_s_16x4                 68.2   91.4  PySlowFast projects/mvitv2/README.md
+    mvitv2_b_32x3                 70.5   92.7  "
+    mvitv2_l_40x3                 73.3   94.1  " (crops of 312)
 """
+
+from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
@@ -38,6 +46,9 @@ from slowfast_jax.models import zoo
 DEFAULT = "slowfast_16x8_r50"
 WEIGHTS = (
     "https://dl.fbaipublicfiles.com/pyslowfast/pyslowfast/model_zoo/multigrid/model_zoo/SSv2/"
+)
+MVIT2_WEIGHTS = (
+    "https://dl.fbaipublicfiles.com/pyslowfast/model_zoo/mvitv2/pysf_video_models/"
 )
 
 DATA = {
@@ -64,6 +75,30 @@ SHARED = (
 )
 
 
+def _mvit2(name: str, start: str, epochs: int, base_lr: float, **schedule: float) -> Sequence[Part]:
+    """`start`: the file of the network's Kinetics-400 weights."""
+    return (
+        common.network(f"ssv2/{name}"),
+        common.cosine(
+            base_lr, epochs=epochs, warmup_epochs=3.0, end_lr=1e-6, cosine_after_warmup=True,
+            **schedule,
+        ),
+        common.transformer("rand-m7-n4-mstd0.5-inc1", 16, weight_decay=1e-4),
+        common.pretrained(start, "head/.*"),
+        {
+            "test": {"batch_size": 64},
+            "train": {"eval_period": 2, "checkpoint_period": 2},
+        },
+    )
+
+
+def _mvit2_result(top1: float, top5: float, file: str) -> Part:
+    return common.published(
+        "PySlowFast projects/mvitv2/README.md", "1x3", top1=top1, top5=top5,
+        weights=MVIT2_WEIGHTS + file,
+    )
+
+
 def _result(top1: float, top5: float, file: str) -> Part:
     return common.published(
         "PySlowFast MODEL_ZOO.md", "1x1", top1=top1, top5=top5, weights=WEIGHTS + file
@@ -79,6 +114,36 @@ VARIANTS: Variants = {
         common.network("ssv2/slowfast_16x8_r50"), *SHARED, common.MULTIGRID,
         {"protocol": {"test_crop": 224}},
         _result(63.5, 88.7, "SLOWFAST_16x8_R50_multigrid.pkl"),
+    ),
+    "mvitv2_s_16x4": (
+        *_mvit2(
+            "mvitv2_s_16x4", "MViTv2_S_16x4_k400_f302660347.pyth", epochs=100, base_lr=0.0025,
+            warmup_start_lr=0.0001,
+        ),
+        _mvit2_result(68.2, 91.4, "MViTv2_S_16x4_ssv2_f308341823.pyth"),
+    ),
+    "mvitv2_b_32x3": (
+        *_mvit2(
+            "mvitv2_b_32x3", "MViTv2_B_32x3_k400_f304025456.pyth", epochs=100, base_lr=0.0015,
+            warmup_start_lr=0.0001,
+        ),
+        _mvit2_result(70.5, 92.7, "MViTv2_B_32x3_ssv2_f305803282.pyth"),
+    ),
+    "mvitv2_l_40x3": (
+        *_mvit2(
+            "mvitv2_l_40x3", "MViTv2_L_40x3_k400_f306903192.pyth", epochs=40, base_lr=0.00125,
+            warmup_start_lr=1e-6,
+        ),
+        {
+            "model": {"remat": tuple(f"block{i}" for i in range(48))},
+            "data": {"jitter": (356, 446)},
+            "augment": {"mix_prob": 0.0},
+            "test": {"batch_size": 8},
+            "train": {"batch_size": 8, "checkpoint_period": 1},
+            "schedule": {"reference_batch": 8},
+            "optimizer": {"clip_norm": 2.0},
+        },
+        _mvit2_result(73.3, 94.1, "MViTv2_L_40x3_ssv2_f309603968.pyth"),
     ),
     "mini": (
         common.network("kinetics/mini"), *SHARED, {"schedule": {"steps": (0, 1)}},

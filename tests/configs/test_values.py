@@ -103,6 +103,38 @@ VALUES = [
         "schedule.steps": (0, 30, 60, 90), "schedule.relative_lrs": FOUR_RATES,
         "protocol.test_crop": 224, "protocol.clips": 1, "protocol.crops": 1,
     }),
+    (kinetics, "mvitv2_s_16x4", {
+        "train.batch_size": 16, "train.epochs": 200, "train.loss": "soft_cross_entropy",
+        "optimizer.name": "adamw", "optimizer.weight_decay": 0.05, "optimizer.clip_norm": 1.0,
+        "optimizer.zero_wd_1d": True, "schedule.base_lr": 0.0001, "schedule.end_lr": 1e-6,
+        "schedule.warmup_epochs": 30.0, "schedule.cosine_after_warmup": True,
+        "schedule.reference_batch": 16, "augment.rand_augment": "rand-m7-n4-mstd0.5-inc1",
+        "augment.num_samples": 2, "augment.mixup_alpha": 0.8, "augment.cutmix_alpha": 1.0,
+        "augment.erasing_probability": 0.25, "augment.label_smoothing": 0.1,
+        "model.drop_path": 0.2, "model.dropout": 0.5, "protocol.clips": 5, "protocol.crops": 1,
+        "protocol.offset_sampling": True, "published.top1": 81.0, "published.views": "5x1",
+    }),
+    (kinetics, "rev_mvit_b_16x4_conv", {
+        "optimizer.weight_decay": 0.07, "optimizer.clip_norm": 0.0, "schedule.warmup_epochs": 50.0,
+        "model.drop_path": 0.05, "published.top5": 93.4,
+    }),
+    (kinetics, "mvitv2_l_40x3_test", {
+        "model.name": "kinetics/mvitv2_l_40x3", "train.enable": False, "protocol.test_crop": 312,
+        "protocol.clips": 5, "protocol.crops": 3, "published.top1": 86.1,
+    }),
+    (ssv2, "mvitv2_l_40x3", {
+        "optimizer.name": "sgd", "optimizer.clip_norm": 2.0, "train.batch_size": 8,
+        "train.epochs": 40, "schedule.base_lr": 0.00125, "augment.mix_prob": 0.0,
+        "augment.num_samples": 1, "data.random_flip": False, "protocol.crops": 3,
+        "train.init_from.path": "MViTv2_L_40x3_k400_f306903192.pyth", "published.top1": 73.3,
+    }),
+    (imagenet, "rev_vit_b", {
+        "train.batch_size": 512, "train.epochs": 300, "optimizer.weight_decay": 0.1,
+        "optimizer.clip_norm": 2.0, "schedule.base_lr": 0.0005, "schedule.warmup_epochs": 70.0,
+        "augment.rand_augment": "rand-m6-n5-mstd0.5-inc1", "model.drop_path": 0.2,
+        "data.jitter": (256, 256), "data.pca_jitter": 0.0, "protocol.test_crop": 224,
+    }),
+    (imagenet, "mini_mvit", {"data.generate": "imagenet_mini", "optimizer.name": "adamw"}),
     (kinetics, "mini", {"model.name": "kinetics/mini", "data.generate": "kinetics_mini"}),
     (ava, "mini", {"model.detection": True, "train.init_from.path": ""}),
 ]
@@ -143,10 +175,12 @@ def test_schedules_are_those_the_original_ran():
         assert theirs["policy"] == {"steps": "steps_with_relative_lrs"}.get(ours.name, ours.name)
         assert theirs["optimizer"] == config.optimizer.name and not theirs["lars"]
         assert theirs["multigrid"] == config.multigrid.long_cycle
-        found = [ours.base_lr, ours.end_lr, ours.warmup_epochs, ours.warmup_start_lr]
-        expected = [theirs[key] for key in
-                    ("base_lr", "cosine_end_lr", "warmup_epochs", "warmup_start_lr")]
-        assert found == expected, path
+        # Recorded for the number of machines that the file names, 16 for one of them.
+        machines = theirs["num_shards"] if theirs["base_lr_scale_num_shards"] else 1
+        rates = [ours.base_lr, ours.end_lr, ours.warmup_start_lr]
+        expected = [theirs[key] for key in ("base_lr", "cosine_end_lr", "warmup_start_lr")]
+        assert [rate * machines for rate in rates] == expected, path
+        assert ours.warmup_epochs == theirs["warmup_epochs"], path
         assert ours.cosine_after_warmup == theirs["cosine_after_warmup"], path
         reference = config.train.batch_size if theirs["base_lr_scale_num_shards"] else 0
         assert ours.reference_batch == reference, path
@@ -155,7 +189,7 @@ def test_schedules_are_those_the_original_ran():
             assert list(ours.relative_lrs) == theirs["lrs"], path
             assert config.train.epochs == theirs["max_epoch"], path
         compared += 1
-    assert compared == 48
+    assert compared == 63
 
 
 def test_dotted_overrides_of_a_flag(monkeypatch):

@@ -1,4 +1,4 @@
-"""Every published recipe of a convolutional network is a variant that loads and can be built."""
+"""Every published recipe of a supervised network is a variant that loads and can be built."""
 
 import importlib
 
@@ -18,20 +18,25 @@ from slowfast_jax.models import zoo
 from slowfast_jax.training.schedules import learning_rate
 from tests.support.paths import ROOT
 
-# The stems of PySlowFast's YAML files (c2/ ones under "c2"), without the transformers, PyTorchVideo
-# and self-supervised ones.
+# The stems of PySlowFast's YAML files (c2/ ones under "c2"), without PyTorchVideo's and the
+# self-supervised ones.
 STEMS = {
     "kinetics": (
         "C2D_8x8_R50 C2D_8x8_R50_IN1K C2D_NLN_8x8_R50 C2D_NLN_8x8_R50_IN1K I3D_8x8_R101 I3D_8x8_R50"
         " I3D_8x8_R50_IN1K I3D_NLN_8x8_R101 I3D_NLN_8x8_R50 I3D_NLN_8x8_R50_IN1K SLOWFAST_4x16_R50"
         " SLOWFAST_8x8_R50 SLOWFAST_8x8_R50_stepwise SLOWFAST_8x8_R50_stepwise_multigrid"
         " SLOWFAST_NLN_4x16_R50 SLOWFAST_NLN_8x8_R50 SLOW_4x16_R50 SLOW_8x8_R50 SLOW_NLN_4x16_R50"
-        " SLOW_NLN_8x8_R50 X3D_L X3D_M X3D_S X3D_XS"
+        " SLOW_NLN_8x8_R50 X3D_L X3D_M X3D_S X3D_XS MVIT_B_16x4_CONV MVIT_B_32x3_CONV"
+        " MVITv2_S_16x4 MVITv2_B_32x3 MVITv2_L_40x3_test REV_MVIT_B_16x4_CONV"
     ),
     "ava": "SLOWFAST_32x2_R50_SHORT SLOW_8x8_R50_SHORT",
-    "ssv2": "SLOWFAST_16x8_R50 SLOWFAST_16x8_R50_multigrid",
+    "ssv2": (
+        "SLOWFAST_16x8_R50 SLOWFAST_16x8_R50_multigrid MVITv2_S_16x4 MVITv2_B_32x3 MVITv2_L_40x3"
+    ),
     "charades": "SLOWFAST_16x8_R50 SLOWFAST_16x8_R50_multigrid",
-    "imagenet": "RES_R50",
+    "imagenet": (
+        "RES_R50 MVIT_B_16_CONV MVITv2_T MVITv2_S MVITv2_B REV_VIT_S REV_VIT_B REV_MVIT_B_16_CONV"
+    ),
     "own": "",
     "mmaction2": "",
 }
@@ -48,7 +53,8 @@ C2_STEMS = {
 }
 OTHERS = {
     # recipes of MMAction2 and of this project
-    "kinetics": "slowfast_4x16_r101 slowfast_8x8_r101 slowfast_8x8_r152 mini_multigrid",
+    "kinetics": "slowfast_4x16_r101 slowfast_8x8_r101 slowfast_8x8_r152 mini_multigrid mini_mvit",
+    "imagenet": "mini_mvit",
     "ava": "mini_still",
     "own": "slowfast_8x8_r50 x3d_xs x3d_m",
 }
@@ -202,3 +208,18 @@ def test_fine_tuning_starts_from_the_published_file():
     assert start.path == "x3d_xs.pyth" and start.url.endswith("/x3d_models/x3d_xs.pyth")
     start = load_config("kinetics/slowfast_8x8_r50_finetune").train.init_from
     assert start.path == "SLOWFAST_8x8_R50.pkl"
+    start = load_config("kinetics/mvitv2_l_40x3_finetune").train.init_from
+    assert start.path == "MViTv2_L_40x3_k400_f306903192.pyth" and start.url.endswith(start.path)
+    start = load_config("kinetics/mvit_b_16x4_conv_finetune").train.init_from
+    assert start.path == "mvit_b_16x4_conv.pyth" and "drive.google.com" in start.url
+
+
+@pytest.mark.parametrize("name, optimizer, layer_decay", [
+    ("kinetics/slow_8x8_r50", "sgd", 1.0), ("kinetics/mvitv2_s_16x4", "adamw", 0.75),
+    ("kinetics/rev_mvit_b_16x4_conv", "adamw", 0.75), ("ssv2/mvitv2_b_32x3", "adamw", 0.75),
+])
+def test_transformers_are_fine_tuned_with_smaller_rates(name, optimizer, layer_decay):
+    config = load_config(f"{name}_finetune")
+    assert (config.optimizer.name, config.optimizer.layer_decay) == (optimizer, layer_decay)
+    assert config.schedule.base_lr == (0.02 if optimizer == "sgd" else 0.0001)
+    assert config.norm.precise == (optimizer == "sgd")

@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from tests.slowfast_jax.config.pyslowfast import published_transformers
+
 Values = Mapping[str, Any]  # "TRAIN.BATCH_SIZE" -> value
 
 SIX = [1, 0.1, 0.01, 0.001, 0.0001, 0.00001]
@@ -221,7 +223,11 @@ OTHERS: dict[str, Values] = {
 
 def files() -> Iterator[tuple[str, dict[str, Any]]]:
     """(name of the recipe, what the original's file of it sets)."""
-    for folder, variants in (("kinetics/", KINETICS), ("ava/", AVA), ("", OTHERS)):
+    folders = (
+        ("kinetics/", KINETICS), ("ava/", AVA), ("", OTHERS),
+        ("kinetics/", published_transformers.KINETICS), ("", published_transformers.OTHERS),
+    )
+    for folder, variants in folders:
         for name, values in variants.items():
             yield folder + name, {**SHARED, **values}
 
