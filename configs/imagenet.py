@@ -101,7 +101,7 @@ VARIANTS: Variants = {
         "mvit_b_16_conv",
         _result(
             82.9, 96.3,
-            "https://drive.google.com/file/d/1dYYqUB-3DSgBVc9d6o-rW8ojtVsrFLgp/view?usp=sharing",
+            "https://drive.google.com/uc?export=download&id=1dYYqUB-3DSgBVc9d6o-rW8ojtVsrFLgp",
         ),
     ),
     "mvitv2_t": _transformer("mvitv2_t", _mvit2_result(82.3, "MViTv2_T_in1k.pyth")),

@@ -255,7 +255,7 @@ VARIANTS: Variants = {
         "mvit_b_16x4_conv",
         _mvit_result(
             78.4, 93.5,
-            "https://drive.google.com/file/d/194gJinVejq6A1FmySNKQ8vAN5-FOY-QL/view?usp=sharing",
+            "https://drive.google.com/uc?export=download&id=194gJinVejq6A1FmySNKQ8vAN5-FOY-QL",
         ),
     ),
     "mvit_b_32x3_conv": _mvit(

@@ -5,6 +5,11 @@ The videos of Something-Something have no public address; downloading them takes
 
 FAIR = "https://dl.fbaipublicfiles.com"
 ZOO = f"{FAIR}/pyslowfast/model_zoo"
+MVIT2 = f"{ZOO}/mvitv2/pysf_video_models"
+MVIT2_KINETICS = tuple(f"{MVIT2}/MViTv2_{name}.pyth" for name in (
+    "S_16x4_k400_f302660347", "B_32x3_k400_f304025456", "L_40x3_k400_f306903192",
+))
+REVERSIBLE = f"{FAIR}/pyslowfast/rev"
 MULTIGRID = f"{FAIR}/pyslowfast/pyslowfast/model_zoo/multigrid/model_zoo"
 LFB = f"{FAIR}/video-long-term-feature-banks/data/ava"
 AVA = "https://s3.amazonaws.com/ava-dataset"
@@ -94,8 +99,16 @@ COMMANDS: dict[str, list[tuple[str, list[str]]]] = {
             *(f"{MULTIGRID}/Kinetics/SLOWFAST_8x8_R50_stepwise{suffix}.pkl"
               for suffix in ("", "_multigrid")),
             *(f"{FAIR}/pyslowfast/x3d_models/x3d_{size}.pyth" for size in ("xs", "s", "m", "l")),
+            f"{ZOO}/mvit/k400.pyth",
+            *MVIT2_KINETICS,
+            f"{REVERSIBLE}/REV_MVIT_B_16x4.pyth",
         )),
         ("ImageNet weights to start from", _fetch("weights", f"{ZOO}/kinetics400/R50_IN1K.pyth")),
+        ("trained ImageNet weights", _fetch(
+            "weights/imagenet",
+            *(f"{FAIR}/mvit/mvitv2_models/MViTv2_{size}_in1k.pyth" for size in ("T", "S", "B")),
+            *(f"{REVERSIBLE}/REV_{name}.pyth" for name in ("VIT_S", "VIT_B", "MVIT_B")),
+        )),
     ],
     "ssv2": [
         ("videos and labels: sign in, download all parts, then unpack them", [
@@ -106,10 +119,16 @@ COMMANDS: dict[str, list[tuple[str, list[str]]]] = {
             "SSV2", *(f"{FAIR}/pyslowfast/dataset/ssv2/frame_lists/{split}.csv"
                       for split in ("train", "val")),
         )),
-        ("weights to start from", _fetch("weights", f"{ZOO}/kinetics400/SLOWFAST_8x8_R50.pkl")),
+        ("weights to start from", _fetch(
+            "weights", f"{ZOO}/kinetics400/SLOWFAST_8x8_R50.pkl",
+            *MVIT2_KINETICS,
+        )),
         ("trained weights", _fetch(
             "weights/ssv2", f"{MULTIGRID}/SSv2/SLOWFAST_16x8_R50.pkl",
             f"{MULTIGRID}/SSv2/SLOWFAST_16x8_R50_multigrid.pkl",
+            *(f"{MVIT2}/MViTv2_{name}.pyth" for name in (
+                "S_16x4_ssv2_f308341823", "B_32x3_ssv2_f305803282", "L_40x3_ssv2_f309603968",
+            )),
         )),
     ],
     "charades": [

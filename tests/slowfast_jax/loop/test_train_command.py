@@ -126,7 +126,7 @@ def test_multigrid_frames_must_be_a_multiple_of_alpha():
 
 
 @pytest.mark.parametrize("module", [ava, kinetics], ids=["ava", "kinetics"])
-def test_every_recipe_but_the_c2_ones_can_be_trained(module):
+def test_every_recipe_for_training_can_be_trained(module):
     stem = module.__name__.rpartition(".")[2]
     refused = set()
     for variant in importlib.import_module(f"configs.{stem}").VARIANTS:
@@ -136,5 +136,5 @@ def test_every_recipe_but_the_c2_ones_can_be_trained(module):
             check_training(config)
         except ConfigError:
             refused.add(variant)
-    assert all("c2_" in v for v in refused), refused
-    assert all(v in refused for v in module.VARIANTS if v.startswith("c2_"))
+    only_tested = {v for v in module.VARIANTS if v.startswith("c2_") or v.endswith("_test")}
+    assert refused == only_tested
