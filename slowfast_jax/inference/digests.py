@@ -3,6 +3,8 @@
 import hashlib
 from pathlib import Path
 
+from slowfast_jax.published.download import sha256_of
+
 
 def digest(text: str) -> str:
     """First 16 digits of the SHA-256 of a text."""
@@ -14,5 +16,4 @@ def digest_of(path: Path) -> str:
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.is_file())
         return digest("\n".join(map(digest_of, files)))
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return sha256_of(path)[:16]

@@ -10,7 +10,6 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +20,7 @@ from ml_collections import ConfigDict
 from data_pipelines.atomic_files import whole, write_rows
 from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError
-from slowfast_jax.inference.digests import digest_of
+from slowfast_jax.inference.digests import digest, digest_of
 from slowfast_jax.inference.features import Options
 from slowfast_jax.loop.preflight import prepare_test
 from slowfast_jax.progress import track
@@ -39,7 +38,7 @@ class Shard(NamedTuple):
 
     def has(self, name: str) -> bool:
         """Whether the video of that name belongs to this part: a hash of the name decides."""
-        return int(sha256(name.encode()).hexdigest()[:16], 16) % self.count == self.index
+        return int(digest(name), 16) % self.count == self.index
 
 
 WHOLE_LIST = Shard()

@@ -17,7 +17,7 @@ from data_pipelines.atomic_files import whole
 from slowfast_jax import distributed
 from slowfast_jax.compilation_cache import VARIABLE, cache_folder
 from slowfast_jax.published import Row, row_of
-from slowfast_jax.published.download import DownloadError, digest_of, download, mismatch
+from slowfast_jax.published.download import DownloadError, download, mismatch, sha256_of
 
 try:
     import fcntl
@@ -97,7 +97,7 @@ def origin_of(path: str | os.PathLike) -> dict[str, Any]:
 
 def _verify(row: Row, path: Path) -> None:
     """Checks a file that was in the cache folder; records one that the user put there."""
-    digest, recorded = digest_of(path), origin_of(path)
+    digest, recorded = sha256_of(path), origin_of(path)
     reason = mismatch(path, digest, row.size, recorded.get("sha256") or row.sha256)
     if reason:
         raise DownloadError(

@@ -64,7 +64,7 @@ def download(address: str, path: Path, *, size: int | None = None, sha256: str =
                 raise DownloadError(f"{address}: {error}, {ATTEMPTS} times in a row") from error
             logging.warning("%s: %s; trying again", address, error)
             time.sleep(WAIT * 2 ** (failures - 1))
-    digest = digest_of(part)
+    digest = sha256_of(part)
     reason = mismatch(part, digest, size, sha256)
     if reason:
         _discard(part)
@@ -74,7 +74,7 @@ def download(address: str, path: Path, *, size: int | None = None, sha256: str =
     return digest
 
 
-def digest_of(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

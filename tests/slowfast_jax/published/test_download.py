@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from slowfast_jax.published import download as module
-from slowfast_jax.published.download import DownloadError, digest_of, download
+from slowfast_jax.published.download import DownloadError, download, sha256_of
 from tests.support.file_server import serve
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
@@ -24,7 +24,7 @@ def path(tmp_path):
 
 def test_a_file_arrives_with_its_checksum(server, path):
     digest = download(server.address, path, size=len(CONTENT), sha256=server.sha256)
-    assert path.read_bytes() == CONTENT and digest == server.sha256 == digest_of(path)
+    assert path.read_bytes() == CONTENT and digest == server.sha256 == sha256_of(path)
     assert server.requests == [("", 200)] and list(path.parent.iterdir()) == [path]
 
 
