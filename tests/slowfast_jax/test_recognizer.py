@@ -335,6 +335,7 @@ def x3d_xs():
 
 
 @needs_real
+@pytest.mark.slow
 def test_real_videos_equal_the_original(x3d_xs):
     expected = json.loads((REAL / "expected.json").read_text())
     views = np.load(REAL / "view_probs.npz")

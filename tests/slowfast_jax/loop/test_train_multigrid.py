@@ -134,6 +134,7 @@ def test_resumed_run_equals_uninterrupted_run(whole, data, copied, place):
     assert_same_run(copied, whole[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fields", [
     {"multigrid__short_cycle": False}, {"multigrid__long_cycle": False, "train__batch_size": 4},
 ], ids=["long", "short"])

@@ -80,6 +80,7 @@ def test_the_rate_grows_over_the_stages_of_x3d(keywords):
     assert set(rates_in(False, drop_connect=0.5, **keywords).values()) == {0}
 
 
+@pytest.mark.slow
 def test_x3d_drops_branches_only_in_training():
     model = X3D(4, zero_init_final_bn=False, group_size=1, **SMALL)
     dropping = model.clone(drop_connect=0.5)

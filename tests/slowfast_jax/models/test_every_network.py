@@ -57,7 +57,10 @@ FAMILIES = {
 }
 
 
-SLOW = ("MViT", "MViTv2, images", "MViTv2, boxes", "Rev-MViT")
+SLOW = (
+    "C2D, softmax", "I3D, basic blocks", "Slow, non-local", "MViT", "MViTv2, images",
+    "MViTv2, boxes", "Rev-MViT",
+)
 
 
 @pytest.fixture(scope="module", params=[

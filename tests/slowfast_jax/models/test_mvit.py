@@ -19,8 +19,9 @@ from tests.slowfast_jax.models.recordings import assert_as_recorded, relative
 from tests.support.compiling import FAST
 from tests.support.paths import needs_parity
 
+QUICK = ("TINY_MVIT", "TINY_MVITV2_INTERP", "TINY_MVIT_AVA", "TINY_REV_VIT")
 CASES = [
-    pytest.param(name, marks=[] if name.startswith("TINY_") else [pytest.mark.slow])
+    pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
     for name in cases.transformers()
 ]
 

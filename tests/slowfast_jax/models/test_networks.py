@@ -37,6 +37,7 @@ def test_dropout_follows_its_key():
     assert np.array_equal(first, same) and not np.array_equal(first, other)
 
 
+@pytest.mark.slow
 def test_x3d_classifies_boxes():
     """The bins of a box around the clip are the positions of the map."""
     keywords = dict(width_factor=1.0, depth_factor=0.2, head_width=32, dropout=0.0)

@@ -12,7 +12,10 @@ from tests.support.compiling import FAST
 
 
 @pytest.mark.parametrize("keywords", [
-    {"block": "bottleneck", "dilations": (1, 1, 1, 2), "strides": (1, 2, 2, 1)},
+    pytest.param(
+        {"block": "bottleneck", "dilations": (1, 1, 1, 2), "strides": (1, 2, 2, 1)},
+        marks=pytest.mark.slow,
+    ),
     pytest.param(
         {"block": "basic", "folded": True, "lateral_norm": False}, marks=pytest.mark.slow
     ),
