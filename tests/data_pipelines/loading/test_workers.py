@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -88,6 +89,31 @@ def test_a_killed_worker_ends_the_run():
             next(stream)
     assert time.monotonic() - begin < 30
     stream.close()
+
+
+def die_with_lock(index, generator):
+    """Kills the worker while it holds the lock with which Grain tells it to end."""
+    if index == 7:
+        frame = sys._current_frames()[threading.main_thread().ident]
+        while frame.f_code.co_name != "_put_dataset_elements_in_buffer":
+            frame = frame.f_back
+        frame.f_locals["should_stop"]._cond.acquire()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"clip": np.zeros(4)}
+
+
+def test_a_worker_killed_with_a_lock_ends_the_run(tmp_path):
+    """Grain itself waits for the lock forever, and again when the program ends."""
+    program = run_program(
+        tmp_path,
+        "from tests.data_pipelines.loading.test_workers import die_with_lock\n"
+        "    stream.close()\n"
+        "    list(batches(Order(11, batch_size=3, seed=5), die_with_lock, workers=2))",
+    )
+    program.stdout.readline()
+    _, errors = program.communicate(timeout=60)
+    assert program.returncode == 1
+    assert "a process that loads data died" in errors and "exit code -9" in errors
 
 
 @pytest.mark.parametrize("workers", [0, 2])
