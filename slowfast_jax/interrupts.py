@@ -16,14 +16,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 STATUS = 130  # exit status of a command that Ctrl-C ended, by the convention of shells
 DEAF = 3.0  # seconds that the main thread gets to notice the signal
 CLEARING = 30.0  # seconds that it then gets to end
+AGAIN = 0.1  # seconds until an exception that was dropped is raised again
 
 _raising = threading.Event()  # the next signal that the main thread notices interrupts it
 _noticed = threading.Event()  # the main thread was interrupted
+_dropped = threading.Event()  # and Python dropped the exception
 
 
 class Answer(NamedTuple):
@@ -84,13 +86,21 @@ def command(
     """Within the block, Ctrl-C prints one line at once and raises KeyboardInterrupt.
 
     If the main thread does not notice the exception (it is compiling) or needs long to end, the
-    process ends with status 130. A second Ctrl-C ends it immediately.
+    process ends with status 130. A second Ctrl-C ends it immediately. The exception is raised again
+    if Python drops it, as it does in a destructor or a callback of the garbage collector.
 
     Args:
       outcome: what follows "interrupted" in that line, such as "; no results were written".
       last_act: called before the process is ended from outside the main thread.
     """
     interrupted, left = False, threading.Event()
+    hook = sys.unraisablehook
+
+    def dropped(unraisable: Any) -> None:
+        if interrupted and unraisable.exc_type is KeyboardInterrupt:
+            _dropped.set()
+        else:
+            hook(unraisable)
 
     def end() -> None:
         _show_cursor()
@@ -109,19 +119,27 @@ def command(
 
     def wait_and_end() -> None:
         if _noticed.wait(DEAF):
-            left.wait(CLEARING)
+            for _ in range(round(CLEARING / AGAIN)):
+                if left.wait(AGAIN):
+                    return
+                if _dropped.is_set():
+                    _dropped.clear()
+                    _interrupt_main_thread()
         if not left.is_set():
             end()
 
     _noticed.clear()
+    _dropped.clear()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in background jobs of a script
         yield
         return
     try:
+        sys.unraisablehook = dropped
         with answered((signal.SIGINT,), give):
             yield
     finally:
         left.set()
+        sys.unraisablehook = hook
 
 
 def _notice(number: int, frame: FrameType | None) -> None:

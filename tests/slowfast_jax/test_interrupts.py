@@ -19,6 +19,12 @@ def computes():  # one call that does not return to Python's interpreter
 def waits():
     print("ready", flush=True)
     threading.Event().wait()
+class Drops:
+    def __del__(self):
+        waits()
+def drops():
+    Drops()
+    time.sleep(60)
 def ends_slowly():
     try:
         waits()
@@ -44,6 +50,7 @@ def begin(*arguments):
 
 @pytest.mark.parametrize(("work", "seconds", "presses", "printed"), [
     ("waits", 20, 1, ""),
+    ("drops", 20, 1, ""),  # Python ignores exceptions of destructors
     ("computes", 0.2, 1, "last\n"),  # ended from outside
     ("computes", 20, 2, "last\n"),
     ("ends_slowly", 0.2, 1, "ending\nlast\n"),
