@@ -8,8 +8,8 @@ What counts, as in the published tables (fvcore's conventions):
 - A convolution or matrix product costs one multiply-add per product, padding included, and writes
   its output as activations.
 - Batch norm costs two per element: one for the scale, one for the shift. Layer norm costs five.
-- Everything else is free: biases, activation functions, sums, pooling, softmax, and ROIAlign, whose
-  matrix products only interpolate.
+- Everything else is free: biases, activation functions, sums, pooling, softmax, ROIAlign, whose
+  matrix products only interpolate, and the one that only adds relative positions to logits.
 
 A `lax.scan` counts once per iteration, a `lax.cond` as its most expensive branch. A `while` loop,
 whose number of iterations is unknown, counts as one iteration.
@@ -31,7 +31,7 @@ from slowfast_jax.ops.backend import PLAIN_BACKEND, written_for
 ELEMENTWISE_SCOPES = {  # each of these operations costs one per element
     "batch_norm": ("mul", "add"), "layer_norm": ("mul", "add", "sub"),
 }
-FREE_SCOPE = "roi_align"
+FREE_SCOPES = {"roi_align", "positions"}
 
 # {(module, "macs" or "activations"): number}
 Costs = Counter[tuple[str, str]]
@@ -119,7 +119,7 @@ def _costs(
     for eqn in jaxpr.eqns:
         # "SlowFast/slow_res2/block0", "ViT/vmap(blocks)/attention", "ViT/head.classify"
         inner = (*scopes, *re.split(r"[/().]+", str(eqn.source_info.name_stack)))
-        if FREE_SCOPE in inner:
+        if FREE_SCOPES.intersection(inner):
             continue
         module = next((name for name in inner if name in modules), caller)
         elementwise = next((ELEMENTWISE_SCOPES[s] for s in inner if s in ELEMENTWISE_SCOPES), ())

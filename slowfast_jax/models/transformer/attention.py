@@ -8,7 +8,11 @@ from slowfast_jax.models.transformer.layers import Linear, init_biases, init_wei
 from slowfast_jax.models.transformer.schedule import Pooling, divided
 from slowfast_jax.ops.conv import conv3d
 from slowfast_jax.ops.pool import avg_pool, max_pool
-from slowfast_jax.ops.transformer.attention import RelativePositions, attention, relative_bias
+from slowfast_jax.ops.transformer.attention import (
+    RelativePositions,
+    attention,
+    relative_positions,
+)
 from slowfast_jax.ops.transformer.grid_pool import pool_patches
 from slowfast_jax.ops.transformer.layer_norm import layer_norm
 
@@ -118,11 +122,11 @@ class PoolingAttention(nn.Module):
                 q, k, v = jnp.split(self.qkv(x), 3, -1)
             q, k, v = self.pool(q, "q"), self.pool(k, "k"), self.pool(v, "v")
         q, k, v = (y.reshape(*y.shape[:2], self.heads, -1) for y in (q, k, v))
-        bias = None
+        positions = None
         if self.rel_pos_space or self.rel_pos_time:
             grids = self.q_pooling.size(self.grid), self.kv_pooling.size(self.grid)
-            bias = relative_bias(q, self.tables, *grids, self.class_token)
-        y = attention(q, k, v, bias)  # (N, L', heads, C / heads)
+            positions = relative_positions(q, self.tables, *grids, self.class_token)
+        y = attention(q, k, v, positions)  # (N, L', heads, C / heads)
         if self.residual_pooling:
             patches = jnp.arange(q.shape[1]) >= int(self.class_token)
             y = y + jnp.where(patches[:, None, None], q, 0)

@@ -1,12 +1,19 @@
 """Attention, relative positions, and the interpolation of position tables."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from slowfast_jax.models.transformer.positions import sincos_table
+from slowfast_jax.ops.backend import written_for
 from slowfast_jax.ops.pool import avg_pool
-from slowfast_jax.ops.transformer.attention import RelativePositions, attention, relative_bias
+from slowfast_jax.ops.transformer.attention import (
+    Positions,
+    RelativePositions,
+    attention,
+    relative_positions,
+)
 from slowfast_jax.ops.transformer.grid_pool import pool_patches, pooled_size
 from slowfast_jax.ops.transformer.interpolate import resize_linear
 from slowfast_jax.ops.transformer.layer_norm import layer_norm
@@ -41,24 +48,62 @@ def test_relative_positions_one_by_one(class_token):
     first = int(class_token)
     q = normal(2, first + 8, heads, c)
     tables = RelativePositions(normal(3, c), normal(3, c), normal(7, c))
-    found = np.asarray(relative_bias(jnp.asarray(q), tables, q_grid, k_grid, class_token))
+    positions = relative_positions(jnp.asarray(q), tables, q_grid, k_grid, class_token)
+    found = np.einsum("nqhc,nkhc->nhqk", *positions)
     expected = np.zeros((2, heads, first + 8, first + 16), np.float32)
     for i, (t, h, w) in enumerate(np.ndindex(*q_grid)):
         for j, (s, y, x) in enumerate(np.ndindex(*k_grid)):
             vector = tables.time[t - s + 1] + tables.height[h - y + 1]
             vector = vector + tables.width[2 * w - x + 3]
-            expected[:, :, first + i, first + j] = q[:, first + i] @ vector
+            expected[:, :, first + i, first + j] += q[:, first + i] @ vector
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def attention_with(q, k, v, *positions):
+    return attention(q, k, v, Positions(*positions))
+
+
+def plain_attention(q, k, v, *positions):
+    with written_for("gpu"):
+        return attention_with(q, k, v, *positions)
+
+
 def test_attention_weighs_values_by_scaled_products():
-    q, k, v, bias = normal(2, 3, 2, 4), normal(2, 5, 2, 4), normal(2, 5, 2, 4), normal(2, 2, 3, 5)
-    found = attention(jnp.asarray(q), jnp.asarray(k), jnp.asarray(v), jnp.asarray(bias))
+    q, k, v = normal(2, 3, 2, 4), normal(2, 5, 2, 4), normal(2, 5, 2, 4)
+    products, places = normal(2, 3, 2, 3), normal(2, 5, 2, 3)
+    found = plain_attention(*map(jnp.asarray, (q, k, v, products, places)))
     for n in range(2):
         for h in range(2):
-            weights = np.exp(q[n, :, h] @ k[n, :, h].T / 2 + bias[n, h])
+            weights = q[n, :, h] @ k[n, :, h].T / 2 + products[n, :, h] @ places[n, :, h].T
+            weights = np.exp(weights)
             weights /= weights.sum(-1, keepdims=True)
             np.testing.assert_allclose(found[n, :, h], weights @ v[n, :, h], atol=1e-5)
+
+
+def plain_layer_norm(x, scale, bias):
+    centered = x - x.mean(-1, keepdims=True)
+    return centered / jnp.sqrt((centered**2).mean(-1, keepdims=True) + 1e-6) * scale + bias
+
+
+@pytest.mark.parametrize(("function", "plain", "shapes"), [
+    (attention_with, plain_attention,
+     [(2, 3, 2, 4), (2, 5, 2, 4), (2, 5, 2, 4), (2, 3, 2, 3), (2, 5, 2, 3)]),
+    (layer_norm, plain_layer_norm, [(2, 3, 8), (8,), (8,)]),
+])
+def test_results_and_gradients(function, plain, shapes):
+    halves = [jnp.asarray(normal(*shape), jnp.bfloat16) for shape in shapes]
+    arguments = [x.astype(jnp.float32) for x in halves]
+    expected, pull = jax.vjp(plain, *arguments)
+    gradient = jnp.asarray(normal(*expected.shape), jnp.bfloat16)
+    expected = (expected, *pull(gradient.astype(jnp.float32)))
+    for inputs, error in ((arguments, 5e-6), (halves, 0.02)):
+        found, pull = jax.vjp(function, *inputs)
+        found = (found, *pull(gradient.astype(found.dtype)))
+        for ours, theirs in zip(found, expected, strict=True):
+            assert ours.dtype == inputs[0].dtype
+            np.testing.assert_allclose(
+                ours.astype(jnp.float32), theirs, atol=error * abs(theirs).max()
+            )
 
 
 def test_pooling_leaves_the_class_token():
@@ -72,14 +117,6 @@ def test_pooling_leaves_the_class_token():
     expected = np.stack(expected, 2).reshape(2, -1, 3)  # padding counts
     np.testing.assert_allclose(y[:, 1:], expected, atol=1e-6)
     assert pooled_size((2, 5, 4), (1, 3, 3), (1, 2, 2)) == (2, 3, 2)
-
-
-def test_layer_norm():
-    x, scale, bias = normal(4, 8) * 3 + 100, normal(8), normal(8)
-    expected = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
-    np.testing.assert_allclose(
-        layer_norm(jnp.asarray(x), scale, bias), expected * scale + bias, atol=1e-4
-    )
 
 
 def test_sines_and_cosines():
