@@ -269,7 +269,7 @@ VARIANTS: Variants = {
     ),
     "mvitv2_l_40x3_test": (
         _net("mvitv2_l_40x3"), common.cosine(0.1, epochs=300), common.TEST_ONLY,
-        {"test": {"batch_size": 8}},
+        {"data": {"jitter": (356, 446)}, "test": {"batch_size": 8}},
         _mvit2_result(86.1, 97.0, "MViTv2_L_40x3_k400_f306903192.pyth", "5x3"),
     ),
     "rev_mvit_b_16x4_conv": _mvit(
