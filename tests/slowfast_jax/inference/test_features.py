@@ -6,7 +6,7 @@ import pytest
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.encoding import write_video
 from slowfast_jax.config import ConfigError
-from slowfast_jax.inference.features import Options, iterate_features
+from slowfast_jax.inference.features import Endpoints, Options, iterate_features
 from slowfast_jax.models import zoo
 from slowfast_jax.recognizer import load
 from tests.support.tiny_models import norm_entry
@@ -53,7 +53,7 @@ def test_a_wrong_endpoint_lists_all(tiny):
                        r"color, pixels, probs\)"):
         load("test/tiny").clip_features(CLIPS, endpoint="colour")
     with pytest.raises(ConfigError, match=r"head/pool0|within these, such as fast_res2/block0"):
-        load("kinetics/mini").endpoints.check("pool")
+        Endpoints(zoo.create("kinetics/mini"), 8, 64).check("pool")
 
 
 def test_features_of_boxes(monkeypatch):
