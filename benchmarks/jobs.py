@@ -22,13 +22,14 @@ def forward_backward(
 ) -> Job:
     """A forward and a backward pass; the result is the gradient of all parameters."""
 
-    def loss(params, batch_stats, clip, labels):
-        variables = {"params": params, "batch_stats": batch_stats}
+    def loss(params, statistics, clip, labels):
+        variables = {"params": params, **statistics}
         (logits, _), updated = model.apply(variables, clip, train=True, mutable=["batch_stats"])
-        return cross_entropy(logits, labels), updated["batch_stats"]
+        return cross_entropy(logits, labels), updated
 
     step = jax.jit(jax.grad(loss, has_aux=True))
-    arguments = jax.device_put((variables["params"], variables["batch_stats"], clip, labels))
+    statistics = {name: part for name, part in variables.items() if name != "params"}
+    arguments = jax.device_put((variables["params"], statistics, clip, labels))
     return lambda: jax.block_until_ready(step(*arguments)), lambda: step(*arguments)[0]
 
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from slowfast_jax.models import heads, resnet3d, zoo
 from slowfast_jax.models.blocks import Conv3D
+from slowfast_jax.models.cost import count, totals
 from slowfast_jax.ops.conv import conv3d
 from slowfast_jax.ops.pool import avg_pool, max_pool
 
@@ -127,8 +128,8 @@ def find(model: nn.Module, clip_shape: tuple[int, ...]) -> Counter:
 
 
 def total_macs(model: nn.Module, clip_shape: tuple[int, ...]) -> int:
-    """Multiply-adds of all convolutions in one forward pass."""
-    return sum(layer.macs * number for layer, number in find(model, clip_shape).items())
+    """Multiply-adds of one forward pass, see `models.cost`."""
+    return clip_shape[0] * totals(count(model, *clip_shape[1:3]))["macs"]
 
 
 def _kind(path: str, kernel: Triple, groups: int) -> str:

@@ -204,13 +204,12 @@ def gmacs_per_second(macs: float, seconds: Sequence[float]) -> float:
 def report(result: dict) -> float:
     """Prints one model's table and returns the machine's peak in GMAC/s.
 
-    The peak is the fastest matrix product of either side. The speed of a form counts the
-    convolutions only.
+    The peak is the fastest matrix product of either side.
 
     Args:
       result: the fields
         name, shape: of the model and of the clip.
-        macs: multiply-adds of the convolutions.
+        macs: multiply-adds of the model.
         seconds: {form: seconds of each run}; includes "ours" and the matrix products.
         first_call: {form: seconds of the first run}.
         difference: {form: difference from our result}.
@@ -233,7 +232,7 @@ def report(result: dict) -> float:
         row += [result[column].get(form, "") for column in ("difference", "first_call")]
         rows.append(row)
     size = "x".join(map(str, result["shape"]))
-    print(f"\n{result['name']}  {size}  {result['macs'] / 1e9:.1f} GMACs in convolutions")
+    print(f"\n{result['name']}  {size}  {result['macs'] / 1e9:.1f} GMACs")
     header = ["", "median ms", "min ms", "clips/s", "ours faster", "GMAC/s", "of peak",
               result["difference_of"], "first call s"]
     print(table(header, rows))

@@ -5,9 +5,9 @@
     python -m benchmarks.train_step --whole --models slowfast_8x8_r50
 
 By default a run is a forward and a backward pass: cross entropy, batch norm with batch statistics
-(running statistics are updated), gradients of all parameters, no dropout. With --whole it is a
-complete training step, with gradient norm, weight decay and SGD with Nesterov momentum; our
-"gradients alone" are listed beside it to show the difference.
+(running statistics are updated), gradients of all parameters, neither dropout nor stochastic depth.
+With --whole it is a complete training step, with gradient norm, weight decay and SGD with Nesterov
+momentum; our "gradients alone" are listed beside it to show the difference.
 
 The "gradients" or "changes" column is |ours - theirs| / |theirs| over all gradients, or over the
 changes of all parameters. It is about 1e-4 between PyTorch's own forms, too, because rounding
@@ -23,6 +23,7 @@ from benchmarks import layers, measure, sides
 from benchmarks.jobs import LR, SGD, forward_backward, whole_step
 from benchmarks.torch_process import TorchProcess
 from slowfast_jax import malloc
+from slowfast_jax.models import zoo
 
 
 def main() -> None:
@@ -47,7 +48,8 @@ def compare(name: str, options: argparse.Namespace) -> dict:
     with TorchProcess(
         name, clip, options.against, options.threads, labels=labels, sgd=sgd, settings=settings
     ) as theirs:
-        model, variables = sides.our_side(name, theirs.weights(), dropout=0.0)
+        rates = dict.fromkeys({"dropout", "drop_path"} & set(vars(zoo.create(name))), 0.0)
+        model, variables = sides.our_side(name, theirs.weights(), **rates)
         start = jax.tree.map(np.array, variables["params"])
         job = whole_step if options.whole else forward_backward
         run, result = job(model, variables, clip, labels)
