@@ -28,12 +28,18 @@ from slowfast_jax.training.step import make_train_step
 from tests.support.compiling import FAST
 
 STEPS, LR = 4, 0.01
-SHARED = dict(num_classes=4, crop_size=32, dropout=0.0, group_size=4)
+SHARED = dict(num_classes=4, crop_size=32, dropout=0.0)
 NETWORKS = {
-    "slowfast": ("kinetics/slowfast_8x8_r50", dict(depth=18, width=16, num_frames=8)),
-    "x3d": ("kinetics/x3d_xs", dict(num_frames=4)),
+    "slowfast": ("kinetics/slowfast_8x8_r50", dict(
+        depth=18, width=16, num_frames=8, group_size=4,
+    )),
+    "x3d": ("kinetics/x3d_xs", dict(num_frames=4, group_size=4)),
     "nonlocal": ("kinetics/i3d_nln_8x8_r50", dict(
-        depth=18, width=16, num_frames=4, nonlocal_blocks=((), (1,), (1,), ()),
+        depth=18, width=16, num_frames=4, group_size=4, nonlocal_blocks=((), (1,), (1,), ()),
+    )),
+    "mvit": ("kinetics/mvitv2_s_16x4", dict(
+        depth=3, width=96, num_frames=4, drop_path=0.0, dim_mul=((1, 2.0),), head_mul=((1, 2.0),),
+        q_strides=((0, 1, 1, 1), (1, 1, 2, 2), (2, 1, 1, 1)),
     )),
 }
 # (data, fsdp, spatial): on one, two, four and eight devices
