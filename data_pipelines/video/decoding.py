@@ -77,7 +77,6 @@ def data_packets(container, stream, problems: list[str], whole: bool = True) -> 
     """
     found = empty = 0
     avi = container.format.name == "avi"
-    indexed = len(stream.index_entries) if avi and whole else 0
     try:
         for packet in container.demux(stream):
             if packet.size == 0:  # the decoder would take an empty packet for the end
@@ -93,8 +92,6 @@ def data_packets(container, stream, problems: list[str], whole: bool = True) -> 
         pass  # PyAV raises this at the end of a file whose streams appear late (MPEG-TS)
     if whole and found + empty < stream.frames < PLACEHOLDER:
         problems.append(f"the header promises {stream.frames} frames, but the file has {found}")
-    elif found < indexed:
-        problems.append(f"the index lists {indexed} frames, but the file has {found}")
 
 
 def decoded_frames(
