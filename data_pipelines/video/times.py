@@ -210,7 +210,7 @@ def _shown_rates(
         return (len(times) / total,) * 2 if total > 0 else (None, None)
     interval = average = float(between.mean())
     if gaps(between).any():
-        usual = float(np.median(between))
+        usual = float(np.quantile(between, 0.5, method="lower"))  # one of the intervals
         interval = float(between[np.abs(between - usual) <= USUAL_WITHIN * usual].mean())
     return (1 / interval, 1 / average) if interval > 0 else (None, None)
 

@@ -80,13 +80,8 @@ def test_gaps_do_not_lower_the_frame_rate(tmp_path, codec, suffix, gap):
     assert [number_in(picture) for _, picture in stills.play(str(path))] == [*range(120)]
 
 
-@pytest.mark.parametrize(("stated", "base", "actual", "fps"), [
-    ("29.75", "30", 30, 30),  # FFmpeg's average for MP4, which includes the gap
-    ("30", "30", 30, 30), ("30000/1001", "30000/1001", 30000 / 1001, 30000 / 1001),
-    ("25", "25", 18, 25),  # a variable rate
-])
-def test_a_stated_average_is_replaced_if_it_includes_gaps(stated, base, actual, fps):
-    """Ten minutes with a gap of five seconds, and time stamps in milliseconds."""
+def rate_of(stated, base, ticks):
+    """What `times.frame_rate` says of time stamps in milliseconds."""
     base = Fraction(base)
     stream = SimpleNamespace(
         average_rate=Fraction(stated), base_rate=base, guessed_rate=base, start_time=0,
@@ -94,10 +89,25 @@ def test_a_stated_average_is_replaced_if_it_includes_gaps(stated, base, actual, 
         codec_context=SimpleNamespace(framerate=base, has_b_frames=False, name="h264"),
     )
     container = SimpleNamespace(format=SimpleNamespace(name="matroska,webm"))
+    return times.frame_rate(container, stream, ticks)
+
+
+@pytest.mark.parametrize(("stated", "base", "actual", "fps"), [
+    ("29.75", "30", 30, 30),  # FFmpeg's average for MP4, which includes the gap
+    ("30", "30", 30, 30), ("30000/1001", "30000/1001", 30000 / 1001, 30000 / 1001),
+    ("25", "25", 18, 25),  # a variable rate
+])
+def test_a_stated_average_is_replaced_if_it_includes_gaps(stated, base, actual, fps):
+    """Ten minutes with a gap of five seconds."""
     seconds = np.arange(int(595 * actual)) / actual
     seconds[seconds > 200] += 5
     ticks = np.round(seconds * 1000).astype(int).tolist()
-    assert times.frame_rate(container, stream, ticks) == (fps, "")
+    assert rate_of(stated, base, ticks) == (fps, "")
+
+
+def test_a_rate_is_found_although_no_interval_is_near_the_median():
+    fps, problem = rate_of(30, 30, [0, 10, 20, 120, 1_000_120])
+    assert fps == pytest.approx(100) and "states 30 fps; 100 is used" in problem
 
 
 def test_ordinary_files_are_not_read_to_check_their_headers(tmp_path, monkeypatch):
