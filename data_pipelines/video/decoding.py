@@ -23,7 +23,13 @@ from data_pipelines.video.opening import (
     open_video,
     size_change,
 )
-from data_pipelines.video.times import duration_of, frame_rate
+from data_pipelines.video.times import (
+    PLACEHOLDER,
+    duration_of,
+    frame_rate,
+    last_end,
+    shares_duration,
+)
 
 Transform = Callable[[np.ndarray], np.ndarray]  # applied to one picture (H,W,3)
 # Decoders that can be told at any time to skip frames. Others, such as those of AV1, take the
@@ -58,19 +64,33 @@ class VideoInfo:
 
 
 def data_packets(container, stream, problems: list[str], whole: bool = True) -> Iterator[av.Packet]:
-    """Yields the packets of the stream that hold data; adds a truncated file to `problems`."""
-    found = 0
+    """Yields the packets of the stream that hold data; adds a truncated file to `problems`.
+
+    Empty packets stand for dropped frames. FFmpeg leaves them out of AVI files, where the decoding
+    time of a packet is the number of packets before it.
+
+    Args:
+        container, stream: as `open_video` yields them.
+        problems: receives a text for each kind of damage found.
+        whole: the container is at its start, so the number of packets is checked against the
+            header.
+    """
+    found = empty = 0
+    avi = container.format.name == "avi"
     try:
         for packet in container.demux(stream):
             if packet.size == 0:  # the decoder would take an empty packet for the end
+                empty += packet.dts is not None
                 continue
             found += 1
+            if avi and packet.dts is not None:
+                empty = max(packet.dts + 1 - found, 0)
             yield packet
     except (av.error.FFmpegError, OSError) as error:
         problems.append(f"reading stops after {found} packets ({error.strerror or error})")
     except IndexError:
         pass  # PyAV raises this at the end of a file whose streams appear late (MPEG-TS)
-    if whole and found < stream.frames:
+    if whole and found + empty < stream.frames < PLACEHOLDER:
         problems.append(f"the header promises {stream.frames} frames, but the file has {found}")
 
 
@@ -181,12 +201,12 @@ def probe(path: Encoded) -> VideoInfo:
     """
     problems: list[str] = []
     with open_video(path, "SLICE") as (container, stream):
-        first, times, order, last_duration = None, [], [], None
+        first, times, order, durations = None, [], [], []
         for packet in data_packets(container, stream, problems):
             if not packet.is_discard:
                 times.append(packet.pts)
                 order.append(packet.dts)
-                last_duration = packet.duration
+                durations.append(packet.duration)
             if first is None:
                 try:
                     first = next(iter(stream.decode(packet)), None)
@@ -199,10 +219,13 @@ def probe(path: Encoded) -> VideoInfo:
                 first = None
         if first is None:
             raise VideoError(path, nothing_decodes(stream, len(times)))
+        last_duration = durations[-1] if durations else None
         fps, wrong_rate = frame_rate(container, stream, times, last_duration, order)
         if wrong_rate:
             logger.info("%s: %s", path, wrong_rate)
-        duration = duration_of(container, stream) or len(times) / fps
+        duration = duration_of(container, stream)
+        if shares_duration(container, stream):
+            duration = last_end(stream, zip(times, durations, strict=True)) or duration
         orientation = orientation_of(first)
         size = (first.height, first.width) if orientation[0] else (first.width, first.height)
         return VideoInfo(
@@ -211,7 +234,7 @@ def probe(path: Encoded) -> VideoInfo:
             width=size[0],
             height=size[1],
             rotation=degrees(orientation),
-            duration=duration,
+            duration=duration or len(times) / fps,
             codec=stream.codec_context.name,
             warning="; ".join(problems),
         )

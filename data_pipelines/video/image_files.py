@@ -151,6 +151,11 @@ def read_image(path: PathLike | BinaryIO) -> np.ndarray:
     try:
         with Image.open(path) as image:
             check_size(path, *image.size, most=MOST_PIXELS)
+            if image.mode == "F":
+                raise VideoError(
+                    path, "holds floating-point numbers, which have no fixed range; expected 8 or "
+                    "16 bits per value: convert it, for example to PNG",
+                )
             if image.mode.startswith("I"):  # 16-bit gray: Pillow would clip instead of scaling
                 image = _high_bytes(image)
             return np.asarray(image.convert("RGB"))

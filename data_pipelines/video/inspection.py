@@ -9,7 +9,13 @@ from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError, decoded_frames, open_video
 from data_pipelines.video.image_files import FrameFiles, read_image
 from data_pipelines.video.opening import size_change
-from data_pipelines.video.times import frame_rate, gaps, intervals, jumps_back, keeps_times
+from data_pipelines.video.times import (
+    frame_rate,
+    gaps,
+    intervals_of,
+    jumps_back,
+    keeps_times,
+)
 
 USUAL_RATES = (10.0, 61.0)  # lowest and highest frame rate of cameras and films
 # An interval between frames is irregular if it differs from the median by more than this fraction
@@ -73,15 +79,18 @@ def _kind(reason: str) -> str:
 
 def _inspect_file(path: str, clip_seconds: float) -> Inspection:
     damage: list[str] = []
-    times, sizes, last_duration = [], {}, None
+    times, order, sizes, last_duration = [], [], {}, None
     with open_video(path, "NONE") as (container, stream):
         for number, frame in enumerate(decoded_frames(container, stream, damage)):
             times.append(frame.pts)
+            order.append(frame.dts)
             last_duration = frame.duration
             sizes.setdefault((frame.width, frame.height), number)
-        fps, wrong_rate = frame_rate(container, stream, times, last_duration)
-        between = intervals(times, stream.time_base) if keeps_times(container, stream) else None
-        joined = between is not None and jumps_back(times, stream.time_base)
+        timed = keeps_times(container, stream)
+        decoded = None if timed else order
+        fps, wrong_rate = frame_rate(container, stream, times, last_duration, decoded)
+        between = intervals_of(container, stream, times, decoded)
+        joined = timed and between is not None and jumps_back(times, stream.time_base)
         if not times:
             raise VideoError(
                 path, f"no frame can be decoded (codec {stream.codec_context.name}); the file is "

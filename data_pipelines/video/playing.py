@@ -16,8 +16,9 @@ from data_pipelines.video.decoding import (
     orientation_of,
     upright_picture,
 )
+from data_pipelines.video.headers import from_header
 from data_pipelines.video.opening import check_size, size_change
-from data_pipelines.video.seeking import ROUNDING, from_header
+from data_pipelines.video.seeking import ROUNDING
 from data_pipelines.video.times import gap_length
 
 

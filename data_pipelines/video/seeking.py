@@ -7,11 +7,8 @@ that leads into a gap between recordings, frames are numbered as they are decode
 
 import bisect
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
-from typing import NamedTuple
 
 import av
 import numpy as np
@@ -23,31 +20,19 @@ from data_pipelines.video.decoding import (
     Transform,
     VideoError,
     VideoInfo,
-    data_packets,
     decoded_frames,
     degrees,
     open_video,
     orientation_of,
     upright_picture,
 )
-from data_pipelines.video.opening import Stored, check_size, size_change
-from data_pipelines.video.times import (
-    DELAYS_ONLY,
-    WRONG_BY,
-    duration_of,
-    frame_rate,
-    gap_length,
-    header_rate,
-    jumps_back,
-    keeps_times,
-)
+from data_pipelines.video.headers import from_header
+from data_pipelines.video.opening import check_size, size_change
+from data_pipelines.video.times import gap_length
 
 # Tolerance of time stamps, in frames. Containers round them: Matroska to milliseconds, which is
 # 0.02 frames at 30 frames per second.
 ROUNDING = 0.05
-# Largest number of frames that an edit list may hide. The time of a seek in FFmpeg grows with the
-# square of it: 100,000 take a second, and a damaged header may claim millions.
-MOST_HIDDEN = 10_000
 # Seconds by which a header may claim that a video is longer than it is.
 MOST_CLAIMED = 0.5
 logger = logging.getLogger(__name__)
@@ -112,79 +97,6 @@ def select_frames(
 
 class _Gap(Exception):
     """A wanted frame lies in a gap between recordings."""
-
-
-def from_header(path: Encoded, container, stream) -> VideoInfo | None:
-    """Properties of a video in which a frame can be found by its time; None for other videos.
-
-    They come from the header, but where its frame rate cannot be right, and in MPEG-TS, which may
-    hold several recordings, all time stamps are read once.
-    """
-    rate = header_rate(container, stream)
-    if container.format.name in DELAYS_ONLY or not keeps_times(container, stream):
-        return None
-    doubtful = rate is None or rate * WRONG_BY < (stream.guessed_rate or 0)
-    if doubtful or container.format.name == "mpegts":
-        stamps = _time_stamps(path, container, stream)
-        if stamps.joined:
-            return None
-        doubtful = rate is None or stamps.fps != float(rate)
-        rate = stamps.fps
-    fps = float(rate)
-    duration = duration_of(container, stream)
-    if duration <= 0:
-        return None
-    frames = stamps.frames if doubtful else max(round(duration * fps), 1)
-    if stream.frames:  # includes the frames that an edit list hides
-        if stream.frames > frames + MOST_HIDDEN:
-            return None
-        if not doubtful:
-            frames = min(frames, stream.frames)
-    return VideoInfo(
-        frames=frames, fps=fps, width=0, height=0, rotation=0, duration=duration,
-        codec=stream.codec_context.name,
-    )
-
-
-class _Stamps(NamedTuple):
-    """What the time stamps of all packets show.
-
-    Attributes:
-        fps: frame rate.
-        frames: number of the last frame by its time, plus 1.
-        joined: whether time stamps jump back.
-    """
-
-    fps: float
-    frames: int
-    joined: bool
-
-
-def _time_stamps(path: Encoded, container, stream) -> _Stamps:
-    """Reads all packets of a video; a file is read only once by each process."""
-    if isinstance(path, Stored):
-        return _read_time_stamps(container, stream)
-    facts = os.stat(path)
-    return _time_stamps_of_file(os.fspath(path), facts.st_size, facts.st_mtime_ns)
-
-
-@lru_cache(1024)
-def _time_stamps_of_file(path: str, size: int, changed: int) -> _Stamps:
-    """As `_time_stamps`, once for each file; `size` and `changed` tell its versions apart."""
-    with open_video(path, "NONE") as (container, stream):
-        return _read_time_stamps(container, stream)
-
-
-def _read_time_stamps(container, stream) -> _Stamps:
-    packets = [(p.pts, p.dts) for p in data_packets(container, stream, []) if not p.is_discard]
-    times = [pts for pts, _ in packets]
-    order = [dts for _, dts in packets]
-    fps, _ = frame_rate(container, stream, times, order=order)
-    last = max((time for time in times if time is not None), default=stream.start_time)
-    return _Stamps(
-        fps, max(round((last - stream.start_time) * stream.time_base * fps), 0) + 1,
-        jumps_back(order, stream.time_base),
-    )
 
 
 def _read(

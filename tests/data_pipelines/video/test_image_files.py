@@ -18,6 +18,7 @@ from data_pipelines.video.image_files import (
     read_image,
     select_frames,
 )
+from data_pipelines.video.inspection import inspect
 
 NOISE = np.random.default_rng(0).integers(0, 256, (12, 30, 40, 3), dtype=np.uint8)
 
@@ -218,3 +219,12 @@ def test_16_bit_gray_is_scaled_to_8_bits(tmp_path, suffix):
     Image.fromarray(deep).save(tmp_path / f"a.{suffix}")
     picture = read_image(tmp_path / f"a.{suffix}")
     assert (picture == (deep >> 8)[..., None]).all()
+
+
+def test_floating_point_pictures_are_refused(tmp_path):
+    Image.fromarray(np.linspace(0, 1, 48, dtype=np.float32).reshape(6, 8)).save(tmp_path / "1.tif")
+    files = frame_files("a", ["1.tif"], tmp_path)
+    with pytest.raises(VideoError, match=r"1\.tif: holds floating-point numbers.*8 or 16 bits"):
+        select_frames(files, lambda info: [0])
+    (problem,) = inspect(files).problems
+    assert problem.kind == "broken" and "floating-point" in problem.text

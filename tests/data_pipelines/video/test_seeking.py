@@ -1,15 +1,17 @@
 """Seeking yields the same pixels as reading from the start but decodes far fewer frames."""
 
 import gc
+from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
 
-from data_pipelines.video import decoding, seeking
+from data_pipelines.video import decoding, playing, seeking
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.encoding import write_video
 from tests.data_pipelines.conftest import frame_numbers, numbered_frames, turned_picture
+from tests.data_pipelines.support.encodings import CODECS, write
 from tests.support.paths import REAL, needs_real
 
 X264_B = {"bf": "3", "g": "24", "preset": "fast", "threads": "1"}
@@ -136,6 +138,57 @@ def test_at_a_variable_rate_frames_are_chosen_by_time(videos):
     expected = np.abs(shown[None] - wanted[:, None]).argmin(1)
     assert frame_numbers(pictures) == expected.tolist()
     assert info.frames == 20
+
+
+def shown_frames(path):
+    """All frames and the seconds at which they are shown after the first, by PyAV alone."""
+    with av.open(str(path)) as container:
+        frames = [(f.to_ndarray(format="rgb24"), f.time) for f in container.decode(video=0)]
+    shown = np.array([time for _, time in frames])
+    return np.stack([picture for picture, _ in frames]), shown - shown[0]
+
+
+IRREGULAR = {
+    "one frame in two seconds": (Fraction(1, 2), lambda number: number),
+    "a frame in ten seconds": (Fraction(1, 10), lambda number: number),
+    "slides in a header of 30 fps": (30, lambda number: 60 * number),
+    "bursts and pauses": (30, lambda number: number + number // 4 * 90),
+    "short pauses": (30, lambda number: number + number // 5 * 14),
+    "ever slower": (30, lambda number: number * (number + 1) // 2),
+    "random": (30, lambda number: int(np.random.default_rng(3).integers(1, 9, 60).cumsum()[number]))
+}
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize("codec", ["h264", "hevc with open groups"])
+@pytest.mark.parametrize("name", IRREGULAR)
+def test_pixels_at_low_and_irregular_rates_with_b_frames(tmp_path, name, codec, suffix):
+    rate, time = IRREGULAR[name]
+    path = write(tmp_path / f"a.{suffix}", CODECS[codec], count=40, rate=rate, time=time)
+    expected, shown = shown_frames(path)
+    assert len(expected) == 40
+
+    def nearest(number, fps):
+        """The frames nearest to a number in time; two at the middle between them."""
+        apart = np.abs(shown * fps - number)
+        return np.flatnonzero(apart < apart.min() + 0.1)
+
+    def check(picture, number, fps):
+        assert any(np.array_equal(picture, expected[i]) for i in nearest(number, fps)), number
+
+    info, _, _ = seeking.select_frames(path, lambda info: [0])
+    numbers = {round(second * info.fps) for second in shown[[0, 1, 2, 6, 11, 12, 13, 26, 27, 39]]}
+    numbers |= {info.frames // 3, info.frames // 2, info.frames - 1}
+    for first in sorted(numbers):
+        pair = np.unique(np.minimum([first, first + 2], info.frames - 1))
+        _, _, pictures = seeking.select_frames(path, lambda info, pair=pair: pair, by_time=True)
+        for picture, number in zip(pictures, pair, strict=True):
+            check(picture, number, info.fps)
+    for first in (0, info.frames // 2):
+        played = list(playing.iterate_frames(path, first))
+        assert played
+        for number, picture in played:
+            check(picture, number, info.fps)
 
 
 def test_a_copied_cut_starts_where_its_edit_list_says(tmp_path):

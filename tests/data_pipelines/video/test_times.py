@@ -15,7 +15,14 @@ from data_pipelines.sources.video_lists import Sample
 from data_pipelines.video import decoding, playing, seeking, stills
 from data_pipelines.video.encoding import encode
 from data_pipelines.video.inspection import inspect
-from tests.data_pipelines.support.encodings import CODECS, number_in, pictures, plain, write
+from tests.data_pipelines.support.encodings import (
+    CODECS,
+    Codec,
+    number_in,
+    pictures,
+    plain,
+    write,
+)
 from tests.data_pipelines.video.test_every_path import keyframe
 
 H264 = CODECS["h264 without B-frames"]
@@ -236,3 +243,19 @@ def test_b_frames_at_low_and_irregular_rates_are_no_further_recordings(
     info = decoding.probe(path)
     assert info.frames == found.frames == 40
     assert info.fps == pytest.approx(found.fps, rel=0.05)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize("burst", [2, 8])
+@pytest.mark.parametrize("pause", [1.5, 10])
+def test_screen_recordings_with_pauses(tmp_path, suffix, burst, pause):
+    """Training, tests and the doctor see the same rate."""
+    path = tmp_path / f"a.{suffix}"
+    codec = Codec("libx264", {"threads": "1"})  # up to three B-frames
+    write(path, codec, count=60, time=lambda n: n + int(n // burst * 30 * pause))
+    assert kinds(path) == ["time gap"] and "jump back" not in inspect(str(path)).problems[0].text
+    header, _ = stills.look(str(path), lambda info: [0])
+    info = decoding.probe(path)
+    assert header.fps == info.fps == inspect(str(path)).fps == 30 and info.frames == 60
+    indices = view_indices(info, num_frames=4, sampling_rate=8, target_fps=30.0, clips=2)
+    assert indices.tolist() == [[0, 10, 20, 31], [14, 24, 34, 45]]
