@@ -20,6 +20,7 @@ SCHEME_PATTERNS = {
     "MMAction2": r"^backbone\.((slow|fast)_path\.)?(conv1\.conv|layer\d\.\d+\.conv\d\.conv)\.",
     "Paddle": r"\._(conv|conv_f2s|bn)\.",
     "MindSpore": r"\.bn2d\.(gamma|beta|moving_mean|moving_variance)$",
+    "torchvision": r"^blocks\.\d+\.attn\.project\.0\.",
 }
 HEAD = (r"^(cls_head|roi_head\.bbox_head)\.fc_cls\.", "head.projection.")
 SPELLINGS = {
