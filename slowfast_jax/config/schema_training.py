@@ -54,6 +54,11 @@ INIT_FROM: Section = {
     "entry": Field(
         "", "Entry of the file that holds the weights, such as ema. Empty: it is looked for."
     ),
+    "images": Field(
+        False, "Whether the file is of a vision transformer of images. Its kernels of patches and "
+        "poolings are then repeated over time, and what it lacks (class token, positions in time) "
+        "is initialized randomly."
+    ),
     "resume": Field(
         False, "Resume the training that wrote the file, a .pyth of PySlowFast: its epoch and the "
         "state of its optimizer are read as well, if it has them."
