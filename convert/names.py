@@ -54,6 +54,8 @@ def _pathway(ours: str, pathway: int) -> tuple[tuple[str, str], ...]:
 
 
 HEAD = (("head/projection", "head.projection"),)
+# PySlowFast's heads of boxes have no hidden layer; a name like its others stands for MMAction2's.
+BOX_HEAD = (*HEAD, ("head/hidden", "head.hidden"))
 # Family of networks -> rows (module of this project, module of PySlowFast). Both columns are unique
 # within a family.
 FAMILIES = {
@@ -61,7 +63,7 @@ FAMILIES = {
         ("stem/conv", "s1.pathway0_stem.conv"),
         ("stem/conv_bn", "s1.pathway0_stem.bn"),
         *_pathway("", 0),
-        *HEAD,
+        *BOX_HEAD,
     ),
     "SlowFast": (
         ("slow_stem/conv", "s1.pathway0_stem.conv"),
@@ -72,7 +74,7 @@ FAMILIES = {
         *_pathway("fast_", 1),
         ("lateral{s}/conv", "s{s}_fuse.conv_f2s"),
         ("lateral{s}/conv_bn", "s{s}_fuse.bn"),
-        *HEAD,
+        *BOX_HEAD,
     ),
     "X3D": (
         ("stem/conv_xy", "s1.pathway0_stem.conv_xy"),

@@ -107,6 +107,11 @@ def export_pyth(path: str | Path, variables: Mapping, *, cfg: str = "") -> dict[
             "PySlowFast's always have batch norm and ReLU: its results would differ. Networks with "
             "lateral_norm=True can be exported"
         )
+    if "head.hidden.weight" in tensors:
+        raise ValueError(
+            "the head of this network has a hidden layer (roi_hidden=True), which PySlowFast's "
+            "heads do not have, so it cannot be exported"
+        )
     write_pyth(path, tensors, cfg=cfg)
     return tensors
 

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from convert import names, ports
 from convert.load import CheckpointMismatch, fit, strip_names
-from convert.program_settings import clip_settings, unsupported_settings
+from convert.program_settings import box_head_keywords, clip_settings, unsupported_settings
 from convert.readers import ForeignCheckpoint, describe_source, read_checkpoint
 from convert.trees import flatten
 from convert.unpickle import CheckpointError
@@ -99,7 +99,8 @@ def read_weights(
       skip, strip, entry, init: see `convert.load_variables`.
       new_classes: for fine-tuning. If nothing but the number of classes differs, the classifier is
         taken from `init`, with a log line.
-      adapt: rules for weights of networks of other clips or of images, see `convert.training.adapt`.
+      adapt: rules for weights of networks of other clips or of images, see
+        `convert.training.adapt`.
       quiet: writes no log lines, for a check.
 
     Returns:
@@ -345,13 +346,16 @@ def check_origin(
 def _check_program(path: str | Path, checkpoint: ForeignCheckpoint, config: ConfigDict) -> str:
     """How the config's network differs from that of the file's program; "" if it does not."""
     scheme = names.scheme_of(checkpoint.tensors)
-    settings = unsupported_settings(checkpoint.metadata.get("program_config", ""))
+    program_config = checkpoint.metadata.get("program_config", "")
+    settings = unsupported_settings(program_config)
     if scheme == "MMAction2" and settings:
         return (
             f"{path} was trained by MMAction2 with settings that this project does not have, so "
             f"its results would differ: {'; '.join(settings)}"
         )
     needed = ports.required_keywords(checkpoint.tensors, scheme)
+    if scheme == "MMAction2":
+        needed |= box_head_keywords(program_config)
     model = build_model(config)
     different = {k: v for k, v in needed.items() if getattr(model, k, None) != v}
     if not different:

@@ -76,6 +76,13 @@ TRAIN: Section = {
     "loss": Field(
         "cross_entropy", "Loss function; see slowfast_jax/training/losses.py.", one_of(LOSSES)
     ),
+    "focal": Field(
+        (), "Alpha and gamma of the focal loss of bce_positive_rows, as (3, 1): the loss of each "
+        "class of a box is multiplied by alpha * (1 - exp(-loss)) ** gamma. Empty: neither.",
+        Range("two numbers of 0 or more", lambda value: len(value) in (0, 2) and all(
+            is_a(float, number) and number >= 0 for number in value
+        ))
+    ),
     "class_weights": Field(
         (), "Weight of each class in the loss: one number per class, a file with one per line, or "
         "balanced, which makes rare classes count as much as frequent ones; see "
