@@ -1,4 +1,6 @@
-"""Converts checkpoints of other programs to this project's variables, and back to PySlowFast's.
+"""Converts checkpoints of other programs to this project's variables, and back.
+
+Written are files of PySlowFast and, for MViT, of torchvision.
 
 The library needs only NumPy. Its command line is `python -m convert --help`.
 
@@ -10,10 +12,17 @@ is the program whose names a file has: "PySlowFast", "Caffe2", "MMAction2", and 
 
 from convert.load import CheckpointMismatch, Report, fit, load_variables
 from convert.readers import ForeignCheckpoint, read_checkpoint
-from convert.torch_file import export_pyth, pyslowfast_tensors, write_pyth
+from convert.torch_file import (
+    export_pyth,
+    export_torchvision,
+    pyslowfast_tensors,
+    torchvision_tensors,
+    write_pyth,
+)
 from convert.unpickle import CheckpointError
 
 __all__ = [
-    "CheckpointError", "CheckpointMismatch", "ForeignCheckpoint", "Report", "export_pyth", "fit",
-    "load_variables", "pyslowfast_tensors", "read_checkpoint", "write_pyth",
+    "CheckpointError", "CheckpointMismatch", "ForeignCheckpoint", "Report", "export_pyth",
+    "export_torchvision", "fit", "load_variables", "pyslowfast_tensors", "read_checkpoint",
+    "torchvision_tensors", "write_pyth",
 ]

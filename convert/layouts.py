@@ -4,7 +4,8 @@
 |--------------------|---------------------------------|---------------------------------|
 | convolution kernel | (kT, kH, kW, Cin/groups, Cout)  | (Cout, Cin/groups, kT, kH, kW)  |
 | linear kernel      | (Cin, Cout)                     | (Cout, Cin)                     |
-| others             | vectors; tables of positions    | the same                        |
+| others             | vectors; tables of positions    | the same; torchvision's tables  |
+|                    |                                 | lack leading dimensions of 1    |
 """
 
 import numpy as np
@@ -27,6 +28,7 @@ def from_torch(array: np.ndarray, shape: tuple[int, ...], leaf: str = "kernel") 
       which keeps the activations of a constant video (Carreira and Zisserman 2017, section 2).
     - Kernels with too few dimensions get trailing dimensions of size 1, because Caffe2 stores 1x1x1
       kernels as matrices.
+    - Tables of positions with too few dimensions get leading dimensions of size 1.
     - Surplus trailing dimensions of size 1 are dropped; old sub-BN scales and biases have them.
 
     Args:
@@ -41,6 +43,8 @@ def from_torch(array: np.ndarray, shape: tuple[int, ...], leaf: str = "kernel") 
         array = np.repeat(array[:, :, None], shape[0], axis=2) / shape[0]
     if len(shape) == 5 and 2 <= array.ndim < 5:
         array = array.reshape(array.shape + (1,) * (5 - array.ndim))
+    if leaf != "kernel" and array.ndim < len(shape):
+        array = array.reshape((1,) * (len(shape) - array.ndim) + array.shape)
     while array.ndim > len(shape) and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim != len(shape):

@@ -11,6 +11,7 @@ from convert import names, ports
 from convert.layouts import from_torch, is_inflated
 from convert.mismatch import Mismatch, class_counts, describe
 from convert.readers import ForeignCheckpoint, read_checkpoint
+from convert.training.adapt import PATCHES, adapted, spatial_as_joint
 from convert.trees import flatten, unflatten
 
 BATCH_NORM_EPSILON = 1e-5
@@ -137,6 +138,7 @@ def fit(
     *,
     skip: Sequence[str] = (),
     init: Mapping | None = None,
+    adapt: str = "",
     source: str = "the checkpoint",
 ) -> tuple[dict, Report]:
     """Like `load_variables`, for a checkpoint that has been read; also returns how it was used.
@@ -144,6 +146,7 @@ def fit(
     Args:
       checkpoint: as `read_checkpoint` returns it.
       shapes, skip, init: see `load_variables`.
+      adapt: rules for parameters of networks of other clips or of images, see training/adapt.py.
       source: name of the checkpoint for error messages.
 
     Returns:
@@ -152,6 +155,8 @@ def fit(
     targets = flatten(shapes)
     paths = [path for _, path in targets]
     given, report = map_to_paths(checkpoint, names.family_of(paths), set(paths))
+    if adapt == "images":
+        _join_positions(given, {path: target for (_, path), target in targets.items()}, report)
     is_skipped = re.compile("|".join(f"(?:{pattern})" for pattern in skip) or r"(?!)").fullmatch
 
     mismatch = Mismatch([], {}, {})
@@ -161,14 +166,14 @@ def fit(
         file_name, array = given.pop(path, ("", None))
         theirs = None
         if array is not None:
-            ours = array if report.scheme == "slowfast_jax" else from_torch(
-                array, shape, path.rpartition("/")[2]
-            )
+            ours, how = _converted(path, array, shape, report.scheme, adapt)
             theirs = ours.shape
+            if how:
+                report.derived[path] = how
         if theirs == shape:
             leaves[collection, path] = np.array(ours, dtype=target.dtype, order="C")
             report.mapped[path] = file_name
-            if report.scheme != "slowfast_jax" and is_inflated(array, shape):
+            if report.scheme != "slowfast_jax" and is_inflated(array, shape) and not how:
                 report.inflated.append(path)
         elif is_skipped(path):
             report.skipped[path] = (
@@ -192,6 +197,32 @@ def fit(
         if key not in leaves:
             leaves[key] = _fill(key, target, filled)
     return unflatten({key: leaves[key] for key in targets}), report
+
+
+def _converted(
+    path: str, array: np.ndarray, shape: tuple[int, ...], scheme: str, adapt: str
+) -> tuple[np.ndarray, str]:
+    """A tensor of the file in this project's layout, and how it was adapted ("" if it was not)."""
+    if scheme != "slowfast_jax":
+        # The rule for patches of images replaces the usual inflation.
+        images = adapt == "images" and path == PATCHES and is_inflated(array, shape)
+        array = from_torch(array, (1, *shape[1:]) if images else shape, path.rpartition("/")[2])
+    return adapted(path, array, shape, adapt)
+
+
+def _join_positions(given: dict[str, tuple[str, np.ndarray]], targets: Mapping, report) -> None:
+    """Replaces separate positions in `given` by joint ones if the model has these."""
+    path, spatial, first = "pos_embed", "pos_embed_spatial", "pos_embed_class"
+    if path not in targets or path in given or spatial not in given:
+        return
+    name, array = given[spatial]
+    joint = spatial_as_joint(array, given.get(first, ("", None))[1], tuple(targets[path].shape))
+    if joint is not None:
+        given[path] = (name, joint)
+        report.derived[path] = f"joined from {spatial} and {first}"
+        given.pop(spatial)
+        if joint is not array:
+            given.pop(first)
 
 
 def _fill(key, target, filled: Mapping) -> np.ndarray:

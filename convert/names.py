@@ -1,4 +1,4 @@
-"""Translates parameter names between this project, PySlowFast, Caffe2 and PyTorchVideo.
+"""Translates parameter names between this project and other programs.
 
 All names go through PySlowFast's: names of other programs are translated to PySlowFast names, and
 those to this project's paths. One parameter in each scheme:
@@ -7,6 +7,13 @@ those to this project's paths. One parameter in each scheme:
     PySlowFast    s3.pathway0_res0.branch1_bn.running_mean
     Caffe2        res3_0_branch1_bn_rm
     PyTorchVideo  blocks.2.res_blocks.0.branch1_norm.running_mean
+
+and one of MViT, the only networks of torchvision that this project has:
+
+    this project  block0/attn/norm_q/scale
+    PySlowFast    blocks.0.attn.norm_q.weight
+    PyTorchVideo  blocks.0.attn.norm_q.weight
+    torchvision   blocks.0.attn.pool_q.norm_act.0.weight
 
 The translations are tables. A row is a pair of patterns for modules; placeholders such as `{s}`, a
 stage, are listed in PLACEHOLDERS. The last component of a name (weight, running_mean, ...) is its
@@ -27,7 +34,7 @@ PLACEHOLDERS = {
     "k": r"\d",  # fully connected layer of squeeze-and-excitation
     "x": r"[abc]",  # convolution of a residual block
     "n": r"theta|phi|g|out",  # convolution of a non-local block
-    "w": r"\w+",  # layer of a transformer block
+    "w": r"\w+",  # layer of a transformer block, or a leaf
 }
 
 
@@ -47,6 +54,8 @@ def _pathway(ours: str, pathway: int) -> tuple[tuple[str, str], ...]:
 
 
 HEAD = (("head/projection", "head.projection"),)
+# PySlowFast's heads of boxes have no hidden layer; a name like its others stands for MMAction2's.
+BOX_HEAD = (*HEAD, ("head/hidden", "head.hidden"))
 # Family of networks -> rows (module of this project, module of PySlowFast). Both columns are unique
 # within a family.
 FAMILIES = {
@@ -54,7 +63,7 @@ FAMILIES = {
         ("stem/conv", "s1.pathway0_stem.conv"),
         ("stem/conv_bn", "s1.pathway0_stem.bn"),
         *_pathway("", 0),
-        *HEAD,
+        *BOX_HEAD,
     ),
     "SlowFast": (
         ("slow_stem/conv", "s1.pathway0_stem.conv"),
@@ -65,7 +74,7 @@ FAMILIES = {
         *_pathway("fast_", 1),
         ("lateral{s}/conv", "s{s}_fuse.conv_f2s"),
         ("lateral{s}/conv_bn", "s{s}_fuse.bn"),
-        *HEAD,
+        *BOX_HEAD,
     ),
     "X3D": (
         ("stem/conv_xy", "s1.pathway0_stem.conv_xy"),
@@ -191,6 +200,28 @@ PYTORCHVIDEO = (
 # but have no role.
 PYTORCHVIDEO_ROLES = ("s1", "s2", "s3", "s4", "s5", "head")
 
+# Rows (torchvision name, PySlowFast name) of whole names; both columns are unique.
+TORCHVISION = (
+    ("conv_proj.{w}", "patch_embed.proj.{w}"),
+    ("pos_encoding.class_token", "cls_token"),
+    ("pos_encoding.class_pos", "pos_embed_class"),
+    ("pos_encoding.spatial_pos", "pos_embed_spatial"),
+    ("pos_encoding.temporal_pos", "pos_embed_temporal"),
+    *((name, name) for name in (
+        "blocks.{i}.norm1.{w}", "blocks.{i}.norm2.{w}", "blocks.{i}.attn.qkv.{w}",
+        "blocks.{i}.attn.rel_pos_{w}", "norm.{w}",
+    )),
+    ("blocks.{i}.attn.project.0.{w}", "blocks.{i}.attn.proj.{w}"),
+    *(
+        (f"blocks.{{i}}.attn.pool_{x}.{theirs}.{{w}}", f"blocks.{{i}}.attn.{name}_{x}.{{w}}")
+        for x in "qkv" for theirs, name in (("pool", "pool"), ("norm_act.0", "norm"))
+    ),
+    ("blocks.{i}.mlp.0.{w}", "blocks.{i}.mlp.fc1.{w}"),
+    ("blocks.{i}.mlp.3.{w}", "blocks.{i}.mlp.fc2.{w}"),
+    ("blocks.{i}.project.{w}", "blocks.{i}.proj.{w}"),
+    ("head.1.{w}", "head.projection.{w}"),
+)
+
 # Prefixes that wrappers put before every name: "module" by DistributedDataParallel, "model" by
 # Lightning and by PySlowFast's hub models, "_orig_mod" by torch.compile.
 WRAPPERS = re.compile(r"^(?:(?:module|model|_orig_mod)\.)+")
@@ -258,6 +289,11 @@ def from_pyslowfast(name: str, family: str) -> str | None:
         return None
     leaf = _leaves(translated).get(leaf)
     return f"{translated}/{leaf}".lstrip("/") if leaf else None
+
+
+def to_torchvision(name: str) -> str | None:
+    """The torchvision name of a PySlowFast name; None if torchvision has no such parameter."""
+    return translate(((ours, theirs) for theirs, ours in TORCHVISION), name)
 
 
 def _leaves(module: str) -> dict[str, str]:
@@ -337,6 +373,8 @@ def canonical_names(names: Iterable[str], scheme: str) -> dict[str, str]:
         if "patch_embed.patch_model.weight" in bare.values():
             roles = {}  # the blocks of MViT are alike
         return {name: _from_pytorchvideo(short, roles) or short for name, short in bare.items()}
+    if scheme == "torchvision":
+        return {name: translate(TORCHVISION, short) or short for name, short in bare.items()}
     if scheme in ports.SPELLINGS:
         return {name: ports.respell(short, scheme) for name, short in bare.items()}
     return bare

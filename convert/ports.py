@@ -20,8 +20,12 @@ SCHEME_PATTERNS = {
     "MMAction2": r"^backbone\.((slow|fast)_path\.)?(conv1\.conv|layer\d\.\d+\.conv\d\.conv)\.",
     "Paddle": r"\._(conv|conv_f2s|bn)\.",
     "MindSpore": r"\.bn2d\.(gamma|beta|moving_mean|moving_variance)$",
+    "torchvision": r"^blocks\.\d+\.attn\.project\.0\.",
 }
-HEAD = (r"^(cls_head|roi_head\.bbox_head)\.fc_cls\.", "head.projection.")
+HEAD = (
+    (r"^roi_head\.bbox_head\.fc_cls\.0\.", "head.hidden."),
+    (r"^(cls_head|roi_head\.bbox_head)\.fc_cls\.(2\.)?", "head.projection."),
+)
 SPELLINGS = {
     "MMAction2": (
         (r"^backbone\.fast_path\.", "pathway1."),
@@ -40,14 +44,14 @@ SPELLINGS = {
         (r"\.downsample\.bn\.", ".branch1_bn."),
         *((rf"(_res\d+)\.conv{n}\.conv\.", rf"\1.branch2.{x}.") for n, x in enumerate("abc", 1)),
         *((rf"(_res\d+)\.conv{n}\.bn\.", rf"\1.branch2.{x}_bn.") for n, x in enumerate("abc", 1)),
-        HEAD,
+        *HEAD,
     ),
     "Paddle": (
         (r"^backbone\.", ""),
         (r"\._(conv|conv_f2s|bn)\.", r".\1."),
         (r"\._mean$", ".running_mean"),
         (r"\._variance$", ".running_var"),
-        HEAD,
+        *HEAD,
     ),
     "MindSpore": (
         (r"^net\.", ""),
@@ -74,6 +78,7 @@ REQUIRED_KEYWORDS = (
     ("MMAction2", r"_lateral\.bn\.", dict(lateral_norm=True)),  # the "steplr" networks only
     ("MMAction2", r"^cls_head\.", dict(head_pool="global")),
     ("MMAction2", r"^roi_head\.", ROI_HEAD),
+    ("MMAction2", r"^roi_head\.bbox_head\.fc_cls\.0\.", dict(roi_hidden=True)),
     ("MMAction2", r"\.non_local_block\.", dict(nonlocal_mode="softmax", nonlocal_pool_first=False)),
     ("Paddle", r"^roi_head\.", IMAGENET | ROI_HEAD | dict(lateral_norm=False)),
     ("PyTorchVideo", r"(^|\.)detection_head\.", dict(roi_aligned=False)),

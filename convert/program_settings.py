@@ -12,12 +12,8 @@ from typing import Any
 
 # Rows (end of the setting's path, values that this project computes, what the others mean).
 MMACTION2 = (
-    ("temporal_pool_mode", ("avg",), "box features are pooled over time in another way"),
-    ("temporal_pool_type", ("avg",), "box features are pooled over time in another way"),
     ("spatial_pool_type", ("max",), "box features are pooled over space in another way"),
     ("with_temporal_pool", (True,), "box features are not averaged over time"),
-    ("with_global", (False,), "boxes also get the features of the whole frame"),
-    ("mlp_head", (False,), "the head has hidden layers"),
     ("background_class", (True,), "class 0 is not the background"),
     ("roi_layer_type", ("RoIAlign",), "boxes are pooled by another operation"),
     ("roi_head.shared_head.type", (), "the head sees the context of boxes"),
@@ -27,7 +23,14 @@ MMACTION2 = (
     ("cls_head.spatial_type", ("avg",), "features are pooled over space in another way"),
     ("style", ("pytorch",), "the stride is in another convolution of a block"),
 )
-
+# Rows (setting in roi_head of MMAction2's config, its default, keyword of a network here, and
+# value of the setting -> value of the keyword).
+BOX_HEAD = (
+    ("bbox_roi_extractor.temporal_pool_mode", "avg", "roi_time_pool",
+     {"avg": "mean", "max": "max"}),
+    ("bbox_roi_extractor.with_global", False, "roi_context", {False: False, True: True}),
+    ("bbox_head.mlp_head", False, "roi_hidden", {False: False, True: True}),
+)
 
 # Fields of PySlowFast's section DATA that say for which clips a network was trained.
 CLIP_FIELDS = ("NUM_FRAMES", "SAMPLING_RATE", "TRAIN_CROP_SIZE")
@@ -52,24 +55,47 @@ def unsupported_settings(text: str) -> list[str]:
     Args:
       text: the config; [] is returned for text that is not one.
     """
-    try:
-        statements = ast.parse(text).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
-    model = {}
-    for statement in statements:
-        if isinstance(statement, ast.Assign) and any(
-            isinstance(target, ast.Name) and target.id == "model" for target in statement.targets
-        ):
-            model = _value(statement.value)
+    model = _model(text)
     found = []
-    for path, value in _settings(model) if isinstance(model, dict) else ():
+    for path, value in _settings(model):
         for end, accepted, meaning in MMACTION2:
             if f".{path}".endswith(f".{end}") and value is not None:
                 last = value.rpartition(".")[2] if isinstance(value, str) else value
                 if last not in accepted:
                     found.append(f"model.{path} is {value!r}: {meaning}")
     return found
+
+
+def box_head_keywords(text: str) -> dict[str, Any]:
+    """Keywords that a network needs for the head of boxes in MMAction2's config.
+
+    Args:
+      text: the config; {} is returned for text that is not one, and if the config has no such head.
+    """
+    settings = dict(_settings(_model(text)))
+    if not any(path.startswith("roi_head.") for path in settings):
+        return {}
+    found = {}
+    for path, default, keyword, values in BOX_HEAD:
+        value = settings.get(f"roi_head.{path}", default)
+        if value in values:
+            found[keyword] = values[value]
+    return found
+
+
+def _model(text: str) -> dict[str, Any]:
+    """The section `model` of MMAction2's config; {} if there is none."""
+    try:
+        statements = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {}
+    model = {}
+    for statement in statements:
+        if isinstance(statement, ast.Assign) and any(
+            isinstance(target, ast.Name) and target.id == "model" for target in statement.targets
+        ):
+            model = _value(statement.value)
+    return model if isinstance(model, dict) else {}
 
 
 def _settings(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,6 @@
-"""Writes checkpoints that PySlowFast and torch.load(weights_only=True) read, without PyTorch.
+"""Writes checkpoints that PySlowFast, torchvision and torch.load(weights_only=True) read.
+
+PyTorch is not needed.
 
 The file is a zip as PyTorch 1.6 and later write it (torch/serialization.py). NAME/data.pkl is a
 pickle in which each tensor is a call of torch._utils._rebuild_tensor_v2 on a storage named by a
@@ -10,7 +12,7 @@ import pickle
 import struct
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +42,18 @@ def write_pyth(path: str | Path, tensors: Mapping[str, np.ndarray], *, cfg: str 
     Raises:
       ValueError: PyTorch has no storage for an array's element type.
     """
-    path = Path(path)
+    state, arrays = _state_dict(tensors)
+    content = _dict(_text("model_state") + state + _text("cfg") + _text(cfg))
+    _write_zip(Path(path), content, arrays)
+
+
+def write_state_dict(path: str | Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Writes `tensors` to `path` as torch.save(model.state_dict()) does; see `write_pyth`."""
+    _write_zip(Path(path), *_state_dict(tensors))
+
+
+def _state_dict(tensors: Mapping[str, np.ndarray]) -> tuple[bytes, list[np.ndarray]]:
+    """The pickled dict of tensors, and the content of their storages 0, 1, ..."""
     arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     for name, array in arrays.items():
         if array.dtype.name not in STORAGE_NAMES:
@@ -51,10 +64,11 @@ def write_pyth(path: str | Path, tensors: Mapping[str, np.ndarray], *, cfg: str 
     state = b"".join(
         _text(name) + _tensor(array, str(key)) for key, (name, array) in enumerate(arrays.items())
     )
-    content = _dict(
-        _text("model_state") + _ordered_dict(state)
-        + _text("cfg") + _text(cfg)
-    )
+    return _ordered_dict(state), list(arrays.values())
+
+
+def _write_zip(path: Path, content: bytes, arrays: Sequence[np.ndarray]) -> None:
+    """Writes the pickle `content` and the storages it refers to, atomically."""
     records = {
         "data.pkl": pickle.PROTO + b"\x02" + content + pickle.STOP,
         "byteorder": sys.byteorder.encode(),
@@ -65,7 +79,7 @@ def write_pyth(path: str | Path, tensors: Mapping[str, np.ndarray], *, cfg: str 
         with zipfile.ZipFile(temporary, "w") as archive:
             for name, data in records.items():
                 archive.writestr(zipfile.ZipInfo(f"archive/{name}"), data)
-            for key, array in enumerate(arrays.values()):
+            for key, array in enumerate(arrays):
                 archive.writestr(zipfile.ZipInfo(f"archive/data/{key}"), array.tobytes())
         os.replace(temporary, path)
     finally:
@@ -92,6 +106,11 @@ def export_pyth(path: str | Path, variables: Mapping, *, cfg: str = "") -> dict[
             "the lateral connections of this network have no batch norm (lateral_norm=False), but "
             "PySlowFast's always have batch norm and ReLU: its results would differ. Networks with "
             "lateral_norm=True can be exported"
+        )
+    if "head.hidden.weight" in tensors:
+        raise ValueError(
+            "the head of this network has a hidden layer (roi_hidden=True), which PySlowFast's "
+            "heads do not have, so it cannot be exported"
         )
     write_pyth(path, tensors, cfg=cfg)
     return tensors
@@ -132,6 +151,61 @@ def pyslowfast_tensors(variables: Mapping) -> dict[str, np.ndarray]:
         raise ValueError(
             f"PySlowFast has no names for {len(unknown)} of the {len(leaves)} parameters of this "
             f"model ({family}): {', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}"
+        )
+    return dict(sorted(tensors.items()))
+
+
+def export_torchvision(path: str | Path, variables: Mapping) -> dict[str, np.ndarray]:
+    """Writes this project's variables of an MViT as a state dict of torchvision.
+
+    Args:
+      path: the file to write; it is replaced if it exists.
+      variables: {"params": ...}.
+
+    Returns:
+      The tensors that were written, by name.
+
+    Raises:
+      ValueError: torchvision cannot build the network.
+    """
+    tensors = torchvision_tensors(variables)
+    write_state_dict(path, tensors)
+    return tensors
+
+
+def torchvision_tensors(variables: Mapping) -> dict[str, np.ndarray]:
+    """Converts this project's variables of an MViT to torchvision's names and layout.
+
+    Returns:
+      {torchvision name: array in PyTorch's layout}, sorted by name.
+
+    Raises:
+      ValueError: torchvision has no name for a parameter, or cannot build the network.
+    """
+    tensors, unknown = {}, []
+    for name, array in pyslowfast_tensors(variables).items():
+        theirs = names.to_torchvision(name)
+        if theirs is None:
+            unknown.append(name)
+        elif theirs.startswith("pos_encoding."):
+            rank = 1 if theirs.partition(".")[2].startswith("class_") else 2
+            tensors[theirs] = array.reshape(array.shape[-rank:])
+        elif theirs == "conv_proj.weight" and array.ndim == 4:  # patches of images
+            tensors[theirs] = array[:, :, None]
+        else:
+            tensors[theirs] = array
+    if unknown:
+        raise ValueError(
+            f"torchvision has no names for {len(unknown)} parameters of this model: "
+            f"{', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}. Its video networks "
+            "that are written here are MViT and MViTv2"
+        )
+    absolute = "pos_encoding.spatial_pos" in tensors
+    relative = {f"blocks.0.attn.rel_pos_{axis}" in tensors for axis in "thw"}
+    if "pos_encoding.class_token" not in tensors or relative != {not absolute}:
+        raise ValueError(
+            "torchvision's MViT has a class token, and either separate absolute positions or "
+            "relative positions in space and time; this network does not, so it cannot be exported"
         )
     return dict(sorted(tensors.items()))
 

@@ -12,19 +12,21 @@ import numpy as np
 from convert import ports
 from convert.load import Report, fit, strip_names
 from convert.readers import ForeignCheckpoint, describe_source, read_checkpoint
-from convert.torch_file import export_pyth
+from convert.torch_file import export_pyth, export_torchvision
 from convert.trees import flatten
 from convert.verify import compare_bytes, describe_outputs
 from slowfast_jax import __version__
 
-DESCRIPTION = """Converts weights of PySlowFast (PyTorch or Caffe2), PyTorchVideo, MMAction2,
-PaddleVideo and MindSpore to a checkpoint of this project or of PySlowFast.
+DESCRIPTION = """Converts weights of PySlowFast (PyTorch or Caffe2), PyTorchVideo, torchvision,
+MMAction2, PaddleVideo and MindSpore to a checkpoint of this project, PySlowFast or torchvision.
 The format of INPUT is detected from its content. PyTorch is not needed."""
 EXAMPLES = """examples:
   {name} SLOWFAST_8x8_R50.pkl slowfast --config kinetics/slowfast_8x8_r50
   {name} x3d_xs.pyth x3d_xs --config configs/kinetics.py:x3d_xs --verify
   {name} x3d_xs back.pyth
   {name} RUN my_network.pyth
+  {name} mvit_v2_s-ae3be167.pth mvitv2_s --config kinetics/mvitv2_s_16x4
+  {name} RUN my_mvit.pth --to torchvision
 """
 SCRIPT = "slowfast-jax-convert"  # the installed script
 # Rows (keyword in the messages of the library, option of this command).
@@ -103,9 +105,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--to",
-        choices=("orbax", "pyth"),
+        choices=("orbax", "pyth", "torchvision"),
         help="format of OUTPUT; orbax: a checkpoint folder of this project, pyth: a file for "
-        "PySlowFast and PyTorch (default: pyth if OUTPUT ends in .pyth, else orbax)",
+        "PySlowFast and PyTorch, torchvision: a state dict of torchvision's MViT (default: pyth if "
+        "OUTPUT ends in .pyth, else orbax)",
     )
     parser.add_argument(
         "--skip",
@@ -155,7 +158,7 @@ def _convert(args: argparse.Namespace, written: list[str]) -> None:
         raise ValueError(
             f"{output}: {suffix} is not a format that is written here; choose a name that ends in "
             ".pyth for a file of PySlowFast and PyTorch, or a name without suffix for a checkpoint "
-            "folder of this project"
+            "folder of this project, or pass --to torchvision for a file of torchvision"
         )
     kind = args.to or ("pyth" if suffix == ".pyth" else "orbax")
     _check_output(output, kind, args.force)
@@ -186,6 +189,8 @@ def _convert(args: argparse.Namespace, written: list[str]) -> None:
     }
     if kind == "pyth":
         export_pyth(output, variables, cfg=origin.get("cfg", ""))
+    elif kind == "torchvision":
+        export_torchvision(output, variables)
     else:
         origin |= {"file": Path(args.input).name, "format": checkpoint.kind}
         metadata = describe(config, class_names) | {"converted_from": origin}

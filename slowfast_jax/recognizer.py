@@ -311,12 +311,11 @@ def load(
         published checkpoint ("pytorchvideo/x3d_xs"), a complete config, or a folder written by
         training: a run (its last checkpoint is used) or a single checkpoint, which store their
         config, class names and weights.
-      weights: a checkpoint file of PySlowFast (also Caffe2), PyTorchVideo, MMAction2, PaddleVideo
-        or MindSpore, or a folder of this project: a run, of which the last checkpoint is read, or a
-        checkpoint. "published": the published file, downloaded unless it is in the cache folder
-        (slowfast_jax/published/cached_weights.py). "random": random weights. Default:
-        config.test.checkpoint; if that is
-        empty, too, the weights are random, with a warning.
+      weights: a checkpoint file of PySlowFast (also Caffe2), PyTorchVideo, torchvision, MMAction2,
+        PaddleVideo or MindSpore, or a folder of this project: a run, of which the last checkpoint
+        is read, or a checkpoint. "published": the published file, downloaded unless it is in the
+        cache folder (slowfast_jax/published/cached_weights.py). "random": random weights. Default:
+        config.test.checkpoint; if that is empty, too, the weights are random, with a warning.
       class_names: name of a shipped list ("kinetics400"), path of a file with one name per line, or
         the names themselves. They set the network's number of classes. Without any, the classes are
         "class 0", "class 1" and so on.

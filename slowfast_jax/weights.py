@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from ml_collections import ConfigDict
 
 from convert import names, ports
 from convert.load import CheckpointMismatch, fit, strip_names
-from convert.program_settings import clip_settings, unsupported_settings
+from convert.program_settings import box_head_keywords, clip_settings, unsupported_settings
 from convert.readers import ForeignCheckpoint, describe_source, read_checkpoint
 from convert.trees import flatten
 from convert.unpickle import CheckpointError
@@ -85,6 +86,7 @@ def read_weights(
     entry: str = "",
     init: Mapping | None = None,
     new_classes: bool = False,
+    adapt: str = "",
     quiet: bool = False,
 ) -> tuple[dict, list[str]]:
     """Reads the weights of the config's network from a checkpoint.
@@ -97,6 +99,8 @@ def read_weights(
       skip, strip, entry, init: see `convert.load_variables`.
       new_classes: for fine-tuning. If nothing but the number of classes differs, the classifier is
         taken from `init`, with a log line.
+      adapt: rules for weights of networks of other clips or of images, see
+        `convert.training.adapt`.
       quiet: writes no log lines, for a check.
 
     Returns:
@@ -117,13 +121,15 @@ def read_weights(
         log("%s: %s", path, line)
     replaced = []
     if new_classes:
-        replaced = _classifier_of_other_classes(path, checkpoint, shapes, skip, log)
+        replaced = _classifier_of_other_classes(path, checkpoint, shapes, skip, adapt, log)
     check_origin(path, checkpoint, config, (*skip, *replaced))
     if not quiet:
         _warn_of_other_clips(path, checkpoint, config)
     variables, report = fit(
-        checkpoint, shapes, skip=(*skip, *replaced), init=init, source=str(path)
+        checkpoint, shapes, skip=(*skip, *replaced), init=init, adapt=adapt, source=str(path)
     )
+    for how, count in Counter(report.derived.values()).items() if adapt else ():
+        log("%s: parameters %s: %d", path, how, count)
     initialized = [name for name in report.skipped if re.escape(name) not in replaced]
     if initialized:
         log("initialized, not loaded from %s: %s", path, ", ".join(initialized))
@@ -157,13 +163,13 @@ def _warn_of_other_clips(
 
 
 def _classifier_of_other_classes(
-    path: Path, checkpoint: ForeignCheckpoint, shapes: Mapping, skip: Sequence[str],
+    path: Path, checkpoint: ForeignCheckpoint, shapes: Mapping, skip: Sequence[str], adapt: str,
     log: Callable[..., None],
 ) -> list[str]:
     """Patterns of the classifier's parameters if only their number of classes differs, else none.
     """
     try:
-        fit(checkpoint, shapes, skip=skip, source=str(path))
+        fit(checkpoint, shapes, skip=skip, adapt=adapt, source=str(path))
     except CheckpointMismatch as error:
         if error.classes:
             ours, theirs = error.classes
@@ -340,13 +346,16 @@ def check_origin(
 def _check_program(path: str | Path, checkpoint: ForeignCheckpoint, config: ConfigDict) -> str:
     """How the config's network differs from that of the file's program; "" if it does not."""
     scheme = names.scheme_of(checkpoint.tensors)
-    settings = unsupported_settings(checkpoint.metadata.get("program_config", ""))
+    program_config = checkpoint.metadata.get("program_config", "")
+    settings = unsupported_settings(program_config)
     if scheme == "MMAction2" and settings:
         return (
             f"{path} was trained by MMAction2 with settings that this project does not have, so "
             f"its results would differ: {'; '.join(settings)}"
         )
     needed = ports.required_keywords(checkpoint.tensors, scheme)
+    if scheme == "MMAction2":
+        needed |= box_head_keywords(program_config)
     model = build_model(config)
     different = {k: v for k, v in needed.items() if getattr(model, k, None) != v}
     if not different:

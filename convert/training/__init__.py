@@ -1,1 +1,1 @@
-"""What checkpoints of other programs hold besides weights, to resume their training."""
+"""Weights for the start of a training, and the training state that files of other programs hold."""

@@ -274,6 +274,10 @@ def _weight_problems(config: ConfigDict) -> list[str]:
             f"config.train.accumulate is {config.train.accumulate}, expected 1 with "
             "config.train.class_weights, because the loss divides by the weights of the whole batch"
         )
+    if config.train.focal and config.train.loss != "bce_positive_rows":
+        problems.append(
+            f"config.train.focal needs config.train.loss=bce_positive_rows, not {config.train.loss}"
+        )
     return problems
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from slowfast_jax.config.field import Field, Range, at_least, between, is_a, one_of, texts
 from slowfast_jax.models.dtypes import DTYPES
-from slowfast_jax.models.heads import ACTIVATIONS
+from slowfast_jax.models.heads import ACTIVATIONS, TIME_POOLS
 from slowfast_jax.models.resnet3d import ARCHS
 from slowfast_jax.models.transformer.attention import MODES
 from slowfast_jax.models.transformer.positions import KINDS
@@ -69,6 +69,10 @@ MODEL: dict[str, Field] = {
     "roi_scale": Field(0.0, "Positions of the feature map per pixel.",
                        Range("above 0, at most 1", lambda value: 0 < value <= 1)),
     "roi_aligned": Field(False, "Whether ROIAlign shifts boxes by half a pixel."),
+    "roi_time_pool": Field("", "How features of boxes are pooled over time: mean or max.",
+                           one_of(TIME_POOLS)),
+    "roi_context": Field(False, "Boxes also get the features of the whole frame."),
+    "roi_hidden": Field(False, "The classifier of boxes has a hidden layer."),
     "arch": Field("", "Row of ARCHS in slowfast_jax/models/resnet3d.py.", one_of(ARCHS)),
     "stride_1x1": Field(False, "The stride is in a bottleneck's first convolution."),
     "depth": Field(object, "Layers, or the blocks of stages 2 to 5; or those of each pathway. "

@@ -54,6 +54,11 @@ INIT_FROM: Section = {
     "entry": Field(
         "", "Entry of the file that holds the weights, such as ema. Empty: it is looked for."
     ),
+    "images": Field(
+        False, "Whether the file is of a vision transformer of images. Its kernels of patches and "
+        "poolings are then repeated over time, and what it lacks (class token, positions in time) "
+        "is initialized randomly."
+    ),
     "resume": Field(
         False, "Resume the training that wrote the file, a .pyth of PySlowFast: its epoch and the "
         "state of its optimizer are read as well, if it has them."
@@ -70,6 +75,13 @@ TRAIN: Section = {
     "epochs": Field(196, "Length of the training.", between(1, MOST_EPOCHS)),
     "loss": Field(
         "cross_entropy", "Loss function; see slowfast_jax/training/losses.py.", one_of(LOSSES)
+    ),
+    "focal": Field(
+        (), "Alpha and gamma of the focal loss of bce_positive_rows, as (3, 1): the loss of each "
+        "class of a box is multiplied by alpha * (1 - exp(-loss)) ** gamma. Empty: neither.",
+        Range("two numbers of 0 or more", lambda value: len(value) in (0, 2) and all(
+            is_a(float, number) and number >= 0 for number in value
+        ))
     ),
     "class_weights": Field(
         (), "Weight of each class in the loss: one number per class, a file with one per line, or "

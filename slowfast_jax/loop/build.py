@@ -13,6 +13,7 @@ from absl import logging
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from convert.training.adapt import NOT_OF_IMAGES
 from data_pipelines.loading.batches import Examples
 from slowfast_jax.chips import find_chip
 from slowfast_jax.config import ConfigError, build_model, training_plan
@@ -165,18 +166,23 @@ def initial_state(
 def read_start(config: ConfigDict, shapes: Mapping, init: Mapping | None = None) -> dict[str, Any]:
     """The weights of config.train.init_from, for variables of these `shapes`.
 
+    Tables of positions of another size are interpolated. With `images`, the file is of a network of
+    images, see `convert.training.adapt`; what such a network lacks is taken from `init`.
+
     init: initial variables, for parameters that are not taken from the file. None: the weights are
     only checked, and nothing is logged.
     """
     start = config.train.init_from
+    skip = (*start.skip, *NOT_OF_IMAGES) if start.images else start.skip
     if start.url and not os.path.exists(start.path):
         raise FileNotFoundError(
             f"config.train.init_from.path is {start.path}, which does not exist: download "
             f"{start.url}, or set it to weights that you have"
         )
     variables, _ = read_weights(
-        config, shapes, start.path, new_classes=True, skip=start.skip, strip=start.strip,
-        entry=start.entry, init=init, quiet=init is None,
+        config, shapes, start.path, new_classes=True, skip=skip, strip=start.strip,
+        entry=start.entry, init=init, adapt="images" if start.images else "positions",
+        quiet=init is None,
     )
     return variables
 

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from slowfast_jax.models.blocks import Endpoints, Make, Triple
-from slowfast_jax.ops.pool import avg_pool
+from slowfast_jax.ops.pool import adaptive_avg_pool, avg_pool
 from slowfast_jax.ops.precision import widen
 from slowfast_jax.ops.roi_align import roi_align
 
+TIME_POOLS = ("mean", "max")
 ACTIVATIONS = {"softmax": nn.softmax, "sigmoid": nn.sigmoid, "none": lambda x: x}
 
 
@@ -102,32 +103,59 @@ class BasicHead(nn.Module):
 
 
 class RoIHead(nn.Module):
-    """Mean over time, ROIAlign, maximum over the bins, classifier (SlowFast paper, section 5).
+    """Pooling over time, ROIAlign, maximum over the bins, classifier (SlowFast paper, section 5).
 
     Returns `(logits (N, B, K), endpoints)`. Padding boxes get scores as well, which the
     caller has to mask.
+
+    Attributes:
+      projection: `project` with its options.
+      resolution, scale, aligned: see `ops.roi_align`.
+      time_pool: "mean", or "max" as in some heads of MMAction2.
+      context: boxes also get features of the whole frame: its map is averaged over
+        `resolution x resolution` bins, of which the maximum is taken as of a box's bins.
+      hidden: whether there is a hidden layer, with ReLU, before the classifier.
+      dropout: probability that an input of the hidden layer is set to zero.
     """
 
     projection: Callable
     resolution: int = 7
     scale: float = 1 / 16
     aligned: bool = True
+    time_pool: str = "mean"
+    context: bool = False
+    hidden: bool = False
+    dropout: float = 0.0
 
     @nn.compact
     def __call__(
         self, pathways: list[jax.Array], boxes: jax.Array, train: bool
     ) -> tuple[jax.Array, Endpoints]:
-        out, pooled = {}, []
+        if self.time_pool not in TIME_POOLS:
+            raise ValueError(
+                f"roi_time_pool is {self.time_pool!r}, expected one of {', '.join(TIME_POOLS)}"
+            )
+        out, pooled, context = {}, [], []
         for i, x in enumerate(pathways):
-            x = out[f"time_pool{i}"] = x.mean(1)  # (N, H, W, C)
-            x = out[f"roi{i}"] = roi_align(
+            x = out[f"time_pool{i}"] = x.max(1) if self.time_pool == "max" else x.mean(1)
+            bins = out[f"roi{i}"] = roi_align(
                 x, boxes, resolution=self.resolution, scale=self.scale, aligned=self.aligned
             )
-            pooled.append(x.max((2, 3)))  # (N, B, C)
+            pooled.append(bins.max((2, 3)))  # (N, B, C)
             out[f"roi_pool{i}"] = pooled[-1]
-        x = jnp.concatenate(pooled, -1)
+            if self.context:
+                whole = adaptive_avg_pool(x, self.resolution).max((1, 2), keepdims=True)[:, 0]
+                context.append(jnp.broadcast_to(whole, pooled[-1].shape))
+        x = jnp.concatenate([*pooled, *context], -1)
         n, b, c = x.shape
-        logits, more = self.projection(x.reshape(n * b, 1, 1, 1, c), train=train)
+        x = x.reshape(n * b, 1, 1, 1, c)
+        if self.hidden:
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+            init = nn.initializers.glorot_normal()
+            x = nn.relu(nn.Dense(c, kernel_init=init, dtype=x.dtype, name="hidden")(x))
+            logits, more = self.projection(x, train=train, dropout=0.0)
+        else:
+            logits, more = self.projection(x, train=train)
         more = {k: v.reshape(n, b, -1) for k, v in more.items()}
         return logits.reshape(n, b, -1), out | more
 

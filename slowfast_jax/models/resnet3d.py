@@ -73,6 +73,7 @@ class ResNet3D(ConvNetwork):
       nonlocal_blocks: per stage, the indices of the blocks that a non-local block follows.
       nonlocal_pool, nonlocal_group: per stage, see `blocks.NonLocal`.
       nonlocal_mode, nonlocal_pool_first: see `blocks.NonLocal`.
+      roi_time_pool, roi_context, roi_hidden: of the head of boxes, see `heads.RoIHead`.
     """
 
     arch: str = "slow"
@@ -89,6 +90,9 @@ class ResNet3D(ConvNetwork):
     nonlocal_pool: Sequence[Triple] = ((1, 2, 2),) * 4
     nonlocal_group: Sequence[int] = (1, 1, 1, 1)
     nonlocal_pool_first: bool = True
+    roi_time_pool: str = "mean"
+    roi_context: bool = False
+    roi_hidden: bool = False
 
     @nn.compact
     @in_dtypes
@@ -159,7 +163,9 @@ def classify(
     check_boxes(boxes, net.detection)
     if net.detection:
         head = RoIHead(
-            net.classifier(), net.roi_resolution, net.roi_scale, net.roi_aligned, name="head"
+            net.classifier(), net.roi_resolution, net.roi_scale, net.roi_aligned,
+            time_pool=net.roi_time_pool, context=net.roi_context, hidden=net.roi_hidden,
+            dropout=net.dropout, name="head",
         )
         logits, out = head(pathways, boxes=boxes, train=train)
     else:

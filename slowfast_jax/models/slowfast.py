@@ -96,6 +96,9 @@ class SlowFast(ConvNetwork):
     nonlocal_pool: Sequence[Sequence[Triple]] = (((1, 2, 2),) * 4, ((1, 2, 2),) * 4)
     nonlocal_group: Sequence[Sequence[int]] = ((1, 1, 1, 1), (1, 1, 1, 1))
     nonlocal_pool_first: bool = True
+    roi_time_pool: str = "mean"
+    roi_context: bool = False
+    roi_hidden: bool = False
     alpha: int = 4
     beta: int = 8
     fusion_ratio: int = 2

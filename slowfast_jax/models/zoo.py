@@ -87,6 +87,7 @@ ALL_BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 MMACTION_AVA = dict(
     num_classes=80, detection=True, activation="sigmoid", strides=(1, 2, 2, 1), roi_resolution=8
 )
+TRICKS = dict(roi_context=True, roi_time_pool="max", roi_hidden=True)
 
 
 def mmaction_slowfast(
@@ -211,6 +212,24 @@ ZOO: dict[str, dict[str, Any]] = {
     "mmaction2/ava_slowonly_4x16_r50": mmaction_slowonly(4, 16, 50, "ava", **MMACTION_AVA),
     "mmaction2/ava_slowonly_8x8_r50": mmaction_slowonly(8, 8, 50, "ava", **MMACTION_AVA),
     "mmaction2/ava_slowonly_8x8_r101": mmaction_slowonly(8, 8, 101, "ava", **MMACTION_AVA),
+    "mmaction2/ava_slowfast_4x16_r50_context": mmaction_slowfast(
+        (50, 50), 8, 5, "ava", roi_context=True, **MMACTION_AVA
+    ),
+    "mmaction2/ava_slowfast_8x8_r50_temporal_max": mmaction_slowfast(
+        (50, 50), 4, 7, "ava", roi_time_pool="max", **MMACTION_AVA
+    ),
+    "mmaction2/ava_slowonly_8x8_r50_context": mmaction_slowonly(
+        8, 8, 50, "ava", roi_context=True, **MMACTION_AVA
+    ),
+    "mmaction2/ava_slowonly_8x8_r50_context_temporal_max": mmaction_slowonly(
+        8, 8, 50, "ava", roi_context=True, roi_time_pool="max", **MMACTION_AVA
+    ),
+    "mmaction2/ava_slowonly_8x8_r50_context_temporal_max_nl_head": mmaction_slowonly(
+        8, 8, 50, "ava", **TRICKS, **MMACTION_AVA
+    ),
+    "mmaction2/ava_slowonly_16x4_r50_context_temporal_max_nl_head": mmaction_slowonly(
+        16, 4, 50, "ava", **TRICKS, **MMACTION_AVA
+    ),
     # AVA, PaddleVideo (its Kinetics networks are PySlowFast's)
     "paddlevideo/ava_slowfast_8x8_r50": entry(
         SlowFast, slowfast(4, 5, lateral_norm=False, **MMACTION_AVA), "ava",

@@ -60,6 +60,24 @@ def avg_pool(
     return total / (window[0] * window[1] * window[2])
 
 
+def adaptive_avg_pool(x: jax.Array, size: int) -> jax.Array:
+    """Means over `size x size` bins of a map `(N, H, W, C)`, as `torch.nn.AdaptiveAvgPool2d`.
+
+    Bins overlap where the map's side is no multiple of `size`.
+    """
+    rows, columns = (jnp.asarray(_bins(n, size), x.dtype) for n in x.shape[1:3])
+    return jnp.einsum("ih,jw,nhwc->nijc", rows, columns, x)
+
+
+def _bins(places: int, bins: int) -> np.ndarray:
+    """`(bins, places)`: share of each place in the mean of each bin."""
+    weights = np.zeros((bins, places))
+    for i in range(bins):
+        start, end = i * places // bins, -(-(i + 1) * places // bins)
+        weights[i, start:end] = 1 / (end - start)
+    return weights
+
+
 def with_global_mean(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """`x (N, T, H, W, C)` and its mean over T, H and W, `(N, 1, 1, 1, C)`.
 

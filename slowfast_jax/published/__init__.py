@@ -61,6 +61,11 @@ PUBLISHERS = {
         "MMAction2", "https://download.openmmlab.com/mmaction/",
         "https://github.com/open-mmlab/mmaction2", "4d6c93474730cad2f25e51109adcf96824efc7a3",
     ),
+    "torchvision": Publisher(
+        "torchvision", "https://download.pytorch.org/models/",
+        "https://github.com/pytorch/vision", "8fb87713a24951e639c494b0f2a8a81b5f8e33a6",
+        license="BSD-3-Clause",
+    ),
     "paddlevideo": Publisher(
         "PaddleVideo", "https://videotag.bj.bcebos.com/",
         "https://github.com/PaddlePaddle/PaddleVideo", "ed245e9ce5eb32d27db8d8d2fef921e4f43e30e5",

@@ -40,6 +40,16 @@ class Task:
         self.class_weights: tuple[float, ...] | None = None
 
     @property
+    def loss_options(self) -> dict[str, Any]:
+        """Keywords of the function of `LOSSES` that config.train.loss names."""
+        options: dict[str, Any] = {}
+        if self.class_weights is not None:
+            options["weights"] = self.class_weights
+        if self.config.train.focal:
+            options["focal"] = tuple(self.config.train.focal)
+        return options
+
+    @property
     def headline(self) -> str:
         """Name of the validation metric that ranks checkpoints; larger is better."""
         raise self._missing("headline")

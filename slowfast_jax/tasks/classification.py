@@ -98,8 +98,7 @@ class Classification(Task):
         With soft targets, the accuracy refers to the class with the largest target.
         """
         labels = batch["label"]
-        weights = {} if self.class_weights is None else {"weights": self.class_weights}
-        value = LOSSES[self.config.train.loss](logits, labels, **weights)
+        value = LOSSES[self.config.train.loss](logits, labels, **self.loss_options)
         if self.config.data.multi_label:
             return value, {}
         classes = labels if labels.ndim == 1 else labels.argmax(-1)

@@ -74,11 +74,8 @@ class Detection(Task):
         self, logits: jax.Array, endpoints: dict[str, jax.Array], batch: Batch
     ) -> tuple[jax.Array, Metrics]:
         """The mean loss over all boxes of the batch, padding excluded."""
-        loss, weights = LOSSES[self.config.train.loss], self.class_weights
-        return loss(
-            logits, batch["label"], batch["box_mask"],
-            **({} if weights is None else {"weights": weights}),
-        ), {}
+        loss = LOSSES[self.config.train.loss]
+        return loss(logits, batch["label"], batch["box_mask"], **self.loss_options), {}
 
     def validate(
         self,

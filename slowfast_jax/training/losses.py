@@ -56,9 +56,7 @@ def bce_logits(
     logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None, weights: Weights = None
 ) -> jax.Array:
     """Binary cross entropy of `sigmoid(logits)`; targets `(..., K)` in 0..1."""
-    logits = widen(logits)
-    yes, no = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
-    return _mean(-(_times(targets, weights) * yes + (1 - targets) * no), mask)
+    return _mean(_binary(logits, targets, weights), mask)
 
 
 def bce(
@@ -79,15 +77,24 @@ def bce(
 
 
 def bce_positive_rows(
-    logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None, weights: Weights = None
+    logits: jax.Array, targets: jax.Array, mask: jax.Array | None = None, weights: Weights = None,
+    focal: tuple[float, float] = (1.0, 0.0),
 ) -> jax.Array:
     """`bce_logits` over the rows that have at least one class: boxes without an action are ignored.
 
     This is MMAction2's and PaddleVideo's loss on AVA. The first of their heads' 81 columns is the
     background, which their loss ignores: drop it from logits and targets.
+
+    Args:
+      logits, targets, mask, weights: as above.
+      focal: alpha and gamma of MMAction2's focal loss: each element's loss is multiplied by
+        `alpha * (1 - exp(-loss)) ** gamma`. (1, 0): plain binary cross entropy.
     """
     positive = (targets > 0).any(-1)
-    return bce_logits(logits, targets, positive if mask is None else positive & mask, weights)
+    losses, (alpha, gamma) = _binary(logits, targets, weights), focal
+    if gamma:
+        losses = losses * (1 - jnp.exp(-losses)) ** gamma
+    return _mean(alpha * losses, positive if mask is None else positive & mask)
 
 
 def mse(predictions: jax.Array, targets: jax.Array, mask: jax.Array | None = None) -> jax.Array:
@@ -104,6 +111,13 @@ LOSSES: dict[str, Callable[..., jax.Array]] = {
     "bce_positive_rows": bce_positive_rows,
     "mse": mse,
 }
+
+
+def _binary(logits: jax.Array, targets: jax.Array, weights: Weights) -> jax.Array:
+    """Binary cross entropy of each element."""
+    logits = widen(logits)
+    yes, no = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
+    return -(_times(targets, weights) * yes + (1 - targets) * no)
 
 
 def _times(targets: jax.Array, weights: Weights) -> jax.Array:

@@ -42,6 +42,9 @@ NAMES = (
     ("MMAction2", "backbone.layer2.2.non_local_block.conv_out.bn.bias",
      "s3.pathway0_nonlocal2.bn.bias"),
     ("MMAction2", "cls_head.fc_cls.weight", "head.projection.weight"),
+    ("MMAction2", "roi_head.bbox_head.fc_cls.weight", "head.projection.weight"),
+    ("MMAction2", "roi_head.bbox_head.fc_cls.0.bias", "head.hidden.bias"),
+    ("MMAction2", "roi_head.bbox_head.fc_cls.2.bias", "head.projection.bias"),
     ("Paddle", "backbone.s1.pathway1_stem._bn._mean", "s1.pathway1_stem.bn.running_mean"),
     ("Paddle", "s4_fuse._conv_f2s.weight", "s4_fuse.conv_f2s.weight"),
     ("Paddle", "roi_head.bbox_head.fc_cls.bias", "head.projection.bias"),
@@ -84,6 +87,7 @@ def test_every_tensor_maps_to_a_path(folder, name):
     ("slowfast_r50_4x16", "mmaction2/slowfast_4x16_r50"),
     ("slowonly_r50_nl_4x16", "mmaction2/slowonly_nl_4x16_r50"),
     ("ava_slowfast_r50_8x8", "mmaction2/ava_slowfast_8x8_r50"),
+    ("ava_slowfast_r50_4x16_context", "mmaction2/ava_slowfast_4x16_r50_context"),
 ])
 def test_mmaction2_files_fit_their_models(case, model):
     tensors = empty(entries(manifest("mmaction2", case)))
@@ -137,6 +141,57 @@ def test_networks_that_compute_something_else_are_refused(names, wrong, right, w
     assert all(word in str(error.value) for word in ("w.pth", *words)), error.value
     check_origin("w.pth", checkpoint, load_config(right), ())
     check_origin("w.pth", checkpoint, load_config(wrong), ("head/.*",))  # fine-tuning
+
+
+HEAD_CONFIG = """
+model = dict(roi_head=dict(
+    bbox_roi_extractor=dict(with_temporal_pool=True, temporal_pool_mode="max"),
+    bbox_head=dict(type="BBoxHeadAVA", background_class=True)))
+"""
+
+
+@pytest.mark.parametrize("config, wrong, right", [
+    (HEAD_CONFIG, "mmaction2/ava_slowfast_8x8_r50", "mmaction2/ava_slowfast_8x8_r50_temporal_max"),
+    (HEAD_CONFIG.replace('"max"', '"avg"'), "mmaction2/ava_slowfast_8x8_r50_temporal_max",
+     "mmaction2/ava_slowfast_8x8_r50"),
+])
+def test_pooling_over_time_is_that_of_the_file(config, wrong, right):
+    names = (*SLOWFAST_NAMES, "roi_head.bbox_head.fc_cls.bias")
+    checkpoint = ForeignCheckpoint("", dict.fromkeys(names), {"program_config": config})
+    check_origin("w.pth", checkpoint, load_config(right), ())
+    with pytest.raises(ConfigError, match=f"set roi_time_pool='(max|mean)'.*{right}"):
+        check_origin("w.pth", checkpoint, load_config(wrong), ())
+
+
+def test_a_hidden_layer(tmp_path):
+    """Read from MMAction2's names, and not written under PySlowFast's, which has none."""
+    shapes = variable_shapes(zoo.create(
+        "mmaction2/ava_slowonly_8x8_r50_context_temporal_max_nl_head", depth=18, width=2,
+        num_block_temp_kernel=(2, 2, 2, 2), num_classes=6,
+    ))
+    variables = random_variables(shapes)
+    tensors = pyslowfast_tensors(variables)
+    with pytest.raises(ValueError, match=r"has a hidden layer \(roi_hidden=True\)"):
+        export_pyth(tmp_path / "w.pyth", variables)
+    background = np.zeros((1, 128), np.float32)
+    theirs = {
+        "fc_cls.0.weight": tensors.pop("head.hidden.weight"),
+        "fc_cls.0.bias": tensors.pop("head.hidden.bias"),
+        "fc_cls.2.weight": np.concatenate([background, tensors.pop("head.projection.weight")]),
+        "fc_cls.2.bias": np.concatenate([[7], tensors.pop("head.projection.bias")]),
+    }
+    assert ports.required_keywords([f"roi_head.bbox_head.{n}" for n in theirs], "MMAction2") == (
+        ports.ROI_HEAD | {"roi_hidden": True}
+    )
+    renamed = {f"roi_head.bbox_head.{name}": array for name, array in theirs.items()}
+    known = {ports.respell(name, "MMAction2"): (name, a) for name, a in renamed.items()}
+    found, _, _ = ports.as_pyslowfast(known, "MMAction2")
+    head = variables["params"]["head"]
+    np.testing.assert_array_equal(found["head.hidden.weight"][1].T, head["hidden"]["kernel"])
+    np.testing.assert_array_equal(
+        found["head.projection.weight"][1].T, head["projection"]["kernel"]
+    )
+    np.testing.assert_array_equal(found["head.projection.bias"][1], head["projection"]["bias"])
 
 
 def test_laterals_without_norm_are_not_exported(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from convert import read_checkpoint
-from convert.program_settings import unsupported_settings
+from convert.program_settings import box_head_keywords, unsupported_settings
 
 CONFIG = """
 _base_ = ["x.py"]
@@ -36,12 +36,8 @@ def test_the_usual_settings():
 
 
 @pytest.mark.parametrize("old, new, words", [
-    ('pool_mode="avg"', 'pool_mode="max"', "temporal_pool_mode is 'max'"),
-    ("in_channels=2304", 'temporal_pool_type="max"', "bbox_head.temporal_pool_type is 'max'"),
     ("in_channels=2304", 'spatial_pool_type="avg"', "spatial_pool_type is 'avg'"),
     ("with_temporal_pool=True", "with_temporal_pool=False", "with_temporal_pool is False"),
-    ("output_size=8", "with_global=True", "with_global is True"),
-    ("in_channels=2304", "mlp_head=True", "mlp_head is True"),
     ("background_class=True", "background_class=False", "class 0 is not the background"),
     ('type="AVARoIHead"', 'shared_head=dict(type="ACRNHead")', "'ACRNHead'"),
     ('type="AVARoIHead"', 'shared_head=dict(type="LFBInferHead")', "'LFBInferHead'"),
@@ -52,6 +48,29 @@ def test_settings_that_this_project_does_not_have(old, new, words):
     assert old in CONFIG
     (found,) = unsupported_settings(CONFIG.replace(old, new))
     assert words in found
+
+
+PLAIN = {"roi_time_pool": "mean", "roi_context": False, "roi_hidden": False}
+
+
+@pytest.mark.parametrize("old, new, keywords", [
+    ("output_size=8", "output_size=8", {}),
+    ('pool_mode="avg"', 'pool_mode="max"', {"roi_time_pool": "max"}),
+    ("output_size=8", "with_global=True", {"roi_context": True}),
+    ("in_channels=2304", "mlp_head=True", {"roi_hidden": True}),
+    # has no effect on maps without time, which the extractor gives
+    ("in_channels=2304", 'temporal_pool_type="max"', {}),
+])
+def test_keywords_of_the_head_of_boxes(old, new, keywords):
+    assert old in CONFIG
+    config = CONFIG.replace(old, new)
+    assert unsupported_settings(config) == []
+    assert box_head_keywords(config) == PLAIN | keywords
+
+
+def test_a_config_without_boxes_needs_no_keywords():
+    for text in ("", "not a config: {", "model = 3", "model = dict(cls_head=dict(type='A'))"):
+        assert box_head_keywords(text) == {}
 
 
 @pytest.mark.parametrize("key", ["cfg", "config"])

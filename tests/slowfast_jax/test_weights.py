@@ -49,8 +49,12 @@ def test_settings_of_mmaction2_that_change_the_results(tmp_path):
         if mode == "avg":
             check_origin("w.pth", checkpoint, config, ())
             continue
-        with pytest.raises(ConfigError, match="w.pth .*MMAction2.*temporal_pool_mode is 'max'"):
+        with pytest.raises(ConfigError, match="w.pth has MMAction2.*set roi_time_pool='max'"):
             check_origin("w.pth", checkpoint, config, ())
+    acrn = "model = dict(roi_head=dict(shared_head=dict(type='ACRNHead')))"
+    checkpoint = ForeignCheckpoint("torch zip", tensors, {"program_config": acrn})
+    with pytest.raises(ConfigError, match="w.pth .*MMAction2.*shared_head.type is 'ACRNHead'"):
+        check_origin("w.pth", checkpoint, config, ())
 
 
 def test_weights_of_other_clips_are_warned_about(tmp_path, caplog):

@@ -1,6 +1,6 @@
 """The keys of PySlowFast about running: TRAIN, TEST, SOLVER, MULTIGRID, machines, logs, demo."""
 
-from slowfast_jax.config.pyslowfast.keys import Keys, computed, copied, fixed, unneeded
+from slowfast_jax.config.pyslowfast.keys import Keys, computed, copied, unneeded
 
 TRAIN: Keys = {
     **computed("TRAIN", "`train.enable`; False: `--mode eval` is the default", {"ENABLE": True}),
@@ -18,15 +18,13 @@ TRAIN: Keys = {
     **copied("TRAIN", {
         "CHECKPOINT_FILE_PATH": ("train.init_from.path", ""),
         "CHECKPOINT_CLEAR_NAME_PATTERN": ("train.init_from.strip", ()),
+        "CHECKPOINT_IN_INIT": ("train.init_from.images", False),
     }),
     **computed("TRAIN", "recognized by the file; 2-D kernels are inflated", {
         "CHECKPOINT_TYPE": "pytorch", "CHECKPOINT_INFLATE": False,
     }),
     **computed("TRAIN", "`train.init_from.resume`, its opposite: epoch and optimizer of a `.pyth` "
                "are read as well, if it has them", {"CHECKPOINT_EPOCH_RESET": False}),
-    **fixed("TRAIN", "starting a video transformer from one for images is not possible here", {
-        "CHECKPOINT_IN_INIT": False,
-    }),
     **unneeded("TRAIN", "AUTO_RESUME", "always: the same command resumes"),
     **computed("TRAIN", "`model.dtype=bfloat16`, in testing as well", {"MIXED_PRECISION": False}),
 }

@@ -147,6 +147,8 @@ MMACTION2 = {
     "slowonly_r50_nl_4x16": "mmaction2/slowonly_nl_4x16_r50",
     "ava_slowfast_r50_4x16": "mmaction2/ava_slowfast_4x16_r50",
     "ava_slowfast_r50_8x8": "mmaction2/ava_slowfast_8x8_r50",
+    "ava_slowfast_r50_4x16_context": "mmaction2/ava_slowfast_4x16_r50_context",
+    "ava_slowfast_r50_8x8_tmax": "mmaction2/ava_slowfast_8x8_r50_temporal_max",
     "ava_slowonly_r50_4x16": "mmaction2/ava_slowonly_4x16_r50",
     "ava_slowonly_r50_8x8": "mmaction2/ava_slowonly_8x8_r50",
     "ava_slowonly_r101_8x8": "mmaction2/ava_slowonly_8x8_r101",

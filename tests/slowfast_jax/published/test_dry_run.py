@@ -15,7 +15,7 @@ import jax
 import numpy as np
 import pytest
 
-from convert.torch_file import export_pyth, write_pyth
+from convert.torch_file import export_pyth, export_torchvision, write_pyth
 from data_pipelines.mini import datasets
 from data_pipelines.sources import box_pickles
 from slowfast_jax import evaluate, published
@@ -73,7 +73,8 @@ def weights_of(row: Row, folder: Path) -> Path | str:
     if not found:
         shapes = variable_shapes(build_model(load_published(row)))
         ones = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), shapes)
-        export_pyth(folder / "weights.pyth", ones)
+        export = export_torchvision if row.publisher.title == "torchvision" else export_pyth
+        export(folder / "weights.pyth", ones)
         return folder / "weights.pyth"
     tensors = cases.load_rule().make_weights(cases.manifest(*found))
     classes = load_published(row).model.num_classes

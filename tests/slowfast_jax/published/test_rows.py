@@ -45,10 +45,10 @@ def test_every_row_has_a_file_of_its_own_or_another_protocol():
 
 
 def test_checksums_are_those_in_the_names_of_files():
-    """MMAction2 ends the name of a file with the first digits of its SHA-256."""
+    """MMAction2 and torchvision end the name of a file with the first digits of its SHA-256."""
     other = {"mmaction2/slowonly_nl_8x8_r50"}  # whose note says so
     for row in ROWS.values():
-        if row.publisher.title == "MMAction2" and row.name not in other:
+        if row.publisher.title in ("MMAction2", "torchvision") and row.name not in other:
             assert row.sha256 and row.file.endswith(f"-{row.sha256}.pth"), row.name
 
 

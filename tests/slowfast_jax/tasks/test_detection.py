@@ -44,10 +44,12 @@ def value_and_gradient(config, batch, logits):
     return loss(jnp.asarray(logits, jnp.float32))
 
 
-@pytest.mark.parametrize("name", ["bce", "bce_logits", "bce_positive_rows"])
-def test_padding_leaves_the_loss_unchanged(keyframes, name):
+@pytest.mark.parametrize("name, focal", [
+    ("bce", ()), ("bce_logits", ()), ("bce_positive_rows", ()), ("bce_positive_rows", (3.0, 1.0)),
+])
+def test_padding_leaves_the_loss_unchanged(keyframes, name, focal):
     config = load_config(f"{ROOT}/configs/ava.py")
-    config.train.loss = name
+    config.train.loss, config.train.focal = name, focal
     check_training(config)
     exact, padded = batch_of(keyframes, MOST), batch_of(keyframes, PADDED)
     assert padded["boxes"].shape == (2, PADDED, 4) and padded["box_mask"].sum() == 4

@@ -87,6 +87,21 @@ def test_rows_without_a_class_have_no_gradient():
     assert value == 0 and not gradient.any()
 
 
+def test_focal_loss():
+    """MMAction2's: `alpha * (1 - exp(-loss)) ** gamma * loss` of every element, then the mean."""
+    logits, targets = jnp.asarray([[1.0, -2.0], [3.0, 0.5]]), jnp.asarray([[0.0, 1.0], [0.0, 0.0]])
+    plain = np.log1p(np.exp([1.0, 2.0]))
+    focal = 3 * (1 - np.exp(-plain)) ** 2 * plain
+    found = bce_positive_rows(logits, targets, focal=(3.0, 2.0))
+    assert found == pytest.approx(focal.mean(), rel=1e-6)
+    plain = bce_positive_rows(logits, targets)
+    assert bce_positive_rows(logits, targets, focal=(1.0, 0.0)) == plain
+    gradient = jax.grad(lambda x: bce_positive_rows(x, targets, focal=(1.0, 1.0)))(
+        jnp.asarray([[-90.0, 90.0], [0.0, 0.0]])
+    )
+    assert np.isfinite(gradient).all()
+
+
 def test_bce_keeps_its_gradient_where_the_probability_is_exactly_one():
     assert jax.nn.sigmoid(jnp.float32(20)) == 1
     loss, gradient = jax.value_and_grad(bce)(jnp.asarray([[20.0, -20.0]]), jnp.asarray([[0, 1.0]]))

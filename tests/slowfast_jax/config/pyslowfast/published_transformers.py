@@ -163,10 +163,10 @@ REVERSIBLE = {
 OTHERS: dict[str, Values] = {
     "ssv2/mvitv2_s_16x4": ssv2(16, 4, 16, SMALL, 0.0025),
     "ssv2/mvitv2_b_32x3": ssv2(32, 3, 24, BASE, 0.0015),
-    # Its TRAIN.CHECKPOINT_IN_INIT is left out: this program refuses it.
     "ssv2/mvitv2_l_40x3": {
         **ssv2(40, 3, 48, LARGE, 0.00125), **LARGE_FILE, "MVIT.DROPPATH_RATE": 0.75,
-        "TRAIN.BATCH_SIZE": 8, "TRAIN.CHECKPOINT_PERIOD": 1, "SOLVER.MAX_EPOCH": 40,
+        "TRAIN.BATCH_SIZE": 8, "TRAIN.CHECKPOINT_PERIOD": 1, "TRAIN.CHECKPOINT_IN_INIT": True,
+        "SOLVER.MAX_EPOCH": 40,
         "SOLVER.WARMUP_START_LR": "1e-6", "SOLVER.CLIP_GRAD_L2NORM": 2.0,
     },
     "imagenet/mvit_b_16_conv": imagenet(16, SMALL, 0.1),
