@@ -63,8 +63,8 @@ def load_variables(
     path: str | Path,
     shapes: Mapping,
     *,
-    skip: Sequence[str] = (),
-    strip: Sequence[str] = (),
+    skip: str | Sequence[str] = (),
+    strip: str | Sequence[str] = (),
     entry: str = "",
     init: Mapping | None = None,
 ) -> dict:
@@ -74,10 +74,10 @@ def load_variables(
       path: the checkpoint file.
       shapes: the model's variable tree {"params": ..., "batch_stats": ...}; leaves are anything
         with `.shape` and `.dtype`.
-      skip: regular expressions that match whole paths ("head/.*"). Matching parameters may be
-        missing in the file or have another shape there, and tensors with matching paths may be
+      skip: regular expressions, or one, that match whole paths ("head/.*"). Matching parameters may
+        be missing in the file or have another shape there, and tensors with matching paths may be
         left over. A matching parameter that does fit is still loaded.
-      strip: texts to remove from the names in the file; see `strip_names`.
+      strip: texts, or one, to remove from the names in the file; see `strip_names`.
       entry: name of the entry that holds the weights; see `read_checkpoint`.
       init: variables to fill skipped parameters from. Those it lacks are filled with defaults:
         kernels, biases and means with 0, scales and variances with 1. (A kernel of zeros is a
@@ -89,12 +89,35 @@ def load_variables(
     Raises:
       FileNotFoundError, CheckpointError: see `read_checkpoint`.
       CheckpointMismatch: anything that is not skipped differs.
+      ValueError: `skip` has something that is no regular expression.
     """
+    patterns_of(skip)
     checkpoint = strip_names(read_checkpoint(path, entry), strip)
     return fit(checkpoint, shapes, skip=skip, init=init, source=str(path))[0]
 
 
-def strip_names(checkpoint: ForeignCheckpoint, strip: Sequence[str] = ()) -> ForeignCheckpoint:
+def texts_of(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The texts of an option that takes several or, as a plain string, one."""
+    return (value,) if isinstance(value, str) and value else tuple(value or ())
+
+
+def patterns_of(skip: str | Sequence[str] | None) -> tuple[re.Pattern, ...]:
+    """The regular expressions of `skip`; ValueError if one is invalid."""
+    patterns = []
+    for text in texts_of(skip):
+        try:
+            patterns.append(re.compile(text))
+        except (re.error, TypeError) as error:
+            raise ValueError(
+                f"skip={text!r} is not a regular expression ({error}); expected one that matches "
+                "whole paths of parameters, such as 'head/.*'"
+            ) from error
+    return tuple(patterns)
+
+
+def strip_names(
+    checkpoint: ForeignCheckpoint, strip: str | Sequence[str] = ()
+) -> ForeignCheckpoint:
     """Removes texts such as "backbone." from the names in a checkpoint.
 
     Like PySlowFast's TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN: each text of `strip` in turn is removed
@@ -106,7 +129,7 @@ def strip_names(checkpoint: ForeignCheckpoint, strip: Sequence[str] = ()) -> For
       ValueError: no name contains one of the texts, or two names would become the same.
     """
     tensors = checkpoint.tensors
-    for text in strip:
+    for text in texts_of(strip):
         if not any(text in name for name in tensors):
             raise ValueError(
                 f"strip={text!r}: no name in the checkpoint contains this text; its names are "
@@ -135,7 +158,7 @@ def fit(
     checkpoint: ForeignCheckpoint,
     shapes: Mapping,
     *,
-    skip: Sequence[str] = (),
+    skip: str | Sequence[str] = (),
     init: Mapping | None = None,
     source: str = "the checkpoint",
 ) -> tuple[dict, Report]:
@@ -152,7 +175,7 @@ def fit(
     targets = flatten(shapes)
     paths = [path for _, path in targets]
     given, report = map_to_paths(checkpoint, names.family_of(paths), set(paths))
-    is_skipped = re.compile("|".join(f"(?:{pattern})" for pattern in skip) or r"(?!)").fullmatch
+    patterns = patterns_of(skip)
 
     mismatch = Mismatch([], {}, {})
     leaves = {}
@@ -170,7 +193,7 @@ def fit(
             report.mapped[path] = file_name
             if report.scheme != "slowfast_jax" and is_inflated(array, shape):
                 report.inflated.append(path)
-        elif is_skipped(path):
+        elif any(pattern.fullmatch(path) for pattern in patterns):
             report.skipped[path] = (
                 "not in the file" if theirs is None else f"has shape {theirs} in the file"
             )
@@ -179,7 +202,7 @@ def fit(
         else:
             mismatch.reshaped[path] = (shape, theirs, file_name)
     for path, (file_name, array) in given.items():
-        if is_skipped(path):
+        if any(pattern.fullmatch(path) for pattern in patterns):
             report.ignored[file_name] = "skipped"
         else:
             mismatch.unexpected[file_name] = array.shape

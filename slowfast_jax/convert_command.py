@@ -110,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--skip",
         action="append",
+        type=_pattern,
         default=[],
         metavar="REGEX",
         help="parameters that may be missing in INPUT or have another shape there, as a regular "
@@ -145,6 +146,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--force", action="store_true", help="replace OUTPUT if it exists")
     return parser
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a regular expression ({error})"
+        ) from None
+    return text
 
 
 def _convert(args: argparse.Namespace, written: list[str]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
+from convert.load import patterns_of
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
 from slowfast_jax.config import build_model, check_values
@@ -295,8 +296,8 @@ def load(
     sampling_rate: int | None = None,
     average: str | None = None,
     dtype: Any = None,
-    skip: Sequence[str] = (),
-    strip: Sequence[str] = (),
+    skip: str | Sequence[str] = (),
+    strip: str | Sequence[str] = (),
     entry: str = "",
     seed: int = 0,
     fold: bool = True,
@@ -315,8 +316,7 @@ def load(
         or MindSpore, or a folder of this project: a run, of which the last checkpoint is read, or a
         checkpoint. "published": the published file, downloaded unless it is in the cache folder
         (slowfast_jax/published/cached_weights.py). "random": random weights. Default:
-        config.test.checkpoint; if that is
-        empty, too, the weights are random, with a warning.
+        config.test.checkpoint; if that is empty, too, the weights are random, with a warning.
       class_names: name of a shipped list ("kinetics400"), path of a file with one name per line, or
         the names themselves. They set the network's number of classes. Without any, the classes are
         "class 0", "class 1" and so on.
@@ -329,10 +329,10 @@ def load(
       sampling_rate: distance between two frames of a clip, in frames at the protocol's target_fps.
       average: what to average over the positions of the head: "probs" or "logits".
       dtype: of the computation: "float32", "bfloat16" or "float16".
-      skip: regular expressions; parameters whose whole path matches one may be missing from the
-        checkpoint or have another shape there, and keep their random initialization.
-      strip: substrings such as "backbone." to remove from the checkpoint's parameter names (the
-        first occurrence in each name).
+      skip: regular expressions, or one; parameters whose whole path matches one may be missing from
+        the checkpoint or have another shape there, and keep their random initialization.
+      strip: substrings such as "backbone.", or one, to remove from the checkpoint's parameter names
+        (the first occurrence in each name).
       entry: entry of the checkpoint file that holds the weights, such as "ema". Default:
         config.test.entry; if that is empty, too, it is looked for.
       seed: seed of the random initialization.
@@ -351,6 +351,7 @@ def load(
         num_frames=num_frames, sampling_rate=sampling_rate, average=average, dtype=dtype,
     )
     options = {key: value for key, value in named.items() if value is not None} | network
+    patterns_of(skip)
     require_devices()
     if isinstance(spec, ConfigDict):
         config = spec

@@ -14,7 +14,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from convert import names, ports
-from convert.load import CheckpointMismatch, fit, strip_names
+from convert.load import CheckpointMismatch, fit, patterns_of, strip_names, texts_of
 from convert.program_settings import clip_settings, unsupported_settings
 from convert.readers import ForeignCheckpoint, describe_source, read_checkpoint
 from convert.trees import flatten
@@ -80,8 +80,8 @@ def read_weights(
     shapes: Mapping,
     path: str | os.PathLike,
     *,
-    skip: Sequence[str] = (),
-    strip: Sequence[str] = (),
+    skip: str | Sequence[str] = (),
+    strip: str | Sequence[str] = (),
     entry: str = "",
     init: Mapping | None = None,
     new_classes: bool = False,
@@ -107,10 +107,13 @@ def read_weights(
       ConfigError: the checkpoint belongs to another network, see `check_origin`.
       convert.CheckpointError: the checkpoint cannot be read.
       convert.CheckpointMismatch: the parameters differ.
+      ValueError: `skip` has something that is no regular expression.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"weights {path} do not exist")
+    patterns_of(skip)
+    skip = texts_of(skip)
     log = logging.debug if quiet else logging.info
     checkpoint = strip_names(read_any(path, entry), strip)
     for line in describe_source(checkpoint) if checkpoint.kind != "orbax" else ():

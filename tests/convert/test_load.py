@@ -204,6 +204,19 @@ def test_skip_matches_whole_paths_and_loads_what_fits():
         fit(checkpoint_of(seven), shapes, skip=["head", "projection/.*"])
 
 
+def test_one_text_is_one_pattern():
+    shapes, variables, tensors = mini()
+    assert_same(fit(checkpoint_of(tensors), shapes, skip="(?i)HEAD/.*")[0], variables)
+    prefixed = {f"net2.{name}": array for name, array in tensors.items()}
+    assert list(strip_names(checkpoint_of(prefixed), "net2.").tensors) == list(tensors)
+
+
+@pytest.mark.parametrize("skip", ["head/(", ["head/.*", "*"], [3]])
+def test_what_is_no_regular_expression_is_refused(skip, tmp_path):
+    with pytest.raises(ValueError, match="is not a regular expression .*; expected one that"):
+        load_variables(tmp_path, {}, skip=skip)
+
+
 def test_init_with_another_shape_is_refused():
     _, _, tensors = mini(num_classes=7)
     init = random_variables(mini_shapes(num_classes=9))

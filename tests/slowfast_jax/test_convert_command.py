@@ -217,6 +217,12 @@ def test_unreadable_input_is_reported(tmp_path, capsys):
     assert cli([str(tmp_path / "w.pyth"), str(tmp_path / "out"), "--config", "nothing"]) == 1
 
 
+def test_an_invalid_pattern_is_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli(["in.pyth", "out", *MINI, "--skip", "head/("])
+    assert "argument --skip: 'head/(' is not a regular expression (" in capsys.readouterr().err
+
+
 def test_outputs_that_are_not_finite_are_reported():
     lines = describe_outputs(np.array([[np.nan, 1.0]]), {"stem": np.ones(3), "stem/a": np.ones(3)})
     assert lines[0].startswith("probabilities: NOT FINITE")

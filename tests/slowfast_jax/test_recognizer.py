@@ -273,6 +273,11 @@ def test_prefixes_are_stripped_from_weight_names(tmp_path):
     assert jax.tree.structure(variables) == jax.tree.structure(zeros)
 
 
+def test_invalid_patterns_are_an_error():
+    with pytest.raises(ValueError, match=r"skip='head/\(' is not a regular expression \(missing "):
+        load("test/tiny", skip="head/(")
+
+
 def test_missing_weights_are_an_error(tiny):
     with pytest.raises(ConfigError, match="^there is no folder RUNX, and 'RUNX' is neither a "):
         load("RUNX")
