@@ -315,6 +315,8 @@ def _windows(
                 show_window(window, console)
         except VideoError as error:
             record["error"] = error.reason
+        except ValueError as error:  # the stride is less than a frame
+            record["error"] = str(error).removeprefix(f"{video} ")
         yield record
 
 

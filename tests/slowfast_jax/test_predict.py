@@ -286,12 +286,18 @@ def test_views_can_be_chosen(arguments, folder, monkeypatch):
 
 def test_windows_over_time(arguments, folder, capsys):
     out, video = folder / "out.jsonl", str(folder / "long.mp4")
-    pictures = datasets.moving_shape(0, np.random.default_rng(0), frames=60, height=40, width=48)
+    random = np.random.default_rng(0)
+    pictures = list(datasets.moving_shape(0, random, frames=60, height=40, width=48))
     write_video(video, pictures, fps=15, options={"preset": "ultrafast"})  # 4 s; a clip takes 0.53
+    write_video(folder / "slow.mp4", pictures[:3], fps=1, options={"preset": "ultrafast"})
     (folder / "broken.mp4").write_bytes(b"broken")
-    command = [video, str(folder / "broken.mp4"), *arguments, "--window", "1.5", "--stride", "1"]
+    videos = [str(folder / "slow.mp4"), video, str(folder / "broken.mp4")]
+    command = [*videos, *arguments, "--window", "1.5", "--stride", "1"]
     assert cli([*command, "--json", str(out), "--top-k", "2"]) == 1
-    whole, broken = map(json.loads, out.read_text().splitlines())
+    slow, whole, broken = map(json.loads, out.read_text().splitlines())
+    assert slow["error"] == (
+        "has 1 frames per second, too few for a clip every 0.5 seconds, which needs at least 2"
+    )
     assert broken["error"].startswith("cannot be opened") and broken["windows"] == []
     times = [(window["start"], window["end"]) for window in whole["windows"]]
     assert times == [(0, 1.5), (1, 2.5), (2, 3.5), (3, 4)]
