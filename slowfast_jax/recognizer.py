@@ -12,19 +12,20 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
 from convert.load import patterns_of
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
+from data_pipelines.video.image_files import Pictures
 from slowfast_jax.config import build_model, check_values
 from slowfast_jax.distributed.connect import require_devices
 from slowfast_jax.inference.features import DEFAULT, Endpoints, Features, Options, iterate_features
-from slowfast_jax.inference.input_checks import check_boxes, check_clips
+from slowfast_jax.inference.input_checks import check_boxes, check_clips, padded
 from slowfast_jax.inference.load_options import (
     apply_options,
+    check_crop,
     choose_names,
     named_config,
     resolve_classes,
@@ -160,7 +161,8 @@ class Recognizer:
         return found.features
 
     def predict_video(self, path: str | os.PathLike, top_k: int = 5) -> list[tuple[str, float]]:
-        """The `top_k` best classes of a video file under the config's test protocol.
+        """The `top_k` best classes of a video file, or a folder of frames, under the config's test
+        protocol. Frames are taken to be 30 per second.
 
         Returns:
           [(class name, score)], best first. Scores are probabilities: the mean over the views, or
@@ -182,18 +184,21 @@ class Recognizer:
         return [(self.class_names[i], float(v)) for i, v in zip(indices, values, strict=True)]
 
     def score_videos(
-        self, videos: Sequence[Video], timing: dict[str, float] | None = None
+        self, videos: Video | Sequence[Video], timing: dict[str, float] | None = None
     ) -> Iterator[VideoScores]:
         """Scores many videos under the config's test protocol; yields each video when complete.
 
         Args:
-          videos: files, or frames stored as image files (data_pipelines/video/image_files.py).
+          videos: files, folders of frames (30 per second), or frames of another rate
+            (data_pipelines/video/image_files.py); one of these, or a list.
           timing: receives "waited", the seconds that the device waited for decoded views.
 
         Yields:
           One `VideoScores` per video; an unreadable video has an error in place of scores.
         """
         self.refuse_boxes()
+        if isinstance(videos, (str, os.PathLike, Pictures)):
+            videos = [videos]
         protocol = self.config.protocol
         sampling = {key: protocol[key] for key in SAMPLING}
         sampling["sampling"] = self.config.data.sampling
@@ -213,7 +218,7 @@ class Recognizer:
         crop of its frames. It is at least as long as a clip of the network.
 
         Args:
-          video: a file, or frames stored as image files.
+          video: as for `score_videos`, but only one.
           window: seconds.
           stride: seconds from the start of one window to that of the next. Default: `window`.
 
@@ -272,15 +277,8 @@ class Recognizer:
         if boxes is None:
             return predictor(self.variables, clips)
         boxes = check_boxes(boxes, clips.shape)
-        count = boxes.shape[1]
-        if count == 0:  # one box is predicted, and left out below
-            height, width = clips.shape[2:4]
-            boxes = np.tile(np.array([0, 0, width, height], np.float32), (len(clips), 1, 1))
-        # Padded to a power of two: a video in which people come and go needs few compilations.
-        padding = (1 << (boxes.shape[1] - 1).bit_length()) - boxes.shape[1]
-        boxes = np.concatenate([boxes, np.repeat(boxes[:, :1], padding, axis=1)], axis=1)
-        result = predictor(self.variables, clips, boxes)
-        return result[:, :count] if per_box else result
+        result = predictor(self.variables, clips, padded(boxes, clips.shape))
+        return result[:, :boxes.shape[1]] if per_box else result
 
 
 def load(
@@ -373,6 +371,7 @@ def load(
             config.test.checkpoint = os.fspath(find_checkpoint(weights))
     check_values(config)
     model = build_model(config)
+    check_crop(config, model)
     if config.test.checkpoint:
         init = initial_variables(model, seed) if skip else None
         variables, stored_names = read_weights(

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slowfast_jax import __version__
-
-FRAME_RATE = 30.0  # of folders of pictures
+from slowfast_jax.inference.inputs import FRAME_RATE
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl import logging as absl_logging
+from PIL import Image
 
 import slowfast_jax
 from convert import CheckpointMismatch, pyslowfast_tensors, write_pyth
@@ -153,6 +154,25 @@ def test_predict_video(tiny, videos):
         recognizer.predict_video("nothing.mp4")
     with pytest.raises(ValueError, match="the path of one video file, not a list; for many"):
         recognizer.predict_video([videos[0]])
+    (one,) = recognizer.score_videos(videos[0])
+    assert predictions[0][1] == pytest.approx(one.scores.max())
+
+
+def test_folders_of_frames(tiny, videos, tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number, frame in enumerate(read_frames(videos[0], range(20))):
+        Image.fromarray(frame).save(folder / f"{number}.png")
+    recognizer = load("test/tiny")
+    video, frames = (dict(recognizer.predict_video(path)) for path in (videos[0], folder))
+    assert frames == pytest.approx(video)
+    times = [[w[:2] for w in recognizer.score_windows(path, 0.6)] for path in (videos[0], folder)]
+    assert times[0] == times[1]
+    with pytest.raises(VideoError, match=r"is a folder with videos \(0.mp4, 1.mp4, 2.mp4, ...\); "):
+        recognizer.predict_video(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (empty,) = recognizer.score_videos([tmp_path / "empty"])
+    assert empty.error.startswith("is a folder without pictures; expected a video file, or a ")
 
 
 def test_batch_size_does_not_change_scores_and_compiles_once(tiny, videos):
@@ -276,6 +296,12 @@ def test_prefixes_are_stripped_from_weight_names(tmp_path):
 def test_invalid_patterns_are_an_error():
     with pytest.raises(ValueError, match=r"skip='head/\(' is not a regular expression \(missing "):
         load("test/tiny", skip="head/(")
+
+
+def test_a_crop_that_is_too_small_is_refused(tiny):
+    message = "config.protocol.test_crop is 10, expected at least 129: a network for training crops"
+    with pytest.raises(ConfigError, match=message):
+        load("kinetics/x3d_xs", "random", test_crop=10)
 
 
 def test_missing_weights_are_an_error(tiny):
