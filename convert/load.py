@@ -1,7 +1,7 @@
 """Fits a checkpoint to a model's variable tree, leaf by leaf, or reports exactly what differs."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -206,6 +206,10 @@ def fit(
             report.ignored[file_name] = "skipped"
         else:
             mismatch.unexpected[file_name] = array.shape
+    if mismatch.unexpected and not mismatch.missing:
+        report.ignored.update(_outside(report.mapped.values(), mismatch.unexpected))
+        for file_name in report.ignored.keys() & mismatch.unexpected.keys():
+            del mismatch.unexpected[file_name]
     if any(mismatch):
         raise CheckpointMismatch(describe(source, checkpoint, report, shapes, mismatch), mismatch)
     for key in report.derived.keys() - report.mapped.keys():
@@ -215,6 +219,15 @@ def fit(
         if key not in leaves:
             leaves[key] = _fill(key, target, filled)
     return unflatten({key: leaves[key] for key in targets}), report
+
+
+def _outside(used: Iterable[str], unexpected: Iterable[str]) -> dict[str, str]:
+    """Why tensors in the file are not the network's: PyTorch Lightning saves a module that has the
+    network under "model." and, beside it, losses and metrics. name in the file -> reason."""
+    starts = {match[0] if match else "" for match in map(names.WRAPPERS.match, filter(None, used))}
+    prefix = starts.pop() if len(starts) == 1 else ""
+    reason = f"beside the network, whose names begin with {prefix!r}"
+    return {name: reason for name in unexpected if prefix and not name.startswith(prefix)}
 
 
 def _fill(key, target, filled: Mapping) -> np.ndarray:

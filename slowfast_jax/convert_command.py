@@ -1,7 +1,6 @@
 """The command `python -m convert INPUT OUTPUT --config kinetics/x3d_xs`."""
 
 import argparse
-import re
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from convert.torch_file import export_pyth
 from convert.trees import flatten
 from convert.verify import compare_bytes, describe_outputs
 from slowfast_jax import __version__
+from slowfast_jax.option_names import as_options, pattern
 
 DESCRIPTION = """Converts weights of PySlowFast (PyTorch or Caffe2), PyTorchVideo, MMAction2,
 PaddleVideo and MindSpore to a checkpoint of this project or of PySlowFast.
@@ -27,13 +27,6 @@ EXAMPLES = """examples:
   {name} RUN my_network.pyth
 """
 SCRIPT = "slowfast-jax-convert"  # the installed script
-# Rows (keyword in the messages of the library, option of this command).
-OPTIONS = (
-    (r"\b(strip|skip)=\(([^()]+),\)", r"--\1 \2"),
-    (r"\b(strip|skip|entry)=('[^']*'|\"[^\"]*\")", r"--\1 \2"),
-    (r"\bnum_classes=(\d+)", r"--num-classes \1"),
-    (r"\bskip= with", "--skip with"),
-)
 # Suffixes of formats that are read or used elsewhere but not written.
 OTHER_FORMATS = {
     ".bin", ".ckpt", ".gz", ".h5", ".hdf5", ".json", ".msgpack", ".npy", ".npz", ".onnx", ".pb",
@@ -58,20 +51,13 @@ def cli(arguments: list[str] | None = None) -> int:
     try:
         _convert(args, written)
     except (OSError, ValueError) as error:
-        print(f"error: {_with_options(str(error))}", file=sys.stderr)
+        print(f"error: {as_options(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         outcome = f"{written[0]} is written but not verified" if written else "nothing was written"
         print(f"interrupted; {outcome}", file=sys.stderr)
         return INTERRUPTED
     return 0
-
-
-def _with_options(message: str) -> str:
-    """A message of the library with this command's options in place of keywords."""
-    for keyword, option in OPTIONS:
-        message = re.sub(keyword, option, message)
-    return message
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -110,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--skip",
         action="append",
-        type=_pattern,
+        type=pattern,
         default=[],
         metavar="REGEX",
         help="parameters that may be missing in INPUT or have another shape there, as a regular "
@@ -146,16 +132,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--force", action="store_true", help="replace OUTPUT if it exists")
     return parser
-
-
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a regular expression ({error})"
-        ) from None
-    return text
 
 
 def _convert(args: argparse.Namespace, written: list[str]) -> None:

@@ -42,6 +42,7 @@ from slowfast_jax.inference.prediction_output import (
     show_window,
     why_not_writable,
 )
+from slowfast_jax.option_names import as_options
 from slowfast_jax.published import PUBLISHED
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
             results.interrupt()
             return interrupts.STATUS
         except (OSError, ValueError, RuntimeError) as error:
-            return _fail([str(error)])
+            return _fail([as_options(str(error))])
     return 1 if results.failed else 0
 
 
@@ -188,6 +189,7 @@ def _load(arguments: argparse.Namespace) -> "Recognizer":
                 *((config, weights) if config else (weights, None)),
                 class_names=arguments.labels, average=arguments.average,
                 clips=arguments.clips, crops=arguments.crops, entry=arguments.entry,
+                skip=arguments.skip, strip=arguments.strip,
             )
         except CheckpointMismatch as error:
             if not error.classes:

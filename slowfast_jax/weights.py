@@ -20,6 +20,7 @@ from convert.readers import ForeignCheckpoint, describe_source, read_checkpoint
 from convert.trees import flatten
 from convert.unpickle import CheckpointError
 from data_pipelines.labels import unnamed
+from data_pipelines.text_files import first_few
 from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.models import zoo
 from slowfast_jax.ops.backend import PLAIN_BACKEND, written_for
@@ -127,6 +128,10 @@ def read_weights(
     variables, report = fit(
         checkpoint, shapes, skip=(*skip, *replaced), init=init, source=str(path)
     )
+    beside = [name for name, reason in report.ignored.items() if reason.startswith("beside")]
+    if beside:
+        log("%s: %d tensors beside the network are not used: %s", path, len(beside),
+            first_few(beside, 5))
     initialized = [name for name in report.skipped if re.escape(name) not in replaced]
     if initialized:
         log("initialized, not loaded from %s: %s", path, ", ".join(initialized))
