@@ -33,6 +33,7 @@ from slowfast_jax.inference.load_options import (
 from slowfast_jax.inference.multiview import VideoScores, score_videos
 from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.inference.timeline import WindowScores, score_windows, window_options
+from slowfast_jax.metrics.topk import check_count
 from slowfast_jax.metrics.topk import top_k as best
 from slowfast_jax.models.fold import fold_batch_norm
 from slowfast_jax.published import PUBLISHED
@@ -177,6 +178,7 @@ class Recognizer:
                 f"predict_video takes the path of one video file, not a {type(path).__name__}; for "
                 "many videos call it for each path, or score_videos with a list of paths"
             )
+        check_count(top_k)
         (result,) = self.score_videos([path])
         if result.error:
             raise VideoError(path, result.error)

@@ -153,6 +153,9 @@ def test_predict_video(tiny, videos):
         recognizer.predict_video("nothing.mp4")
     with pytest.raises(ValueError, match="the path of one video file, not a list; for many"):
         recognizer.predict_video([videos[0]])
+    for wrong in (0, -1, 2.0):
+        with pytest.raises(ValueError, match=f"top_k is {wrong}, expected a whole number, at "):
+            recognizer.predict_video(videos[0], top_k=wrong)
     (one,) = recognizer.score_videos(videos[0])
     assert predictions[0][1] == pytest.approx(one.scores.max())
 
