@@ -12,8 +12,9 @@ from convert import ports
 from convert.load import Report, fit, strip_names
 from convert.readers import ForeignCheckpoint, describe_source, read_checkpoint
 from convert.torch_file import export_pyth
-from convert.trees import flatten
+from convert.trees import flatten, not_finite
 from convert.verify import compare_bytes, describe_outputs
+from data_pipelines.text_files import first_few
 from slowfast_jax import __version__
 from slowfast_jax.option_names import as_options, pattern
 
@@ -165,6 +166,12 @@ def _convert(args: argparse.Namespace, written: list[str]) -> None:
     init = initial_variables(model, seed=0) if args.skip else None
     variables, report = fit(checkpoint, shapes, skip=args.skip, init=init, source=args.input)
     print("\n".join(describe_report(args.input, checkpoint, variables, report)))
+
+    if bad := not_finite(variables):
+        print(
+            f"warning: {len(bad)} parameters have values that are NaN or infinite, and will be "
+            f"refused wherever they are loaded: {first_few(bad, 3)}", file=sys.stderr,
+        )
 
     origin = checkpoint.metadata.get("converted_from", {}) | {
         name: value

@@ -17,7 +17,7 @@ from convert import names, ports
 from convert.load import CheckpointMismatch, fit, patterns_of, strip_names, texts_of
 from convert.program_settings import clip_settings, unsupported_settings
 from convert.readers import ForeignCheckpoint, describe_source, read_checkpoint
-from convert.trees import flatten
+from convert.trees import flatten, not_finite
 from convert.unpickle import CheckpointError
 from data_pipelines.labels import unnamed
 from data_pipelines.text_files import first_few
@@ -106,7 +106,7 @@ def read_weights(
     Raises:
       FileNotFoundError: `path` does not exist.
       ConfigError: the checkpoint belongs to another network, see `check_origin`.
-      convert.CheckpointError: the checkpoint cannot be read.
+      convert.CheckpointError: the checkpoint cannot be read, or has values that are not finite.
       convert.CheckpointMismatch: the parameters differ.
       ValueError: `skip` has something that is no regular expression.
     """
@@ -128,6 +128,12 @@ def read_weights(
     variables, report = fit(
         checkpoint, shapes, skip=(*skip, *replaced), init=init, source=str(path)
     )
+    if bad := not_finite(variables):
+        raise CheckpointError(
+            f"{path}: {len(bad)} of {len(flatten(shapes))} parameters have values that are NaN or "
+            f"infinite: {first_few(bad, 3)}; the training that wrote them probably diverged: use "
+            "an earlier checkpoint"
+        )
     beside = [name for name, reason in report.ignored.items() if reason.startswith("beside")]
     if beside:
         log("%s: %d tensors beside the network are not used: %s", path, len(beside),

@@ -122,6 +122,16 @@ def test_a_prefix_is_stripped(tmp_path, sane_variables, capsys):
     assert_same(load_checkpoint(ours)[0], sane_variables)
 
 
+def test_values_that_are_not_finite_are_warned_about(tmp_path, sane_variables, capsys):
+    tensors = dict(pyslowfast_tensors(sane_variables))
+    bias = tensors["head.projection.bias"]
+    write_pyth(tmp_path / "w.pyth", tensors | {"head.projection.bias": bias * np.nan})
+    assert cli([str(tmp_path / "w.pyth"), str(tmp_path / "out.pyth"), *MINI]) == 0
+    error = capsys.readouterr().err
+    assert error.startswith("warning: 1 parameters have values that are NaN or infinite, and will")
+    assert error.endswith("loaded: head/projection/bias\n")
+
+
 def test_a_run_folder_needs_no_config(tmp_path, sane_variables, capsys):
     config = load_config("kinetics/mini")
     for step in (2, 10):
