@@ -47,7 +47,8 @@ def test_names_that_follow_no_template(tmp_path):
     assert "has no img_00003.jpg, but 3 pictures" in why_no_frames([video])
     assert "rename them to one form" in why_no_frames([video])
     listed = FrameFiles("v", 2, paths=(f"{tmp_path}/a.png", f"{tmp_path}/b.png"))
-    assert why_no_frames([listed], listed=True).endswith(": the list must have the names of the files")
+    reason = why_no_frames([listed], listed=True)
+    assert reason.endswith(": the list must have the names of the files")
 
 
 def test_one_video_with_its_frames_is_enough(tmp_path):
