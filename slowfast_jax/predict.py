@@ -197,7 +197,7 @@ def _load(arguments: argparse.Namespace) -> "Recognizer":
             ours, theirs = error.classes
             raise ValueError(_other_classes(arguments, ours, theirs)) from error
     recognizer.predictor.say = _say
-    name = recognizer.config.model.name
+    name = recognizer.config.name
     if recognizer.takes_boxes and not arguments.boxes:
         raise ValueError(f"{name} classifies persons: pass --boxes with a table of their boxes")
     if arguments.boxes and not recognizer.takes_boxes:

@@ -253,13 +253,13 @@ class Recognizer:
             "input": "clips and boxes" if self.takes_boxes else f"clips; videos as {views}",
         }
         rows = "".join(f"\n  {key}: {value}" for key, value in lines.items())
-        return f"Recognizer({self.config.model.name}){rows}"
+        return f"Recognizer({self.config.name}){rows}"
 
     def refuse_boxes(self) -> None:
         """ValueError if the network classifies boxes, which a video file does not have."""
         if self.takes_boxes:
             raise ValueError(
-                f"{self.config.model.name} classifies boxes, and a video file has none: extract "
+                f"{self.config.name} classifies boxes, and a video file has none: extract "
                 "clips and call the recognizer with the clips and their boxes"
             )
 
@@ -271,7 +271,7 @@ class Recognizer:
     ) -> jax.Array:
         """Runs a predictor on clips and boxes that users pass. per_box: its output is per box."""
         clips = check_clips(clips, self.model)
-        name = self.config.model.name
+        name = self.config.name
         if self.takes_boxes and boxes is None:
             raise ValueError(f"{name} classifies boxes: pass boxes=(N, B, 4) in pixels")
         if not self.takes_boxes and boxes is not None:
@@ -385,7 +385,7 @@ def load(
         if weights != RANDOM:
             logging.warning(
                 "%s: no weights were given, so they are random and the predictions are meaningless",
-                config.model.name,
+                config.name,
             )
         variables = initial_variables(model, seed)
     if fold:

@@ -166,7 +166,7 @@ def _warn_of_other_clips(
     if different:
         logging.warning(
             "%s was trained on other clips than those of %s: %s; the weights fit, but another "
-            "config probably suits them better", path, config.model.name, ", ".join(different),
+            "config probably suits them better", path, config.name, ", ".join(different),
         )
 
 
