@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +37,24 @@ OTHER_FORMATS = {
 INTERRUPTED = 130  # exit status after Ctrl-C, by the convention of shells
 
 
+@dataclass
+class Progress:
+    """How far a conversion is.
+
+    Attributes:
+      began: everything that is read is right; what fails now is the writing.
+      written: the output's name once it is complete.
+    """
+
+    began: bool = False
+    written: str = ""
+
+
 def cli(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit status.
 
-    The status is 0, 1 after printing an error to stderr, or 130 if Ctrl-C was pressed.
+    The status is 0, or, after printing an error to stderr, 2 if the input, the config or another
+    argument is wrong and 1 if writing or verifying failed; or 130 if Ctrl-C was pressed.
     """
     parser = _parser()
     args = parser.parse_args(arguments)
@@ -48,14 +63,15 @@ def cli(arguments: list[str] | None = None) -> int:
             f"--config is required: {args.input} is not a folder of this project, which would "
             "store its config"
         )
-    written: list[str] = []
+    progress = Progress()
     try:
-        _convert(args, written)
+        _convert(args, progress)
     except (OSError, ValueError) as error:
         print(f"error: {as_options(str(error))}", file=sys.stderr)
-        return 1
+        return 1 if progress.began else 2
     except KeyboardInterrupt:
-        outcome = f"{written[0]} is written but not verified" if written else "nothing was written"
+        done = progress.written
+        outcome = f"{done} is written but not verified" if done else "nothing was written"
         print(f"interrupted; {outcome}", file=sys.stderr)
         return INTERRUPTED
     return 0
@@ -135,8 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _convert(args: argparse.Namespace, written: list[str]) -> None:
-    """Converts; `written` receives the output's name once it is complete."""
+def _convert(args: argparse.Namespace, progress: Progress) -> None:
     output = Path(args.output)
     suffix = output.suffix.lower()
     if not args.to and suffix in OTHER_FORMATS:
@@ -173,6 +188,7 @@ def _convert(args: argparse.Namespace, written: list[str]) -> None:
             f"refused wherever they are loaded: {first_few(bad, 3)}", file=sys.stderr,
         )
 
+    progress.began = True
     origin = checkpoint.metadata.get("converted_from", {}) | {
         name: value
         for name, value in checkpoint.metadata.items()
@@ -184,7 +200,7 @@ def _convert(args: argparse.Namespace, written: list[str]) -> None:
         origin |= {"file": Path(args.input).name, "format": checkpoint.kind}
         metadata = describe(config, class_names) | {"converted_from": origin}
         save_checkpoint(output, variables, metadata, overwrite=args.force)
-    written.append(str(output))
+    progress.written = str(output)
     print(f"wrote {output} ({kind})")
     if args.verify:
         _verify(output, model, checkpoint, variables, report, class_names)

@@ -54,23 +54,26 @@ Videos = Mapping[str, Video]  # path -> what to read
 def cli(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status.
 
-    The status is 0, or 1 if nothing could run or if any video or keyframe failed (the others are
-    still predicted), or 130 if Ctrl-C ended it.
+    The status is 0; 1 if any video or keyframe failed (the others are still predicted); 2 if
+    nothing was predicted because an argument, a file that it names or the weights are wrong; or 130
+    if Ctrl-C ended it.
     """
     arguments = parse(argv)
     logging.use_absl_handler()
     logging.set_verbosity(logging.WARNING)
     inputs = find_inputs(arguments.videos, arguments.fps)
     results = Results(len(inputs.videos) + len(inputs.missing), arguments.json)
+    status = 2  # of an error, until the first prediction
     with interrupts.command(results.outcome, results.interrupt):
         try:
             problems = _problems(arguments, inputs.videos)
             if not inputs.videos:
                 problems = [f"{name}: {why}" for name, why in inputs.missing.items()] + problems
             if problems:
-                return _fail(problems)
+                return _fail(problems, status)
             _tell(inputs.videos, inputs.missing, inputs.passed_over, arguments)
             recognizer = _load(arguments)
+            status = 1
             for name, reason in inputs.missing.items():
                 results.add({"video": name, "error": reason}, reported=True)
             _predict(recognizer, inputs.videos, arguments, results, Console())
@@ -79,17 +82,17 @@ def cli(argv: Sequence[str] | None = None) -> int:
             results.interrupt()
             return interrupts.STATUS
         except (OSError, ValueError, RuntimeError) as error:
-            return _fail([as_options(str(error))])
+            return _fail([as_options(str(error))], status)
     return 1 if results.failed else 0
 
 
-def _fail(problems: Sequence[str]) -> int:
+def _fail(problems: Sequence[str], status: int) -> int:
     if len(problems) == 1:
         print(f"error: {problems[0]}", file=sys.stderr)
     else:
         text = "".join(f"\n  {problem}" for problem in problems)
         print(f"error: {len(problems)} problems:{text}", file=sys.stderr)
-    return 1
+    return status
 
 
 def _tell(
