@@ -15,15 +15,17 @@ USUAL = (
 )
 # Parts of names of entries that hold averages of weights. They are read only if there is no other.
 AVERAGES = ("ema", "teacher", "average", "averaged", "avg", "swa")
-DEPTH = 2  # entries are looked for in entries, as in {"model": {"state_dict": ...}}
+# Entries are looked for in entries, as in {"model": {"state_dict": ...}}; in deeper ones only if no
+# names of a known program are found.
+DEPTH, DEEPEST = 2, 5
 
 
 def is_tensor(value: Any) -> bool:
     return isinstance(value, LazyTensor | np.ndarray | np.generic)
 
 
-def groups_of(content: Mapping) -> dict[str, Mapping]:
-    """All mappings with named tensors in the content of a file, by name of the entry.
+def groups_of(content: Mapping, deepest: int) -> dict[str, Mapping]:
+    """The mappings with named tensors in the content of a file, by name of the entry.
 
     The name of the top level is "", that of an entry in an entry "model.state_dict".
     """
@@ -33,7 +35,7 @@ def groups_of(content: Mapping) -> dict[str, Mapping]:
         entries = _entries(node)
         if any(isinstance(name, str) and is_tensor(value) for name, value in entries.items()):
             groups[path] = entries
-        for name, value in entries.items() if depth < DEPTH else ():
+        for name, value in entries.items() if depth < deepest else ():
             if isinstance(name, str):
                 look(value, f"{path}.{name}" if path else name, depth + 1)
 
@@ -60,7 +62,12 @@ def find_weights(content: Any, wanted: str = "") -> tuple[str, Mapping, dict[str
       CheckpointError: there are no tensors, no entry of the name `wanted`, or several entries that
         could be meant. The message lists them.
     """
-    groups = groups_of(content)
+    groups = groups_of(content, DEEPEST if wanted else DEPTH)
+    known = {path: group for path, group in groups.items() if _is_network(group)}
+    if not known:
+        deeper = groups_of(content, DEEPEST)
+        known = {path: group for path, group in deeper.items() if _is_network(group)}
+        groups = deeper if known else groups or deeper
     if not groups:
         raise CheckpointError(_nothing_found(content))
     if wanted:
@@ -69,13 +76,12 @@ def find_weights(content: Any, wanted: str = "") -> tuple[str, Mapping, dict[str
                 f"it has no entry {wanted!r} with tensors; it has {_listed(groups)}"
             )
         return wanted, groups[wanted], {}
-    known = {path: group for path, group in groups.items() if _is_network(group)}
     candidates = known or groups
     first, *others = sorted(candidates, key=_preference)
     if others and _is_unusual(first) and _is_unusual(others[0]) and not _is_average(others[0]):
         raise CheckpointError(
-            f"several entries hold tensors: {_listed(candidates)}. Name the one to read "
-            '(--entry NAME of the convert command, load(entry="NAME"))'
+            f"several entries hold tensors: {_listed(candidates)}. Name the one to read, such as "
+            f'entry="{first}"'
         )
     also = {path: _count(known[path]) for path in known if path != first}
     return first, groups[first], also

@@ -1,17 +1,17 @@
 """Fits a checkpoint to a model's variable tree, leaf by leaf, or reports exactly what differs."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from convert import names, ports
-from convert.layouts import from_torch, is_inflated
+from convert.layouts import is_inflated
 from convert.mismatch import Mismatch, class_counts, describe
 from convert.readers import ForeignCheckpoint, read_checkpoint
-from convert.training.adapt import PATCHES, adapted, spatial_as_joint
+from convert.training.adapt import converted, join_positions
 from convert.trees import flatten, unflatten
 
 BATCH_NORM_EPSILON = 1e-5
@@ -64,8 +64,8 @@ def load_variables(
     path: str | Path,
     shapes: Mapping,
     *,
-    skip: Sequence[str] = (),
-    strip: Sequence[str] = (),
+    skip: str | Sequence[str] = (),
+    strip: str | Sequence[str] = (),
     entry: str = "",
     init: Mapping | None = None,
 ) -> dict:
@@ -75,10 +75,10 @@ def load_variables(
       path: the checkpoint file.
       shapes: the model's variable tree {"params": ..., "batch_stats": ...}; leaves are anything
         with `.shape` and `.dtype`.
-      skip: regular expressions that match whole paths ("head/.*"). Matching parameters may be
-        missing in the file or have another shape there, and tensors with matching paths may be
+      skip: regular expressions, or one, that match whole paths ("head/.*"). Matching parameters may
+        be missing in the file or have another shape there, and tensors with matching paths may be
         left over. A matching parameter that does fit is still loaded.
-      strip: texts to remove from the names in the file; see `strip_names`.
+      strip: texts, or one, to remove from the names in the file; see `strip_names`.
       entry: name of the entry that holds the weights; see `read_checkpoint`.
       init: variables to fill skipped parameters from. Those it lacks are filled with defaults:
         kernels, biases and means with 0, scales and variances with 1. (A kernel of zeros is a
@@ -90,12 +90,35 @@ def load_variables(
     Raises:
       FileNotFoundError, CheckpointError: see `read_checkpoint`.
       CheckpointMismatch: anything that is not skipped differs.
+      ValueError: `skip` has something that is no regular expression.
     """
+    patterns_of(skip)
     checkpoint = strip_names(read_checkpoint(path, entry), strip)
     return fit(checkpoint, shapes, skip=skip, init=init, source=str(path))[0]
 
 
-def strip_names(checkpoint: ForeignCheckpoint, strip: Sequence[str] = ()) -> ForeignCheckpoint:
+def texts_of(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The texts of an option that takes several or, as a plain string, one."""
+    return (value,) if isinstance(value, str) and value else tuple(value or ())
+
+
+def patterns_of(skip: str | Sequence[str] | None) -> tuple[re.Pattern, ...]:
+    """The regular expressions of `skip`; ValueError if one is invalid."""
+    patterns = []
+    for text in texts_of(skip):
+        try:
+            patterns.append(re.compile(text))
+        except (re.error, TypeError) as error:
+            raise ValueError(
+                f"skip={text!r} is not a regular expression ({error}); expected one that matches "
+                "whole paths of parameters, such as 'head/.*'"
+            ) from error
+    return tuple(patterns)
+
+
+def strip_names(
+    checkpoint: ForeignCheckpoint, strip: str | Sequence[str] = ()
+) -> ForeignCheckpoint:
     """Removes texts such as "backbone." from the names in a checkpoint.
 
     Like PySlowFast's TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN: each text of `strip` in turn is removed
@@ -107,7 +130,7 @@ def strip_names(checkpoint: ForeignCheckpoint, strip: Sequence[str] = ()) -> For
       ValueError: no name contains one of the texts, or two names would become the same.
     """
     tensors = checkpoint.tensors
-    for text in strip:
+    for text in texts_of(strip):
         if not any(text in name for name in tensors):
             raise ValueError(
                 f"strip={text!r}: no name in the checkpoint contains this text; its names are "
@@ -136,7 +159,7 @@ def fit(
     checkpoint: ForeignCheckpoint,
     shapes: Mapping,
     *,
-    skip: Sequence[str] = (),
+    skip: str | Sequence[str] = (),
     init: Mapping | None = None,
     adapt: str = "",
     source: str = "the checkpoint",
@@ -156,8 +179,9 @@ def fit(
     paths = [path for _, path in targets]
     given, report = map_to_paths(checkpoint, names.family_of(paths), set(paths))
     if adapt == "images":
-        _join_positions(given, {path: target for (_, path), target in targets.items()}, report)
-    is_skipped = re.compile("|".join(f"(?:{pattern})" for pattern in skip) or r"(?!)").fullmatch
+        shapes_by_path = {path: target.shape for (_, path), target in targets.items()}
+        report.derived.update(join_positions(given, shapes_by_path))
+    patterns = patterns_of(skip)
 
     mismatch = Mismatch([], {}, {})
     leaves = {}
@@ -166,7 +190,7 @@ def fit(
         file_name, array = given.pop(path, ("", None))
         theirs = None
         if array is not None:
-            ours, how = _converted(path, array, shape, report.scheme, adapt)
+            ours, how = converted(path, array, shape, report.scheme, adapt)
             theirs = ours.shape
             if how:
                 report.derived[path] = how
@@ -175,7 +199,7 @@ def fit(
             report.mapped[path] = file_name
             if report.scheme != "slowfast_jax" and is_inflated(array, shape) and not how:
                 report.inflated.append(path)
-        elif is_skipped(path):
+        elif any(pattern.fullmatch(path) for pattern in patterns):
             report.skipped[path] = (
                 "not in the file" if theirs is None else f"has shape {theirs} in the file"
             )
@@ -184,10 +208,14 @@ def fit(
         else:
             mismatch.reshaped[path] = (shape, theirs, file_name)
     for path, (file_name, array) in given.items():
-        if is_skipped(path):
+        if any(pattern.fullmatch(path) for pattern in patterns):
             report.ignored[file_name] = "skipped"
         else:
             mismatch.unexpected[file_name] = array.shape
+    if mismatch.unexpected and not mismatch.missing:
+        report.ignored.update(_outside(report.mapped.values(), mismatch.unexpected))
+        for file_name in report.ignored.keys() & mismatch.unexpected.keys():
+            del mismatch.unexpected[file_name]
     if any(mismatch):
         raise CheckpointMismatch(describe(source, checkpoint, report, shapes, mismatch), mismatch)
     for key in report.derived.keys() - report.mapped.keys():
@@ -199,30 +227,13 @@ def fit(
     return unflatten({key: leaves[key] for key in targets}), report
 
 
-def _converted(
-    path: str, array: np.ndarray, shape: tuple[int, ...], scheme: str, adapt: str
-) -> tuple[np.ndarray, str]:
-    """A tensor of the file in this project's layout, and how it was adapted ("" if it was not)."""
-    if scheme != "slowfast_jax":
-        # The rule for patches of images replaces the usual inflation.
-        images = adapt == "images" and path == PATCHES and is_inflated(array, shape)
-        array = from_torch(array, (1, *shape[1:]) if images else shape, path.rpartition("/")[2])
-    return adapted(path, array, shape, adapt)
-
-
-def _join_positions(given: dict[str, tuple[str, np.ndarray]], targets: Mapping, report) -> None:
-    """Replaces separate positions in `given` by joint ones if the model has these."""
-    path, spatial, first = "pos_embed", "pos_embed_spatial", "pos_embed_class"
-    if path not in targets or path in given or spatial not in given:
-        return
-    name, array = given[spatial]
-    joint = spatial_as_joint(array, given.get(first, ("", None))[1], tuple(targets[path].shape))
-    if joint is not None:
-        given[path] = (name, joint)
-        report.derived[path] = f"joined from {spatial} and {first}"
-        given.pop(spatial)
-        if joint is not array:
-            given.pop(first)
+def _outside(used: Iterable[str], unexpected: Iterable[str]) -> dict[str, str]:
+    """Why tensors in the file are not the network's: PyTorch Lightning saves a module that has the
+    network under "model." and, beside it, losses and metrics. name in the file -> reason."""
+    starts = {match[0] if match else "" for match in map(names.WRAPPERS.match, filter(None, used))}
+    prefix = starts.pop() if len(starts) == 1 else ""
+    reason = f"beside the network, whose names begin with {prefix!r}"
+    return {name: reason for name in unexpected if prefix and not name.startswith(prefix)}
 
 
 def _fill(key, target, filled: Mapping) -> np.ndarray:

@@ -48,10 +48,17 @@ ZIP_ERRORS = (
 # First bytes of files that are often mistaken for checkpoints, and what these files are.
 LOOKALIKES = (
     (b"<", "a web page or XML: the download link probably led to a login or error page"),
+    (b"{", "JSON: the download link probably led to an error message; open it in an editor"),
     (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull` to get the file itself"),
-    (b"\x1f\x8b", "a gzip archive: unpack it first"),
-    (b"\x89HDF", "an HDF5 file"),
+    *((start, f"{name} archive: unpack it first") for start, name in (
+        (b"\x1f\x8b", "a gzip"), (b"BZh", "a bzip2"), (b"\xfd7zXZ", "an xz"),
+        (b"\x28\xb5\x2f\xfd", "a Zstandard"), (b"7z\xbc\xaf", "a 7-Zip"), (b"Rar!", "a RAR"),
+    )),
+    (b"\x89HDF", "an HDF5 file (Keras)"),
+    (b"\x93NUMPY", "a single NumPy array"),
 )
+# The reader takes any pickled dict of arrays, which these programs can write.
+REPICKLED = 'write it as a pickle that can be read: pickle.dump({}, open("w.pkl", "wb"))'
 
 
 class ForeignCheckpoint(NamedTuple):
@@ -144,8 +151,11 @@ def _read_file(file: BinaryIO, size: int, wanted: Wanted) -> ForeignCheckpoint:
         tensors, other = read_mindspore(file.read())
         metadata = {"container": "", "other": other}
         return ForeignCheckpoint("mindspore", tensors, metadata)
+    if head[8:10] == b'{"':
+        how = REPICKLED.format("dict(safetensors.numpy.load_file(FILE))")
+        raise CheckpointError(f"the file is in the format safetensors; {how}")
     for start, what in LOOKALIKES:
-        if head.lstrip().startswith(start):
+        if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(start):
             raise CheckpointError(f"the file is {what}; {EXPECTED}")
     raise CheckpointError(f"the file begins with {head[:16]!r}; {EXPECTED}")
 
@@ -164,10 +174,13 @@ def _read_zip(file: BinaryIO, size: int, wanted: Wanted) -> ForeignCheckpoint:
     with archive:
         names = set(archive.namelist())
         roots = [name[: -len("data.pkl")] for name in names if name.endswith("/data.pkl")]
+        if names and all(name.endswith(".npy") for name in names):
+            how = REPICKLED.format("dict(numpy.load(FILE))")
+            raise CheckpointError(f"the file is a NumPy archive (.npz); {how}")
         if len(roots) != 1:
             raise CheckpointError(
                 f"a zip file without NAME/data.pkl (it has {', '.join(sorted(names)[:4])}, ...); "
-                f"{EXPECTED}"
+                f"if it is an archive with weights, unpack it; {EXPECTED}"
             )
         root = roots[0]
         if f"{root}constants.pkl" in names:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 
 def flatten(variables: Mapping) -> dict[tuple[str, str], object]:
     """Flattens nested mappings to {(collection, "stem/conv/kernel"): leaf}, in the tree's order."""
@@ -17,6 +19,11 @@ def flatten(variables: Mapping) -> dict[tuple[str, str], object]:
     for collection, tree in variables.items():
         walk(collection, tree, "")
     return leaves
+
+
+def not_finite(variables: Mapping) -> list[str]:
+    """Paths of the leaves that have values which are NaN or infinite."""
+    return [path for (_, path), leaf in flatten(variables).items() if not np.isfinite(leaf).all()]
 
 
 def unflatten(leaves: Mapping[tuple[str, str], object]) -> dict:

@@ -6,12 +6,20 @@ by the type of the CPU: XLA compiles for the instructions of the CPU at hand, an
 lack them. Published weights are in its sub-folder `weights` (published/cached_weights.py).
 """
 
+import glob
 import hashlib
 import os
 import platform
+import re
+import sys
+import warnings
+import zlib
 from pathlib import Path
 
 VARIABLE = "SLOWFAST_JAX_CACHE"
+# JAX's warning about a file of the cache that it cannot read, for example because the disk was full
+# when it was written. JAX leaves the file there, and would repeat the warning at each start.
+UNREADABLE = r"Error reading persistent compilation cache entry for '([^']+)'"
 LEAST_SECONDS = 0.2  # programs that compile faster are not worth a file
 
 
@@ -47,7 +55,41 @@ def keep_compiled(folder: str | os.PathLike | None = None) -> Path | None:
     jax.config.update("jax_compilation_cache_dir", os.fspath(place))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
+    _remove_unreadable(place)
     return place
+
+
+def _remove_unreadable(place: Path) -> None:
+    """Removes files of the cache that JAX warns about, so that the programs are kept anew."""
+    show = warnings.showwarning
+
+    def remove_or_show(message, *arguments, **options) -> None:
+        match = re.match(UNREADABLE, str(message))
+        files = list(place.glob(f"{glob.escape(match[1])}-*-cache")) if match else []
+        if not files:
+            show(message, *arguments, **options)
+            return
+        damaged = [file for file in files if not _is_complete(file)] or files
+        try:
+            for file in damaged:
+                file.unlink(missing_ok=True)
+        except OSError as error:
+            print(f"{file} is damaged and cannot be removed ({error.strerror}): remove it",
+                  file=sys.stderr)
+            return
+        names = ", ".join(file.name for file in damaged)
+        print(f"the compilation cache {place} had a damaged file, which was removed: {names}",
+              file=sys.stderr)
+
+    warnings.showwarning = remove_or_show
+
+
+def _is_complete(file: Path) -> bool:
+    try:
+        zlib.decompress(file.read_bytes())
+    except (OSError, zlib.error):  # or another compression: then all programs of this name go
+        return False
+    return True
 
 
 def _default_place() -> Path | None:

@@ -1,10 +1,10 @@
 """The command `python -m convert INPUT OUTPUT --config kinetics/x3d_xs`."""
 
 import argparse
-import re
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,11 @@ from convert import ports
 from convert.load import Report, fit, strip_names
 from convert.readers import ForeignCheckpoint, describe_source, read_checkpoint
 from convert.torch_file import export_pyth, export_torchvision
-from convert.trees import flatten
+from convert.trees import flatten, not_finite
 from convert.verify import compare_bytes, describe_outputs
+from data_pipelines.text_files import first_few
 from slowfast_jax import __version__
+from slowfast_jax.config.option_names import as_options, pattern
 
 DESCRIPTION = """Converts weights of PySlowFast (PyTorch or Caffe2), PyTorchVideo, torchvision,
 MMAction2, PaddleVideo and MindSpore to a checkpoint of this project, PySlowFast or torchvision.
@@ -29,13 +31,6 @@ EXAMPLES = """examples:
   {name} RUN my_mvit.pth --to torchvision
 """
 SCRIPT = "slowfast-jax-convert"  # the installed script
-# Rows (keyword in the messages of the library, option of this command).
-OPTIONS = (
-    (r"\b(strip|skip)=\(([^()]+),\)", r"--\1 \2"),
-    (r"\b(strip|skip|entry)=('[^']*'|\"[^\"]*\")", r"--\1 \2"),
-    (r"\bnum_classes=(\d+)", r"--num-classes \1"),
-    (r"\bskip= with", "--skip with"),
-)
 # Suffixes of formats that are read or used elsewhere but not written.
 OTHER_FORMATS = {
     ".bin", ".ckpt", ".gz", ".h5", ".hdf5", ".json", ".msgpack", ".npy", ".npz", ".onnx", ".pb",
@@ -44,10 +39,24 @@ OTHER_FORMATS = {
 INTERRUPTED = 130  # exit status after Ctrl-C, by the convention of shells
 
 
+@dataclass
+class Progress:
+    """How far a conversion is.
+
+    Attributes:
+      began: everything that is read is right; what fails now is the writing.
+      written: the output's name once it is complete.
+    """
+
+    began: bool = False
+    written: str = ""
+
+
 def cli(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit status.
 
-    The status is 0, 1 after printing an error to stderr, or 130 if Ctrl-C was pressed.
+    The status is 0, or, after printing an error to stderr, 2 if the input, the config or another
+    argument is wrong and 1 if writing or verifying failed; or 130 if Ctrl-C was pressed.
     """
     parser = _parser()
     args = parser.parse_args(arguments)
@@ -56,24 +65,18 @@ def cli(arguments: list[str] | None = None) -> int:
             f"--config is required: {args.input} is not a folder of this project, which would "
             "store its config"
         )
-    written: list[str] = []
+    progress = Progress()
     try:
-        _convert(args, written)
+        _convert(args, progress)
     except (OSError, ValueError) as error:
-        print(f"error: {_with_options(str(error))}", file=sys.stderr)
-        return 1
+        print(f"error: {as_options(str(error))}", file=sys.stderr)
+        return 1 if progress.began else 2
     except KeyboardInterrupt:
-        outcome = f"{written[0]} is written but not verified" if written else "nothing was written"
+        done = progress.written
+        outcome = f"{done} is written but not verified" if done else "nothing was written"
         print(f"interrupted; {outcome}", file=sys.stderr)
         return INTERRUPTED
     return 0
-
-
-def _with_options(message: str) -> str:
-    """A message of the library with this command's options in place of keywords."""
-    for keyword, option in OPTIONS:
-        message = re.sub(keyword, option, message)
-    return message
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--skip",
         action="append",
+        type=pattern,
         default=[],
         metavar="REGEX",
         help="parameters that may be missing in INPUT or have another shape there, as a regular "
@@ -150,8 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _convert(args: argparse.Namespace, written: list[str]) -> None:
-    """Converts; `written` receives the output's name once it is complete."""
+def _convert(args: argparse.Namespace, progress: Progress) -> None:
     output = Path(args.output)
     suffix = output.suffix.lower()
     if not args.to and suffix in OTHER_FORMATS:
@@ -182,6 +185,13 @@ def _convert(args: argparse.Namespace, written: list[str]) -> None:
     variables, report = fit(checkpoint, shapes, skip=args.skip, init=init, source=args.input)
     print("\n".join(describe_report(args.input, checkpoint, variables, report)))
 
+    if bad := not_finite(variables):
+        print(
+            f"warning: {len(bad)} parameters have values that are NaN or infinite, and will be "
+            f"refused wherever they are loaded: {first_few(bad, 3)}", file=sys.stderr,
+        )
+
+    progress.began = True
     origin = checkpoint.metadata.get("converted_from", {}) | {
         name: value
         for name, value in checkpoint.metadata.items()
@@ -195,7 +205,7 @@ def _convert(args: argparse.Namespace, written: list[str]) -> None:
         origin |= {"file": Path(args.input).name, "format": checkpoint.kind}
         metadata = describe(config, class_names) | {"converted_from": origin}
         save_checkpoint(output, variables, metadata, overwrite=args.force)
-    written.append(str(output))
+    progress.written = str(output)
     print(f"wrote {output} ({kind})")
     if args.verify:
         _verify(output, model, checkpoint, variables, report, class_names)

@@ -127,7 +127,7 @@ def _log_cost(config: ConfigDict) -> None:
     logging.info(
         "%s: %d parameters; %.3f GMACs and %.2f million activations per view of %d x %d x %d; "
         "running on %d %s device(s)",
-        config.model.name, cost["params"], cost["macs"] / 1e9, cost["activations"] / 1e6,
+        config.name, cost["params"], cost["macs"] / 1e9, cost["activations"] / 1e6,
         frames, crop, crop, jax.local_device_count(), jax.default_backend(),
     )
 

@@ -67,6 +67,7 @@ from slowfast_jax.config import (
     check_ranges,
     schema,
 )
+from slowfast_jax.config.option_names import as_fields
 from slowfast_jax.distributed.cluster_env import TPU_VM, ClusterError, find_place
 from slowfast_jax.distributed.connect import DeviceError, require_devices
 from slowfast_jax.interrupts import STATUS
@@ -229,7 +230,8 @@ def _unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
 
 
 def _report(error: Exception | str, status: int) -> int:
-    message = as_flags(str(error))
+    training = FLAGS.is_parsed() and FLAGS.mode == "train"
+    message = as_fields(as_flags(str(error)), training=training)
     print(f"error: {message}", file=sys.stderr)
     log_file.note(f"error: {message}", python_logging.ERROR)
     return status

@@ -32,6 +32,7 @@ from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.image_files import FrameFiles
 from slowfast_jax import compilation_cache
+from slowfast_jax.config.option_names import as_options
 from slowfast_jax.inference.arguments import parse
 from slowfast_jax.inference.inputs import find_inputs
 from slowfast_jax.inference.prediction_output import (
@@ -53,23 +54,26 @@ Videos = Mapping[str, Video]  # path -> what to read
 def cli(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status.
 
-    The status is 0, or 1 if nothing could run or if any video or keyframe failed (the others are
-    still predicted), or 130 if Ctrl-C ended it.
+    The status is 0; 1 if any video or keyframe failed (the others are still predicted); 2 if
+    nothing was predicted because an argument, a file that it names or the weights are wrong; or 130
+    if Ctrl-C ended it.
     """
     arguments = parse(argv)
     logging.use_absl_handler()
     logging.set_verbosity(logging.WARNING)
     inputs = find_inputs(arguments.videos, arguments.fps)
     results = Results(len(inputs.videos) + len(inputs.missing), arguments.json)
+    status = 2  # of an error, until the first prediction
     with interrupts.command(results.outcome, results.interrupt):
         try:
             problems = _problems(arguments, inputs.videos)
             if not inputs.videos:
                 problems = [f"{name}: {why}" for name, why in inputs.missing.items()] + problems
             if problems:
-                return _fail(problems)
+                return _fail(problems, status)
             _tell(inputs.videos, inputs.missing, inputs.passed_over, arguments)
             recognizer = _load(arguments)
+            status = 1
             for name, reason in inputs.missing.items():
                 results.add({"video": name, "error": reason}, reported=True)
             _predict(recognizer, inputs.videos, arguments, results, Console())
@@ -78,17 +82,17 @@ def cli(argv: Sequence[str] | None = None) -> int:
             results.interrupt()
             return interrupts.STATUS
         except (OSError, ValueError, RuntimeError) as error:
-            return _fail([str(error)])
+            return _fail([as_options(str(error))], status)
     return 1 if results.failed else 0
 
 
-def _fail(problems: Sequence[str]) -> int:
+def _fail(problems: Sequence[str], status: int) -> int:
     if len(problems) == 1:
         print(f"error: {problems[0]}", file=sys.stderr)
     else:
         text = "".join(f"\n  {problem}" for problem in problems)
         print(f"error: {len(problems)} problems:{text}", file=sys.stderr)
-    return 1
+    return status
 
 
 def _tell(
@@ -188,6 +192,7 @@ def _load(arguments: argparse.Namespace) -> "Recognizer":
                 *((config, weights) if config else (weights, None)),
                 class_names=arguments.labels, average=arguments.average,
                 clips=arguments.clips, crops=arguments.crops, entry=arguments.entry,
+                skip=arguments.skip, strip=arguments.strip,
             )
         except CheckpointMismatch as error:
             if not error.classes:
@@ -195,7 +200,7 @@ def _load(arguments: argparse.Namespace) -> "Recognizer":
             ours, theirs = error.classes
             raise ValueError(_other_classes(arguments, ours, theirs)) from error
     recognizer.predictor.say = _say
-    name = recognizer.config.model.name
+    name = recognizer.config.name
     if recognizer.takes_boxes and not arguments.boxes:
         raise ValueError(f"{name} classifies persons: pass --boxes with a table of their boxes")
     if arguments.boxes and not recognizer.takes_boxes:
@@ -315,6 +320,8 @@ def _windows(
                 show_window(window, console)
         except VideoError as error:
             record["error"] = error.reason
+        except ValueError as error:  # the stride is less than a frame
+            record["error"] = str(error).removeprefix(f"{video} ")
         yield record
 
 

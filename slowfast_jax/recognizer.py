@@ -12,18 +12,20 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
+from convert.load import patterns_of
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
+from data_pipelines.video.image_files import Pictures
 from slowfast_jax.config import build_model, check_values
 from slowfast_jax.distributed.connect import require_devices
 from slowfast_jax.inference.features import DEFAULT, Endpoints, Features, Options, iterate_features
-from slowfast_jax.inference.input_checks import check_boxes, check_clips
+from slowfast_jax.inference.input_checks import check_boxes, check_clips, padded
 from slowfast_jax.inference.load_options import (
     apply_options,
+    check_crop,
     choose_names,
     named_config,
     resolve_classes,
@@ -31,6 +33,7 @@ from slowfast_jax.inference.load_options import (
 from slowfast_jax.inference.multiview import VideoScores, score_videos
 from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.inference.timeline import WindowScores, score_windows, window_options
+from slowfast_jax.metrics.topk import check_count
 from slowfast_jax.metrics.topk import top_k as best
 from slowfast_jax.models.fold import fold_batch_norm
 from slowfast_jax.published import PUBLISHED
@@ -159,7 +162,8 @@ class Recognizer:
         return found.features
 
     def predict_video(self, path: str | os.PathLike, top_k: int = 5) -> list[tuple[str, float]]:
-        """The `top_k` best classes of a video file under the config's test protocol.
+        """The `top_k` best classes of a video file, or a folder of frames, under the config's test
+        protocol. Frames are taken to be 30 per second.
 
         Returns:
           [(class name, score)], best first. Scores are probabilities: the mean over the views, or
@@ -174,6 +178,7 @@ class Recognizer:
                 f"predict_video takes the path of one video file, not a {type(path).__name__}; for "
                 "many videos call it for each path, or score_videos with a list of paths"
             )
+        check_count(top_k)
         (result,) = self.score_videos([path])
         if result.error:
             raise VideoError(path, result.error)
@@ -181,18 +186,21 @@ class Recognizer:
         return [(self.class_names[i], float(v)) for i, v in zip(indices, values, strict=True)]
 
     def score_videos(
-        self, videos: Sequence[Video], timing: dict[str, float] | None = None
+        self, videos: Video | Sequence[Video], timing: dict[str, float] | None = None
     ) -> Iterator[VideoScores]:
         """Scores many videos under the config's test protocol; yields each video when complete.
 
         Args:
-          videos: files, or frames stored as image files (data_pipelines/video/image_files.py).
+          videos: files, folders of frames (30 per second), or frames of another rate
+            (data_pipelines/video/image_files.py); one of these, or a list.
           timing: receives "waited", the seconds that the device waited for decoded views.
 
         Yields:
           One `VideoScores` per video; an unreadable video has an error in place of scores.
         """
         self.refuse_boxes()
+        if isinstance(videos, (str, os.PathLike, Pictures)):
+            videos = [videos]
         protocol = self.config.protocol
         sampling = {key: protocol[key] for key in SAMPLING}
         sampling["sampling"] = self.config.data.sampling
@@ -212,7 +220,7 @@ class Recognizer:
         crop of its frames. It is at least as long as a clip of the network.
 
         Args:
-          video: a file, or frames stored as image files.
+          video: as for `score_videos`, but only one.
           window: seconds.
           stride: seconds from the start of one window to that of the next. Default: `window`.
 
@@ -245,13 +253,13 @@ class Recognizer:
             "input": "clips and boxes" if self.takes_boxes else f"clips; videos as {views}",
         }
         rows = "".join(f"\n  {key}: {value}" for key, value in lines.items())
-        return f"Recognizer({self.config.model.name}){rows}"
+        return f"Recognizer({self.config.name}){rows}"
 
     def refuse_boxes(self) -> None:
         """ValueError if the network classifies boxes, which a video file does not have."""
         if self.takes_boxes:
             raise ValueError(
-                f"{self.config.model.name} classifies boxes, and a video file has none: extract "
+                f"{self.config.name} classifies boxes, and a video file has none: extract "
                 "clips and call the recognizer with the clips and their boxes"
             )
 
@@ -263,7 +271,7 @@ class Recognizer:
     ) -> jax.Array:
         """Runs a predictor on clips and boxes that users pass. per_box: its output is per box."""
         clips = check_clips(clips, self.model)
-        name = self.config.model.name
+        name = self.config.name
         if self.takes_boxes and boxes is None:
             raise ValueError(f"{name} classifies boxes: pass boxes=(N, B, 4) in pixels")
         if not self.takes_boxes and boxes is not None:
@@ -271,15 +279,8 @@ class Recognizer:
         if boxes is None:
             return predictor(self.variables, clips)
         boxes = check_boxes(boxes, clips.shape)
-        count = boxes.shape[1]
-        if count == 0:  # one box is predicted, and left out below
-            height, width = clips.shape[2:4]
-            boxes = np.tile(np.array([0, 0, width, height], np.float32), (len(clips), 1, 1))
-        # Padded to a power of two: a video in which people come and go needs few compilations.
-        padding = (1 << (boxes.shape[1] - 1).bit_length()) - boxes.shape[1]
-        boxes = np.concatenate([boxes, np.repeat(boxes[:, :1], padding, axis=1)], axis=1)
-        result = predictor(self.variables, clips, boxes)
-        return result[:, :count] if per_box else result
+        result = predictor(self.variables, clips, padded(boxes, clips.shape))
+        return result[:, :boxes.shape[1]] if per_box else result
 
 
 def load(
@@ -295,8 +296,8 @@ def load(
     sampling_rate: int | None = None,
     average: str | None = None,
     dtype: Any = None,
-    skip: Sequence[str] = (),
-    strip: Sequence[str] = (),
+    skip: str | Sequence[str] = (),
+    strip: str | Sequence[str] = (),
     entry: str = "",
     seed: int = 0,
     fold: bool = True,
@@ -328,10 +329,10 @@ def load(
       sampling_rate: distance between two frames of a clip, in frames at the protocol's target_fps.
       average: what to average over the positions of the head: "probs" or "logits".
       dtype: of the computation: "float32", "bfloat16" or "float16".
-      skip: regular expressions; parameters whose whole path matches one may be missing from the
-        checkpoint or have another shape there, and keep their random initialization.
-      strip: substrings such as "backbone." to remove from the checkpoint's parameter names (the
-        first occurrence in each name).
+      skip: regular expressions, or one; parameters whose whole path matches one may be missing from
+        the checkpoint or have another shape there, and keep their random initialization.
+      strip: substrings such as "backbone.", or one, to remove from the checkpoint's parameter names
+        (the first occurrence in each name).
       entry: entry of the checkpoint file that holds the weights, such as "ema". Default:
         config.test.entry; if that is empty, too, it is looked for.
       seed: seed of the random initialization.
@@ -350,6 +351,7 @@ def load(
         num_frames=num_frames, sampling_rate=sampling_rate, average=average, dtype=dtype,
     )
     options = {key: value for key, value in named.items() if value is not None} | network
+    patterns_of(skip)
     require_devices()
     if isinstance(spec, ConfigDict):
         config = spec
@@ -371,6 +373,7 @@ def load(
             config.test.checkpoint = os.fspath(find_checkpoint(weights))
     check_values(config)
     model = build_model(config)
+    check_crop(config, model)
     if config.test.checkpoint:
         init = initial_variables(model, seed) if skip else None
         variables, stored_names = read_weights(
@@ -382,7 +385,7 @@ def load(
         if weights != RANDOM:
             logging.warning(
                 "%s: no weights were given, so they are random and the predictions are meaningless",
-                config.model.name,
+                config.name,
             )
         variables = initial_variables(model, seed)
     if fold:

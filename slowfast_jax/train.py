@@ -39,7 +39,7 @@ from slowfast_jax.loop.preflight import prepare_training
 from slowfast_jax.loop.resume import identity_of, last_state, rescue
 from slowfast_jax.loop.signals import StopSignals
 from slowfast_jax.loop.step_schedule import StepSchedule
-from slowfast_jax.progress import StepLine
+from slowfast_jax.progress import StepLine, track
 from slowfast_jax.training.checkpoint_manager import Checkpoints
 from slowfast_jax.training.plan import Shape
 from slowfast_jax.training.precise_bn import PreciseStep, make_precise_step, precise_batch_stats
@@ -217,7 +217,10 @@ def train(
                         )
                         logging.info("recomputing the batch statistics from %d batches", count)
                         others = schedule.others(examples, shape, done, count, **loading)
-                        state = _with_precise_statistics(precise_step(shape), state, others, mesh)
+                        with line.hidden():
+                            state = _with_precise_statistics(
+                                precise_step(shape), state, others, mesh, count
+                            )
                     # Save before validation, which takes long and may fail.
                     checkpoints.save(done, state, identity | {"step": done})
                     saved = done
@@ -256,13 +259,13 @@ def _validations(workdir: str | os.PathLike) -> list[dict[str, Any]]:
 
 
 def _with_precise_statistics(
-    step: PreciseStep, state: TrainState, source: Iterator[dict[str, Any]], mesh: Mesh
+    step: PreciseStep, state: TrainState, source: Iterator[dict[str, Any]], mesh: Mesh, count: int
 ) -> TrainState:
-    """The state with batch statistics recomputed from `source` with its current weights."""
+    """The state with batch statistics recomputed from `count` batches with its current weights."""
     with closing(on_devices(source, mesh)) as stream:
         inputs = (
             {name: batch[name] for name in ("clip", "boxes") if name in batch}
-            for batch, _, _ in stream
+            for batch, _, _ in track(stream, count, "batch statistics")
         )
         statistics = precise_batch_stats(
             step, gathered(state.variables["params"], mesh), state.batch_stats, inputs

@@ -15,12 +15,13 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from convert import names, ports
-from convert.load import CheckpointMismatch, fit, strip_names
+from convert.load import CheckpointMismatch, fit, patterns_of, strip_names, texts_of
 from convert.program_settings import box_head_keywords, clip_settings, unsupported_settings
 from convert.readers import ForeignCheckpoint, describe_source, read_checkpoint
-from convert.trees import flatten
+from convert.trees import flatten, not_finite
 from convert.unpickle import CheckpointError
 from data_pipelines.labels import unnamed
+from data_pipelines.text_files import first_few
 from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.models import zoo
 from slowfast_jax.ops.backend import PLAIN_BACKEND, written_for
@@ -81,8 +82,8 @@ def read_weights(
     shapes: Mapping,
     path: str | os.PathLike,
     *,
-    skip: Sequence[str] = (),
-    strip: Sequence[str] = (),
+    skip: str | Sequence[str] = (),
+    strip: str | Sequence[str] = (),
     entry: str = "",
     init: Mapping | None = None,
     new_classes: bool = False,
@@ -109,12 +110,15 @@ def read_weights(
     Raises:
       FileNotFoundError: `path` does not exist.
       ConfigError: the checkpoint belongs to another network, see `check_origin`.
-      convert.CheckpointError: the checkpoint cannot be read.
+      convert.CheckpointError: the checkpoint cannot be read, or has values that are not finite.
       convert.CheckpointMismatch: the parameters differ.
+      ValueError: `skip` has something that is no regular expression.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"weights {path} do not exist")
+    patterns_of(skip)
+    skip = texts_of(skip)
     log = logging.debug if quiet else logging.info
     checkpoint = strip_names(read_any(path, entry), strip)
     for line in describe_source(checkpoint) if checkpoint.kind != "orbax" else ():
@@ -130,6 +134,16 @@ def read_weights(
     )
     for how, count in Counter(report.derived.values()).items() if adapt else ():
         log("%s: parameters %s: %d", path, how, count)
+    if bad := not_finite(variables):
+        raise CheckpointError(
+            f"{path}: {len(bad)} of {len(flatten(shapes))} parameters have values that are NaN or "
+            f"infinite: {first_few(bad, 3)}; the training that wrote them probably diverged: use "
+            "an earlier checkpoint"
+        )
+    beside = [name for name, reason in report.ignored.items() if reason.startswith("beside")]
+    if beside:
+        log("%s: %d tensors beside the network are not used: %s", path, len(beside),
+            first_few(beside, 5))
     initialized = [name for name in report.skipped if re.escape(name) not in replaced]
     if initialized:
         log("initialized, not loaded from %s: %s", path, ", ".join(initialized))
@@ -158,7 +172,7 @@ def _warn_of_other_clips(
     if different:
         logging.warning(
             "%s was trained on other clips than those of %s: %s; the weights fit, but another "
-            "config probably suits them better", path, config.model.name, ", ".join(different),
+            "config probably suits them better", path, config.name, ", ".join(different),
         )
 
 

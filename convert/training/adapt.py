@@ -14,14 +14,28 @@ Arrays are in this project's layout.
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+
+from convert.layouts import from_torch, is_inflated
 
 RULES = ("", "positions", "images")  # none; those for positions; all
 CUBIC = -0.75  # PyTorch's parameter of bicubic interpolation
 PATCHES = "patch_embed/kernel"
 # Paths of a network of videos that a network of images has no values for.
 NOT_OF_IMAGES = ("cls_token", "pos_embed.*", ".*/rel_pos_t")
+
+
+def converted(
+    path: str, array: np.ndarray, shape: tuple[int, ...], scheme: str, rules: str
+) -> tuple[np.ndarray, str]:
+    """A tensor of a file in this project's layout, and how it was adapted ("" if it was not)."""
+    if scheme != "slowfast_jax":
+        # The rule for patches of images replaces the usual inflation.
+        images = rules == "images" and path == PATCHES and is_inflated(array, shape)
+        array = from_torch(array, (1, *shape[1:]) if images else shape, path.rpartition("/")[2])
+    return adapted(path, array, shape, rules)
 
 
 def adapted(
@@ -60,22 +74,32 @@ def adapted(
     return array, ""
 
 
-def spatial_as_joint(
-    spatial: np.ndarray, first: np.ndarray | None, shape: tuple[int, ...]
-) -> np.ndarray | None:
-    """Positions of all tokens of an image, from the separate ones of a network of videos.
+def join_positions(
+    given: dict[str, tuple[str, np.ndarray]], shapes: Mapping[str, Sequence[int]]
+) -> dict[str, str]:
+    """Replaces the separate positions of a network of videos by the joint ones of an image.
 
     Args:
-      spatial: positions of the patches of a frame `(1, H * W, C)`.
-      first: that of the class token `(1, 1, C)`; None without one.
-      shape: shape of the joint positions.
+      given: path -> (name in the file, array); changed if the model has joint positions that the
+        spatial ones, after that of a class token, fit.
+      shapes: path -> shape in the model.
 
     Returns:
-      None if they do not have that shape.
+      path -> how its values were computed.
     """
-    if first is not None and spatial.shape != shape:
-        spatial = np.concatenate([first, spatial], 1)
-    return spatial if spatial.shape == shape else None
+    path, spatial, first = "pos_embed", "pos_embed_spatial", "pos_embed_class"
+    if path not in shapes or path in given or spatial not in given:
+        return {}
+    name, joint = given[spatial]
+    parts = [spatial]
+    if first in given and joint.shape != tuple(shapes[path]):
+        joint, parts = np.concatenate([given[first][1], joint], 1), [spatial, first]
+    if joint.shape != tuple(shapes[path]):
+        return {}
+    given[path] = (name, joint)
+    for part in parts:
+        del given[part]
+    return {path: f"joined from {' and '.join(parts)}"}
 
 
 def resized(array: np.ndarray, size: int, axis: int, *, cubic: bool = False) -> np.ndarray:

@@ -41,7 +41,8 @@ FORMATS = ("kinetics", "rawframes", "frames", "ava", "boxes", "lists", "videos")
 FLAGS = {
     "data.separator": "--separator", "data.path_prefix": "--root",
     "data.multi_label": "--multi-label", "model.num_classes": "--classes",
-    "data.frame_template": "--template", "data.score_threshold": "--score-threshold",
+    "data.frame_template": "--template", "data.frame_start": "--frame-start",
+    "data.score_threshold": "--score-threshold",
     "data.fps": "--fps", "data.format=": "--format ",
 }
 CLIP = 64  # frames at 30 fps that a clip spans, both of 8 frames 8 apart and of 32 frames 2 apart

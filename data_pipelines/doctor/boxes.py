@@ -189,11 +189,12 @@ def check_videos(
         if outside:
             bad.moments.update((video, time) for time in outside)
             end = origin + inspection.frames / rate
+            rows = first_few([times[video][time] for time in sorted(outside)], 5)
             findings.report(times[video][min(outside)], "outside", (
                 f"{video} has {inspection.frames} frames, which cover {origin:g}..{end:g} s, but "
                 f"{len(outside)} of its {len(times[video])} moments lie outside, the first at "
-                f"{min(outside):g} s; get the whole video, or pass the time of its first frame "
-                "with --first-second"
+                f"{min(outside):g} s ({rows}); get the whole video, or pass the time of its first "
+                "frame with --first-second"
             ))
     facts: Facts = {"videos": len(where), "videos decoded": len(sources), "frames": frames}
     return facts, bad

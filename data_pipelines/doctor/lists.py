@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from data_pipelines.findings import Checked, Facts, Findings
+from data_pipelines.frame_names import why_no_frames
 from data_pipelines.paths import PathLike
 from data_pipelines.progress import in_threads
 from data_pipelines.sources import video_lists
@@ -64,6 +65,8 @@ def check_list(
                 + ("; remove one of the rows" if label == sample.label else
                    f" with label {label} instead of {sample.label}; keep the row that is right")
             ))
+    if reason := why_no_frames([sample.frames for sample in samples.values()]):
+        findings.report(str(path), "frame names", reason)
     seconds = clip / RATE
     decode = partial(inspect, clip_seconds=seconds, clip_frames=clip)
     inspections = in_threads(decode, [sample.source for sample in samples.values()], "decoding")

@@ -108,12 +108,13 @@ def _center(keyframe: Keyframe, info: VideoInfo) -> int:
     center = round((keyframe.time - keyframe.origin) * fps)
     if not 0 <= center < info.frames + fps / 2:
         end = keyframe.origin + (info.frames - 1) / fps
+        row = f" ({keyframe.place})" if keyframe.place else ""
         raise VideoError(
             str(keyframe.source),
             f"its {info.frames} frames at {fps:g} fps span {keyframe.origin:g}..{end:g}, and the "
-            f"keyframe at {keyframe.time:g} lies outside; get the whole video, remove the rows of "
-            f"{keyframe.video} at {keyframe.time:g}, or set data.first_frame_second to the time of "
-            "its first frame",
+            f"keyframe at {keyframe.time:g}{row} lies outside; get the whole video, remove the "
+            f"rows of {keyframe.video} at {keyframe.time:g}, or set data.first_frame_second to the "
+            "time of its first frame",
         )
     return center
 

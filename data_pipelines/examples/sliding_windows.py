@@ -77,7 +77,10 @@ def iterate_windows(
         fps, pictures = _video_pictures(source, crop, thread_type)
     step = stride * fps
     if step < 1:
-        raise ValueError(f"the stride of {stride:g} seconds is shorter than a frame at {fps:g} fps")
+        raise ValueError(
+            f"{source} has {fps:.4g} frames per second, too few for a clip every {stride:.4g} "
+            f"seconds, which needs at least {1 / stride:.4g}"
+        )
     size = clip_size(num_frames, sampling_rate, fps, target_fps)
     held: deque[Cropped] = deque()  # the first of them is frame number `oldest`
     oldest = count = number = 0

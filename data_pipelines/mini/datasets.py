@@ -13,6 +13,7 @@ from PIL import Image
 
 from data_pipelines.mini import ava_scenes
 from data_pipelines.mini.motions import Step
+from data_pipelines.progress import track
 from data_pipelines.sources.frame_lists import HEADER
 from data_pipelines.video.encoding import write_video
 
@@ -72,6 +73,7 @@ def write_ava(
         scenes = ava_scenes.plan_scenes(
             count, [seed, split], seconds=seconds, fps=fps, height=height, width=width
         )
+        scenes = track(scenes, count, f"generating videos ({name})")
         for number, (scene, random) in enumerate(scenes):
             video = f"{name}_{number:03d}"
             for row in ava_scenes.annotate(scene):
@@ -181,7 +183,8 @@ def write_videos(
     (directory / "videos").mkdir(parents=True, exist_ok=True)
     for split, (prefix, number_of) in enumerate((("", count), ("train_", train_count))):
         rows = []
-        for number in range(number_of):
+        what = "generating videos (train)" if prefix else "generating videos (val)"
+        for number in track(range(number_of), number_of, what):
             label, name = number % len(CLASS_NAMES), f"videos/{prefix}{number:03d}.mp4"
             pictures = moving_figure(
                 label, np.random.default_rng([seed, split, number]),

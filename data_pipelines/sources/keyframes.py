@@ -39,6 +39,7 @@ class Keyframe:
             predicted ones may reach a little outside.
         labels: for each box its classes, counted from 0; () for a box without action.
         scores: float32 (B,) of the person detector, 1 for annotated boxes.
+        place: file:line of its first row, for reports; "" if unknown.
     """
 
     video: str
@@ -49,6 +50,7 @@ class Keyframe:
     boxes: np.ndarray
     labels: tuple[tuple[int, ...], ...]
     scores: np.ndarray
+    place: str = ""
 
 
 class Row(NamedTuple):
@@ -152,6 +154,7 @@ def build(
                 video=video, time=time, source=source, origin=origin,
                 fps=fps if images else 0.0, boxes=np.array(boxes, np.float32),
                 labels=tuple(map(tuple, labels)), scores=np.array(scores, np.float32),
+                place=f"{moment.path}:{moment.line}",
             ))
     logger.info(
         "%d keyframes of %d videos with %d boxes, %d labels",

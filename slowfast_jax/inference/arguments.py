@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slowfast_jax import __version__
-
-FRAME_RATE = 30.0  # of folders of pictures
+from slowfast_jax.config.option_names import pattern
+from slowfast_jax.inference.inputs import FRAME_RATE
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -39,6 +39,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--entry", default="", metavar="NAME",
         help="entry of the checkpoint file that holds the weights, such as ema (default: it is "
         "looked for)",
+    )
+    parser.add_argument(
+        "--strip", action="append", default=[], metavar="TEXT",
+        help="text to remove from the names in the checkpoint file, such as net.; can be repeated",
+    )
+    parser.add_argument(
+        "--skip", action="append", default=[], type=pattern, metavar="REGEX",
+        help="what the checkpoint file may have beside the network, or lack, as a regular "
+        "expression that matches a whole name (loss/.*); what it lacks is random. Can be repeated",
     )
     parser.add_argument(
         "--labels", help="class names: a set such as kinetics400, or a file with one name per line"

@@ -144,6 +144,16 @@ def check_boxes(boxes: Any, clips_shape: tuple[int, ...]) -> np.ndarray:
     return inside
 
 
+def padded(boxes: np.ndarray, clips_shape: tuple[int, ...]) -> np.ndarray:
+    """The boxes and repetitions of the first, (N, P, 4): P is a power of two, so that a video in
+    which people come and go needs few compilations. Without any box, P is 1."""
+    if boxes.shape[1] == 0:
+        height, width = clips_shape[2:4]
+        return np.tile(np.array([0, 0, width, height], np.float32), (len(boxes), 1, 1))
+    padding = (1 << (boxes.shape[1] - 1).bit_length()) - boxes.shape[1]
+    return np.concatenate([boxes, np.repeat(boxes[:, :1], padding, axis=1)], axis=1)
+
+
 def _refuse(boxes: np.ndarray, bad: np.ndarray, why: str) -> None:
     if bad.any():
         clip, box = np.argwhere(bad)[0]

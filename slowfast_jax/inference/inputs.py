@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 from data_pipelines.paths import IMAGE_SUFFIXES
 from data_pipelines.video import Video
+from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.finding import COMPANIONS, SYSTEM_FILES, walk, why_no_video
 from data_pipelines.video.image_files import frame_files
 
+FRAME_RATE = 30.0  # of folders of pictures
 ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 STREAMS = {"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "udp", "tcp", "mms", "mmsh", "rist"}
 NO_STREAM = (
@@ -58,6 +60,28 @@ def find_inputs(arguments: Sequence[str], fps: float) -> Inputs:
             passed_over.setdefault(os.path.realpath(name), name)
     left = [path for place, path in passed_over.items() if place not in videos]
     return Inputs(dict(videos.values()), missing, left)
+
+
+def as_video(source: Video) -> Video:
+    """The frames in a folder of pictures, at FRAME_RATE; any other source is returned as it is.
+
+    Raises:
+      VideoError: the folder has no pictures, or videos beside them.
+    """
+    if not isinstance(source, (str, os.PathLike)) or not os.path.isdir(source):
+        return source
+    folder, found = os.fspath(source), Inputs({}, {}, [])
+    try:
+        _sort_files(folder, sorted(os.listdir(folder)), found, FRAME_RATE)
+    except OSError as error:
+        raise VideoError(folder, f"cannot be read ({error.strerror})") from error
+    if list(found.videos) == [folder]:
+        return found.videos[folder]
+    what = f"with videos ({', '.join(map(os.path.basename, list(found.videos)[:3]))}, ...)"
+    raise VideoError(
+        folder, f"is a folder {what if found.videos else 'without pictures'}; expected a video "
+        "file, or a folder with the frames of one video"
+    )
 
 
 def _expand(argument: str) -> list[str]:

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from data_pipelines import labels
 from slowfast_jax.config import FROM_PROTOCOL, ConfigError, closest, load_config, schema
 from slowfast_jax.models import zoo
+from slowfast_jax.models.base import VideoNetwork
 
 # Options that are fields of the protocol but no keywords of the network.
 VIEWS = ("clips", "crops", "test_crop", "sampling_rate")
@@ -70,6 +71,16 @@ def _set(config: ConfigDict, key: str, value: Any) -> None:
         allowed = schema.PROTOCOL[name].range
         if allowed and not allowed.holds(section[name]):
             raise ConfigError(f"{key} is {value!r}, expected {allowed.words}")
+
+
+def check_crop(config: ConfigDict, model: VideoNetwork) -> None:
+    """ConfigError if the crops of the test protocol are too small for the network."""
+    crop, least = config.protocol.test_crop, model.smallest_clip()[1]
+    if crop < least:
+        raise ConfigError(
+            f"config.protocol.test_crop is {crop}, expected at least {least}: a network for "
+            f"training crops of {model.crop_size} pixels (crop_size) takes no smaller ones"
+        )
 
 
 def resolve_classes(

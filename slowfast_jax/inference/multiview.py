@@ -17,6 +17,7 @@ from data_pipelines.examples.eval_views import iterate_views
 from data_pipelines.loading.background import read_ahead, work_queues
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
+from slowfast_jax.inference.inputs import as_video
 from slowfast_jax.metrics.ensemble import ensemble
 
 MAX_DECODERS = 8
@@ -62,7 +63,7 @@ def score_videos(
     Args:
       predict: uint8 (batch_size, T, S, S, 3) -> array (batch_size, K); it may return before the
         array is computed.
-      videos: files, or frames stored as image files.
+      videos: files, folders of frames, or frames stored as image files.
       sampling: keywords of `data_pipelines.examples.eval_views.iterate_views`.
       method: how views are combined, "sum" or "max".
       batch_size: views per call of `predict`.
@@ -170,7 +171,7 @@ def _decode_video(index: int, video: Video, sampling: Mapping[str, Any]) -> Iter
     expected = sampling["clips"] * sampling["crops"]
     try:
         count = 0
-        for clips in iterate_views(video, **sampling):
+        for clips in iterate_views(as_video(video), **sampling):
             yield _Decoded(index, count, clips)
             count += len(clips)
         error = "" if count == expected else f"decoded only {count} of {expected} views"

@@ -18,6 +18,7 @@ from data_pipelines.loading.background import read_ahead, work_queues
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError, probe
 from data_pipelines.video.image_files import Pictures
+from slowfast_jax.inference.inputs import as_video
 from slowfast_jax.inference.multiview import decoders_for
 from slowfast_jax.metrics.ensemble import ensemble
 
@@ -148,7 +149,7 @@ def score_timelines(
     Args:
       predict: uint8 (batch_size, T, S, S, 3) -> array (batch_size, K); it may return before the
         array is computed.
-      videos: files, or frames stored as image files.
+      videos: files, folders of frames, or frames stored as image files.
       sampling: num_frames, sampling_rate, target_fps and crop, see `iterate_windows`.
       window, stride: seconds, see `plan`.
       method: how the scores of clips are combined, "sum" or "max".
@@ -258,6 +259,7 @@ def _decode_video(
     """The clips of a video that are in a window, and its end."""
     error, fps = None, 0.0
     try:
+        video = as_video(video)
         duration, fps = length_of(video, sampling["target_fps"])
         clips = iterate_windows(video, stride=planned.step, **sampling)
         for number, clip in enumerate(clips):

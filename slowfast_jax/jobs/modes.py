@@ -131,7 +131,8 @@ def report(config: ConfigDict, options: flags.FlagValues) -> None:
 
 
 def show_config(config: ConfigDict, options: flags.FlagValues) -> None:
-    """Prints every field with its value and meaning."""
+    """Prints the name of the config, and every field with its value and meaning."""
+    print(config.name)
     print(describe(config, options["config"].override_values), flush=True)
 
 

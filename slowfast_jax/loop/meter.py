@@ -217,7 +217,7 @@ def best_so_far(validations: Sequence[Mapping[str, Any]], headline: str) -> str:
         best = choose(values)
         where = finite[values.index(best)]["step"]
         so_far = f"{word} so far: {best:.2f} at step {where}"
-        if best == values[-1]:
+        if best == values[-1] and values.index(best) == len(values) - 1:  # not a tie
             so_far = f"the {word} so far"
         return f"{name} {values[-1]:.2f} ({so_far})"
 

@@ -79,6 +79,7 @@ def prepare_training(
       ConfigError: several problems; the message has a line for each.
       OSError, ValueError, RuntimeError: the only problem.
     """
+    logging.info("%s: checking the settings, lists and weights", config.name)
     problems = Problems()
     with problems.noted():
         check_training(config)
@@ -154,6 +155,7 @@ def prepare_test(
 
     Raises: as `prepare_training`.
     """
+    logging.info("%s: checking the settings, lists and weights", config.name)
     problems = Problems()
     with problems.noted():
         check_values(config)

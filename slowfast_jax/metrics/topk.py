@@ -37,6 +37,12 @@ def label_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(scores).any(axis=1), classes, ranks)
 
 
+def check_count(top_k: int) -> None:
+    """ValueError unless it is a whole number from 1 on."""
+    if isinstance(top_k, bool) or not isinstance(top_k, (int, np.integer)) or top_k < 1:
+        raise ValueError(f"top_k is {top_k!r}, expected a whole number, at least 1")
+
+
 def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k highest scores of each row and their class indices, best first.
 
@@ -46,7 +52,11 @@ def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
       Scores and indices, both (..., min(k, K)).
+
+    Raises:
+      ValueError: k is not a whole number from 1 on.
     """
+    check_count(k)
     indices = np.argsort(-np.asarray(scores), axis=-1, kind="stable")[..., :k]
     return np.take_along_axis(np.asarray(scores), indices, axis=-1), indices
 

@@ -310,7 +310,9 @@ def _facts(fingerprint: Mapping[str, Any], parameters: int, tested: str) -> str:
     if not fingerprint:
         return ""
     model, protocol = fingerprint.get("model", {}), fingerprint.get("protocol", {})
+    recipe = fingerprint.get("config")
     facts = {
+        "recipe": recipe if recipe != model.get("name") else None,
         "network": model.get("name"),
         "parameters": f"{parameters / 1e6:.2f} million" if parameters else None,
         "classes": model.get("num_classes"),

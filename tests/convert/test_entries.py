@@ -37,6 +37,8 @@ def test_one_entry(tmp_path, name, scheme):
         assert list(checkpoint.tensors) == list(NAMES[scheme])
         assert checkpoint.metadata["container"].startswith(name)
     assert list(read(tmp_path, weights(scheme)).tensors) == list(NAMES[scheme])
+    deep = {"state": {"run": {name: {"module": weights(scheme)}, "optimizer": optimizer}}}
+    assert read(tmp_path, deep).metadata["container"] == f"state.run.{name}.module"
 
 
 @pytest.mark.parametrize("content, found", [
@@ -60,7 +62,8 @@ def test_an_entry_can_be_named(tmp_path):
     expected = r"no entry 'x' with .* has model \(2 tensors\), ema.state_dict \(2 tensors\)"
     with pytest.raises(CheckpointError, match=expected):
         read(tmp_path, content, "x")
-    with pytest.raises(CheckpointError, match=r"several entries .*one \(2 .*two \(2 .*--entry"):
+    expected = r"several entries .*one \(2 .*two \(2 .* such as entry=\"one\""
+    with pytest.raises(CheckpointError, match=expected):
         read(tmp_path, {"one": weights(), "two": weights()})
 
 

@@ -204,6 +204,35 @@ def test_skip_matches_whole_paths_and_loads_what_fits():
         fit(checkpoint_of(seven), shapes, skip=["head", "projection/.*"])
 
 
+def test_one_text_is_one_pattern():
+    shapes, variables, tensors = mini()
+    assert_same(fit(checkpoint_of(tensors), shapes, skip="(?i)HEAD/.*")[0], variables)
+    prefixed = {f"net2.{name}": array for name, array in tensors.items()}
+    assert list(strip_names(checkpoint_of(prefixed), "net2.").tensors) == list(tensors)
+
+
+@pytest.mark.parametrize("skip", ["head/(", ["head/.*", "*"], [3]])
+def test_what_is_no_regular_expression_is_refused(skip, tmp_path):
+    with pytest.raises(ValueError, match="is not a regular expression .*; expected one that"):
+        load_variables(tmp_path, {}, skip=skip)
+
+
+def test_tensors_beside_a_wrapped_network_are_not_used():
+    shapes, variables, tensors = mini()
+    wrapped = {f"model.{name}": array for name, array in tensors.items()}
+    extra = {"loss.weight": np.ones(3), "train_acc.total": np.ones(())}
+    found, report = fit(checkpoint_of(wrapped | extra), shapes)
+    assert_same(found, variables)
+    assert {name: report.ignored[name] for name in extra} == dict.fromkeys(
+        extra, "beside the network, whose names begin with 'model.'"
+    )
+    for more in ({"model.s9.weight": np.ones(2)}, {"loss.weight": np.ones(3)}):
+        base = wrapped if "model.s9.weight" in more else tensors
+        with pytest.raises(CheckpointMismatch) as caught:
+            fit(checkpoint_of(base | more), shapes)
+        assert caught.value.unexpected == list(more)
+
+
 def test_init_with_another_shape_is_refused():
     _, _, tensors = mini(num_classes=7)
     init = random_variables(mini_shapes(num_classes=9))

@@ -2,6 +2,7 @@
 
 import collections
 import pickle
+import struct
 import sys
 import zipfile
 
@@ -129,7 +130,10 @@ def test_missing_and_empty_files_and_folders(tmp_path):
 @pytest.mark.parametrize("content, word", [
     (b"<!DOCTYPE html><html>", "web page"),
     (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+    (b"\xef\xbb\xbf\n<html>", "web page"),
+    (b'{"message": "Not Found"}', "JSON: the download link"),
     (b"\x1f\x8b\x08abc", "gzip"),
+    (b"Rar!\x1a\x07\x01", "a RAR archive: unpack it first"),
     (b"epoch,loss\n1,2\n", "begins with b'epoch,loss"),
 ])
 def test_files_that_are_not_checkpoints(tmp_path, content, word):
@@ -139,7 +143,15 @@ def test_files_that_are_not_checkpoints(tmp_path, content, word):
 
 def test_zip_files_that_are_not_checkpoints(tmp_path):
     np.savez(tmp_path / "w.npz", x=np.zeros(2))
-    refused(tmp_path / "w.npz", "without NAME/data.pkl", "x.npy")
+    refused(tmp_path / "w.npz", "is a NumPy archive (.npz); write it as", "dict(numpy.load(FILE))")
+    with zipfile.ZipFile(tmp_path / "w.zip", "w") as archive:
+        archive.writestr("weights/w.pth", b"")
+    refused(tmp_path / "w.zip", "without NAME/data.pkl", "weights/w.pth", "unpack it; expected a")
+    (tmp_path / "w.safetensors").write_bytes(
+        struct.pack("<Q", 60) + b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(60)
+        + bytes(4)
+    )
+    refused(tmp_path / "w.safetensors", "is in the format safetensors; write it as a pickle")
     with zipfile.ZipFile(tmp_path / "script.pt", "w") as archive:
         archive.writestr("m/data.pkl", b"")
         archive.writestr("m/constants.pkl", b"")

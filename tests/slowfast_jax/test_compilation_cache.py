@@ -27,11 +27,12 @@ def environment():
     return ours | {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 
 
-def start(environment, *arguments) -> tuple[str, str]:
+def start(environment, *arguments, errors: str = "") -> tuple[str, str]:
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments], cwd=ROOT, env=environment,
         capture_output=True, text=True, check=True,
     )
+    assert errors in result.stderr and "persistent" not in result.stderr
     place, computed = result.stdout.splitlines()
     return place, computed
 
@@ -41,6 +42,16 @@ def test_the_second_start_compiles_nothing(tmp_path, environment):
     place, first = start(environment)
     assert Path(place).parent == tmp_path / "compiled"  # in it, a folder for this type of CPU
     assert first == "42 0" and start(environment) == (place, "42 1")
+
+
+def test_a_damaged_file_is_replaced(tmp_path, environment):
+    folder = str(tmp_path)
+    start(environment, folder)
+    whole = {file: file.read_bytes() for file in tmp_path.glob("jit__lambda*-cache")}
+    for file, content in whole.items():
+        file.write_bytes(content[: len(content) // 2])
+    assert start(environment, folder, errors="had a damaged file, which was rem")[1] == "42 0"
+    assert whole and start(environment, folder)[1] == "42 1"
 
 
 def test_a_folder_that_is_named_comes_first(tmp_path, environment):

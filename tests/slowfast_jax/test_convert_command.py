@@ -59,14 +59,14 @@ def test_round_trip(tmp_path, pyth, sane_variables, capsys):
 
 def test_output_is_not_replaced_without_force(tmp_path, pyth, capsys):
     before = open(pyth, "rb").read()
-    assert cli([pyth, pyth, *MINI]) == 1
+    assert cli([pyth, pyth, *MINI]) == 2
     assert "exists; choose another name, or pass --force" in capsys.readouterr().err
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "thesis.tex").touch()
-    assert cli([pyth, str(tmp_path / "folder"), *MINI, "--force"]) == 1
+    assert cli([pyth, str(tmp_path / "folder"), *MINI, "--force"]) == 2
     assert "replaces only checkpoints" in capsys.readouterr().err
-    assert cli([pyth, str(tmp_path / "folder"), *MINI, "--force", "--to", "pyth"]) == 1
-    assert cli([pyth, str(tmp_path / "no" / "such"), *MINI]) == 1
+    assert cli([pyth, str(tmp_path / "folder"), *MINI, "--force", "--to", "pyth"]) == 2
+    assert cli([pyth, str(tmp_path / "no" / "such"), *MINI]) == 2
     assert f"the folder {tmp_path / 'no'} does not exist" in capsys.readouterr().err
     assert (tmp_path / "folder" / "thesis.tex").exists()
     assert open(pyth, "rb").read() == before
@@ -77,7 +77,7 @@ def test_output_is_not_replaced_without_force(tmp_path, pyth, capsys):
 @pytest.mark.parametrize("name", ["out.pkl", "out.PTH", "out.pt", "out.npz", "a.safetensors"])
 def test_suffixes_of_other_formats_are_refused(tmp_path, capsys, name):
     (tmp_path / "w.pyth").touch()
-    assert cli([str(tmp_path / "w.pyth"), str(tmp_path / name), *MINI]) == 1
+    assert cli([str(tmp_path / "w.pyth"), str(tmp_path / name), *MINI]) == 2
     error = capsys.readouterr().err
     assert "is not a format that is written here; choose a name that ends in .pyth" in error
     assert "folder" in error and error.count("\n") == 1 and not (tmp_path / name).exists()
@@ -88,7 +88,7 @@ def test_a_different_number_of_classes(tmp_path, capsys):
     variables = random_variables(mini_shapes(num_classes=7))
     pyth, ours = str(tmp_path / "seven.pyth"), str(tmp_path / "ours")
     export_pyth(pyth, variables)
-    assert cli([pyth, ours, *MINI]) == 1
+    assert cli([pyth, ours, *MINI]) == 2
     error = capsys.readouterr().err
     assert "the file has 7 classes, the model has 4" in error
     assert "set --num-classes 7" in error
@@ -113,13 +113,23 @@ def test_a_prefix_is_stripped(tmp_path, sane_variables, capsys):
     tensors["head.projection.bias"] = tensors.pop("encoder_q.head.projection.bias")
     wrapped, ours = str(tmp_path / "wrapped.pyth"), str(tmp_path / "ours")
     write_pyth(wrapped, tensors)
-    assert cli([wrapped, ours, *MINI]) == 1
+    assert cli([wrapped, ours, *MINI]) == 2
     error = capsys.readouterr().err
     assert "PySlowFast's with the prefix 'encoder_q.'" in error
     assert "--strip 'encoder_q.'" in error or '--strip "encoder_q."' in error
     assert cli([wrapped, ours, *MINI, "--strip", "encoder_q.", "--verify"]) == 0
     assert "converting back gives the same bytes for 312 tensors" in capsys.readouterr().out
     assert_same(load_checkpoint(ours)[0], sane_variables)
+
+
+def test_values_that_are_not_finite_are_warned_about(tmp_path, sane_variables, capsys):
+    tensors = dict(pyslowfast_tensors(sane_variables))
+    bias = tensors["head.projection.bias"]
+    write_pyth(tmp_path / "w.pyth", tensors | {"head.projection.bias": bias * np.nan})
+    assert cli([str(tmp_path / "w.pyth"), str(tmp_path / "out.pyth"), *MINI]) == 0
+    error = capsys.readouterr().err
+    assert error.startswith("warning: 1 parameters have values that are NaN or infinite, and will")
+    assert error.endswith("loaded: head/projection/bias\n")
 
 
 def test_a_run_folder_needs_no_config(tmp_path, sane_variables, capsys):
@@ -135,7 +145,7 @@ def test_a_run_folder_needs_no_config(tmp_path, sane_variables, capsys):
         assert_same(load_variables(back, mini_shapes()), load_checkpoint(last)[0])
     assert cli([str(tmp_path / "RUN"), str(tmp_path / "ours")]) == 0
     assert load_checkpoint(tmp_path / "ours")[1]["class_names"] == list("abcd")
-    assert cli([str(tmp_path / "RUN"), str(tmp_path / "x"), "--entry", "ema"]) == 1
+    assert cli([str(tmp_path / "RUN"), str(tmp_path / "x"), "--entry", "ema"]) == 2
     assert "no entries to choose from" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         cli([str(tmp_path / "0.pyth"), str(tmp_path / "x")])
@@ -157,7 +167,7 @@ def test_entries_and_objects_are_reported(tmp_path, sane_variables, capsys):
     assert "more weights are in other entries, which can be named instead: ema (374)" in first
     assert "nothing was run: argparse.Namespace" in first
     assert "374 tensors from the entry 'ema'; not read: model, args" in second
-    assert cli([str(tmp_path / "w.pth"), str(tmp_path / "x"), *MINI, "--entry", "nothing"]) == 1
+    assert cli([str(tmp_path / "w.pth"), str(tmp_path / "x"), *MINI, "--entry", "nothing"]) == 2
     error = capsys.readouterr().err
     assert "no entry 'nothing'" in error and "model (374 tensors), ema (374 tensors)" in error
 
@@ -210,11 +220,17 @@ def test_usage_has_the_name_of_the_command(called, name, monkeypatch, capsys):
 def test_unreadable_input_is_reported(tmp_path, capsys):
     (tmp_path / "w.pyth").write_bytes(b"")
     for name, word in (("w.pyth", "0 bytes"), ("nowhere", "does not exist")):
-        assert cli([str(tmp_path / name), str(tmp_path / "out"), *MINI]) == 1
+        assert cli([str(tmp_path / name), str(tmp_path / "out"), *MINI]) == 2
         error = capsys.readouterr().err
         assert error.startswith("error:")
         assert word in error
-    assert cli([str(tmp_path / "w.pyth"), str(tmp_path / "out"), "--config", "nothing"]) == 1
+    assert cli([str(tmp_path / "w.pyth"), str(tmp_path / "out"), "--config", "nothing"]) == 2
+
+
+def test_an_invalid_pattern_is_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli(["in.pyth", "out", *MINI, "--skip", "head/("])
+    assert "argument --skip: 'head/(' is not a regular expression (" in capsys.readouterr().err
 
 
 def test_outputs_that_are_not_finite_are_reported():

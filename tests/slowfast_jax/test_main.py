@@ -90,6 +90,7 @@ def test_mode_config_prints_every_field_with_value_and_meaning(capsys):
     config, values = parse(CONFIG, "--mode=config", "--config.train.epochs=5")
     modes.MODES["config"](config, values)
     lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == config.name
     at = lines.index("--config.train.epochs=5")
     assert lines[at + 1 : at + 3] == [
         "    (set by a flag; default: 196; expected: 1..100000)", "    Length of the training."

@@ -84,7 +84,7 @@ def test_custom_labels(arguments, folder, monkeypatch, capsys):
     names.write_text("w\nx\ny\nz\n")
     assert cli([str(folder / "0.mp4"), *arguments, "--labels", str(names)]) == 0
     names.write_text("w\nx\ny\n")
-    assert cli([str(folder / "0.mp4"), *arguments, "--labels", str(names)]) == 1
+    assert cli([str(folder / "0.mp4"), *arguments, "--labels", str(names)]) == 2
     message = f"--labels {names} has 3 names, but the weights have 4 classes"
     assert capsys.readouterr().err.splitlines()[-1] == f"error: {message}"
 
@@ -95,9 +95,9 @@ def test_custom_labels(arguments, folder, monkeypatch, capsys):
 
     monkeypatch.setattr("slowfast_jax.recognizer.load", load)
     command = [str(folder / "0.mp4"), "--config", "test/tiny", "--weights", str(folder / "0.mp4")]
-    assert cli([*command, "--labels", str(names)]) == 1
+    assert cli([*command, "--labels", str(names)]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == f"error: {message}"
-    assert cli(command) == 1
+    assert cli(command) == 2
     message = "--config test/tiny has 5 classes, but the weights have 4: pass their 4 names with --"
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {message}")
 
@@ -154,13 +154,13 @@ def test_a_video_without_boxes_in_the_table(run, folder, capsys):
 
 def test_boxes_are_required_by_the_networks_that_take_them(run, arguments, folder, capsys):
     video = str(folder / "0.mp4")
-    assert cli([video, "--weights", str(run)]) == 1
+    assert cli([video, "--weights", str(run)]) == 2
     assert "classifies persons: pass --boxes" in capsys.readouterr().err
-    assert cli([video, "--weights", str(run), "--boxes", "people.csv"]) == 1
+    assert cli([video, "--weights", str(run), "--boxes", "people.csv"]) == 2
     assert "people.csv: no such table of boxes" in capsys.readouterr().err
     table = folder / "people.csv"
     table.write_text("video,time,x1,y1,x2,y2\n0,0.1,0.1,0.2,0.5,0.9\n")
-    assert cli([video, *arguments, "--boxes", str(table)]) == 1
+    assert cli([video, *arguments, "--boxes", str(table)]) == 2
     assert "and takes no --boxes" in capsys.readouterr().err
 
 
@@ -168,12 +168,12 @@ def test_a_wrong_table_is_reported_before_the_network_is_loaded(folder, capsys):
     table = folder / "people.csv"
     table.write_text("video,time,x1,y1,x2,y2\n0,x,0.1,0.2,0.5,0.9\n0,0,0.1,0.2,0.1,0.9\n")
     command = [str(folder / "0.mp4"), "--weights", str(folder), "--boxes", str(table)]
-    assert cli(command) == 1
+    assert cli(command) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: 2 problems:")
     assert "people.csv:2: time is 'x'" in error and "people.csv:3: box 0.1,0.2,0.1,0.9 has" in error
     table.write_text("video,time,x1,y1,x2,y2\n2,0,0.1,0.2,0.5,0.9\n")
-    assert cli(command) == 1
+    assert cli(command) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: --boxes {table}: has no boxes for {folder / '0.mp4'}; expect")
     assert error.count("\n") == 1
@@ -197,7 +197,7 @@ def test_errors_are_one_line(tiny, folder, monkeypatch, capsys, options, message
     (folder / name).mkdir(parents=True)
     (folder / "people.csv").write_text("video,time,x1,y1,x2,y2\n0,0.1,0.1,0.2,0.5,0.9\n")
     before = sorted(folder.rglob("*"))
-    assert cli(["0.mp4", *options]) == 1
+    assert cli(["0.mp4", *options]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line != "loading the network"]
     assert len(lines) == 1 and lines[0].startswith("error: ") and message in lines[0]
     assert sorted(folder.rglob("*")) == before
@@ -206,7 +206,7 @@ def test_errors_are_one_line(tiny, folder, monkeypatch, capsys, options, message
 def test_missing_files_are_named_in_one_list_before_anything_is_loaded(capsys, monkeypatch):
     monkeypatch.setattr("slowfast_jax.predict._load", None)
     arguments = ["--config", "test/tiny", "--weights", "w.pyth", "--json", "gone/a.json"]
-    assert cli(["gone.mp4", "rtsp://host/cam", "*.nothing", *arguments]) == 1
+    assert cli(["gone.mp4", "rtsp://host/cam", "*.nothing", *arguments]) == 2
     first, *lines = capsys.readouterr().err.splitlines()
     assert first == "error: 5 problems:" and len(lines) == 5
     for part in ("gone.mp4: no such file", "rtsp://host/cam: streams and cameras are not read",
@@ -286,12 +286,18 @@ def test_views_can_be_chosen(arguments, folder, monkeypatch):
 
 def test_windows_over_time(arguments, folder, capsys):
     out, video = folder / "out.jsonl", str(folder / "long.mp4")
-    pictures = datasets.moving_shape(0, np.random.default_rng(0), frames=60, height=40, width=48)
+    random = np.random.default_rng(0)
+    pictures = list(datasets.moving_shape(0, random, frames=60, height=40, width=48))
     write_video(video, pictures, fps=15, options={"preset": "ultrafast"})  # 4 s; a clip takes 0.53
+    write_video(folder / "slow.mp4", pictures[:3], fps=1, options={"preset": "ultrafast"})
     (folder / "broken.mp4").write_bytes(b"broken")
-    command = [video, str(folder / "broken.mp4"), *arguments, "--window", "1.5", "--stride", "1"]
+    videos = [str(folder / "slow.mp4"), video, str(folder / "broken.mp4")]
+    command = [*videos, *arguments, "--window", "1.5", "--stride", "1"]
     assert cli([*command, "--json", str(out), "--top-k", "2"]) == 1
-    whole, broken = map(json.loads, out.read_text().splitlines())
+    slow, whole, broken = map(json.loads, out.read_text().splitlines())
+    assert slow["error"] == (
+        "has 1 frames per second, too few for a clip every 0.5 seconds, which needs at least 2"
+    )
     assert broken["error"].startswith("cannot be opened") and broken["windows"] == []
     times = [(window["start"], window["end"]) for window in whole["windows"]]
     assert times == [(0, 1.5), (1, 2.5), (2, 3.5), (3, 4)]

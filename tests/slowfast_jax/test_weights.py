@@ -57,6 +57,16 @@ def test_settings_of_mmaction2_that_change_the_results(tmp_path):
         check_origin("w.pth", checkpoint, config, ())
 
 
+def test_values_that_are_not_finite(tiny, tmp_path):
+    config = load_config("test/tiny")
+    shapes = variable_shapes(build_model(config))
+    variables = jax.tree.map(lambda x: np.ones(x.shape, x.dtype), shapes)
+    variables["params"]["head"]["kernel"][0, 0] = np.inf
+    save_checkpoint(tmp_path / "ours", variables, describe(config, []))
+    with pytest.raises(CheckpointError, match="1 of 2 parameters have .* infinite: head/kernel; "):
+        read_weights(config, shapes, tmp_path / "ours")
+
+
 def test_weights_of_other_clips_are_warned_about(tmp_path, caplog):
     absl_logging.get_absl_logger().propagate = True
     config = load_config("kinetics/mini")

@@ -161,6 +161,7 @@ def test_recall():
 def test_the_first_second_and_the_default_folder(folder, run):
     status, lines, _ = run(folder, "--first-second", 0)
     assert status == 1 and {kind for _, kind in kinds(lines)} == {"outside"}
+    assert re.search(r"lie outside, the first at \S+ s \(\S+\.csv:\d+, ", lines[0])
     (folder / "videos").rename(folder / "frames")
     assert run(folder)[0] == 0  # found in the folder for frames
 

@@ -138,7 +138,9 @@ def test_folders_of_frames(charades, run):
     status, lines, _ = run(
         path, "--root", frames, "--template", "x{:06d}.jpg", "--clip", 6, "--format", "rawframes"
     )
-    assert status == 1 and [kind for _, kind in kinds(lines)] == ["invalid row", *["missing"] * 3]
+    found = [kind for _, kind in kinds(lines)]
+    assert status == 1 and found == ["invalid row", "frame names", *["missing"] * 3]
+    assert "names differ from folder to folder; rename the files to --template=x{:06d}" in lines[1]
     for folder in frames.iterdir():
         for image in folder.iterdir():
             image.rename(folder / image.name[6:])

@@ -178,9 +178,10 @@ def test_the_same_seed_gives_the_same_element(videos):
 def test_a_keyframe_past_the_end_is_refused(videos):
     with pytest.raises(VideoError, match=(
         r"numbered.mp4: its 60 frames at 30 fps span 900..901.967, and the keyframe at 902.5 "
-        r"lies outside; .* remove the rows of v at 902.5"
+        r"\(a.csv:7\) lies outside; .* remove the rows of v at 902.5"
     )):
-        load_keyframe(video_keyframe(videos["numbered"], 902.5, origin=900.0), **SETTINGS, rng=None)
+        late = video_keyframe(videos["numbered"], 902.5, origin=900.0, place="a.csv:7")
+        load_keyframe(late, **SETTINGS, rng=None)
     at_the_end = video_keyframe(videos["numbered"], 2.0)
     assert frame_numbers(load_keyframe(at_the_end, **SETTINGS, rng=None)["clip"])[2] == 59
     with pytest.raises(VideoError, match="the file is empty"):

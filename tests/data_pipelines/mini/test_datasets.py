@@ -22,7 +22,7 @@ from data_pipelines.video.decoding import probe, read_frames
 from data_pipelines.video.image_files import select_frames
 
 
-def test_lists_and_videos(tmp_path):
+def test_lists_and_videos(tmp_path, capsys):
     start = time.process_time()
     test_list = write_videos(tmp_path, count=8, seed=0)
     assert time.process_time() - start < 15  # usually 3 s
@@ -42,6 +42,7 @@ def test_lists_and_videos(tmp_path):
     ))
     decoded = read_frames(samples[2].path, [0, 63])
     assert np.abs(decoded.astype(int) - np.stack([original[0], original[63]])).mean() < 8
+    assert "generating videos (val): " in capsys.readouterr().err
 
 
 def test_same_arguments_give_the_same_videos(tmp_path):

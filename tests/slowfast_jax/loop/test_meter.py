@@ -84,6 +84,8 @@ def test_compiling_and_validation_count_neither_for_speed_nor_for_the_remaining_
 @pytest.mark.parametrize(("scores", "words"), [
     ([40.0], "top1_acc 40.00 (the best so far), top1_err 60.00 (the lowest so far)"),
     ([40.0, 50.0], "top1_acc 50.00 (the best so far), top1_err 50.00 (the lowest so far)"),
+    ([40.0, 40.0], "top1_acc 40.00 (best so far: 40.00 at step 10), top1_err 60.00 (lowest so far: "
+     "60.00 at step 10)"),
     ([40.0, 50.0, 30.0], "top1_acc 30.00 (best so far: 50.00 at step 20), top1_err 70.00 (lowest "
      "so far: 50.00 at step 20)"),
 ])

@@ -95,7 +95,8 @@ def test_a_run_becomes_one_page(workdir):
     page = Page(text)
     content = " ".join(page.texts)
     for expected in ("ava/<mini>", "80.0", "mAP, %", "1,234", "steps", "200", "dance",
-                     "Confusion matrix", "Not in the ground truth", "network slowfast classes 4",
+                     "Confusion matrix", "Not in the ground truth",
+                     "recipe ava/<mini> network slowfast classes 4",
                      "8 frames, every 2 at 30 fps", "256 pixels", "w.pyth", "val.csv", "tested 20",
                      "a <video> at 3 s"):
         assert expected in content
