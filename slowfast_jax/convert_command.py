@@ -17,7 +17,7 @@ from convert.trees import flatten, not_finite
 from convert.verify import compare_bytes, describe_outputs
 from data_pipelines.text_files import first_few
 from slowfast_jax import __version__
-from slowfast_jax.config.option_names import as_options, pattern
+from slowfast_jax.option_names import as_options, pattern
 
 DESCRIPTION = """Converts weights of PySlowFast (PyTorch or Caffe2), PyTorchVideo, torchvision,
 MMAction2, PaddleVideo and MindSpore to a checkpoint of this project, PySlowFast or torchvision.

@@ -67,13 +67,13 @@ from slowfast_jax.config import (
     check_ranges,
     schema,
 )
-from slowfast_jax.config.option_names import as_fields
 from slowfast_jax.distributed.cluster_env import TPU_VM, ClusterError, find_place
 from slowfast_jax.distributed.connect import DeviceError, require_devices
 from slowfast_jax.interrupts import STATUS
 from slowfast_jax.jobs.modes import MODES
 from slowfast_jax.jobs.several_configs import run_in_turn
 from slowfast_jax.loop.memory import out_of_memory
+from slowfast_jax.option_names import as_fields
 
 FLAGS = flags.FLAGS
 MULTI_PROCESS_MODES = ("train", "eval", "extract", "reproduce")
@@ -230,7 +230,7 @@ def _unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
 
 
 def _report(error: Exception | str, status: int) -> int:
-    training = FLAGS.is_parsed() and FLAGS.mode == "train"
+    training = "mode" in FLAGS and FLAGS.is_parsed() and FLAGS.mode == "train"
     message = as_fields(as_flags(str(error)), training=training)
     print(f"error: {message}", file=sys.stderr)
     log_file.note(f"error: {message}", python_logging.ERROR)

@@ -32,7 +32,6 @@ from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.image_files import FrameFiles
 from slowfast_jax import compilation_cache
-from slowfast_jax.config.option_names import as_options
 from slowfast_jax.inference.arguments import parse
 from slowfast_jax.inference.inputs import find_inputs
 from slowfast_jax.inference.prediction_output import (
@@ -43,6 +42,7 @@ from slowfast_jax.inference.prediction_output import (
     show_window,
     why_not_writable,
 )
+from slowfast_jax.option_names import as_options
 from slowfast_jax.published import PUBLISHED
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slowfast_jax import __version__
-from slowfast_jax.config.option_names import pattern
 from slowfast_jax.inference.inputs import FRAME_RATE
+from slowfast_jax.option_names import pattern
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -197,11 +197,14 @@ def test_problems_are_listed_with_status_2(tmp_path):
     where = ["--config=tests/recipes/tiny.py", "--config.data.root=nowhere"]
     result = run(*where, "--mode=eval", "--weights=random")
     assert result.returncode == 2
-    assert result.stderr == "error: --config.data.root is 'nowhere', and there is no such folder\n"
+    begun, error = result.stderr.splitlines()
+    assert begun.endswith("tiny: checking the settings, lists and weights")
+    assert error == "error: --config.data.root is 'nowhere', and there is no such folder"
     where[1] = f"--config.data.root={tmp_path}"
     result = run(*where, f"--workdir={tmp_path}", "--config.train.init_from.path=gone.pyth")
     assert result.returncode == 2
-    head, *lines = result.stderr.splitlines()
+    begun, head, *lines = result.stderr.splitlines()
+    assert begun.endswith("tiny: checking the settings, lists and weights")
     assert head == "error: 4 problems:"
     for line, text in zip(
         lines, ("train.csv", "val.csv", "test.csv", "weights gone.pyth do not exist"), strict=True

@@ -50,6 +50,15 @@ PARAMETERS = {
     "mmaction2/ava_slowonly_4x16_r50": 31_800_465 - 2049,
     "mmaction2/ava_slowonly_8x8_r50": 31_800_465 - 2049,
     "mmaction2/ava_slowonly_8x8_r101": 59_705_489 - 2049,
+    "mmaction2/ava_slowfast_8x8_r50_temporal_max": 33_830_265 - 2305,  # M
+    "mmaction2/ava_slowfast_4x16_r50_context": 33_930_617 - 2 * 2304 - 1,  # M
+    "mmaction2/ava_slowonly_8x8_r50_context": 31_800_465 - 2049 + 80 * 2048,
+    "mmaction2/ava_slowonly_8x8_r50_context_temporal_max": 31_800_465 - 2049 + 80 * 2048,
+    # A hidden layer as wide as its input.
+    "mmaction2/ava_slowonly_8x8_r50_context_temporal_max_nl_head":
+        31_800_465 - 2049 + 80 * 2048 + 4096 * 4097,
+    "mmaction2/ava_slowonly_16x4_r50_context_temporal_max_nl_head":
+        31_800_465 - 2049 + 80 * 2048 + 4096 * 4097,
     # Without background and lateral norms, which PaddleVideo stores but does not use.
     "paddlevideo/ava_slowfast_8x8_r50": 33_744_921 - 2305 - 2 * (16 + 64 + 128 + 256),
     "ava/slow_8x8_r50": 31_798_416,

@@ -21,7 +21,7 @@ SAME_STRIDES = dict.fromkeys(
 NOT_TRAINED = dict.fromkeys(
     (
         "augment.rand_augment", "augment.erasing_probability", "augment.mixup_alpha",
-        "augment.cutmix_alpha", "augment.mix_prob", "augment.label_smoothing", "data.jitter",
+        "augment.cutmix_alpha", "augment.mix_prob", "augment.label_smoothing",
         "data.jitter_scales_relative", "data.jitter_aspect_relative", "norm.precise", "train.loss",
         "train.checkpoint_period",
     ),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slowfast_jax.config.option_names import as_fields, as_options
+from slowfast_jax.option_names import as_fields, as_options
 
 PREFIX = 'remove it with strip=("net.",)\n  - table'
 
