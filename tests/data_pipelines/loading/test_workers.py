@@ -107,7 +107,8 @@ def test_a_worker_killed_with_a_lock_ends_the_run(tmp_path):
     program = run_program(
         tmp_path,
         "from tests.data_pipelines.loading.test_workers import die_with_lock\n"
-        "    stream.close()\n"
+        "    from data_pipelines.loading import watching\n"
+        "    stream.close(); watching.REPORT = 2.0\n"
         "    list(batches(Order(11, batch_size=3, seed=5), die_with_lock, workers=2))",
     )
     program.stdout.readline()

@@ -235,7 +235,7 @@ def test_bfloat16_computes_in_16_bits_and_stores_float32(whole, data, tmp_path):
 
 @pytest.mark.parametrize("fields", [
     {"name": "adamw", "betas": (0.8, 0.99), "clip_norm": 0.5, "no_decay": (".*/bias",)},
-    {"lars": True, "clip_value": 0.01, "zero_wd_1d": True},
+    pytest.param({"lars": True, "clip_value": 0.01, "zero_wd_1d": True}, marks=pytest.mark.slow),
 ])
 def test_optimizers_train_through_the_loop(data, tmp_path, fields):
     config = training_config(

@@ -117,7 +117,9 @@ def test_each_shape_is_compiled_once(whole, data):
 
 
 @pytest.mark.parametrize(
-    "place", ["mid-cycle", "mid-phase", pytest.param("between phases", marks=pytest.mark.slow)]
+    "place", ["mid-cycle", *(
+        pytest.param(place, marks=pytest.mark.slow) for place in ("mid-phase", "between phases")
+    )]
 )
 def test_resumed_run_equals_uninterrupted_run(whole, data, copied, place):
     _, steps = planned(data)

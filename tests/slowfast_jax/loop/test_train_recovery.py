@@ -147,6 +147,7 @@ def test_batches_indivisible_by_the_mesh_are_refused(colors, sizes, message):
         check_batches(config, training_plan(config), examples, mesh)
 
 
+@pytest.mark.slow
 def test_saved_params_are_the_moving_average(colors, tmp_path):
     averaged, plain = tmp_path / "averaged", tmp_path / "plain"
     train(training_config(colors, train__epochs=2, train__average=0.5), averaged)

@@ -66,7 +66,7 @@ def computed_in(model, train):
     return found
 
 
-@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("train", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_each_part_computes_in_its_dtype(model, train):
     assert set(model.parts) == set(variable_shapes(model)["params"])
     assert computed_in(model, train) == {part: {HALF} for part in model.parts}

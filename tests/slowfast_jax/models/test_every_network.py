@@ -58,7 +58,7 @@ FAMILIES = {
 
 
 SLOW = (
-    "C2D, softmax", "I3D, basic blocks", "Slow, non-local", "MViT", "MViTv2, images",
+    "C2D, softmax", "I3D, basic blocks", "Slow, non-local", "X3D", "MViT", "MViTv2, images",
     "MViTv2, boxes", "Rev-MViT",
 )
 

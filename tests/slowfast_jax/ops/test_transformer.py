@@ -1,5 +1,7 @@
 """Attention, relative positions, and the interpolation of position tables."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -93,12 +95,16 @@ def plain_layer_norm(x, scale, bias):
 def test_results_and_gradients(function, plain, shapes):
     halves = [jnp.asarray(normal(*shape), jnp.bfloat16) for shape in shapes]
     arguments = [x.astype(jnp.float32) for x in halves]
-    expected, pull = jax.vjp(plain, *arguments)
-    gradient = jnp.asarray(normal(*expected.shape), jnp.bfloat16)
-    expected = (expected, *pull(gradient.astype(jnp.float32)))
+    gradient = jnp.asarray(normal(*shapes[0]), jnp.bfloat16)
+
+    @partial(jax.jit, static_argnums=0)
+    def with_gradients(function, *inputs):
+        result, pull = jax.vjp(function, *inputs)
+        return result, *pull(gradient.astype(result.dtype))
+
+    expected = with_gradients(plain, *arguments)
     for inputs, error in ((arguments, 5e-6), (halves, 0.02)):
-        found, pull = jax.vjp(function, *inputs)
-        found = (found, *pull(gradient.astype(found.dtype)))
+        found = with_gradients(function, *inputs)
         for ours, theirs in zip(found, expected, strict=True):
             assert ours.dtype == inputs[0].dtype
             np.testing.assert_allclose(

@@ -67,6 +67,7 @@ def config(monkeypatch, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_training_and_prediction(config, tmp_path):
     results = train(config, tmp_path / "run")
     rows = [row for row in read_metrics(tmp_path / "run") if row["split"] == "train"]
