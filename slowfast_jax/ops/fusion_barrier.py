@@ -1,4 +1,7 @@
-"""A barrier that XLA does not fuse across on CPU."""
+"""Barriers that XLA does not fuse or reorder operations across."""
+
+from collections.abc import Callable
+from typing import Any
 
 import jax
 from jax.experimental.xla_metadata import set_xla_metadata
@@ -17,6 +20,19 @@ def materialize(x: jax.Array) -> jax.Array:
         return x
     with set_xla_metadata(inlineable="false"):
         return _identity(x)
+
+
+def as_unit(function: Callable[..., Any], *arguments: Any) -> Any:
+    """`function(*arguments)`, computed as a unit: its operations do not mix with others.
+
+    So its temporary values are freed before another unit that needs its results begins. XLA may
+    otherwise put off what nothing waits for, such as the gradients of parameters, and keep
+    everything in memory that these need.
+    """
+    if backend() != "cpu":
+        return jax.lax.optimization_barrier(function(*jax.lax.optimization_barrier(arguments)))
+    with set_xla_metadata(inlineable="false"):
+        return jax.jit(function)(*arguments)
 
 
 @jax.jit

@@ -6,10 +6,13 @@ Nothing but the last outputs is stored, whatever the number of blocks.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from slowfast_jax.ops.fusion_barrier import as_unit
 
 
 class ReversibleFunctions(NamedTuple):
@@ -46,21 +49,40 @@ def run_reversible(
         return y, (params, factors, y)
 
     def run_backward(saved, slopes):
-        params, factors, (y1, y2) = saved
-        (dy1, dy2), gradients = slopes, []
+        params, factors, streams = saved
+        gradients = []
         for block, p, factor in reversed(list(zip(blocks, params, factors, strict=True))):
-            z, pullback = jax.vjp(lambda p, y, g=block.g, m=factor: scaled(g(p, y), m), p, y1)
-            of_g, slope = pullback(dy2)
-            x2, dy1 = y2 - z, dy1 + slope
-            z, pullback = jax.vjp(lambda p, x, f=block.f, m=factor: scaled(f(p, x), m), p, x2)
-            of_f, slope = pullback(dy1)
-            x1, dy2 = y1 - z, dy2 + slope
-            gradients.append(jax.tree.map(jnp.add, of_f, of_g))
-            y1, y2 = x1, x2
-        return tuple(reversed(gradients)), jax.tree.map(jnp.zeros_like, factors), dy1, dy2
+            streams, slopes, gradient = as_unit(
+                partial(backward, block), p, factor, streams, slopes
+            )
+            gradients.append(gradient)
+        return tuple(reversed(gradients)), jax.tree.map(jnp.zeros_like, factors), *slopes
 
     run.defvjp(run_forward, run_backward)
     return run(tuple(params), tuple(factors), x1, x2)
+
+
+def backward(
+    block: ReversibleFunctions,
+    params: Any,
+    factor: jax.Array | None,
+    outputs: tuple[jax.Array, jax.Array],
+    slopes: tuple[jax.Array, jax.Array],
+) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array], Any]:
+    """The inputs of a block, their gradients, and those of its parameters.
+
+    Args:
+      block, params, factor: as one of each in `run_reversible`.
+      outputs: the streams after the block.
+      slopes: their gradients.
+    """
+    (y1, y2), (dy1, dy2) = outputs, slopes
+    z, pullback = jax.vjp(lambda p, y: scaled(block.g(p, y), factor), params, y1)
+    of_g, slope = pullback(dy2)
+    x2, dy1 = y2 - z, dy1 + slope
+    z, pullback = jax.vjp(lambda p, x: scaled(block.f(p, x), factor), params, x2)
+    of_f, slope = pullback(dy1)
+    return (y1 - z, x2), (dy1, dy2 + slope), jax.tree.map(jnp.add, of_f, of_g)
 
 
 def forward(
