@@ -93,7 +93,7 @@ Tensors = dict[str, tuple[str, np.ndarray]]  # PySlowFast name -> (name in the f
 
 
 def scheme_of(names: Iterable[str]) -> str:
-    """The scheme whose pattern one of the names matches; "" if there is none."""
+    """The first scheme whose pattern matches one of the names, or "" if no pattern does."""
     names = list(names)
     for scheme, pattern in SCHEME_PATTERNS.items():
         if any(re.search(pattern, name) for name in names):

@@ -84,7 +84,7 @@ def box_head_keywords(text: str) -> dict[str, Any]:
 
 
 def _model(text: str) -> dict[str, Any]:
-    """The section `model` of MMAction2's config; {} if there is none."""
+    """The section `model` of MMAction2's config, or {} if the config has no such section."""
     try:
         statements = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -75,7 +75,7 @@ def _reason(frames: FrameFiles, missing: str, there: list[str], listed: bool) ->
 
 
 def template_of(names: Sequence[str]) -> str:
-    """The template that all names follow, such as "img_{:05d}.jpg"; "" if there is none."""
+    """The template that all names follow, such as "img_{:05d}.jpg", or "" if no template fits."""
     parts = [re.fullmatch(r"(.*?)(\d+)(\D*)", name) for name in names]
     if not all(parts) or len({(part[1], part[3]) for part in parts}) > 1:
         return ""

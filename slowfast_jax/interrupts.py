@@ -57,9 +57,9 @@ def _end(number: int, frame: FrameType | None) -> None:
 def answered(numbers: Sequence[int], give: Callable[[int], bool]) -> Iterator[None]:
     """Within the block, `give(number)` is called in a thread as soon as a signal arrives.
 
-    If it returns False, the enclosing `answered` or `command` is asked instead. If there is none,
-    Ctrl-C raises KeyboardInterrupt, and other signals end the process. Python handles signals in
-    the main thread only; in other threads this does nothing.
+    If it returns False, the enclosing `answered` or `command` is asked instead. A signal that all
+    of them refuse has its usual effect: Ctrl-C raises KeyboardInterrupt, and others end the
+    process. Python handles signals in the main thread only; in other threads this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

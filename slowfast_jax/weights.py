@@ -105,7 +105,7 @@ def read_weights(
       quiet: writes no log lines, for a check.
 
     Returns:
-      The variables, and the class names stored with them; an empty list if there are none.
+      The variables, and the class names stored with them, [] if the checkpoint has no names.
 
     Raises:
       FileNotFoundError: `path` does not exist.

@@ -53,7 +53,7 @@ class Classification(Task):
         return listing
 
     def training_examples(self, found: Listing) -> tuple[Examples, list[str]]:
-        """The listed videos and their class names ([] if there are none)."""
+        """The listed videos, and the class names of the data or [] if it does not name them."""
         samples = found.samples
         if not self.config.data.multi_label and len({s.label for s in samples}) == 1 < len(samples):
             raise ConfigError(

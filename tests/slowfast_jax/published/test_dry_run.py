@@ -38,7 +38,7 @@ HEADS = ("cls_head.fc_cls.weight", "cls_head.fc_cls.bias")
 
 
 def case_of(row: Row) -> tuple[str, str] | None:
-    """(folder, name) of the reference case with the row's network; None if there is none."""
+    """(folder, name) of the reference case with the row's network; None if no case has it."""
     title = row.publisher.title
     if title == "PaddleVideo":
         found = [name for name, model in PADDLE.items() if model == row.model]
