@@ -43,6 +43,8 @@ from slowfast_jax.training.state import TrainState
 from slowfast_jax.training.step import trained_leaves
 from slowfast_jax.weights import RANDOM, read_weights, variable_shapes
 
+BEGINS = "%s: checking the settings, lists and weights"
+
 
 class Ready(NamedTuple):
     """A training run whose config, data and files were checked.
@@ -79,7 +81,7 @@ def prepare_training(
       ConfigError: several problems; the message has a line for each.
       OSError, ValueError, RuntimeError: the only problem.
     """
-    logging.info("%s: checking the settings, lists and weights", config.name)
+    logging.info(BEGINS, config.name)
     problems = Problems()
     with problems.noted():
         check_training(config)
@@ -155,7 +157,7 @@ def prepare_test(
 
     Raises: as `prepare_training`.
     """
-    logging.info("%s: checking the settings, lists and weights", config.name)
+    logging.info(BEGINS, config.name)
     problems = Problems()
     with problems.noted():
         check_values(config)
