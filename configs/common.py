@@ -239,18 +239,20 @@ def mini(generate: str, **model: Any) -> Part:
     }
 
 
-def mini_mvit(generate: str, epochs: int) -> Sequence[Part]:
-    """A generated data set and settings for an MViTv2 of 3 blocks; see `mini`.
+def mini_mvit(generate: str, epochs: int, **model: Any) -> Sequence[Part]:
+    """A generated data set and settings for a small vision transformer; see `mini`.
 
-    The network is the recipe's, with less depth and width.
+    The network is the recipe's, with less depth and width: an MViTv2 of 3 blocks, unless `model`
+    says otherwise.
     """
     doubled = ((1, 2.0), (2, 2.0))
+    small: dict[str, Any] = dict(
+        num_classes=4, depth=3, width=24, dim_mul=doubled, head_mul=doubled,
+        q_strides=((0, 1, 1, 1), (1, 1, 2, 2), (2, 1, 2, 2)), adaptive_kv_stride=(1, 4, 4),
+        dropout=0.0, drop_path=0.1,
+    )
     return (
-        mini(
-            generate, num_classes=4, depth=3, width=24, dim_mul=doubled, head_mul=doubled,
-            q_strides=((0, 1, 1, 1), (1, 1, 2, 2), (2, 1, 2, 2)), adaptive_kv_stride=(1, 4, 4),
-            dropout=0.0, drop_path=0.1,
-        ),
+        mini(generate, **small | model),
         {
             "protocol": {"train_crop": 64, "test_crop": 64},
             "train": {"epochs": epochs, "eval_period": 5},

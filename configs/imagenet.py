@@ -132,6 +132,14 @@ VARIANTS: Variants = {
         *_transformer("mvitv2_s"), *common.mini_mvit("imagenet_mini", epochs=20),
         {"data": {"jitter": (72, 72)}},
     ),
+    "mini_rev_vit": (
+        *_transformer("rev_vit_s", policy="rand-m7-mstd0.5-inc1"),
+        *common.mini_mvit(
+            "imagenet_mini", epochs=20, depth=4, heads=2, dim_mul=(), head_mul=(), q_strides=(),
+            adaptive_kv_stride=(), patch_kernel=(1, 8, 8), patch_stride=(1, 8, 8),
+        ),
+        {"data": {"jitter": (72, 72)}},
+    ),
 }
 
 

@@ -286,6 +286,11 @@ VARIANTS: Variants = {
         *_mvit("mvitv2_s_16x4"), *common.mini_mvit("kinetics_mini", epochs=10),
         {"protocol": {"num_frames": 8, "clips": 2}},
     ),
+    "mini_rev_mvit": (
+        *_mvit("rev_mvit_b_16x4_conv"),
+        *common.mini_mvit("kinetics_mini", epochs=10, depth=4, transitions=(1, 2)),
+        {"protocol": {"num_frames": 8, "clips": 2}},
+    ),
     # The same training without multigrid: --noconfig.multigrid.long_cycle
     "mini_multigrid": (
         _net("mini", dropout=0.2), common.mini("kinetics_mini_large"), common.MULTIGRID,

@@ -149,6 +149,11 @@ VARIANTS: Variants = {
         common.network("kinetics/mini"), *SHARED, {"schedule": {"steps": (0, 1)}},
         {"protocol": {"clips": 1, "crops": 1}}, common.mini("ssv2_mini"),
     ),
+    "mini_mvit": (
+        *_mvit2("mvitv2_s_16x4", "", epochs=100, base_lr=0.0025),
+        *common.mini_mvit("ssv2_mini", epochs=20),
+        {"protocol": {"num_frames": 8, "clips": 1, "crops": 1}},
+    ),
 }
 VARIANTS |= common.finetuned_variants(
     (name for name in zoo.classifiers() if name.startswith("ssv2/")), VARIANTS
