@@ -251,6 +251,8 @@ def short_side_transform(size: int) -> Transform:
 
 def nothing_decodes(stream: av.VideoStream, packets: int) -> str:
     """Error text for a video without a frame that can be decoded."""
+    if stream.codec_context.name == "webp":
+        return "an animated WebP (this FFmpeg decodes none) or a damaged one: convert it to MP4"
     return (
         f"no frame can be decoded (codec {stream.codec_context.name}, {packets} packets); the "
         f"file is damaged or its picture larger than {MOST_PIXELS / 1e6:.0f} million pixels: "
