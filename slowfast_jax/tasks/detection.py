@@ -22,7 +22,6 @@ from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError
 from slowfast_jax.config.class_weights import weights_of
 from slowfast_jax.data.keyframe_lists import Keyframes, find_keyframes
-from slowfast_jax.data.video_files import check_videos
 from slowfast_jax.inference.box_scores import BoxScores, score_boxes
 from slowfast_jax.inference.features import Options
 from slowfast_jax.inference.predict_step import Predictor
@@ -47,9 +46,7 @@ class Detection(Task):
     def find(self, subset: str, workdir: str | os.PathLike | None) -> Keyframes:
         """The keyframes of a subset; "val" is every fourth second of the test set, and every
         second with config.data.full_test_on_val."""
-        found = find_keyframes(self.config, workdir, subset)
-        check_videos(found.keyframes, found.files[0], self.config)
-        return found
+        return find_keyframes(self.config, workdir, subset, look=True)
 
     def training_examples(self, found: Keyframes) -> tuple[Examples, list[str]]:
         """The training keyframes and the class names."""
