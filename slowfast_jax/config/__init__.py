@@ -221,6 +221,7 @@ def _describe_test(config: ConfigDict) -> None:
     name = config.model.name
     config.task = "detection" if config.model.get("detection") else "classification"
     config.data.multi_label = config.model.get("activation") == "sigmoid"
+    config.data.sampling = zoo.ZOO[name]["sampling"] or config.data.sampling
     ava = zoo.ZOO[name]["class_names"] == "ava"
     data_set = "ava" if ava else name.split("/")[0]
     path = recipe_files().get(data_set)

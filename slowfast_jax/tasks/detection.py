@@ -13,6 +13,7 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
+from data_pipelines.examples.eval_views import MMACTION2
 from data_pipelines.examples.keyframe_clips import load_keyframe
 from data_pipelines.labels import unnamed
 from data_pipelines.loading.batches import Examples
@@ -193,6 +194,7 @@ def _loader(config: ConfigDict, keyframes: Sequence[Keyframe], crop: int) -> Cal
         crop=crop,
         max_boxes=data.max_boxes,
         num_classes=config.model.num_classes,
+        frame_jitter=data.sampling in MMACTION2,
         color_jitter=data.color_augmentation and not data.pca_jitter_only,
         lighting=data.color_augmentation,
         test_flip=data.test_flip,

@@ -53,7 +53,21 @@ C2_STEMS = {
 }
 OTHERS = {
     # recipes of MMAction2 and of this project
-    "kinetics": "slowfast_4x16_r101 slowfast_8x8_r101 slowfast_8x8_r152 mini_multigrid mini_mvit",
+    "kinetics": (
+        "slowfast_4x16_r101 slowfast_8x8_r101 slowfast_4x16_r152 slowfast_8x8_r152 mini_multigrid"
+        " mini_mvit"
+    ),
+    "mmaction2": (
+        "slowfast_4x16_r50 slowfast_8x8_r50 slowfast_8x8_r50_steplr slowfast_4x16_r101"
+        " slowfast_8x8_r101 ava_slowfast_4x16_r50 ava_slowfast_4x16_r50_context"
+        " ava_slowfast_8x8_r50 ava_slowfast_8x8_r50_v2.2 ava_slowfast_8x8_r50_temporal_max"
+        " ava_slowfast_8x8_r50_temporal_max_focal ava_slowonly_4x16_r50 ava_slowonly_4x16_r50_k700"
+        " ava_slowonly_nl_4x16_r50 ava_slowonly_nl_8x8_r50 ava_slowonly_8x8_r101"
+        " ava_kinetics_slowonly_4x16_r50 ava_kinetics_slowonly_4x16_r50_k700 ava_slowonly_8x8_r50"
+        " ava_slowonly_8x8_r50_k700 ava_slowonly_8x8_r50_context"
+        " ava_slowonly_8x8_r50_context_temporal_max ava_slowonly_8x8_r50_nl_head"
+        " ava_slowonly_8x8_r50_nl_head_focal ava_slowonly_16x4_r50_tricks"
+    ),
     "imagenet": "mini_mvit",
     "ava": "mini_still",
     "own": "slowfast_8x8_r50 x3d_xs x3d_m",
