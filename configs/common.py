@@ -114,14 +114,15 @@ def transformer(policy: str, batch_size: int, weight_decay: float, **optimizer: 
     }
 
 
-def pretrained(path: str, *skip: str) -> Part:
+def pretrained(path: str, *skip: str, **address: str) -> Part:
     """Weights to start from.
 
     Args:
       path: a file that `--weights` takes.
       skip: regular expressions of parameter paths that may be missing from it or differ in shape.
+      address: `url`, from which the file can be downloaded.
     """
-    return {"train": {"init_from": {"path": path, "skip": skip}}}
+    return {"train": {"init_from": {"path": path, "skip": skip, **address}}}
 
 
 FINE_TUNED = (
@@ -201,6 +202,22 @@ def published(source: str, views: str, **values: float | str) -> Part:
       values: top1, top5 or mean_ap in percent; weights (their URL); note.
     """
     return {"published": {"source": source, "views": views, **values}}
+
+
+PYTORCHVIDEO_URL = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/"
+
+
+def pytorchvideo(file: str, views: str, **values: float) -> Part:
+    """The published result of a checkpoint of PyTorchVideo.
+
+    Args:
+      file: the checkpoint, such as "ssv2/SLOW_8x8_R50.pyth".
+      views, values: see `published`.
+    """
+    return published(
+        "PyTorchVideo docs/source/model_zoo.md", views, weights=PYTORCHVIDEO_URL + file, note="",
+        **values,
+    )
 
 
 # Multigrid training with long and short cycle (Wu et al., "A Multigrid Method for Efficiently

@@ -98,6 +98,10 @@ def test_unknown_keys_are_named(tmp_path):
 @pytest.mark.parametrize(("values", "words"), [
     ({"TRAIN.DATASET": "ssv2", "TEST.DATASET": "ssv2"}, "as BGR to the network, this program"),
     ({"DATA.REVERSE_INPUT_CHANNEL": True}, "frames of kinetics as BGR"),
+    ({"DATA.REVERSE_INPUT_CHANNEL": True, "TRAIN.DATASET": "ptvssv2", "TEST.DATASET": "ptvssv2"},
+     "ptvssv2 is read as ssv2"),
+    ({"DATA.REVERSE_INPUT_CHANNEL": True, "TRAIN.DATASET": "ptvcharades",
+      "TEST.DATASET": "ptvcharades"}, "ptvcharades is read as charades"),
     ({"TRAIN.DATASET": "ptvkinetics", "TEST.DATASET": "ptvkinetics"}, "is read as kinetics"),
     ({"NUM_SHARDS": 16}, "add NUM_SHARDS 16 to the command"),
     ({"TEST.ENABLE": False}, "training ends with a test nevertheless"),
