@@ -72,6 +72,7 @@ DATA_SETS = {
     "ptvssv2": SSV2._replace(**PYTORCHVIDEO),
     "ptvcharades": CHARADES._replace(**PYTORCHVIDEO),
 }
+EVERY_NUMBER = (1, 3, 5, 7, 10)  # numbers of clips that the original tests in turn for -1
 LOSSES = {
     "cross_entropy": "cross_entropy", "soft_cross_entropy": "soft_cross_entropy", "bce": "bce",
     "bce_logit": "bce_logits", "mse": "mse",
@@ -170,9 +171,10 @@ def _crops(values: Values, data_set: DataSet) -> dict[str, Any]:
     """Fields about resizing, cropping and testing."""
     kind, augmented = data_set.data["format"], values["AUG.ENABLE"]
     crop, side = values["DATA.TEST_CROP_SIZE"], values["DATA.TRAIN_JITTER_SCALES"]
+    clips = values["TEST.NUM_ENSEMBLE_VIEWS"]
     fields = {
         "protocol.test_crop": crop,
-        "protocol.clips": values["TEST.NUM_ENSEMBLE_VIEWS"],
+        "protocol.clips": EVERY_NUMBER[-1] if clips == -1 else clips,
         "protocol.crops": values["TEST.NUM_SPATIAL_CROPS"],
         "data.jitter": side,
         "data.inverse_uniform_jitter": (

@@ -125,6 +125,12 @@ def test_flags_that_the_keys_stand_for(tmp_path):
     }).flags == {"workdir": "out", "mode": "eval", "clips": ["5", "10"], "save_scores": True}
 
 
+def test_minus_one_clips_are_every_number_of_them(tmp_path):
+    found = translate(tmp_path, {**single("slow"), "TEST.NUM_ENSEMBLE_VIEWS": -1})
+    assert found.flags == {"clips": ["1", "3", "5", "7", "10"]}
+    assert found.recipe.protocol.clips == 10
+
+
 def test_loading_logs_them(tmp_path, caplog):
     path = write(tmp_path / "a.yaml", {**single("slow"), "MINE.A": 1, "NUM_GPUS": 8})
     with caplog.at_level(logging.INFO, "absl"):
