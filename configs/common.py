@@ -114,15 +114,15 @@ def transformer(policy: str, batch_size: int, weight_decay: float, **optimizer: 
     }
 
 
-def pretrained(path: str, *skip: str, **address: str) -> Part:
+def pretrained(path: str, *skip: str, url: str = "") -> Part:
     """Weights to start from.
 
     Args:
       path: a file that `--weights` takes.
       skip: regular expressions of parameter paths that may be missing from it or differ in shape.
-      address: `url`, from which the file can be downloaded.
+      url: where the file can be downloaded.
     """
-    return {"train": {"init_from": {"path": path, "skip": skip, **address}}}
+    return {"train": {"init_from": {"path": path, "skip": skip, "url": url}}}
 
 
 FINE_TUNED = (
