@@ -235,6 +235,22 @@ def published(source: str, views: str, **values: float | str) -> Part:
     return {"published": {"source": source, "views": views, **values}}
 
 
+PYTORCHVIDEO_URL = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/"
+
+
+def pytorchvideo(file: str, views: str, **values: float) -> Part:
+    """The published result of a checkpoint of PyTorchVideo.
+
+    Args:
+      file: the checkpoint, such as "ssv2/SLOW_8x8_R50.pyth".
+      views, values: see `published`.
+    """
+    return published(
+        "PyTorchVideo docs/source/model_zoo.md", views, weights=PYTORCHVIDEO_URL + file, note="",
+        **values,
+    )
+
+
 # Multigrid training with long and short cycle (Wu et al., "A Multigrid Method for Efficiently
 # Training Video Models"). Clips come in several sizes, so the head pools globally. In phases with
 # more than 8 clips per GPU the original splits a GPU's batch for its statistics (SubBatchNorm3d).

@@ -11,7 +11,12 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags import config_path
 
-from slowfast_jax.command_line.arguments import set_flags, take_flag, take_overrides
+from slowfast_jax.command_line.arguments import (
+    PYSLOWFAST_KEY,
+    set_flags,
+    take_flag,
+    take_overrides,
+)
 from slowfast_jax.command_line.flag_names import (
     FLAG_NAMES,
     FLAGS_OF_EXTRACT,
@@ -50,6 +55,14 @@ __all__ = [
 ]
 SETS_FIELD = r"--?(?:no)?config\.([^=\[]+)"  # an argument that sets a field of the config
 IS_COMPLETE = r"--?config\..*="  # the value is not in the next argument
+# Flag of PySlowFast -> what to write instead.
+FLAGS_OF_PYSLOWFAST = {
+    "cfg": "--config FILE.yaml",
+    "opts": "the pairs KEY VALUE alone, after --config FILE.yaml",
+    "num_shards": "NUM_SHARDS N, after --config FILE.yaml",
+    "shard_id": "--process_id",
+    "init_method": "--coordinator",
+}
 TRAINING_MODES = ("train", "config", "bench_data", "compile")  # a zoo name is the recipe
 
 
@@ -91,6 +104,11 @@ def parse(
         its range, or do not fit each other. The message names them and close matches.
       ConfigError: there is no such config.
     """
+    for name, ours in FLAGS_OF_PYSLOWFAST.items():
+        if take_flag(name, argv)[0]:
+            raise ConfigError(
+                f"--{name} is a flag of PySlowFast; here it is {ours} (docs/from_pyslowfast.md)"
+            )
     specs, rest = take_flag("config", argv)
     overrides: list[str] = []
     if specs and is_pyslowfast(specs[-1]):
@@ -211,7 +229,9 @@ def _apply(
     except FLAG_ERRORS as error:
         raise ConfigError(_explain(error, before, arguments)) from None
     if len(left) > 1:
-        raise ConfigError(f"{left[1]} is not a flag: flags start with --")
+        pairs = "; pairs KEY VALUE follow a YAML file of PySlowFast, not a recipe"
+        hint = pairs if re.fullmatch(PYSLOWFAST_KEY, left[1]) else ""
+        raise ConfigError(f"{left[1]} is not a flag: flags start with --{hint}")
     _check_tuples(flag_values["config"].override_values, before)
     if config.model.name != before.model.name:
         raise ConfigError(

@@ -132,6 +132,17 @@ def x3d(frames: int, rate: int, train_crop: int, test_crop: int, **model: Any) -
     )
 
 
+def something(make: type[VideoNetwork], model: dict, **protocol: Any) -> dict[str, Any]:
+    """Something-Something v2, where a video has a single clip."""
+    return entry(make, model | dict(num_classes=174), "ssv2", clips=1, **protocol)
+
+
+def charades(make: type[VideoNetwork], model: dict, **protocol: Any) -> dict[str, Any]:
+    """Charades, where a video has several classes and the maximum of its views counts."""
+    model = model | dict(num_classes=157, activation="sigmoid")
+    return entry(make, model, "charades", ensemble="max", **protocol)
+
+
 AVA = dict(
     num_classes=80, detection=True, activation="sigmoid",
     strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2),
@@ -261,15 +272,22 @@ ZOO: dict[str, dict[str, Any]] = {
     "ava/slowfast_64x2_r101_50_50": ava_slowfast(
         64, alpha=4, kernel=5, depth=101, nonlocal_res4=True, roi_aligned=False
     ),
-    # Something-Something v2, Charades, ImageNet
-    "ssv2/slowfast_16x8_r50": entry(
-        SlowFast, slowfast(4, 7, num_classes=174), "ssv2",
-        num_frames=64, sampling_rate=2, clips=1, crops=1,
+    # Something-Something v2 and Charades, PySlowFast (16x8) and PyTorchVideo (8x8)
+    "ssv2/slowfast_16x8_r50": something(
+        SlowFast, slowfast(4, 7), num_frames=64, sampling_rate=2, crops=1
     ),
-    "charades/slowfast_16x8_r50": entry(
-        SlowFast, slowfast(4, 7, num_classes=157, activation="sigmoid"), "charades",
-        num_frames=64, sampling_rate=2, ensemble="max",
+    "ssv2/slow_8x8_r50": something(ResNet3D, dict(arch="slow", average="logits")),
+    "ssv2/slowfast_8x8_r50": something(
+        SlowFast, slowfast(4, 7, average="logits"), num_frames=32, sampling_rate=2
     ),
+    "charades/slowfast_16x8_r50": charades(
+        SlowFast, slowfast(4, 7), num_frames=64, sampling_rate=2
+    ),
+    "charades/slow_8x8_r50": charades(ResNet3D, dict(arch="slow", average="logits")),
+    "charades/slowfast_8x8_r50": charades(
+        SlowFast, slowfast(4, 7, average="logits"), num_frames=32, sampling_rate=2
+    ),
+    # ImageNet
     "imagenet/res_r50": entry(
         ResNet3D, dict(num_classes=1000, arch="2d"), "",
         num_frames=1, test_crop=224, clips=1, crops=1, mean=IMAGENET_MEAN, std=IMAGENET_STD,
