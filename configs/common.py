@@ -114,14 +114,46 @@ def transformer(policy: str, batch_size: int, weight_decay: float, **optimizer: 
     }
 
 
-def pretrained(path: str, *skip: str) -> Part:
+def mmaction2(weight_decay: float, sampling: str = "mmaction2") -> Part:
+    """What MMAction2's recipes share: its frames, and SGD without Nesterov momentum.
+
+    Gradients are clipped to a norm of 40, and every parameter has weight decay.
+    """
+    return {
+        "data": {"sampling": sampling},
+        "optimizer": {
+            "nesterov": False, "clip_norm": 40.0, "weight_decay": weight_decay,
+            "norm_weight_decay": weight_decay,
+        },
+        "norm": {"precise": False},
+    }
+
+
+def mmaction2_classifier(sampling: str = "mmaction2") -> Part:
+    """What MMAction2's recipes of SlowFast on Kinetics-400 share besides the schedule.
+
+    Clips are random resized crops. The rate changes once per epoch; the warm-up multiplies it by
+    factors that rise from 0.1 to 1.
+    """
+    return _merge(mmaction2(1e-4, sampling), {
+        "data": {
+            "jitter_scales_relative": (0.08, 1.0),
+            "jitter_aspect_relative": (0.75, 4 / 3),
+        },
+        "schedule": {"style": "mmaction2"},
+        "train": {"eval_period": 5, "checkpoint_period": 4},
+    })
+
+
+def pretrained(path: str, *skip: str, url: str = "") -> Part:
     """Weights to start from.
 
     Args:
       path: a file that `--weights` takes.
       skip: regular expressions of parameter paths that may be missing from it or differ in shape.
+      url: where the file can be downloaded.
     """
-    return {"train": {"init_from": {"path": path, "skip": skip}}}
+    return {"train": {"init_from": {"path": path, "skip": skip, "url": url}}}
 
 
 FINE_TUNED = (
@@ -201,6 +233,22 @@ def published(source: str, views: str, **values: float | str) -> Part:
       values: top1, top5 or mean_ap in percent; weights (their URL); note.
     """
     return {"published": {"source": source, "views": views, **values}}
+
+
+PYTORCHVIDEO_URL = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/"
+
+
+def pytorchvideo(file: str, views: str, **values: float) -> Part:
+    """The published result of a checkpoint of PyTorchVideo.
+
+    Args:
+      file: the checkpoint, such as "ssv2/SLOW_8x8_R50.pyth".
+      views, values: see `published`.
+    """
+    return published(
+        "PyTorchVideo docs/source/model_zoo.md", views, weights=PYTORCHVIDEO_URL + file, note="",
+        **values,
+    )
 
 
 # Multigrid training with long and short cycle (Wu et al., "A Multigrid Method for Efficiently

@@ -19,13 +19,13 @@ Frames need not be extracted: with --config.data.train_list= --config.data.val_l
 MMAction2's lists `folder total_frames label` are read with --config.data.format=rawframes. Both
 sample clips in the same way (data.sampling), but the published results are for extracted frames.
 
-All recipes start from PySlowFast's Kinetics-400 weights: those of SlowFast from
-SLOWFAST_8x8_R50.pkl (MODEL_ZOO.md, kinetics400/), those of MViTv2 from the weights of the same
-network (projects/mvitv2/README.md). For MViTv2, the original's YAML files leave this path empty,
-and train with SGD.
+All recipes start from Kinetics-400 weights: slowfast_16x8_r50 from PySlowFast's
+SLOWFAST_8x8_R50.pkl (MODEL_ZOO.md, kinetics400/), the others from weights of the same network
+(projects/mvitv2/README.md; PyTorchVideo's model zoo). For the others, the original's YAML files
+leave this path empty. MViTv2 is trained with SGD.
 
-Published results in percent, of *released weights* (validation set, one clip; SlowFast one crop,
-MViTv2 three):
+Published results in percent, of *released weights* (validation set, one clip; slowfast_16x8_r50 one
+crop, the others three):
 
     variant                      top-1  top-5  source
     slowfast_16x8_r50             63.0   88.5  PySlowFast MODEL_ZOO.md
@@ -33,6 +33,8 @@ MViTv2 three):
     mvitv2_s_16x4                 68.2   91.4  PySlowFast projects/mvitv2/README.md
     mvitv2_b_32x3                 70.5   92.7  "
     mvitv2_l_40x3                 73.3   94.1  " (crops of 312)
+    slow_8x8_r50                 60.04  85.19  PyTorchVideo docs/source/model_zoo.md
+    slowfast_8x8_r50             61.68  86.92  "
 """
 
 from collections.abc import Sequence
@@ -105,6 +107,23 @@ def _result(top1: float, top5: float, file: str) -> Part:
     )
 
 
+def _pytorchvideo(name: str, file: str, top1: float, top5: float) -> Sequence[Part]:
+    """Fine-tuning of a network from the Kinetics-400 weights of the same file name."""
+    return (
+        common.network(f"ssv2/{name}"),
+        common.cosine(
+            0.1, epochs=30, warmup_epochs=3.0, warmup_start_lr=0.08, reference_batch=64
+        ),
+        common.pretrained(file, "head/.*", url=f"{common.PYTORCHVIDEO_URL}kinetics/{file}"),
+        {
+            "data": {"inverse_uniform_jitter": False},
+            "test": {"batch_size": 64},
+            "train": {"eval_period": 2, "checkpoint_period": 2},
+        },
+        common.pytorchvideo(f"ssv2/{file}", "1x3", top1=top1, top5=top5),
+    )
+
+
 VARIANTS: Variants = {
     "slowfast_16x8_r50": (
         common.network("ssv2/slowfast_16x8_r50"), *SHARED,
@@ -144,6 +163,11 @@ VARIANTS: Variants = {
             "optimizer": {"clip_norm": 2.0},
         },
         _mvit2_result(73.3, 94.1, "MViTv2_L_40x3_ssv2_f309603968.pyth"),
+    ),
+    "slow_8x8_r50": _pytorchvideo("slow_8x8_r50", "SLOW_8x8_R50.pyth", 60.04, 85.19),
+    "slowfast_8x8_r50": (
+        *_pytorchvideo("slowfast_8x8_r50", "SLOWFAST_8x8_R50.pyth", 61.68, 86.92),
+        {"norm": {"precise_batches": 150}},
     ),
     "mini": (
         common.network("kinetics/mini"), *SHARED, {"schedule": {"steps": (0, 1)}},

@@ -1,8 +1,9 @@
 """Frame numbers of clips, and positions of crops.
 
-Everything here follows PySlowFast's datasets/decoder.py and datasets/utils.py to the last bit,
-because an index that is off by one changes the published accuracy. Positions are in frames of the
-source video, from 0; they may be fractional.
+Everything here follows PySlowFast's datasets/decoder.py and datasets/utils.py, or MMAction2's
+SampleFrames (mmaction/datasets/transforms/loading.py), to the last bit, because an index that is
+off by one changes the published accuracy. Positions are in frames of the source video, starting at
+0; they may be fractional.
 """
 
 import math
@@ -127,6 +128,70 @@ def random_strided_indices(
     return np.clip(start + np.arange(num_frames) * sampling_rate, 0, video_frames - 1)
 
 
+def looped_indices(
+    video_frames: int, num_frames: int, sampling_rate: int, index: int, clips: int
+) -> np.ndarray:
+    """Every `sampling_rate`-th frame of test clip `index` of `clips`: int64 (num_frames,).
+
+    MMAction2's test clips since version 1.0.0rc2, whatever the frame rate: the first clip starts
+    with the video and the last one ends with it; starts are rounded half to even. A single clip
+    lies in the middle, rounded down. After the last frame the video starts over.
+    """
+    if not 0 <= index < clips:
+        raise ValueError(f"clip index {index} is outside 0..{clips - 1}")
+    room = max(video_frames - ((num_frames - 1) * sampling_rate + 1), 0)
+    start = round(index * (room / (clips - 1))) if clips > 1 else room // 2
+    return _looped(video_frames, start, num_frames, sampling_rate)
+
+
+def looped_middle_indices(
+    video_frames: int, num_frames: int, sampling_rate: int, index: int, clips: int
+) -> np.ndarray:
+    """As `looped_indices`, by the rule of MMAction2 up to version 1.0.0rc1.
+
+    The range of possible starts is cut into `clips` equal parts, and each clip starts in the middle
+    of its part, rounded down. A clip counts as num_frames * sampling_rate frames. In a video that
+    is shorter, all clips start with the video.
+    """
+    if not 0 <= index < clips:
+        raise ValueError(f"clip index {index} is outside 0..{clips - 1}")
+    part = max(video_frames - num_frames * sampling_rate + 1, 0) / clips
+    start = int(index * part + part / 2)
+    return _looped(video_frames, start, num_frames, sampling_rate)
+
+
+def random_looped_indices(
+    video_frames: int, num_frames: int, sampling_rate: int, draws: np.ndarray
+) -> np.ndarray:
+    """Every `sampling_rate`-th frame of random clips: int64 (clips, num_frames), in order of time.
+
+    MMAction2's training clips. The range of possible starts is cut into as many equal parts as
+    there are clips, and each clip starts at a random frame of its part. If there are fewer starts
+    than clips, the starts are drawn independently and sorted, or, if the video is not longer than a
+    clip or does not have more frames than there are clips, spread evenly. In a video that is
+    shorter than a clip, all clips start with the video. After the last frame the video starts over.
+
+    Args:
+        draws: (clips,), uniform in [0, 1).
+    """
+    clips = len(draws)
+    starts = video_frames - num_frames * sampling_rate + 1
+    part = starts // clips
+    if part > 0:
+        chosen = np.arange(clips) * part + (draws * part).astype(np.int64)
+    elif starts > 1 and video_frames > clips:
+        chosen = np.sort((draws * starts).astype(np.int64))
+    else:
+        chosen = np.round(np.arange(clips) * (max(starts, 0) / clips)).astype(np.int64)
+    return _looped(video_frames, chosen[:, None], num_frames, sampling_rate)
+
+
+def _looped(
+    video_frames: int, start: int | np.ndarray, num_frames: int, sampling_rate: int
+) -> np.ndarray:
+    return (start + np.arange(num_frames) * sampling_rate) % video_frames
+
+
 def crop_positions(crops: int) -> tuple[int, ...]:
     """Positions of the crops of a test clip: 0 left or top, 1 center, 2 right or bottom."""
     if crops not in (1, 2, 3):
@@ -145,3 +210,22 @@ def keyframe_indices(
     """
     first = center - num_frames * sampling_rate // 2
     return np.clip(first + sampling_rate * np.arange(num_frames), 0, video_frames - 1)
+
+
+def jittered_keyframe_indices(
+    center: int, num_frames: int, sampling_rate: int, video_frames: int, draws: np.ndarray
+) -> np.ndarray:
+    """`keyframe_indices` of an even num_frames, with each frame shifted at random.
+
+    MMAction2's training clips of AVA (SampleAVAFrames): the shifts are whole numbers from half a
+    step back, rounded up, to less than half a step ahead: -1 and 0 for a rate of 2, -8 to 7 for 16.
+
+    Args:
+        draws: (num_frames,), uniform in [0, 1).
+    """
+    first = center - num_frames // 2 * sampling_rate
+    low, high = -sampling_rate // 2, (sampling_rate + 1) // 2
+    shifts = low + (draws * (high - low)).astype(np.int64)
+    return np.clip(
+        first + sampling_rate * np.arange(num_frames) + shifts, 0, video_frames - 1
+    )

@@ -56,6 +56,7 @@ from ml_collections import ConfigDict
 from slowfast_jax import __version__, compilation_cache, distributed, log_file
 from slowfast_jax.command_line import (
     FLAG_NAMES,
+    WrongArguments,
     answer,
     as_flags,
     define_flags,
@@ -116,9 +117,20 @@ def cli(argv: Sequence[str] | None = None) -> None:
         if len(specs) > 1:
             sys.exit(run_in_turn(specs, rest))
         config, left = parse(argv)
+    except WrongArguments as error:
+        logging.set_verbosity(logging.ERROR)  # the error alone is the answer
+        sys.exit(_report(_with_other_problems(error), 2))
     except ConfigError as error:
         sys.exit(_report(error, 2))
     app.run(lambda _: sys.exit(run(config)), argv=left[:1])
+
+
+def _with_other_problems(error: WrongArguments) -> Exception:
+    """The error, with the problems of the data and files that the run would read or write."""
+    from slowfast_jax.loop.preflight import note_problems
+
+    note_problems(error.found, error.config, unset=error.unset, **error.flags)
+    return error.found.error()
 
 
 def command_name(program: str) -> str:

@@ -12,25 +12,29 @@ from data_pipelines.transforms import rand_augment
 class Sampling:
     """Which frames of a video make a clip.
 
-    The modes are those of the original's data sets (datasets/kinetics.py, ssv2.py, charades.py):
+    The modes are those of the original's data sets (datasets/kinetics.py, ssv2.py, charades.py) and
+    of MMAction2:
 
     - "kinetics": num_frames frames, evenly spaced over num_frames * sampling_rate frames at
       `target_fps`;
     - "ssv2": one frame from each of num_frames equal segments of the whole video;
     - "charades": every sampling_rate-th frame, whatever the frame rate; where the sample has labels
-      for each frame, the clip's are those of the frames from its first to its last one.
+      for each frame, the clip's are those of the frames from its first to its last one;
+    - "mmaction2", "mmaction2_v0": every sampling_rate-th frame, whatever the frame rate; a video
+      that is too short starts over. The two differ in validation only, see eval_views.py.
 
     Attributes:
         num_frames: frames of a clip.
         sampling_rate: step from one frame of the clip to the next, in frames of the video.
         target_fps: frames per second at which the sampling rate counts ("kinetics" only).
-        mode: "kinetics", "ssv2" or "charades".
+        mode: one of eval_views.SAMPLINGS.
         jitter_fps: target_fps is increased by a random amount of at most this, which makes clips
             shorter; 0: no increase.
         max_sampling_rate: if it is above sampling_rate, the rate is drawn uniformly between the
             two, inclusive (the original's multigrid training,
             utils.get_random_sampling_rate); 0: the rate is always sampling_rate.
-        num_clips: clips drawn from one video, each with a random start.
+        num_clips: clips drawn from one video, each with a random start; in the modes of MMAction2
+            each has a part of the video.
     """
 
     num_frames: int

@@ -12,16 +12,17 @@ from functools import partial
 import numpy as np
 
 from data_pipelines.examples.clip_options import Augmentation, Sampling
+from data_pipelines.examples.eval_views import MMACTION2, OF_CLIP
 from data_pipelines.labels import multi_hot
 from data_pipelines.sampling import (
     clip_indices,
     clip_size,
     clip_start,
     random_clip_start,
+    random_looped_indices,
     random_segment_indices,
     random_strided_indices,
     segment_indices,
-    strided_indices,
 )
 from data_pipelines.sources.video_lists import Sample
 from data_pipelines.transforms import color, geometry, rand_augment, random_erasing, ssl_color
@@ -90,7 +91,8 @@ def load_clip(
     """Loads a training example of classification: random clips of a video, augmented.
 
     Equals the original's datasets/kinetics.py, ssv2.py, charades.py and imagenet.py in training
-    and, given the same random numbers, in validation on videos.
+    and, given the same random numbers, in validation on videos. The modes of MMAction2 take its
+    frames, but crops as the original.
 
     With `color`, a `policy`, a `motion_shift` or several clips or samples, the frames of a video
     file are first scaled to a short side of at most jitter[0], as all frames are by the original's
@@ -120,6 +122,10 @@ def load_clip(
     draws = [None if rng is None else rng.random(count) for _ in range(num_clips)]
 
     def indices(info: VideoInfo) -> np.ndarray:
+        if rng is not None and sampling.mode in MMACTION2:
+            return random_looped_indices(
+                info.frames, sampling.num_frames, sampling.sampling_rate, np.concatenate(draws)
+            ).ravel()
         return np.concatenate([_choose(sampling, info, draw) for draw in draws])
 
     several = num_clips * num_samples > 1
@@ -161,15 +167,18 @@ def _draw_rates(rng: np.random.Generator, sampling: Sampling) -> Sampling:
 
 
 def _choose(sampling: Sampling, info: VideoInfo, draws: np.ndarray | None) -> np.ndarray:
-    """Frame numbers of a clip; without draws, those of the clip in the middle."""
+    """Frame numbers of a clip; without draws, those of the clip in the middle.
+
+    Random clips of MMAction2 depend on each other, see `load_clip`.
+    """
     num_frames, sampling_rate = sampling.num_frames, sampling.sampling_rate
     if sampling.mode == "ssv2":
         if draws is None:
             return segment_indices(info.frames, num_frames)
         return random_segment_indices(info.frames, num_frames, draws)
+    if sampling.mode in OF_CLIP and draws is None:
+        return OF_CLIP[sampling.mode](info.frames, num_frames, sampling_rate, 0, 1)
     if sampling.mode == "charades":
-        if draws is None:
-            return strided_indices(info.frames, num_frames, sampling_rate, 0, 1)
         return random_strided_indices(info.frames, num_frames, sampling_rate, draws[0])
     target_fps = sampling.target_fps
     size = clip_size(num_frames, sampling_rate, info.fps or target_fps, target_fps)

@@ -7,7 +7,7 @@ import numpy as np
 
 from data_pipelines.examples.clips import read_clip
 from data_pipelines.labels import multi_hot
-from data_pipelines.sampling import keyframe_indices
+from data_pipelines.sampling import jittered_keyframe_indices, keyframe_indices
 from data_pipelines.sources.keyframes import Keyframe
 from data_pipelines.transforms import boxes as box_arithmetic
 from data_pipelines.transforms import color, geometry
@@ -24,6 +24,7 @@ def load_keyframe(
     max_boxes: int,
     num_classes: int,
     rng: np.random.Generator | None,
+    frame_jitter: bool = False,
     color_jitter: bool = False,
     lighting: bool = False,
     center_crop: bool = False,
@@ -45,6 +46,8 @@ def load_keyframe(
         max_boxes: the number of rows to which boxes are padded.
         num_classes: width of `label`.
         rng: source of the random numbers of training; None for testing.
+        frame_jitter: training only: shift each frame at random, as MMAction2 does; see
+            sampling.jittered_keyframe_indices.
         color_jitter: training only: change brightness, contrast and saturation by up to 40 %.
         lighting: training only: shift colors along the principal components of ImageNet's.
         center_crop: testing only: take the center crop x crop square instead of whole frames, as
@@ -72,9 +75,14 @@ def load_keyframe(
             f"set data.max_boxes to {count} or more, or raise data.score_threshold"
         )
     _check_labels(keyframe, num_classes)
+    draws = rng.random(num_frames) if rng is not None and frame_jitter else None
 
     def indices(info: VideoInfo) -> np.ndarray:
         center = _center(keyframe, info)
+        if draws is not None:
+            return jittered_keyframe_indices(
+                center, num_frames, sampling_rate, info.frames, draws
+            )
         return keyframe_indices(center, num_frames, sampling_rate, info.frames)
 
     def geometry_of(height: int, width: int) -> Geometry:

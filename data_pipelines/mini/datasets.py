@@ -183,7 +183,7 @@ def write_videos(
     (directory / "videos").mkdir(parents=True, exist_ok=True)
     for split, (prefix, number_of) in enumerate((("", count), ("train_", train_count))):
         rows = []
-        what = "generating videos (train)" if prefix else "generating videos (val)"
+        what = f"generating videos ({'train' if prefix else 'val'})"
         for number in track(range(number_of), number_of, what):
             label, name = number % len(CLASS_NAMES), f"videos/{prefix}{number:03d}.mp4"
             pictures = moving_figure(
@@ -227,7 +227,7 @@ def write_ssv2(
     }}
     for split, numbers in _splits(count, train_count):
         rows, entries = [f"{HEADER}\n"], []
-        for number in numbers:
+        for number in track(numbers, len(numbers), f"generating videos ({split})"):
             label, video = number % len(SSV2_TEMPLATES), str(number + 1)
             pictures = moving_shape(
                 label, np.random.default_rng([seed, number]),
@@ -269,7 +269,7 @@ def write_charades(
     between = frames - 2 * third
     for split, numbers in _splits(count, train_count):
         rows = [f"{HEADER}\n"]
-        for number in numbers:
+        for number in track(numbers, len(numbers), f"generating videos ({split})"):
             first = number % len(SHAPE_NAMES)
             second = (first + 1 + number // len(SHAPE_NAMES)) % len(SHAPE_NAMES)
             pictures, labels = [], []
@@ -309,7 +309,7 @@ def write_imagenet(
     """
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     for split, numbers in _splits(count, train_count):
-        for number in numbers:
+        for number in track(numbers, len(numbers), f"generating images ({split})"):
             label = number % len(IMAGENET_CLASSES)
             random = np.random.default_rng([seed, number])
             along = rows if label % 2 else columns

@@ -13,13 +13,21 @@ import numpy as np
 import scipy.sparse
 
 
-def short_side_size(height: int, width: int, size: int) -> tuple[int, int]:
-    """(height, width) after scaling the shorter side to `size`, the longer one rounded down."""
+def short_side_size(
+    height: int, width: int, size: int, *, nearest: bool = False
+) -> tuple[int, int]:
+    """(height, width) after scaling the shorter side to `size`.
+
+    The longer side is rounded down, or with `nearest` to the nearest pixel, half a pixel up, as
+    MMAction2 does.
+    """
     if min(height, width) == size:
         return height, width  # long / short * short may come out below long
-    if width < height:
-        return math.floor(height / width * size), size
-    return size, math.floor(width / height * size)
+    if nearest:
+        long = int(max(height, width) * (size / min(height, width)) + 0.5)
+    else:
+        long = math.floor(max(height, width) / min(height, width) * size)
+    return (long, size) if width < height else (size, long)
 
 
 @lru_cache(maxsize=64)
@@ -162,10 +170,15 @@ def resize(
     return result
 
 
-def resize_short_side(frames: np.ndarray, size: int, *, dtype: type = np.uint8) -> np.ndarray:
-    """Resizes (T,H,W,3) frames so that the shorter side is `size`; see `resize`."""
+def resize_short_side(
+    frames: np.ndarray, size: int, *, nearest: bool = False, dtype: type = np.uint8
+) -> np.ndarray:
+    """Resizes (T,H,W,3) frames so that the shorter side is `size`.
+
+    See `resize`, and `short_side_size` for `nearest`.
+    """
     height, width = frames.shape[1:3]
-    return resize(frames, *short_side_size(height, width, size), dtype=dtype)
+    return resize(frames, *short_side_size(height, width, size, nearest=nearest), dtype=dtype)
 
 
 def uniform_crop_offsets(height: int, width: int, size: int, index: int) -> tuple[int, int]:
@@ -195,4 +208,20 @@ def uniform_crop_offsets(height: int, width: int, size: int, index: int) -> tupl
 def uniform_crop(frames: np.ndarray, size: int, index: int) -> np.ndarray:
     """The square crop `index` (see `uniform_crop_offsets`) of (T,H,W,3) frames, as a view."""
     top, left = uniform_crop_offsets(*frames.shape[1:3], size, index)
+    return frames[:, top : top + size, left : left + size]
+
+
+def even_crop(frames: np.ndarray, size: int, index: int) -> np.ndarray:
+    """The square crop `index` of (T,H,W,3) frames as MMAction2 cuts it, as a view.
+
+    0 is left or top, 1 the center and 2 right or bottom. A center between two pixels is rounded
+    down, and the right crop is as far from the center as the left one. Left and right crops are
+    along the longer side of frames whose short side is `size`.
+
+    Raises:
+        ValueError: the crop does not fit the frame.
+    """
+    height, width = frames.shape[1:3]
+    uniform_crop_offsets(height, width, size, index)  # checks
+    top, left = index * ((height - size) // 2), index * ((width - size) // 2)
     return frames[:, top : top + size, left : left + size]

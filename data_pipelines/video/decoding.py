@@ -15,6 +15,7 @@ from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 
 from data_pipelines.transforms.resize import resize_short_side
+from data_pipelines.video.avi_chunks import empty_chunks
 from data_pipelines.video.opening import (
     MOST_PIXELS,
     Encoded,
@@ -90,7 +91,10 @@ def data_packets(container, stream, problems: list[str], whole: bool = True) -> 
         problems.append(f"reading stops after {found} packets ({error.strerror or error})")
     except IndexError:
         pass  # PyAV raises this at the end of a file whose streams appear late (MPEG-TS)
-    if whole and found + empty < stream.frames < PLACEHOLDER:
+    missing = whole and found + empty < stream.frames < PLACEHOLDER
+    if missing and avi:  # its last frames may have been dropped
+        missing = found + empty_chunks(container, stream) < stream.frames
+    if missing:
         problems.append(f"the header promises {stream.frames} frames, but the file has {found}")
 
 
@@ -247,6 +251,8 @@ def short_side_transform(size: int) -> Transform:
 
 def nothing_decodes(stream: av.VideoStream, packets: int) -> str:
     """Error text for a video without a frame that can be decoded."""
+    if stream.codec_context.name == "webp":
+        return "an animated WebP (this FFmpeg decodes none) or a damaged one: convert it to MP4"
     return (
         f"no frame can be decoded (codec {stream.codec_context.name}, {packets} packets); the "
         f"file is damaged or its picture larger than {MOST_PIXELS / 1e6:.0f} million pixels: "

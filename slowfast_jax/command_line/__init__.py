@@ -1,7 +1,9 @@
 """The command line of `python -m slowfast_jax.main`: its flags, and a config with overrides."""
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,12 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags import config_path
 
-from slowfast_jax.command_line.arguments import set_flags, take_flag, take_overrides
+from slowfast_jax.command_line.arguments import (
+    PYSLOWFAST_KEY,
+    set_flags,
+    take_flag,
+    take_overrides,
+)
 from slowfast_jax.command_line.flag_names import (
     FLAG_NAMES,
     FLAGS_OF_EXTRACT,
@@ -43,9 +50,38 @@ from slowfast_jax.training.checkpoint import latest_checkpoint
 from slowfast_jax.weights import stored_config
 
 __all__ = [
-    "FLAG_NAMES", "answer", "as_flags", "define_flags", "parse", "run_config", "take_flag",
+    "FLAG_NAMES", "WrongArguments", "answer", "as_flags", "define_flags", "parse", "run_config",
+    "take_flag",
 ]
+SETS_FIELD = r"--?(?:no)?config\.([^=\[]+)"  # an argument that sets a field of the config
+IS_COMPLETE = r"--?config\..*="  # the value is not in the next argument
+# Flag of PySlowFast -> what to write instead.
+FLAGS_OF_PYSLOWFAST = {
+    "cfg": "--config FILE.yaml",
+    "opts": "the pairs KEY VALUE alone, after --config FILE.yaml",
+    "num_shards": "NUM_SHARDS N, after --config FILE.yaml",
+    "shard_id": "--process_id",
+    "init_method": "--coordinator",
+}
 TRAINING_MODES = ("train", "config", "bench_data", "compile")  # a zoo name is the recipe
+
+
+class WrongArguments(ConfigError):
+    """Arguments of the command that are wrong.
+
+    Attributes:
+      found: the problems.
+      config: the config with the arguments that are right.
+      unset: the fields, such as "train.epochs", or sections that other arguments meant to set.
+      flags: the values of --mode, --workdir and --weights.
+    """
+
+    def __init__(
+        self, found: Problems, config: ConfigDict, unset: frozenset[str],
+        flags: Mapping[str, str | None],
+    ):
+        super().__init__(str(found.error()))
+        self.found, self.config, self.unset, self.flags = found, config, unset, flags
 
 
 def parse(
@@ -64,9 +100,15 @@ def parse(
       KEY VALUE; it also sets flags that are not given.
 
     Raises:
-      ConfigError: an argument is not understood, or a field has a value of the wrong type or out
-        of its range. The message names it and close matches.
+      WrongArguments: arguments are not understood, fields have a value of the wrong type or out of
+        its range, or do not fit each other. The message names them and close matches.
+      ConfigError: there is no such config.
     """
+    for name, ours in FLAGS_OF_PYSLOWFAST.items():
+        if take_flag(name, argv)[0]:
+            raise ConfigError(
+                f"--{name} is a flag of PySlowFast; here it is {ours} (docs/from_pyslowfast.md)"
+            )
     specs, rest = take_flag("config", argv)
     overrides: list[str] = []
     if specs and is_pyslowfast(specs[-1]):
@@ -75,41 +117,61 @@ def parse(
     config = _config_of(specs, rest, overrides)
     before = config.copy_and_resolve_references()
     problems = Problems()
-    rest = _understood(rest, before, problems)
-    left: list[str] = []
+    understood = applied = _understood(rest, before, problems)
+    left = None
     with problems.noted():
-        left = _apply(config, before, rest, flag_values)
-    problems.report()
-    given = flag_values["config"].override_values
-    mode = flag_values.mode
-    if mode not in MODE_NAMES:
-        known = ", ".join(MODE_NAMES)
-        raise ConfigError(f"--mode={mode} does not exist{closest(mode, MODE_NAMES)} ({known})")
-    for name in FLAGS_OF_EXTRACT if mode != "extract" else ():
-        if flag_values[name].present:
-            raise ConfigError(f"--{name} is for --mode=extract, and the mode is {mode}")
-    _check_shard(flag_values.shard)
-    if flag_values.scores and (mode != "eval" or flag_values.weights or flag_values.clips):
-        raise ConfigError("--scores is for --mode=eval, without --weights and --clips")
-    for clips in flag_values.clips or ():
-        if not clips.isdecimal() or int(clips) < 1:
-            raise ConfigError(f"--clips has {clips!r}, expected numbers as in --clips=1,3,5,7,10")
-    if flag_values.zoo and mode != "reproduce":
-        raise ConfigError(f"--zoo is for --mode=reproduce, not for --mode={mode}")
-    follow(config, given)
-    if mode in ("eval", "extract"):
-        check_test(config)
+        left = _apply(config, before, understood, flag_values)
+    if left is None:
+        applied = [argument for argument in understood if re.match(IS_COMPLETE, argument)]
+        with suppress(ConfigError):
+            _apply(config, before, ["", *applied], flags.FlagValues())
+    else:
+        with problems.noted():
+            _check_flags(flag_values)
+    given = {field for argument in applied for field in _fields_of(argument, before)}
+    if left is not None:
+        given = flag_values["config"].override_values
+    with problems.noted():
+        follow(config, given)
+    given_flags = {
+        name: next(reversed(take_flag(name, rest)[0]), flag_values[name].value)
+        for name in ("mode", "workdir", "weights")
+    }
+    if not problems and given_flags["mode"] in ("eval", "extract"):
+        with problems.noted():
+            check_test(config)
+    if problems:
+        unset = {field for argument in rest for field in _fields_of(argument, before)}
+        raise WrongArguments(problems, config, frozenset(unset - set(given)), given_flags)
     return config, left
 
 
-def _check_shard(text: str) -> None:
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
+def _check_flags(flag_values: flags.FlagValues) -> None:
+    """Raises ConfigError with all flags that do not exist, or not for the mode, or not together."""
+    problems, mode = [], flag_values.mode
+    if mode not in MODE_NAMES:
+        known = ", ".join(MODE_NAMES)
+        problems.append(f"--mode={mode} does not exist{closest(mode, MODE_NAMES)} ({known})")
+    problems += [
+        f"--{name} is for --mode=extract, and the mode is {mode}"
+        for name in FLAGS_OF_EXTRACT if mode != "extract" and flag_values[name].present
+    ]
+    match = re.fullmatch(r"(\d+)/(\d+)", flag_values.shard)
     if not match or int(match[1]) >= int(match[2]):
         count = max(int(match[2]), 1) if match else 8
-        raise ConfigError(
-            f"--shard is {text}, expected a part and the number of parts, counted from 0: "
-            f"0/{count} to {count - 1}/{count}"
+        problems.append(
+            f"--shard is {flag_values.shard}, expected a part and the number of parts, counted "
+            f"from 0: 0/{count} to {count - 1}/{count}"
         )
+    if flag_values.scores and (mode != "eval" or flag_values.weights or flag_values.clips):
+        problems.append("--scores is for --mode=eval, without --weights and --clips")
+    for clips in flag_values.clips or ():
+        if not clips.isdecimal() or int(clips) < 1:
+            problems.append(f"--clips has {clips!r}, expected numbers as in --clips=1,3,5,7,10")
+    if flag_values.zoo and mode != "reproduce":
+        problems.append(f"--zoo is for --mode=reproduce, not for --mode={mode}")
+    if problems:
+        raise ConfigError(*problems)
 
 
 # What absl and ml_collections raise about a flag.
@@ -122,13 +184,30 @@ def _understood(arguments: Sequence[str], config: ConfigDict, problems: Problems
     for argument in arguments:
         with problems.noted():
             _check_field(argument, config)
-            if re.match(r"--?config\..*=", argument):
+            if re.match(IS_COMPLETE, argument):
                 _apply(
                     config.copy_and_resolve_references(), config, ["", argument],
                     flags.FlagValues(),
                 )
             understood.append(argument)
     return understood
+
+
+def _fields_of(argument: str, config: ConfigDict) -> list[str]:
+    """The field that an argument sets. If there is no such field, the ones of similar names, or
+    else the section."""
+    match = re.match(SETS_FIELD, argument)
+    section, walked = config, []
+    for key in match[1].split(".") if match else ():
+        if not isinstance(section, ConfigDict):
+            break
+        if key not in section:
+            near = difflib.get_close_matches(key, list(section), n=3, cutoff=0.5)
+            names = near or ([] if walked else list(section))
+            return [".".join([*walked, name]) for name in names] or [".".join(walked)]
+        walked.append(key)
+        section = section[key]
+    return [".".join(walked)] if match else []
 
 
 def _set_fields(
@@ -150,7 +229,9 @@ def _apply(
     except FLAG_ERRORS as error:
         raise ConfigError(_explain(error, before, arguments)) from None
     if len(left) > 1:
-        raise ConfigError(f"{left[1]} is not a flag: flags start with --")
+        pairs = "; pairs KEY VALUE follow a YAML file of PySlowFast, not a recipe"
+        hint = pairs if re.fullmatch(PYSLOWFAST_KEY, left[1]) else ""
+        raise ConfigError(f"{left[1]} is not a flag: flags start with --{hint}")
     _check_tuples(flag_values["config"].override_values, before)
     if config.model.name != before.model.name:
         raise ConfigError(
@@ -250,7 +331,7 @@ def as_flags(message: str) -> str:
 
 def _check_field(argument: str, config: ConfigDict) -> None:
     """Raises ConfigError for a flag like --config.test.batchsize=8 whose field does not exist."""
-    match = re.match(r"--?(?:no)?config\.([^=\[]+)", argument)
+    match = re.match(SETS_FIELD, argument)
     section, walked = config, "config"
     for key in match[1].split(".") if match else ():
         if not isinstance(section, ConfigDict):

@@ -22,7 +22,6 @@ from ml_collections import ConfigDict
 from slowfast_jax.config import schema
 from slowfast_jax.config.checks import (
     check_augmentation,
-    check_ranges,
     check_test,
     check_training,
     check_values,
@@ -34,6 +33,7 @@ from slowfast_jax.config.classes import follow
 from slowfast_jax.config.completion import check_keys, complete, fields_of
 from slowfast_jax.config.describe import describe, full_schema
 from slowfast_jax.config.pyslowfast import is_pyslowfast, read_pyslowfast
+from slowfast_jax.config.ranges import check_ranges
 from slowfast_jax.config.recipe_files import (
     ConfigError,
     closest,
@@ -221,6 +221,7 @@ def _describe_test(config: ConfigDict) -> None:
     name = config.model.name
     config.task = "detection" if config.model.get("detection") else "classification"
     config.data.multi_label = config.model.get("activation") == "sigmoid"
+    config.data.sampling = zoo.ZOO[name]["sampling"] or config.data.sampling
     ava = zoo.ZOO[name]["class_names"] == "ava"
     data_set = "ava" if ava else name.split("/")[0]
     path = recipe_files().get(data_set)

@@ -5,7 +5,7 @@ with all of them.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -15,7 +15,8 @@ from slowfast_jax.config import schema
 from slowfast_jax.config.class_weights import fixed_weights
 from slowfast_jax.config.classes import label_problems, score_problems
 from slowfast_jax.config.completion import PLAIN, fields_of
-from slowfast_jax.config.field import Field, Section, expected, shown
+from slowfast_jax.config.field import Field, shown
+from slowfast_jax.config.ranges import check_ranges, field_problems
 from slowfast_jax.config.recipe_files import ConfigError, closest
 from slowfast_jax.config.schema_model import MODEL
 from slowfast_jax.models import zoo
@@ -27,36 +28,6 @@ from slowfast_jax.training.schedules import check_schedule, scaled
 
 TRAINING_SECTIONS = ("train", "optimizer", "schedule", "norm", "augment")
 SOFT_TARGETS = ("mixup_alpha", "cutmix_alpha", "label_smoothing")
-
-
-def field_problems(config: ConfigDict, section: Section, name: str = "config") -> list[str]:
-    """The fields whose value has another type than in the schema, or is out of its range.
-
-    Args:
-      config: a config, or one of its sections.
-      section: the schema of `config`. Fields that `config` lacks are not checked.
-      name: name of `config` in the messages.
-    """
-    problems = []
-    for key, field in section.items():
-        if key not in config:
-            continue
-        value = config[key]
-        if isinstance(field, Field):
-            if words := expected(field, value):
-                problems.append(f"{name}.{key} is {shown(value)}, expected {words}")
-        elif isinstance(value, Mapping | ConfigDict):
-            problems += field_problems(value, field, f"{name}.{key}")
-        else:
-            problems.append(
-                f"{name}.{key} is {shown(value)}, expected a section with {', '.join(field)}"
-            )
-    return problems
-
-
-def check_ranges(config: ConfigDict, section: Section, name: str = "config") -> None:
-    """Raises ConfigError with the problems of `field_problems`, if there are any."""
-    _raise(field_problems(config, section, name))
 
 
 def value_problems(config: ConfigDict) -> list[str]:
@@ -138,8 +109,9 @@ def check_test(config: ConfigDict) -> None:
     _raise(testing_problems(config))
 
 
-def check_training(config: ConfigDict) -> None:
-    """Raises ConfigError with all missing or invalid fields of a training config."""
+def check_training(config: ConfigDict, wrong: Iterable[str] = ()) -> None:
+    """Raises ConfigError with all missing or invalid fields of a training config. Checks that
+    depend on one of the fields `wrong`, such as "train.epochs", are left out."""
     example = config.name if config.name in zoo.classifiers() else "kinetics/x3d_xs"
     for section in TRAINING_SECTIONS:
         if section not in config:
@@ -153,20 +125,16 @@ def check_training(config: ConfigDict) -> None:
             "(config.train.enable is False). To train it with the original's default schedule, "
             "add --config.train.enable"
         )
-    _raise(training_problems(config))
+    _raise(training_problems(config, wrong))
 
 
-def training_problems(config: ConfigDict) -> list[str]:
-    """What does not allow training with a config that has all sections."""
-    data_format = config.data.get("format", "")
-    sections = schema.training_sections(data_format if isinstance(data_format, str) else "")
+def training_problems(config: ConfigDict, wrong: Iterable[str] = ()) -> list[str]:
+    """What does not allow training with a config that has all sections. wrong: see
+    `check_training`."""
+    problems = unusable_values(config)
     known = isinstance(config.task, str) and config.task in schema.AUGMENT
-    problems = field_problems(config, {k: v for k, v in sections.items() if k in schema.TRAINING})
-    problems += field_problems(config.data, sections["data"], "config.data")
-    problems += _fields_for_testing(config)
-    if known:
-        problems += field_problems(config.augment, schema.AUGMENT[config.task], "config.augment")
-    wrong = {re.match(r"config\.(\w+)", problem)[1] for problem in problems}
+    wrong = {field.partition(".")[0] for field in wrong}
+    wrong |= {re.match(r"config\.(\w+)", problem)[1] for problem in problems}
     for check, sections, needs_schema in (
         (_task_problems, "task data model", True),
         (_protocol_problems, "task protocol model", False),
@@ -184,6 +152,18 @@ def training_problems(config: ConfigDict) -> list[str]:
         if wrong.isdisjoint(sections.split()) and (known or not needs_schema):
             problems += check(config)
     return list(dict.fromkeys(problems))
+
+
+def unusable_values(config: ConfigDict) -> list[str]:
+    """The problems of a training config that are those of a single field: its type or range."""
+    data_format = config.data.get("format", "")
+    sections = schema.training_sections(data_format if isinstance(data_format, str) else "")
+    problems = field_problems(config, {k: v for k, v in sections.items() if k in schema.TRAINING})
+    problems += field_problems(config.data, sections["data"], "config.data")
+    problems += _fields_for_testing(config)
+    if isinstance(config.task, str) and config.task in schema.AUGMENT:
+        problems += field_problems(config.augment, schema.AUGMENT[config.task], "config.augment")
+    return problems
 
 
 def _batch_problems(config: ConfigDict) -> list[str]:

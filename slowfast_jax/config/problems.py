@@ -1,6 +1,7 @@
 """Collects the problems of a command, so that they are reported in one list."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from convert.load import CheckpointMismatch
@@ -17,6 +18,9 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self._errors)
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._errors)
+
     @contextmanager
     def noted(self) -> Iterator[None]:
         """Notes an error of the block instead of raising it."""
@@ -31,14 +35,39 @@ class Problems:
 
         Its attribute `before_start` is True: nothing was run, so the command exits with status 2.
         """
-        if not self._errors:
-            return
+        if self._errors:
+            raise self.error()
+
+    def raise_each(self) -> None:
+        """Raises what was noted within the work of another `noted`, which gets each problem."""
+        if len(self._errors) > 1:
+            raise ConfigError(*self._errors)
+        for error in self._errors.values():
+            raise error
+
+    def error(self) -> Exception:
+        """What `report` raises."""
         error = next(iter(self._errors.values()))
         if len(self._errors) > 1:
             lines = "".join(f"\n  - {line}" for line in self._errors)
             error = ConfigError(f"{len(self._errors)} problems:{lines}")
         error.before_start = True
-        raise error
+        return error
+
+
+def fields_in(problems: Iterable[str]) -> set[str]:
+    """The fields, such as "train.epochs", that problems begin with."""
+    names = (re.match(r"(?:--)?config\.([\w.]+)", problem) for problem in problems)
+    return {name[1].rstrip(".") for name in names if name}
+
+
+def concern(wrong: Iterable[str], fields: Iterable[str]) -> bool:
+    """Whether any of the wrong fields is one of `fields`. Both may name sections, such as "data".
+    """
+    return any(
+        f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
+        for one in wrong for other in fields
+    )
 
 
 def _lines(error: Exception) -> list[str]:

@@ -54,8 +54,10 @@ DATA: Section = {
     "separator": Field(" ", "Separator of the columns of a list (format kinetics).", SOME_TEXT),
     "multi_label": Field(False, "A clip may have several classes; the metric is then mAP."),
     "sampling": Field(
-        "kinetics", "Data set whose rules choose the frames and test crops of a clip; see "
-        "data_pipelines/examples/eval_views.py.", one_of(SAMPLINGS)
+        "kinetics", "Rules that choose the frames and test crops of a clip: those of a data set in "
+        "PySlowFast, or of MMAction2 (mmaction2; mmaction2_v0 up to its version 1.0.0rc1); see "
+        "data_pipelines/examples/eval_views.py. In detection, those of MMAction2 shift the frames "
+        "of training clips at random.", one_of(SAMPLINGS)
     ),
     "frame_template": Field(
         "img_{:05d}.jpg", "File name of a frame in its video's folder (format rawframes).",

@@ -1,7 +1,7 @@
 """From a config to its keyframes with boxes, and the ground truth to evaluate against."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +13,11 @@ from data_pipelines.sources import ava, ava_kinetics, box_tables
 from data_pipelines.sources.keyframes import ANNOTATED_OVERHANG, Keyframe
 from data_pipelines.sources.record_lists import keyframes_in_records
 from data_pipelines.text_files import first_few
+from data_pipelines.video.image_files import FrameFiles
 from slowfast_jax.config import ConfigError, closest
 from slowfast_jax.config.classes import named_by_config
+from slowfast_jax.config.problems import Problems
+from slowfast_jax.data.video_files import check_frames, check_videos
 from slowfast_jax.data.video_lists import data_root
 from slowfast_jax.metrics.ava import every
 from slowfast_jax.metrics.ava_files import BoxTable, join, read_ground_truth
@@ -39,9 +42,11 @@ class Keyframes(NamedTuple):
 
 
 def find_keyframes(
-    config: ConfigDict, workdir: str | os.PathLike | None, subset: str
+    config: ConfigDict, workdir: str | os.PathLike | None, subset: str, *, look: bool = False
 ) -> Keyframes:
     """Finds the keyframes of a subset: "train", "val" (evaluated during training) or "test".
+
+    look: whether to look for the videos that the keyframes need, see `check_videos`.
 
     Raises:
       ConfigError: the data format does not exist, or fields do not fit the data.
@@ -53,7 +58,7 @@ def find_keyframes(
             f"config.data.format is {data.format}; expected one of {', '.join(READERS)}"
             f"{closest(data.format, READERS)}"
         )
-    found = READERS[data.format](config, data_root(config, workdir), subset)
+    found = READERS[data.format](config, data_root(config, workdir), subset, look)
     most = max(len(keyframe.boxes) for keyframe in found.keyframes)
     if most > data.max_boxes:
         raise ConfigError(
@@ -63,25 +68,32 @@ def find_keyframes(
     return found
 
 
-def _ava(config: ConfigDict, root: Path, subset: str) -> Keyframes:
+def _ava(config: ConfigDict, root: Path, subset: str, look: bool) -> Keyframes:
     data, folder = config.data, root / config.data.annotation_dir
-    classes = config.model.num_classes
+    problems = Problems()
     label_map = folder / data.label_map
-    evaluated = ava.read_label_map(label_map)
-    if max(evaluated) > classes:
-        raise ConfigError(
-            f"{label_map} has action {max(evaluated)}, but the network has {classes} classes: set "
-            f"config.model.num_classes={max(evaluated)} or more"
-        )
-    names = named_by_config(config)
-    if not names:
-        names = [evaluated.get(action, f"action {action}") for action in range(1, classes + 1)]
+    evaluated: dict[int, str] = {}
+    names: list[str] = []
+    with problems.noted():
+        evaluated = _evaluated(label_map, config.model.num_classes)
+    with problems.noted():
+        names = named_by_config(config) or [
+            evaluated.get(action, f"action {action}")
+            for action in range(1, config.model.num_classes + 1)
+        ]
     apart = 1 if subset != "val" or data.full_test_on_val else SECONDS_APART
     parts = []
     if data.train_gt_box_lists + data.train_box_lists if subset == "train" else data.test_box_lists:
-        parts.append(_films(config, root, subset, apart))
+        with problems.noted():
+            parts.append(_films(config, root, subset, apart, look))
     if data.kinetics_dir:
-        parts.append(_kinetics(config, root, subset, apart))
+        with problems.noted():
+            parts.append(_kinetics(config, root, subset, apart))
+    excluded = set()
+    if data.exclusions and subset != "train":
+        with problems.noted():
+            excluded = ava.read_exclusions(folder / data.exclusions)
+    problems.raise_each()
     if not parts:
         raise ConfigError(
             f"config.data names no tables of boxes for {subset}: set "
@@ -95,15 +107,24 @@ def _ava(config: ConfigDict, root: Path, subset: str) -> Keyframes:
     ground_truth = join(truths)
     if apart > 1:
         ground_truth = every(ground_truth, apart)
-    excluded, files = set(), [*files, label_map]
+    files.append(label_map)
     if data.exclusions:
         files.append(folder / data.exclusions)
-        excluded = ava.read_exclusions(files[-1])
     return Keyframes(keyframes, files, names, tuple(evaluated), ground_truth, excluded)
 
 
+def _evaluated(label_map: Path, classes: int) -> dict[int, str]:
+    evaluated = ava.read_label_map(label_map)
+    if max(evaluated) > classes:
+        raise ConfigError(
+            f"{label_map} has action {max(evaluated)}, but the network has {classes} classes: set "
+            f"config.model.num_classes={max(evaluated)} or more"
+        )
+    return evaluated
+
+
 def _films(
-    config: ConfigDict, root: Path, subset: str, apart: int
+    config: ConfigDict, root: Path, subset: str, apart: int, look: bool
 ) -> tuple[list[Keyframe], list[Path], BoxTable | None]:
     """Keyframes of AVA's films, their files, and the ground truth (None in training)."""
     data, folder = config.data, root / config.data.annotation_dir
@@ -111,24 +132,37 @@ def _films(
     if subset == "train":
         annotated, predicted = data.train_gt_box_lists, data.train_box_lists
     tables = [folder / name for name in (*annotated, *predicted)]
-    boxes = ava.read_boxes(
-        tables[: len(annotated)], tables[len(annotated):],
-        score_threshold=data.score_threshold, num_classes=config.model.num_classes,
-        seconds=data.keyframe_seconds, every=apart,
-    )
+    problems = Problems()
+    boxes = sources = ground_truth = None
+    with problems.noted():
+        boxes = ava.read_boxes(
+            tables[: len(annotated)], tables[len(annotated):],
+            score_threshold=data.score_threshold, num_classes=config.model.num_classes,
+            seconds=data.keyframe_seconds, every=apart,
+        )
+    files, truth = tables, folder / data.ground_truth
+    if subset != "train":
+        files = [*tables, truth]
+        with problems.noted():
+            ground_truth = _ground_truth(truth, config.model.num_classes)
     if data.record_dir:
         records = root / data.record_dir / _list_of(config, subset)
-        tables.append(records)
+        files.insert(len(tables), records)
+    else:
+        with problems.noted():
+            sources = _ava_sources(config, root, subset, boxes or ())
+    problems.raise_each()
+    if data.record_dir:
         keyframes = keyframes_in_records(boxes, records)
     else:
-        keyframes = ava.keyframes(
-            boxes, _ava_sources(config, root, subset, boxes), origin=data.first_frame_second,
-            fps=data.fps,
-        )
-    if subset == "train":
-        return keyframes, tables, None
-    truth = folder / data.ground_truth
-    return keyframes, [*tables, truth], _ground_truth(truth, config.model.num_classes)
+        keyframes = ava.keyframes(boxes, sources, origin=data.first_frame_second, fps=data.fps)
+        if look:
+            check_frames([
+                source for source in map(sources.get, boxes) if isinstance(source, FrameFiles)
+            ])
+    if look:
+        check_videos(keyframes, files[0], config)
+    return keyframes, files, ground_truth
 
 
 def _kinetics(
@@ -177,7 +211,7 @@ def _ground_truth(path: Path, num_classes: int) -> BoxTable:
     return table
 
 
-def _ava_sources(config: ConfigDict, root: Path, subset: str, boxes: ava.Moments) -> dict:
+def _ava_sources(config: ConfigDict, root: Path, subset: str, boxes: Iterable[str]) -> dict:
     """Videos by name: files in data.video_dir, frames of a list, or folders of frames."""
     data = config.data
     if data.video_dir:
@@ -194,7 +228,7 @@ def _list_of(config: ConfigDict, subset: str) -> str:
     return config.data.train_list if subset == "train" else config.data.test_list
 
 
-def _boxes(config: ConfigDict, root: Path, subset: str) -> Keyframes:
+def _boxes(config: ConfigDict, root: Path, subset: str, look: bool) -> Keyframes:
     """Custom tables of boxes. "val" equals "test": it is evaluated at the moments of its table."""
     data, folder = config.data, root / config.data.video_dir
     files = {
@@ -220,6 +254,8 @@ def _boxes(config: ConfigDict, root: Path, subset: str) -> Keyframes:
     )
     tables = files["train_boxes" if subset == "train" else "test_boxes"]
     keyframes, _ = box_tables.read_tables(tables, **options)
+    if look:
+        check_videos(keyframes, tables[0], config)
     evaluated = tuple(range(1, len(names) + 1))
     if subset == "train":
         return Keyframes(keyframes, tables, names, evaluated, None, set())
@@ -272,4 +308,6 @@ def _join(paths: Sequence[Path]) -> str:
     return ", ".join(map(str, paths)) or "no table"
 
 
-READERS: dict[str, Callable[[ConfigDict, Path, str], Keyframes]] = {"ava": _ava, "boxes": _boxes}
+READERS: dict[str, Callable[[ConfigDict, Path, str, bool], Keyframes]] = {
+    "ava": _ava, "boxes": _boxes,
+}

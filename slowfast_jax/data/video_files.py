@@ -8,6 +8,7 @@ from typing import Any
 from absl import logging
 from ml_collections import ConfigDict
 
+from data_pipelines.frame_names import why_no_frames
 from data_pipelines.video import Video
 from data_pipelines.video.image_files import FrameFiles
 from data_pipelines.video.records import Record, RecordPictures
@@ -31,7 +32,7 @@ def check_videos(items: Sequence[Any], where: Path, config: ConfigDict) -> None:
       ConfigError: none of the videos exists.
     """
     chosen = items[:: -(-len(items) // MOST_CHECKED)] if items else items
-    files = dict.fromkeys(filter(None, (_file(item.source) for item in chosen)))
+    files = dict.fromkeys(file for item in chosen for file in _files(item.source))
     missing = [file for file in files if not os.path.exists(file)]
     if not missing:
         return
@@ -53,12 +54,27 @@ def check_videos(items: Sequence[Any], where: Path, config: ConfigDict) -> None:
     )
 
 
-def _file(video: Video) -> str | None:
-    """A file that the video needs; None if there is no telling."""
+def check_frames(videos: Sequence[FrameFiles | None], *, listed: bool = True) -> None:
+    """Reports a wrong name of the frames once, instead of for every video.
+
+    Args:
+      videos: some or all of a list; None: one that is not stored as image files.
+      listed: the list names each file.
+
+    Raises:
+      ConfigError: a few videos were looked at, and none has the frames that it should.
+    """
+    if reason := why_no_frames(videos, listed=listed):
+        raise ConfigError(reason.replace("data.frame_", "config.data.frame_"))
+
+
+def _files(video: Video) -> list[str]:
+    """Files that the video needs: of frames, the first and the last; [] if there is no telling."""
     if isinstance(video, FrameFiles):
-        return video.path(0)
+        video = video.found()
+        return [video.path(0), video.path(video.count - 1)]
     if isinstance(video, (Record, RecordPictures)):
-        return video.shard
+        return [video.shard]
     if isinstance(video, (str, os.PathLike)) and "://" not in os.fspath(video):
-        return os.fspath(video)
-    return None
+        return [os.fspath(video)]
+    return []

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from absl import logging
 from ml_collections import ConfigDict
 
-from data_pipelines.frame_names import why_no_frames
 from data_pipelines.labels import class_names
 from data_pipelines.mini import datasets, own_boxes
 from data_pipelines.sources import frame_lists, image_folders, record_lists, tfds, video_lists
@@ -19,6 +18,7 @@ from data_pipelines.video.decoding import VideoError
 from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError, closest
 from slowfast_jax.config.classes import check_count, named_by_config
+from slowfast_jax.data.video_files import check_frames
 
 
 class Listing(NamedTuple):
@@ -111,7 +111,7 @@ def _rawframes(config: ConfigDict, root: Path, path_prefix: str, subset: str) ->
         start=data.frame_start if data.frame_start >= 0 else None,
         with_offset=data.frame_offset,
     )
-    _check_frames(samples, listed=False)
+    check_frames([sample.frames for sample in samples], listed=False)
     return Listing(samples, [path], _names(config, root / "classes.txt"))
 
 
@@ -135,7 +135,7 @@ def _ssv2(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> List
         samples = frame_lists.read_ssv2_videos(
             path_prefix, class_list=class_list, labels=labels
         )
-    _check_frames(samples)
+    check_frames([sample.frames for sample in samples])
     names = _agreed_names(config, class_names(class_list), f"class list {class_list}")
     return Listing(samples, [path, class_list, labels], names)
 
@@ -152,7 +152,7 @@ def _charades(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> 
         path, path_prefix=path_prefix, num_classes=config.model.num_classes,
         per_frame=subset == "train",
     )
-    _check_frames(samples)
+    check_frames([sample.frames for sample in samples])
     return Listing(samples, [path], _names(config, root / "Charades_v1_classes.txt"))
 
 
@@ -225,12 +225,6 @@ def _check_prefix(path_prefix: str) -> None:
             f"config.data.path_prefix is {path_prefix}, which is not a folder; expected the folder "
             "to which the paths of the list are relative"
         )
-
-
-def _check_frames(samples: list[Sample], *, listed: bool = True) -> None:
-    """Reports a wrong name of the frames once, instead of for every video."""
-    if reason := why_no_frames([sample.frames for sample in samples], listed=listed):
-        raise ConfigError(reason.replace("data.frame_", "config.data.frame_"))
 
 
 def _check_count(config: ConfigDict, names: list[str], where: str) -> None:

@@ -9,19 +9,22 @@ from ml_collections import ConfigDict
 
 from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError, build_model, describe
+from slowfast_jax.config.problems import Problems
 
 
 def train(config: ConfigDict, options: flags.FlagValues) -> None:
     """Trains; tests the result unless the run was interrupted."""
     from slowfast_jax.train import train as run
 
+    problems = []
     if not options.workdir:
-        raise ConfigError("--mode=train needs --workdir, the folder for its checkpoints")
+        problems.append("--mode=train needs --workdir, the folder for its checkpoints")
     if options.weights:
-        raise ConfigError(
+        problems.append(
             "--weights is for --mode=eval; to train from weights, set "
             "--config.train.init_from.path"
         )
+    _refuse(problems, config, options)
     if run(config, options.workdir, then_test=True):
         config.test.checkpoint = ""  # test what was trained, not the weights that the recipe names
         test(config, options)
@@ -46,6 +49,19 @@ def reproduce(config: ConfigDict, options: flags.FlagValues) -> int:
         save_scores=options.save_scores,
     )
     return _status_of(max(len(outcome.results["failed"]) for outcome in outcomes), options)
+
+
+def _refuse(lines: list[str], config: ConfigDict, options: flags.FlagValues) -> None:
+    """Raises an error with these problems, if there are any, and with all others of the run."""
+    from slowfast_jax.loop.preflight import note_problems
+
+    problems = Problems()
+    with problems.noted():
+        if lines:
+            raise ConfigError(*lines)
+    if problems:
+        note_problems(problems, config, options.mode, options.workdir, options.weights)
+    problems.report()
 
 
 def _status_of(failed: int, options: flags.FlagValues) -> int:
@@ -96,7 +112,7 @@ def extract(config: ConfigDict, options: flags.FlagValues) -> int:
     from slowfast_jax.jobs.extract import extract as run
 
     if not options.workdir:
-        raise ConfigError("--mode=extract needs --workdir, the folder for the features")
+        _refuse(["--mode=extract needs --workdir, the folder for the features"], config, options)
     wanted = Options(options.endpoint, options.window, options.stride, options.whole)
     shard = Shard(*map(int, options.shard.split("/")))
     done = run(config, options.workdir, options.weights, wanted, shard)

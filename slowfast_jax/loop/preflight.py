@@ -22,7 +22,8 @@ from slowfast_jax.config import (
     check_values,
     training_plan,
 )
-from slowfast_jax.config.problems import Problems
+from slowfast_jax.config.checks import unusable_values, value_problems
+from slowfast_jax.config.problems import Problems, concern, fields_in
 from slowfast_jax.loop.build import (
     check_batches,
     mesh_of,
@@ -44,6 +45,20 @@ from slowfast_jax.training.step import trained_leaves
 from slowfast_jax.weights import RANDOM, read_weights, variable_shapes
 
 BEGINS = "%s: checking the settings, lists and weights"
+# What the checks depend on: fields, or whole sections.
+LISTS = (
+    "task", "data", "class_names", "model.name", "model.num_classes", "model.detection"
+)
+UNREAD = {  # fields of data with which its lists have nothing to do
+    f"data.{field}" for field in (
+        "sampling", "jitter", "inverse_uniform_jitter", "jitter_scales_relative",
+        "jitter_aspect_relative", "random_flip", "dummy", "pca_jitter", "color_augmentation",
+        "pca_jitter_only", "test_flip", "evaluator",
+    )
+}
+NETWORK = ("model", "protocol", "norm.group_size", "class_names")
+PLANNED = ("train", "schedule", "multigrid", "protocol", "norm", "data.jitter", "augment")
+EXAMPLES = ("data", "augment", "train.class_weights")
 
 
 class Ready(NamedTuple):
@@ -83,37 +98,61 @@ def prepare_training(
     """
     logging.info(BEGINS, config.name)
     problems = Problems()
+    ready = _check_training_run(problems, config, workdir, then_test=then_test)
+    problems.report()
+    return ready
+
+
+def _check_training_run(
+    problems: Problems, config: ConfigDict, workdir: str | os.PathLike | None,
+    *, then_test: bool, starts: bool = True, unset: frozenset[str] = frozenset(),
+) -> Ready | None:
+    """Notes all problems of a training run. Checks that depend on a wrong field are left out.
+
+    Args:
+      workdir: the run's folder. None: it is not known.
+      starts: the run starts if there are no problems. If it cannot, devices are not touched.
+      unset: fields whose intended value is not known.
+
+    Returns:
+      The run if there are no problems; otherwise, None.
+    """
     with problems.noted():
-        check_training(config)
+        check_training(config, unset)
     valid = not problems
     if problems and not config.get("train", {}).get("enable"):
-        problems.report()
+        return None
+    wrong = fields_in(unusable_values(config)) | unset | _unknown_format(problems)
     task = model = mesh = plan = places = None
-    with problems.noted():
-        task = make_task(config)
-    writable = False
-    with problems.noted():
-        _check_folder(Path(workdir))
-        writable = True
-    if problems and (task is None or config.data.generate):
-        problems.report()
-    found: dict[str, Any] = {}
-    for subset in ("train", "val", "test") if then_test else ("train", "val"):
+    if not concern(wrong, ("task",)):
         with problems.noted():
-            found[subset] = task.find(subset, workdir)
-    with problems.noted():
-        mesh = mesh_of(config)
-    with problems.noted():
-        model = build_model(config, group_size=config.norm.group_size)
-        # If the number of classes is unknown, that is reported already; no weights would fit.
-        starts = config.train.init_from.path and not latest_checkpoint(workdir)
-        if starts and config.model.num_classes:
-            read_start(config, variable_shapes(model))
-            if config.train.init_from.resume:
-                find_progress(config)
-    with problems.noted():
-        plan = training_plan(config)
-    if valid and model is not None and mesh is not None and plan is not None:
+            task = make_task(config)
+    writable = False
+    if workdir is not None:
+        with problems.noted():
+            _check_folder(Path(workdir))
+            writable = True
+    found: dict[str, Any] = {}
+    if task is not None and _lists_are_known(config, wrong, problems):
+        for subset in ("train", "val", "test") if then_test else ("train", "val"):
+            with problems.noted():
+                found[subset] = task.find(subset, workdir)
+    if starts and not concern(wrong, ("mesh",)):
+        with problems.noted():
+            mesh = mesh_of(config)
+    if not concern(wrong, NETWORK):
+        with problems.noted():
+            model = build_model(config, group_size=config.norm.group_size)
+            # Without classes, which is reported already, no weights would fit.
+            initial = config.train.init_from.path and not (workdir and latest_checkpoint(workdir))
+            if initial and config.model.num_classes and not concern(wrong, ("train.init_from",)):
+                read_start(config, variable_shapes(model))
+                if config.train.init_from.resume and not concern(wrong, ("optimizer.name",)):
+                    find_progress(config)
+    if not concern(wrong, PLANNED):
+        with problems.noted():
+            plan = training_plan(config)
+    if valid and starts and model is not None and mesh is not None and plan is not None:
         with problems.noted():
             optimizer = optimizer_of(config, model)
             places = state_shapes(
@@ -122,14 +161,15 @@ def prepare_training(
             trained_leaves(places.params, config.train.train_only)
             if writable:
                 _check_space(config, Path(workdir), plan, places)
-    if "train" in found:
+    if "train" in found and not concern(wrong, EXAMPLES):
         with problems.noted():
             examples, class_names = task.training_examples(found["train"])
             if config.data.dummy:
                 examples = always_the_first(examples)
             if mesh is not None and plan is not None:
                 check_batches(config, plan, examples, mesh, distributed.count())
-    problems.report()
+    if problems or not starts:
+        return None
     schedule = StepSchedule(
         plan, examples.size, seed=config.train.seed, process=distributed.index(),
         processes=distributed.count(),
@@ -137,6 +177,16 @@ def prepare_training(
     return Ready(
         task, found, examples, class_names, model, optimizer, mesh, plan, schedule, places
     )
+
+
+def _unknown_format(problems: Problems) -> set[str]:
+    """The field of the data's format if it does not exist or does not fit the task."""
+    return fields_in(problems) & {"data.format"}
+
+
+def _lists_are_known(config: ConfigDict, wrong: set[str], problems: Problems) -> bool:
+    """Whether it is known which lists to read. Data is not generated for a run with problems."""
+    return not (problems and config.data.generate) and not concern(wrong - UNREAD, LISTS)
 
 
 def prepare_test(
@@ -159,28 +209,62 @@ def prepare_test(
     """
     logging.info(BEGINS, config.name)
     problems = Problems()
-    with problems.noted():
-        check_values(config)
+    prepared = _check_test_run(problems, config, workdir, weights)
+    problems.report()
+    return prepared
+
+
+def _check_test_run(
+    problems: Problems, config: ConfigDict, workdir: str | os.PathLike | None,
+    weights: str | os.PathLike | None, *, starts: bool = True, unset: frozenset[str] = frozenset(),
+) -> tuple[Recognizer, Any] | None:
+    """As `_check_training_run`, for a test."""
+    if not concern(unset, ("task", "data", "model", "protocol")):
+        with problems.noted():
+            check_values(config)
+    wrong = fields_in(value_problems(config)) | unset | _unknown_format(problems)
     if workdir is not None:
         with problems.noted():
             _check_folder(Path(workdir))
-        if problems and config.data.generate:
-            problems.report()
-    with problems.noted():
-        found = make_task(config).find("test", workdir)
-    if weights == PUBLISHED:
-        problems.report()
+    found = recognizer = None
+    if _lists_are_known(config, wrong, problems):
+        with problems.noted():
+            found = make_task(config).find("test", workdir)
+    if concern(wrong, (*NETWORK, "test.checkpoint", "test.entry", "train.init_from")):
+        return None
+    if weights == PUBLISHED and (problems or not starts):
+        return None
     with problems.noted():
         path = weights_to_test(config, workdir, weights)
         config = config.copy_and_resolve_references()
         config.test.checkpoint = os.fspath(path)
         options = _start_options(config) if path else {}
-        if not problems:
+        if starts and not problems:
             recognizer = load(config, **options)
         elif path:
             read_weights(config, variable_shapes(build_model(config)), path, **options)
-    problems.report()
     return recognizer, found
+
+
+def note_problems(
+    problems: Problems, config: ConfigDict, mode: str, workdir: str | os.PathLike | None,
+    weights: str | os.PathLike | None, unset: frozenset[str] = frozenset(),
+) -> None:
+    """Adds what else is wrong with a run that cannot start, so that all problems are in one list.
+
+    Args:
+      problems: those that are known.
+      config: the complete config, as far as it is known.
+      mode: of modes other than train, eval and extract, nothing is checked.
+      workdir, weights: as for `prepare_training` and `prepare_test`; None: not given.
+      unset: fields whose intended value is not known.
+    """
+    if mode == "train":
+        _check_training_run(
+            problems, config, workdir, then_test=True, starts=False, unset=unset
+        )
+    elif mode in ("eval", "extract"):
+        _check_test_run(problems, config, workdir, weights, starts=False, unset=unset)
 
 
 def weights_to_test(

@@ -6,6 +6,7 @@ schedule. `ZOO[name]` is a dict with
   make         the network class
   model        its keywords, except those in FROM_PROTOCOL
   protocol     how clips are sampled and videos tested, see PROTOCOL
+  sampling     config.data.sampling of tests, where the name of the entry does not say it, or ""
   class_names  name of a list of classes in `data_pipelines.labels`
 
 docs/model_zoo.md has the size, the accuracy and the source of every entry.
@@ -44,7 +45,8 @@ R101_NONLOCAL = ((), (), (6, 13, 20), ())
 
 
 def entry(
-    make: type[VideoNetwork], model: dict, class_names: str = "kinetics400", **protocol: Any
+    make: type[VideoNetwork], model: dict, class_names: str = "kinetics400", sampling: str = "",
+    **protocol: Any,
 ) -> dict[str, Any]:
     """An entry of the zoo; `protocol` has the values that differ from PROTOCOL."""
     unknown = set(protocol) - set(PROTOCOL)
@@ -53,7 +55,10 @@ def entry(
             f"unknown protocol keys {', '.join(sorted(unknown))}; expected some of "
             f"{', '.join(PROTOCOL)}"
         )
-    return dict(make=make, model=model, protocol=PROTOCOL | protocol, class_names=class_names)
+    return dict(
+        make=make, model=model, protocol=PROTOCOL | protocol, class_names=class_names,
+        sampling=sampling,
+    )
 
 
 def kinetics_resnet(arch: str, frames: int, rate: int, **model: Any) -> dict[str, Any]:
@@ -91,7 +96,8 @@ TRICKS = dict(roi_context=True, roi_time_pool="max", roi_hidden=True)
 
 
 def mmaction_slowfast(
-    depth: tuple[int, int], alpha: int, kernel: int, class_names: str = "kinetics400", **model: Any
+    depth: tuple[int, int], alpha: int, kernel: int, class_names: str = "kinetics400",
+    sampling: str = "mmaction2", **model: Any,
 ) -> dict[str, Any]:
     """MMAction2's SlowFast networks: strided slow frames, no lateral norm, global pooling."""
     model = dict(
@@ -100,7 +106,7 @@ def mmaction_slowfast(
         num_block_temp_kernel=tuple(ALL_BLOCKS[d] for d in depth),
     ) | model
     return entry(
-        SlowFast, model, class_names,
+        SlowFast, model, class_names, sampling,
         num_frames=32, sampling_rate=2, mean=IMAGENET_MEAN, std=IMAGENET_STD,
     )
 
@@ -108,12 +114,13 @@ def mmaction_slowfast(
 def mmaction_slowonly(
     frames: int, rate: int, depth: int = 50, class_names: str = "kinetics400", **model: Any
 ) -> dict[str, Any]:
+    """MMAction2's SlowOnly networks; their figures are older than its present sampling."""
     model = dict(
         num_classes=400, arch="slow", depth=depth, head_pool="global",
         num_block_temp_kernel=ALL_BLOCKS[depth],
     ) | model
     return entry(
-        ResNet3D, model, class_names,
+        ResNet3D, model, class_names, "mmaction2_v0",
         num_frames=frames, sampling_rate=rate, mean=IMAGENET_MEAN, std=IMAGENET_STD,
     )
 
@@ -123,6 +130,17 @@ def x3d(frames: int, rate: int, train_crop: int, test_crop: int, **model: Any) -
         X3D, dict(num_classes=400) | model,
         num_frames=frames, sampling_rate=rate, train_crop=train_crop, test_crop=test_crop,
     )
+
+
+def something(make: type[VideoNetwork], model: dict, **protocol: Any) -> dict[str, Any]:
+    """Something-Something v2, where a video has a single clip."""
+    return entry(make, model | dict(num_classes=174), "ssv2", clips=1, **protocol)
+
+
+def charades(make: type[VideoNetwork], model: dict, **protocol: Any) -> dict[str, Any]:
+    """Charades, where a video has several classes and the maximum of its views counts."""
+    model = model | dict(num_classes=157, activation="sigmoid")
+    return entry(make, model, "charades", ensemble="max", **protocol)
 
 
 AVA = dict(
@@ -189,11 +207,19 @@ ZOO: dict[str, dict[str, Any]] = {
     "kinetics/x3d_s": x3d(13, 6, 160, 182),
     "kinetics/x3d_m": x3d(16, 5, 224, 256),
     "kinetics/x3d_l": x3d(16, 5, 312, 356, depth_factor=5.0),
-    # Kinetics-400, from MMAction2's table
-    "kinetics/slowfast_4x16_r101": mmaction_slowfast((101, 50), alpha=8, kernel=5),
-    "kinetics/slowfast_8x8_r101": mmaction_slowfast((101, 101), alpha=4, kernel=7),
-    "kinetics/slowfast_4x16_r152": mmaction_slowfast((152, 50), alpha=8, kernel=5),
-    "kinetics/slowfast_8x8_r152": mmaction_slowfast((152, 50), alpha=4, kernel=7),
+    # Kinetics-400, from MMAction2's table of version 0.12
+    "kinetics/slowfast_4x16_r101": mmaction_slowfast(
+        (101, 50), alpha=8, kernel=5, sampling="mmaction2_v0"
+    ),
+    "kinetics/slowfast_8x8_r101": mmaction_slowfast(
+        (101, 101), alpha=4, kernel=7, sampling="mmaction2_v0"
+    ),
+    "kinetics/slowfast_4x16_r152": mmaction_slowfast(
+        (152, 50), alpha=8, kernel=5, sampling="mmaction2_v0"
+    ),
+    "kinetics/slowfast_8x8_r152": mmaction_slowfast(
+        (152, 50), alpha=4, kernel=7, sampling="mmaction2_v0"
+    ),
     # Kinetics-400 and AVA, MMAction2's other checkpoints
     "mmaction2/slowfast_4x16_r50": mmaction_slowfast((50, 50), alpha=8, kernel=5),
     "mmaction2/slowfast_8x8_r50": mmaction_slowfast((50, 50), alpha=4, kernel=7),
@@ -246,15 +272,22 @@ ZOO: dict[str, dict[str, Any]] = {
     "ava/slowfast_64x2_r101_50_50": ava_slowfast(
         64, alpha=4, kernel=5, depth=101, nonlocal_res4=True, roi_aligned=False
     ),
-    # Something-Something v2, Charades, ImageNet
-    "ssv2/slowfast_16x8_r50": entry(
-        SlowFast, slowfast(4, 7, num_classes=174), "ssv2",
-        num_frames=64, sampling_rate=2, clips=1, crops=1,
+    # Something-Something v2 and Charades, PySlowFast (16x8) and PyTorchVideo (8x8)
+    "ssv2/slowfast_16x8_r50": something(
+        SlowFast, slowfast(4, 7), num_frames=64, sampling_rate=2, crops=1
     ),
-    "charades/slowfast_16x8_r50": entry(
-        SlowFast, slowfast(4, 7, num_classes=157, activation="sigmoid"), "charades",
-        num_frames=64, sampling_rate=2, ensemble="max",
+    "ssv2/slow_8x8_r50": something(ResNet3D, dict(arch="slow", average="logits")),
+    "ssv2/slowfast_8x8_r50": something(
+        SlowFast, slowfast(4, 7, average="logits"), num_frames=32, sampling_rate=2
     ),
+    "charades/slowfast_16x8_r50": charades(
+        SlowFast, slowfast(4, 7), num_frames=64, sampling_rate=2
+    ),
+    "charades/slow_8x8_r50": charades(ResNet3D, dict(arch="slow", average="logits")),
+    "charades/slowfast_8x8_r50": charades(
+        SlowFast, slowfast(4, 7, average="logits"), num_frames=32, sampling_rate=2
+    ),
+    # ImageNet
     "imagenet/res_r50": entry(
         ResNet3D, dict(num_classes=1000, arch="2d"), "",
         num_frames=1, test_crop=224, clips=1, crops=1, mean=IMAGENET_MEAN, std=IMAGENET_STD,

@@ -76,6 +76,9 @@ AVA_2_1 = {
     "data.exclusions": "ava_val_excluded_timestamps_v2.1.csv",
     "data.ground_truth": "ava_val_v2.1.csv",
 }
+AVA_2_2 = {key: value.replace("v2.1", "v2.2") for key, value in AVA_2_1.items()} | {
+    "data.label_map": "ava_action_list_v2.2_for_activitynet_2019.pbtxt",
+}
 # Boxes of a person detector that MMAction2 and PaddleVideo test.
 FAIR_BOXES = {
     "data.test_box_lists": ("ava_dense_proposals_val.FAIR.recall_93.9.pkl",),
@@ -89,9 +92,9 @@ TEST_SETS: dict[str, tuple[str, dict[str, Any]]] = {
     "kinetics710": ("Kinetics-710", {"class_names": "", "model.num_classes": 710}),
     "gym99": ("FineGym, 99 classes", {"class_names": "", "model.num_classes": 99}),
     "ava_2.1": ("AVA 2.1", AVA_2_1),
-    "ava_2.2": ("AVA 2.2", {}),
+    "ava_2.2": ("AVA 2.2", AVA_2_2),
     "mmaction2_ava_2.1": ("AVA 2.1, other boxes", AVA_2_1 | FAIR_BOXES),
-    "mmaction2_ava_2.2": ("AVA 2.2, other boxes", FAIR_BOXES),
+    "mmaction2_ava_2.2": ("AVA 2.2, other boxes", AVA_2_2 | FAIR_BOXES),
     "multisports": ("MultiSports", {}),
     "ssv2": ("Something-Something v2", {}),
     "charades": ("Charades", {}),

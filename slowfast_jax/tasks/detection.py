@@ -13,6 +13,7 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
+from data_pipelines.examples.eval_views import MMACTION2
 from data_pipelines.examples.keyframe_clips import load_keyframe
 from data_pipelines.labels import unnamed
 from data_pipelines.loading.batches import Examples
@@ -22,7 +23,6 @@ from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError
 from slowfast_jax.config.class_weights import weights_of
 from slowfast_jax.data.keyframe_lists import Keyframes, find_keyframes
-from slowfast_jax.data.video_files import check_videos
 from slowfast_jax.inference.box_scores import BoxScores, score_boxes
 from slowfast_jax.inference.features import Options
 from slowfast_jax.inference.predict_step import Predictor
@@ -47,9 +47,7 @@ class Detection(Task):
     def find(self, subset: str, workdir: str | os.PathLike | None) -> Keyframes:
         """The keyframes of a subset; "val" is every fourth second of the test set, and every
         second with config.data.full_test_on_val."""
-        found = find_keyframes(self.config, workdir, subset)
-        check_videos(found.keyframes, found.files[0], self.config)
-        return found
+        return find_keyframes(self.config, workdir, subset, look=True)
 
     def training_examples(self, found: Keyframes) -> tuple[Examples, list[str]]:
         """The training keyframes and the class names."""
@@ -196,6 +194,7 @@ def _loader(config: ConfigDict, keyframes: Sequence[Keyframe], crop: int) -> Cal
         crop=crop,
         max_boxes=data.max_boxes,
         num_classes=config.model.num_classes,
+        frame_jitter=data.sampling in MMACTION2,
         color_jitter=data.color_augmentation and not data.pca_jitter_only,
         lighting=data.color_augmentation,
         test_flip=data.test_flip,

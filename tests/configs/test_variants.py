@@ -18,8 +18,7 @@ from slowfast_jax.models import zoo
 from slowfast_jax.training.schedules import learning_rate
 from tests.support.paths import ROOT
 
-# The stems of PySlowFast's YAML files (c2/ ones under "c2"), without PyTorchVideo's and the
-# self-supervised ones.
+# The stems of PySlowFast's YAML files (c2/ ones under "c2"), without the self-supervised ones.
 STEMS = {
     "kinetics": (
         "C2D_8x8_R50 C2D_8x8_R50_IN1K C2D_NLN_8x8_R50 C2D_NLN_8x8_R50_IN1K I3D_8x8_R101 I3D_8x8_R50"
@@ -32,13 +31,18 @@ STEMS = {
     "ava": "SLOWFAST_32x2_R50_SHORT SLOW_8x8_R50_SHORT",
     "ssv2": (
         "SLOWFAST_16x8_R50 SLOWFAST_16x8_R50_multigrid MVITv2_S_16x4 MVITv2_B_32x3 MVITv2_L_40x3"
+        " SLOW_8x8_R50 SLOWFAST_8x8_R50"
     ),
-    "charades": "SLOWFAST_16x8_R50 SLOWFAST_16x8_R50_multigrid",
+    "charades": "SLOWFAST_16x8_R50 SLOWFAST_16x8_R50_multigrid SLOW_8x8_R50 SLOWFAST_8x8_R50",
     "imagenet": (
         "RES_R50 MVIT_B_16_CONV MVITv2_T MVITv2_S MVITv2_B REV_VIT_S REV_VIT_B REV_MVIT_B_16_CONV"
     ),
     "own": "",
     "mmaction2": "",
+    "pytorchvideo": (
+        "C2D_8x8_R50 I3D_8x8_R50 SLOW_4x16_R50 SLOW_8x8_R50 SLOWFAST_4x16_R50 SLOWFAST_8x8_R50"
+        " SLOWFAST_8x8_R101 SLOWFAST_16x8_R101_50_50 X3D_XS X3D_S X3D_M X3D_L MVIT_B_16x4"
+    ),
 }
 C2_STEMS = {
     "kinetics": (
@@ -53,7 +57,21 @@ C2_STEMS = {
 }
 OTHERS = {
     # recipes of MMAction2 and of this project
-    "kinetics": "slowfast_4x16_r101 slowfast_8x8_r101 slowfast_8x8_r152 mini_multigrid mini_mvit",
+    "kinetics": (
+        "slowfast_4x16_r101 slowfast_8x8_r101 slowfast_4x16_r152 slowfast_8x8_r152 mini_multigrid"
+        " mini_mvit"
+    ),
+    "mmaction2": (
+        "slowfast_4x16_r50 slowfast_8x8_r50 slowfast_8x8_r50_steplr slowfast_4x16_r101"
+        " slowfast_8x8_r101 ava_slowfast_4x16_r50 ava_slowfast_4x16_r50_context"
+        " ava_slowfast_8x8_r50 ava_slowfast_8x8_r50_v2.2 ava_slowfast_8x8_r50_temporal_max"
+        " ava_slowfast_8x8_r50_temporal_max_focal ava_slowonly_4x16_r50 ava_slowonly_4x16_r50_k700"
+        " ava_slowonly_nl_4x16_r50 ava_slowonly_nl_8x8_r50 ava_slowonly_8x8_r101"
+        " ava_kinetics_slowonly_4x16_r50 ava_kinetics_slowonly_4x16_r50_k700 ava_slowonly_8x8_r50"
+        " ava_slowonly_8x8_r50_k700 ava_slowonly_8x8_r50_context"
+        " ava_slowonly_8x8_r50_context_temporal_max ava_slowonly_8x8_r50_nl_head"
+        " ava_slowonly_8x8_r50_nl_head_focal ava_slowonly_16x4_r50_tricks"
+    ),
     "imagenet": "mini_mvit",
     "ava": "mini_still",
     "own": "slowfast_8x8_r50 x3d_xs x3d_m",
@@ -66,6 +84,7 @@ DEFAULTS = {
     "imagenet": "res_r50",
     "own": "slowfast_8x8_r50",
     "mmaction2": "slowonly_4x16_r50_finetune",
+    "pytorchvideo": "slowfast_8x8_r50",
 }
 # Published networks that classify whole videos: each has a recipe NAME_finetune.
 CLASSIFIERS = {
@@ -87,7 +106,7 @@ def test_names(stem):
     expected = {name.lower() for name in STEMS[stem].split()}
     expected |= {f"c2_{name.lower()}" for name in C2_STEMS.get(stem, "").split()}
     expected |= set(OTHERS.get(stem, "").split())
-    expected |= {"mini"} if stem != "mmaction2" else set()
+    expected |= {"mini"} if stem not in ("mmaction2", "pytorchvideo") else set()
     of_stem = {name for name in CLASSIFIERS if name.split("/")[0] == stem}
     expected |= {f"{name.split('/')[1]}_finetune" for name in of_stem}
     assert set(module(stem).VARIANTS) == expected

@@ -210,5 +210,16 @@ def test_flags_win_over_what_a_file_of_pyslowfast_says(tmp_path):
 
 
 def test_pairs_belong_to_files_of_pyslowfast_alone():
-    with pytest.raises(ConfigError, match=r"TRAIN\.BATCH_SIZE is not a flag: flags start with --"):
+    message = r"TRAIN\.BATCH_SIZE is not a flag: flags start with --; pairs KEY VALUE follow a YAML"
+    with pytest.raises(ConfigError, match=message):
         parse("--config=kinetics/mini", "TRAIN.BATCH_SIZE", 8)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (("--cfg", "A.yaml"), r"--cfg is a flag of PySlowFast; here it is --config FILE\.yaml"),
+    (("--config=A.yaml", "--opts", "NUM_GPUS", "1"), r"--opts .* the pairs KEY VALUE alone, after"),
+    (("--config=A.yaml", "--num_shards=2"), r"--num_shards .* here it is NUM_SHARDS N"),
+])
+def test_flags_of_pyslowfast_are_answered_by_those_here(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        parse(*arguments)

@@ -11,6 +11,7 @@ from absl import flags
 import slowfast_jax
 from data_pipelines.mini import datasets
 from slowfast_jax import main
+from slowfast_jax.command_line import as_flags
 from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.jobs import modes, several_configs
 from slowfast_jax.models import zoo
@@ -77,6 +78,50 @@ def test_overrides_have_the_types_of_the_config():
 def test_mistakes_are_named(arguments, message):
     with pytest.raises(ConfigError, match=message):
         parse(*arguments)
+
+
+def answers(*arguments):
+    """The problems that the command reports, for arguments of which some are wrong."""
+    with pytest.raises(main.WrongArguments) as caught:
+        parse(*arguments)
+    head, *lines = str(main._with_other_problems(caught.value)).splitlines()
+    assert not lines or head == f"{len(lines)} problems:"
+    return [line.removeprefix("  - ") for line in lines] or [head]
+
+
+@pytest.mark.parametrize("wrong", [
+    ["--config.train.epochs=three"], ["--config.train.epoch=3"], ["--config.data.random_flip=7"],
+    ["--wrokdir=w"], ["--mode=train", "--clips=x"], ["--mode=eval", "--config.test.batchsize=3"],
+    ["--mode=eval", "--config.protocol.crops=7"], ["--mode=extract", "--shard=8/8"],
+    ["--mode=train", "--zoo=kinetics/x3d_m"], ["--config.train.batch_size=0"],
+], ids=" ".join)
+def test_wrong_flags_and_wrong_data_are_in_one_list(tmp_path, wrong):
+    (tmp_path / "file").write_text("")
+    found = answers(
+        "--config=kinetics/x3d_xs_finetune", f"--config.data.root={tmp_path}",
+        f"--workdir={tmp_path}/file/run", "--config.model.num_classes=3", *wrong,
+    )
+    trains = not {"--mode=eval", "--mode=extract"} & {*wrong}
+    for text in ("train.csv", "val.csv") if trains else ():
+        assert sum(f"/{text}: no such list" in line for line in found) == 1, found
+    for text in ("/test.csv: no such list", "file/run cannot be written to"):
+        assert sum(text in line for line in found) == 1, found
+    assert sum(wrong[-1].partition("=")[0].strip("-").split(".")[-1] in line for line in found) == 1
+
+
+@pytest.mark.parametrize("wrong", [
+    "--config.data.rot=nowhere", "--config.data.xyz=nowhere", "--config.data.format=nonsense",
+    "--config.model.num_classes=three", "--config.dta.root=nowhere", "--mode=evla",
+])
+def test_checks_that_need_a_wrong_flag_are_left_out(tmp_path, wrong):
+    root = [f"--config.data.root={tmp_path}/gone"] if "nowhere" not in wrong else []
+    (line,) = answers("--config=kinetics/x3d_xs", "--mode=eval", "--weights=random", wrong, *root)
+    assert wrong.partition("=")[0].removesuffix(".root") in as_flags(line)
+
+
+def test_generated_data_is_not_made_for_wrong_flags(tmp_path):
+    found = answers(CONFIG, f"--workdir={tmp_path}/run", "--config.train.epochs=0")
+    assert len(found) == 1 and not (tmp_path / "run").exists()
 
 
 def test_the_command_exits_with_2_and_one_line():

@@ -63,6 +63,39 @@ def test_kinetics(video, spec, clips, crops):
     np.testing.assert_allclose(scores, np.mean(views, 0), rtol=1e-5)
 
 
+@pytest.mark.parametrize(("spec", "starts"), [
+    ("mmaction2/slowfast_8x8_r50", [round(i * 51 / 9) for i in range(10)]),  # 64 - 13 = 51
+    ("mmaction2/slowonly_8x8_r50", [int(4.9 * (i + 0.5)) for i in range(10)]),  # (64 - 15) / 10
+])
+def test_mmaction2(video, spec, starts):
+    """The mean frame of 4 that are 4 apart lies 6 frames after the first."""
+    expected = [(start + 6, column) for start in starts for column in (LEFT, CENTER, RIGHT)]
+    views, scores = views_and_scores(spec, video)
+    np.testing.assert_allclose(views, expected, atol=0.51)
+    np.testing.assert_allclose(scores, np.mean(views, 0), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("activation", "of_view"), [
+    ("softmax", lambda logits: np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)),
+    ("none", lambda logits: logits),
+])
+def test_probabilities_or_logits_are_averaged_over_views(video, activation, of_view):
+    """MMAction2's average_clips: "prob" and "score"."""
+    config = load_config("mmaction2/slowfast_8x8_r50")
+    config.protocol.update({"num_frames": 4, "sampling_rate": 4, "test_crop": CROP})
+    config.test.batch_size = 8
+    model = Tiny(num_classes=2, activation=activation, mean=(0, 0, 0), std=(1, 1, 1))
+    variables = {"params": {"head": {
+        "kernel": np.array([[25.5, 0], [0, 0], [0, 0]], np.float32),  # a tenth of the frame
+        "bias": np.array([0, 2.5], np.float32),
+    }}}
+    (found,) = Recognizer(model, variables, config, ["late", "early"]).score_videos([video])
+    logits = np.array([
+        [(round(i * 51 / 9) + 6) / 10, 2.5] for i in range(10) for _ in range(3)
+    ])
+    np.testing.assert_allclose(found.scores, of_view(logits).mean(0), atol=0.005)
+
+
 def test_something_something(video):
     """One clip of the middle frames of its segments, three crops, averaged."""
     middle = np.mean([8, 24, 40, 56])

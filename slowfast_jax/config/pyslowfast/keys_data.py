@@ -27,8 +27,8 @@ DATA: Keys = {
     **computed("DATA", "`data.jitter`; ImageNet with `AUG.ENABLE`: the short side in testing, "
                "`DATA.TEST_CROP_SIZE / DATA.IN_VAL_CROP_RATIO`",
                {"TRAIN_JITTER_SCALES": (256, 320), "IN_VAL_CROP_RATIO": 0.875}),
-    **computed("DATA", "`data.inverse_uniform_jitter`, which is always set for AVA, as the "
-               "original's reader does", {"INV_UNIFORM_SAMPLE": False}),
+    **computed("DATA", "`data.inverse_uniform_jitter`; always for AVA and never for PyTorchVideo's "
+               "data sets (`ptv...`), as in the original's readers", {"INV_UNIFORM_SAMPLE": False}),
     **computed("DATA", "`data.jitter_scales_relative`, `data.jitter_aspect_relative`", {
         "TRAIN_JITTER_SCALES_RELATIVE": (), "TRAIN_JITTER_ASPECT_RELATIVE": (),
     }),
@@ -51,7 +51,7 @@ DATA: Keys = {
         "SSL_COLOR_JITTER": False, "SSL_COLOR_BRI_CON_SAT": (0.4, 0.4, 0.4), "SSL_COLOR_HUE": 0.1,
         "COLOR_RND_GRAYSCALE": 0.0, "SSL_MOCOV2_AUG": False,
     }),
-    **computed("DATA", "no setting: clips are RGB, which a warning says where the original would "
+    **computed("DATA", "no setting: clips are RGB; a warning says so where the original would "
                "train on BGR", {"REVERSE_INPUT_CHANNEL": False}),
     **fixed("DATA", "the blur of MoCo v2 is built in", {
         "SSL_BLUR_SIGMA_MIN": (0.0, 0.1), "SSL_BLUR_SIGMA_MAX": (0.0, 2.0),

@@ -38,9 +38,8 @@ TEST: Keys = {
         "BATCH_SIZE": ("test.batch_size", 8),
         "CHECKPOINT_FILE_PATH": ("test.checkpoint", ""),
     }),
-    **computed("TEST", "`protocol.clips`, `protocol.crops`; ImageNet: one of each", {
-        "NUM_ENSEMBLE_VIEWS": 10, "NUM_SPATIAL_CROPS": 3,
-    }),
+    **computed("TEST", "`protocol.clips`, `protocol.crops`; -1 clips: `--clips=1,3,5,7,10`; "
+               "ImageNet: one of each", {"NUM_ENSEMBLE_VIEWS": 10, "NUM_SPATIAL_CROPS": 3}),
     **computed("TEST", "`--clips`, such as `--clips=5,7,10`", {"NUM_TEMPORAL_CLIPS": ()}),
     **computed("TEST", "`--save_scores`, which writes `WORKDIR/scores.npz`", {
         "SAVE_RESULTS_PATH": "",

@@ -147,6 +147,7 @@ def common_keywords(values: Values, network: Network) -> dict[str, Any]:
     split = values["BN.NORM_TYPE"] == "sub_batchnorm"
     boxes = values["DETECTION.ENABLE"]
     keywords = {
+        "average": "probs",  # in PyTorchVideo's networks, too, unlike in its hub models
         "detection": boxes,
         "dtype": "bfloat16" if values["TRAIN.MIXED_PRECISION"] else "float32",
         "head_pool": "global" if multigrid else "window",
@@ -173,13 +174,14 @@ def nearest_entry(
 ) -> str:
     """Name of the zoo entry of this class with the fewest other values.
 
+    What the head averages does not count, since the original does not know PyTorchVideo's way.
     Entries that would give the same number of classes other names than `classes` are left out.
     """
     def differences(name: str) -> int:
         model, entry = defaults_of(network, name), zoo.ZOO[name]
-        return sum(model[key] != value for key, value in keywords.items()) + sum(
-            entry["protocol"][key] != value for key, value in protocol.items()
-        )
+        return sum(
+            model[key] != value for key, value in keywords.items() if key != "average"
+        ) + sum(entry["protocol"][key] != value for key, value in protocol.items())
 
     fitting = [
         name for name, entry in zoo.ZOO.items() if entry["make"] is network.make

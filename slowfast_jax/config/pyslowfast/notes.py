@@ -6,7 +6,7 @@ from slowfast_jax.config.field import shown
 from slowfast_jax.config.pyslowfast.networks import NETWORKS, OF_NETWORKS, has_number
 from slowfast_jax.config.pyslowfast.reading import Setting
 from slowfast_jax.config.pyslowfast.tables import KEYS
-from slowfast_jax.config.pyslowfast.translate import DATA_SETS
+from slowfast_jax.config.pyslowfast.translate import DATA_SETS, EVERY_NUMBER
 from slowfast_jax.config.recipe_files import closest
 
 # Start of keys -> the key that decides whether they have an effect, and the values with which they
@@ -39,8 +39,9 @@ def flags(setting: Setting) -> dict[str, Any]:
         found["workdir"] = values["OUTPUT_DIR"]
     if not values["TRAIN.ENABLE"]:
         found["mode"] = "eval"
-    if values["TEST.NUM_TEMPORAL_CLIPS"]:
-        found["clips"] = [str(clips) for clips in values["TEST.NUM_TEMPORAL_CLIPS"]]
+    every = EVERY_NUMBER if values["TEST.NUM_ENSEMBLE_VIEWS"] == -1 else ()
+    if numbers := values["TEST.NUM_TEMPORAL_CLIPS"] or every:
+        found["clips"] = [str(clips) for clips in numbers]
     if values["TEST.SAVE_RESULTS_PATH"]:
         found["save_scores"] = True
     return found

@@ -27,6 +27,7 @@ class DataSet(NamedTuple):
       relative_crops: DATA.TRAIN_JITTER_SCALES_RELATIVE is read: "always", or "augmented", with
         AUG.ENABLE only.
       augmented: AUG is read.
+      inverse: DATA.INV_UNIFORM_SAMPLE is read.
       bgr: its frames are BGR unless DATA.REVERSE_INPUT_CHANNEL is set; None: RGB for any value.
     """
 
@@ -34,6 +35,7 @@ class DataSet(NamedTuple):
     class_names: str
     relative_crops: str = ""
     augmented: bool = False
+    inverse: bool = True
     bgr: bool | None = None
 
 
@@ -49,7 +51,9 @@ SSV2 = DataSet(
 CHARADES = DataSet(
     {"format": "charades", "sampling": "charades", "test_list": "val.csv"}, "charades", bgr=True
 )
-# The readers "ptv..." of the original are PyTorchVideo's, which give RGB and do not read AUG.
+# What the original's readers "ptv...", which are PyTorchVideo's, do not read. Those of frames turn
+# them from RGB to BGR, as the original's own readers give them.
+PYTORCHVIDEO: dict[str, Any] = dict(relative_crops="", augmented=False, inverse=False)
 DATA_SETS = {
     "kinetics": KINETICS,
     "ssv2": SSV2,
@@ -64,10 +68,11 @@ DATA_SETS = {
             "val_kinetics": ("kinetics_val_v1.0.csv",),
         }, "ava",
     ),
-    "ptvkinetics": KINETICS._replace(relative_crops="", augmented=False),
-    "ptvssv2": SSV2._replace(relative_crops="", augmented=False, bgr=False),
-    "ptvcharades": CHARADES._replace(bgr=False),
+    "ptvkinetics": KINETICS._replace(**PYTORCHVIDEO),
+    "ptvssv2": SSV2._replace(**PYTORCHVIDEO),
+    "ptvcharades": CHARADES._replace(**PYTORCHVIDEO),
 }
+EVERY_NUMBER = (1, 3, 5, 7, 10)  # numbers of clips that the original tests in turn for -1
 LOSSES = {
     "cross_entropy": "cross_entropy", "soft_cross_entropy": "soft_cross_entropy", "bce": "bce",
     "bce_logit": "bce_logits", "mse": "mse",
@@ -166,12 +171,15 @@ def _crops(values: Values, data_set: DataSet) -> dict[str, Any]:
     """Fields about resizing, cropping and testing."""
     kind, augmented = data_set.data["format"], values["AUG.ENABLE"]
     crop, side = values["DATA.TEST_CROP_SIZE"], values["DATA.TRAIN_JITTER_SCALES"]
+    clips = values["TEST.NUM_ENSEMBLE_VIEWS"]
     fields = {
         "protocol.test_crop": crop,
-        "protocol.clips": values["TEST.NUM_ENSEMBLE_VIEWS"],
+        "protocol.clips": EVERY_NUMBER[-1] if clips == -1 else clips,
         "protocol.crops": values["TEST.NUM_SPATIAL_CROPS"],
         "data.jitter": side,
-        "data.inverse_uniform_jitter": kind == "ava" or values["DATA.INV_UNIFORM_SAMPLE"],
+        "data.inverse_uniform_jitter": (
+            kind == "ava" or data_set.inverse and values["DATA.INV_UNIFORM_SAMPLE"]
+        ),
         "data.random_flip": kind == "imagenet" or values["DATA.RANDOM_FLIP"],
     }
     scales = values["DATA.TRAIN_JITTER_SCALES_RELATIVE"]

@@ -52,11 +52,14 @@ def test_same_arguments_give_the_same_videos(tmp_path):
     assert content["a"] == content["b"] != content["c"]
 
 
-def test_frame_lists(tmp_path):
+def test_frame_lists(tmp_path, capsys):
     start = time.process_time()
     write_ssv2(tmp_path / "ssv2", count=4, seed=0)
     write_charades(tmp_path / "charades", count=5, seed=0)
     assert time.process_time() - start < 8  # usually 1 s
+    shown = capsys.readouterr().err
+    for what in ("videos (val): 4/4", "videos (val): 5/5", "videos (train): 8/8"):
+        assert f"generating {what} in " in shown
     samples = read_ssv2(
         tmp_path / "ssv2/val.csv", path_prefix=tmp_path / "ssv2",
         class_list=tmp_path / "ssv2/something-something-v2-labels.json",
@@ -82,9 +85,10 @@ def test_frame_lists(tmp_path):
     assert class_names(tmp_path / "charades/Charades_v1_classes.txt") == list(SHAPE_NAMES)
 
 
-def test_images(tmp_path):
+def test_images(tmp_path, capsys):
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
         write_imagenet(tmp_path / folder, count=5, seed=seed)
+    assert "generating images (train): 16/16 in " in capsys.readouterr().err
     samples = read_image_folders(tmp_path / "a/val")
     assert [sample.label for sample in samples] == [0, 0, 1, 2, 3]
     assert len(image_classes(tmp_path / "a/val")) == 4

@@ -145,6 +145,15 @@ def test_a_broken_file_yields_its_decodable_frames_and_a_warning(videos, name):
     np.testing.assert_array_equal(read_frames(videos[name], [0, 59]), frames)
 
 
+def test_an_animated_webp_is_decoded_or_named(tmp_path):
+    pictures = [Image.fromarray(picture) for picture in numbered_frames(3)]
+    pictures[0].save(tmp_path / "a.webp", save_all=True, append_images=pictures[1:])
+    try:
+        assert probe(tmp_path / "a.webp").frames == 3
+    except VideoError as error:
+        assert "animated WebP" in error.reason and "convert it to MP4" in error.reason
+
+
 def test_a_picture_that_changes_its_size_is_refused(tmp_path):
     path = tmp_path / "sizes.ts"
     parts = []

@@ -24,7 +24,9 @@ from tests.data_pipelines.support.encodings import (
     plain,
     write,
 )
+from tests.support.paths import ROOT
 
+CLIPS = ROOT / "tests/fixtures/av1"
 SIDE = 48  # height of the videos, so nothing is resized
 SAMPLE = (
     ("h264", "mp4"), ("h264 with open groups", "ts"), ("h264 with one key frame", "mkv"),
@@ -120,6 +122,16 @@ def test_codecs_and_containers(tmp_path, codec, suffix):
     if suffix == "wmv" and codec.startswith("h264"):
         pytest.skip("FFmpeg guesses 30.3 fps from time stamps in milliseconds")
     assert len(expected) == COUNT
+    check_all_paths(path, expected, tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm"])
+@pytest.mark.parametrize("encoder", ["aom", "rav1e"])
+def test_av1_by_encoders_that_pyav_lacks(tmp_path, encoder, suffix):
+    """Both have frames that refer to later ones, and frames that are not shown."""
+    path = CLIPS / f"{encoder}.{suffix}"
+    expected = plain(path)
+    assert list(map(number_in, expected)) == list(range(COUNT))
     check_all_paths(path, expected, tmp_path)
 
 

@@ -1,5 +1,6 @@
 """Headers that mislead: averages over gaps, durations of sound, dropped frames, wrong rates."""
 
+import struct
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -50,6 +51,16 @@ def write_to(target, codec, *, time=lambda number: number, count=60, sound=None,
                 frame.sample_rate, frame.pts = sound[1], start
                 container.mux(silence.encode(frame))
             container.mux(silence.encode(None))
+
+
+class Stored:
+    """A video inside another file."""
+
+    def __init__(self, content):
+        self.content = content
+
+    def read(self):
+        return self.content
 
 
 class Pipe:
@@ -173,6 +184,41 @@ def test_dropped_frames_of_avi_are_no_damage(tmp_path, codec):
     assert set(problems(path)) == {"variable rate"}
     write_to(str(path), CODECS[codec], time=lambda number: number + 150 * (number >= 30))
     assert "gap of 5.0 s after frame" in problems(path)["time gap"] and len(problems(path)) == 1
+
+
+def drop_last_frames(path, count):
+    """Appends empty chunks to the frames and the index of an AVI file."""
+    content = bytearray(path.read_bytes())
+    index = content.rindex(b"idx1")
+    content += (b"00dc" + struct.pack("<III", 0, index, 0)) * count
+    content[index:index] = (b"00dc" + bytes(4)) * count
+    header, movi = content.index(b"strh"), content.index(b"movi")
+    for place, more in (  # sizes of the file, its frames and its index; number of frames
+        (4, 24 * count), (movi - 4, 8 * count), (index + 8 * count + 4, 16 * count),
+        (header + 40, count),
+    ):
+        (old,) = struct.unpack_from("<I", content, place)
+        struct.pack_into("<I", content, place, old + more)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("codec", ["h264", "h264 without B-frames", "mpeg4", "mjpeg"])
+@pytest.mark.parametrize("time", [lambda number: number, lambda number: number + number // 4])
+def test_last_frames_of_avi_that_are_dropped_are_no_damage(tmp_path, codec, time):
+    path = tmp_path / "a.avi"
+    write_to(str(path), CODECS[codec], time=time)
+    drop_last_frames(path, 5)
+    content = Stored(path.read_bytes())
+    for video in (path, content):
+        info, _, read = seeking.select_frames(video, lambda info: [0, 30, 59])
+        assert info.duration == pytest.approx((time(59) + 6) / 30)
+        assert decoding.probe(video).warning == ""
+    info, _, read = decoding.select_frames(path, lambda info: range(info.frames))
+    assert (info.frames, info.fps, info.warning) == (60, 30, "")
+    assert list(map(number_in, read)) == [*range(60)]
+    assert "broken" not in problems(path)
+    path.write_bytes(content.read()[: len(content.read()) // 2])
+    assert "the header promises" in problems(path)["broken"]
 
 
 def test_a_truncated_avi_with_dropped_frames_is_reported(tmp_path):

@@ -19,56 +19,10 @@ from slowfast_jax.loop.preflight import (
 from slowfast_jax.training.checkpoint import save_checkpoint
 from slowfast_jax.weights import describe, initial_variables
 from tests.support.formats import FORMATS
+from tests.support.preflight import LISTS, misspell, problems_of
 from tests.support.tiny_models import training_config
 
 pytestmark = pytest.mark.usefixtures("tiny_norm")
-# Format -> the field with the list to train on, to validate on and to test on.
-LISTS = dict.fromkeys(FORMATS, ("train_list", "val_list", "test_list"))
-LISTS["ava"] = ("train_gt_box_lists", "ground_truth", "test_box_lists")
-LISTS["boxes"] = ("train_boxes", "test_boxes", "test_detections")
-
-
-@pytest.fixture(scope="module")
-def made(tiny_norm, tmp_path_factory):
-    """A function from the name of a format to a config whose data exists."""
-    configs = {}
-
-    def make(name):
-        if name not in configs:
-            configs[name] = FORMATS[name](tmp_path_factory.mktemp(name) / "data")
-        return configs[name].copy_and_resolve_references()
-
-    return make
-
-
-@pytest.fixture
-def quiet(monkeypatch):
-    """Fails if a network is initialized: that takes long for a large one."""
-    def refuse(*arguments):
-        raise AssertionError("a network is initialized")
-
-    monkeypatch.setattr("slowfast_jax.recognizer.initial_variables", refuse)
-
-
-def problems_of(function, *arguments, **options):
-    """The lines of the error that is raised, each a problem."""
-    with pytest.raises((ConfigError, OSError, ValueError)) as caught:
-        function(*arguments, **options)
-    assert caught.value.before_start
-    head, *lines = str(caught.value).splitlines()
-    if not head.endswith("problems:"):
-        return [str(caught.value)]
-    assert head == f"{len(lines)} problems:"
-    return [line.removeprefix("  - ") for line in lines]
-
-
-def misspell(config, field):
-    """Renames the list in a field of config.data; returns the new name."""
-    old = config.data[field]
-    new = (f"{old[0] if old else 'x.csv'}.x",) if isinstance(old, tuple) else f"{old}x"
-    with config.data.ignore_type():
-        config.data[field] = new
-    return new[0] if isinstance(new, tuple) else new
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -69,6 +69,11 @@ PARAMETERS = {
     "ava/slowfast_64x2_r101_50_50": 59_342_488,
     "ssv2/slowfast_16x8_r50": 34_045_558,
     "charades/slowfast_16x8_r50": 34_006_373,
+    # The heads of other numbers of classes.
+    "ssv2/slow_8x8_r50": 32_454_096 - (400 - 174) * 2049,
+    "ssv2/slowfast_8x8_r50": 34_045_558,
+    "charades/slow_8x8_r50": 32_454_096 - (400 - 157) * 2049,
+    "charades/slowfast_8x8_r50": 34_006_373,
     "imagenet/res_r50": 25_557_032,
     "kinetics/mvit_b_16x4_conv": 36_610_672,
     "kinetics/mvit_b_32x3_conv": 53_115_280,

@@ -34,7 +34,10 @@ PROGRAMS = {
     "PySlowFast": "models", "PyTorchVideo": "pytorchvideo", "MMAction2": "mmaction2",
     "PaddleVideo": "paddlevideo",
 }
-HEADS = ("cls_head.fc_cls.weight", "cls_head.fc_cls.bias")
+HEADS = (
+    "cls_head.fc_cls.weight", "cls_head.fc_cls.bias",
+    *(f"blocks.{n}.proj.{kind}" for n in (5, 6) for kind in ("weight", "bias")),
+)
 
 
 def case_of(row: Row) -> tuple[str, str] | None:
@@ -47,7 +50,7 @@ def case_of(row: Row) -> tuple[str, str] | None:
     elif title == "PyTorchVideo":
         found = [
             name for name in HUB
-            if row.address.endswith(cases.manifest("pytorchvideo", name)["checkpoint"])
+            if row.file == Path(cases.manifest("pytorchvideo", name)["checkpoint"]).name
         ]
     else:
         found = [

@@ -71,7 +71,7 @@ def test_a_row_with_a_recipe_of_its_name_tests_like_the_recipe():
     compared = 0
     for recipe in recipe_names():
         name = recipe.replace("/c2_", "/")
-        if name not in LOADABLE or ROWS[name].publisher.title != "PySlowFast":
+        if name not in LOADABLE or ROWS[name].publisher.title not in ("PySlowFast", "PyTorchVideo"):
             continue
         theirs, ours = load_config(recipe), load_published(ROWS[name])
         assert ours.model == theirs.model, name
@@ -81,7 +81,7 @@ def test_a_row_with_a_recipe_of_its_name_tests_like_the_recipe():
                 if not key.startswith("train_"):
                     assert ours[section][key] == theirs[section][key], f"{name}: {key}"
         compared += 1
-    assert compared > 20
+    assert compared > 45
 
 
 def test_missing_networks_are_one_sentence():

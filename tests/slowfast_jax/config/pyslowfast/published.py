@@ -221,11 +221,70 @@ OTHERS: dict[str, Values] = {
 }
 
 
+def hub(values: Values, data_set: str = "kinetics") -> Values:
+    """A file of a folder pytorchvideo/: PyTorchVideo's network and reader."""
+    return {
+        **values, "MODEL.MODEL_NAME": f"PTV{values['MODEL.MODEL_NAME']}",
+        "TRAIN.DATASET": f"ptv{data_set}", "TEST.DATASET": f"ptv{data_set}",
+        "SOLVER.BASE_LR_SCALE_NUM_SHARDS": True,
+    }
+
+
+LARGE_HUB = {"TRAIN.EVAL_PERIOD": 2, "TRAIN.CHECKPOINT_PERIOD": 10}
+STARTED = {
+    "TRAIN.CHECKPOINT_EPOCH_RESET": True, "DATA.INV_UNIFORM_SAMPLE": True,
+    "DATA.REVERSE_INPUT_CHANNEL": True,
+}
+SSV2_HUB = {
+    **STARTED, **COSINE, "TRAIN.EVAL_PERIOD": 2, "TRAIN.CHECKPOINT_PERIOD": 2,
+    "DATA.RANDOM_FLIP": False, "MODEL.NUM_CLASSES": 174, "SOLVER.MAX_EPOCH": 30,
+    "SOLVER.WARMUP_EPOCHS": 3.0, "SOLVER.WARMUP_START_LR": 0.08,
+    "TEST.NUM_ENSEMBLE_VIEWS": 1, "TEST.NUM_SPATIAL_CROPS": 3,
+}
+CHARADES_HUB = {
+    **STARTED, **COSINE, "TRAIN.EVAL_PERIOD": 6, "TRAIN.CHECKPOINT_PERIOD": 6,
+    "DATA.MULTI_LABEL": True, "DATA.ENSEMBLE_METHOD": "max", "BN.USE_PRECISE_STATS": False,
+    "MODEL.NUM_CLASSES": 157, "MODEL.LOSS_FUNC": "bce_logit", "MODEL.HEAD_ACT": "sigmoid",
+    "SOLVER.BASE_LR": 0.25, "SOLVER.COSINE_END_LR": "1e-6", "SOLVER.MAX_EPOCH": 60,
+    "SOLVER.WARMUP_EPOCHS": 5.0, "SOLVER.WARMUP_START_LR": 0.0001,
+}
+PYTORCHVIDEO: dict[str, Values] = {
+    "pytorchvideo/c2d_8x8_r50": hub({**single("c2d"), **COSINE}),
+    "pytorchvideo/i3d_8x8_r50": hub({**single("i3d"), **COSINE}),
+    "pytorchvideo/slow_4x16_r50": hub({**single("slow", 4, 16), **COSINE}),
+    "pytorchvideo/slow_8x8_r50": hub({**single("slow"), **COSINE}),
+    "pytorchvideo/slowfast_4x16_r50": hub({**pair(8, 5), **COSINE}),
+    "pytorchvideo/slowfast_8x8_r50": hub({**pair(4, 7), **COSINE}),
+    "pytorchvideo/slowfast_8x8_r101": hub(
+        {**pair(4, 5, 32, 101, (23, 23)), **COSINE, **LARGE_HUB}
+    ),
+    "pytorchvideo/slowfast_16x8_r101_50_50": hub({
+        **pair(4, 5, 64, 101), **COSINE, **LARGE_HUB, "DATA.TRAIN_JITTER_SCALES": [256, 360],
+    }),
+    "pytorchvideo/x3d_xs": hub(KINETICS["x3d_xs"]),
+    "pytorchvideo/x3d_s": hub(KINETICS["x3d_s"]),
+    "pytorchvideo/x3d_m": hub(KINETICS["x3d_m"]),
+    "pytorchvideo/x3d_l": hub({**KINETICS["x3d_l"], "TRAIN.EVAL_PERIOD": 2}),
+    "pytorchvideo/mvit_b_16x4": {
+        **published_transformers.KINETICS["mvit_b_16x4_conv"], "MODEL.MODEL_NAME": "PTVMViT",
+    },
+    "ssv2/slow_8x8_r50": hub({**single("slow"), **SSV2_HUB}, "ssv2"),
+    "ssv2/slowfast_8x8_r50": hub(
+        {**pair(4, 7), **SSV2_HUB, "BN.NUM_BATCHES_PRECISE": 150}, "ssv2"
+    ),
+    "charades/slow_8x8_r50": hub(
+        {**single("slow"), **CHARADES_HUB, "DATA.TRAIN_JITTER_SCALES": [256, 340]}, "charades"
+    ),
+    "charades/slowfast_8x8_r50": hub({**pair(4, 7), **CHARADES_HUB}, "charades"),
+}
+
+
 def files() -> Iterator[tuple[str, dict[str, Any]]]:
     """(name of the recipe, what the original's file of it sets)."""
     folders = (
         ("kinetics/", KINETICS), ("ava/", AVA), ("", OTHERS),
         ("kinetics/", published_transformers.KINETICS), ("", published_transformers.OTHERS),
+        ("", PYTORCHVIDEO),
     )
     for folder, variants in folders:
         for name, values in variants.items():

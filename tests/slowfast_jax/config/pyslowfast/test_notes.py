@@ -98,6 +98,10 @@ def test_unknown_keys_are_named(tmp_path):
 @pytest.mark.parametrize(("values", "words"), [
     ({"TRAIN.DATASET": "ssv2", "TEST.DATASET": "ssv2"}, "as BGR to the network, this program"),
     ({"DATA.REVERSE_INPUT_CHANNEL": True}, "frames of kinetics as BGR"),
+    ({"DATA.REVERSE_INPUT_CHANNEL": True, "TRAIN.DATASET": "ptvssv2", "TEST.DATASET": "ptvssv2"},
+     "ptvssv2 is read as ssv2"),
+    ({"DATA.REVERSE_INPUT_CHANNEL": True, "TRAIN.DATASET": "ptvcharades",
+      "TEST.DATASET": "ptvcharades"}, "ptvcharades is read as charades"),
     ({"TRAIN.DATASET": "ptvkinetics", "TEST.DATASET": "ptvkinetics"}, "is read as kinetics"),
     ({"NUM_SHARDS": 16}, "add NUM_SHARDS 16 to the command"),
     ({"TEST.ENABLE": False}, "training ends with a test nevertheless"),
@@ -119,6 +123,12 @@ def test_flags_that_the_keys_stand_for(tmp_path):
         **single("slow"), "OUTPUT_DIR": "out", "TRAIN.ENABLE": False,
         "TEST.NUM_TEMPORAL_CLIPS": [5, 10], "TEST.SAVE_RESULTS_PATH": "a.pkl",
     }).flags == {"workdir": "out", "mode": "eval", "clips": ["5", "10"], "save_scores": True}
+
+
+def test_minus_one_clips_are_every_number_of_them(tmp_path):
+    found = translate(tmp_path, {**single("slow"), "TEST.NUM_ENSEMBLE_VIEWS": -1})
+    assert found.flags == {"clips": ["1", "3", "5", "7", "10"]}
+    assert found.recipe.protocol.clips == 10
 
 
 def test_loading_logs_them(tmp_path, caplog):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from slowfast_jax.config import build_model, load_config, training_problems
-from tests.slowfast_jax.config.pyslowfast.published import files, write
+from tests.slowfast_jax.config.pyslowfast.published import PYTORCHVIDEO, files, write
 from tests.support.paths import ROOT
 
 FILES = dict(files())
@@ -46,6 +46,12 @@ EXPLAINED = {
     "imagenet/mvitv2_t": SAME_STRIDES,
     "imagenet/mvitv2_s": SAME_STRIDES,
 }
+LOGITS = {"model.average": "as in PyTorchVideo's hub models; PySlowFast averages probabilities"}
+HUB_START = LOGITS | NO_WEIGHTS | {"train.init_from.url": "where these weights are"}
+EXPLAINED |= {
+    name: HUB_START if name.startswith(("ssv2/", "charades/")) else LOGITS
+    for name in PYTORCHVIDEO
+} | {"pytorchvideo/mvit_b_16x4": FEWER_CLIPS}
 OURS_ONLY = ("name", "published.")  # which no file has
 
 

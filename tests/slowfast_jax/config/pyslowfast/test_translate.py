@@ -6,7 +6,7 @@ from slowfast_jax.config import ConfigError, build_model, load_config, training_
 from slowfast_jax.config.pyslowfast import networks
 from slowfast_jax.config.pyslowfast.tables import KEYS
 from slowfast_jax.config.pyslowfast.transformers import reversible, transformer
-from tests.slowfast_jax.config.pyslowfast.published import pair, single, write
+from tests.slowfast_jax.config.pyslowfast.published import PYTORCHVIDEO, pair, single, write
 
 SLOW = {**single("slow"), "NUM_GPUS": 8}
 DEFAULTS = {key: entry.default for key, entry in KEYS.items()}
@@ -164,6 +164,16 @@ def test_residual_networks_of_pytorchvideo_have_temporal_kernels_in_all_blocks(t
     values = {**single("slow", depth=101), "RESNET.NUM_BLOCK_TEMP_KERNEL": [[3], [4], [6], [3]],
               "MODEL.MODEL_NAME": "PTVResNet"}
     assert load(tmp_path, values).model.num_block_temp_kernel == (3, 4, 23, 3)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in PYTORCHVIDEO if not name.startswith("pytorchvideo/")]
+)
+def test_files_of_pytorchvideo_name_the_network_whose_weights_they_test(tmp_path, name):
+    """`--weights published` takes those of the network that the config names."""
+    config = load(tmp_path, {**PYTORCHVIDEO[name], "NUM_GPUS": 8})
+    assert config.model.name == name and config.class_names == name.split("/")[0]
+    assert config.model.average == "probs" and not config.data.inverse_uniform_jitter
 
 
 def test_keywords_of_transformers():
