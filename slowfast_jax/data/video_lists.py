@@ -253,7 +253,7 @@ GENERATORS: dict[str, tuple[Callable, dict[str, int]]] = {
     "kinetics_mini_large": (datasets.write_videos, {"count": 96, "train_count": 384}),
     "ssv2_mini": (datasets.write_ssv2, {"count": 8}),
     "charades_mini": (datasets.write_charades, {"count": 6}),
-    "imagenet_mini": (datasets.write_imagenet, {"count": 12}),
+    "imagenet_mini": (datasets.write_imagenet, {"count": 40, "train_count": 200}),
     "own_mini": (own_boxes.write_own, {}),
 }
 LABELS_CHECKED = 64  # of TFDS records, which are read whole
