@@ -45,6 +45,7 @@ setup(
         "scipy>=1.13",
         "tensorboardX>=2.6",
         "pyyaml>=6.0",
+        "flatbuffers>=24.3",  # jax.export writes and reads its files with it
     ],
     extras_require={
         "cuda": ["jax[cuda13]>=0.10"],
