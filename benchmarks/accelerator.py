@@ -12,8 +12,8 @@ PyTorch runs in its channels-last layout, in its default layout (eager), or comp
 also channels last), on its first GPU, or on the CPU if it finds no GPU.
 
 MFU counts the multiply-adds of the convolutions, three times for training, against the peak stated
-by the device's vendor (slowfast_jax/chips.py; half of it for tf32). "GB held" is the peak of the
-side's allocator. A side that does not fit into memory is reported as "out of memory".
+by the device's vendor (slowfast_jax/distributed/chips.py; half of it for tf32). "GB held" is the
+peak of the side's allocator. A side that does not fit into memory is reported as "out of memory".
 """
 
 import argparse
@@ -28,7 +28,7 @@ import numpy as np
 
 from benchmarks import jobs, layers, measure
 from benchmarks.side_process import Handlers, SideProcess
-from slowfast_jax.chips import find_chip
+from slowfast_jax.distributed.chips import find_chip
 from slowfast_jax.models import zoo
 
 MODELS = ("slowfast_4x16_r50", "slowfast_8x8_r50", "i3d_8x8_r50", "x3d_s", "x3d_m")

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import measure
-from slowfast_jax.chips import Chip, find_chip
+from slowfast_jax.distributed.chips import Chip, find_chip
 
 CHIPS = (8, 16, 32, 64, 128, 256)
 HOP_SECONDS = 1e-6
@@ -49,7 +49,7 @@ def main() -> None:
         if chip is None:
             parser.error(
                 f"{path}: the peaks of {record['device']} are unknown; add them to "
-                "slowfast_jax/chips.py"
+                "slowfast_jax/distributed/chips.py"
             )
         rows = [
             simulate(record, chip, chips, reading=options.reading / 1e3) for chips in CHIPS

@@ -21,7 +21,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from absl import logging
 from rich.console import Console
@@ -42,6 +42,7 @@ from slowfast_jax.inference.prediction_output import (
     show_window,
     why_not_writable,
 )
+from slowfast_jax.metrics.topk import labeled
 from slowfast_jax.option_names import as_options
 from slowfast_jax.published import PUBLISHED
 
@@ -285,7 +286,7 @@ def _whole_videos(recognizer: "Recognizer", videos: Videos, top_k: int) -> Itera
         if result.error:
             record["error"] = result.error
         else:
-            record["predictions"] = _best(result.scores, recognizer.class_names, top_k)
+            record["predictions"] = labeled(result.scores, recognizer.class_names, top_k)
         yield record
 
 
@@ -315,7 +316,7 @@ def _windows(
                 recognizer.score_windows(video, arguments.window, arguments.stride)
             ):
                 window = {"start": round(start, 3), "end": round(end, 3)}
-                window["predictions"] = _best(scores, recognizer.class_names, arguments.top_k)
+                window["predictions"] = labeled(scores, recognizer.class_names, arguments.top_k)
                 record["windows"].append(window)
                 show_window(window, console)
         except VideoError as error:
@@ -354,7 +355,7 @@ def _persons(
             else:
                 scores[index] = rows
                 entry["persons"] = [
-                    {"box": box.tolist(), "predictions": _best(row, names, arguments.top_k)}
+                    {"box": box.tolist(), "predictions": labeled(row, names, arguments.top_k)}
                     for box, row in zip(keyframes[index].boxes, rows, strict=True)
                 ]
             entries[index] = entry
@@ -365,15 +366,6 @@ def _persons(
             except VideoError as error:
                 record["error"] = f"drawn only in part: {error.reason}"
         yield record
-
-
-def _best(scores: Any, class_names: Sequence[str], top_k: int) -> list[Record]:
-    from slowfast_jax.metrics.topk import top_k as best
-
-    return [
-        {"label": class_names[i], "index": int(i), "score": float(v)}
-        for v, i in zip(*best(scores, top_k), strict=True)
-    ]
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from slowfast_jax.inference.load_options import (
     named_config,
     resolve_classes,
 )
-from slowfast_jax.inference.multiview import VideoScores, score_videos
+from slowfast_jax.inference.multiview import VideoScores, score_videos, view_options
 from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.inference.timeline import WindowScores, score_windows, window_options
 from slowfast_jax.metrics.topk import check_count
@@ -47,9 +47,6 @@ from slowfast_jax.weights import (
     variable_shapes,
 )
 
-SAMPLING = (
-    "num_frames", "sampling_rate", "target_fps", "test_crop", "clips", "crops", "offset_sampling"
-)
 # Largest batch of views on a CPU; larger ones take more memory and are no faster. It divides 30,
 # the usual number of views of a video.
 CPU_BATCH = 10
@@ -201,14 +198,9 @@ class Recognizer:
         self.refuse_boxes()
         if isinstance(videos, (str, os.PathLike, Pictures)):
             videos = [videos]
-        protocol = self.config.protocol
-        sampling = {key: protocol[key] for key in SAMPLING}
-        sampling["sampling"] = self.config.data.sampling
-        if "jitter" in self.config.data:  # with a single crop, the original resizes to this
-            sampling["train_jitter_min"] = self.config.data.jitter[0]
         return score_videos(
-            self._run, videos, sampling,
-            method=protocol.ensemble, batch_size=self.batch_size(len(videos)), timing=timing,
+            self._run, videos, view_options(self.config), method=self.config.protocol.ensemble,
+            batch_size=self.batch_size(len(videos)), timing=timing,
         )
 
     def score_windows(

@@ -22,8 +22,8 @@ from jax.experimental import topologies
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from slowfast_jax.chips import find_chip
 from slowfast_jax.config import ConfigError, build_model, check_training, clips_of_example
+from slowfast_jax.distributed.chips import find_chip
 from slowfast_jax.distributed.connect import require_devices
 from slowfast_jax.inference.predict_step import make_predict_step
 from slowfast_jax.loop.build import mesh_of, optimizer_of, state_shapes, training_step

@@ -20,6 +20,9 @@ from data_pipelines.video.decoding import VideoError
 from slowfast_jax.inference.inputs import as_video
 from slowfast_jax.metrics.ensemble import ensemble
 
+SAMPLING = (
+    "num_frames", "sampling_rate", "target_fps", "test_crop", "clips", "crops", "offset_sampling"
+)
 MAX_DECODERS = 8
 BATCHES_AHEAD = 2  # batches of decoded views that may wait for the device
 
@@ -38,6 +41,15 @@ class VideoScores(NamedTuple):
     scores: np.ndarray | None
     views: np.ndarray | None
     error: str
+
+
+def view_options(config: Any) -> dict[str, Any]:
+    """The keywords of `iterate_views` by which a complete config takes the clips of a video."""
+    options = {key: config.protocol[key] for key in SAMPLING}
+    options["sampling"] = config.data.sampling
+    if "jitter" in config.data:  # with a single crop, the original resizes to this
+        options["train_jitter_min"] = config.data.jitter[0]
+    return options
 
 
 class _Decoded(NamedTuple):

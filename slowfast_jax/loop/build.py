@@ -15,8 +15,8 @@ from ml_collections import ConfigDict
 
 from convert.training.adapt import NOT_OF_IMAGES
 from data_pipelines.loading.batches import Examples
-from slowfast_jax.chips import find_chip
 from slowfast_jax.config import ConfigError, build_model, training_plan
+from slowfast_jax.distributed.chips import find_chip
 from slowfast_jax.loop.prefetch import on_devices
 from slowfast_jax.models.cost import count, totals
 from slowfast_jax.models.folded_norms import are_folded, restored

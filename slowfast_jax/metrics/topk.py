@@ -1,5 +1,7 @@
 """Top-k accuracy, over all examples and per class."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -59,6 +61,16 @@ def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     check_count(k)
     indices = np.argsort(-np.asarray(scores), axis=-1, kind="stable")[..., :k]
     return np.take_along_axis(np.asarray(scores), indices, axis=-1), indices
+
+
+def labeled(
+    scores: np.ndarray, class_names: Sequence[str], k: int
+) -> list[dict[str, str | int | float]]:
+    """The k best classes of scores (K,), best first: [{"label", "index", "score"}, ...]."""
+    return [
+        {"label": class_names[i], "index": int(i), "score": float(v)}
+        for v, i in zip(*top_k(scores, k), strict=True)
+    ]
 
 
 def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> float:

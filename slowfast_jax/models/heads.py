@@ -168,7 +168,7 @@ class TokenHead(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> tuple[jax.Array, Endpoints]:
         logits, out = self.projection(x[:, None, None, None], train=train)
-        return logits, {key: value.reshape(len(x), -1) for key, value in out.items()}
+        return logits, {key: value.reshape(x.shape[0], -1) for key, value in out.items()}
 
 
 class X3DHead(nn.Module):

@@ -63,7 +63,7 @@ class RevMViT(VisionTransformer):
             name="patch_embed",
         )(x)  # (N, T', H', W', C)
         grid = x.shape[1:4]
-        x = out["patch_embed"] = x.reshape(len(x), -1, self.width)  # (N, L, C)
+        x = out["patch_embed"] = x.reshape(x.shape[0], -1, self.width)  # (N, L, C)
         x = add_positions(x, self.abs_pos, grid, self.trained_grid(), False, self.param)
         if self.norm_stem:
             x = out["norm_stem"] = LayerNorm(name="norm_stem")(x)

@@ -20,8 +20,8 @@ def pool_patches(
       pool: the pooling.
     """
     first = int(class_token)
-    y = pool(x[:, first:].reshape(len(x), *grid, x.shape[-1]))
-    y = y.reshape(len(x), -1, x.shape[-1])
+    y = pool(x[:, first:].reshape(x.shape[0], *grid, x.shape[-1]))
+    y = y.reshape(x.shape[0], -1, x.shape[-1])
     return jnp.concatenate([x[:, :1], y], 1) if class_token else y
 
 

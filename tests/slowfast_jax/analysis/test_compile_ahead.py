@@ -17,8 +17,8 @@ from slowfast_jax.analysis.compile_ahead import (
     table,
     target_devices,
 )
-from slowfast_jax.chips import find_chip
 from slowfast_jax.config import ConfigError, load_config
+from slowfast_jax.distributed.chips import find_chip
 from slowfast_jax.models import zoo
 from tests.support.paths import ROOT
 from tests.support.tiny_models import norm_entry, training_config

@@ -1,0 +1,126 @@
+"""The file of an exported network: a program with the weights inside, and how to use it.
+
+It is a zip archive without compression that holds
+
+- program.jax: the program, as `jax.export.Exported.serialize` writes it
+- metadata.json: the fields of `Metadata`
+
+Nothing here imports JAX.
+"""
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from data_pipelines.atomic_files import whole
+from data_pipelines.paths import PathLike
+
+PROGRAM, METADATA = "program.jax", "metadata.json"
+FORMAT = "slowfast_jax program 1"
+LARGEST_METADATA = 2**24  # bytes; thousands of class names fit in far less
+
+
+class ExportedFileError(ValueError):
+    """A file that is not that of an exported network, or is damaged."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What an exported network is.
+
+    Attributes:
+      name: name of the network or recipe.
+      classes: names of the K classes.
+      frames, height, width: of a clip, which is uint8 RGB (N, frames, height, width, 3).
+      batch: N; None if it may be any number.
+      boxes: the program also takes float32 boxes (N, B, 4), x1, y1, x2, y2 in pixels of the clip,
+        and returns scores (N, B, K) instead of (N, K).
+      box_count: B; None if it may be any number, or there are no boxes.
+      dtype: of the computation.
+      platforms: where it runs: cpu, cuda, rocm or tpu.
+      sampling: keywords of `data_pipelines.examples.eval_views.iterate_views` by which the
+        clips of a video are taken for the published protocol.
+      ensemble: how the scores of these clips are combined, "sum" (their mean) or "max".
+      weights: name and digest of the file that the weights come from.
+      versions: of slowfast_jax and jax that wrote it.
+      sha256: of the program.
+      format: FORMAT.
+    """
+
+    name: str
+    classes: Sequence[str]
+    frames: int
+    height: int
+    width: int
+    batch: int | None
+    boxes: bool
+    box_count: int | None
+    dtype: str
+    platforms: Sequence[str]
+    sampling: Mapping[str, Any]
+    ensemble: str
+    weights: str
+    versions: Mapping[str, str]
+    sha256: str = ""
+    format: str = field(default=FORMAT)
+
+
+def write(path: PathLike, program: bytes, metadata: Metadata) -> None:
+    """Writes the file atomically, with the digest of the program."""
+    described = asdict(metadata) | {"sha256": hashlib.sha256(program).hexdigest()}
+    with whole(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(METADATA, json.dumps(described, indent=1) + "\n")
+        archive.writestr(PROGRAM, program)
+
+
+def read(path: PathLike) -> tuple[bytes, Metadata]:
+    """The program and what it is.
+
+    Raises:
+      ExportedFileError: the file has another format, is damaged or truncated, or declares sizes
+        that it does not have. No more memory is taken than the file has bytes.
+      OSError: it cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ExportedFileError(f"{path} is a folder; expected a file of slowfast_jax.export")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            metadata = _metadata(_entry(archive, METADATA, LARGEST_METADATA), path)
+            program = _entry(archive, PROGRAM, os.path.getsize(path))
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError) as error:
+        raise ExportedFileError(
+            f"{path} is not a complete file of slowfast_jax.export ({error})"
+        ) from error
+    if hashlib.sha256(program).hexdigest() != metadata.sha256:
+        raise ExportedFileError(f"{path} is damaged: the program has another SHA-256 than noted")
+    return program, metadata
+
+
+def _entry(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
+    info = archive.getinfo(name)
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+        raise zipfile.BadZipFile(f"{name} is compressed, which this format does not allow")
+    if info.file_size > largest:
+        raise zipfile.BadZipFile(f"{name} claims {info.file_size:,} bytes")
+    return archive.read(info)
+
+
+def _metadata(text: bytes, path: Path) -> Metadata:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ExportedFileError(f"{path}: {METADATA} is not JSON ({error})") from error
+    version = found.get("format") if isinstance(found, dict) else None
+    if version != FORMAT:
+        raise ExportedFileError(f"{path}: format {version!r}, expected {FORMAT!r}")
+    names = {one.name for one in fields(Metadata)}
+    if names != found.keys():
+        differ = ", ".join(sorted(names ^ found.keys()))
+        raise ExportedFileError(f"{path}: {METADATA} has missing or unknown fields: {differ}")
+    return Metadata(**found)

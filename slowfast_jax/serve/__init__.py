@@ -1,0 +1,1 @@
+"""An HTTP service that classifies videos: `python -m slowfast_jax.serve`."""

@@ -1,0 +1,128 @@
+"""Serves a network over HTTP.
+
+    python -m slowfast_jax.serve kinetics/x3d_xs --weights x3d_xs.pyth
+    python -m slowfast_jax.serve network.exported --port 8080
+    curl --data-binary @a.mp4 http://127.0.0.1:8000/predict
+"""
+
+from slowfast_jax import interrupts, malloc
+
+if __name__ == "__main__":  # before the imports below, which take a second
+    interrupts.end_at_once()
+    malloc.restart_with_settings()
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from absl import logging
+
+from slowfast_jax import __version__, compilation_cache
+from slowfast_jax.option_names import as_options
+
+TOKEN = "SLOWFAST_JAX_TOKEN"  # environment variable
+WITHOUT_EXTRA = 'serving needs the extra "serve": pip install "slowfast_jax[serve]"'
+
+
+def cli(argv: Sequence[str] | None = None) -> int:
+    """Runs the service until SIGTERM or Ctrl-C, which let accepted requests be answered first.
+
+    Returns the exit status: 0, or 2 if an argument or the network is wrong.
+    """
+    arguments = _parser().parse_args(argv)
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+    try:
+        import uvicorn
+
+        from slowfast_jax.serve.app import Limits, make_app
+    except ImportError as error:
+        if error.name not in ("fastapi", "prometheus_client", "starlette", "uvicorn"):
+            raise
+        print(f"error: {WITHOUT_EXTRA} ({error})", file=sys.stderr)
+        return 2
+    from slowfast_jax.serve.network import find_network
+
+    compilation_cache.keep_compiled()
+    try:
+        network = find_network(arguments.spec, arguments.weights)
+    except (OSError, ValueError, RuntimeError) as error:
+        print(f"error: {as_options(str(error))}", file=sys.stderr)
+        return 2
+    sizes = [network.batch] if network.batch else arguments.batch_sizes
+    limits = Limits(
+        arguments.max_mb, arguments.max_video_seconds, arguments.timeout, arguments.queue
+    )
+    app = make_app(network, sizes, limits, os.environ.get(TOKEN))
+    logging.info(
+        "%s: batches of %s clips are compiled first; /readyz says when that is done", network.name,
+        ", ".join(map(str, sizes)),
+    )
+    uvicorn.run(
+        app, host=arguments.host, port=arguments.port, log_level="warning",
+        timeout_graceful_shutdown=int(arguments.timeout) + 1,
+    )
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m slowfast_jax.serve", allow_abbrev=False,
+        description="Serves a network over HTTP: POST /predict with the bytes of a video, GET "
+        f"/healthz, /readyz, /metrics and /docs. If the environment variable {TOKEN} is set, "
+        "clients must send it as a bearer token.",
+    )
+    parser.add_argument("--version", action="version", version=f"slowfast_jax {__version__}")
+    parser.add_argument(
+        "spec", metavar="SPEC",
+        help="file of slowfast_jax.export, zoo name, recipe, or folder of a run or checkpoint",
+    )
+    parser.add_argument(
+        "--weights", help="checkpoint file or folder, or published; required for a zoo name or "
+        "recipe",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="port (default: %(default)s)")
+    parser.add_argument(
+        "--batch-sizes", type=_sizes, default=[1, 4, 10], metavar="LIST",
+        help="clips per batch, joined by commas; each is compiled at the start (default: 1,4,10)",
+    )
+    parser.add_argument(
+        "--queue", type=_whole, default=32, metavar="N",
+        help="requests accepted at the same time; further ones get status 503 (default: 32)",
+    )
+    parser.add_argument(
+        "--max-mb", type=_positive, default=64.0, metavar="MB",
+        help="largest video in megabytes (default: 64)",
+    )
+    parser.add_argument(
+        "--max-video-seconds", type=_positive, default=600.0, metavar="SECONDS",
+        help="longest video (default: 600)",
+    )
+    parser.add_argument(
+        "--timeout", type=_positive, default=60.0, metavar="SECONDS",
+        help="time for a request, from its first byte to the answer (default: 60)",
+    )
+    return parser
+
+
+def _sizes(text: str) -> list[int]:
+    return sorted({_whole(part) for part in text.split(",")})
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number from 1 on")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not possible, expected more than 0")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(cli())
