@@ -24,22 +24,22 @@ FLOORS = (
      "slowfast_jax.malloc", "slowfast_jax.compilation_cache", "slowfast_jax.interrupts",
      "slowfast_jax.log_file", "slowfast_jax.option_names"),
     ("slowfast_jax.models", "slowfast_jax.training", "slowfast_jax.progress"),
-    ("slowfast_jax.published",),
+    ("slowfast_jax.published", "slowfast_jax.export"),
     ("slowfast_jax.config",),
     ("slowfast_jax.data", "slowfast_jax.weights"),
     ("slowfast_jax.report", "slowfast_jax.command_line"),
     ("slowfast_jax.inference",),
     ("slowfast_jax.recognizer", "slowfast_jax.tasks"),
-    ("slowfast_jax.loop", "slowfast_jax.export"),
+    ("slowfast_jax.loop",),
     ("slowfast_jax.analysis", "slowfast_jax.train", "slowfast_jax.evaluate", "slowfast_jax.predict",
-     "slowfast_jax.convert_command", "slowfast_jax.run_exported"),
+     "slowfast_jax.convert_command", "slowfast_jax.export_command", "slowfast_jax.run_exported"),
     ("slowfast_jax.jobs", "slowfast_jax.serve"),
     ("slowfast_jax.main",),
     ("slowfast_jax.console_scripts",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-# `python -m convert` hands over to the command in slowfast_jax.
-ENTRY_POINTS = {"convert/__main__.py"}
+# `python -m convert` and `python -m slowfast_jax.export` hand over to commands above them.
+ENTRY_POINTS = {"convert/__main__.py", "slowfast_jax/export/__main__.py"}
 # `import slowfast_jax` offers the library's entry points.
 FACADE = {"slowfast_jax/__init__.py"}
 CONSTANTS = {"slowfast_jax.__version__"}  # which every room may know

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from slowfast_jax import load
-from slowfast_jax.export.__main__ import cli
 from slowfast_jax.export.program import export_program
+from slowfast_jax.export_command import cli
 from slowfast_jax.metrics.topk import labeled
 from slowfast_jax.run_exported import cli as run_cli
 from slowfast_jax.run_exported import load_exported

@@ -208,7 +208,7 @@ def test_networks_that_cannot_be_served(tiny, spec, weights, message):
 
 
 def test_an_exported_file_is_served(tiny, tmp_path, colors):
-    from slowfast_jax.export.__main__ import cli
+    from slowfast_jax.export_command import cli
 
     path = str(tmp_path / "net")
     assert cli(["test/tiny", path, "--weights", "random", "--batch", "3"]) == 0
