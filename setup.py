@@ -42,6 +42,7 @@ setup(
         "av>=17.0",
         "pillow>=11.0",
         "rich>=13.0",
+        "safetensors>=0.5",
         "scipy>=1.13",
         "tensorboardX>=2.6",
         "pyyaml>=6.0",

@@ -144,7 +144,7 @@ def strip_names(
                 "longer text"
             )
         tensors = {renamed[name]: array for name, array in tensors.items()}
-    if checkpoint.kind == "orbax":  # written by this project
+    if checkpoint.own:
         return checkpoint._replace(tensors=tensors)
     prefix, bare = names.without_shared_prefix(tensors)
     if not prefix:
@@ -265,7 +265,7 @@ def map_to_paths(
       {path: (name in the file, array in the file's layout)}, and a report of what was ignored or
       derived.
     """
-    if checkpoint.kind == "orbax":  # written by this project: names are paths
+    if checkpoint.own:
         same = {path: (path, np.asarray(array)) for path, array in checkpoint.tensors.items()}
         return same, Report("slowfast_jax", {}, {}, [], {}, {})
     scheme = names.scheme_of(checkpoint.tensors)

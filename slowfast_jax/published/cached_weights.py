@@ -16,7 +16,7 @@ from typing import Any
 from data_pipelines.atomic_files import whole
 from slowfast_jax import distributed
 from slowfast_jax.compilation_cache import VARIABLE, cache_folder
-from slowfast_jax.published import Row, row_of
+from slowfast_jax.published import Row, row_of, rows
 from slowfast_jax.published.download import DownloadError, download, mismatch, sha256_of
 
 try:
@@ -93,6 +93,20 @@ def origin_of(path: str | os.PathLike) -> dict[str, Any]:
         return json.loads(record.read_text(encoding="utf-8"))
     except ValueError:  # not written by this program
         return {}
+
+
+def identify(path: Path) -> Row | None:
+    """The published checkpoint that a file is, whatever its name; None if it is not known as one.
+
+    It is recognized by the published SHA-256, or as a file in the cache folder.
+    """
+    if not path.is_file():
+        return None
+    address, digest = origin_of(path).get("address"), sha256_of(path)
+    for row in rows().values():
+        if row.address == address or row.sha256 and digest.startswith(row.sha256):
+            return row
+    return None
 
 
 def _verify(row: Row, path: Path) -> None:

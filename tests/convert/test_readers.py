@@ -2,7 +2,6 @@
 
 import collections
 import pickle
-import struct
 import sys
 import zipfile
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 from convert import read_checkpoint, write_pyth
-from convert.readers import LEGACY_MAGIC
+from convert.formats.torch_files import LEGACY_MAGIC
 from tests.convert.cases import weights_rule
 from tests.convert.torch_pickles import (
     TENSORS,
@@ -147,15 +146,23 @@ def test_zip_files_that_are_not_checkpoints(tmp_path):
     with zipfile.ZipFile(tmp_path / "w.zip", "w") as archive:
         archive.writestr("weights/w.pth", b"")
     refused(tmp_path / "w.zip", "without NAME/data.pkl", "weights/w.pth", "unpack it; expected a")
-    (tmp_path / "w.safetensors").write_bytes(
-        struct.pack("<Q", 60) + b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(60)
-        + bytes(4)
-    )
-    refused(tmp_path / "w.safetensors", "is in the format safetensors; write it as a pickle")
     with zipfile.ZipFile(tmp_path / "script.pt", "w") as archive:
         archive.writestr("m/data.pkl", b"")
         archive.writestr("m/constants.pkl", b"")
     refused(tmp_path / "script.pt", "TorchScript", "state_dict()")
+
+
+def test_a_zip_that_would_fill_the_memory(tmp_path):
+    storage = Storage("FloatStorage", "0", np.zeros(100_000, np.float32))
+    content = {"x": tensor(storage, 0, (2,), (1,))}
+    zip_file(tmp_path / "w", content, [storage])
+    with zipfile.ZipFile(tmp_path / "w") as stored, zipfile.ZipFile(
+        tmp_path / "bomb", "w", zipfile.ZIP_DEFLATED
+    ) as archive:
+        for name in stored.namelist():
+            archive.writestr(name, stored.read(name))
+    assert list(read_checkpoint(tmp_path / "w").tensors) == ["x"]
+    refused(tmp_path / "bomb", "that unpacks to 400,", "weights do not compress that well")
 
 
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.99])

@@ -50,7 +50,7 @@ def test_round_trip(tmp_path, pyth, sane_variables, capsys):
     assert_same(variables, sane_variables)
     assert metadata["model"]["name"] == "kinetics/mini"
     assert metadata["converted_from"] == {
-        "file": "w.pyth", "format": "torch zip", "cfg": "A: 1"
+        "file": "w.pyth", "format": "torch zip", "program": "PySlowFast", "cfg": "A: 1"
     }
 
     assert cli([ours, back, *MINI]) == 0

@@ -76,7 +76,7 @@ def test_own_checkpoint_is_read_once(tiny, tmp_path, monkeypatch):
         reads.append(directory)
         return load_checkpoint(directory)
 
-    monkeypatch.setattr("slowfast_jax.weights.load_checkpoint", counted)
+    monkeypatch.setattr("slowfast_jax.weights.folders.load_checkpoint", counted)
     load("test/tiny", path)
     assert len(reads) == 1
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from slowfast_jax.option_names import as_options, pattern
 DESCRIPTION = """Converts weights of PySlowFast (PyTorch or Caffe2), PyTorchVideo, torchvision,
 MMAction2, PaddleVideo and MindSpore to a checkpoint of this project, PySlowFast or torchvision.
 The format of INPUT is detected from its content. PyTorch is not needed."""
+# Values of --to whose output is a folder, which is a checkpoint of this project.
+FOLDERS = ("orbax", "safetensors", "hub-folder")
 EXAMPLES = """examples:
   {name} SLOWFAST_8x8_R50.pkl slowfast --config kinetics/slowfast_8x8_r50
   {name} x3d_xs.pyth x3d_xs --config configs/kinetics.py:x3d_xs --verify
@@ -29,6 +32,7 @@ EXAMPLES = """examples:
   {name} RUN my_network.pyth
   {name} mvit_v2_s-ae3be167.pth mvitv2_s --config kinetics/mvitv2_s_16x4
   {name} RUN my_mvit.pth --to torchvision
+  {name} RUN my_network --to hub-folder
 """
 SCRIPT = "slowfast-jax-convert"  # the installed script
 # Suffixes of formats that are read or used elsewhere but not written.
@@ -92,8 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "input",
         metavar="INPUT",
-        help="a .pyth, .pth, .pkl, .pdparams or .ckpt file, a checkpoint folder of this project, "
-        "or the folder of a training run, of which the last checkpoint is read",
+        help="a .pyth, .pth, .pkl, .pdparams, .ckpt or .safetensors file, a checkpoint folder of "
+        "this project, or the folder of a training run, of which the last checkpoint is read",
     )
     parser.add_argument(
         "output",
@@ -108,10 +112,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--to",
-        choices=("orbax", "pyth", "torchvision"),
-        help="format of OUTPUT; orbax: a checkpoint folder of this project, pyth: a file for "
-        "PySlowFast and PyTorch, torchvision: a state dict of torchvision's MViT (default: pyth if "
-        "OUTPUT ends in .pyth, else orbax)",
+        choices=(*FOLDERS, "pyth", "torchvision"),
+        help="format of OUTPUT; orbax: a checkpoint folder of this project; safetensors: the same "
+        "as model.safetensors and config.json; hub-folder: the same with a model card, to upload "
+        "to the hub; pyth: a file for PySlowFast and PyTorch; torchvision: a state dict of "
+        "torchvision's MViT (default: pyth if OUTPUT ends in .pyth, else orbax)",
     )
     parser.add_argument(
         "--skip",
@@ -161,8 +166,11 @@ def _convert(args: argparse.Namespace, progress: Progress) -> None:
         raise ValueError(
             f"{output}: {suffix} is not a format that is written here; choose a name that ends in "
             ".pyth for a file of PySlowFast and PyTorch, or a name without suffix for a checkpoint "
-            "folder of this project, or pass --to torchvision for a file of torchvision"
+            "folder of this project (--to safetensors: with model.safetensors in it), or pass --to "
+            "torchvision for a file of torchvision"
         )
+    if args.to in FOLDERS and suffix in OTHER_FORMATS:
+        raise ValueError(f"--to {args.to} writes a folder; choose a name without {suffix}")
     kind = args.to or ("pyth" if suffix == ".pyth" else "orbax")
     _check_output(output, kind, args.force)
     checkpoint = strip_names(_read(args.input, args.entry), args.strip)
@@ -171,8 +179,8 @@ def _convert(args: argparse.Namespace, progress: Progress) -> None:
     from data_pipelines.labels import unnamed
     from slowfast_jax.config import build_model
     from slowfast_jax.distributed.connect import require_devices
-    from slowfast_jax.training.checkpoint import save_checkpoint
     from slowfast_jax.weights import check_origin, describe, initial_variables, variable_shapes
+    from slowfast_jax.weights.folders import recorded_test, write_folder
 
     require_devices()
     config, class_names = _config(args)
@@ -192,19 +200,14 @@ def _convert(args: argparse.Namespace, progress: Progress) -> None:
         )
 
     progress.began = True
-    origin = checkpoint.metadata.get("converted_from", {}) | {
-        name: value
-        for name, value in checkpoint.metadata.items()
-        if (name, type(value)) in (("cfg", str), ("epoch", int))
-    }
+    origin = _origin(args.input, checkpoint, report.scheme)
     if kind == "pyth":
         export_pyth(output, variables, cfg=origin.get("cfg", ""))
     elif kind == "torchvision":
         export_torchvision(output, variables)
     else:
-        origin |= {"file": Path(args.input).name, "format": checkpoint.kind}
         metadata = describe(config, class_names) | {"converted_from": origin}
-        save_checkpoint(output, variables, metadata, overwrite=args.force)
+        write_folder(output, kind, variables, metadata | recorded_test(args.input), args.force)
     progress.written = str(output)
     print(f"wrote {output} ({kind})")
     if args.verify:
@@ -220,15 +223,34 @@ def _read(path: str | Path, entry: str = "") -> ForeignCheckpoint:
     return read_any(path, entry)
 
 
+def _origin(path: str, checkpoint: ForeignCheckpoint, scheme: str) -> dict[str, Any]:
+    """Where the weights come from, for the metadata of the output."""
+    from slowfast_jax.published.cached_weights import identify
+    from slowfast_jax.weights.safetensors_folder import source_of
+
+    if checkpoint.own:
+        file = {"file": Path(path).name, "format": checkpoint.kind}
+        return file | source_of(checkpoint.metadata)
+    kept = {
+        name: value
+        for name, value in checkpoint.metadata.items()
+        if (name, type(value)) in (("cfg", str), ("epoch", int))
+    }
+    row = identify(Path(path))
+    return kept | {"file": Path(path).name, "format": checkpoint.kind, "program": scheme} | (
+        {"published": row.name} if row else {}
+    )
+
+
 def _check_output(output: Path, kind: str, force: bool) -> None:
     if output.exists() and not force:
         raise FileExistsError(f"{output} exists; choose another name, or pass --force")
-    if output.exists() and output.is_dir() != (kind == "orbax"):
+    if output.exists() and output.is_dir() != (kind in FOLDERS):
         raise FileExistsError(
             f"--to {kind} cannot replace {output}, which is a "
             f"{'folder' if output.is_dir() else 'file'}; remove it or choose another name"
         )
-    if output.is_dir() and not (output / "params").is_dir():
+    if output.is_dir() and not (output / "params").is_dir() and not _is_shared(output):
         raise FileExistsError(
             f"{output} is a folder but not a checkpoint; --force replaces only checkpoints"
         )
@@ -236,6 +258,10 @@ def _check_output(output: Path, kind: str, force: bool) -> None:
         raise FileNotFoundError(
             f"cannot write {output}: the folder {output.absolute().parent} does not exist"
         )
+
+
+def _is_shared(folder: Path) -> bool:
+    return (folder / "model.safetensors").is_file() and (folder / "config.json").is_file()
 
 
 def _config(args: argparse.Namespace):
