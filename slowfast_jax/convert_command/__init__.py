@@ -2,22 +2,20 @@
 
 import argparse
 import sys
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from convert import ports
-from convert.load import Report, fit, strip_names
-from convert.readers import ForeignCheckpoint, describe_source, read_checkpoint
+from convert.load import fit, strip_names
+from convert.readers import ForeignCheckpoint, read_checkpoint
 from convert.torch_file import export_pyth, export_torchvision
-from convert.trees import flatten, not_finite
+from convert.trees import not_finite
 from convert.verify import compare_bytes, describe_outputs
 from data_pipelines.text_files import first_few
 from slowfast_jax import __version__
+from slowfast_jax.convert_command.reports import describe_map, describe_report, list_tensors
 from slowfast_jax.option_names import as_options, pattern
 
 DESCRIPTION = """Converts weights of PySlowFast (PyTorch or Caffe2), PyTorchVideo, torchvision,
@@ -33,6 +31,8 @@ EXAMPLES = """examples:
   {name} mvit_v2_s-ae3be167.pth mvitv2_s --config kinetics/mvitv2_s_16x4
   {name} RUN my_mvit.pth --to torchvision
   {name} RUN my_network --to hub-folder
+  {name} --list weights.pth
+  {name} --report weights.pth --config kinetics/x3d_xs
 """
 SCRIPT = "slowfast-jax-convert"  # the installed script
 # Suffixes of formats that are read or used elsewhere but not written.
@@ -64,14 +64,19 @@ def cli(arguments: list[str] | None = None) -> int:
     """
     parser = _parser()
     args = parser.parse_args(arguments)
-    if not args.config and not Path(args.input).is_dir():
+    if not args.output and not args.list and not args.report:
+        parser.error("the following arguments are required: OUTPUT")
+    if not args.list and not args.config and not Path(args.input).is_dir():
         parser.error(
             f"--config is required: {args.input} is not a folder of this project, which would "
             "store its config"
         )
     progress = Progress()
     try:
-        _convert(args, progress)
+        if args.list:
+            print("\n".join(list_tensors(args.input, _read(args.input, args.entry))))
+        else:
+            _convert(args, progress)
     except (OSError, ValueError) as error:
         print(f"error: {as_options(str(error))}", file=sys.stderr)
         return 1 if progress.began else 2
@@ -102,7 +107,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "output",
         metavar="OUTPUT",
-        help="checkpoint folder or .pyth file to write; must not exist, unless --force is given",
+        nargs="?",
+        help="checkpoint folder or .pyth file to write; must not exist, unless --force is given. "
+        "Not needed with --list and --report",
+    )
+    parser.add_argument(
+        "--list", action="store_true",
+        help="only print what INPUT holds: entries, and names, types and shapes of the tensors",
+    )
+    parser.add_argument(
+        "--report", action="store_true",
+        help="also print which parameter each tensor in INPUT becomes, and which are not used",
     )
     parser.add_argument(
         "--config",
@@ -160,19 +175,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _convert(args: argparse.Namespace, progress: Progress) -> None:
-    output = Path(args.output)
-    suffix = output.suffix.lower()
-    if not args.to and suffix in OTHER_FORMATS:
-        raise ValueError(
-            f"{output}: {suffix} is not a format that is written here; choose a name that ends in "
-            ".pyth for a file of PySlowFast and PyTorch, or a name without suffix for a checkpoint "
-            "folder of this project (--to safetensors: with model.safetensors in it), or pass --to "
-            "torchvision for a file of torchvision"
-        )
-    if args.to in FOLDERS and suffix in OTHER_FORMATS:
-        raise ValueError(f"--to {args.to} writes a folder; choose a name without {suffix}")
-    kind = args.to or ("pyth" if suffix == ".pyth" else "orbax")
-    _check_output(output, kind, args.force)
+    output = Path(args.output) if args.output else None
+    kind = _kind(output, args) if output else ""
     checkpoint = strip_names(_read(args.input, args.entry), args.strip)
 
     # Imported here because JAX is slow to import and not needed for --help or unreadable files.
@@ -192,6 +196,8 @@ def _convert(args: argparse.Namespace, progress: Progress) -> None:
     init = initial_variables(model, seed=0) if args.skip else None
     variables, report = fit(checkpoint, shapes, skip=args.skip, init=init, source=args.input)
     print("\n".join(describe_report(args.input, checkpoint, variables, report)))
+    if args.report:
+        print("\n".join(describe_map(checkpoint, variables, report)))
 
     if bad := not_finite(variables):
         print(
@@ -199,6 +205,8 @@ def _convert(args: argparse.Namespace, progress: Progress) -> None:
             f"refused wherever they are loaded: {first_few(bad, 3)}", file=sys.stderr,
         )
 
+    if output is None:
+        return
     progress.began = True
     origin = _origin(args.input, checkpoint, report.scheme)
     if kind == "pyth":
@@ -214,10 +222,29 @@ def _convert(args: argparse.Namespace, progress: Progress) -> None:
         _verify(output, model, checkpoint, variables, report, class_names)
 
 
+def _kind(output: Path, args: argparse.Namespace) -> str:
+    """The format to write, one of --to; ValueError if `output` cannot be written in it."""
+    suffix = output.suffix.lower()
+    if not args.to and suffix in OTHER_FORMATS:
+        raise ValueError(
+            f"{output}: {suffix} is not a format that is written here; choose a name that ends in "
+            ".pyth for a file of PySlowFast and PyTorch, or a name without suffix for a checkpoint "
+            "folder of this project (--to safetensors: with model.safetensors in it), or pass --to "
+            "torchvision for a file of torchvision"
+        )
+    if args.to in FOLDERS and suffix in OTHER_FORMATS:
+        raise ValueError(f"--to {args.to} writes a folder; choose a name without {suffix}")
+    kind = args.to or ("pyth" if suffix == ".pyth" else "orbax")
+    _check_output(output, kind, args.force)
+    return kind
+
+
 def _read(path: str | Path, entry: str = "") -> ForeignCheckpoint:
     """Reads a checkpoint file of any program or a folder of this project."""
     if not Path(path).is_dir():
-        return read_checkpoint(path, entry)
+        checkpoint = read_checkpoint(path, entry)
+        if checkpoint.kind != "safetensors":
+            return checkpoint  # without waiting for JAX
     from slowfast_jax.weights import read_any
 
     return read_any(path, entry)
@@ -282,44 +309,6 @@ def _config(args: argparse.Namespace):
             config.class_names = ""
         names = []
     return config, names
-
-
-def describe_report(
-    source: str, checkpoint: ForeignCheckpoint, variables: Mapping, report: Report
-) -> list[str]:
-    """Describes which tensors were read, how they were mapped, and which were unused and why.
-
-    Args:
-      source: name of the checkpoint.
-      checkpoint: the checkpoint that was read.
-      variables: the variables made from it.
-      report: how `fit` made them.
-
-    Returns:
-      Lines of text.
-    """
-    lines = [f"{source}: {checkpoint.kind}, {report.scheme} names"]
-    found, *more = describe_source(checkpoint)
-    lines.append(f"  read      {found}")
-    lines += [f"  note      {sentence}" for sentence in more]
-    direct = len(report.mapped.keys() - report.derived.keys())
-    lines.append(f"  mapped    {direct} one to one")
-    if report.inflated:
-        lines.append(f"  inflated  {len(report.inflated)} of these: 2-D kernels repeated over time")
-    for reason, count in Counter(report.ignored.values()).items():
-        lines.append(f"  ignored   {count}: {reason}")
-    for path, how in report.derived.items():
-        lines.append(f"  derived   {path}: {how}")
-    if report.scheme in ports.NOTES:
-        lines.append(f"  note      {ports.NOTES[report.scheme]}")
-    for path, why in report.skipped.items():
-        lines.append(f"  skipped   {path}: {why}; initialized")
-    sizes = Counter()
-    for (collection, _), leaf in flatten(variables).items():
-        sizes[collection] += leaf.size
-    totals = ", ".join(f"{size:,} in {name}" for name, size in sizes.items())
-    lines.append(f"  result    {totals}")
-    return lines
 
 
 def _verify(output, model, checkpoint, variables, report, class_names) -> None:

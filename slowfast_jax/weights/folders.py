@@ -14,6 +14,7 @@ from typing import Any
 from absl import logging
 from ml_collections import ConfigDict
 
+from convert.formats.sharded import index_in
 from convert.readers import ForeignCheckpoint, read_checkpoint
 from convert.trees import flatten
 from convert.unpickle import CheckpointError
@@ -46,8 +47,12 @@ def read_any(path: str | os.PathLike, entry: str = "") -> ForeignCheckpoint:
     Raises:
       See `convert.read_checkpoint` and `read_checkpoint_folder`.
     """
-    if not Path(path).is_dir():
+    path = Path(path)
+    if not path.is_dir():
         return own_tensors(read_checkpoint(path, entry))
+    index = index_in(path)
+    if index and not is_safetensors_folder(path):
+        return read_checkpoint(index, entry)
     if entry:
         raise CheckpointError(
             f"{path} is a checkpoint of this project, which has no entries to choose from, so no "
@@ -180,6 +185,11 @@ def stored_config(folder: str | os.PathLike) -> tuple[ConfigDict, list[str]]:
       ConfigError: the checkpoint does not store its config.
     """
     path = find_checkpoint(folder)
+    if path.is_dir() and index_in(path) and not is_safetensors_folder(path):
+        raise ConfigError(
+            f"{path} has weights of another program, which do not store a config; name the recipe "
+            "or zoo entry of their network"
+        )
     metadata = read_description(path) if is_safetensors_folder(path) else load_metadata(path)
     if "config" not in metadata:
         raise ConfigError(
