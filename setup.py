@@ -50,7 +50,8 @@ setup(
     extras_require={
         "cuda": ["jax[cuda13]>=0.10"],
         "tpu": ["jax[tpu]>=0.10"],
-        "test": ["pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.9"],
+        "hub": ["huggingface_hub>=1.0"],
+        "test": ["pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.9", "huggingface_hub>=1.0"],
         "beam": ["apache-beam>=2.60"],
         "ray": ["ray[data]>=2.40"],
         "benchmark": ["torch>=2.5"],

@@ -1,10 +1,10 @@
 """The command `python -m convert INPUT OUTPUT --config kinetics/x3d_xs`."""
 
 import argparse
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from data_pipelines.text_files import first_few
 from slowfast_jax import __version__
 from slowfast_jax.convert_command.reports import describe_map, describe_report, list_tensors
 from slowfast_jax.option_names import as_options, pattern
+from slowfast_jax.published.hub import HubError, local_path
 
 DESCRIPTION = """Converts weights of PySlowFast (PyTorch or Caffe2), PyTorchVideo, torchvision,
 MMAction2, PaddleVideo and MindSpore to a checkpoint of this project, PySlowFast or torchvision.
@@ -66,6 +67,10 @@ def cli(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if not args.output and not args.list and not args.report:
         parser.error("the following arguments are required: OUTPUT")
+    try:
+        args.input = os.fspath(local_path(args.input))
+    except HubError as error:
+        parser.error(str(error))
     if not args.list and not args.config and not Path(args.input).is_dir():
         parser.error(
             f"--config is required: {args.input} is not a folder of this project, which would "
@@ -102,7 +107,8 @@ def _parser() -> argparse.ArgumentParser:
         "input",
         metavar="INPUT",
         help="a .pyth, .pth, .pkl, .pdparams, .ckpt or .safetensors file, a checkpoint folder of "
-        "this project, or the folder of a training run, of which the last checkpoint is read",
+        "this project, or the folder of a training run, of which the last checkpoint is read; or "
+        "hf://ORGANIZATION/NAME[@REVISION][/FILE] on the hub",
     )
     parser.add_argument(
         "output",
@@ -184,7 +190,7 @@ def _convert(args: argparse.Namespace, progress: Progress) -> None:
     from slowfast_jax.config import build_model
     from slowfast_jax.distributed.connect import require_devices
     from slowfast_jax.weights import check_origin, describe, initial_variables, variable_shapes
-    from slowfast_jax.weights.folders import recorded_test, write_folder
+    from slowfast_jax.weights.folders import origin_of, recorded_test, write_folder
 
     require_devices()
     config, class_names = _config(args)
@@ -208,7 +214,7 @@ def _convert(args: argparse.Namespace, progress: Progress) -> None:
     if output is None:
         return
     progress.began = True
-    origin = _origin(args.input, checkpoint, report.scheme)
+    origin = origin_of(args.input, checkpoint)
     if kind == "pyth":
         export_pyth(output, variables, cfg=origin.get("cfg", ""))
     elif kind == "torchvision":
@@ -248,25 +254,6 @@ def _read(path: str | Path, entry: str = "") -> ForeignCheckpoint:
     from slowfast_jax.weights import read_any
 
     return read_any(path, entry)
-
-
-def _origin(path: str, checkpoint: ForeignCheckpoint, scheme: str) -> dict[str, Any]:
-    """Where the weights come from, for the metadata of the output."""
-    from slowfast_jax.published.cached_weights import identify
-    from slowfast_jax.weights.safetensors_folder import source_of
-
-    if checkpoint.own:
-        file = {"file": Path(path).name, "format": checkpoint.kind}
-        return file | source_of(checkpoint.metadata)
-    kept = {
-        name: value
-        for name, value in checkpoint.metadata.items()
-        if (name, type(value)) in (("cfg", str), ("epoch", int))
-    }
-    row = identify(Path(path))
-    return kept | {"file": Path(path).name, "format": checkpoint.kind, "program": scheme} | (
-        {"published": row.name} if row else {}
-    )
 
 
 def _check_output(output: Path, kind: str, force: bool) -> None:

@@ -27,6 +27,7 @@ from slowfast_jax.evaluate import evaluate
 from slowfast_jax.loop.preflight import RANDOM, Problems
 from slowfast_jax.published import PUBLISHED, Row, find
 from slowfast_jax.published.cached_weights import fetch
+from slowfast_jax.published.hub import local_path
 from slowfast_jax.tasks import make_task
 from slowfast_jax.weights import find_checkpoint, read_weights, variable_shapes
 
@@ -123,6 +124,7 @@ def _prepare(
     Nothing is downloaded unless names, fields and data are right.
     """
     given = None if weights == PUBLISHED else weights
+    given = local_path(given) if given else given
     problems, configs = Problems(), {}
     if given and len(names) > 1:
         with problems.noted():

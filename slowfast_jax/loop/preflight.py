@@ -34,6 +34,7 @@ from slowfast_jax.loop.continuation import find_progress
 from slowfast_jax.loop.step_schedule import StepSchedule
 from slowfast_jax.published import PUBLISHED
 from slowfast_jax.published.cached_weights import weights_of
+from slowfast_jax.published.hub import local_path
 from slowfast_jax.recognizer import Recognizer, load
 from slowfast_jax.tasks import make_task
 from slowfast_jax.tasks.base import Task
@@ -198,6 +199,7 @@ def weights_to_test(
         return weights_of(config.name, config.model.name)
     named = given or config.test.checkpoint
     if named:
+        named = local_path(named)
         return latest_checkpoint(named) or named
     last = latest_checkpoint(workdir) if workdir else None
     if last:
@@ -209,7 +211,7 @@ def weights_to_test(
             "has a checkpoint (--weights=random tests an untrained network)"
         )
     logging.info("there is no checkpoint yet: testing the weights that training starts from")
-    return start
+    return local_path(start)
 
 
 def _start_options(config: ConfigDict) -> dict[str, Any]:

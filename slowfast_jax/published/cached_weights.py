@@ -18,6 +18,7 @@ from slowfast_jax import distributed
 from slowfast_jax.compilation_cache import VARIABLE, cache_folder
 from slowfast_jax.published import Row, row_of, rows
 from slowfast_jax.published.download import DownloadError, download, mismatch, sha256_of
+from slowfast_jax.published.hub import address_of
 
 try:
     import fcntl
@@ -84,11 +85,12 @@ def fetch(row: Row) -> Path:
 def origin_of(path: str | os.PathLike) -> dict[str, Any]:
     """What is recorded about a file of the cache folder: address, bytes, sha256, downloaded.
 
-    {} for any other file.
+    Of files and folders in the cache folder of the hub, it is the address. {} for any other file.
     """
     record = _origin_file(Path(path))
     if not record.is_file():
-        return {}
+        address = address_of(path)
+        return {"address": address} if address else {}
     try:
         return json.loads(record.read_text(encoding="utf-8"))
     except ValueError:  # not written by this program

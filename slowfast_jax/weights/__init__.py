@@ -24,6 +24,7 @@ from data_pipelines.text_files import first_few
 from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.models import zoo
 from slowfast_jax.ops.backend import PLAIN_BACKEND, written_for
+from slowfast_jax.published.hub import local_path
 from slowfast_jax.weights.folders import (
     describe,
     find_checkpoint,
@@ -99,7 +100,7 @@ def read_weights(
       config: names the network.
       shapes: shapes of its variables, see `variable_shapes`.
       path: a run folder, of which the last checkpoint is read, a checkpoint folder of this project,
-        or a checkpoint file of any supported program.
+        a checkpoint file of any supported program, or an address on the hub.
       skip, strip, entry, init: see `convert.load_variables`.
       new_classes: for fine-tuning. If nothing but the number of classes differs, the classifier is
         taken from `init`, with a log line.
@@ -117,7 +118,7 @@ def read_weights(
       convert.CheckpointMismatch: the parameters differ.
       ValueError: `skip` has something that is no regular expression.
     """
-    path = Path(path)
+    path = Path(local_path(path))
     if not path.exists():
         raise FileNotFoundError(f"weights {path} do not exist")
     patterns_of(skip)

@@ -15,11 +15,14 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from convert.formats.sharded import index_in
+from convert.names import scheme_of, without_shared_prefix
 from convert.readers import ForeignCheckpoint, read_checkpoint
 from convert.trees import flatten
 from convert.unpickle import CheckpointError
 from data_pipelines.labels import unnamed
 from slowfast_jax.config import ConfigError
+from slowfast_jax.published.cached_weights import identify
+from slowfast_jax.published.hub import address_of, local_path
 from slowfast_jax.training.checkpoint import (
     FOLDER,
     is_checkpoint,
@@ -34,6 +37,7 @@ from slowfast_jax.weights.safetensors_folder import (
     read_description,
     read_safetensors_folder,
     save_safetensors_folder,
+    source_of,
 )
 
 
@@ -47,7 +51,7 @@ def read_any(path: str | os.PathLike, entry: str = "") -> ForeignCheckpoint:
     Raises:
       See `convert.read_checkpoint` and `read_checkpoint_folder`.
     """
-    path = Path(path)
+    path = Path(local_path(path))
     if not path.is_dir():
         return own_tensors(read_checkpoint(path, entry))
     index = index_in(path)
@@ -62,12 +66,13 @@ def read_any(path: str | os.PathLike, entry: str = "") -> ForeignCheckpoint:
 
 
 def find_checkpoint(path: str | os.PathLike) -> Path:
-    """The last checkpoint of a run, if `path` is a run's folder; any other path is returned as is.
+    """The last checkpoint of a run, if `path` is a run's folder; any other path is returned as is,
+    and what an address on the hub is of as a path in its cache folder.
 
     Raises:
       convert.CheckpointError: the run has no complete checkpoint.
     """
-    path = Path(path)
+    path = Path(local_path(path))
     run = path.parent if path.name == FOLDER else path
     if is_checkpoint(path) or not (run / FOLDER).is_dir():
         return path
@@ -152,6 +157,39 @@ def recorded_test(path: str | os.PathLike) -> dict[str, Any]:
         if not name.startswith("per_class") and isinstance(value, float)
     }
     return {"tested": {"metrics": metrics, "fingerprint": fingerprint}}
+
+
+def provenance(config: ConfigDict, class_names: Sequence[str]) -> dict[str, Any]:
+    """The metadata of a network to share: `describe`, with where the weights in
+    config.test.checkpoint come from and their recorded test."""
+    metadata, path = describe(config, class_names), config.test.checkpoint
+    if not path:
+        return metadata
+    return metadata | {"converted_from": origin_of(path, read_any(path, config.test.entry))} | (
+        recorded_test(path)
+    )
+
+
+def origin_of(path: str | os.PathLike, checkpoint: ForeignCheckpoint) -> dict[str, Any]:
+    """Where weights come from, for the metadata of another checkpoint of them.
+
+    Args:
+      path: the checkpoint.
+      checkpoint: its content.
+    """
+    name = address_of(path) or Path(path).name
+    if checkpoint.own:
+        return {"file": name, "format": checkpoint.kind} | source_of(checkpoint.metadata)
+    kept = {
+        name: value
+        for name, value in checkpoint.metadata.items()
+        if (name, type(value)) in (("cfg", str), ("epoch", int))
+    }
+    program = scheme_of(without_shared_prefix(checkpoint.tensors)[1].values())
+    row = identify(Path(path))
+    return kept | {"file": name, "format": checkpoint.kind, "program": program} | (
+        {"published": row.name} if row else {}
+    )
 
 
 def describe(config: ConfigDict, class_names: Sequence[str]) -> dict[str, Any]:
