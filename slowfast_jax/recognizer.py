@@ -6,7 +6,7 @@
 
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -40,7 +40,6 @@ from slowfast_jax.published import PUBLISHED
 from slowfast_jax.published.cached_weights import weights_of
 from slowfast_jax.published.hub import local_path
 from slowfast_jax.weights import RANDOM, find_checkpoint, stored_config
-from slowfast_jax.weights.folders import provenance
 from slowfast_jax.weights.sharing import push_to_hub
 
 SAMPLING = (
@@ -61,6 +60,7 @@ class Recognizer:
       config: the complete config; `predict_video` follows its test protocol.
       class_names: names of the K classes, by class index.
       endpoints: the network's endpoints, which `clip_features` reads.
+      read_again: returns the variables as they were read, before folding; None if not from `load`.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Recognizer:
         self.predictor = Predictor(model)
         self.variables = self.predictor.place(variables)
         self.endpoints = Endpoints(model, config.protocol.num_frames, config.protocol.test_crop)
-        self._read_again: Callable[[], tuple] | None = None
+        self.read_again: partial | None = None
 
     @property
     def takes_boxes(self) -> bool:
@@ -255,11 +255,7 @@ class Recognizer:
 
         Folded batch norms are read again from the weights' file. Returns "hf://ORG/NAME@COMMIT".
         """
-        variables = self.variables
-        if self.model.foldable and self.model.folded:
-            variables = self._read_again()[0] if self.config.test.checkpoint else None
-        described = provenance(self.config, self.class_names)
-        return push_to_hub(repository, variables, described, private=private)
+        return push_to_hub(self, repository, private=private)
 
     def refuse_boxes(self) -> None:
         """ValueError if the network classifies boxes, which a video file does not have."""
@@ -389,7 +385,7 @@ def load(
     if fold:
         model, variables = fold_batch_norm(model, variables)
     recognizer = Recognizer(model, variables, config, names)
-    recognizer._read_again = read
+    recognizer.read_again = read
     return recognizer
 
 

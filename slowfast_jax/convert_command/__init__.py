@@ -214,14 +214,17 @@ def _convert(args: argparse.Namespace, progress: Progress) -> None:
     if output is None:
         return
     progress.began = True
-    origin = origin_of(args.input, checkpoint)
+    origin, tested = origin_of(args.input, checkpoint), recorded_test(args.input)
+    if report.skipped:  # then it is another network than that of the file
+        tested, origin = {}, origin | {"initialized": sorted(report.skipped)}
+        origin.pop("published", None)
     if kind == "pyth":
         export_pyth(output, variables, cfg=origin.get("cfg", ""))
     elif kind == "torchvision":
         export_torchvision(output, variables)
     else:
         metadata = describe(config, class_names) | {"converted_from": origin}
-        write_folder(output, kind, variables, metadata | recorded_test(args.input), args.force)
+        write_folder(output, kind, variables, metadata | tested, args.force)
     progress.written = str(output)
     print(f"wrote {output} ({kind})")
     if args.verify:

@@ -34,7 +34,7 @@ from slowfast_jax.loop.continuation import find_progress
 from slowfast_jax.loop.step_schedule import StepSchedule
 from slowfast_jax.published import PUBLISHED
 from slowfast_jax.published.cached_weights import weights_of
-from slowfast_jax.published.hub import local_path
+from slowfast_jax.published.hub import is_address, local_path
 from slowfast_jax.recognizer import Recognizer, load
 from slowfast_jax.tasks import make_task
 from slowfast_jax.tasks.base import Task
@@ -146,7 +146,7 @@ def prepare_test(
     """Finds the test set of the config and loads the network.
 
     The weights are loaded after the test set was found. Random weights are only initialized, and
-    published ones only downloaded, if there is no problem.
+    others only downloaded, if there is no problem.
 
     Args:
       config: the complete config.
@@ -169,7 +169,7 @@ def prepare_test(
             problems.report()
     with problems.noted():
         found = make_task(config).find("test", workdir)
-    if weights == PUBLISHED:
+    if weights == PUBLISHED or is_address(weights or config.test.checkpoint):
         problems.report()
     with problems.noted():
         path = weights_to_test(config, workdir, weights)
@@ -218,7 +218,10 @@ def _start_options(config: ConfigDict) -> dict[str, Any]:
     """Keywords of `load` and `read_weights` for the checkpoint in config.test.checkpoint: initial
     weights are read as training reads them."""
     start = config.get("train", {}).get("init_from", {})
-    if start.get("path") != config.test.checkpoint:
+    path = start.get("path")
+    if path and is_address(path):
+        path = os.fspath(local_path(path))
+    if path != config.test.checkpoint:
         return {}
     return {"skip": tuple(start.skip), "strip": tuple(start.strip), "entry": start.entry}
 

@@ -159,17 +159,6 @@ def recorded_test(path: str | os.PathLike) -> dict[str, Any]:
     return {"tested": {"metrics": metrics, "fingerprint": fingerprint}}
 
 
-def provenance(config: ConfigDict, class_names: Sequence[str]) -> dict[str, Any]:
-    """The metadata of a network to share: `describe`, with where the weights in
-    config.test.checkpoint come from and their recorded test."""
-    metadata, path = describe(config, class_names), config.test.checkpoint
-    if not path:
-        return metadata
-    return metadata | {"converted_from": origin_of(path, read_any(path, config.test.entry))} | (
-        recorded_test(path)
-    )
-
-
 def origin_of(path: str | os.PathLike, checkpoint: ForeignCheckpoint) -> dict[str, Any]:
     """Where weights come from, for the metadata of another checkpoint of them.
 

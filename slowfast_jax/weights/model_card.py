@@ -114,6 +114,8 @@ def _results(description: Mapping[str, Any], row: Row | None) -> str:
 
 
 def _source(source: Mapping[str, Any], row: Row | None) -> str:
+    initialized = source.get("initialized", ())
+    random = f" These parameters are random: {', '.join(initialized)}." if initialized else ""
     if row:
         return (
             f"Converted from [{row.name}]({row.address}), published by "
@@ -127,6 +129,6 @@ def _source(source: Mapping[str, Any], row: Row | None) -> str:
     else:
         origin = f"Converted from `{source.get('file', 'a file')}`, a file of {program}."
     return (
-        f"{origin} The license of the weights is not recorded: add `license:` to the head of this "
-        "file."
+        f"{origin}{random} The license of the weights is not recorded: add `license:` to the head "
+        "of this file."
     )

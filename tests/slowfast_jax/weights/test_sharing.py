@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -63,6 +64,25 @@ def test_upload_and_use(hub_server, run, tmp_path, capsys):
     with pytest.raises(SystemExit):
         cli(["hf://me/nothing", str(tmp_path / "x")])
     assert "hf://me/nothing: there is no such repository" in capsys.readouterr().err
+
+
+def test_other_variables_than_those_of_the_file(hub_server, run):
+    """Results of the file's test would be wrong for them."""
+    fingerprint = {"weights": str(run / "checkpoints/3"), "list": "test.csv"}
+    results = {"fingerprint": fingerprint, "metrics": {"top1_acc": 71.25}}
+    (run / "results.json").write_text(json.dumps(results))
+    recognizer = load(run, fold=False)
+    for changed in (False, True):
+        if changed:
+            recognizer.variables = jax.tree.map(lambda leaf: leaf + 1, recognizer.variables)
+        recognizer.push_to_hub(f"me/changed_{changed}")
+        files = hub_server.repositories[f"me/changed_{changed}"][-1]
+        description = json.loads(files["config.json"])
+        assert ("tested" in description) == (b"71.25" in files["README.md"]) == (not changed)
+        if changed:
+            source = {"program": "slowfast_jax", "started_from": "3"}
+            assert description["source"] == source
+            assert b"Trained with slowfast_jax, starting from `3`." in files["README.md"]
 
 
 def test_what_cannot_be_uploaded(hub_server, run):
