@@ -82,6 +82,8 @@ def cli(arguments: list[str] | None = None) -> int:
             print("\n".join(list_tensors(args.input, _read(args.input, args.entry))))
         else:
             _convert(args, progress)
+    except BrokenPipeError:  # the reader of the output, such as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError) as error:
         print(f"error: {as_options(str(error))}", file=sys.stderr)
         return 1 if progress.began else 2

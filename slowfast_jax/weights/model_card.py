@@ -127,7 +127,7 @@ def _source(source: Mapping[str, Any], row: Row | None) -> str:
         start = f", starting from `{source['started_from']}`" if "started_from" in source else ""
         origin = f"Trained with slowfast_jax{start}."
     else:
-        origin = f"Converted from `{source.get('file', 'a file')}`, a file of {program}."
+        origin = f"Converted from `{source.get('file', 'a file')}`, in the form of {program}."
     return (
         f"{origin}{random} The license of the weights is not recorded: add `license:` to the head "
         "of this file."

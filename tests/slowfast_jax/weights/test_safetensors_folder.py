@@ -146,7 +146,7 @@ def test_the_command_writes_and_reads_it(tmp_path, capsys):
     assert (shared / "model.safetensors").read_bytes() == before
     card = (shared / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: slowfast_jax\npipeline_tag: video-classification\n")
-    assert "Converted from `w.pyth`, a file of PySlowFast. The license of the weights is" in card
+    assert "Converted from `w.pyth`, in the form of PySlowFast. The license of the" in card
     assert "No test of these weights is recorded." in card and "license:" not in card[:120]
 
 

@@ -13,6 +13,7 @@ from slowfast_jax.published.hub import HubError, address_of
 from slowfast_jax.recognizer import load
 from slowfast_jax.training.checkpoint import save_checkpoint
 from slowfast_jax.weights import describe, initial_variables
+from tests.convert.cases import assert_same
 from tests.support.paths import REAL, needs_real
 
 NAMES = ["a", "b", "c", "d"]
@@ -99,14 +100,12 @@ def test_what_cannot_be_uploaded(hub_server, run):
 @needs_real
 @pytest.mark.slow
 def test_real_weights(hub_server, tmp_path):
-    """A published file, converted, uploaded and downloaded, gives the same probabilities."""
+    """A file of PySlowFast, converted, uploaded and downloaded, gives the same variables."""
     source = str(REAL / "weights/X3D_XS_k400_pyslowfast.pyth")
     folder = str(tmp_path / "x3d_xs")
-    arguments = [source, folder, "--config", "kinetics/x3d_xs", "--to", "hub-folder", "--verify"]
+    arguments = [source, folder, "--config", "kinetics/x3d_xs", "--to", "hub-folder"]
     assert cli(arguments) == 0
-    clip = np.random.default_rng(0).integers(0, 256, (1, 4, 160, 160, 3), np.uint8)
-    recognizer = load(folder)
-    recognizer.push_to_hub("me/x3d_xs")
-    expected = load("kinetics/x3d_xs", source)(clip)
-    np.testing.assert_array_equal(recognizer(clip), expected)
-    np.testing.assert_array_equal(load("hf://me/x3d_xs")(clip), expected)
+    load(folder).push_to_hub("me/x3d_xs")
+    expected = jax.device_get(load("kinetics/x3d_xs", source).variables)
+    for address in (folder, "hf://me/x3d_xs"):
+        assert_same(jax.device_get(load(address).variables), expected)
