@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 
 FACADE = Path(__file__).with_name("slowfast_jax") / "__init__.py"
 VERSION = re.search(r'__version__ = "(.*)"', FACADE.read_text(encoding="utf-8"))[1]
+HUB = ["huggingface_hub>=1.0"]
 SERVE = ["fastapi>=0.115", "uvicorn>=0.30", "prometheus-client>=0.20"]
 
 setup(
@@ -43,6 +44,7 @@ setup(
         "av>=17.0",
         "pillow>=11.0",
         "rich>=13.0",
+        "safetensors>=0.5",
         "scipy>=1.13",
         "tensorboardX>=2.6",
         "pyyaml>=6.0",
@@ -51,8 +53,11 @@ setup(
     extras_require={
         "cuda": ["jax[cuda13]>=0.10"],
         "tpu": ["jax[tpu]>=0.10"],
+        "hub": HUB,
         "serve": SERVE,
-        "test": ["pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.9", "httpx2>=2.0", *SERVE],
+        "test": [
+            "pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.9", "httpx2>=2.0", *HUB, *SERVE,
+        ],
         "beam": ["apache-beam>=2.60"],
         "ray": ["ray[data]>=2.40"],
         "benchmark": ["torch>=2.5"],

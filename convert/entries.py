@@ -15,6 +15,15 @@ USUAL = (
 )
 # Parts of names of entries that hold averages of weights. They are read only if there is no other.
 AVERAGES = ("ema", "teacher", "average", "averaged", "avg", "swa")
+# What the state_dict() of every optimizer of PyTorch has.
+OPTIMIZER = {"state", "param_groups"}
+# What the optimizers of torch.optim keep for a parameter. With FullyShardedDataParallel, the states
+# have the names of the parameters, so that each looks like an entry with tensors.
+OPTIMIZER_STATES = {
+    "acc_delta", "ax", "complex", "eta", "exp_avg", "exp_avg_sq", "exp_inf", "grad_avg",
+    "max_exp_avg_sq", "momentum_buffer", "mu", "mu_product", "prev", "square_avg", "step",
+    "step_size", "sum",
+}
 # Entries are looked for in entries, as in {"model": {"state_dict": ...}}; in deeper ones only if no
 # names of a known program are found.
 DEPTH, DEEPEST = 2, 5
@@ -24,16 +33,30 @@ def is_tensor(value: Any) -> bool:
     return isinstance(value, LazyTensor | np.ndarray | np.generic)
 
 
+def is_optimizer(value: Any) -> bool:
+    """Whether an entry is the state of an optimizer of PyTorch, or a list of such states.
+
+    The rule is exact: it has the two entries of OPTIMIZER, whatever its name.
+    """
+    if isinstance(value, list):
+        return bool(value) and all(map(is_optimizer, value))
+    return isinstance(value, dict) and value.keys() >= OPTIMIZER
+
+
 def groups_of(content: Mapping, deepest: int) -> dict[str, Mapping]:
     """The mappings with named tensors in the content of a file, by name of the entry.
 
-    The name of the top level is "", that of an entry in an entry "model.state_dict".
+    The name of the top level is "", that of an entry in an entry "model.state_dict". The states of
+    optimizers are left out.
     """
     groups = {}
 
     def look(node: Any, path: str, depth: int) -> None:
+        if is_optimizer(node):
+            return
         entries = _entries(node)
-        if any(isinstance(name, str) and is_tensor(value) for name, value in entries.items()):
+        tensors = {n for n, value in entries.items() if isinstance(n, str) and is_tensor(value)}
+        if tensors - OPTIMIZER_STATES:
             groups[path] = entries
         for name, value in entries.items() if depth < deepest else ():
             if isinstance(name, str):
@@ -130,6 +153,11 @@ def _nothing_found(content: Any) -> str:
         return (
             f"it holds an object of {opaque_name(content)} instead of tensors. Nothing was run. "
             "Save model.state_dict() with the program that wrote it, and convert that file"
+        )
+    if is_optimizer(content):
+        return (
+            "it holds the state of an optimizer and no weights. Choose the file with the "
+            "state_dict() of the network"
         )
     found = ", ".join(_described(content.items())) or "no entries"
     objects = any(map(opaque_name, content.values()))

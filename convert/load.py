@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from convert import names, ports
+from convert import names, ports, wrappers
 from convert.layouts import is_inflated
 from convert.mismatch import Mismatch, class_counts, describe
 from convert.readers import ForeignCheckpoint, read_checkpoint
@@ -30,6 +30,7 @@ class Report(NamedTuple):
       derived: path -> how its values were computed, for parameters that the file lacks or stores in
         another form.
       skipped: path -> why it was not loaded; it is filled from `init` or with defaults.
+      joined: path -> names in the file, of parameters that were joined from several tensors.
     """
 
     scheme: str
@@ -38,6 +39,7 @@ class Report(NamedTuple):
     inflated: list[str]
     derived: dict[str, str]
     skipped: dict[str, str]
+    joined: dict[str, tuple[str, ...]]
 
 
 class CheckpointMismatch(ValueError):
@@ -124,7 +126,7 @@ def strip_names(
     Like PySlowFast's TRAIN.CHECKPOINT_CLEAR_NAME_PATTERN: each text of `strip` in turn is removed
     from every name that contains it, at its first occurrence. Then a prefix that all names share is
     removed if the names after it are those of a known program; it becomes the entry "stripped" of
-    the metadata.
+    the metadata. "wrappers" has sentences on what `fit` removes, such as "module.".
 
     Raises:
       ValueError: no name contains one of the texts, or two names would become the same.
@@ -144,15 +146,15 @@ def strip_names(
                 "longer text"
             )
         tensors = {renamed[name]: array for name, array in tensors.items()}
-    if checkpoint.kind == "orbax":  # written by this project
+    if checkpoint.own:
         return checkpoint._replace(tensors=tensors)
+    metadata, described = checkpoint.metadata, wrappers.describe_wrappers(tensors)
+    metadata = metadata | ({"wrappers": described} if described else {})
     prefix, bare = names.without_shared_prefix(tensors)
-    if not prefix:
-        return checkpoint._replace(tensors=tensors)
-    tensors = {bare[name]: array for name, array in tensors.items()}
-    return checkpoint._replace(
-        tensors=tensors, metadata=checkpoint.metadata | {"stripped": prefix}
-    )
+    if prefix:
+        tensors = {bare[name]: array for name, array in tensors.items()}
+        metadata = metadata | {"stripped": prefix}
+    return checkpoint._replace(tensors=tensors, metadata=metadata)
 
 
 def fit(
@@ -230,7 +232,7 @@ def fit(
 def _outside(used: Iterable[str], unexpected: Iterable[str]) -> dict[str, str]:
     """Why tensors in the file are not the network's: PyTorch Lightning saves a module that has the
     network under "model." and, beside it, losses and metrics. name in the file -> reason."""
-    starts = {match[0] if match else "" for match in map(names.WRAPPERS.match, filter(None, used))}
+    starts = {match[0] if match else "" for match in map(wrappers.START.match, filter(None, used))}
     prefix = starts.pop() if len(starts) == 1 else ""
     reason = f"beside the network, whose names begin with {prefix!r}"
     return {name: reason for name in unexpected if prefix and not name.startswith(prefix)}
@@ -265,11 +267,11 @@ def map_to_paths(
       {path: (name in the file, array in the file's layout)}, and a report of what was ignored or
       derived.
     """
-    if checkpoint.kind == "orbax":  # written by this project: names are paths
+    if checkpoint.own:
         same = {path: (path, np.asarray(array)) for path, array in checkpoint.tensors.items()}
-        return same, Report("slowfast_jax", {}, {}, [], {}, {})
+        return same, Report("slowfast_jax", {}, {}, [], {}, {}, {})
     scheme = names.scheme_of(checkpoint.tensors)
-    report = Report(scheme, {}, {}, [], {}, {})
+    report = Report(scheme, {}, {}, [], {}, {}, {})
     known: dict[str, tuple[str, np.ndarray]] = {}
     for file_name, name in names.canonical_names(checkpoint.tensors, scheme).items():
         reason = names.ignore_reason(file_name, scheme)
@@ -313,6 +315,7 @@ def join_projections(
             names_in_file, arrays = zip(*map(given.pop, parts), strict=True)
             given[path] = (names_in_file[0], np.concatenate(arrays))
             report.derived[path] = f"joined from {', '.join(names_in_file)}"
+            report.joined[path] = names_in_file
 
 
 def merge_split_statistics(

@@ -25,7 +25,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 
-from convert import ports
+from convert import ports, wrappers
 
 PLACEHOLDERS = {
     "s": r"\d+",  # stage; 1 is the stem, as in PySlowFast
@@ -222,9 +222,6 @@ TORCHVISION = (
     ("head.1.{w}", "head.projection.{w}"),
 )
 
-# Prefixes that wrappers put before every name: "module" by DistributedDataParallel, "model" by
-# Lightning and by PySlowFast's hub models, "_orig_mod" by torch.compile.
-WRAPPERS = re.compile(r"^(?:(?:module|model|_orig_mod)\.)+")
 PREFIXED = re.compile(r"(.+?\.)(?:s\d(?:_fuse|\.pathway\d_)|head\.projection\.)")
 NORM_LEAVES = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
 OTHER_LEAVES = {"weight": "kernel", "bias": "bias"} | {
@@ -308,7 +305,7 @@ def scheme_of(names: Iterable[str]) -> str:
     Returns:
       "Caffe2", "PyTorchVideo", a key of ports.SCHEME_PATTERNS, "PySlowFast" or "unknown".
     """
-    names = [WRAPPERS.sub("", name) for name in names]
+    names = [wrappers.bare(name) for name in names]
     if any(re.fullmatch(r"(t_)?conv1(_xy)?_w|(t_)?res\d_\d+_branch2a_w|pred_w", n) for n in names):
         return "Caffe2"
     if any(re.match(
@@ -325,7 +322,7 @@ def scheme_of(names: Iterable[str]) -> str:
 
 def prefix_of(names: Iterable[str]) -> str:
     """The most common prefix of PySlowFast names, such as "backbone."; "" if no name has one."""
-    bare = (WRAPPERS.sub("", name) for name in names)
+    bare = (wrappers.bare(name) for name in names)
     prefixes = Counter(match[1] for match in map(PREFIXED.match, bare) if match)
     return prefixes.most_common(1)[0][0] if prefixes else ""
 
@@ -338,13 +335,13 @@ def without_shared_prefix(names: Iterable[str]) -> tuple[str, dict[str, str]]:
     Returns:
       The prefix ("" without a shared one), and {name: name without prefix and wrappers}.
     """
-    bare, prefix = {name: WRAPPERS.sub("", name) for name in names}, ""
+    bare, prefix = {name: wrappers.bare(name) for name in names}, ""
     while bare and scheme_of(bare.values()) == "unknown":
         first = next(iter(bare.values())).partition(".")[0] + "."
         if not all(short.startswith(first) for short in bare.values()):
-            return "", {name: WRAPPERS.sub("", name) for name in bare}
+            return "", {name: wrappers.bare(name) for name in bare}
         prefix += first
-        bare = {name: WRAPPERS.sub("", short[len(first):]) for name, short in bare.items()}
+        bare = {name: wrappers.bare(short[len(first):]) for name, short in bare.items()}
     return prefix, bare
 
 
@@ -364,7 +361,7 @@ def canonical_names(names: Iterable[str], scheme: str) -> dict[str, str]:
 
     Names that no table has are kept, without the prefixes of wrappers.
     """
-    bare = {name: WRAPPERS.sub("", name) for name in names}
+    bare = {name: wrappers.bare(name) for name in names}
     if scheme == "Caffe2":
         return {name: _from_caffe2(short) or name for name, short in bare.items()}
     if scheme == "PyTorchVideo":

@@ -11,6 +11,7 @@ tensors, such as optimizer state, are never read.
 import copyreg
 import math
 import pickle
+import struct
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
 from typing import Any, BinaryIO, NamedTuple
@@ -250,8 +251,11 @@ ALLOWED = {
 }
 
 
-class RestrictedUnpickler(pickle.Unpickler):
+class RestrictedUnpickler(pickle._Unpickler):
     """Unpickler that knows only the names in ALLOWED; all others stand for subclasses of `Opaque`.
+
+    It is Python's own implementation of the unpickler. The one in C allocates memory for as many
+    objects as the largest number in the file says that it remembers: 32 GB for a file of 8 bytes.
 
     Byte strings written by Python 2 become str with one character per byte, as NumPy expects.
 
@@ -305,9 +309,10 @@ def load_pickle(file: BinaryIO, resolve=None, opaque: set[str] | None = None):
         content = unpickler.load()
     except CheckpointError:
         raise
-    except (EOFError, pickle.UnpicklingError) as error:
+    except (EOFError, IndexError, struct.error, pickle.UnpicklingError) as error:
+        reason = str(error) or "it ends too early"
         raise CheckpointError(
-            f"its pickle is truncated or damaged ({error}). Download the file again"
+            f"its pickle is truncated or damaged ({reason}). Download the file again"
         ) from error
     except Exception as error:  # bytes that are not a pickle can fail in any way
         raise CheckpointError(

@@ -1,6 +1,7 @@
 """Checks a converted checkpoint: a round trip gives the same bytes, and the network runs."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,6 +9,48 @@ from convert import names
 from convert.load import Report
 from convert.readers import ForeignCheckpoint
 from convert.torch_file import pyslowfast_tensors
+
+
+class Use(NamedTuple):
+    """What became of a tensor in a file.
+
+    Attributes:
+      name: its name in the file; "" for a parameter that no tensor is for.
+      path: the parameter; "" if the tensor is not used.
+      how: what was done to it, or why it is not used; "" if it was only put into our layout.
+    """
+
+    name: str
+    path: str
+    how: str
+
+
+def name_map(checkpoint: ForeignCheckpoint, report: Report) -> list[Use]:
+    """What became of each tensor in a file, in the order of the file; then the parameters that no
+    tensor is for.
+
+    A tensor that is used once, or not, has one row.
+
+    Args:
+      checkpoint: the checkpoint that was converted.
+      report: how `fit` mapped it.
+    """
+    uses: dict[str, list[Use]] = {name: [] for name in checkpoint.tensors}
+    others = []
+    for path, name in report.mapped.items():
+        how = report.derived.get(path, "")
+        if path in report.inflated:
+            how = "repeated over time"
+        for source in report.joined.get(path, (name,)):
+            row = Use(source, path, "joined with others" if path in report.joined else how)
+            (uses[source] if source else others).append(row)
+    for name, reason in report.ignored.items():
+        uses[name].append(Use(name, "", reason))
+    for name, rows in uses.items():
+        if not rows:
+            rows.append(Use(name, "", "of another shape than the parameter"))
+    others += [Use("", path, f"{why}; initialized") for path, why in report.skipped.items()]
+    return [row for rows in uses.values() for row in rows] + others
 
 
 def compare_bytes(

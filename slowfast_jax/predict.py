@@ -45,6 +45,7 @@ from slowfast_jax.inference.prediction_output import (
 from slowfast_jax.metrics.topk import labeled
 from slowfast_jax.option_names import as_options
 from slowfast_jax.published import PUBLISHED
+from slowfast_jax.published.hub import is_address, local_path
 
 if TYPE_CHECKING:
     from slowfast_jax.recognizer import Recognizer
@@ -124,7 +125,8 @@ def _tell(
 def _problems(arguments: argparse.Namespace, videos: Videos) -> list[str]:
     """What is wrong with the files that the arguments name, those to write included."""
     problems = []
-    if arguments.weights != PUBLISHED and not Path(arguments.weights).exists():
+    named = arguments.weights != PUBLISHED and not is_address(arguments.weights)
+    if named and not Path(arguments.weights).exists():
         problems.append(f"--weights {arguments.weights}: no such file or folder")
     if arguments.json and (reason := why_not_writable(arguments.json)):
         problems.append(f"--json {arguments.json}: {reason}")
@@ -175,6 +177,7 @@ def _drawn_files(folder: str, videos: Videos) -> dict[str, Path]:
 def _load(arguments: argparse.Namespace) -> "Recognizer":
     """Loads the network, and checks that it fits the other arguments."""
     # Imported here so that --help and errors in the arguments do not wait for JAX.
+    arguments.weights = os.fspath(local_path(arguments.weights))  # shows its own progress
     config, weights = arguments.config, arguments.weights
     if weights == PUBLISHED:  # here, because the download shows its own progress
         from slowfast_jax.config import load_config

@@ -7,12 +7,12 @@
 import inspect
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from absl import logging
 from ml_collections import ConfigDict
 
 from convert.load import patterns_of
@@ -26,8 +26,8 @@ from slowfast_jax.inference.input_checks import check_boxes, check_clips, padded
 from slowfast_jax.inference.load_options import (
     apply_options,
     check_crop,
-    choose_names,
     named_config,
+    network_variables,
     resolve_classes,
 )
 from slowfast_jax.inference.multiview import VideoScores, score_videos, view_options
@@ -38,14 +38,9 @@ from slowfast_jax.metrics.topk import top_k as best
 from slowfast_jax.models.fold import fold_batch_norm
 from slowfast_jax.published import PUBLISHED
 from slowfast_jax.published.cached_weights import weights_of
-from slowfast_jax.weights import (
-    RANDOM,
-    find_checkpoint,
-    initial_variables,
-    read_weights,
-    stored_config,
-    variable_shapes,
-)
+from slowfast_jax.published.hub import local_path
+from slowfast_jax.weights import RANDOM, find_checkpoint, stored_config
+from slowfast_jax.weights.sharing import push_to_hub
 
 # Largest batch of views on a CPU; larger ones take more memory and are no faster. It divides 30,
 # the usual number of views of a video.
@@ -62,6 +57,7 @@ class Recognizer:
       config: the complete config; `predict_video` follows its test protocol.
       class_names: names of the K classes, by class index.
       endpoints: the network's endpoints, which `clip_features` reads.
+      read_again: returns the variables as they were read, before folding; None if not from `load`.
     """
 
     def __init__(
@@ -73,6 +69,7 @@ class Recognizer:
         self.predictor = Predictor(model)
         self.variables = self.predictor.place(variables)
         self.endpoints = Endpoints(model, config.protocol.num_frames, config.protocol.test_crop)
+        self.read_again: partial | None = None
 
     @property
     def takes_boxes(self) -> bool:
@@ -225,16 +222,14 @@ class Recognizer:
         """
         self.refuse_boxes()
         options = window_options(self.config, window, stride)
-        return score_windows(
-            self._run, video, batch_size=self.batch_size(CPU_BATCH), **options
-        )
+        return score_windows(self._run, video, batch_size=self.batch_size(CPU_BATCH), **options)
 
     def __repr__(self) -> str:
         """The network, its weights and its test protocol, on a few lines."""
         model, protocol, names = self.model, self.config.protocol, self.class_names
         count = sum(leaf.size for leaf in jax.tree.leaves(self.variables["params"]))
         shown = names if len(names) <= 6 else [*names[:3], "...", names[-1]]
-        views = f"{protocol.clips} clips x {protocol.crops} crops"
+        views = f"clips; videos as {protocol.clips} clips x {protocol.crops} crops"
         lines = {
             "network": f"{type(model).__name__}, {count / 1e6:.2f} million parameters, "
                        f"{jnp.dtype(model.dtype).name}",
@@ -242,10 +237,17 @@ class Recognizer:
             "classes": f"{len(names)} ({', '.join(shown)})",
             "clip": f"{protocol.num_frames} frames, every {protocol.sampling_rate} at "
                     f"{protocol.target_fps:g} per second, {protocol.test_crop} pixels",
-            "input": "clips and boxes" if self.takes_boxes else f"clips; videos as {views}",
+            "input": "clips and boxes" if self.takes_boxes else views,
         }
         rows = "".join(f"\n  {key}: {value}" for key, value in lines.items())
         return f"Recognizer({self.config.name}){rows}"
+
+    def push_to_hub(self, repository: str, *, private: bool | None = None) -> str:
+        """Uploads the network to the Hugging Face hub with a model card (weights/sharing.py).
+
+        Folded batch norms are read again from the weights' file. Returns "hf://ORG/NAME@COMMIT".
+        """
+        return push_to_hub(self, repository, private=private)
 
     def refuse_boxes(self) -> None:
         """ValueError if the network classifies boxes, which a video file does not have."""
@@ -303,11 +305,12 @@ def load(
       spec: "path/to/file.py:variant", a zoo name ("kinetics/x3d_xs"), the name of another
         published checkpoint ("pytorchvideo/x3d_xs"), a complete config, or a folder written by
         training: a run (its last checkpoint is used) or a single checkpoint, which store their
-        config, class names and weights.
+        config, class names and weights; or such a checkpoint on the hub, "hf://ORG/NAME[@REVISION]".
       weights: a checkpoint file of PySlowFast (also Caffe2), PyTorchVideo, torchvision, MMAction2,
         PaddleVideo or MindSpore, or a folder of this project: a run, of which the last checkpoint
-        is read, or a checkpoint. "published": the published file, downloaded unless it is in the
-        cache folder (slowfast_jax/published/cached_weights.py). "random": random weights. Default:
+        is read, or a checkpoint; also on the hub, "hf://ORG/NAME[@REVISION][/FILE]". "published":
+        the published file, downloaded unless it is in the cache folder
+        (slowfast_jax/published/cached_weights.py). "random": random weights. Default:
         config.test.checkpoint; if that is empty, too, the weights are random, with a warning.
       class_names: name of a shipped list ("kinetics400"), path of a file with one name per line, or
         the names themselves. They set the network's number of classes. Without any, the classes are
@@ -319,8 +322,8 @@ def load(
       test_crop: height and width of these crops, in pixels.
       num_frames: frames per clip.
       sampling_rate: distance between two frames of a clip, in frames at the protocol's target_fps.
-      average: what to average over the positions of the head: "probs" or "logits".
-      dtype: of the computation: "float32", "bfloat16" or "float16".
+      average: what is averaged over the positions of the head, "probs" or "logits".
+      dtype: of the computation, "float32", "bfloat16" or "float16".
       skip: regular expressions, or one; parameters whose whole path matches one may be missing from
         the checkpoint or have another shape there, and keep their random initialization.
       strip: substrings such as "backbone.", or one, to remove from the checkpoint's parameter names
@@ -333,10 +336,9 @@ def load(
 
     Raises:
       ConfigError: the spec, an option or the class list is invalid, or they contradict each other.
-      DownloadError: the published weights cannot be downloaded.
+      DownloadError, HubError: the weights cannot be downloaded.
       DeviceError: JAX_PLATFORMS names a backend that is not there.
-      convert.load.CheckpointMismatch: the checkpoint belongs to another network; the message says
-        to which, and has a table of the parameters that differ.
+      CheckpointMismatch: the checkpoint belongs to another network; a table shows the differences.
     """
     named = dict(
         num_classes=num_classes, clips=clips, crops=crops, test_crop=test_crop,
@@ -347,7 +349,7 @@ def load(
     require_devices()
     if isinstance(spec, ConfigDict):
         config = spec
-    elif os.path.isdir(spec):
+    elif os.path.isdir(spec := local_path(spec)):
         config, stored = stored_config(spec)
         class_names = stored if class_names is None else class_names
     else:
@@ -361,28 +363,22 @@ def load(
             weights = weights_of(config.name, config.model.name)
         if weights == RANDOM:
             config.test.checkpoint = ""
-        elif weights:
-            config.test.checkpoint = os.fspath(find_checkpoint(weights))
+        else:
+            given = find_checkpoint(weights) if weights else local_path(config.test.checkpoint)
+            config.test.checkpoint = os.fspath(given)
     check_values(config)
     model = build_model(config)
     check_crop(config, model)
-    if config.test.checkpoint:
-        init = initial_variables(model, seed) if skip else None
-        variables, stored_names = read_weights(
-            config, variable_shapes(model), config.test.checkpoint,
-            skip=skip, strip=strip, entry=entry or config.test.entry, init=init,
-        )
-        names = choose_names(names, stored_names, config)
-    else:
-        if weights != RANDOM:
-            logging.warning(
-                "%s: no weights were given, so they are random and the predictions are meaningless",
-                config.name,
-            )
-        variables = initial_variables(model, seed)
+    read = partial(
+        network_variables, config, model, names, untrained=weights == RANDOM, skip=skip,
+        strip=strip, entry=entry or config.test.entry, seed=seed,
+    )
+    variables, names = read()
     if fold:
         model, variables = fold_batch_norm(model, variables)
-    return Recognizer(model, variables, config, names)
+    recognizer = Recognizer(model, variables, config, names)
+    recognizer.read_again = read
+    return recognizer
 
 
 # The options that `load` names, for its error messages.

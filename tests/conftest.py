@@ -7,6 +7,7 @@ import tempfile
 import pytest
 
 from slowfast_jax.models import zoo
+from tests.support.hub_server import serve_hub
 from tests.support.tiny_models import entry, norm_entry, traces, write_colors
 
 CACHE = pytest.StashKey[tempfile.TemporaryDirectory]()
@@ -54,3 +55,17 @@ def colors(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "colors"
     write_colors(folder)
     return folder
+
+
+@pytest.fixture
+def hub_server(monkeypatch, tmp_path):
+    """A stand-in of the Hugging Face hub that huggingface_hub asks, with an empty cache folder."""
+    constants = pytest.importorskip("huggingface_hub.constants")
+    with serve_hub() as server:
+        template = server.address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "ENDPOINT", server.address)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        yield server

@@ -27,7 +27,8 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
         "weights", None, "eval, extract: checkpoint to use. Default: config.test.checkpoint, else "
         "the last one in --workdir, else config.train.init_from.path. --weights=random takes an "
         "untrained network, --weights=published the published weights, which are downloaded unless "
-        "they are in the cache folder (SLOWFAST_JAX_CACHE, default ~/.cache/slowfast_jax). "
+        "they are in the cache folder (SLOWFAST_JAX_CACHE, default ~/.cache/slowfast_jax), and "
+        "--weights=hf://ORGANIZATION/NAME[@REVISION][/FILE] weights on the Hugging Face hub. "
         "reproduce: default published.", flag_values=flag_values,
     )
     flags.DEFINE_multi_string(

@@ -9,6 +9,7 @@ from pathlib import Path
 from slowfast_jax import __version__
 from slowfast_jax.inference.inputs import FRAME_RATE
 from slowfast_jax.option_names import pattern
+from slowfast_jax.published.hub import is_address
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -32,8 +33,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--weights", required=True,
-        help="checkpoint file, checkpoint folder or run folder; published: the published weights "
-        "of --config, downloaded unless they are in the cache folder"
+        help="checkpoint file, checkpoint folder or run folder; or hf://ORGANIZATION/NAME[@REVISION]"
+        "[/FILE] on the Hugging Face hub; published: the published weights of --config, downloaded "
+        "unless they are in the cache folder"
     )
     parser.add_argument(
         "--entry", default="", metavar="NAME",
@@ -93,7 +95,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "PyTorchVideo does (default: the config's choice)",
     )
     arguments = parser.parse_args(argv)
-    if not arguments.config and not (weights := Path(arguments.weights)).is_dir():
+    weights = Path(arguments.weights)
+    if not arguments.config and not is_address(arguments.weights) and not weights.is_dir():
         parser.error(
             f"--config is required: {weights} is a file, and only folders store their config"
             if weights.exists() else f"--weights {weights}: no such file or folder"

@@ -7,12 +7,15 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 from ml_collections import ConfigDict
 
 from data_pipelines import labels
 from slowfast_jax.config import FROM_PROTOCOL, ConfigError, closest, load_config, schema
 from slowfast_jax.models import zoo
 from slowfast_jax.models.base import VideoNetwork
+from slowfast_jax.published.hub import address_of
+from slowfast_jax.weights import initial_variables, read_weights, variable_shapes
 
 # Options that are fields of the protocol but no keywords of the network.
 VIEWS = ("clips", "crops", "test_crop", "sampling_rate")
@@ -135,11 +138,42 @@ def choose_names(names: list[str], stored: list[str], config: ConfigDict) -> lis
     )
 
 
+def network_variables(
+    config: ConfigDict, model: VideoNetwork, names: list[str], *, untrained: bool,
+    skip: str | Sequence[str], strip: str | Sequence[str], entry: str, seed: int,
+) -> tuple[Mapping, list[str]]:
+    """The variables of config.test.checkpoint, or random ones if it is empty, and the class names.
+
+    Args:
+      names: the config's class names; the checkpoint's are taken where these are only numbers.
+      untrained: random variables are wanted, so that there is no warning.
+      skip, strip, entry, seed: see `slowfast_jax.load`.
+    """
+    if not config.test.checkpoint:
+        if not untrained:
+            logging.warning(
+                "%s: no weights were given, so they are random and the predictions are meaningless",
+                config.name,
+            )
+        return initial_variables(model, seed), names
+    init = initial_variables(model, seed) if skip else None
+    variables, stored_names = read_weights(
+        config, variable_shapes(model), config.test.checkpoint,
+        skip=skip, strip=strip, entry=entry, init=init,
+    )
+    return variables, choose_names(names, stored_names, config)
+
+
 def named_config(spec: str, *, alone: bool) -> ConfigDict:
     """The config of a recipe or zoo name. Given alone, the name may have been meant as a folder."""
     try:
         return load_config(spec)
     except ConfigError as error:
+        if address_of(spec):
+            raise ConfigError(
+                f"{address_of(spec)} is not a checkpoint of this project, but a file of weights: "
+                "name its network, and the file as weights"
+            ) from error
         if not alone or os.path.exists(spec) or spec.partition(":")[0].endswith(".py"):
             raise
         raise ConfigError(f"there is no folder {spec}, and {error}") from error

@@ -27,6 +27,7 @@ from slowfast_jax.evaluate import evaluate
 from slowfast_jax.loop.preflight import RANDOM, Problems
 from slowfast_jax.published import PUBLISHED, Row, find
 from slowfast_jax.published.cached_weights import fetch
+from slowfast_jax.published.hub import is_address
 from slowfast_jax.tasks import make_task
 from slowfast_jax.weights import find_checkpoint, read_weights, variable_shapes
 
@@ -130,7 +131,7 @@ def _prepare(
                 f"--weights={weights} is one checkpoint, but {len(names)} are to be tested: leave "
                 "it out, or test one at a time"
             )
-    if given and given != RANDOM and not os.path.exists(given):
+    if given and given != RANDOM and not is_address(given) and not os.path.exists(given):
         with problems.noted():
             raise FileNotFoundError(f"--weights={given}: no such file or folder")
     for name in names:

@@ -20,6 +20,7 @@ from slowfast_jax.distributed.chips import find_chip
 from slowfast_jax.loop.prefetch import on_devices
 from slowfast_jax.models.cost import count, totals
 from slowfast_jax.models.folded_norms import are_folded, restored
+from slowfast_jax.published.hub import is_address
 from slowfast_jax.tasks.base import Task
 from slowfast_jax.training.optim import make_optimizer, without_decay
 from slowfast_jax.training.plan import Plan, Shape
@@ -174,7 +175,7 @@ def read_start(config: ConfigDict, shapes: Mapping, init: Mapping | None = None)
     """
     start = config.train.init_from
     skip = (*start.skip, *NOT_OF_IMAGES) if start.images else start.skip
-    if start.url and not os.path.exists(start.path):
+    if start.url and not is_address(start.path) and not os.path.exists(start.path):
         raise FileNotFoundError(
             f"config.train.init_from.path is {start.path}, which does not exist: download "
             f"{start.url}, or set it to weights that you have"

@@ -1,5 +1,6 @@
 """Resuming the training of another program: its epoch and the state of its optimizer."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from convert.load import fit, strip_names
 from convert.training.pyslowfast import Progress, read_progress
 from slowfast_jax.config import ConfigError
 from slowfast_jax.loop.step_schedule import StepSchedule
+from slowfast_jax.published.hub import local_path
 from slowfast_jax.training.state import TrainState
 
 # Optimizer -> the states that PyTorch's has for each parameter.
@@ -62,7 +64,8 @@ def find_progress(config: ConfigDict) -> Progress | None:
       CheckpointError: see `convert.training.pyslowfast.read_progress`.
     """
     start, name = config.train.init_from, config.optimizer.name
-    found = read_progress(start.path, start.entry)
+    path = local_path(start.path)
+    found = None if os.path.isdir(path) else read_progress(path, start.entry)
     if found and found.moments and not set(MOMENTS[name]) <= set(found.moments):
         raise ConfigError(
             f"config.optimizer.name is {name}, but the optimizer of {start.path} has "

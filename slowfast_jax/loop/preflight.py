@@ -35,6 +35,7 @@ from slowfast_jax.loop.continuation import find_progress
 from slowfast_jax.loop.step_schedule import StepSchedule
 from slowfast_jax.published import PUBLISHED
 from slowfast_jax.published.cached_weights import weights_of
+from slowfast_jax.published.hub import is_address, local_path
 from slowfast_jax.recognizer import Recognizer, load
 from slowfast_jax.tasks import make_task
 from slowfast_jax.tasks.base import Task
@@ -195,7 +196,7 @@ def prepare_test(
     """Finds the test set of the config and loads the network.
 
     The weights are loaded after the test set was found. Random weights are only initialized, and
-    published ones only downloaded, if there is no problem.
+    others only downloaded, if there is no problem.
 
     Args:
       config: the complete config.
@@ -232,7 +233,8 @@ def _check_test_run(
             found = make_task(config).find("test", workdir)
     if concern(wrong, (*NETWORK, "test.checkpoint", "test.entry", "train.init_from")):
         return None
-    if weights == PUBLISHED and (problems or not starts):
+    downloaded = weights == PUBLISHED or is_address(weights or config.test.checkpoint)
+    if downloaded and (problems or not starts):
         return None
     with problems.noted():
         path = weights_to_test(config, workdir, weights)
@@ -282,6 +284,7 @@ def weights_to_test(
         return weights_of(config.name, config.model.name)
     named = given or config.test.checkpoint
     if named:
+        named = local_path(named)
         return latest_checkpoint(named) or named
     last = latest_checkpoint(workdir) if workdir else None
     if last:
@@ -293,14 +296,17 @@ def weights_to_test(
             "has a checkpoint (--weights=random tests an untrained network)"
         )
     logging.info("there is no checkpoint yet: testing the weights that training starts from")
-    return start
+    return local_path(start)
 
 
 def _start_options(config: ConfigDict) -> dict[str, Any]:
     """Keywords of `load` and `read_weights` for the checkpoint in config.test.checkpoint: initial
     weights are read as training reads them."""
     start = config.get("train", {}).get("init_from", {})
-    if start.get("path") != config.test.checkpoint:
+    path = start.get("path")
+    if path and is_address(path):
+        path = os.fspath(local_path(path))
+    if path != config.test.checkpoint:
         return {}
     return {"skip": tuple(start.skip), "strip": tuple(start.strip), "entry": start.entry}
 

@@ -16,8 +16,9 @@ from typing import Any
 from data_pipelines.atomic_files import whole
 from slowfast_jax import distributed
 from slowfast_jax.compilation_cache import VARIABLE, cache_folder
-from slowfast_jax.published import Row, row_of
+from slowfast_jax.published import Row, row_of, rows
 from slowfast_jax.published.download import DownloadError, download, mismatch, sha256_of
+from slowfast_jax.published.hub import address_of
 
 try:
     import fcntl
@@ -84,15 +85,30 @@ def fetch(row: Row) -> Path:
 def origin_of(path: str | os.PathLike) -> dict[str, Any]:
     """What is recorded about a file of the cache folder: address, bytes, sha256, downloaded.
 
-    {} for any other file.
+    Of files and folders in the cache folder of the hub, it is the address. {} for any other file.
     """
     record = _origin_file(Path(path))
     if not record.is_file():
-        return {}
+        address = address_of(path)
+        return {"address": address} if address else {}
     try:
         return json.loads(record.read_text(encoding="utf-8"))
     except ValueError:  # not written by this program
         return {}
+
+
+def identify(path: Path) -> Row | None:
+    """The published checkpoint that a file is, whatever its name; None if it is not known as one.
+
+    It is recognized by the published SHA-256, or as a file in the cache folder.
+    """
+    if not path.is_file():
+        return None
+    address, digest = origin_of(path).get("address"), sha256_of(path)
+    for row in rows().values():
+        if row.address == address or row.sha256 and digest.startswith(row.sha256):
+            return row
+    return None
 
 
 def _verify(row: Row, path: Path) -> None:

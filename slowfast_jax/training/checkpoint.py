@@ -9,7 +9,8 @@ reads or writes one.
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -50,21 +51,34 @@ def save_checkpoint(
         raise ValueError(
             f"checkpoint metadata must be JSON: {error}. Pass strings, numbers, lists and dicts"
         ) from error
+    items = {name: ocp.args.StandardSave(tree) for name, tree in variables.items() if tree}
+    items[METADATA] = ocp.args.JsonSave(dict(metadata))
+    with (
+        whole_folder(directory, overwrite=overwrite) as complete,
+        ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer,
+    ):
+        checkpointer.save(complete, args=ocp.args.Composite(**items))
+
+
+@contextmanager
+def whole_folder(directory: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yields a path for a folder, which becomes `directory` when the block succeeds.
+
+    If the block fails, nothing is left behind, and a folder to be overwritten stays as it was.
+
+    Raises FileExistsError if `directory` exists and `overwrite` is false.
+    """
+    directory = directory.absolute()
     if directory.exists() and not overwrite:
         raise FileExistsError(
             f"{directory} exists already; choose another folder, or pass overwrite=True"
         )
     directory.parent.mkdir(parents=True, exist_ok=True)
-    items = {name: ocp.args.StandardSave(tree) for name, tree in variables.items() if tree}
-    items[METADATA] = ocp.args.JsonSave(dict(metadata))
-    with (
-        tempfile.TemporaryDirectory(
-            prefix=f".{directory.name}.", dir=directory.parent, ignore_cleanup_errors=True
-        ) as folder,
-        ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer,
-    ):
+    with tempfile.TemporaryDirectory(
+        prefix=f".{directory.name}.", dir=directory.parent, ignore_cleanup_errors=True
+    ) as folder:
         complete, replaced = Path(folder, "complete"), Path(folder, "replaced")
-        checkpointer.save(complete, args=ocp.args.Composite(**items))
+        yield complete
         try:
             if directory.exists():
                 directory.rename(replaced)
@@ -126,7 +140,7 @@ def _existing(directory: str | Path) -> Path:
             advice = f"Did you mean {directory / steps[-1]}?"
         raise ValueError(
             f"{directory} is not a checkpoint of this project: {found}; expected the folders "
-            f"params and {METADATA}. {advice}"
+            f"params and {METADATA}, or the files model.safetensors and config.json. {advice}"
         )
     return directory
 

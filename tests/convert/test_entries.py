@@ -9,6 +9,7 @@ from convert import CheckpointError, read_checkpoint
 from convert.entries import USUAL
 from convert.load import strip_names
 from convert.names import canonical_names, scheme_of
+from convert.readers import describe_source
 
 NAMES = {
     "PySlowFast": ("s1.pathway0_stem.conv.weight", "head.projection.weight"),
@@ -82,3 +83,26 @@ def test_prefixes_that_all_names_share(tmp_path, scheme, prefix):
 def test_a_prefix_of_some_names_stays(tmp_path):
     content = weights(prefix="net.") | {"loss.weight": np.ones(2)}
     assert set(strip_names(read(tmp_path, content)).tensors) == set(content)
+
+
+SLOTS = {"exp_avg": np.ones(2), "exp_avg_sq": np.ones(2), "step": np.ones(())}
+
+
+@pytest.mark.parametrize("name", ["optimizer_state", "optimizer", "anything", "model"])
+def test_states_of_optimizers_are_no_weights(tmp_path, name):
+    """By their form, whatever their name: also those that name the parameters, as with FSDP."""
+    by_name = {n: SLOTS for n in NAMES["PySlowFast"]}
+    for state in ({0: SLOTS}, by_name, weights()):
+        content = {name: {"state": state, "param_groups": [{"lr": 0.1}]}, "some": weights()}
+        checkpoint = read(tmp_path, content)
+        assert checkpoint.metadata["container"] == "some"
+        assert checkpoint.metadata["optimizers"] == [name] and "also" not in checkpoint.metadata
+        assert f"not read: {name} (state of the optimizer)" in describe_source(checkpoint)[0]
+    # The same without the names of all optimizers: a table of states for each parameter.
+    checkpoint = read(tmp_path, {"optim": {"state": by_name}, "w": weights("unknown")})
+    assert checkpoint.metadata["container"] == "w"
+
+
+def test_a_file_with_the_state_of_an_optimizer_alone(tmp_path):
+    with pytest.raises(CheckpointError, match="the state of an optimizer and no weights"):
+        read(tmp_path, {"state": {0: SLOTS}, "param_groups": [{"lr": 0.1, "params": [0]}]})

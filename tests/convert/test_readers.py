@@ -2,7 +2,6 @@
 
 import collections
 import pickle
-import struct
 import sys
 import zipfile
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 from convert import read_checkpoint, write_pyth
-from convert.readers import LEGACY_MAGIC
+from convert.formats.torch_files import LEGACY_MAGIC
 from tests.convert.cases import weights_rule
 from tests.convert.torch_pickles import (
     TENSORS,
@@ -147,15 +146,33 @@ def test_zip_files_that_are_not_checkpoints(tmp_path):
     with zipfile.ZipFile(tmp_path / "w.zip", "w") as archive:
         archive.writestr("weights/w.pth", b"")
     refused(tmp_path / "w.zip", "without NAME/data.pkl", "weights/w.pth", "unpack it; expected a")
-    (tmp_path / "w.safetensors").write_bytes(
-        struct.pack("<Q", 60) + b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(60)
-        + bytes(4)
-    )
-    refused(tmp_path / "w.safetensors", "is in the format safetensors; write it as a pickle")
     with zipfile.ZipFile(tmp_path / "script.pt", "w") as archive:
         archive.writestr("m/data.pkl", b"")
         archive.writestr("m/constants.pkl", b"")
     refused(tmp_path / "script.pt", "TorchScript", "state_dict()")
+
+
+def test_a_zip_that_would_fill_the_memory(tmp_path):
+    storage = Storage("FloatStorage", "0", np.zeros(100_000, np.float32))
+    content = {"x": tensor(storage, 0, (2,), (1,))}
+    zip_file(tmp_path / "w", content, [storage])
+    with zipfile.ZipFile(tmp_path / "w") as stored, zipfile.ZipFile(
+        tmp_path / "bomb", "w", zipfile.ZIP_DEFLATED
+    ) as archive:
+        for name in stored.namelist():
+            archive.writestr(name, stored.read(name))
+    assert list(read_checkpoint(tmp_path / "w").tensors) == ["x"]
+    refused(tmp_path / "bomb", "that unpacks to 400,", "weights do not compress that well")
+
+
+def test_tensors_that_would_fill_the_memory(tmp_path):
+    """Strides of 0 repeat the numbers of a storage at no cost in the file."""
+    storage = Storage("FloatStorage", "0", np.ones(2, np.float32))
+    content = {f"x{i}": tensor(storage, 0, (1000, 1000), (0, 0)) for i in range(30)}
+    zip_file(tmp_path / "w", content, [storage])
+    refused(tmp_path / "w", "its tensors need 120,000,000 bytes, but the file has only")
+    zip_file(tmp_path / "w", {"x": tensor(storage, 0, (3, 2), (0, 1))}, [storage])
+    assert read_checkpoint(tmp_path / "w").tensors["x"].shape == (3, 2)
 
 
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.99])
@@ -214,6 +231,30 @@ def test_pickles_without_weights(tmp_path, content, words):
 def test_reading_needs_no_torch(torch_zip, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     assert_tensors(read_checkpoint(torch_zip).tensors)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_files_that_torch_writes(tmp_path, zipped):
+    """Both of its formats, with half precision, shared storages, and states of an optimizer."""
+    torch = pytest.importorskip("torch")
+    network = torch.nn.Sequential(torch.nn.Conv3d(2, 3, 1), torch.nn.BatchNorm3d(3))
+    state = {f"0.{n}": value for n, value in network.state_dict().items()}
+    state |= {"1.half": torch.arange(3.0).half(), "1.brain": torch.arange(5.0).bfloat16()}
+    state |= {"1.part": state["0.0.weight"][1:].transpose(0, 1)}
+    optimizer = torch.optim.AdamW(network.parameters())
+    network(torch.ones(2, 2, 1, 2, 2)).square().sum().backward()
+    optimizer.step()
+    content = {"state_dict": state, "optimizer": optimizer.state_dict(), "epoch": 2}
+    torch.save(content, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
+    checkpoint = read_checkpoint(tmp_path / "w.pth")
+    assert checkpoint.kind == ("torch zip" if zipped else "torch legacy")
+    assert checkpoint.metadata["bfloat16"] == ["1.brain"]
+    assert checkpoint.metadata["optimizers"] == ["optimizer"]
+    expected = {
+        name: (value.float() if name == "1.brain" else value).contiguous().numpy()
+        for name, value in state.items()
+    }
+    assert_tensors(checkpoint.tensors, expected)
 
 
 @needs_real

@@ -12,6 +12,7 @@ import pathlib
 import pickle
 import subprocess
 import sys
+import tracemalloc
 import types
 
 import numpy as np
@@ -343,3 +344,13 @@ def test_views_outside_their_storage(tmp_path, size, stride, offset):
 def test_garbage_pickles(tmp_path, data):
     (tmp_path / "w").write_bytes(data)
     refused(tmp_path / "w", "pickle")
+
+
+def test_a_large_number_of_remembered_objects(tmp_path):
+    """A pickle that remembers one object under a large number takes no memory for all below it."""
+    (tmp_path / "w").write_bytes(b"\x80\x02}r\x00\x00\x00\x01.")
+    tracemalloc.start()
+    refused(tmp_path / "w", "no named tensors")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10e6

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from convert import CheckpointError, read_checkpoint
-from convert.readers import LEGACY_MAGIC, LEGACY_VERSION
+from convert.formats.torch_files import LEGACY_MAGIC, LEGACY_VERSION
 
 TENSORS = {
     "a.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 4),

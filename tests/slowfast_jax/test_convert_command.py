@@ -50,7 +50,7 @@ def test_round_trip(tmp_path, pyth, sane_variables, capsys):
     assert_same(variables, sane_variables)
     assert metadata["model"]["name"] == "kinetics/mini"
     assert metadata["converted_from"] == {
-        "file": "w.pyth", "format": "torch zip", "cfg": "A: 1"
+        "file": "w.pyth", "format": "torch zip", "program": "PySlowFast", "cfg": "A: 1"
     }
 
     assert cli([ours, back, *MINI]) == 0
@@ -170,6 +170,39 @@ def test_entries_and_objects_are_reported(tmp_path, sane_variables, capsys):
     assert cli([str(tmp_path / "w.pth"), str(tmp_path / "x"), *MINI, "--entry", "nothing"]) == 2
     error = capsys.readouterr().err
     assert "no entry 'nothing'" in error and "model (374 tensors), ema (374 tensors)" in error
+
+
+def test_what_a_file_holds(tmp_path, capsys):
+    tensors = {"s1.x.weight": np.ones((2, 3), np.float16), "head.projection.bias": np.ones(2)}
+    content = {"state_dict": {f"module.{n}": a for n, a in tensors.items()}, "epoch": 1}
+    (tmp_path / "w.pth").write_bytes(pickle.dumps(content))
+    assert cli(["--list", str(tmp_path / "w.pth")]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{tmp_path / 'w.pth'}: pickle, PySlowFast names",
+        "  read      2 tensors from the entry 'state_dict'",
+        "  note      all names have 'module', which DataParallel or DistributedDataParallel adds; "
+        "it is removed",
+        "  note      1 tensors are float16; they are widened exactly",
+        "  module.s1.x.weight           float16  (2, 3)",
+        "  module.head.projection.bias  float64  (2,)",
+        "  8 numbers",
+    ]
+    assert cli(["--list", str(tmp_path / "nothing.pth")]) == 2
+    with pytest.raises(SystemExit):
+        cli([str(tmp_path / "w.pth"), *MINI])
+    assert "the following arguments are required: OUTPUT" in capsys.readouterr().err
+
+
+def test_the_map_of_names(tmp_path, pyth, capsys):
+    assert cli([pyth, *MINI, "--report"]) == 0
+    out = capsys.readouterr().out
+    assert "  head.projection.bias (4,) " in out and "  ->  head/projection/bias (4,)\n" in out
+    assert "num_batches_tracked ()  " in out.replace("()   ", "()  ")
+    assert "  ->  not used: batch norm step counter, not used\n" in out
+    assert out.endswith(
+        "  312 of 374 tensors are used once, 62 are not used, 0 are used more than once\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["w.pyth"]
 
 
 @pytest.mark.parametrize("existing", [False, True])

@@ -76,7 +76,7 @@ def test_own_checkpoint_is_read_once(tiny, tmp_path, monkeypatch):
         reads.append(directory)
         return load_checkpoint(directory)
 
-    monkeypatch.setattr("slowfast_jax.weights.load_checkpoint", counted)
+    monkeypatch.setattr("slowfast_jax.weights.folders.load_checkpoint", counted)
     load("test/tiny", path)
     assert len(reads) == 1
 
@@ -120,7 +120,7 @@ def test_batch_norm_is_folded_by_default(monkeypatch):
     def zeros(model, seed):
         return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), variable_shapes(model))
 
-    monkeypatch.setattr("slowfast_jax.recognizer.initial_variables", zeros)
+    monkeypatch.setattr("slowfast_jax.inference.load_options.initial_variables", zeros)
     folded, plain = load("kinetics/mini"), load("kinetics/mini", fold=False)
     assert folded.model.folded and "batch_stats" not in folded.variables
     assert not plain.model.folded and "batch_stats" in plain.variables

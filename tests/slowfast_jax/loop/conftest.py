@@ -24,4 +24,4 @@ def quiet(monkeypatch):
     def refuse(*arguments):
         raise AssertionError("a network is initialized")
 
-    monkeypatch.setattr("slowfast_jax.recognizer.initial_variables", refuse)
+    monkeypatch.setattr("slowfast_jax.inference.load_options.initial_variables", refuse)

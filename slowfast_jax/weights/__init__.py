@@ -17,22 +17,26 @@ from ml_collections import ConfigDict
 from convert import names, ports
 from convert.load import CheckpointMismatch, fit, patterns_of, strip_names, texts_of
 from convert.program_settings import box_head_keywords, clip_settings, unsupported_settings
-from convert.readers import ForeignCheckpoint, describe_source, read_checkpoint
+from convert.readers import ForeignCheckpoint, describe_source
 from convert.trees import flatten, not_finite
 from convert.unpickle import CheckpointError
-from data_pipelines.labels import unnamed
 from data_pipelines.text_files import first_few
 from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.models import zoo
 from slowfast_jax.ops.backend import PLAIN_BACKEND, written_for
-from slowfast_jax.training.checkpoint import (
-    FOLDER,
-    is_checkpoint,
-    latest_checkpoint,
-    load_checkpoint,
-    load_metadata,
+from slowfast_jax.published.hub import local_path
+from slowfast_jax.weights.folders import (
+    describe,
+    find_checkpoint,
+    read_any,
+    read_checkpoint_folder,
+    stored_config,
 )
 
+__all__ = [
+    "RANDOM", "check_origin", "describe", "find_checkpoint", "initial_variables", "read_any",
+    "read_checkpoint_folder", "read_weights", "stored_config", "variable_shapes",
+]
 RANDOM = "random"  # in place of a checkpoint: an untrained network is wanted
 # Keywords that may differ between a checkpoint and the network: none of them changes what the
 # parameters mean.
@@ -96,7 +100,7 @@ def read_weights(
       config: names the network.
       shapes: shapes of its variables, see `variable_shapes`.
       path: a run folder, of which the last checkpoint is read, a checkpoint folder of this project,
-        or a checkpoint file of any supported program.
+        a checkpoint file of any supported program, or an address on the hub.
       skip, strip, entry, init: see `convert.load_variables`.
       new_classes: for fine-tuning. If nothing but the number of classes differs, the classifier is
         taken from `init`, with a log line.
@@ -114,14 +118,14 @@ def read_weights(
       convert.CheckpointMismatch: the parameters differ.
       ValueError: `skip` has something that is no regular expression.
     """
-    path = Path(path)
+    path = Path(local_path(path))
     if not path.exists():
         raise FileNotFoundError(f"weights {path} do not exist")
     patterns_of(skip)
     skip = texts_of(skip)
     log = logging.debug if quiet else logging.info
     checkpoint = strip_names(read_any(path, entry), strip)
-    for line in describe_source(checkpoint) if checkpoint.kind != "orbax" else ():
+    for line in describe_source(checkpoint) if not checkpoint.own else ():
         log("%s: %s", path, line)
     replaced = []
     if new_classes:
@@ -195,116 +199,6 @@ def _classifier_of_other_classes(
     return []
 
 
-def read_any(path: str | os.PathLike, entry: str = "") -> ForeignCheckpoint:
-    """Reads a checkpoint file of any supported program, or a run or checkpoint folder of this one.
-
-    Args:
-      path: the file or folder.
-      entry: see `convert.read_checkpoint`.
-
-    Raises:
-      See `convert.read_checkpoint` and `read_checkpoint_folder`.
-    """
-    if not Path(path).is_dir():
-        return read_checkpoint(path, entry)
-    if entry:
-        raise CheckpointError(
-            f"{path} is a checkpoint of this project, which has no entries to choose from, so no "
-            f"entry {entry!r}"
-        )
-    return read_checkpoint_folder(path)
-
-
-def find_checkpoint(path: str | os.PathLike) -> Path:
-    """The last checkpoint of a run, if `path` is a run's folder; any other path is returned as is.
-
-    Raises:
-      convert.CheckpointError: the run has no complete checkpoint.
-    """
-    path = Path(path)
-    run = path.parent if path.name == FOLDER else path
-    if is_checkpoint(path) or not (run / FOLDER).is_dir():
-        return path
-    last = latest_checkpoint(run)
-    if last is None:
-        raise CheckpointError(f"the run {run} has no complete checkpoint yet")
-    logging.info("%s: the last checkpoint of the run is %s", run, last)
-    return last
-
-
-def read_checkpoint_folder(path: str | os.PathLike) -> ForeignCheckpoint:
-    """Reads a checkpoint folder that this project wrote, in the form that `convert.fit` takes.
-
-    Args:
-      path: the folder of a run, of which the last checkpoint is read, or of one checkpoint, as
-        `save_checkpoint` wrote it.
-
-    Returns:
-      A checkpoint of kind "orbax": parameter path -> array, and the saved metadata.
-
-    Raises:
-      FileNotFoundError: the folder does not exist.
-      convert.CheckpointError: the folder is neither a run nor a checkpoint of this project.
-    """
-    path = find_checkpoint(path)
-    try:
-        variables, metadata = load_checkpoint(path)
-    except ValueError as error:
-        raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
-    tensors = {name: leaf for (_, name), leaf in flatten(variables).items()}
-    return ForeignCheckpoint("orbax", tensors, metadata)
-
-
-def describe(config: ConfigDict, class_names: Sequence[str]) -> dict[str, Any]:
-    """The metadata to save with a checkpoint, so that it cannot be loaded as another network.
-
-    Classes without names are called "class 0", "class 1" and so on.
-    """
-    return {
-        "model": config.model.to_dict(),
-        "class_names": list(class_names) or unnamed(config.model.get("num_classes", 0)),
-        "mean": list(config.protocol.mean),
-        "std": list(config.protocol.std),
-        "config": json.loads(config.to_json_best_effort()),
-    }
-
-
-def stored_config(folder: str | os.PathLike) -> tuple[ConfigDict, list[str]]:
-    """The config and class names that are stored in a checkpoint.
-
-    Args:
-      folder: a run folder, of which the last checkpoint is used, or a checkpoint folder.
-
-    Returns:
-      The complete config of the training or conversion, with test.checkpoint set to the checkpoint,
-      and the class names ("class 0", ... if the checkpoint has none).
-
-    Raises:
-      FileNotFoundError: the folder does not exist.
-      convert.CheckpointError: the run has no complete checkpoint.
-      ValueError: the folder is not a checkpoint.
-      ConfigError: the checkpoint does not store its config.
-    """
-    path = find_checkpoint(folder)
-    metadata = load_metadata(path)
-    if "config" not in metadata:
-        raise ConfigError(
-            f"checkpoint {path} does not store the config that it was trained with; name its "
-            "recipe or zoo entry"
-        )
-    config = ConfigDict(_with_tuples(metadata["config"]))
-    config.test.checkpoint = os.fspath(path)
-    names = list(metadata.get("class_names", ())) or unnamed(config.model.get("num_classes", 0))
-    return config.lock(), names
-
-
-def _with_tuples(value: Any) -> Any:
-    """Restores tuples, which JSON stores as lists."""
-    if isinstance(value, dict):
-        return {key: _with_tuples(item) for key, item in value.items()}
-    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
-
-
 def check_origin(
     path: str | Path, checkpoint: ForeignCheckpoint, config: ConfigDict, skip: Sequence[str]
 ) -> None:
@@ -323,7 +217,7 @@ def check_origin(
     Raises:
       ConfigError: the network or its input normalization differs.
     """
-    if checkpoint.kind != "orbax":
+    if not checkpoint.own:
         problem = _check_program(path, checkpoint, config)
         if problem and not skip:
             raise ConfigError(problem)

@@ -1,27 +1,29 @@
 """The command `python -m convert INPUT OUTPUT --config kinetics/x3d_xs`."""
 
 import argparse
+import os
 import sys
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from convert import ports
-from convert.load import Report, fit, strip_names
-from convert.readers import ForeignCheckpoint, describe_source, read_checkpoint
+from convert.load import fit, strip_names
+from convert.readers import ForeignCheckpoint, read_checkpoint
 from convert.torch_file import export_pyth, export_torchvision
-from convert.trees import flatten, not_finite
+from convert.trees import not_finite
 from convert.verify import compare_bytes, describe_outputs
 from data_pipelines.text_files import first_few
 from slowfast_jax import __version__
+from slowfast_jax.convert_command.reports import describe_map, describe_report, list_tensors
 from slowfast_jax.option_names import as_options, pattern
+from slowfast_jax.published.hub import HubError, local_path
 
 DESCRIPTION = """Converts weights of PySlowFast (PyTorch or Caffe2), PyTorchVideo, torchvision,
 MMAction2, PaddleVideo and MindSpore to a checkpoint of this project, PySlowFast or torchvision.
 The format of INPUT is detected from its content. PyTorch is not needed."""
+# Values of --to whose output is a folder, which is a checkpoint of this project.
+FOLDERS = ("orbax", "safetensors", "hub-folder")
 EXAMPLES = """examples:
   {name} SLOWFAST_8x8_R50.pkl slowfast --config kinetics/slowfast_8x8_r50
   {name} x3d_xs.pyth x3d_xs --config configs/kinetics.py:x3d_xs --verify
@@ -29,6 +31,9 @@ EXAMPLES = """examples:
   {name} RUN my_network.pyth
   {name} mvit_v2_s-ae3be167.pth mvitv2_s --config kinetics/mvitv2_s_16x4
   {name} RUN my_mvit.pth --to torchvision
+  {name} RUN my_network --to hub-folder
+  {name} --list weights.pth
+  {name} --report weights.pth --config kinetics/x3d_xs
 """
 SCRIPT = "slowfast-jax-convert"  # the installed script
 # Suffixes of formats that are read or used elsewhere but not written.
@@ -60,14 +65,25 @@ def cli(arguments: list[str] | None = None) -> int:
     """
     parser = _parser()
     args = parser.parse_args(arguments)
-    if not args.config and not Path(args.input).is_dir():
+    if not args.output and not args.list and not args.report:
+        parser.error("the following arguments are required: OUTPUT")
+    try:
+        args.input = os.fspath(local_path(args.input))
+    except HubError as error:
+        parser.error(str(error))
+    if not args.list and not args.config and not Path(args.input).is_dir():
         parser.error(
             f"--config is required: {args.input} is not a folder of this project, which would "
             "store its config"
         )
     progress = Progress()
     try:
-        _convert(args, progress)
+        if args.list:
+            print("\n".join(list_tensors(args.input, _read(args.input, args.entry))))
+        else:
+            _convert(args, progress)
+    except BrokenPipeError:  # the reader of the output, such as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError) as error:
         print(f"error: {as_options(str(error))}", file=sys.stderr)
         return 1 if progress.began else 2
@@ -92,13 +108,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "input",
         metavar="INPUT",
-        help="a .pyth, .pth, .pkl, .pdparams or .ckpt file, a checkpoint folder of this project, "
-        "or the folder of a training run, of which the last checkpoint is read",
+        help="a .pyth, .pth, .pkl, .pdparams, .ckpt or .safetensors file, a checkpoint folder of "
+        "this project, or the folder of a training run, of which the last checkpoint is read; or "
+        "hf://ORGANIZATION/NAME[@REVISION][/FILE] on the hub",
     )
     parser.add_argument(
         "output",
         metavar="OUTPUT",
-        help="checkpoint folder or .pyth file to write; must not exist, unless --force is given",
+        nargs="?",
+        help="checkpoint folder or .pyth file to write; must not exist, unless --force is given. "
+        "Not needed with --list and --report",
+    )
+    parser.add_argument(
+        "--list", action="store_true",
+        help="only print what INPUT holds: entries, and names, types and shapes of the tensors",
+    )
+    parser.add_argument(
+        "--report", action="store_true",
+        help="also print which parameter each tensor in INPUT becomes, and which are not used",
     )
     parser.add_argument(
         "--config",
@@ -108,10 +135,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--to",
-        choices=("orbax", "pyth", "torchvision"),
-        help="format of OUTPUT; orbax: a checkpoint folder of this project, pyth: a file for "
-        "PySlowFast and PyTorch, torchvision: a state dict of torchvision's MViT (default: pyth if "
-        "OUTPUT ends in .pyth, else orbax)",
+        choices=(*FOLDERS, "pyth", "torchvision"),
+        help="format of OUTPUT; orbax: a checkpoint folder of this project; safetensors: the same "
+        "as model.safetensors and config.json; hub-folder: the same with a model card, to upload "
+        "to the hub; pyth: a file for PySlowFast and PyTorch; torchvision: a state dict of "
+        "torchvision's MViT (default: pyth if OUTPUT ends in .pyth, else orbax)",
     )
     parser.add_argument(
         "--skip",
@@ -155,24 +183,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _convert(args: argparse.Namespace, progress: Progress) -> None:
-    output = Path(args.output)
-    suffix = output.suffix.lower()
-    if not args.to and suffix in OTHER_FORMATS:
-        raise ValueError(
-            f"{output}: {suffix} is not a format that is written here; choose a name that ends in "
-            ".pyth for a file of PySlowFast and PyTorch, or a name without suffix for a checkpoint "
-            "folder of this project, or pass --to torchvision for a file of torchvision"
-        )
-    kind = args.to or ("pyth" if suffix == ".pyth" else "orbax")
-    _check_output(output, kind, args.force)
+    output = Path(args.output) if args.output else None
+    kind = _kind(output, args) if output else ""
     checkpoint = strip_names(_read(args.input, args.entry), args.strip)
 
     # Imported here because JAX is slow to import and not needed for --help or unreadable files.
     from data_pipelines.labels import unnamed
     from slowfast_jax.config import build_model
     from slowfast_jax.distributed.connect import require_devices
-    from slowfast_jax.training.checkpoint import save_checkpoint
     from slowfast_jax.weights import check_origin, describe, initial_variables, variable_shapes
+    from slowfast_jax.weights.folders import origin_of, recorded_test, write_folder
 
     require_devices()
     config, class_names = _config(args)
@@ -184,6 +204,8 @@ def _convert(args: argparse.Namespace, progress: Progress) -> None:
     init = initial_variables(model, seed=0) if args.skip else None
     variables, report = fit(checkpoint, shapes, skip=args.skip, init=init, source=args.input)
     print("\n".join(describe_report(args.input, checkpoint, variables, report)))
+    if args.report:
+        print("\n".join(describe_map(checkpoint, variables, report)))
 
     if bad := not_finite(variables):
         print(
@@ -191,30 +213,49 @@ def _convert(args: argparse.Namespace, progress: Progress) -> None:
             f"refused wherever they are loaded: {first_few(bad, 3)}", file=sys.stderr,
         )
 
+    if output is None:
+        return
     progress.began = True
-    origin = checkpoint.metadata.get("converted_from", {}) | {
-        name: value
-        for name, value in checkpoint.metadata.items()
-        if (name, type(value)) in (("cfg", str), ("epoch", int))
-    }
+    origin, tested = origin_of(args.input, checkpoint), recorded_test(args.input)
+    if report.skipped:  # then it is another network than that of the file
+        tested, origin = {}, origin | {"initialized": sorted(report.skipped)}
+        origin.pop("published", None)
     if kind == "pyth":
         export_pyth(output, variables, cfg=origin.get("cfg", ""))
     elif kind == "torchvision":
         export_torchvision(output, variables)
     else:
-        origin |= {"file": Path(args.input).name, "format": checkpoint.kind}
         metadata = describe(config, class_names) | {"converted_from": origin}
-        save_checkpoint(output, variables, metadata, overwrite=args.force)
+        write_folder(output, kind, variables, metadata | tested, args.force)
     progress.written = str(output)
     print(f"wrote {output} ({kind})")
     if args.verify:
         _verify(output, model, checkpoint, variables, report, class_names)
 
 
+def _kind(output: Path, args: argparse.Namespace) -> str:
+    """The format to write, one of --to; ValueError if `output` cannot be written in it."""
+    suffix = output.suffix.lower()
+    if not args.to and suffix in OTHER_FORMATS:
+        raise ValueError(
+            f"{output}: {suffix} is not a format that is written here; choose a name that ends in "
+            ".pyth for a file of PySlowFast and PyTorch, or a name without suffix for a checkpoint "
+            "folder of this project (--to safetensors: with model.safetensors in it), or pass --to "
+            "torchvision for a file of torchvision"
+        )
+    if args.to in FOLDERS and suffix in OTHER_FORMATS:
+        raise ValueError(f"--to {args.to} writes a folder; choose a name without {suffix}")
+    kind = args.to or ("pyth" if suffix == ".pyth" else "orbax")
+    _check_output(output, kind, args.force)
+    return kind
+
+
 def _read(path: str | Path, entry: str = "") -> ForeignCheckpoint:
     """Reads a checkpoint file of any program or a folder of this project."""
     if not Path(path).is_dir():
-        return read_checkpoint(path, entry)
+        checkpoint = read_checkpoint(path, entry)
+        if checkpoint.kind != "safetensors":
+            return checkpoint  # without waiting for JAX
     from slowfast_jax.weights import read_any
 
     return read_any(path, entry)
@@ -223,12 +264,12 @@ def _read(path: str | Path, entry: str = "") -> ForeignCheckpoint:
 def _check_output(output: Path, kind: str, force: bool) -> None:
     if output.exists() and not force:
         raise FileExistsError(f"{output} exists; choose another name, or pass --force")
-    if output.exists() and output.is_dir() != (kind == "orbax"):
+    if output.exists() and output.is_dir() != (kind in FOLDERS):
         raise FileExistsError(
             f"--to {kind} cannot replace {output}, which is a "
             f"{'folder' if output.is_dir() else 'file'}; remove it or choose another name"
         )
-    if output.is_dir() and not (output / "params").is_dir():
+    if output.is_dir() and not (output / "params").is_dir() and not _is_shared(output):
         raise FileExistsError(
             f"{output} is a folder but not a checkpoint; --force replaces only checkpoints"
         )
@@ -236,6 +277,10 @@ def _check_output(output: Path, kind: str, force: bool) -> None:
         raise FileNotFoundError(
             f"cannot write {output}: the folder {output.absolute().parent} does not exist"
         )
+
+
+def _is_shared(folder: Path) -> bool:
+    return (folder / "model.safetensors").is_file() and (folder / "config.json").is_file()
 
 
 def _config(args: argparse.Namespace):
@@ -256,44 +301,6 @@ def _config(args: argparse.Namespace):
             config.class_names = ""
         names = []
     return config, names
-
-
-def describe_report(
-    source: str, checkpoint: ForeignCheckpoint, variables: Mapping, report: Report
-) -> list[str]:
-    """Describes which tensors were read, how they were mapped, and which were unused and why.
-
-    Args:
-      source: name of the checkpoint.
-      checkpoint: the checkpoint that was read.
-      variables: the variables made from it.
-      report: how `fit` made them.
-
-    Returns:
-      Lines of text.
-    """
-    lines = [f"{source}: {checkpoint.kind}, {report.scheme} names"]
-    found, *more = describe_source(checkpoint)
-    lines.append(f"  read      {found}")
-    lines += [f"  note      {sentence}" for sentence in more]
-    direct = len(report.mapped.keys() - report.derived.keys())
-    lines.append(f"  mapped    {direct} one to one")
-    if report.inflated:
-        lines.append(f"  inflated  {len(report.inflated)} of these: 2-D kernels repeated over time")
-    for reason, count in Counter(report.ignored.values()).items():
-        lines.append(f"  ignored   {count}: {reason}")
-    for path, how in report.derived.items():
-        lines.append(f"  derived   {path}: {how}")
-    if report.scheme in ports.NOTES:
-        lines.append(f"  note      {ports.NOTES[report.scheme]}")
-    for path, why in report.skipped.items():
-        lines.append(f"  skipped   {path}: {why}; initialized")
-    sizes = Counter()
-    for (collection, _), leaf in flatten(variables).items():
-        sizes[collection] += leaf.size
-    totals = ", ".join(f"{size:,} in {name}" for name, size in sizes.items())
-    lines.append(f"  result    {totals}")
-    return lines
 
 
 def _verify(output, model, checkpoint, variables, report, class_names) -> None:

@@ -1,0 +1,1 @@
+"""File formats: from the bytes of a checkpoint file to its content."""
