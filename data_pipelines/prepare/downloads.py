@@ -12,6 +12,8 @@ MVIT2_KINETICS = tuple(f"{MVIT2}/MViTv2_{name}.pyth" for name in (
 REVERSIBLE = f"{FAIR}/pyslowfast/rev"
 MULTIGRID = f"{FAIR}/pyslowfast/pyslowfast/model_zoo/multigrid/model_zoo"
 LFB = f"{FAIR}/video-long-term-feature-banks/data/ava"
+PYTORCHVIDEO = f"{FAIR}/pytorchvideo/model_zoo"
+PYTORCHVIDEO_8X8 = ("SLOW_8x8_R50", "SLOWFAST_8x8_R50")
 AVA = "https://s3.amazonaws.com/ava-dataset"
 OPENMMLAB = "https://download.openmmlab.com/mmaction/dataset/ava"
 DEEPMIND = "https://storage.googleapis.com/deepmind-media/Datasets"
@@ -129,6 +131,7 @@ COMMANDS: dict[str, list[tuple[str, list[str]]]] = {
             *(f"{MVIT2}/MViTv2_{name}.pyth" for name in (
                 "S_16x4_ssv2_f308341823", "B_32x3_ssv2_f305803282", "L_40x3_ssv2_f309603968",
             )),
+            *(f"{PYTORCHVIDEO}/ssv2/{name}.pyth" for name in PYTORCHVIDEO_8X8),
         )),
     ],
     "charades": [
@@ -147,6 +150,7 @@ COMMANDS: dict[str, list[tuple[str, list[str]]]] = {
         ("trained weights", _fetch(
             "weights/charades", f"{MULTIGRID}/Charades/SLOWFAST_16x8_R50.pkl",
             f"{MULTIGRID}/Charades/SLOWFAST_16x8_R50_multigrid.pkl",
+            *(f"{PYTORCHVIDEO}/charades/{name}.pyth" for name in PYTORCHVIDEO_8X8),
         )),
     ],
     "own": [

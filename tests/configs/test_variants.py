@@ -59,7 +59,7 @@ OTHERS = {
     # recipes of MMAction2 and of this project
     "kinetics": (
         "slowfast_4x16_r101 slowfast_8x8_r101 slowfast_4x16_r152 slowfast_8x8_r152 mini_multigrid"
-        " mini_mvit"
+        " mini_mvit mini_rev_mvit"
     ),
     "mmaction2": (
         "slowfast_4x16_r50 slowfast_8x8_r50 slowfast_8x8_r50_steplr slowfast_4x16_r101"
@@ -72,7 +72,8 @@ OTHERS = {
         " ava_slowonly_8x8_r50_context_temporal_max ava_slowonly_8x8_r50_nl_head"
         " ava_slowonly_8x8_r50_nl_head_focal ava_slowonly_16x4_r50_tricks"
     ),
-    "imagenet": "mini_mvit",
+    "imagenet": "mini_mvit mini_rev_vit",
+    "ssv2": "mini_mvit",
     "ava": "mini_still",
     "own": "slowfast_8x8_r50 x3d_xs x3d_m",
 }

@@ -12,7 +12,7 @@ from tests.support.tiny_models import Tiny
 
 # A file that each format reads first.
 FIRST = {
-    "ava": "ava_action_list_v2.2_for_activitynet_2019.pbtxt", "kinetics": "test.csv",
+    "ava": r"ava_action_list_v2\.[12]_for_activitynet_201[89].pbtxt", "kinetics": "test.csv",
     "ssv2": "something-something-v2-", "charades": "val.csv", "imagenet": "val",
 }
 
