@@ -1,0 +1,1 @@
+"""Networks as graphs of other programs: ONNX, which OpenVINO and onnxruntime run."""
