@@ -11,7 +11,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 from absl import logging
 from ml_collections import ConfigDict
 
@@ -19,8 +18,10 @@ from convert.load import patterns_of
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.image_files import Pictures
+from slowfast_jax.backends import choice
 from slowfast_jax.config import build_model, check_values
 from slowfast_jax.distributed.connect import require_devices
+from slowfast_jax.inference.description import describe
 from slowfast_jax.inference.features import DEFAULT, Endpoints, Features, Options, iterate_features
 from slowfast_jax.inference.input_checks import check_boxes, check_clips, padded
 from slowfast_jax.inference.load_options import (
@@ -65,17 +66,23 @@ class Recognizer:
       config: the complete config; `predict_video` follows its test protocol.
       class_names: names of the K classes, by class index.
       endpoints: the network's endpoints, which `clip_features` reads.
+      runtime: what runs the network instead of JAX, with its version and dtype; "" if it is JAX.
     """
 
     def __init__(
-        self, model: nn.Module, variables: Mapping, config: ConfigDict, class_names: Sequence[str]
+        self, model: nn.Module, variables: Mapping, config: ConfigDict,
+        class_names: Sequence[str], backend: str = choice.JAX,
     ):
         self.model = model
         self.config = config
         self.class_names = list(class_names)
-        self.predictor = Predictor(model)
+        self.runtime = choice.describe_backend(backend, model)
+        make = choice.predictor_maker(backend, model)
+        self.predictor = make()
         self.variables = self.predictor.place(variables)
-        self.endpoints = Endpoints(model, config.protocol.num_frames, config.protocol.test_crop)
+        self.endpoints = Endpoints(
+            model, config.protocol.num_frames, config.protocol.test_crop, make
+        )
 
     @property
     def takes_boxes(self) -> bool:
@@ -92,7 +99,7 @@ class Recognizer:
         wanted = max(1, min(self.config.test.batch_size, views))
         if jax.default_backend() == "cpu":
             wanted = min(wanted, CPU_BATCH)
-        devices = self.predictor.mesh.size
+        devices = self.predictor.devices
         return -(-wanted // devices) * devices
 
     def __call__(self, clips: Any, boxes: Any = None) -> jax.Array:
@@ -238,22 +245,7 @@ class Recognizer:
         )
 
     def __repr__(self) -> str:
-        """The network, its weights and its test protocol, on a few lines."""
-        model, protocol, names = self.model, self.config.protocol, self.class_names
-        count = sum(leaf.size for leaf in jax.tree.leaves(self.variables["params"]))
-        shown = names if len(names) <= 6 else [*names[:3], "...", names[-1]]
-        views = f"{protocol.clips} clips x {protocol.crops} crops"
-        lines = {
-            "network": f"{type(model).__name__}, {count / 1e6:.2f} million parameters, "
-                       f"{jnp.dtype(model.dtype).name}",
-            "weights": self.config.test.checkpoint or "random",
-            "classes": f"{len(names)} ({', '.join(shown)})",
-            "clip": f"{protocol.num_frames} frames, every {protocol.sampling_rate} at "
-                    f"{protocol.target_fps:g} per second, {protocol.test_crop} pixels",
-            "input": "clips and boxes" if self.takes_boxes else f"clips; videos as {views}",
-        }
-        rows = "".join(f"\n  {key}: {value}" for key, value in lines.items())
-        return f"Recognizer({self.config.name}){rows}"
+        return describe(self)
 
     def refuse_boxes(self) -> None:
         """ValueError if the network classifies boxes, which a video file does not have."""
@@ -301,6 +293,7 @@ def load(
     entry: str = "",
     seed: int = 0,
     fold: bool = True,
+    backend: str = choice.JAX,
     **network: Any,
 ) -> Recognizer:
     """Loads a recipe or published model with its weights, ready to predict.
@@ -337,6 +330,9 @@ def load(
         config.test.entry; if that is empty, too, it is looked for.
       seed: seed of the random initialization.
       fold: whether to fold batch norm into the convolutions: faster, and equal up to rounding.
+      backend: what runs the network: "jax", "openvino" or "onnxruntime" (extras of these names;
+        onnxruntime is in [onnx]; on the CPU, with norms folded), or "auto": OpenVINO where it is
+        installed and the device is a CPU, otherwise JAX.
       **network: other keywords of the network's class (crop_size=160, dropout=0.0).
 
     Raises:
@@ -373,6 +369,7 @@ def load(
             config.test.checkpoint = os.fspath(find_checkpoint(weights))
     check_values(config)
     model = build_model(config)
+    backend = choice.choose_backend(backend, model)
     check_crop(config, model)
     if config.test.checkpoint:
         init = initial_variables(model, seed) if skip else None
@@ -390,7 +387,7 @@ def load(
         variables = initial_variables(model, seed)
     if fold:
         model, variables = fold_batch_norm(model, variables)
-    return Recognizer(model, variables, config, names)
+    return Recognizer(model, variables, config, names, backend)
 
 
 # The options that `load` names, for its error messages.

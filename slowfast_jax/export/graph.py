@@ -151,15 +151,14 @@ class Graph:
 
     def _reshape(self, tensor: Tensor) -> None:
         base = tensor.base
-        for order, name in self.names(base).items():
+        for order in self.names(base):
             new = reshaped_order(base.shape, order, tensor.shape)
             if new is not None:
                 break
         else:
-            name = self.stored(base, identity(len(base.shape)))
-            new = identity(len(tensor.shape))
+            order, new = identity(len(base.shape)), identity(len(tensor.shape))
         sizes = self.integers(tensor.shape[axis] for axis in new)
-        tensor.names[new] = self.node("Reshape", [name, sizes])
+        tensor.names[new] = self.node("Reshape", [self.stored(base, order), sizes])
 
     def unsqueezed(self, tensor: Tensor, axes: Sequence[int]) -> Tensor:
         """The tensor with further axes of size 1, at these positions of its new shape."""

@@ -140,7 +140,8 @@ def prepare_training(
 
 
 def prepare_test(
-    config: ConfigDict, workdir: str | os.PathLike | None, weights: str | os.PathLike | None
+    config: ConfigDict, workdir: str | os.PathLike | None, weights: str | os.PathLike | None,
+    backend: str = "jax",
 ) -> tuple[Recognizer, Any]:
     """Finds the test set of the config and loads the network.
 
@@ -151,6 +152,7 @@ def prepare_test(
       config: the complete config.
       workdir: the folder for the results, if any.
       weights: see `weights_to_test`.
+      backend: what runs the network, see `slowfast_jax.load`.
 
     Returns:
       The network and what `Task.find` returned.
@@ -176,7 +178,7 @@ def prepare_test(
         config.test.checkpoint = os.fspath(path)
         options = _start_options(config) if path else {}
         if not problems:
-            recognizer = load(config, **options)
+            recognizer = load(config, backend=backend, **options)
         elif path:
             read_weights(config, variable_shapes(build_model(config)), path, **options)
     problems.report()

@@ -110,7 +110,7 @@ def _gather(t: Translation, operation: Operation) -> None:
         or numbers.operand_batching_dims or tuple(sizes) != expected or indices.ndim != 2
         or numbers.offset_dims != others
     ):
-        raise ExportError(f"a selection of elements other than along one axis, in {operation.scope}")
+        raise ExportError(f"a selection of elements not along one axis, in {operation.scope}")
     indices = indices[:, 0].astype(np.int64)
     if indices.min() < 0 or indices.max() >= x.shape[axis]:
         raise ExportError(f"indices beyond the end of an axis, in {operation.scope}")

@@ -1,0 +1,56 @@
+"""Compiles ONNX graphs with OpenVINO, which keeps what it compiled in the user's cache folder."""
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+import openvino
+
+from slowfast_jax.compilation_cache import cache_folder
+
+if TYPE_CHECKING:
+    import onnx
+
+    from slowfast_jax.backends.graph_predictor import Run
+
+HINTS = {"float32": "f32", "bfloat16": "bf16"}  # OpenVINO's names of the dtypes
+FOLDER = "openvino"  # in the cache folder
+
+
+@cache
+def _core() -> openvino.Core:
+    return openvino.Core()
+
+
+def compile_graph(graph: "onnx.ModelProto", dtype: str) -> "Run":
+    """The graph, compiled for the CPU and computed in `dtype`: "float32" or "bfloat16"."""
+    # OpenVINO would choose bfloat16 by itself where the processor has it.
+    options = {"INFERENCE_PRECISION_HINT": HINTS[dtype], "PERFORMANCE_HINT": "LATENCY"}
+    folder = _writable_cache()
+    if folder:
+        options["CACHE_DIR"] = folder
+    model = _core().read_model(BytesIO(graph.SerializeToString()))
+    compiled = _core().compile_model(model, "CPU", options)
+    request = compiled.create_infer_request()
+
+    def run(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        results = request.infer(dict(inputs), share_inputs=True)
+        return results[compiled.output(0)]
+
+    return run
+
+
+def _writable_cache() -> str:
+    """The folder that keeps compiled graphs; "" if there is none."""
+    try:
+        root = cache_folder()
+        if root is None:
+            return ""
+        folder = root / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # RuntimeError: this user has no home
+        return ""
+    return os.fspath(folder) if os.access(folder, os.W_OK) else ""
