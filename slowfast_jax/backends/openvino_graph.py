@@ -1,13 +1,14 @@
 """Compiles ONNX graphs with OpenVINO, which keeps what it compiled in the user's cache folder."""
 
 import os
+import sys
 from collections.abc import Mapping
 from functools import cache
 from io import BytesIO
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import openvino
 
 from slowfast_jax.compilation_cache import cache_folder
 
@@ -21,8 +22,27 @@ FOLDER = "openvino"  # in the cache folder
 
 
 @cache
-def _core() -> openvino.Core:
-    return openvino.Core()
+def _core() -> Any:
+    return _openvino().Core()
+
+
+def _openvino() -> ModuleType:
+    """The package, imported without its usage statistics.
+
+    Its import would fork a process that sends them over the network. A fork can hang, because JAX
+    has threads.
+    """
+    statistics = "openvino_telemetry"
+    if statistics in sys.modules or "openvino" in sys.modules:
+        import openvino
+
+        return openvino
+    sys.modules[statistics] = None  # as if it were not installed
+    try:
+        import openvino
+    finally:
+        del sys.modules[statistics]
+    return openvino
 
 
 def compile_graph(graph: "onnx.ModelProto", dtype: str) -> "Run":
