@@ -23,11 +23,11 @@ FOLDER = "openvino"  # in the cache folder
 
 @cache
 def _core() -> Any:
-    return _openvino().Core()
+    return import_openvino().Core()
 
 
-def _openvino() -> ModuleType:
-    """The package, imported without its usage statistics.
+def import_openvino() -> ModuleType:
+    """OpenVINO, imported without its usage statistics.
 
     Its import would fork a process that sends them over the network. A fork can hang, because JAX
     has threads.
