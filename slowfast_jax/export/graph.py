@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from slowfast_jax.export.orders import Order, identity, inserted, reshaped_order
+from slowfast_jax.export.orders import Order, identity, inserted, mergeable_order, reshaped_order
 
 OPSET, IR_VERSION = 20, 10  # of ONNX 1.16; the first with Gelu
 
@@ -151,12 +151,12 @@ class Graph:
 
     def _reshape(self, tensor: Tensor) -> None:
         base = tensor.base
-        for order in self.names(base):
+        orders = list(self.names(base))
+        orders.append(mergeable_order(base.shape, orders[0], tensor.shape))
+        for order in orders:
             new = reshaped_order(base.shape, order, tensor.shape)
             if new is not None:
                 break
-        else:
-            order, new = identity(len(base.shape)), identity(len(tensor.shape))
         sizes = self.integers(tensor.shape[axis] for axis in new)
         tensor.names[new] = self.node("Reshape", [self.stored(base, order), sizes])
 

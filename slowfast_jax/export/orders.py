@@ -53,6 +53,13 @@ def reshaped_order(
     return inserted(result, len(new))
 
 
+def mergeable_order(old: Sequence[int], order: Order, new: Sequence[int]) -> Order:
+    """An order near to `order` that `reshaped_order` accepts; the last stored axes stay last."""
+    groups = [group for group, _ in _groups(old, new)]
+    groups.sort(key=lambda group: max(order.index(axis) for axis in group))
+    return inserted([axis for group in groups for axis in group], len(old))
+
+
 def _groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
     """Axes of two shapes that hold the same elements, in the smallest groups; 1 is left out."""
     before = [axis for axis, size in enumerate(old) if size != 1]

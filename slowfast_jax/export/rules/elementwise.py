@@ -93,8 +93,10 @@ def _select(t: Translation, operation: Operation) -> None:
     if len(cases) != 2:
         raise ExportError(f"a choice between {len(cases)} arrays, in {operation.scope}")
     chosen = scalar(condition)
-    if chosen is not None and isinstance(condition, np.ndarray):
+    if chosen is not None:
         t.set(operation.output, t.tensor(cases[int(chosen)]))
+    elif isinstance(condition, np.ndarray) and scalar(cases[0]) == 0:
+        emit(t, operation, "Mul", (cases[1], condition.astype(operation.output.dtype)))
     else:
         emit(t, operation, "Where", (condition, cases[1], cases[0]))
 

@@ -60,15 +60,16 @@ def _one_matrix(
     rows = order[:-1]
     partner = dict(zip(first.batch, second.batch, strict=True))
     used = [partner[axis] for axis in rows if axis in partner]
-    right = t.full(y)
-    name = t.graph.stored(right, (*used, *second.summed, *second.free))
-    if used:
-        # The other axes of `many` come before the matrix as axes of size 1, to be broadcast.
-        sizes = [right.shape[partner[axis]] if axis in partner else 1 for axis in rows[:-1]]
-        while sizes and sizes[0] == 1 and len(sizes) > len(used):
-            sizes.pop(0)
-        sizes += [right.shape[axis] for axis in (*second.summed, *second.free)]
-        if len(sizes) > len(right.shape):
+    right, right_order = t.full(y), (*used, *second.summed, *second.free)
+    # The other axes of `many` come before the matrix as axes of size 1, to be broadcast.
+    sizes = [y.shape[partner[axis]] if axis in partner else 1 for axis in rows[:-1]]
+    sizes = sizes[next((i for i, axis in enumerate(rows) if axis in partner), len(sizes)):]
+    sizes += [y.shape[axis] for axis in (*second.summed, *second.free)]
+    if right.array is not None:
+        name = t.graph.constant(right.array.transpose(right_order).reshape(sizes))
+    else:
+        name = t.graph.stored(right, right_order)
+        if len(sizes) > len(y.shape):
             name = t.graph.node("Reshape", [name, t.graph.integers(sizes)])
     name = t.graph.node("MatMul", [t.graph.stored(tensor, order), name])
     t.set_stored(operation.output, (*(places[axis] for axis in rows), column), name)

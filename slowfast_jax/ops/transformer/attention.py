@@ -67,8 +67,9 @@ def attention(
         k = jnp.concatenate([k, positions.places], -1)
     q, k, v = (jnp.moveaxis(x, 2, 1) for x in (q, k, v))  # one matrix for each head
     if backend() == GRAPH_BACKEND:
-        weights = as_one_operation("softmax", jax.nn.softmax, q @ jnp.swapaxes(k, -1, -2))
-        return jnp.moveaxis(weights @ v, 1, 2)
+        logits = jnp.einsum("nhqc,nhkc->nhqk", q, k)
+        weights = as_one_operation("softmax", jax.nn.softmax, logits)
+        return jnp.moveaxis(jnp.einsum("nhqk,nhkc->nhqc", weights, v), 1, 2)
     return jnp.moveaxis(_attention(q, k, v), 1, 2)
 
 

@@ -7,6 +7,7 @@ from slowfast_jax.export.orders import (
     channels_first,
     identity,
     inserted,
+    mergeable_order,
     reshaped_order,
     without,
 )
@@ -25,6 +26,9 @@ def test_reshapes_of_the_stored_form(old, new):
             assert sorted(result) == list(range(len(new)))
             stored = x.transpose(order).reshape([new[axis] for axis in result])
             np.testing.assert_array_equal(stored, x.reshape(new).transpose(result))
+        near = mergeable_order(old, order, new)
+        assert sorted(near) == list(range(len(old)))
+        assert reshaped_order(old, near, new) is not None
     assert reshaped_order(old, identity(len(old)), new) is not None
     assert found
 
@@ -34,6 +38,8 @@ def test_a_map_becomes_tokens_without_being_moved():
     assert order == (0, 4, 1, 2, 3)
     assert reshaped_order((2, 4, 7, 7, 96), order, (2, 196, 96)) == (0, 2, 1)
     assert reshaped_order((2, 4, 7, 7, 96), order, (2, 4, 7, 7, 3, 32)) == (0, 4, 5, 1, 2, 3)
+    # heads and their channels are merged
+    assert mergeable_order((2, 7, 3, 32), (0, 2, 1, 3), (2, 7, 96)) == (0, 1, 2, 3)
     # the channels would have to come between the frames and the rows
     assert reshaped_order((2, 4, 7, 7, 96), order, (2, 4, 7, 672)) is None
 
