@@ -55,10 +55,11 @@ def compile_graph(graph: "onnx.ModelProto", dtype: str) -> "Run":
     model = _core().read_model(BytesIO(graph.SerializeToString()))
     compiled = _core().compile_model(model, "CPU", options)
     request = compiled.create_infer_request()
+    read = {port.any_name for port in compiled.inputs}  # without those that nothing depends on
 
     def run(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        results = request.infer(dict(inputs), share_inputs=True)
-        return results[compiled.output(0)]
+        used = {name: value for name, value in inputs.items() if name in read}
+        return request.infer(used, share_inputs=True)[compiled.output(0)].copy()
 
     return run
 

@@ -15,6 +15,9 @@ KINDS = {
 
 def _reduce(kind: str, t: Translation, operation: Operation) -> None:
     operand, axes = operation.inputs[0], tuple(operation.params["axes"])
+    if not axes:  # for ONNX that would mean all of them
+        t.set(operation.output, t.tensor(operand))
+        return
     tensor = t.full(operand)
     order, name = t.graph.any_order(tensor)
     last, kept = operation, _restores(t, operation, axes)
