@@ -47,10 +47,13 @@ class Graph:
 
     Attributes:
       scope: prefix of the names of the nodes that are added next.
+      any_batch: the first axis of inputs and outputs may have any size.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, any_batch: bool = False) -> None:
         self.scope = ""
+        self.any_batch = any_batch
+        self._batch: str | None = None  # the number of clips at run time
         self._nodes: list[onnx.NodeProto] = []
         self._inputs: list[onnx.ValueInfoProto] = []
         self._constants: dict[Any, onnx.TensorProto] = {}
@@ -58,7 +61,7 @@ class Graph:
 
     def add_input(self, name: str, shape: Sequence[int], dtype: np.dtype) -> Tensor:
         """Adds an input of the graph."""
-        self._inputs.append(helper.make_tensor_value_info(name, _code(dtype), shape))
+        self._inputs.append(self._described(name, shape, dtype))
         self._used[name] = 1
         return Tensor(tuple(shape), np.dtype(dtype), {identity(len(shape)): name})
 
@@ -84,6 +87,11 @@ class Graph:
         self._nodes.append(helper.make_node(kind, inputs, names, name, **attributes))
         return name if outputs == 1 else names
 
+    def reshape(self, name: str, old: Sequence[int], new: Sequence[int]) -> str:
+        """Adds a Reshape node; where the first size stays, it may be another one at run time."""
+        same = bool(old) and bool(new) and old[0] == new[0]
+        return self.node("Reshape", [name, self.integers([0, *new[1:]] if same else new)])
+
     def names(self, tensor: Tensor) -> dict[Order, str]:
         """The stored forms of a tensor, at least one."""
         if not tensor.names and tensor.array is not None:
@@ -103,8 +111,9 @@ class Graph:
         if order not in names:
             source, name = next(iter(names.items()))
             if _moved(tensor.shape, source) == _moved(tensor.shape, order):
-                shape = self.integers(tensor.shape[axis] for axis in order)
-                names[order] = self.node("Reshape", [name, shape])
+                names[order] = self.reshape(name, *(
+                    [tensor.shape[axis] for axis in axes] for axes in (source, order)
+                ))
             else:
                 permutation = [source.index(axis) for axis in order]
                 names[order] = self.node("Transpose", [name], perm=permutation)
@@ -137,8 +146,23 @@ class Graph:
             array = np.broadcast_to(tensor.array, shape)
             return Tensor(shape, tensor.dtype, array=array)
         order, name = self.any_order(tensor)
-        sizes = self.integers(shape[axis] for axis in order)
-        return Tensor(shape, tensor.dtype, {order: self.node("Expand", [name, sizes])})
+        # A size of 1 leaves the axis as it is.
+        sizes = [1 if shape[axis] == tensor.shape[axis] else shape[axis] for axis in order]
+        name = self.node("Expand", [name, self.integers(sizes)])
+        return Tensor(shape, tensor.dtype, {order: name})
+
+    def for_each_clip(self, tensor: Tensor) -> Tensor:
+        """A constant that is the same for each clip of a batch of any size; others as they are."""
+        array = tensor.array
+        if not self.any_batch or array is None or (array != array[:1]).any():
+            return tensor
+        if self._batch is None:
+            shape = self.node("Shape", [self._inputs[0].name], start=0, end=1)
+            self._batch = shape
+        rest = self.integers((1,) * (array.ndim - 1))
+        sizes = self.node("Concat", [self._batch, rest], axis=0)
+        name = self.node("Expand", [self.constant(array[:1]), sizes])
+        return Tensor(tensor.shape, tensor.dtype, {identity(array.ndim): name})
 
     def reshaped(self, tensor: Tensor, shape: Sequence[int]) -> Tensor:
         """The tensor with another shape; nothing is added to the graph before it is needed."""
@@ -157,8 +181,10 @@ class Graph:
             new = reshaped_order(base.shape, order, tensor.shape)
             if new is not None:
                 break
-        sizes = self.integers(tensor.shape[axis] for axis in new)
-        tensor.names[new] = self.node("Reshape", [self.stored(base, order), sizes])
+        tensor.names[new] = self.reshape(
+            self.stored(base, order), [base.shape[axis] for axis in order],
+            [tensor.shape[axis] for axis in new],
+        )
 
     def unsqueezed(self, tensor: Tensor, axes: Sequence[int]) -> Tensor:
         """The tensor with further axes of size 1, at these positions of its new shape."""
@@ -171,7 +197,9 @@ class Graph:
             return self.reshaped(tensor, shape)
         order, name = self.any_order(tensor)
         new = inserted([kept[axis] for axis in order], rank)
-        name = self.node("Reshape", [name, self.integers(shape[axis] for axis in new)])
+        name = self.reshape(
+            name, [tensor.shape[axis] for axis in order], [shape[axis] for axis in new]
+        )
         return Tensor(tuple(shape), tensor.dtype, {new: name})
 
     def model(self, outputs: dict[str, Tensor], title: str, text: str) -> onnx.ModelProto:
@@ -180,7 +208,7 @@ class Graph:
         for name, tensor in outputs.items():
             stored = self.stored(tensor, identity(len(tensor.shape)))
             self._rename(stored, name)
-            infos.append(helper.make_tensor_value_info(name, _code(tensor.dtype), tensor.shape))
+            infos.append(self._described(name, tensor.shape, tensor.dtype))
         graph = helper.make_graph(
             self._nodes, title, self._inputs, infos, list(self._constants.values()), text
         )
@@ -188,6 +216,12 @@ class Graph:
             graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
             producer_name="slowfast_jax",
         )
+
+    def _described(
+        self, name: str, shape: Sequence[int], dtype: np.dtype
+    ) -> onnx.ValueInfoProto:
+        sizes = ["batch", *shape[1:]] if self.any_batch else shape
+        return helper.make_tensor_value_info(name, _code(dtype), sizes)
 
     def _rename(self, old: str, new: str) -> None:
         """Renames the result of a node; an input or a constant is passed on by a new node."""

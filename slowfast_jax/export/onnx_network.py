@@ -14,7 +14,7 @@ from slowfast_jax.export.graph import Graph
 from slowfast_jax.export.orders import channels_first, identity
 from slowfast_jax.export.rules import RULES
 from slowfast_jax.export.rules.composites import NAMES
-from slowfast_jax.export.translation import Translation
+from slowfast_jax.export.translation import ExportError, Translation
 from slowfast_jax.models.fold import fold_batch_norm
 from slowfast_jax.ops.backend import GRAPH_BACKEND, written_for
 
@@ -27,6 +27,7 @@ def to_onnx(
     clip_shape: Sequence[int],
     *,
     boxes: int = 0,
+    any_batch: bool = False,
     dtype: Any = np.uint8,
     output: Callable[[Mapping[str, jax.Array]], jax.Array] | None = None,
 ) -> onnx.ModelProto:
@@ -36,6 +37,7 @@ def to_onnx(
       model, variables: the network; batch norms are folded if they are not yet.
       clip_shape: (N, T, H, W, 3).
       boxes: number of boxes of each clip, for networks that classify boxes.
+      any_batch: the model takes batches of any size, whatever N is; not with boxes.
       dtype: of the clip: uint8 for pixels, or float32 if it is already normalized.
       output: endpoints of the network -> the result; by default, the probabilities.
 
@@ -44,14 +46,20 @@ def to_onnx(
       output `scores`: (N, K), or (N, B, K) with boxes.
 
     Raises:
-      ExportError: the network has an operation that has no form in ONNX.
+      ExportError: the network has an operation that has no form in ONNX, or takes boxes and batches
+        of any size.
     """
+    if any_batch:
+        if boxes:
+            raise ExportError("a network that classifies boxes is exported for a fixed batch size")
+        # Traced with two, because axes of size 1 are arranged as if they were not there.
+        clip_shape = (2, *clip_shape[1:])
     model, variables = fold_batch_norm(model, variables)
     inputs = {CLIP: jax.ShapeDtypeStruct(tuple(clip_shape), dtype)}
     if boxes:
         inputs[BOXES] = jax.ShapeDtypeStruct((clip_shape[0], boxes, 4), jnp.float32)
     program = _traced(model, variables, inputs, output or (lambda endpoints: endpoints["probs"]))
-    graph = Graph()
+    graph = Graph(any_batch=any_batch)
     translation = Translation(graph, program)
     for (name, struct), symbol in zip(inputs.items(), program.inputs, strict=True):
         tensor = graph.add_input(name, struct.shape, struct.dtype)

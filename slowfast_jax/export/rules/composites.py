@@ -55,8 +55,9 @@ def _roi_align(t: Translation, operation: Operation) -> None:
         spatial_scale=float(operation.params["scale"]),
         coordinate_transformation_mode="half_pixel" if aligned else "output_half_pixel",
     )
-    shape = t.graph.integers((n, b, channels, resolution, resolution))
-    t.set_stored(operation.output, (0, 1, 4, 2, 3), t.graph.node("Reshape", [name, shape]))
+    sizes = (n * b, channels, resolution, resolution)
+    name = t.graph.reshape(name, sizes, (n, b, *sizes[1:]))
+    t.set_stored(operation.output, (0, 1, 4, 2, 3), name)
 
 
 RULES = {

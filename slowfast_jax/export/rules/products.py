@@ -70,7 +70,7 @@ def _one_matrix(
     else:
         name = t.graph.stored(right, right_order)
         if len(sizes) > len(y.shape):
-            name = t.graph.node("Reshape", [name, t.graph.integers(sizes)])
+            name = t.graph.reshape(name, [y.shape[axis] for axis in right_order], sizes)
     name = t.graph.node("MatMul", [t.graph.stored(tensor, order), name])
     t.set_stored(operation.output, (*(places[axis] for axis in rows), column), name)
 
@@ -101,12 +101,15 @@ def _merged(
     for operand, axes, parts in (
         (x, left, (left.free, left.summed)), (y, right, (right.summed, right.free))
     ):
-        name = t.graph.stored(t.full(operand), (*axes.batch, *parts[0], *parts[1]))
+        order = (*axes.batch, *parts[0], *parts[1])
+        name = t.graph.stored(t.full(operand), order)
         merged = [math.prod(operand.shape[axis] for axis in part) for part in parts]
-        names.append(t.graph.node("Reshape", [name, t.graph.integers((*batch, *merged))]))
-    name = t.graph.node("MatMul", names)
+        names.append(
+            t.graph.reshape(name, [operand.shape[axis] for axis in order], [*batch, *merged])
+        )
     shape = operation.output.shape
-    name = t.graph.node("Reshape", [name, t.graph.integers(shape)])
+    free = [math.prod(x.shape[axis] for axis in left.free)]
+    name = t.graph.reshape(t.graph.node("MatMul", names), [*batch, *free], shape)
     t.set_stored(operation.output, identity(len(shape)), name)
 
 

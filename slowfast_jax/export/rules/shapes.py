@@ -79,7 +79,7 @@ def _split(t: Translation, operation: Operation) -> None:
 
 
 def _concatenate(t: Translation, operation: Operation) -> None:
-    tensors = [t.full(operand) for operand in operation.inputs]
+    tensors = [t.graph.for_each_clip(t.full(operand)) for operand in operation.inputs]
     order = t.graph.common_order(tensors)
     names = [t.graph.stored(tensor, order) for tensor in tensors]
     name = t.graph.node("Concat", names, axis=order.index(operation.params["dimension"]))

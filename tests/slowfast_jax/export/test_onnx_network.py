@@ -73,7 +73,10 @@ FUNCTIONS = {
     "convolution": lambda x: conv3d(x, KERNEL, strides=(1, 2, 1)),
     "depthwise": lambda x: conv3d(x, KERNEL[..., :1, :], groups=3, dilation=(1, 2, 1)),
     "convolutions": lambda x: conv3d(jax.nn.relu(conv3d(x, KERNEL) + BIAS), KERNEL) + x,
-    "tokens": lambda x: conv3d(x, KERNEL).reshape(2, 120, 3) * np.float32(2) + 1,
+    "tokens": lambda x: conv3d(x, KERNEL).reshape(len(x), 120, 3) * np.float32(2) + 1,
+    "class token": lambda x: jnp.concatenate(
+        [jnp.broadcast_to(jnp.asarray(BIAS), (len(x), 1, 3)), x.reshape(len(x), -1, 3)], 1
+    ),
     "average": lambda x: avg_pool(x, (2, 3, 3), (1, 2, 2), (0, 1, 1)),
     "maximum": lambda x: max_pool(x, (1, 3, 3), (1, 2, 2), (0, 1, 1)),
 }
@@ -121,3 +124,23 @@ def test_maps_stay_channels_first_between_convolutions():
 def test_what_cannot_be_exported(function, message):
     with pytest.raises(ExportError, match=message):
         exported(function, np.zeros(SHAPE, np.float32))
+
+
+ANY_BATCH = ("tokens", "attention", "matrices", "means", "class token", "convolutions")
+
+
+@pytest.mark.parametrize("name", ANY_BATCH)
+def test_batches_of_any_size(name):
+    function = FUNCTIONS[name]
+    model = to_onnx(Network(function=function), {}, SHAPE, any_batch=True, dtype=np.float32)
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    for batch in (1, 3):
+        clip = RANDOM.standard_normal((batch, *SHAPE[1:]), np.float32)
+        expected = function(jnp.asarray(clip))
+        result = run("onnxruntime", model, clip)
+        np.testing.assert_allclose(result, expected, 1e-5, 1e-5)
+
+
+def test_boxes_need_a_fixed_batch():
+    with pytest.raises(ExportError, match="classifies boxes is exported for a fixed batch size"):
+        to_onnx(Network(function=lambda x, boxes: x), {}, SHAPE, boxes=1, any_batch=True)
