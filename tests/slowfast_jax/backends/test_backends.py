@@ -41,8 +41,12 @@ def installed(monkeypatch):
     return set_packages
 
 
-@pytest.mark.parametrize("backend", OTHERS)
-@pytest.mark.parametrize("spec", ["test/tiny", "test/tiny_boxes"])
+@pytest.mark.parametrize("backend, spec", [
+    pytest.param("onnxruntime", "test/tiny_boxes"),
+    pytest.param("onnxruntime", "test/tiny", marks=pytest.mark.slow),
+    pytest.param("openvino", "test/tiny", marks=pytest.mark.slow),
+    pytest.param("openvino", "test/tiny_boxes", marks=pytest.mark.slow),
+])
 def test_the_same_answers(tiny, backend, spec):
     need("onnx", backend)
     jax, other = (slowfast_jax.load(spec, backend=name) for name in ("jax", backend))

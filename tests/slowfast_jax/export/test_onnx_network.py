@@ -91,6 +91,7 @@ def test_operations(name):
     np.testing.assert_allclose(result, expected, 1e-5, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aligned", [True, False])
 def test_roi_align(aligned):
     def function(x, boxes):
@@ -129,6 +130,7 @@ def test_what_cannot_be_exported(function, message):
 ANY_BATCH = ("tokens", "attention", "matrices", "means", "class token", "convolutions")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ANY_BATCH)
 def test_batches_of_any_size(name):
     function = FUNCTIONS[name]

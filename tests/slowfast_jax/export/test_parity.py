@@ -17,7 +17,8 @@ pytest.importorskip("onnx")
 from slowfast_jax.export.onnx_network import to_onnx
 
 pytestmark = needs_parity
-QUICK = ("TINY_X3D",)
+QUICK = ("TINY_X3D-onnxruntime",)
+RUNTIMES = ("onnxruntime", "openvino")
 NAMES = [*cases.convolutional(), *cases.transformers()]
 
 
@@ -28,10 +29,12 @@ def both(endpoints):
     return jnp.concatenate([endpoints["probs"], logits.mean(places)], -1)
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in NAMES]
-)
+@pytest.mark.parametrize("name, runtime", [
+    pytest.param(
+        name, runtime, marks=[] if f"{name}-{runtime}" in QUICK else [pytest.mark.slow],
+        id=f"{name}-{runtime}",
+    ) for name in NAMES for runtime in RUNTIMES
+])
 def test_pyslowfast(name, runtime, tmp_path):
     case, recorded = cases.manifest("models", name), cases.outputs("models", name)
     model = cases.network(case["cfg"])
