@@ -96,6 +96,8 @@ def parse(
             raise ConfigError(f"--clips has {clips!r}, expected numbers as in --clips=1,3,5,7,10")
     if flag_values.zoo and mode != "reproduce":
         raise ConfigError(f"--zoo is for --mode=reproduce, not for --mode={mode}")
+    if flag_values.backend != "jax" and mode not in ("eval", "extract"):
+        raise ConfigError(f"--backend is for --mode=eval and --mode=extract, not for --mode={mode}")
     follow(config, given)
     if mode in ("eval", "extract"):
         check_test(config)
