@@ -61,6 +61,8 @@ setup(
         "beam": ["apache-beam>=2.60"],
         "ray": ["ray[data]>=2.40"],
         "benchmark": ["torch>=2.5"],
+        "onnx": ["onnx>=1.18", "onnxruntime>=1.22"],
+        "openvino": ["openvino>=2025.2", "onnx>=1.18"],
     },
     entry_points={
         "console_scripts": [

@@ -24,6 +24,8 @@ Seconds = dict[str, list[float]]
 MATMUL = 2048  # size of the square matrix product that measures the machine's peak
 DISTURBED = 0.03  # above this share of the cores used by other programs, discard the figures
 FORMS = ("eager", "channels_last", "compile")  # ways to run PyTorch
+# Ways to run the graph of PyTorch's network in another program; only for inference.
+GRAPH_FORMS = ("openvino", "openvino_bf16", "onnxruntime")
 
 
 def options(description: str) -> argparse.ArgumentParser:
@@ -39,14 +41,15 @@ def options(description: str) -> argparse.ArgumentParser:
 
 
 def comparison_options(
-    description: str, models: Sequence[str], default: str
+    description: str, models: Sequence[str], default: str, forms: Sequence[str] = FORMS
 ) -> argparse.ArgumentParser:
-    """A parser with the options of a comparison with PyTorch."""
+    """A parser with the options of a comparison with PyTorch, which can run in these forms."""
     parser = options(description)
     parser.add_argument("--models", type=names(models), default=default,
                         help="models of the zoo, joined by commas [%(default)s]")
-    parser.add_argument("--against", type=names(FORMS), default=",".join(FORMS),
-                        help="how PyTorch runs, joined by commas [%(default)s]")
+    parser.add_argument("--against", type=names(forms), default=",".join(FORMS),
+                        help=f"how PyTorch's network runs, of {', '.join(forms)}, joined by "
+                        "commas; with '' it does not [%(default)s]")
     parser.add_argument("--size", type=int, help="crop in pixels (default: that of the zoo)")
     parser.add_argument("--malloc", choices=("ours", "both", "none"), default="ours",
                         help="which side uses the settings of slowfast_jax/malloc.py: ours, as our "
@@ -137,7 +140,7 @@ def machine() -> dict:
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     versions = {}
-    for package in ("jax", "jaxlib", "flax", "torch", "numpy"):
+    for package in ("jax", "jaxlib", "flax", "torch", "numpy", "openvino", "onnxruntime"):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
@@ -210,7 +213,8 @@ def report(result: dict) -> float:
       result: the fields
         name, shape: of the model and of the clip.
         macs: multiply-adds of the model.
-        seconds: {form: seconds of each run}; includes "ours" and the matrix products.
+        seconds: {form: seconds of each run}; includes the matrix products and ours, whose names
+          start with "ours"; the first of ours is what the others are compared with.
         first_call: {form: seconds of the first run}.
         difference: {form: difference from our result}.
         difference_of: heading of `difference`.
@@ -219,7 +223,9 @@ def report(result: dict) -> float:
     product = MATMUL**3
     matmuls = {n: times for n, times in result["seconds"].items() if n.startswith("matmul")}
     peak = max(product / min(times) for times in matmuls.values()) / 1e9
-    ours = statistics.median(result["seconds"]["ours"])
+    ours = statistics.median(
+        next(times for form, times in result["seconds"].items() if form.startswith("ours"))
+    )
     rows = []
     for form, times in result["seconds"].items():
         median = statistics.median(times)

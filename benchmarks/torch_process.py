@@ -1,6 +1,7 @@
 """PyTorch as its users run it, in its own process."""
 
 import copy
+import io
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -20,7 +21,7 @@ class TorchProcess(SideProcess):
     Args:
       name: a key of `torch_models.MODELS`.
       clip: float32 `(N, T, H, W, 3)`.
-      forms: some of `measure.FORMS`.
+      forms: some of `measure.FORMS` and `measure.GRAPH_FORMS`.
       threads: number of threads of PyTorch.
       labels: N class indices. If given, a run is a forward and a backward pass, and the gradients
         are kept; otherwise it predicts with frozen weights.
@@ -78,6 +79,30 @@ def random_model(name: str, seed: int = 0) -> nn.Module:
     return model
 
 
+def graph_of(model: nn.Module, clip: torch.Tensor, form: str) -> Callable:
+    """PyTorch's own graph of a model, compiled by another program: clip -> probabilities."""
+    if form == "onnxruntime":
+        import onnx
+
+        from slowfast_jax.backends.onnxruntime_graph import compile_graph
+
+        file = io.BytesIO()
+        torch.onnx.export(model, clip, file, dynamo=False)
+        graph = onnx.load_from_string(file.getvalue())
+        run, name = compile_graph(graph, "float32"), graph.graph.input[0].name
+        return lambda x: torch.from_numpy(run({name: x.numpy()}))
+    from slowfast_jax.backends.openvino_graph import import_openvino
+
+    openvino = import_openvino()
+    precision = "bf16" if form.endswith("bf16") else "f32"
+    compiled = openvino.compile_model(
+        openvino.convert_model(model, example_input=clip), "CPU",
+        {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"},
+    )
+    request = compiled.create_infer_request()
+    return lambda x: torch.from_numpy(request.infer([x.numpy()], share_inputs=True)[0].copy())
+
+
 def _handlers(
     name: str, clip: np.ndarray, forms: Sequence[str], threads: int, labels: np.ndarray | None,
     sgd: dict | None,
@@ -95,6 +120,8 @@ def _handlers(
         elif form == "compile":
             torch._inductor.config.freezing = labels is None
             model = torch.compile(model)
+        elif form in measure.GRAPH_FORMS:
+            model = graph_of(model.eval(), contiguous, form)
         models[form] = model
     optimizers = {}
     if sgd:

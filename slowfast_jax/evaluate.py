@@ -38,6 +38,7 @@ def evaluate(
     weights: str | os.PathLike | None = None,
     *,
     save_scores: bool = False,
+    backend: str = "jax",
 ) -> dict[str, Any]:
     """Tests a network on the config's test set, following the config's test protocol.
 
@@ -56,6 +57,7 @@ def evaluate(
         `slowfast_jax.load`), or "random" for an untrained network. Default: config.test.checkpoint,
         else the last checkpoint in `workdir`, else config.train.init_from.path.
       save_scores: whether to write the scores of all examples to scores.npz.
+      backend: what runs the network, see `slowfast_jax.load`.
 
     Returns:
       The contents of results.json: "fingerprint" (tests with equal fingerprints are comparable),
@@ -69,7 +71,7 @@ def evaluate(
       FileNotFoundError, ValueError: the list or the weights are missing or invalid.
       RuntimeError: not a single example could be decoded. results.json is written nevertheless.
     """
-    recognizer, found = prepare_test(config, workdir, weights)
+    recognizer, found = prepare_test(config, workdir, weights, backend)
     _log_cost(config)
     tested = make_task(recognizer.config).test(recognizer, found, workdir, save_scores)
     results = {
@@ -163,6 +165,7 @@ def fingerprint(recognizer: Recognizer, tested: TestResult) -> dict[str, Any]:
         "batch_norm": norm,
         "decoder": _decoder(tested),
         "backend": jax.default_backend(),
+        **({"runtime": recognizer.runtime} if recognizer.runtime else {}),
         "device": jax.devices()[0].device_kind,
         "jax": jax.__version__,
     }

@@ -196,7 +196,7 @@ def _load(arguments: argparse.Namespace) -> "Recognizer":
                 *((config, weights) if config else (weights, None)),
                 class_names=arguments.labels, average=arguments.average,
                 clips=arguments.clips, crops=arguments.crops, entry=arguments.entry,
-                skip=arguments.skip, strip=arguments.strip,
+                skip=arguments.skip, strip=arguments.strip, backend=arguments.backend,
             )
         except CheckpointMismatch as error:
             if not error.classes:
@@ -204,6 +204,8 @@ def _load(arguments: argparse.Namespace) -> "Recognizer":
             ours, theirs = error.classes
             raise ValueError(_other_classes(arguments, ours, theirs)) from error
     recognizer.predictor.say = _say
+    if arguments.backend == "auto":
+        _say(f"the network runs with {recognizer.runtime or 'jax'}")
     name = recognizer.config.name
     if recognizer.takes_boxes and not arguments.boxes:
         raise ValueError(f"{name} classifies persons: pass --boxes with a table of their boxes")

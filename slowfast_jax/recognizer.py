@@ -12,15 +12,16 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from convert.load import patterns_of
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.image_files import Pictures
+from slowfast_jax.backends import choice
 from slowfast_jax.config import build_model, check_values
 from slowfast_jax.distributed.connect import require_devices
+from slowfast_jax.inference.description import describe
 from slowfast_jax.inference.features import DEFAULT, Endpoints, Features, Options, iterate_features
 from slowfast_jax.inference.input_checks import check_boxes, check_clips, padded
 from slowfast_jax.inference.load_options import (
@@ -58,17 +59,23 @@ class Recognizer:
       class_names: names of the K classes, by class index.
       endpoints: the network's endpoints, which `clip_features` reads.
       read_again: returns the variables as they were read, before folding; None if not from `load`.
+      runtime: what runs the network instead of JAX, with its version and dtype; "" if it is JAX.
     """
 
     def __init__(
-        self, model: nn.Module, variables: Mapping, config: ConfigDict, class_names: Sequence[str]
+        self, model: nn.Module, variables: Mapping, config: ConfigDict,
+        class_names: Sequence[str], backend: str = choice.JAX,
     ):
         self.model = model
         self.config = config
         self.class_names = list(class_names)
-        self.predictor = Predictor(model)
+        self.runtime = choice.describe_backend(backend, model)
+        make = choice.predictor_maker(backend, model)
+        self.predictor = make()
         self.variables = self.predictor.place(variables)
-        self.endpoints = Endpoints(model, config.protocol.num_frames, config.protocol.test_crop)
+        self.endpoints = Endpoints(
+            model, config.protocol.num_frames, config.protocol.test_crop, make
+        )
         self.read_again: partial | None = None
 
     @property
@@ -86,7 +93,7 @@ class Recognizer:
         wanted = max(1, min(self.config.test.batch_size, views))
         if jax.default_backend() == "cpu":
             wanted = min(wanted, CPU_BATCH)
-        devices = self.predictor.mesh.size
+        devices = self.predictor.devices
         return -(-wanted // devices) * devices
 
     def __call__(self, clips: Any, boxes: Any = None) -> jax.Array:
@@ -225,22 +232,7 @@ class Recognizer:
         return score_windows(self._run, video, batch_size=self.batch_size(CPU_BATCH), **options)
 
     def __repr__(self) -> str:
-        """The network, its weights and its test protocol, on a few lines."""
-        model, protocol, names = self.model, self.config.protocol, self.class_names
-        count = sum(leaf.size for leaf in jax.tree.leaves(self.variables["params"]))
-        shown = names if len(names) <= 6 else [*names[:3], "...", names[-1]]
-        views = f"clips; videos as {protocol.clips} clips x {protocol.crops} crops"
-        lines = {
-            "network": f"{type(model).__name__}, {count / 1e6:.2f} million parameters, "
-                       f"{jnp.dtype(model.dtype).name}",
-            "weights": self.config.test.checkpoint or "random",
-            "classes": f"{len(names)} ({', '.join(shown)})",
-            "clip": f"{protocol.num_frames} frames, every {protocol.sampling_rate} at "
-                    f"{protocol.target_fps:g} per second, {protocol.test_crop} pixels",
-            "input": "clips and boxes" if self.takes_boxes else views,
-        }
-        rows = "".join(f"\n  {key}: {value}" for key, value in lines.items())
-        return f"Recognizer({self.config.name}){rows}"
+        return describe(self)
 
     def push_to_hub(self, repository: str, *, private: bool | None = None) -> str:
         """Uploads the network to the Hugging Face hub with a model card (weights/sharing.py).
@@ -295,6 +287,7 @@ def load(
     entry: str = "",
     seed: int = 0,
     fold: bool = True,
+    backend: str = choice.JAX,
     **network: Any,
 ) -> Recognizer:
     """Loads a recipe or published model with its weights, ready to predict.
@@ -332,6 +325,9 @@ def load(
         config.test.entry; if that is empty, too, it is looked for.
       seed: seed of the random initialization.
       fold: whether to fold batch norm into the convolutions: faster, and equal up to rounding.
+      backend: what runs the network: "jax", "openvino" or "onnxruntime" (extras of these names;
+        onnxruntime is in [onnx]; on the CPU, with norms folded), or "auto": OpenVINO where it is
+        installed and the device is a CPU, otherwise JAX.
       **network: other keywords of the network's class (crop_size=160, dropout=0.0).
 
     Raises:
@@ -368,6 +364,7 @@ def load(
             config.test.checkpoint = os.fspath(given)
     check_values(config)
     model = build_model(config)
+    backend = choice.choose_backend(backend, model)
     check_crop(config, model)
     read = partial(
         network_variables, config, model, names, untrained=weights == RANDOM, skip=skip,
@@ -376,7 +373,7 @@ def load(
     variables, names = read()
     if fold:
         model, variables = fold_batch_norm(model, variables)
-    recognizer = Recognizer(model, variables, config, names)
+    recognizer = Recognizer(model, variables, config, names, backend)
     recognizer.read_again = read
     return recognizer
 

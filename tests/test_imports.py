@@ -29,6 +29,7 @@ FLOORS = (
     ("slowfast_jax.data", "slowfast_jax.weights"),
     ("slowfast_jax.report", "slowfast_jax.command_line"),
     ("slowfast_jax.inference",),
+    ("slowfast_jax.backends",),
     ("slowfast_jax.recognizer", "slowfast_jax.tasks"),
     ("slowfast_jax.loop",),
     ("slowfast_jax.analysis", "slowfast_jax.train", "slowfast_jax.evaluate", "slowfast_jax.predict",

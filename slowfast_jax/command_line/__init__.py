@@ -170,6 +170,10 @@ def _check_flags(flag_values: flags.FlagValues) -> None:
             problems.append(f"--clips has {clips!r}, expected numbers as in --clips=1,3,5,7,10")
     if flag_values.zoo and mode != "reproduce":
         problems.append(f"--zoo is for --mode=reproduce, not for --mode={mode}")
+    if flag_values.backend != "jax" and mode not in ("eval", "extract"):
+        problems.append(
+            f"--backend is for --mode=eval and --mode=extract, not for --mode={mode}"
+        )
     if problems:
         raise ConfigError(*problems)
 

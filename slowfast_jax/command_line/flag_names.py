@@ -9,8 +9,8 @@ MODE_NAMES = (
 )
 FLAGS_OF_EXTRACT = ("endpoint", "whole", "window", "stride", "shard")
 FLAG_NAMES = (
-    "workdir", "mode", "weights", "zoo", "clips", "save_scores", "scores", "allow_failed",
-    "endpoint", "whole", "window", "stride", "shard", "clips_per_second",
+    "workdir", "mode", "weights", "backend", "zoo", "clips", "save_scores", "scores",
+    "allow_failed", "endpoint", "whole", "window", "stride", "shard", "clips_per_second",
     "coordinator", "process_id", "num_processes", "meeting_seconds",
 )
 
@@ -30,6 +30,11 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
         "they are in the cache folder (SLOWFAST_JAX_CACHE, default ~/.cache/slowfast_jax), and "
         "--weights=hf://ORGANIZATION/NAME[@REVISION][/FILE] weights on the Hugging Face hub. "
         "reproduce: default published.", flag_values=flag_values,
+    )
+    flags.DEFINE_enum(
+        "backend", "jax", ("jax", "openvino", "onnxruntime", "auto"), "eval, extract: what runs "
+        "the network; auto takes OpenVINO where it is installed and the device is a CPU.",
+        flag_values=flag_values,
     )
     flags.DEFINE_multi_string(
         "zoo", None, "reproduce: a published checkpoint of docs/model_zoo.md, such as "

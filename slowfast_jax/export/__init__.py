@@ -1,1 +1,1 @@
-"""Networks as files that run without this project."""
+"""Networks as programs of their own: StableHLO for JAX, and ONNX for other runtimes."""

@@ -52,6 +52,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "expression that matches a whole name (loss/.*); what it lacks is random. Can be repeated",
     )
     parser.add_argument(
+        "--backend", choices=("jax", "openvino", "onnxruntime", "auto"), default="jax",
+        help="what runs the network; auto takes OpenVINO where it is installed and the device is "
+        "a CPU (default: jax)",
+    )
+    parser.add_argument(
         "--labels", help="class names: a set such as kinetics400, or a file with one name per line"
     )
     parser.add_argument(

@@ -4,7 +4,7 @@
         if found.features: save(found.index, found.features)
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -73,10 +73,16 @@ class Endpoints:
     Args:
       model: the network.
       frames, crop: frames and side in pixels of a clip that it takes.
+      make_predictor: makes what runs the network, from the function of its endpoints that is
+        wanted. By default, it is `Predictor`.
     """
 
-    def __init__(self, model: VideoNetwork, frames: int, crop: int):
+    def __init__(
+        self, model: VideoNetwork, frames: int, crop: int,
+        make_predictor: Callable[..., Predictor] | None = None,
+    ):
         self._model, self._frames, self._crop = model, frames, crop
+        self._make_predictor = make_predictor or partial(Predictor, model)
         self._predictors: dict[tuple[str, bool], Predictor] = {}  # by endpoint and `whole`
 
     @cached_property
@@ -125,7 +131,7 @@ class Endpoints:
                 value = endpoints[name].astype(jnp.float32)
                 return value if whole else value.mean(tuple(range(first, value.ndim - 1)))
 
-            self._predictors[name, whole] = Predictor(self._model, features)
+            self._predictors[name, whole] = self._make_predictor(features)
         return self._predictors[name, whole]
 
 

@@ -59,6 +59,11 @@ class Predictor:
         self.say: Callable[[str], None] = logging.info
         self._compiled: set[tuple] = set()  # shapes of the inputs
 
+    @property
+    def devices(self) -> int:
+        """Number of devices that a batch is split over."""
+        return self.mesh.size
+
     def place(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
         """Replicates the variables on all devices of the mesh, so that calls need not copy them."""
         return jax.device_put(variables, replicated(self.mesh))

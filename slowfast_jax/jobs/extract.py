@@ -51,6 +51,8 @@ def extract(
     weights: str | os.PathLike | None = None,
     options: Options = DEFAULT_OPTIONS,
     shard: Shard = WHOLE_LIST,
+    *,
+    backend: str = "jax",
 ) -> dict[str, Any]:
     """Extracts features of the videos of config.data.test_list that `workdir` does not have yet.
 
@@ -63,6 +65,7 @@ def extract(
       weights: as for `evaluate`.
       options: the endpoint, and the windows of video files.
       shard: the part of the list to extract.
+      backend: what runs the network, see `slowfast_jax.load`.
 
     Returns:
       "videos_listed", each video counted once; "videos" of the shard, of which "videos_extracted"
@@ -73,7 +76,7 @@ def extract(
         as `evaluate`.
       FileNotFoundError, ValueError: the list or the weights are missing or invalid.
     """
-    recognizer, found = prepare_test(config, workdir, weights)
+    recognizer, found = prepare_test(config, workdir, weights, backend)
     config, workdir = recognizer.config, Path(workdir)
     recognizer.endpoints.check(options.endpoint, boxes=recognizer.takes_boxes)
     check_settings(workdir / SETTINGS, settings_of(recognizer, options))

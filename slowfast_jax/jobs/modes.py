@@ -97,7 +97,9 @@ def test(config: ConfigDict, options: flags.FlagValues) -> int:
         workdir = options.workdir
         if options.clips and workdir:
             workdir = os.path.join(workdir, f"clips{clips}")
-        results = run(config, workdir, weights, save_scores=options.save_scores)
+        results = run(
+            config, workdir, weights, save_scores=options.save_scores, backend=options.backend
+        )
         failed = max(failed, len(results["failed"]))
         if distributed.first():
             print(json.dumps(printed(results)), flush=True)
@@ -115,7 +117,9 @@ def extract(config: ConfigDict, options: flags.FlagValues) -> int:
         _refuse(["--mode=extract needs --workdir, the folder for the features"], config, options)
     wanted = Options(options.endpoint, options.window, options.stride, options.whole)
     shard = Shard(*map(int, options.shard.split("/")))
-    done = run(config, options.workdir, options.weights, wanted, shard)
+    done = run(
+        config, options.workdir, options.weights, wanted, shard, backend=options.backend
+    )
     if not distributed.first():
         return 0
     print(json.dumps(done), flush=True)

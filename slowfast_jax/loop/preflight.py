@@ -191,7 +191,8 @@ def _lists_are_known(config: ConfigDict, wrong: set[str], problems: Problems) ->
 
 
 def prepare_test(
-    config: ConfigDict, workdir: str | os.PathLike | None, weights: str | os.PathLike | None
+    config: ConfigDict, workdir: str | os.PathLike | None, weights: str | os.PathLike | None,
+    backend: str = "jax",
 ) -> tuple[Recognizer, Any]:
     """Finds the test set of the config and loads the network.
 
@@ -202,6 +203,7 @@ def prepare_test(
       config: the complete config.
       workdir: the folder for the results, if any.
       weights: see `weights_to_test`.
+      backend: what runs the network, see `slowfast_jax.load`.
 
     Returns:
       The network and what `Task.find` returned.
@@ -210,14 +212,15 @@ def prepare_test(
     """
     logging.info(BEGINS, config.name)
     problems = Problems()
-    prepared = _check_test_run(problems, config, workdir, weights)
+    prepared = _check_test_run(problems, config, workdir, weights, backend=backend)
     problems.report()
     return prepared
 
 
 def _check_test_run(
     problems: Problems, config: ConfigDict, workdir: str | os.PathLike | None,
-    weights: str | os.PathLike | None, *, starts: bool = True, unset: frozenset[str] = frozenset(),
+    weights: str | os.PathLike | None, *, backend: str = "jax", starts: bool = True,
+    unset: frozenset[str] = frozenset(),
 ) -> tuple[Recognizer, Any] | None:
     """As `_check_training_run`, for a test."""
     if not concern(unset, ("task", "data", "model", "protocol")):
@@ -242,7 +245,7 @@ def _check_test_run(
         config.test.checkpoint = os.fspath(path)
         options = _start_options(config) if path else {}
         if starts and not problems:
-            recognizer = load(config, **options)
+            recognizer = load(config, backend=backend, **options)
         elif path:
             read_weights(config, variable_shapes(build_model(config)), path, **options)
     return recognizer, found

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
+from slowfast_jax.ops.backend import as_one_operation
 from slowfast_jax.ops.conv import add_bias, conv3d
 from slowfast_jax.ops.layout import PLAIN, MapLayout
 from slowfast_jax.ops.packing import unpack
@@ -184,7 +185,7 @@ class NonLocal(nn.Module):
         theta, phi, g = (y.reshape(x.shape[0], -1, inner) for y in (theta, phi, g))
         affinity = jnp.einsum("nqc,nkc->nqk", theta, phi)  # (N, T*H*W, pooled positions)
         if self.mode == "softmax":
-            affinity = nn.softmax(affinity * inner**-0.5)
+            affinity = as_one_operation("softmax", nn.softmax, affinity * inner**-0.5)
         elif self.mode == "dot_product":
             affinity = affinity / affinity.shape[-1]
         else:

@@ -1,18 +1,24 @@
 """Heads: from feature maps to class scores of clips, or of boxes (AVA)."""
 
 from collections.abc import Callable
+from functools import partial
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from slowfast_jax.models.blocks import Endpoints, Make, Triple
+from slowfast_jax.ops.backend import as_one_operation
 from slowfast_jax.ops.pool import adaptive_avg_pool, avg_pool
 from slowfast_jax.ops.precision import widen
 from slowfast_jax.ops.roi_align import roi_align
 
 TIME_POOLS = ("mean", "max")
-ACTIVATIONS = {"softmax": nn.softmax, "sigmoid": nn.sigmoid, "none": lambda x: x}
+ACTIVATIONS = {
+    "softmax": partial(as_one_operation, "softmax", nn.softmax),
+    "sigmoid": nn.sigmoid,
+    "none": lambda x: x,
+}
 
 
 def check_boxes(boxes: jax.Array | None, detection: bool) -> None:

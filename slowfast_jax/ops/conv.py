@@ -11,7 +11,7 @@ Kernels are `(kT, kH, kW, Cin / groups, Cout)`.
 import jax
 import jax.numpy as jnp
 
-from slowfast_jax.ops.backend import backend
+from slowfast_jax.ops.backend import GRAPH_BACKEND, backend
 from slowfast_jax.ops.depthwise import shifts
 from slowfast_jax.ops.layout import PLAIN, MapLayout
 from slowfast_jax.ops.lowering import Triple, convolve, require, wide_kernel
@@ -69,9 +69,12 @@ def conv3d(
         padding = tuple(d * (k // 2) for d, k in zip(dilation, size, strict=True))
     if lowering is None:
         pointwise = layout.depthwise and size == (1, 1, 1) and groups == 1
-        lowering = "pointwise" if pointwise else choose_lowering(
-            x.shape, kernel.shape, strides, dilation, groups, backend()
-        )
+        if pointwise and backend() != GRAPH_BACKEND:
+            lowering = "pointwise"
+        else:
+            lowering = choose_lowering(
+                x.shape, kernel.shape, strides, dilation, groups, backend()
+            )
     elif lowering not in LOWERINGS:
         raise ValueError(f"unknown lowering {lowering!r}; expected one of {', '.join(LOWERINGS)}")
     return LOWERINGS[lowering](x, kernel, strides, padding, dilation, groups)
@@ -92,6 +95,8 @@ def choose_lowering(
 ) -> str:
     """Name of the lowering that `conv3d` uses for these shapes on this backend."""
     (kt, kh, kw, _, out), channels = kernel, shape[-1]
+    if backend == GRAPH_BACKEND:
+        return "direct"
     if backend == "tpu" and groups == 1:
         # As matmuls, or with an axis for time, the layers of a block get layouts that do not match,
         # and the compiler copies whole maps between them.

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from slowfast_jax.ops.backend import GRAPH_BACKEND, backend
 from slowfast_jax.ops.fusion_barrier import materialize
 
 Triple = tuple[int, int, int]
@@ -30,6 +31,11 @@ def max_pool(
     """
     size = _output_size(x.shape[1:4], window, strides, padding)
     low = jnp.finfo(x.dtype).min
+    if backend() == GRAPH_BACKEND:
+        pads = [(0, 0), *((p, p) for p in padding), (0, 0)]
+        return lax.reduce_window(
+            x, np.asarray(-np.inf, x.dtype), lax.max, (1, *window, 1), (1, *strides, 1), pads
+        )
     for axis in (1, 2, 3):
         k, s, p, n = (v[axis - 1] for v in (window, strides, padding, size))
         if (k, s, p) == (1, 1, 0):

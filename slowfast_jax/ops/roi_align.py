@@ -11,6 +11,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from slowfast_jax.ops.backend import as_one_operation
 from slowfast_jax.ops.precision import widen
 
 
@@ -36,6 +37,15 @@ def roi_align(
     Returns:
       `(N, B, R, R, C)`.
     """
+    return as_one_operation(
+        "roi_align", _roi_align, features, boxes,
+        resolution=resolution, scale=scale, aligned=aligned,
+    )
+
+
+def _roi_align(
+    features: jax.Array, boxes: jax.Array, *, resolution: int, scale: float, aligned: bool
+) -> jax.Array:
     _, height, width, _ = features.shape
     boxes = widen(boxes) * scale - (0.5 if aligned else 0.0)
     x1, y1, x2, y2 = jnp.moveaxis(boxes, -1, 0)  # each (N, B)

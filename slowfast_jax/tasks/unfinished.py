@@ -95,6 +95,7 @@ def key_of(recognizer: Any, ids: Sequence[str]) -> str:
     config = recognizer.config
     weights = config.test.checkpoint
     parts = [json.loads(config[name].to_json()) for name in ("model", "protocol", "data")]
+    parts += [recognizer.runtime] if recognizer.runtime else []
     return digest(json.dumps([*parts, digest_of(Path(weights)) if weights else "", list(ids)]))
 
 

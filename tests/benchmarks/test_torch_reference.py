@@ -82,3 +82,9 @@ def test_training_gives_gradients_to_every_parameter():
     assert logits.shape == (2, 11)
     logits.square().sum().backward()
     assert all(p.grad is not None for p in model.parameters())
+
+
+def test_the_models_of_both_sides():
+    from benchmarks import sides
+
+    assert [f"kinetics/{name}" for name in sides.MODELS] == list(torch_models.MODELS)

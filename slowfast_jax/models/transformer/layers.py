@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
+from slowfast_jax.ops.backend import GRAPH_BACKEND, as_one_operation, backend
 from slowfast_jax.ops.conv import add_bias, conv3d
 from slowfast_jax.ops.transformer.layer_norm import EPSILON, layer_norm
 
@@ -26,7 +28,8 @@ class Linear(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.param("kernel", init_weights, (x.shape[-1], self.features))
         # Rank 2, because with more dimensions XLA transposes whole maps for the kernel's gradient.
-        y = x.reshape(-1, x.shape[-1]) @ kernel.astype(x.dtype)
+        rows = x if backend() == GRAPH_BACKEND else x.reshape(-1, x.shape[-1])
+        y = rows @ kernel.astype(x.dtype)
         if self.use_bias:
             y = y + self.param("bias", init_biases, (self.features,)).astype(x.dtype)
         return checkpoint_name(y, "convolution").reshape(*x.shape[:-1], self.features)
@@ -52,7 +55,9 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        x = nn.gelu(Linear(self.hidden, name="fc1")(x), approximate=False)
+        x = as_one_operation(
+            "gelu", partial(nn.gelu, approximate=False), Linear(self.hidden, name="fc1")(x)
+        )
         return Linear(self.features, name="fc2")(x)
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from slowfast_jax.ops.backend import PLAIN_BACKEND, backend
+from slowfast_jax.ops.backend import GRAPH_BACKEND, PLAIN_BACKEND, as_one_operation, backend
 from slowfast_jax.ops.precision import wide_dtype
 from slowfast_jax.ops.transformer.interpolate import resize_linear
 
@@ -66,6 +66,10 @@ def attention(
         q = jnp.concatenate([q, positions.products], -1)
         k = jnp.concatenate([k, positions.places], -1)
     q, k, v = (jnp.moveaxis(x, 2, 1) for x in (q, k, v))  # one matrix for each head
+    if backend() == GRAPH_BACKEND:
+        logits = jnp.einsum("nhqc,nhkc->nhqk", q, k)
+        weights = as_one_operation("softmax", jax.nn.softmax, logits)
+        return jnp.moveaxis(jnp.einsum("nhqk,nhkc->nhqc", weights, v), 1, 2)
     return jnp.moveaxis(_attention(q, k, v), 1, 2)
 
 

@@ -5,6 +5,7 @@ from functools import partial
 import jax
 from jax import lax
 
+from slowfast_jax.ops.backend import as_one_operation
 from slowfast_jax.ops.precision import widen
 
 EPSILON = 1e-6
@@ -26,13 +27,17 @@ def layer_norm(
     Returns:
       The shape and dtype of `x`; statistics are computed in float32 or wider.
     """
-    return _forward(x, scale, bias, epsilon)[0]
+    return as_one_operation("layer_norm", _normalized, x, scale, bias, epsilon=epsilon)
 
 
 def _forward(x, scale, bias, epsilon):
+    return _normalized(x, scale, bias, epsilon=epsilon), (x, scale, bias)
+
+
+def _normalized(x, scale, bias, *, epsilon):
     with jax.named_scope("layer_norm"):
         normalized, _ = _normalize(x, epsilon)
-        return (normalized * scale + bias).astype(x.dtype), (x, scale, bias)
+        return (normalized * scale + bias).astype(x.dtype)
 
 
 def _normalize(x, epsilon):
