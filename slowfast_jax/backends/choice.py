@@ -52,7 +52,7 @@ def _obstacle(name: str, model: VideoNetwork) -> str:
     missing = [name for name in PACKAGES[name] if importlib.util.find_spec(name) is None]
     if missing:
         return (f"{' and '.join(missing)} cannot be imported; install the extra: "
-                f"pip install 'slowfast_jax[{EXTRAS[name]}]'")
+                f"pip install -e '.[{EXTRAS[name]}]'")
     dtype = jnp.dtype(model.dtype).name
     if dtype not in DTYPES[name]:
         return f"computes in {' or '.join(DTYPES[name])}, and the dtype of the network is {dtype}"

@@ -93,7 +93,7 @@ def library(purpose: str) -> ModuleType:
     except ImportError as error:
         raise HubError(
             f"{purpose}: this needs the package huggingface_hub; install it with "
-            "pip install 'slowfast_jax[hub]'"
+            "pip install -e '.[hub]'"
         ) from error
     return huggingface_hub
 

@@ -22,7 +22,7 @@ from slowfast_jax import __version__, compilation_cache
 from slowfast_jax.option_names import as_options
 
 TOKEN = "SLOWFAST_JAX_TOKEN"  # environment variable
-WITHOUT_EXTRA = 'serving needs the extra "serve": pip install "slowfast_jax[serve]"'
+WITHOUT_EXTRA = "serving needs the extra serve: pip install -e '.[serve]'"
 
 
 def cli(argv: Sequence[str] | None = None) -> int:

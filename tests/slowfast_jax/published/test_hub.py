@@ -45,7 +45,7 @@ def test_other_paths_are_left_alone(monkeypatch):
         local_path("hf://me/own")
     assert str(error.value) == (
         "hf://me/own: this needs the package huggingface_hub; install it with "
-        "pip install 'slowfast_jax[hub]'"
+        "pip install -e '.[hub]'"
     )
 
 
