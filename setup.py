@@ -7,6 +7,8 @@ from setuptools import find_packages, setup
 
 FACADE = Path(__file__).with_name("slowfast_jax") / "__init__.py"
 VERSION = re.search(r'__version__ = "(.*)"', FACADE.read_text(encoding="utf-8"))[1]
+ONNX = ["onnx>=1.18", "onnxruntime>=1.22"]
+OPENVINO = ["openvino>=2025.2", "onnx>=1.18"]
 HUB = ["huggingface_hub>=1.0"]
 SERVE = ["fastapi>=0.115", "uvicorn>=0.30", "prometheus-client>=0.20"]
 
@@ -56,13 +58,14 @@ setup(
         "hub": HUB,
         "serve": SERVE,
         "test": [
-            "pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.9", "httpx2>=2.0", *HUB, *SERVE,
+            "pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.9", "httpx2>=2.0",
+            *HUB, *ONNX, *OPENVINO, *SERVE,
         ],
         "beam": ["apache-beam>=2.60"],
         "ray": ["ray[data]>=2.40"],
         "benchmark": ["torch>=2.5"],
-        "onnx": ["onnx>=1.18", "onnxruntime>=1.22"],
-        "openvino": ["openvino>=2025.2", "onnx>=1.18"],
+        "onnx": ONNX,
+        "openvino": OPENVINO,
     },
     entry_points={
         "console_scripts": [

@@ -96,8 +96,11 @@ def in_threads(
         Exception: whatever `work` raises, at the place of its item.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
+        def results() -> Iterator[Result]:  # nothing starts before `track` shows that it does
+            yield from pool.map(work, items)
+
         try:
-            yield from track(pool.map(work, items), len(items), what)
+            yield from track(results(), len(items), what)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -109,6 +109,7 @@ def run(folder, command):
     return json.loads(result.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_the_document(folder, monkeypatch):
     """One test for all commands, because each needs the results of the one before."""
     (python,) = SCRIPTS

@@ -60,6 +60,7 @@ def test_workers_give_the_batches_of_one_process():
         np.testing.assert_array_equal(ours["draw"], theirs["draw"])
 
 
+@pytest.mark.slow
 def test_workers_evaluate_in_order():
     alone, shared = (
         list(batches_in_order(6, loader(), batch_size=4, workers=workers)) for workers in (0, 2)
@@ -102,6 +103,7 @@ def die_with_lock(index, generator):
     return {"clip": np.zeros(4)}
 
 
+@pytest.mark.slow
 def test_a_worker_killed_with_a_lock_ends_the_run(tmp_path):
     """Grain itself waits for the lock forever, and again when the program ends."""
     program = run_program(

@@ -122,6 +122,7 @@ def test_keyframes_from_records(tiny, tmp_path):
     assert not results[1]["failed"]
 
 
+@pytest.mark.slow
 def test_worker_processes_read_records(data):
     """The samples must be picklable."""
     for format_ in ("records", "tfds"):

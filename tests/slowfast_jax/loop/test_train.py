@@ -218,6 +218,7 @@ def test_precise_statistics_belong_to_the_saved_weights(whole, data, copied):
     assert not any(jax.tree.leaves(different))
 
 
+@pytest.mark.slow
 def test_frozen_norms_have_no_precise_statistics(data, tmp_path):
     config = training_config(data, model__frozen_norm=True, train__epochs=1)
     assert train(config, tmp_path)["step"] == 3
@@ -225,6 +226,7 @@ def test_frozen_norms_have_no_precise_statistics(data, tmp_path):
     assert not stats["a_bn"]["mean"].any() and (stats["a_bn"]["var"] == 1).all()
 
 
+@pytest.mark.slow
 def test_bfloat16_computes_in_16_bits_and_stores_float32(whole, data, tmp_path):
     train(training_config(data, model__dtype="bfloat16"), tmp_path)
     losses = [np.array(rows_of(w, "train", "loss"))[:, 0] for w in (tmp_path, whole[0])]

@@ -96,6 +96,7 @@ def test_too_few_examples_for_a_batch(data, tmp_path):
 LARGE = 30_000  # classes, so that the head exceeds the file size limit
 
 
+@pytest.mark.slow
 def test_full_disk_is_a_one_line_error_with_status_1(data, tmp_path):
     train(training_config(data, model__num_classes=LARGE, train__epochs=1), tmp_path)
     result = subprocess.run(

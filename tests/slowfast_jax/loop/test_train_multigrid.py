@@ -116,11 +116,8 @@ def test_each_shape_is_compiled_once(whole, data):
     assert whole[2] == {"step": len(plan.shapes) + len(last), "predict": 1}
 
 
-@pytest.mark.parametrize(
-    "place", ["mid-cycle", *(
-        pytest.param(place, marks=pytest.mark.slow) for place in ("mid-phase", "between phases")
-    )]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["mid-cycle", "mid-phase", "between phases"])
 def test_resumed_run_equals_uninterrupted_run(whole, data, copied, place):
     _, steps = planned(data)
     step = {

@@ -57,14 +57,11 @@ FAMILIES = {
 }
 
 
-SLOW = (
-    "C2D, softmax", "I3D, basic blocks", "Slow, non-local", "X3D", "MViT", "MViTv2, images",
-    "MViTv2, boxes", "Rev-MViT",
-)
+QUICK = ("SlowFast", "MViTv2")
 
 
 @pytest.fixture(scope="module", params=[
-    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in FAMILIES
+    pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in FAMILIES
 ])
 def family(request):
     options = dict(FAMILIES[request.param])

@@ -103,13 +103,10 @@ HUB_OVERRIDES = {
     "slow_r50_detection": dict(roi_aligned=False),
     "slowfast_r50_detection": dict(roi_aligned=False),
 }
-QUICK_HUB = ("x3d_xs",)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[] if n in QUICK_HUB else [pytest.mark.slow]) for n in HUB],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HUB)
 def test_pytorchvideo(name, tmp_path):
     case, recorded = cases.manifest("pytorchvideo", name), cases.outputs("pytorchvideo", name)
     cfg = cases.manifest("models", HUB[name])["cfg"]

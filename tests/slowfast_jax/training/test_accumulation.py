@@ -50,7 +50,9 @@ def one_step(accumulate, batch, loss, group_size=2, **options):
     return jax.jit(step)(state, batch, 0.1, jax.random.key(1))
 
 
-@pytest.mark.parametrize("accumulate, group_size", [(2, 2), (4, 2), (2, 4)])
+@pytest.mark.parametrize("accumulate, group_size", [
+    pytest.param(2, 2, marks=pytest.mark.slow), (4, 2), pytest.param(2, 4, marks=pytest.mark.slow),
+])
 def test_accumulated_step_equals_whole_batch_step(accumulate, group_size):
     whole = one_step(1, batch_of(), classify, group_size)
     parts = one_step(accumulate, batch_of(), classify, group_size)
