@@ -3,7 +3,9 @@
 import os
 import signal
 import tempfile
+from functools import cache
 
+import numpy as np
 import pytest
 
 from slowfast_jax.models import zoo
@@ -30,6 +32,20 @@ def pytest_unconfigure(config):
     if CACHE in config.stash:
         config.stash[CACHE].cleanup()
         del os.environ[CACHE_DIR]
+
+
+@cache
+def _first_states(module):
+    """Generator of random numbers of a module -> its state when the module was imported."""
+    found = [value for value in vars(module).values() if isinstance(value, np.random.Generator)]
+    return [(random, random.bit_generator.state) for random in found]
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers(request):
+    """Each test draws the same numbers, whichever tests ran before it."""
+    for random, state in _first_states(request.module):
+        random.bit_generator.state = state
 
 
 @pytest.fixture

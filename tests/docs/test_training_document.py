@@ -5,6 +5,7 @@ import subprocess
 
 import jax
 import numpy as np
+import pytest
 
 from data_pipelines.mini import datasets
 from slowfast_jax.config import build_model, load_config
@@ -39,6 +40,7 @@ def test_leaving_videos_out(tmp_path):
     assert {video for video, _ in found.ground_truth.keyframes} == {"val_001"}
 
 
+@pytest.mark.slow
 def test_adding_a_task(tiny_norm, tmp_path):
     """The task of the document counts the classes of every batch that it trains on."""
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)

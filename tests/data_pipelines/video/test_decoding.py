@@ -285,6 +285,7 @@ print(info.frames, len(frames), peak() - before)
 """
 
 
+@pytest.mark.slow
 def test_a_long_video_is_never_held_in_memory(tmp_path):
     path = tmp_path / "long.mp4"
     write_long_video(path, 1080, 1920, 3000)  # 18 GB decoded

@@ -47,6 +47,7 @@ def config_of(data, format_):
     )
 
 
+@pytest.mark.slow
 def test_records_and_tfds_train_alike(data, tmp_path):
     runs = {}
     for format_ in ("records", "tfds"):

@@ -79,7 +79,8 @@ def test_each_part_computes_in_its_dtype(model, train):
     assert {leaf.dtype for leaf in jax.tree.leaves(variable_shapes(mixed))} == {FULL}
 
 
-@pytest.mark.parametrize("dtype", [pytest.param(FULL, marks=pytest.mark.slow), HALF])
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [FULL, HALF])
 def test_all_parts_in_one_dtype_equal_a_network_of_that_dtype(dtype):
     """The result does not depend on how the dtype was requested; boxes are not cast."""
     whole = ResNet3D(4, detection=True, dtype=dtype, **SMALL)

@@ -57,7 +57,7 @@ FAMILIES = {
 }
 
 
-QUICK = ("SlowFast", "MViTv2")
+QUICK = ("MViTv2",)
 
 
 @pytest.fixture(scope="module", params=[

@@ -127,9 +127,8 @@ TINY = dict(
 )
 
 
-@pytest.mark.parametrize("abs_pos", [
-    "separate", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("joint", "sincos"))
-])
+@pytest.mark.slow
+@pytest.mark.parametrize("abs_pos", ["separate", "joint", "sincos"])
 def test_clips_of_another_size_have_interpolated_positions(abs_pos):
     """As a network of that size whose tables were interpolated beforehand."""
     small = MViT(abs_pos=abs_pos, **TINY)
