@@ -25,7 +25,7 @@ Images are tested as usual: resized to a short side of 256 (data.jitter[0]), cen
 The original's YAML file of res_r50 sets the crop to 256, which cannot work: its reader would crop
 256 pixels from an image resized to 224. Resizing is bilinear without antialiasing, as in the
 original. The learning rates of the transformers are for the batch of one machine with 8 GPUs.
-`mini_mvit` is a tiny MViTv2, trained like them on generated images.
+`mini_mvit` and `mini_rev_vit` are a tiny MViTv2 and Rev-ViT, trained like them on generated images.
 """
 
 from collections.abc import Sequence

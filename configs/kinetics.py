@@ -50,8 +50,8 @@ its present recipes.
 The transformers train on two differently augmented copies of each clip; train.batch_size counts
 clips, and the rates are for the 16 of one machine with 8 GPUs. PySlowFast's files of
 mvit_b_16x4_conv and mvit_b_32x3_conv test 10 clips; the published results are of 5, as here.
-Nobody published how mvitv2_l_40x3_test was trained. `mini_mvit` is a tiny MViTv2, trained like them
-on generated videos.
+Nobody published how mvitv2_l_40x3_test was trained. `mini_mvit` and `mini_rev_mvit` are a tiny
+MViTv2 and Rev-MViT, trained like them on generated videos, which are too few to learn from.
 """
 
 from collections.abc import Sequence
