@@ -32,7 +32,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     logging.use_absl_handler()
-    logging.set_verbosity(logging.INFO)
+    logging.set_verbosity(logging.WARNING)
     try:
         import uvicorn
 
@@ -55,9 +55,9 @@ def cli(argv: Sequence[str] | None = None) -> int:
         arguments.max_mb, arguments.max_video_seconds, arguments.timeout, arguments.queue
     )
     app = make_app(network, sizes, limits, os.environ.get(TOKEN))
-    logging.info(
-        "%s: batches of %s clips are compiled first; /readyz says when that is done", network.name,
-        ", ".join(map(str, sizes)),
+    print(
+        f"{network.name} on http://{arguments.host}:{arguments.port}: compiling for batches of "
+        f"{', '.join(map(str, sizes))} clips; /readyz says when that is done", file=sys.stderr,
     )
     uvicorn.run(
         app, host=arguments.host, port=arguments.port, log_level="warning",
