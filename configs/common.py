@@ -219,7 +219,7 @@ def finetuned_variants(names: Iterable[str], variants: Variants) -> dict[str, Se
         urls = [one.get("published", {}).get("weights", "") for one in recipes]
         url = next(filter(None, urls), "")
         file = url.rpartition("/")[2]
-        path = file if "." in file else f"{stem}.pyth"  # Google Drive does not tell the name
+        path = file if "." in file else f"{stem}.pyth"  # Google Drive addresses have no file name
         found[f"{stem}_finetune"] = finetuned(name, path, url)
     return found
 

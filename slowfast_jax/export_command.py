@@ -11,7 +11,7 @@ from absl import logging
 from slowfast_jax import __version__, compilation_cache, interrupts
 from slowfast_jax.export.exported_file import Metadata, write
 from slowfast_jax.export.program import BACKENDS
-from slowfast_jax.option_names import as_options
+from slowfast_jax.option_names import as_options, whole_number
 
 DYNAMIC = "dynamic"
 
@@ -147,11 +147,7 @@ def _fail(error: Exception, status: int) -> int:
 
 
 def _count(text: str) -> int | str:
-    if text == DYNAMIC:
-        return text
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected a number from 1 on, or {DYNAMIC}")
-    return int(text)
+    return text if text == DYNAMIC else whole_number(text)
 
 
 def _platforms(text: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Keywords of `slowfast_jax.load` in error messages, written as options of the commands."""
+"""Options of the commands: types of their values, and their names in error messages."""
 
 import argparse
 import re
@@ -35,6 +35,13 @@ def pattern(text: str) -> str:
             f"{text!r} is not a regular expression ({error})"
         ) from None
     return text
+
+
+def whole_number(text: str) -> int:
+    """The type of counts for argparse: 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number from 1 on")
+    return int(text)
 
 
 def as_fields(message: str, *, training: bool) -> str:

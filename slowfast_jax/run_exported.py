@@ -20,6 +20,7 @@ from slowfast_jax.export.exported_file import Metadata, read
 from slowfast_jax.inference.inputs import FRAME_RATE, find_inputs
 from slowfast_jax.inference.multiview import score_videos
 from slowfast_jax.metrics.topk import labeled
+from slowfast_jax.option_names import whole_number
 
 MOST_VIEWS = 10  # views per call of a program that takes any number of them
 
@@ -82,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         f"of a video at {FRAME_RATE:g} per second",
     )
     parser.add_argument(
-        "--top-k", type=_positive, default=5, metavar="K", help="number of labels (default: 5)"
+        "--top-k", type=whole_number, default=5, metavar="K", help="number of labels (default: 5)"
     )
     parser.add_argument(
         "--json", action="store_true", help="print a JSON object per video instead of a table"
@@ -132,12 +133,6 @@ def _platform() -> str:
     if backend != "gpu":
         return backend
     return "rocm" if "rocm" in jax.devices()[0].client.platform_version.lower() else "cuda"
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number from 1 on")
-    return int(text)
 
 
 if __name__ == "__main__":

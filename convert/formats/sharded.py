@@ -19,8 +19,7 @@ def is_index(path: Path) -> bool:
 
 
 def index_in(folder: Path) -> Path | None:
-    """The index in a folder, that of safetensors files if there are several; None if there is none.
-    """
+    """The index in a folder, preferably that of safetensors files; None if it has no index."""
     found = sorted(folder.glob(f"*{SUFFIX}"), key=lambda p: ("safetensors" not in p.name, p.name))
     return found[0] if found else None
 

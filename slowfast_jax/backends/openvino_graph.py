@@ -65,7 +65,7 @@ def compile_graph(graph: "onnx.ModelProto", dtype: str) -> "Run":
 
 
 def _writable_cache() -> str:
-    """The folder that keeps compiled graphs; "" if there is none."""
+    """The folder for compiled graphs; "" if nothing can be kept."""
     try:
         root = cache_folder()
         if root is None:

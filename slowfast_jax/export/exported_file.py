@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from data_pipelines.atomic_files import whole
 from data_pipelines.paths import PathLike
@@ -89,17 +89,28 @@ def read(path: PathLike) -> tuple[bytes, Metadata]:
     path = Path(path)
     if path.is_dir():
         raise ExportedFileError(f"{path} is a folder; expected a file of slowfast_jax.export")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            metadata = _metadata(_entry(archive, METADATA, LARGEST_METADATA), path)
-            program = _entry(archive, PROGRAM, os.path.getsize(path))
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError) as error:
-        raise ExportedFileError(
-            f"{path} is not a complete file of slowfast_jax.export ({error})"
-        ) from error
+    with open(path, "rb") as file:
+        described, program = _entries(file, path)
+    metadata = _metadata(described, path)
     if hashlib.sha256(program).hexdigest() != metadata.sha256:
         raise ExportedFileError(f"{path} is damaged: the program has another SHA-256 than noted")
     return program, metadata
+
+
+def _entries(file: BinaryIO, path: Path) -> tuple[bytes, bytes]:
+    """The metadata and the program."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            described = _entry(archive, METADATA, LARGEST_METADATA)
+            return described, _entry(archive, PROGRAM, os.path.getsize(path))
+    # What zipfile raises about damaged archives; OSError is a place before the file's beginning.
+    except (
+        zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, OSError, RuntimeError,
+        UnicodeDecodeError,
+    ) as error:
+        raise ExportedFileError(
+            f"{path} is not a complete file of slowfast_jax.export ({error})"
+        ) from error
 
 
 def _entry(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:

@@ -18,8 +18,9 @@ from collections.abc import Sequence
 
 from absl import logging
 
+from data_pipelines.command import positive
 from slowfast_jax import __version__, compilation_cache
-from slowfast_jax.option_names import as_options
+from slowfast_jax.option_names import as_options, whole_number
 
 TOKEN = "SLOWFAST_JAX_TOKEN"  # environment variable
 WITHOUT_EXTRA = "serving needs the extra serve: pip install -e '.[serve]'"
@@ -89,39 +90,26 @@ def _parser() -> argparse.ArgumentParser:
         help="clips per batch, joined by commas; each is compiled at the start (default: 1,4,10)",
     )
     parser.add_argument(
-        "--queue", type=_whole, default=32, metavar="N",
+        "--queue", type=whole_number, default=32, metavar="N",
         help="requests accepted at the same time; further ones get status 503 (default: 32)",
     )
     parser.add_argument(
-        "--max-mb", type=_positive, default=64.0, metavar="MB",
+        "--max-mb", type=positive, default=64.0, metavar="MB",
         help="largest video in megabytes (default: 64)",
     )
     parser.add_argument(
-        "--max-video-seconds", type=_positive, default=600.0, metavar="SECONDS",
+        "--max-video-seconds", type=positive, default=600.0, metavar="SECONDS",
         help="longest video (default: 600)",
     )
     parser.add_argument(
-        "--timeout", type=_positive, default=60.0, metavar="SECONDS",
+        "--timeout", type=positive, default=60.0, metavar="SECONDS",
         help="time for a request, from its first byte to the answer (default: 60)",
     )
     return parser
 
 
 def _sizes(text: str) -> list[int]:
-    return sorted({_whole(part) for part in text.split(",")})
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number from 1 on")
-    return int(text)
-
-
-def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not possible, expected more than 0")
-    return number
+    return sorted({whole_number(part) for part in text.split(",")})
 
 
 if __name__ == "__main__":

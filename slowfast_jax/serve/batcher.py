@@ -118,7 +118,7 @@ class Batcher:
         self._observe(count, size)
         try:
             scores = np.asarray(self._run(np.concatenate([clips, padding])))[:count]
-        except Exception as error:  # those who wait are told, and the next batch may work
+        except Exception as error:  # fails the requests in this batch only
             for work, _ in parts:
                 _settle(work.result, error)
             return

@@ -4,12 +4,13 @@ import base64
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import unquote, urlsplit
+
+from tests.support.file_server import running
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Hub:
         return hashlib.sha1(f"{name} {number % count}".encode()).hexdigest()
 
     def find(self, name: str, revision: str) -> tuple[str, dict[str, bytes]] | None:
-        """(hash, files) of a revision; None if there is none."""
+        """(hash, files) of a revision; None if it does not exist."""
         commits = self.repositories[name]
         for number, files in enumerate(commits):
             names = {self.commit(name, number)}
@@ -65,17 +66,9 @@ def serve_hub() -> Iterator[Hub]:
         def log_message(self, *args):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    hub.address = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with running(Handler) as address:
+        hub.address = address
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _answer(handler: BaseHTTPRequestHandler, hub: Hub) -> None:

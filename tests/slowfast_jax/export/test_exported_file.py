@@ -7,6 +7,7 @@ import tracemalloc
 import zipfile
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from slowfast_jax.export.exported_file import (
@@ -100,6 +101,21 @@ def test_a_declared_size_that_is_not_there_takes_no_memory(path):
     path.write_bytes(content)
     with pytest.raises(ExportedFileError, match="claims"):
         read(path)
+
+
+def test_damaged_files_are_read_or_refused(path):
+    random, good = np.random.default_rng(0), path.read_bytes()
+    for _ in range(2000):
+        content = bytearray(good)
+        for place in random.integers(0, len(content), random.choice([1, 2, 5])):
+            content[place] = random.integers(256)
+        cut = len(content) if random.random() < 0.7 else random.integers(len(content))
+        path.write_bytes(content[:cut])
+        try:
+            program, about = read(path)
+        except ExportedFileError:
+            continue
+        assert program == b"a program" and about.classes == ["w", "x"]
 
 
 def test_other_files_and_folders(tmp_path):

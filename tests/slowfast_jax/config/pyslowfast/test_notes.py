@@ -1,4 +1,4 @@
-"""What a file sets without a field here is told, and nothing else."""
+"""Settings of a file that have no field here are reported, and nothing else."""
 
 import logging
 
