@@ -86,7 +86,7 @@ def raise_error(error: ValueError) -> None:
 
 
 class BadRows(ValueError):
-    """Several bad rows of a file; the message has a line for each of the first ones."""
+    """Several bad rows of a file, or files; the message has a line for each of the first ones."""
 
 
 @contextmanager
@@ -120,6 +120,18 @@ def bad_rows(on_bad_row: OnBadRow | None = None) -> Iterator[OnBadRow]:
         if count > MOST_ROWS:
             lines.append(f"and {count - MOST_ROWS} more invalid rows")
         raise BadRows("\n".join(lines))
+
+
+def read_each(*readers: Callable[[], Any]) -> list[Any]:
+    """What each reader of a file returns; their errors are raised together, see `bad_rows`."""
+    results = []
+    with bad_rows() as note:
+        for read in readers:
+            try:
+                results.append(read())
+            except (OSError, ValueError) as error:
+                note(error)
+    return results
 
 
 def parse_rows(

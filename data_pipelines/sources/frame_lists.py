@@ -8,8 +8,9 @@ path is kept for each video (see image_files.FrameFiles).
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from data_pipelines.labels import MOST_CLASSES, class_names
 from data_pipelines.paths import PathLike
@@ -18,7 +19,9 @@ from data_pipelines.text_files import (
     OnBadRow,
     bad_rows,
     parse_json,
+    parse_rows,
     raise_error,
+    read_each,
     read_text,
     short_lines,
     shown,
@@ -103,12 +106,12 @@ def read_ssv2(
             list, or a video is in only one of `path` and `labels`.
     """
     path, labels = Path(path), Path(labels)
-    by_video = _read_classes(class_list, labels)
-    with bad_rows() as on_bad_row:
-        runs = read_runs(path, on_bad_row)
-        files = collect_frames(
-            ((video, [frame for _, frame, _ in rows]) for video, rows in runs), path_prefix
-        )
+    names, templates, files = read_each(
+        lambda: read_class_list(class_list),
+        lambda: _read_templates(labels),
+        lambda: _read_frames(path, path_prefix),
+    )
+    by_video = _classes_of(templates, names, class_list)
     for missing, there, absent in (
         (files.keys() - by_video.keys(), path, labels),
         (by_video.keys() - files.keys(), labels, path),
@@ -126,50 +129,76 @@ def read_ssv2_videos(
     folder: PathLike, *, class_list: PathLike, labels: PathLike
 ) -> list[Sample]:
     """As `read_ssv2`, for the original video files: `folder`/78687.webm and so on."""
+    names, templates = read_each(
+        lambda: read_class_list(class_list), lambda: _read_templates(labels)
+    )
     return [
         Sample(os.path.join(folder, f"{video}.webm"), label)
-        for video, label in _read_classes(class_list, labels).items()
+        for video, label in _classes_of(templates, names, class_list).items()
     ]
 
 
-def _read_classes(class_list: PathLike, labels: PathLike) -> dict[str, int]:
-    """The class of each video of a label file of Something-Something."""
-    class_list, labels = Path(class_list), Path(labels)
-    for file, field in ((class_list, "class_list"), (labels, "val_labels")):
-        if not file.is_file():
-            raise FileNotFoundError(
-                f"{file}: no such file; config.data.{field} names the data set's json file in "
-                "config.data.root"
-            )
-    classes = {name: number for number, name in enumerate(class_names(class_list))}
-    return dict(_read_templates(labels, class_list, classes))
+def read_class_list(path: PathLike) -> list[str]:
+    """The class names of Something-Something's something-something-v2-labels.json."""
+    _check_there(path, "class_list")
+    return class_names(path)
 
 
-def _read_templates(
-    path: Path, class_list: Path, classes: dict[str, int]
-) -> Iterator[tuple[str, int]]:
-    """(video, class) of each entry of a label file."""
+def _check_there(path: PathLike, field: str) -> None:
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"{path}: no such file; config.data.{field} names the data set's json file in "
+            "config.data.root"
+        )
+
+
+def _read_templates(path: Path) -> list[tuple[str, str, str]]:
+    """(place, video, template) of each entry of a label file; the place is for messages."""
+    _check_there(path, "val_labels")
     entries = parse_json(path, read_text(path, "a list of videos in JSON"))
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{path}: expected a list of {{'id': ..., 'template': ...}}")
-    for number, entry in enumerate(entries, 1):
-        where = f"{path}, entry {number}"
-        if not isinstance(entry, dict) or not {"id", "template"} <= entry.keys():
-            raise ValueError(
-                f"{where}: found {shown(entry)}; expected the keys id and template (the labels "
-                "of the test set are not public: evaluate on the validation set)"
-            )
-        video, name = entry["id"], entry["template"]
-        if not isinstance(video, str | int) or not isinstance(name, str):
-            raise ValueError(
-                f"{where}: id {shown(video)} and template {shown(name)}; expected texts"
-            )
-        name = name.replace("[", "").replace("]", "")
+    numbered = [(f"{path}, entry {number}", entry) for number, entry in enumerate(entries, 1)]
+    return parse_rows(numbered, _template)
+
+
+def _template(where: str, entry: Any) -> tuple[str, str, str]:
+    if not isinstance(entry, dict) or not {"id", "template"} <= entry.keys():
+        raise ValueError(
+            f"{where}: found {shown(entry)}; expected the keys id and template (the labels of the "
+            "test set are not public: evaluate on the validation set)"
+        )
+    video, name = entry["id"], entry["template"]
+    if not isinstance(video, str | int) or not isinstance(name, str):
+        raise ValueError(f"{where}: id {shown(video)} and template {shown(name)}; expected texts")
+    return where, str(video), name.replace("[", "").replace("]", "")
+
+
+def _classes_of(
+    templates: Iterable[tuple[str, str, str]], names: Sequence[str], class_list: PathLike
+) -> dict[str, int]:
+    """The class of each video; ValueError for templates that are not in the class list."""
+    classes = {name: number for number, name in enumerate(names)}
+
+    def parse(where: str, entry: tuple[str, str]) -> tuple[str, int]:
+        video, name = entry
         if name not in classes:
             raise ValueError(
                 f"{where}: template {shown(name)} is not in the class list {class_list}"
             )
-        yield str(video), classes[name]
+        return video, classes[name]
+
+    return dict(parse_rows(((where, (video, name)) for where, video, name in templates), parse))
+
+
+def _read_frames(path: Path, path_prefix: PathLike) -> dict[str, FrameFiles]:
+    """The frames of each video of a frame list, whatever its labels."""
+    with bad_rows() as on_bad_row:
+        runs = read_runs(path, on_bad_row)
+        files = collect_frames(
+            ((video, [frame for _, frame, _ in rows]) for video, rows in runs), path_prefix
+        )
+    return files
 
 
 def collect_frames(

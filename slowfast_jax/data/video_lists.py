@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from data_pipelines.video.decoding import VideoError
 from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError, closest
 from slowfast_jax.config.classes import check_count, named_by_config
+from slowfast_jax.config.problems import Problems
 from slowfast_jax.data.video_files import check_frames
 
 
@@ -89,71 +91,85 @@ def data_root(config: ConfigDict, workdir: str | os.PathLike | None) -> Path:
 
 def _videos(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
     data, path = config.data, root / config.data[f"{subset}_list"]
-    samples = video_lists.read_list(
-        path,
-        separator=data.separator,
-        path_prefix=path_prefix,
-        num_classes=config.model.num_classes,
-        multi_label=data.multi_label,
+    return _listing(
+        lambda: video_lists.read_list(
+            path,
+            separator=data.separator,
+            path_prefix=path_prefix,
+            num_classes=config.model.num_classes,
+            multi_label=data.multi_label,
+        ),
+        lambda: _names(config, root / "classes.txt"),
+        [path],
     )
-    return Listing(samples, [path], _names(config, root / "classes.txt"))
 
 
 def _rawframes(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
-    _check_prefix(path_prefix)
     data, path = config.data, root / config.data[f"{subset}_list"]
-    samples = video_lists.read_frame_list(
-        path,
-        path_prefix=path_prefix,
-        template=data.frame_template,
-        num_classes=config.model.num_classes,
-        multi_label=data.multi_label,
-        start=data.frame_start if data.frame_start >= 0 else None,
-        with_offset=data.frame_offset,
+    listing = _listing(
+        lambda: video_lists.read_frame_list(
+            path,
+            path_prefix=path_prefix,
+            template=data.frame_template,
+            num_classes=config.model.num_classes,
+            multi_label=data.multi_label,
+            start=data.frame_start if data.frame_start >= 0 else None,
+            with_offset=data.frame_offset,
+        ),
+        lambda: _names(config, root / "classes.txt"),
+        [path],
+        path_prefix,
     )
-    check_frames([sample.frames for sample in samples], listed=False)
-    return Listing(samples, [path], _names(config, root / "classes.txt"))
+    check_frames([sample.frames for sample in listing.samples], listed=False)
+    return listing
 
 
 def _ssv2(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
-    _check_prefix(path_prefix)
     data, path = config.data, root / config.data[f"{subset}_list"]
     labels = "train_labels" if subset == "train" else "val_labels"
-    for field in ("class_list", labels):
-        if not data[field]:
-            raise ConfigError(
-                f"config.data.{field} is empty; data.format ssv2 needs the name of the data set's "
-                "json file in data.root"
-            )
+    unset = [
+        f"config.data.{field} is empty; data.format ssv2 needs the name of the data set's json "
+        "file in data.root"
+        for field in ("class_list", labels) if not data[field]
+    ]
+    if unset:
+        raise ConfigError(*unset, *_prefix_problems(path_prefix))
     class_list, labels = root / data.class_list, root / data[labels]
     if data[f"{subset}_list"]:
-        samples = frame_lists.read_ssv2(
-            path, class_list=class_list, labels=labels, path_prefix=path_prefix
-        )
+        read = partial(frame_lists.read_ssv2, path, path_prefix=path_prefix)
     else:
-        path = labels
-        samples = frame_lists.read_ssv2_videos(
-            path_prefix, class_list=class_list, labels=labels
-        )
-    check_frames([sample.frames for sample in samples])
-    names = _agreed_names(config, class_names(class_list), f"class list {class_list}")
-    return Listing(samples, [path, class_list, labels], names)
+        path, read = labels, partial(frame_lists.read_ssv2_videos, path_prefix)
+    listing = _listing(
+        lambda: read(class_list=class_list, labels=labels),
+        lambda: _agreed_names(
+            config, frame_lists.read_class_list(class_list), f"class list {class_list}"
+        ),
+        [path, class_list, labels],
+        path_prefix,
+    )
+    check_frames([sample.frames for sample in listing.samples])
+    return listing
 
 
 def _charades(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
-    _check_prefix(path_prefix)
     if not config.data.multi_label:
         raise ConfigError(
             "config.data.multi_label is False, but videos of data.format charades have several "
-            "labels: set it to True"
+            "labels: set it to True",
+            *_prefix_problems(path_prefix),
         )
     path = root / config.data[f"{subset}_list"]
-    samples = frame_lists.read_charades(
-        path, path_prefix=path_prefix, num_classes=config.model.num_classes,
-        per_frame=subset == "train",
+    listing = _listing(
+        lambda: frame_lists.read_charades(
+            path, path_prefix=path_prefix, num_classes=config.model.num_classes,
+            per_frame=subset == "train",
+        ),
+        lambda: _names(config, root / "Charades_v1_classes.txt"),
+        [path],
+        path_prefix,
     )
-    check_frames([sample.frames for sample in samples])
-    return Listing(samples, [path], _names(config, root / "Charades_v1_classes.txt"))
+    check_frames([sample.frames for sample in listing.samples])
+    return listing
 
 
 def _imagenet(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
@@ -164,10 +180,13 @@ def _imagenet(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> 
 
 def _records(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
     data, path = config.data, root / config.data[f"{subset}_list"]
-    samples = record_lists.read_record_list(
-        path, num_classes=config.model.num_classes, multi_label=data.multi_label
+    return _listing(
+        lambda: record_lists.read_record_list(
+            path, num_classes=config.model.num_classes, multi_label=data.multi_label
+        ),
+        lambda: _names(config, root / "classes.txt"),
+        [path],
     )
-    return Listing(samples, [path], _names(config, root / "classes.txt"))
 
 
 def _tfds(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
@@ -182,6 +201,29 @@ def _tfds(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> List
         names = named_by_config(config)
         _check_some_labels(found.samples)
     return Listing(found.samples, [found.file], names)
+
+
+def _listing(
+    read: Callable[[], list[Sample]],
+    read_names: Callable[[], list[str]],
+    files: list[Path],
+    path_prefix: str = "",
+) -> Listing:
+    """Reads a list and its class names.
+
+    The problems of both, and of the prefix where it is given, are raised together.
+    """
+    problems = Problems()
+    samples, names = [], []
+    if wrong := _prefix_problems(path_prefix):
+        with problems.noted():
+            raise ConfigError(*wrong)
+    with problems.noted():
+        samples = read()
+    with problems.noted():
+        names = read_names()
+    problems.raise_each()
+    return Listing(samples, files, names)
 
 
 def _check_some_labels(samples: list[TfdsSample]) -> None:
@@ -218,13 +260,14 @@ def _names(config: ConfigDict, path: Path) -> list[str]:
     return names
 
 
-def _check_prefix(path_prefix: str) -> None:
-    """Reports a wrong prefix once, instead of for every video."""
-    if path_prefix and not os.path.isdir(path_prefix):
-        raise ConfigError(
-            f"config.data.path_prefix is {path_prefix}, which is not a folder; expected the folder "
-            "to which the paths of the list are relative"
-        )
+def _prefix_problems(path_prefix: str) -> list[str]:
+    """What is wrong with the prefix, said once instead of for every video."""
+    if not path_prefix or os.path.isdir(path_prefix):
+        return []
+    return [
+        f"config.data.path_prefix is {path_prefix}, which is not a folder; expected the folder to "
+        "which the paths of the list are relative"
+    ]
 
 
 def _check_count(config: ConfigDict, names: list[str], where: str) -> None:

@@ -115,6 +115,37 @@ def test_missing_path_prefix_is_reported_once(tiny, tmp_path, format_):
         ))
 
 
+def test_all_wrong_files_of_something_something_are_reported(tiny, tmp_path):
+    for name in SSV2_FILES.values():
+        (tmp_path / name).write_text("{" if name.endswith(".json") else "a table\n")
+    config = ssv2(tmp_path, **{"data.path_prefix": str(tmp_path / "gone")})
+    with pytest.raises(ConfigError) as raised:
+        find_samples(config)
+    found = "\n".join(raised.value.problems)
+    assert len(raised.value.problems) == 4, found
+    for name in ("gone", *SSV2_FILES.values()):
+        assert name in found
+    (tmp_path / SSV2_FILES["data.class_list"]).unlink()
+    with pytest.raises(ConfigError, match="labels.json: no such file(.|\n)*validation.json:1"):
+        find_samples(config)
+
+
+@pytest.mark.parametrize(
+    ("format_", "names"),
+    [("kinetics", "classes.txt"), ("rawframes", "classes.txt"), ("records", "classes.txt"),
+     ("charades", "Charades_v1_classes.txt")],
+)
+def test_a_wrong_list_and_wrong_names_are_one_error(tiny, tmp_path, format_, names):
+    (tmp_path / "val.csv").write_text("\n")
+    (tmp_path / names).write_text("a\na\n")
+    config = config_of(tmp_path, **{"data.format": format_, "data.test_list": "val.csv"})
+    config.data.multi_label = format_ == "charades"
+    with pytest.raises(ConfigError) as raised:
+        find_samples(config)
+    listed, named = raised.value.problems
+    assert "val.csv" in listed and names in named
+
+
 def test_wrong_class_lists_are_refused(tiny, tmp_path):
     datasets.write_ssv2(tmp_path, frames=3, **SMALL)
     with pytest.raises(ConfigError, match=r"labels.json has 4 classes, but the network has 174"):
