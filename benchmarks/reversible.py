@@ -18,7 +18,7 @@ from benchmarks import measure
 from slowfast_jax import malloc
 from slowfast_jax.models.mvit import MViT
 from slowfast_jax.models.reversible import RevMViT
-from slowfast_jax.models.zoo_mvit import BASE, ROWS, mvit
+from slowfast_jax.models.zoo.transformers import BASE, ROWS, mvit
 from slowfast_jax.training.losses import cross_entropy
 
 DEPTH = 24

@@ -1,4 +1,4 @@
-"""Kinetics-400: C2D, I3D, Slow, SlowFast, their non-local versions, X3D, MViT and Rev-MViT.
+"""Kinetics-400: C2D, I3D, Slow, SlowFast, X3D, CSN, R(2+1)D, MViT and Rev-MViT.
 
     python -m slowfast_jax.main --config configs/kinetics.py:slowfast_8x8_r50 --workdir DIR \\
         --mode eval --config.data.root=LISTS --config.test.checkpoint=SLOWFAST_8x8_R50.pkl
@@ -35,6 +35,8 @@ from training with this program.
     slowfast_4x16_r101                    76.69  93.07  MMAction2 v0.12, its slowfast/README.md
     slowfast_8x8_r101                     77.90  93.51  "
     slowfast_4x16_r152                    77.13  93.20  "
+    csn_32x2_r101                         77.00  92.90  PyTorchVideo docs/source/model_zoo.md
+    r2plus1d_16x4_r50                     76.01  92.23  "
     mvit_b_16x4_conv                      78.4   93.5   PySlowFast MODEL_ZOO.md
     mvit_b_32x3_conv                      80.4   94.8   "
     mvitv2_s_16x4                         81.0   94.6   PySlowFast projects/mvitv2/README.md
@@ -93,6 +95,8 @@ INFLATED_NLN = (
     *INFLATED, common.pretrained("R50_IN1K.pyth", "head/.*", "res./nonlocal.*"),
 )
 CAFFE2 = (COSINE, common.TEST_ONLY)
+# The original multiplies the rate by the number of machines.
+FACTORIZED = (COSINE, {"schedule": {"reference_batch": 64}})
 
 
 def _x3d(name: str, jitter: tuple[int, int], result: Part, *, large: bool = False) -> tuple:
@@ -225,6 +229,14 @@ VARIANTS: Variants = {
     "x3d_s": _x3d("x3d_s", (182, 228), _x3d_result("x3d_s", 73.5, 73.1)),
     "x3d_m": _x3d("x3d_m", (256, 320), _x3d_result("x3d_m", 76.2, 75.1)),
     "x3d_l": _x3d("x3d_l", (356, 446), _x3d_result("x3d_l", 77.5, 76.9), large=True),
+    "csn_32x2_r101": (
+        _net("csn_32x2_r101"), *FACTORIZED,
+        common.pytorchvideo("kinetics/CSN_32x2_R101.pyth", "10x3", top1=77.00, top5=92.90),
+    ),
+    "r2plus1d_16x4_r50": (
+        _net("r2plus1d_16x4_r50"), *FACTORIZED,
+        common.pytorchvideo("kinetics/R2PLUS1D_16x4_R50.pyth", "10x3", top1=76.01, top5=92.23),
+    ),
     "slowfast_4x16_r101": (
         _net("slowfast_4x16_r101"), *MMACTION,
         _mmaction(

@@ -7,7 +7,8 @@
 LISTS is as for kinetics.py, whose networks these are. The recipes are those of PySlowFast's files
 configs/Kinetics/pytorchvideo. The same for Something-Something v2 and Charades is in ssv2.py and
 charades.py. Scores are the softmax of logits that are averaged over positions, as in
-PyTorchVideo's hub models; PySlowFast averages probabilities.
+PyTorchVideo's hub models (except r2plus1d_16x4_r50, which averages probabilities there, too);
+PySlowFast averages probabilities.
 
 Published results in percent, of *released weights* (validation set, 10 clips x 3 crops; mvit_b_16x4
 5 clips x 1 crop), from PyTorchVideo's docs/source/model_zoo.md:
@@ -25,6 +26,8 @@ Published results in percent, of *released weights* (validation set, 10 clips x 
     x3d_s                    73.33  91.27
     x3d_m                    75.94  92.72
     x3d_l                    77.44  93.31
+    csn_32x2_r101            77.00  92.90
+    r2plus1d_16x4_r50        76.01  92.23
     mvit_b_16x4              78.85  93.85
 """
 
@@ -73,6 +76,8 @@ VARIANTS: Variants = {
     "x3d_s": _x3d("x3d_s", "X3D_S", 73.33, 91.27),
     "x3d_m": _x3d("x3d_m", "X3D_M", 75.94, 92.72),
     "x3d_l": (*_x3d("x3d_l", "X3D_L", 77.44, 93.31), {"train": {"eval_period": 2}}),
+    "csn_32x2_r101": kinetics.VARIANTS["csn_32x2_r101"],
+    "r2plus1d_16x4_r50": kinetics.VARIANTS["r2plus1d_16x4_r50"],
     "mvit_b_16x4": (
         *kinetics.VARIANTS["mvit_b_16x4_conv"], _result("MVIT_B_16x4", 78.85, 93.85, "5x1"),
     ),

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from convert import names, ports, wrappers
+from convert import names
 from convert.layouts import is_inflated
 from convert.mismatch import Mismatch, class_counts, describe
+from convert.names import ports, wrappers
 from convert.readers import ForeignCheckpoint, read_checkpoint
 from convert.training.adapt import converted, join_positions
 from convert.trees import flatten, unflatten

@@ -19,6 +19,7 @@ import numpy as np
 
 from convert import names
 from convert.layouts import to_torch
+from convert.names.tables import TRANSFORMERS
 from convert.trees import flatten
 
 STORAGE_NAMES = {
@@ -129,7 +130,7 @@ def pyslowfast_tensors(variables: Mapping) -> dict[str, np.ndarray]:
     """
     leaves = {path: leaf for (_, path), leaf in flatten(variables).items()}
     family = names.family_of(leaves)
-    if not variables.get("batch_stats") and family not in names.TRANSFORMERS:
+    if not variables.get("batch_stats") and family not in TRANSFORMERS:
         raise ValueError(
             "the variables have no batch norms (batch_stats is empty): they were folded into the "
             "convolutions, and PySlowFast cannot load that. Export the variables before folding"

@@ -7,13 +7,14 @@ are documented in the class.
 from typing import Any
 
 from slowfast_jax.config.field import Field, Range, at_least, between, is_a, one_of, texts
+from slowfast_jax.models import factorized, resnet3d
 from slowfast_jax.models.dtypes import DTYPES
 from slowfast_jax.models.heads import ACTIVATIONS, TIME_POOLS
-from slowfast_jax.models.resnet3d import ARCHS
 from slowfast_jax.models.transformer.attention import MODES
 from slowfast_jax.models.transformer.positions import KINDS
 
 MOST_CLASSES = 100_000
+ARCHS = (*resnet3d.ARCHS, *factorized.ARCHS)
 BELOW_ONE = Range("0 or more, below 1", lambda value: 0 <= value < 1)
 SIZE = between(1, 100_000)
 
@@ -73,7 +74,7 @@ MODEL: dict[str, Field] = {
                            one_of(TIME_POOLS)),
     "roi_context": Field(False, "Boxes also get the features of the whole frame."),
     "roi_hidden": Field(False, "The classifier of boxes has a hidden layer."),
-    "arch": Field("", "Row of ARCHS in slowfast_jax/models/resnet3d.py.", one_of(ARCHS)),
+    "arch": Field("", "Row of ARCHS in the module of the network.", one_of(ARCHS)),
     "stride_1x1": Field(False, "The stride is in a bottleneck's first convolution."),
     "depth": Field(object, "Layers, or the blocks of stages 2 to 5; or those of each pathway. "
                    "Transformers: blocks.",

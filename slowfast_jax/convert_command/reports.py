@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from convert import names, ports
+from convert import names
 from convert.load import Report, strip_names
+from convert.names import ports
 from convert.readers import ForeignCheckpoint, describe_source
 from convert.trees import flatten
 from convert.verify import name_map

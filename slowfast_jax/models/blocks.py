@@ -63,7 +63,7 @@ def add_shortcut(
     conv: Make,
     norm: Make,
     features: int,
-    stride: int,
+    strides: Triple,
     drop_connect: float = 0.0,
 ) -> jax.Array:
     """`relu(shortcut(x) + y)`: the end of a residual block with input `x` and branch `y`.
@@ -74,8 +74,8 @@ def add_shortcut(
     divided by `1 - drop_connect`.
     """
     y = nn.Dropout(drop_connect, broadcast_dims=(1, 2, 3, 4), deterministic=False)(y)
-    if x.shape[-1] != y.shape[-1] or stride != 1:
-        x = conv(features, strides=(1, stride, stride), name="shortcut")(x)
+    if x.shape[-1] != y.shape[-1] or strides != (1, 1, 1):
+        x = conv(features, strides=strides, name="shortcut")(x)
         x = norm(name="shortcut_bn")(x)
     return nn.relu(x + y)
 
@@ -119,7 +119,8 @@ class Bottleneck(nn.Module):
         y = self.norm(scale_init=final_scale(self.zero_init_final_bn), name="c_bn")(y)
         out = {"branch": y}
         return add_shortcut(
-            x, y, conv=self.conv, norm=self.norm, features=self.features, stride=self.stride
+            x, y, conv=self.conv, norm=self.norm, features=self.features,
+            strides=(1, self.stride, self.stride),
         ), out
 
 
@@ -146,7 +147,8 @@ class Basic(nn.Module):
         y = self.norm(scale_init=final_scale(self.zero_init_final_bn), name="b_bn")(y)
         out = {"branch": y}
         return add_shortcut(
-            x, y, conv=self.conv, norm=self.norm, features=self.features, stride=self.stride
+            x, y, conv=self.conv, norm=self.norm, features=self.features,
+            strides=(1, self.stride, self.stride),
         ), out
 
 

@@ -42,18 +42,22 @@ ARCHS = {
 
 
 class Stem(nn.Module):
-    """T x 7 x 7 convolution with spatial stride 2, batch norm, ReLU, 1 x 3 x 3 max pool."""
+    """T x 7 x 7 convolution with spatial stride 2, batch norm, ReLU, 1 x 3 x 3 max pool.
+
+    With `pool=False`, there is no pool.
+    """
 
     features: int
     temporal_kernel: int
     conv: Make
     norm: Make
+    pool: bool = True
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         x = self.conv(self.features, (self.temporal_kernel, 7, 7), (1, 2, 2), name="conv")(x)
         x = nn.relu(self.norm(name="conv_bn")(x))
-        return max_pool(x, (1, 3, 3), (1, 2, 2), (0, 1, 1))
+        return max_pool(x, (1, 3, 3), (1, 2, 2), (0, 1, 1)) if self.pool else x
 
 
 class ResNet3D(ConvNetwork):

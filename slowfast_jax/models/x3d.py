@@ -90,8 +90,8 @@ class X3DBlock(nn.Module):
         y = self.norm(scale_init=final_scale(self.zero_init_final_bn), name="c_bn")(y)
         out["branch"] = y
         return add_shortcut(
-            x, y, conv=self.conv, norm=self.norm, features=self.features, stride=self.stride,
-            drop_connect=self.drop_connect,
+            x, y, conv=self.conv, norm=self.norm, features=self.features,
+            strides=(1, self.stride, self.stride), drop_connect=self.drop_connect,
         ), out
 
 

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 from absl import logging
 from ml_collections import ConfigDict
 
-from convert import names, ports
+from convert import names
 from convert.load import CheckpointMismatch, fit, patterns_of, strip_names, texts_of
+from convert.names import ports
 from convert.program_settings import box_head_keywords, clip_settings, unsupported_settings
 from convert.readers import ForeignCheckpoint, describe_source
 from convert.trees import flatten, not_finite

@@ -42,6 +42,7 @@ STEMS = {
     "pytorchvideo": (
         "C2D_8x8_R50 I3D_8x8_R50 SLOW_4x16_R50 SLOW_8x8_R50 SLOWFAST_4x16_R50 SLOWFAST_8x8_R50"
         " SLOWFAST_8x8_R101 SLOWFAST_16x8_R101_50_50 X3D_XS X3D_S X3D_M X3D_L MVIT_B_16x4"
+        " CSN_32x2_R101 R2PLUS1D_16x4_R50"
     ),
 }
 C2_STEMS = {
@@ -56,10 +57,10 @@ C2_STEMS = {
     ),
 }
 OTHERS = {
-    # recipes of MMAction2 and of this project
+    # recipes of MMAction2, PyTorchVideo and this project
     "kinetics": (
         "slowfast_4x16_r101 slowfast_8x8_r101 slowfast_4x16_r152 slowfast_8x8_r152 mini_multigrid"
-        " mini_mvit mini_rev_mvit"
+        " csn_32x2_r101 r2plus1d_16x4_r50 mini_mvit mini_rev_mvit"
     ),
     "mmaction2": (
         "slowfast_4x16_r50 slowfast_8x8_r50 slowfast_8x8_r50_steplr slowfast_4x16_r101"

@@ -5,6 +5,7 @@ import pytest
 
 from convert import names
 from convert.load import map_to_paths
+from convert.names.tables import FAMILIES
 from convert.readers import ForeignCheckpoint
 from convert.trees import flatten
 from tests.convert.cases import expected_variables, manifest, manifests, mini_shapes
@@ -103,7 +104,7 @@ def test_identity_norm_where_pytorchvideo_has_no_norm(hub):
 
 
 def test_tables_are_one_to_one():
-    for rows in names.FAMILIES.values():
+    for rows in FAMILIES.values():
         ours, theirs = zip(*rows, strict=True)
         assert len(set(ours)) == len(ours)
         assert len(set(theirs)) == len(theirs)

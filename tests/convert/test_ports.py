@@ -7,9 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from convert import CheckpointError, ports, read_checkpoint
+from convert import CheckpointError, read_checkpoint
 from convert.load import fit, load_variables, map_to_paths
-from convert.names import family_of, scheme_of, to_pyslowfast
+from convert.names import family_of, ports, scheme_of, to_pyslowfast
 from convert.readers import ForeignCheckpoint
 from convert.torch_file import export_pyth, pyslowfast_tensors
 from convert.verify import compare_bytes

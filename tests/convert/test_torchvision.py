@@ -6,9 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from convert import ports
 from convert.load import fit, load_variables, map_to_paths
-from convert.names import family_of, scheme_of, to_pyslowfast, to_torchvision
+from convert.names import family_of, ports, scheme_of, to_pyslowfast, to_torchvision
 from convert.readers import ForeignCheckpoint, read_checkpoint
 from convert.torch_file import export_torchvision, torchvision_tensors, write_state_dict
 from slowfast_jax.convert_command import cli

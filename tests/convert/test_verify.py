@@ -5,9 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from convert import names, ports
+from convert import names
 from convert.layouts import from_torch
 from convert.load import fit, map_to_paths
+from convert.names import ports
 from convert.readers import ForeignCheckpoint
 from convert.torch_file import pyslowfast_tensors
 from convert.trees import flatten, unflatten

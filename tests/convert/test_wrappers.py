@@ -8,8 +8,8 @@ import pytest
 from convert import read_checkpoint
 from convert.load import strip_names
 from convert.names import canonical_names, scheme_of
+from convert.names.wrappers import PARTS, bare, describe_wrappers
 from convert.readers import describe_source
-from convert.wrappers import PARTS, bare, describe_wrappers
 from tests.convert.test_entries import NAMES, weights
 
 COMPILED = (

@@ -5,6 +5,7 @@ switched on by giving its row a class and a function.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from slowfast_jax.config.completion import default_keywords, fields_of
@@ -13,6 +14,7 @@ from slowfast_jax.config.recipe_files import ConfigError, closest
 from slowfast_jax.models import zoo
 from slowfast_jax.models.base import VideoNetwork
 from slowfast_jax.models.blocks import blocks_per_stage
+from slowfast_jax.models.factorized import FactorizedResNet3D
 from slowfast_jax.models.mvit import MViT
 from slowfast_jax.models.resnet3d import ARCHS, ResNet3D
 from slowfast_jax.models.reversible import RevMViT
@@ -101,6 +103,18 @@ def expanded(values: Values) -> dict[str, Any]:
     }
 
 
+def factorized(values: Values, arch: str) -> dict[str, Any]:
+    """Keywords of PTVCSN and PTVR2plus1D, which read no other keys."""
+    if values["DETECTION.ENABLE"]:
+        raise ConfigError(
+            f"DETECTION.ENABLE is True, expected False: MODEL.MODEL_NAME "
+            f"{values['MODEL.MODEL_NAME']} does not classify boxes in PySlowFast"
+        )
+    return {
+        "arch": arch, "depth": values["RESNET.DEPTH"], "width": values["RESNET.WIDTH_PER_GROUP"],
+    }
+
+
 REVERSIBLE = "MViT with MVIT.REV.ENABLE"
 RESIDUAL = ("RESNET", "NONLOCAL")
 SELF_SUPERVISED = "self-supervised training"
@@ -115,8 +129,10 @@ NETWORKS: dict[str, Network] = {
     "MViT": Network(MViT, transformer, ("MVIT",)),
     REVERSIBLE: Network(RevMViT, reversible, ("MVIT",)),
     "PTVMViT": Network(MViT, transformer, ("MVIT",)),
-    "PTVCSN": Network(missing="the network CSN"),
-    "PTVR2plus1D": Network(missing="the network R(2+1)D"),
+    "PTVCSN": Network(FactorizedResNet3D, partial(factorized, arch="csn"), ("RESNET",)),
+    "PTVR2plus1D": Network(
+        FactorizedResNet3D, partial(factorized, arch="r2plus1d"), ("RESNET",)
+    ),
     "MaskMViT": Network(missing=f"{SELF_SUPERVISED} (MaskFeat and MAE)"),
     "ContrastiveModel": Network(missing=f"{SELF_SUPERVISED} (MoCo, BYOL, SimCLR, SwAV)"),
 }

@@ -50,6 +50,16 @@ def endpoint_of(tap: str, endpoints: dict) -> str:
     raise KeyError(f"no endpoint for the tap {tap!r}")
 
 
+def pytorchvideo_endpoint(tap: str) -> str:
+    """Our name of the endpoint that PyTorchVideo calls `tap`, in networks whose blocks are the
+    stem, four stages and the head."""
+    block, _, inside = tap.removeprefix("blocks.").partition(".")
+    stage = ("stem", "res2", "res3", "res4", "res5", "head")[int(block)]
+    if inside.startswith("res_blocks."):
+        return f"{stage}/block{inside.removeprefix('res_blocks.')}"
+    return {"": stage, "pool": "head/pool0", "proj.input": "features"}[inside]
+
+
 def in_their_layout(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Channels last -> channels first, unless the original keeps channels last there too.
 

@@ -28,7 +28,7 @@ class Ones(nn.Module):
     @nn.compact
     def __call__(self, x):
         return add_shortcut(
-            x, jnp.ones_like(x), conv=Conv3D, norm=BatchNorm, features=2, stride=1,
+            x, jnp.ones_like(x), conv=Conv3D, norm=BatchNorm, features=2, strides=(1, 1, 1),
             drop_connect=self.drop_connect,
         )
 

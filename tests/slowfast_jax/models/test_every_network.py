@@ -37,6 +37,8 @@ FAMILIES = {
         name="kinetics/x3d_xs", num_classes=4, crop_size=32, width_factor=1.0, depth_factor=0.2,
         head_width=16, group_size=2,
     ),
+    "CSN": dict(SMALL, name="kinetics/csn_32x2_r101", num_frames=8),
+    "R(2+1)D": dict(SMALL, name="kinetics/r2plus1d_16x4_r50"),
     "Slow, boxes": dict(SMALL, name="ava/slow_8x8_r50"),
     "MViT": dict(TRANSFORMER, name="kinetics/mvit_b_16x4_conv", q_strides=((1, 1, 2, 2),)),
     "MViTv2": dict(

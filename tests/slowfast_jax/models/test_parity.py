@@ -129,6 +129,33 @@ def test_pytorchvideo(name, tmp_path):
     assert np.abs(np.asarray(endpoints["probs"]) - softmax).max() < 1e-5
 
 
+# Networks that PySlowFast builds from PyTorchVideo's modules, and their zoo entries.
+FACTORIZED = {
+    "csn_r101": "kinetics/csn_32x2_r101", "r2plus1d_r50": "kinetics/r2plus1d_16x4_r50",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FACTORIZED)
+def test_factorized_networks(name, tmp_path):
+    case, recorded = cases.manifest("pytorchvideo", name), cases.outputs("pytorchvideo", name)
+    model = zoo.create(FACTORIZED[name])
+    clip, _ = cases.clip_and_boxes(case)
+    write_pyth(tmp_path / "hub.pyth", cases.load_rule().make_weights(case))
+    variables = load_variables(tmp_path / "hub.pyth", variable_shapes(model))
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == case["param_count"]
+
+    _, endpoints = jax.jit(model.apply)(variables, clip)
+    for tap in taps.names(recorded):
+        ours = np.asarray(endpoints[taps.pytorchvideo_endpoint(tap)])
+        assert taps.compare(recorded, tap, ours) < 1e-4, tap
+    assert relative(endpoints["logits"], recorded["logits"]) < 1e-4
+    expected = recorded["output"]
+    if case["outputs"]["output_is"] == "logits":
+        expected = np.asarray(jax.nn.softmax(expected))
+    assert np.abs(np.asarray(endpoints["probs"]) - expected).max() < 1e-5
+
+
 # Cases of other programs and the zoo entries for their files.
 MMACTION2 = {
     "slowfast_r50_4x16": "mmaction2/slowfast_4x16_r50",

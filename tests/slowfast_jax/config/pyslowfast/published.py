@@ -265,6 +265,14 @@ PYTORCHVIDEO: dict[str, Values] = {
     "pytorchvideo/x3d_s": hub(KINETICS["x3d_s"]),
     "pytorchvideo/x3d_m": hub(KINETICS["x3d_m"]),
     "pytorchvideo/x3d_l": hub({**KINETICS["x3d_l"], "TRAIN.EVAL_PERIOD": 2}),
+    "pytorchvideo/csn_32x2_r101": hub({
+        **COSINE, "MODEL.MODEL_NAME": "CSN", "MODEL.ARCH": "csn", "RESNET.DEPTH": 101,
+        "DATA.NUM_FRAMES": 32, "DATA.SAMPLING_RATE": 2,
+    }),
+    "pytorchvideo/r2plus1d_16x4_r50": hub({
+        **COSINE, "MODEL.MODEL_NAME": "R2plus1D", "MODEL.ARCH": "r2plus1d",
+        "DATA.NUM_FRAMES": 16, "DATA.SAMPLING_RATE": 4,
+    }),
     "pytorchvideo/mvit_b_16x4": {
         **published_transformers.KINETICS["mvit_b_16x4_conv"], "MODEL.MODEL_NAME": "PTVMViT",
     },

@@ -51,7 +51,7 @@ HUB_START = LOGITS | NO_WEIGHTS | {"train.init_from.url": "where these weights a
 EXPLAINED |= {
     name: HUB_START if name.startswith(("ssv2/", "charades/")) else LOGITS
     for name in PYTORCHVIDEO
-} | {"pytorchvideo/mvit_b_16x4": FEWER_CLIPS}
+} | {"pytorchvideo/mvit_b_16x4": FEWER_CLIPS, "pytorchvideo/r2plus1d_16x4_r50": {}}
 OURS_ONLY = ("name", "published.")  # which no file has
 
 

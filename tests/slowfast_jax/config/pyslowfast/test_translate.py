@@ -130,7 +130,8 @@ def test_a_network_like_none_of_the_zoo(tmp_path):
 @pytest.mark.parametrize(("values", "message"), [
     ({"MODEL.MODEL_NAME": "SlowFst"}, r"MODEL_NAME is SlowFst, expected .* mean SlowFast"),
     ({"MODEL.MODEL_NAME": "MaskMViT"}, r"MaskMViT, but this program lacks self-supervised tr"),
-    ({"MODEL.MODEL_NAME": "PTVCSN"}, r"is PTVCSN, but this program lacks the network CSN"),
+    ({"MODEL.MODEL_NAME": "PTVCSN", "DETECTION.ENABLE": True, "TRAIN.DATASET": "ava",
+      "TEST.DATASET": "ava"}, r"MODEL\.MODEL_NAME PTVCSN does not classify boxes"),
     ({"MODEL.ARCH": "csn"}, r"a\.yaml: MODEL\.ARCH is csn, expected 2d or c2d or"),
     ({"MODEL.LOSS_FUNC": "multi_mse"}, r"LOSS_FUNC is multi_mse, which this program lacks"),
     ({"SOLVER.LR_POLICY": "steps_with_lrs"}, r"LR_POLICY is steps_with_lrs, which this program"),

@@ -16,10 +16,11 @@ import difflib
 from typing import Any
 
 from slowfast_jax.models.base import VideoNetwork
+from slowfast_jax.models.factorized import FactorizedResNet3D
 from slowfast_jax.models.resnet3d import ResNet3D
 from slowfast_jax.models.slowfast import SlowFast
 from slowfast_jax.models.x3d import X3D
-from slowfast_jax.models.zoo_mvit import ROWS
+from slowfast_jax.models.zoo.transformers import ROWS
 
 PROTOCOL = dict(
     num_frames=8,  # frames per clip
@@ -271,6 +272,15 @@ ZOO: dict[str, dict[str, Any]] = {
     ),
     "ava/slowfast_64x2_r101_50_50": ava_slowfast(
         64, alpha=4, kernel=5, depth=101, nonlocal_res4=True, roi_aligned=False
+    ),
+    # Kinetics-400, networks of PyTorchVideo alone
+    "kinetics/csn_32x2_r101": entry(
+        FactorizedResNet3D, dict(num_classes=400, arch="csn", depth=101, average="logits"),
+        num_frames=32, sampling_rate=2,
+    ),
+    "kinetics/r2plus1d_16x4_r50": entry(
+        FactorizedResNet3D, dict(num_classes=400, arch="r2plus1d"),
+        num_frames=16, sampling_rate=4,
     ),
     # Something-Something v2 and Charades, PySlowFast (16x8) and PyTorchVideo (8x8)
     "ssv2/slowfast_16x8_r50": something(

@@ -1,4 +1,4 @@
-"""Published vision transformers: rows of the zoo, see zoo.py for what an entry is.
+"""Published vision transformers: rows of the zoo, whose `__init__` says what an entry is.
 
 `ROWS[name]` is (network class, its keywords, name of the list of classes, protocol).
 """
