@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from convert import names
+from convert.exports.pyslowfast import pyslowfast_tensors
 from convert.load import Report
 from convert.readers import ForeignCheckpoint
-from convert.torch_file import pyslowfast_tensors
 
 
 class Use(NamedTuple):

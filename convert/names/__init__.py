@@ -22,14 +22,16 @@ ports.py.
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 from convert.names import ports, wrappers
 from convert.names.tables import (
     CAFFE2,
-    CAFFE2_LEAVES,
+    CAFFE2_NORM_LEAVES,
+    CAFFE2_OTHER_LEAVES,
     FAMILIES,
+    MMACTION2,
     NORM_LEAVES,
     OTHER_LEAVES,
     PLACEHOLDERS,
@@ -50,12 +52,15 @@ def _compiled(pattern: str) -> re.Pattern:
     ))
 
 
-def translate(rows: Iterable[tuple[str, str]], name: str) -> str | None:
-    """Translates `name` by the first row whose left pattern matches; None if no row matches."""
+def translate(rows: Iterable[tuple[str, str]], name: str, **given: str) -> str | None:
+    """Translates `name` by the first row whose left pattern matches; None if no row matches.
+
+    `given` has the values of placeholders that only the right pattern has.
+    """
     for left, right in rows:
         match = _compiled(left).fullmatch(name)
         if match:
-            return right.format(**match.groupdict())
+            return right.format(**given | match.groupdict())
     return None
 
 
@@ -100,6 +105,40 @@ def from_pyslowfast(name: str, family: str) -> str | None:
 def to_torchvision(name: str) -> str | None:
     """The torchvision name of a PySlowFast name; None if torchvision has no such parameter."""
     return translate(((ours, theirs) for theirs, ours in TORCHVISION), name)
+
+
+def to_pytorchvideo(name: str, family: str, blocks: Mapping[str, int]) -> str | None:
+    """The PyTorchVideo name of a PySlowFast name; None if PyTorchVideo has no such parameter.
+
+    Args:
+      family: a key of `tables.PYTORCHVIDEO`.
+      blocks: the number of the block of each role, see `tables.PYTORCHVIDEO_ROLES`.
+    """
+    theirs = _by_module(((ours, theirs) for theirs, ours in PYTORCHVIDEO[family]), name)
+    if theirs is None:
+        return None
+    role, dot, rest = theirs.partition(".")
+    return f"blocks.{blocks[role]}{dot}{rest}" if role in blocks else theirs
+
+
+def to_mmaction2(name: str, family: str) -> str | None:
+    """The MMAction2 name of a PySlowFast name; None if MMAction2 has no such parameter."""
+    return _by_module(((ours, theirs) for theirs, ours in MMACTION2[family]), name)
+
+
+def to_caffe2(name: str, last: Mapping[str, Mapping[str, str]]) -> str | None:
+    """The Caffe2 name of a PySlowFast name; None if Caffe2 has no such parameter.
+
+    Args:
+      last: for each stage after which there is a lateral connection, such as "s3": its last block,
+        {"i": "3", "x": "c"}, by which Caffe2 names the connection.
+    """
+    module, _, leaf = name.rpartition(".")
+    rows = ((ours, theirs) for theirs, ours in CAFFE2)
+    blob = translate(rows, module, **last.get(module.partition("_fuse.")[0], {}))
+    leaves = CAFFE2_NORM_LEAVES if module.endswith("bn") else CAFFE2_OTHER_LEAVES
+    suffix = {theirs: suffix for suffix, theirs in leaves.items()}.get(leaf)
+    return f"{blob}_{suffix}" if blob and suffix else None
 
 
 def _leaves(module: str) -> dict[str, str]:
@@ -181,6 +220,9 @@ def canonical_names(names: Iterable[str], scheme: str) -> dict[str, str]:
         return {name: _from_pytorchvideo(short, roles) or short for name, short in bare.items()}
     if scheme == "torchvision":
         return {name: translate(TORCHVISION, short) or short for name, short in bare.items()}
+    if scheme == "MMAction2":
+        rows = [row for family in MMACTION2.values() for row in family]
+        return {name: _by_module(rows, short) or short for name, short in bare.items()}
     if scheme in ports.SPELLINGS:
         return {name: ports.respell(short, scheme) for name, short in bare.items()}
     return bare
@@ -189,7 +231,7 @@ def canonical_names(names: Iterable[str], scheme: str) -> dict[str, str]:
 def _from_caffe2(blob: str) -> str | None:
     module, _, suffix = blob.rpartition("_")
     translated = translate(CAFFE2, module)
-    leaf = CAFFE2_LEAVES.get(suffix)
+    leaf = (CAFFE2_NORM_LEAVES | CAFFE2_OTHER_LEAVES).get(suffix)
     return f"{translated}.{leaf}" if translated and leaf else None
 
 
@@ -198,5 +240,12 @@ def _from_pytorchvideo(name: str, roles: dict[int, str]) -> str | None:
     match = re.match(r"blocks\.(\d+)\.", module)
     if match and int(match[1]) in roles:
         module = f"{roles[int(match[1])]}.{module[match.end():]}"
-    translated = translate(PYTORCHVIDEO, module)
+    rows = (row for family in PYTORCHVIDEO.values() for row in family)
+    return _by_module(rows, f"{module}.{leaf}")
+
+
+def _by_module(rows: Iterable[tuple[str, str]], name: str) -> str | None:
+    """Translates the module of `name` and keeps its leaf; None if no row matches."""
+    module, _, leaf = name.rpartition(".")
+    translated = translate(rows, module)
     return None if translated is None else f"{translated}.{leaf}".lstrip(".")

@@ -2,7 +2,8 @@
 
 ("Paddle" is PaddleVideo and the older Paddle example.) The tables say how each program spells
 names, which tensors it stores differently, and which keywords a network of this project needs to
-compute the same. Names are rewritten by substitutions, applied in order, to PySlowFast's:
+compute the same. Names of Paddle and MindSpore are rewritten by substitutions, applied in order, to
+PySlowFast's; those of MMAction2 are in tables.py:
 
     MMAction2  backbone.fast_path.layer2.0.conv3.bn.running_mean
     Paddle     backbone.s3.pathway1_res0.branch2.c_bn._mean
@@ -22,36 +23,13 @@ SCHEME_PATTERNS = {
     "MindSpore": r"\.bn2d\.(gamma|beta|moving_mean|moving_variance)$",
     "torchvision": r"^blocks\.\d+\.attn\.project\.0\.",
 }
-HEAD = (
-    (r"^roi_head\.bbox_head\.fc_cls\.0\.", "head.hidden."),
-    (r"^(cls_head|roi_head\.bbox_head)\.fc_cls\.(2\.)?", "head.projection."),
-)
 SPELLINGS = {
-    "MMAction2": (
-        (r"^backbone\.fast_path\.", "pathway1."),
-        (r"^backbone\.(slow_path\.)?", "pathway0."),
-        *((rf"\.layer{n}(?=[._])", f".s{n + 1}") for n in (1, 2, 3, 4)),
-        (r"^pathway0\.conv1_lateral\.", "s1_fuse."),
-        (r"^pathway0\.(s\d)_lateral\.", r"\1_fuse."),
-        (r"_fuse\.conv\.", "_fuse.conv_f2s."),
-        (r"^pathway(\d)\.conv1\.", r"s1.pathway\1_stem."),
-        (r"^pathway(\d)\.(s\d)\.(\d+)\.non_local_block\.", r"\2.pathway\1_nonlocal\3."),
-        (r"(_nonlocal\d+)\.(theta|phi|g)(\.0)?\.conv\.", r"\1.conv_\2."),
-        (r"(_nonlocal\d+)\.conv_out\.conv\.", r"\1.conv_out."),
-        (r"(_nonlocal\d+)\.conv_out\.bn\.", r"\1.bn."),
-        (r"^pathway(\d)\.(s\d)\.(\d+)\.", r"\2.pathway\1_res\3."),
-        (r"\.downsample\.conv\.", ".branch1."),
-        (r"\.downsample\.bn\.", ".branch1_bn."),
-        *((rf"(_res\d+)\.conv{n}\.conv\.", rf"\1.branch2.{x}.") for n, x in enumerate("abc", 1)),
-        *((rf"(_res\d+)\.conv{n}\.bn\.", rf"\1.branch2.{x}_bn.") for n, x in enumerate("abc", 1)),
-        *HEAD,
-    ),
     "Paddle": (
         (r"^backbone\.", ""),
         (r"\._(conv|conv_f2s|bn)\.", r".\1."),
         (r"\._mean$", ".running_mean"),
         (r"\._variance$", ".running_var"),
-        *HEAD,
+        (r"^roi_head\.bbox_head\.fc_cls\.", "head.projection."),
     ),
     "MindSpore": (
         (r"^net\.", ""),

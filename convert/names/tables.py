@@ -132,53 +132,120 @@ CAFFE2 = (
     ("lin_5_bn", "head.lin_5_bn"),
     ("pred", "head.projection"),
 )
-CAFFE2_LEAVES = {
-    "w": "weight", "b": "bias", "s": "weight", "rm": "running_mean", "riv": "running_var",
-}
+CAFFE2_NORM_LEAVES = {"s": "weight", "b": "bias", "rm": "running_mean", "riv": "running_var"}
+CAFFE2_OTHER_LEAVES = {"w": "weight", "b": "bias"}
 
-# Rows (PyTorchVideo module with `blocks.N` replaced by the role of that block, PySlowFast module).
-PYTORCHVIDEO = (
-    ("s1.conv", "s1.pathway0_stem.conv"),
-    ("s1.norm", "s1.pathway0_stem.bn"),
-    ("s1.multipathway_blocks.{p}.conv", "s1.pathway{p}_stem.conv"),
-    ("s1.multipathway_blocks.{p}.norm", "s1.pathway{p}_stem.bn"),
-    ("s1.conv.conv_t", "s1.pathway0_stem.conv_xy"),  # X3D: PyTorchVideo swaps the two names
-    ("s1.conv.conv_xy", "s1.pathway0_stem.conv"),
-    ("s{s}.multipathway_fusion.conv_fast_to_slow", "s{s}_fuse.conv_f2s"),
-    ("s{s}.multipathway_fusion.norm", "s{s}_fuse.bn"),
-    *(
+def _hub_blocks(prefix: str, pathway: str, b: tuple[tuple[str, str], ...] = ()):
+    """Rows for the blocks of PyTorchVideo; those of `b` come before the usual ones."""
+    return tuple(
         (f"s{{s}}.{prefix}res_blocks.{{i}}.{theirs}", f"s{{s}}.pathway{pathway}_res{{i}}.{name}")
-        for prefix, pathway in (("", "0"), ("multipathway_blocks.{p}.", "{p}"))
         for theirs, name in (
             ("branch1_conv", "branch1"),
             ("branch1_norm", "branch1_bn"),
+            *b,
             ("branch2.conv_{x}", "branch2.{x}"),
             ("branch2.norm_{x}", "branch2.{x}_bn"),
-            ("branch2.conv_b.conv_t", "branch2.b_t"),  # R(2+1)D
+        )
+    )
+
+
+_HUB_STEM = (("s1.conv", "s1.pathway0_stem.conv"), ("s1.norm", "s1.pathway0_stem.bn"))
+_HUB_HEAD = (("head.proj", "head.projection"), ("detection_head.proj", "head.projection"))
+# Family of networks -> rows (PyTorchVideo module with `blocks.N` replaced by the role of that
+# block, PySlowFast module).
+PYTORCHVIDEO = {
+    "one pathway": (*_HUB_STEM, *_hub_blocks("", "0"), *_HUB_HEAD),
+    "R(2+1)D": (
+        *_HUB_STEM,
+        *_hub_blocks("", "0", (
+            ("branch2.conv_b.conv_t", "branch2.b_t"),
             ("branch2.conv_b.norm", "branch2.b_t_bn"),
             ("branch2.conv_b.conv_xy", "branch2.b"),
-            ("branch2.norm_{x}.0", "branch2.{x}_bn"),  # X3D: a list [norm, squeeze-and-excitation]
-            ("branch2.norm_{x}.1.block.0", "branch2.se.fc1"),
-            ("branch2.norm_{x}.1.block.2", "branch2.se.fc2"),
-        )
+        )),
+        *_HUB_HEAD,
     ),
-    ("head.pool.pre_conv", "head.conv_5"),
-    ("head.pool.pre_norm", "head.conv_5_bn"),
-    ("head.pool.post_conv", "head.lin_5"),
-    ("head.pool.post_norm", "head.lin_5_bn"),
-    ("head.proj", "head.projection"),
-    ("detection_head.proj", "head.projection"),
-    ("patch_embed.patch_model", "patch_embed.proj"),  # MViT
-    ("cls_positional_encoding", ""),
-    ("blocks.{i}.{w}", "blocks.{i}.{w}"),
-    ("blocks.{i}.attn.{w}", "blocks.{i}.attn.{w}"),
-    ("blocks.{i}.mlp.{w}", "blocks.{i}.mlp.{w}"),
-    ("norm_embed", "norm"),
-)
+    "SlowFast": (
+        ("s1.multipathway_blocks.{p}.conv", "s1.pathway{p}_stem.conv"),
+        ("s1.multipathway_blocks.{p}.norm", "s1.pathway{p}_stem.bn"),
+        *_hub_blocks("multipathway_blocks.{p}.", "{p}"),
+        ("s{s}.multipathway_fusion.conv_fast_to_slow", "s{s}_fuse.conv_f2s"),
+        ("s{s}.multipathway_fusion.norm", "s{s}_fuse.bn"),
+        *_HUB_HEAD,
+    ),
+    "X3D": (
+        ("s1.conv.conv_t", "s1.pathway0_stem.conv_xy"),  # PyTorchVideo swaps the two names
+        ("s1.conv.conv_xy", "s1.pathway0_stem.conv"),
+        ("s1.norm", "s1.pathway0_stem.bn"),
+        *_hub_blocks("", "0", (  # norm_b is a list [norm, squeeze-and-excitation]
+            ("branch2.norm_b.0", "branch2.b_bn"),
+            ("branch2.norm_b.1.block.0", "branch2.se.fc1"),
+            ("branch2.norm_b.1.block.2", "branch2.se.fc2"),
+        )),
+        ("head.pool.pre_conv", "head.conv_5"),
+        ("head.pool.pre_norm", "head.conv_5_bn"),
+        ("head.pool.post_conv", "head.lin_5"),
+        ("head.pool.post_norm", "head.lin_5_bn"),
+        *_HUB_HEAD,
+    ),
+    "MViT": (
+        ("patch_embed.patch_model", "patch_embed.proj"),
+        ("cls_positional_encoding", ""),
+        ("blocks.{i}.{w}", "blocks.{i}.{w}"),
+        ("blocks.{i}.attn.{w}", "blocks.{i}.attn.{w}"),
+        ("blocks.{i}.mlp.{w}", "blocks.{i}.mlp.{w}"),
+        ("norm_embed", "norm"),
+        ("head.proj", "head.projection"),
+    ),
+}
 # Roles of the blocks that have tensors, in order. Blocks without tensors (the pool after the first
 # stage of C2D and I3D, SlowFast's pool and concatenation) are numbered in PyTorchVideo's names too,
 # but have no role.
 PYTORCHVIDEO_ROLES = ("s1", "s2", "s3", "s4", "s5", "head")
+
+def _mmaction2(path: str, pathway: int) -> tuple[tuple[str, str], ...]:
+    """Rows for the stem and the stages of one pathway; MMAction2's modules begin with `path`."""
+    rows = [
+        (f"{path}conv1.{theirs}", f"s1.pathway{pathway}_stem.{theirs}") for theirs in ("conv", "bn")
+    ]
+    for stage in range(2, 6):
+        block, ours = f"{path}layer{stage - 1}.{{i}}", f"s{stage}.pathway{pathway}_"
+        for number, x in enumerate("abc", 1):
+            rows += [
+                (f"{block}.conv{number}.conv", f"{ours}res{{i}}.branch2.{x}"),
+                (f"{block}.conv{number}.bn", f"{ours}res{{i}}.branch2.{x}_bn"),
+            ]
+        rows += [
+            (f"{block}.downsample.conv", f"{ours}res{{i}}.branch1"),
+            (f"{block}.downsample.bn", f"{ours}res{{i}}.branch1_bn"),
+            (f"{block}.non_local_block.conv_out.conv", f"{ours}nonlocal{{i}}.conv_out"),
+            (f"{block}.non_local_block.conv_out.bn", f"{ours}nonlocal{{i}}.bn"),
+            (f"{block}.non_local_block.{{n}}.conv", f"{ours}nonlocal{{i}}.conv_{{n}}"),
+            # before a max pool
+            (f"{block}.non_local_block.{{n}}.0.conv", f"{ours}nonlocal{{i}}.conv_{{n}}"),
+        ]
+    return tuple(rows)
+
+
+_MMACTION2_HEAD = (
+    ("cls_head.fc_cls", "head.projection"),
+    ("roi_head.bbox_head.fc_cls", "head.projection"),
+    ("roi_head.bbox_head.fc_cls.0", "head.hidden"),
+    ("roi_head.bbox_head.fc_cls.2", "head.projection"),
+)
+# Family of networks -> rows (MMAction2 module, PySlowFast module).
+MMACTION2 = {
+    "one pathway": (*_mmaction2("backbone.", 0), *_MMACTION2_HEAD),
+    "SlowFast": (
+        *_mmaction2("backbone.slow_path.", 0),
+        *_mmaction2("backbone.fast_path.", 1),
+        *(
+            (f"backbone.slow_path.{theirs}_lateral.{part}", f"s{stage}_fuse.{name}")
+            for stage, theirs in enumerate(("conv1", "layer1", "layer2", "layer3"), 1)
+            for part, name in (("conv", "conv_f2s"), ("bn", "bn"))
+        ),
+        *_MMACTION2_HEAD,
+    ),
+}
 
 # Rows (torchvision name, PySlowFast name) of whole names; both columns are unique.
 TORCHVISION = (

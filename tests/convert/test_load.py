@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from convert import CheckpointMismatch, export_pyth, load_variables, read_checkpoint, write_pyth
+from convert.exports import pyslowfast_tensors
 from convert.load import fit, strip_names
 from convert.readers import ForeignCheckpoint
-from convert.torch_file import pyslowfast_tensors
 from slowfast_jax.models import zoo
 from slowfast_jax.weights import variable_shapes
 from tests.convert.cases import (

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from convert import CheckpointError, read_checkpoint
+from convert.exports import export_pyth, pyslowfast_tensors
 from convert.load import fit, load_variables, map_to_paths
-from convert.names import family_of, ports, scheme_of, to_pyslowfast
+from convert.names import canonical_names, family_of, ports, scheme_of, to_pyslowfast
 from convert.readers import ForeignCheckpoint
-from convert.torch_file import export_pyth, pyslowfast_tensors
 from convert.verify import compare_bytes
 from slowfast_jax.config import ConfigError, load_config
 from slowfast_jax.convert_command import describe_report
@@ -56,7 +56,7 @@ NAMES = (
 
 @pytest.mark.parametrize("scheme, theirs, name", NAMES)
 def test_spelling(scheme, theirs, name):
-    assert ports.respell(theirs, scheme) == name
+    assert canonical_names([theirs], scheme) == {theirs: name}
 
 
 def cases_of(folder: str, *left_out: str) -> list[tuple[str, str]]:
@@ -184,7 +184,8 @@ def test_a_hidden_layer(tmp_path):
         ports.ROI_HEAD | {"roi_hidden": True}
     )
     renamed = {f"roi_head.bbox_head.{name}": array for name, array in theirs.items()}
-    known = {ports.respell(name, "MMAction2"): (name, a) for name, a in renamed.items()}
+    spelled = canonical_names(renamed, "MMAction2")
+    known = {spelled[name]: (name, a) for name, a in renamed.items()}
     found, _, _ = ports.as_pyslowfast(known, "MMAction2")
     head = variables["params"]["head"]
     np.testing.assert_array_equal(found["head.hidden.weight"][1].T, head["hidden"]["kernel"])

@@ -6,10 +6,11 @@ import jax
 import numpy as np
 import pytest
 
+from convert.exports import export_torchvision, torchvision_tensors
 from convert.load import fit, load_variables, map_to_paths
 from convert.names import family_of, ports, scheme_of, to_pyslowfast, to_torchvision
 from convert.readers import ForeignCheckpoint, read_checkpoint
-from convert.torch_file import export_torchvision, torchvision_tensors, write_state_dict
+from convert.torch_file import write_state_dict
 from slowfast_jax.convert_command import cli
 from slowfast_jax.models import zoo
 from slowfast_jax.ops.backend import PLAIN_BACKEND, written_for

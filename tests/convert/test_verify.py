@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from convert import names
+from convert.exports import pyslowfast_tensors
 from convert.layouts import from_torch
 from convert.load import fit, map_to_paths
 from convert.names import ports
 from convert.readers import ForeignCheckpoint
-from convert.torch_file import pyslowfast_tensors
 from convert.trees import flatten, unflatten
 from convert.verify import Use, name_map
 from tests.convert.cases import manifest, mini_shapes, random_variables

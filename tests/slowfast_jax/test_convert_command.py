@@ -283,3 +283,24 @@ def test_real_weights(tmp_path, program, capsys):
     assert "3,794,322 in params" in out
     assert "probabilities: finite" in out
     assert len(read_checkpoint_folder(target).tensors) == 484
+
+
+@pytest.mark.parametrize("program, name", [
+    ("pytorchvideo", "w.pth"), ("caffe2", "w.pkl"),
+])
+def test_files_for_other_programs_are_written_and_verified(program, name, tmp_path, pyth, capsys):
+    output = str(tmp_path / name)
+    assert cli([pyth, output, *MINI, "--to", program, "--verify"]) == 0
+    out = capsys.readouterr().out
+    assert f"wrote {output} ({program})" in out
+    assert "reading it again gives the same arrays" in out
+
+
+def test_a_file_for_another_program_needs_its_name(tmp_path, pyth, capsys):
+    args = [pyth, str(tmp_path / "w.pkl"), *MINI]
+    assert cli(args) == 2
+    expected = "--to and the program that the file is for: torchvision, pytorchvideo, mmaction2, "
+    assert expected in capsys.readouterr().err
+    assert cli([*args, "--to", "mmaction2"]) == 1
+    assert "slow_frames of this network is 'linspace'" in capsys.readouterr().err
+    assert not (tmp_path / "w.pkl").exists()

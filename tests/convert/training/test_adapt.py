@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from convert import CheckpointMismatch, write_pyth
+from convert.exports import pyslowfast_tensors
 from convert.load import fit
 from convert.readers import ForeignCheckpoint
-from convert.torch_file import pyslowfast_tensors
 from convert.training.adapt import NOT_OF_IMAGES, adapted, resized
 from convert.trees import flatten
 from slowfast_jax.config import build_model, load_config

@@ -8,7 +8,7 @@ import pytest
 from absl import flags
 
 import slowfast_jax
-from convert.torch_file import export_pyth
+from convert.exports import export_pyth
 from data_pipelines.mini import datasets
 from slowfast_jax import main, published
 from slowfast_jax.config import ConfigError

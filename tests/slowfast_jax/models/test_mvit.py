@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from convert import load_variables
-from convert.torch_file import pyslowfast_tensors, write_pyth
+from convert.exports import pyslowfast_tensors
+from convert.torch_file import write_pyth
 from slowfast_jax.models import zoo
 from slowfast_jax.models.cost import count, totals
 from slowfast_jax.models.mvit import MViT

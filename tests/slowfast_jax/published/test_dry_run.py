@@ -15,7 +15,8 @@ import jax
 import numpy as np
 import pytest
 
-from convert.torch_file import export_pyth, export_torchvision, write_pyth
+from convert.exports import export_pyth, export_torchvision
+from convert.torch_file import write_pyth
 from data_pipelines.mini import datasets
 from data_pipelines.sources import box_pickles
 from slowfast_jax import evaluate, published
