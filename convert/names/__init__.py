@@ -8,12 +8,14 @@ those to this project's paths. One parameter in each scheme:
     Caffe2        res3_0_branch1_bn_rm
     PyTorchVideo  blocks.2.res_blocks.0.branch1_norm.running_mean
 
-and one of MViT, the only networks of torchvision that this project has:
+and one of MViT, the only video networks of torchvision that this project has:
 
     this project  block0/attn/norm_q/scale
     PySlowFast    blocks.0.attn.norm_q.weight
     PyTorchVideo  blocks.0.attn.norm_q.weight
     torchvision   blocks.0.attn.pool_q.norm_act.0.weight
+
+torchvision's ResNets for images are read, too (layer2.0.downsample.1.running_mean).
 
 The translations are the tables of tables.py. The last component of a name (weight, running_mean,
 ...) is its leaf, which is translated separately. Programs that only spell names differently are in
@@ -38,6 +40,7 @@ from convert.names.tables import (
     PYTORCHVIDEO,
     PYTORCHVIDEO_ROLES,
     TORCHVISION,
+    TORCHVISION_RESNET,
 )
 
 PREFIXED = re.compile(r"(.+?\.)(?:s\d(?:_fuse|\.pathway\d_)|head\.projection\.)")
@@ -219,7 +222,10 @@ def canonical_names(names: Iterable[str], scheme: str) -> dict[str, str]:
             roles = {}  # the blocks of MViT are alike
         return {name: _from_pytorchvideo(short, roles) or short for name, short in bare.items()}
     if scheme == "torchvision":
-        return {name: translate(TORCHVISION, short) or short for name, short in bare.items()}
+        return {
+            name: translate(TORCHVISION, short) or _by_module(TORCHVISION_RESNET, short) or short
+            for name, short in bare.items()
+        }
     if scheme == "MMAction2":
         rows = [row for family in MMACTION2.values() for row in family]
         return {name: _by_module(rows, short) or short for name, short in bare.items()}

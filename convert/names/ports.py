@@ -21,7 +21,7 @@ SCHEME_PATTERNS = {
     "MMAction2": r"^backbone\.((slow|fast)_path\.)?(conv1\.conv|layer\d\.\d+\.conv\d\.conv)\.",
     "Paddle": r"\._(conv|conv_f2s|bn)\.",
     "MindSpore": r"\.bn2d\.(gamma|beta|moving_mean|moving_variance)$",
-    "torchvision": r"^blocks\.\d+\.attn\.project\.0\.",
+    "torchvision": r"^blocks\.\d+\.attn\.project\.0\.|^layer\d\.\d+\.conv\d\.weight$",
 }
 SPELLINGS = {
     "Paddle": (
@@ -59,14 +59,9 @@ REQUIRED_KEYWORDS = (
     ("MMAction2", r"^roi_head\.bbox_head\.fc_cls\.0\.", dict(roi_hidden=True)),
     ("MMAction2", r"\.non_local_block\.", dict(nonlocal_mode="softmax", nonlocal_pool_first=False)),
     ("Paddle", r"^roi_head\.", IMAGENET | ROI_HEAD | dict(lateral_norm=False)),
+    ("MindSpore", r"(^|\.)head\.projection\.", dict(roi_variant="mindspore")),
     ("PyTorchVideo", r"(^|\.)detection_head\.", dict(roi_aligned=False)),
 )
-# Scheme -> a difference from the program that no keyword removes.
-NOTES = {
-    "MindSpore": "MindSpore's ROIAlign takes 2 x 2 samples per bin, extends boxes by one pixel and "
-    "does not shift them by half a pixel, so probabilities of boxes differ slightly",
-}
-
 Tensors = dict[str, tuple[str, np.ndarray]]  # PySlowFast name -> (name in the file, array)
 
 

@@ -247,7 +247,7 @@ MMACTION2 = {
     ),
 }
 
-# Rows (torchvision name, PySlowFast name) of whole names; both columns are unique.
+# Rows (name in torchvision's MViT, PySlowFast name) of whole names; both columns are unique.
 TORCHVISION = (
     ("conv_proj.{w}", "patch_embed.proj.{w}"),
     ("pos_encoding.class_token", "cls_token"),
@@ -267,6 +267,23 @@ TORCHVISION = (
     ("blocks.{i}.mlp.3.{w}", "blocks.{i}.mlp.fc2.{w}"),
     ("blocks.{i}.project.{w}", "blocks.{i}.proj.{w}"),
     ("head.1.{w}", "head.projection.{w}"),
+)
+
+# Rows (module of torchvision's ResNets, PySlowFast module).
+TORCHVISION_RESNET = (
+    ("conv1", "s1.pathway0_stem.conv"),
+    ("bn1", "s1.pathway0_stem.bn"),
+    *(
+        (f"layer{stage - 1}.{{i}}.{theirs}", f"s{stage}.pathway0_res{{i}}.{name}")
+        for stage in range(2, 6)
+        for theirs, name in (
+            *((f"conv{number}", f"branch2.{x}") for number, x in enumerate("abc", 1)),
+            *((f"bn{number}", f"branch2.{x}_bn") for number, x in enumerate("abc", 1)),
+            ("downsample.0", "branch1"),
+            ("downsample.1", "branch1_bn"),
+        )
+    ),
+    ("fc", "head.projection"),
 )
 
 NORM_LEAVES = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}

@@ -9,7 +9,7 @@ from typing import Any
 from slowfast_jax.config.field import Field, Range, at_least, between, is_a, one_of, texts
 from slowfast_jax.models import factorized, resnet3d
 from slowfast_jax.models.dtypes import DTYPES
-from slowfast_jax.models.heads import ACTIVATIONS, TIME_POOLS
+from slowfast_jax.models.heads import ACTIVATIONS, ROI_VARIANTS, TIME_POOLS
 from slowfast_jax.models.transformer.attention import MODES
 from slowfast_jax.models.transformer.positions import KINDS
 
@@ -70,6 +70,7 @@ MODEL: dict[str, Field] = {
     "roi_scale": Field(0.0, "Positions of the feature map per pixel.",
                        Range("above 0, at most 1", lambda value: 0 < value <= 1)),
     "roi_aligned": Field(False, "Whether ROIAlign shifts boxes by half a pixel."),
+    "roi_variant": Field("", "ROIAlign of detectron2 or mindspore.", one_of(ROI_VARIANTS)),
     "roi_time_pool": Field("", "How features of boxes are pooled over time: mean or max.",
                            one_of(TIME_POOLS)),
     "roi_context": Field(False, "Boxes also get the features of the whole frame."),

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 from convert import names
 from convert.load import Report, strip_names
-from convert.names import ports
 from convert.readers import ForeignCheckpoint, describe_source
 from convert.trees import flatten
 from convert.verify import name_map
@@ -37,8 +36,6 @@ def describe_report(
         lines.append(f"  ignored   {count}: {reason}")
     for path, how in report.derived.items():
         lines.append(f"  derived   {path}: {how}")
-    if report.scheme in ports.NOTES:
-        lines.append(f"  note      {ports.NOTES[report.scheme]}")
     for path, why in report.skipped.items():
         lines.append(f"  skipped   {path}: {why}; initialized")
     sizes = Counter()

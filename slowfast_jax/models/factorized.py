@@ -12,7 +12,6 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 
-from slowfast_jax.models.base import ConvNetwork
 from slowfast_jax.models.blocks import (
     Conv3D,
     Endpoints,
@@ -27,7 +26,7 @@ from slowfast_jax.models.blocks import (
 )
 from slowfast_jax.models.dtypes import in_dtypes, input_dtype
 from slowfast_jax.models.norm import BatchNorm
-from slowfast_jax.models.resnet3d import Stem, classify
+from slowfast_jax.models.resnet3d import ResidualNetwork, Stem, classify
 from slowfast_jax.ops.normalize import normalize
 
 
@@ -85,10 +84,10 @@ class FactorizedBottleneck(nn.Module):
         ), {"branch": y}
 
 
-class FactorizedResNet3D(ConvNetwork):
+class FactorizedResNet3D(ResidualNetwork):
     """CSN or R(2+1)D.
 
-    Attributes (those of `ConvNetwork`, and):
+    Attributes (those of `ResidualNetwork`, and):
       arch: a row of `ARCHS`, "csn" or "r2plus1d".
       depth: 50, 101 or 152; or four numbers, the blocks of stages 2 to 5.
       width: channels of the stem. A block of stage 2 has 4 times as many; each later stage has

@@ -14,6 +14,7 @@ from slowfast_jax.ops.precision import widen
 from slowfast_jax.ops.roi_align import roi_align
 
 TIME_POOLS = ("mean", "max")
+ROI_VARIANTS = ("detectron2", "mindspore")
 ACTIVATIONS = {
     "softmax": partial(as_one_operation, "softmax", nn.softmax),
     "sigmoid": nn.sigmoid,
@@ -117,6 +118,8 @@ class RoIHead(nn.Module):
     Attributes:
       projection: `project` with its options.
       resolution, scale, aligned: see `ops.roi_align`.
+      variant: of ROIAlign, "detectron2" or "mindspore". MindSpore's port of PySlowFast has 2 x 2
+        samples per bin, boxes that end a pixel later, and no shift, whatever `aligned` is.
       time_pool: "mean", or "max" as in some heads of MMAction2.
       context: boxes also get features of the whole frame: its map is averaged over
         `resolution x resolution` bins, of which the maximum is taken as of a box's bins.
@@ -128,6 +131,7 @@ class RoIHead(nn.Module):
     resolution: int = 7
     scale: float = 1 / 16
     aligned: bool = True
+    variant: str = "detectron2"
     time_pool: str = "mean"
     context: bool = False
     hidden: bool = False
@@ -141,11 +145,21 @@ class RoIHead(nn.Module):
             raise ValueError(
                 f"roi_time_pool is {self.time_pool!r}, expected one of {', '.join(TIME_POOLS)}"
             )
+        aligned, samples = self.aligned, 0
+        if self.variant == "mindspore":
+            # Half a position further, which `aligned` takes back: without it, small boxes grow.
+            boxes = boxes + jnp.array([0.0, 0.0, 1.0, 1.0]) + 0.5 / self.scale
+            aligned, samples = True, 2
+        elif self.variant != "detectron2":
+            raise ValueError(
+                f"roi_variant is {self.variant!r}, expected one of {', '.join(ROI_VARIANTS)}"
+            )
         out, pooled, context = {}, [], []
         for i, x in enumerate(pathways):
             x = out[f"time_pool{i}"] = x.max(1) if self.time_pool == "max" else x.mean(1)
             bins = out[f"roi{i}"] = roi_align(
-                x, boxes, resolution=self.resolution, scale=self.scale, aligned=self.aligned
+                x, boxes, resolution=self.resolution, scale=self.scale, aligned=aligned,
+                sampling_ratio=samples,
             )
             pooled.append(bins.max((2, 3)))  # (N, B, C)
             out[f"roi_pool{i}"] = pooled[-1]

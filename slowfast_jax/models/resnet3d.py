@@ -60,10 +60,24 @@ class Stem(nn.Module):
         return max_pool(x, (1, 3, 3), (1, 2, 2), (0, 1, 1)) if self.pool else x
 
 
-class ResNet3D(ConvNetwork):
-    """A residual network over one clip.
+class ResidualNetwork(ConvNetwork):
+    """Base class of the networks that end with `classify`.
 
     Attributes (those of `ConvNetwork`, and):
+      roi_variant, roi_time_pool, roi_context, roi_hidden: of the head of boxes, see
+        `heads.RoIHead`.
+    """
+
+    roi_variant: str = "detectron2"
+    roi_time_pool: str = "mean"
+    roi_context: bool = False
+    roi_hidden: bool = False
+
+
+class ResNet3D(ResidualNetwork):
+    """A residual network over one clip.
+
+    Attributes (those of `ResidualNetwork`, and):
       arch: a row of `ARCHS`.
       depth: 18, 50, 101 or 152; or four numbers, the blocks of stages 2 to 5.
       block: "bottleneck" or "basic".
@@ -77,7 +91,6 @@ class ResNet3D(ConvNetwork):
       nonlocal_blocks: per stage, the indices of the blocks that a non-local block follows.
       nonlocal_pool, nonlocal_group: per stage, see `blocks.NonLocal`.
       nonlocal_mode, nonlocal_pool_first: see `blocks.NonLocal`.
-      roi_time_pool, roi_context, roi_hidden: of the head of boxes, see `heads.RoIHead`.
     """
 
     arch: str = "slow"
@@ -94,9 +107,6 @@ class ResNet3D(ConvNetwork):
     nonlocal_pool: Sequence[Triple] = ((1, 2, 2),) * 4
     nonlocal_group: Sequence[int] = (1, 1, 1, 1)
     nonlocal_pool_first: bool = True
-    roi_time_pool: str = "mean"
-    roi_context: bool = False
-    roi_hidden: bool = False
 
     @nn.compact
     @in_dtypes
@@ -154,7 +164,7 @@ class ResNet3D(ConvNetwork):
 
 
 def classify(
-    net: ConvNetwork,
+    net: ResidualNetwork,
     pathways: Sequence[jax.Array],
     frames: Sequence[int],
     boxes: jax.Array | None,
@@ -168,8 +178,8 @@ def classify(
     if net.detection:
         head = RoIHead(
             net.classifier(), net.roi_resolution, net.roi_scale, net.roi_aligned,
-            time_pool=net.roi_time_pool, context=net.roi_context, hidden=net.roi_hidden,
-            dropout=net.dropout, name="head",
+            variant=net.roi_variant, time_pool=net.roi_time_pool, context=net.roi_context,
+            hidden=net.roi_hidden, dropout=net.dropout, name="head",
         )
         logits, out = head(pathways, boxes=boxes, train=train)
     else:

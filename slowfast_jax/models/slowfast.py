@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from slowfast_jax.models.base import ConvNetwork
 from slowfast_jax.models.blocks import (
     Conv3D,
     Endpoints,
@@ -22,7 +21,7 @@ from slowfast_jax.models.blocks import (
 )
 from slowfast_jax.models.dtypes import in_dtypes, input_dtype
 from slowfast_jax.models.norm import BatchNorm
-from slowfast_jax.models.resnet3d import Stem, classify
+from slowfast_jax.models.resnet3d import ResidualNetwork, Stem, classify
 from slowfast_jax.ops.layout import PLAIN, MapLayout, in_layout
 from slowfast_jax.ops.normalize import normalize
 from slowfast_jax.ops.packing import pack, packed_layout, unpack
@@ -65,12 +64,12 @@ class Lateral(nn.Module):
         return jnp.concatenate([slow, x], -1)
 
 
-class SlowFast(ConvNetwork):
+class SlowFast(ResidualNetwork):
     """A slow pathway on `T // alpha` frames and a fast one on all `T`, joined by four laterals.
 
     It takes one clip, that of the fast pathway, and picks the slow frames itself.
 
-    Attributes (those of `ConvNetwork` and `ResNet3D`, and):
+    Attributes (those of `ResidualNetwork` and `ResNet3D`, and):
       depth: 18, 50, 101 or 152; or four numbers, the blocks of stages 2 to 5; or a pair (slow,
         fast) of either.
       num_block_temp_kernel, nonlocal_blocks, nonlocal_pool, nonlocal_group: pairs (slow, fast).
@@ -96,9 +95,6 @@ class SlowFast(ConvNetwork):
     nonlocal_pool: Sequence[Sequence[Triple]] = (((1, 2, 2),) * 4, ((1, 2, 2),) * 4)
     nonlocal_group: Sequence[Sequence[int]] = ((1, 1, 1, 1), (1, 1, 1, 1))
     nonlocal_pool_first: bool = True
-    roi_time_pool: str = "mean"
-    roi_context: bool = False
-    roi_hidden: bool = False
     alpha: int = 4
     beta: int = 8
     fusion_ratio: int = 2

@@ -2,8 +2,8 @@
 
 Bilinear sampling, its rules at the border and the averaging over samples are separable, so the
 result for a box is `Wy (R x H) . features (H x W x C) . Wx^T (W x R)`. It equals that of
-detectron2's kernel with `sampling_ratio=0` (adaptive: `ceil(box side / R)` samples per bin and
-axis).
+detectron2's kernel, by default with `sampling_ratio=0` (adaptive: `ceil(box side / R)` samples per
+bin and axis).
 """
 
 import math
@@ -23,6 +23,7 @@ def roi_align(
     resolution: int = 7,
     scale: float = 1 / 16,
     aligned: bool = True,
+    sampling_ratio: int = 0,
 ) -> jax.Array:
     """Features of every box of every image, averaged over `resolution x resolution` bins.
 
@@ -33,30 +34,43 @@ def roi_align(
       scale: feature positions per pixel.
       aligned: shift boxes by half a feature position (detectron2's default). False: no shift, and
         boxes are widened to at least one feature position, as the Caffe2 weights expect.
+      sampling_ratio: samples per bin and axis; 0: adaptive.
 
     Returns:
       `(N, B, R, R, C)`.
     """
     return as_one_operation(
         "roi_align", _roi_align, features, boxes,
-        resolution=resolution, scale=scale, aligned=aligned,
+        resolution=resolution, scale=scale, aligned=aligned, sampling_ratio=sampling_ratio,
     )
 
 
 def _roi_align(
-    features: jax.Array, boxes: jax.Array, *, resolution: int, scale: float, aligned: bool
+    features: jax.Array,
+    boxes: jax.Array,
+    *,
+    resolution: int,
+    scale: float,
+    aligned: bool,
+    sampling_ratio: int,
 ) -> jax.Array:
     _, height, width, _ = features.shape
     boxes = widen(boxes) * scale - (0.5 if aligned else 0.0)
     x1, y1, x2, y2 = jnp.moveaxis(boxes, -1, 0)  # each (N, B)
-    rows = _weights(y1, y2, height, resolution, aligned).astype(features.dtype)  # (N, B, R, H)
-    cols = _weights(x1, x2, width, resolution, aligned).astype(features.dtype)  # (N, B, R, W)
+    rules = resolution, aligned, sampling_ratio
+    rows = _weights(y1, y2, height, *rules).astype(features.dtype)  # (N, B, R, H)
+    cols = _weights(x1, x2, width, *rules).astype(features.dtype)  # (N, B, R, W)
     out = jnp.einsum("nbrh,nhwc->nbrwc", rows, features)
     return jnp.einsum("nbsw,nbrwc->nbrsc", cols, out)
 
 
 def _weights(
-    start: jax.Array, stop: jax.Array, size: int, resolution: int, aligned: bool
+    start: jax.Array,
+    stop: jax.Array,
+    size: int,
+    resolution: int,
+    aligned: bool,
+    sampling_ratio: int,
 ) -> jax.Array:
     """Weight of each of the `size` positions in each bin along one axis, `(N, B, R, size)`.
 
@@ -65,9 +79,12 @@ def _weights(
     length = stop - start
     if not aligned:
         length = jnp.maximum(length, 1.0)
-    count = jnp.maximum(jnp.ceil(length / resolution), 1.0)  # samples per bin, adaptive
-    # Static bound on samples per bin: boxes are at most three times as long as the map.
-    most = math.ceil(3 * size / resolution) + 1
+    if sampling_ratio:
+        count, most = jnp.full_like(length, sampling_ratio), sampling_ratio
+    else:
+        count = jnp.maximum(jnp.ceil(length / resolution), 1.0)  # samples per bin
+        # Static bound: boxes are at most three times as long as the map.
+        most = math.ceil(3 * size / resolution) + 1
     sample = jnp.arange(most, dtype=start.dtype)
     bins = jnp.arange(resolution, dtype=start.dtype)
     step = (length / resolution)[..., None, None]

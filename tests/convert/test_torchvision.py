@@ -132,3 +132,53 @@ def test_the_published_networks_compute_what_torchvision_computes(name):
     variables, _ = fit(ForeignCheckpoint("torch zip", tensors, {}), variable_shapes(model))
     logits, _ = jax.jit(model.apply)(variables, clip)
     assert relative(logits, expected) < 1e-4
+
+
+def resnet_tensors(depth, width=8, classes=4):
+    """Names and shapes of torchvision's ResNet with bottlenecks, with random values."""
+    random, tensors = np.random.default_rng(0), {}
+
+    def layer(conv, norm, *shape):
+        tensors[f"{conv}.weight"] = random.standard_normal(shape).astype(np.float32)
+        for leaf in ("weight", "bias", "running_mean", "running_var"):
+            tensors[f"{norm}.{leaf}"] = random.random(shape[:1]).astype(np.float32)
+        tensors[f"{norm}.num_batches_tracked"] = np.zeros((), np.int64)
+
+    layer("conv1", "bn1", width, 3, 7, 7)
+    channels = width
+    for stage, blocks in enumerate(depth, 1):
+        inner, out = width * 2 ** (stage - 1), 4 * width * 2 ** (stage - 1)
+        for i in range(blocks):
+            block = f"layer{stage}.{i}"
+            layer(f"{block}.conv1", f"{block}.bn1", inner, channels, 1, 1)
+            layer(f"{block}.conv2", f"{block}.bn2", inner, inner, 3, 3)
+            layer(f"{block}.conv3", f"{block}.bn3", out, inner, 1, 1)
+            if i == 0:
+                layer(f"{block}.downsample.0", f"{block}.downsample.1", out, channels, 1, 1)
+            channels = out
+    tensors["fc.weight"] = random.standard_normal((classes, channels)).astype(np.float32)
+    tensors["fc.bias"] = random.standard_normal(classes).astype(np.float32)
+    return tensors
+
+
+@pytest.mark.parametrize("entry", ["imagenet/res_r50", "kinetics/i3d_8x8_r50"])
+def test_residual_networks_are_read_and_inflated(entry):
+    depth = (1, 2, 1, 1)
+    tensors = resnet_tensors(depth)
+    model = zoo.create(
+        entry, depth=depth, num_classes=4, crop_size=32, width=8,
+        num_block_temp_kernel=(3, 4, 6, 3),
+    )
+    checkpoint = ForeignCheckpoint("torch zip", tensors, {})
+    variables, report = fit(checkpoint, variable_shapes(model))
+    assert report.scheme == "torchvision"
+    counters = [name for name in tensors if name.endswith("num_batches_tracked")]
+    assert sorted([*report.mapped.values(), *counters]) == sorted(tensors)
+    frames = variables["params"]["stem"]["conv"]["kernel"].shape[0]
+    assert frames == (5 if "i3d" in entry else 1)
+    np.testing.assert_allclose(
+        variables["params"]["stem"]["conv"]["kernel"].sum(0),
+        tensors["conv1.weight"].transpose(2, 3, 1, 0), rtol=1e-6,
+    )
+    norm = variables["batch_stats"]["res3"]["block0"]["shortcut_bn"]
+    np.testing.assert_array_equal(norm["var"], tensors["layer2.0.downsample.1.running_var"])

@@ -48,12 +48,12 @@ def _roi_align(t: Translation, operation: Operation) -> None:
     maps = t.graph.stored(t.full(features), (0, 3, 1, 2))
     rows = t.graph.reshaped(t.full(boxes), (n * b, 4))
     image = t.graph.integers(np.repeat(np.arange(n), b))
-    aligned = operation.params["aligned"]
+    params = operation.params
     name = t.graph.node(
         "RoiAlign", [maps, t.graph.stored(rows, identity(2)), image], mode="avg",
-        output_height=resolution, output_width=resolution, sampling_ratio=0,
-        spatial_scale=float(operation.params["scale"]),
-        coordinate_transformation_mode="half_pixel" if aligned else "output_half_pixel",
+        output_height=resolution, output_width=resolution,
+        sampling_ratio=params["sampling_ratio"], spatial_scale=float(params["scale"]),
+        coordinate_transformation_mode="half_pixel" if params["aligned"] else "output_half_pixel",
     )
     sizes = (n * b, channels, resolution, resolution)
     name = t.graph.reshape(name, sizes, (n, b, *sizes[1:]))

@@ -262,6 +262,10 @@ ZOO: dict[str, dict[str, Any]] = {
         SlowFast, slowfast(4, 5, lateral_norm=False, **MMACTION_AVA), "ava",
         num_frames=32, sampling_rate=2, mean=IMAGENET_MEAN, std=IMAGENET_STD,
     ),
+    # AVA, MindSpore's port of PySlowFast
+    "mindspore/ava_slowfast_32x2_r50_short": ava_slowfast(
+        alpha=4, kernel=7, roi_variant="mindspore"
+    ),
     # AVA, PySlowFast: recipes train the "short" networks, the others are Caffe2 checkpoints
     "ava/slow_8x8_r50_short": ava_slow(),
     "ava/slowfast_32x2_r50_short": ava_slowfast(alpha=4, kernel=7, test_crop=224),

@@ -33,7 +33,7 @@ def test_every_published_model_has_a_complete_config(name):
     assert set(config.protocol) == set(zoo.PROTOCOL)
     assert config.model.name == name
     model = build_model(config)
-    boxes = name.startswith(("ava/", "mmaction2/ava_", "paddlevideo/ava_"))
+    boxes = name.startswith(("ava/", "mmaction2/ava_", "paddlevideo/ava_", "mindspore/ava_"))
     assert config.task == ("detection" if boxes else "classification")
     assert model.num_frames == config.protocol.num_frames
     assert model.crop_size == config.protocol.train_crop

@@ -92,10 +92,10 @@ def test_operations(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("aligned", [True, False])
-def test_roi_align(aligned):
+@pytest.mark.parametrize("aligned, samples", [(True, 0), (False, 0), (True, 2)])
+def test_roi_align(aligned, samples):
     def function(x, boxes):
-        options = dict(resolution=3, scale=0.5, aligned=aligned)
+        options = dict(resolution=3, scale=0.5, aligned=aligned, sampling_ratio=samples)
         return roi_align(x.mean(1), boxes, **options).max((2, 3))
 
     clip = RANDOM.standard_normal((2, 3, 6, 8, 3), np.float32)

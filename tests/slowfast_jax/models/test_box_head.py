@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from slowfast_jax.models.factorized import FactorizedResNet3D
 from slowfast_jax.models.heads import RoIHead, project
 from slowfast_jax.models.resnet3d import ResNet3D
 from slowfast_jax.ops.pool import adaptive_avg_pool
@@ -110,3 +111,15 @@ def test_a_network_passes_its_options_to_the_head():
     head = variable_shapes(model)["params"]["head"]
     assert head["hidden"]["kernel"].shape == (256, 256)
     assert head["projection"]["kernel"].shape == (256, 3)
+
+
+def test_csn_classifies_boxes():
+    model = FactorizedResNet3D(
+        4, depth=(1, 1, 1, 1), width=8, num_frames=8, crop_size=32, detection=True
+    )
+    assert variable_shapes(model)["params"]["head"]["projection"]["kernel"].shape == (256, 4)
+
+
+def test_an_unknown_roi_align_is_an_error():
+    with pytest.raises(ValueError, match="roi_variant is 'caffe', expected one of detectron2, min"):
+        run(variant="caffe")

@@ -33,6 +33,8 @@ PARAMETERS = {
     "kinetics/x3d_s": 3_794_322,
     "kinetics/x3d_m": 3_794_322,
     "kinetics/x3d_l": 6_153_432,
+    "kinetics/csn_32x2_r101": 22_213_776,
+    "kinetics/r2plus1d_16x4_r50": 28_107_600,
     "kinetics/slowfast_4x16_r101": 62_384_312,  # M
     "kinetics/slowfast_8x8_r101": 62_912_312,  # M
     "kinetics/slowfast_4x16_r152": 84_843_704,  # M
@@ -61,6 +63,7 @@ PARAMETERS = {
         31_800_465 - 2049 + 80 * 2048 + 4096 * 4097,
     # Without background and lateral norms, which PaddleVideo stores but does not use.
     "paddlevideo/ava_slowfast_8x8_r50": 33_744_921 - 2305 - 2 * (16 + 64 + 128 + 256),
+    "mindspore/ava_slowfast_32x2_r50_short": 33_828_888,
     "ava/slow_8x8_r50": 31_798_416,
     "ava/slow_8x8_r50_short": 31_798_416,
     "ava/slowfast_32x2_r50": 33_828_888,

@@ -25,12 +25,12 @@ def bilinear(feature, y, x):
     )
 
 
-def by_definition(feature, box, resolution, scale, aligned):
+def by_definition(feature, box, resolution, scale, aligned, samples=0):
     x1, y1, x2, y2 = (np.float64(v) * scale - (0.5 if aligned else 0) for v in box)
     width, height = x2 - x1, y2 - y1
     if not aligned:
         width, height = max(width, 1.0), max(height, 1.0)
-    rows, cols = (max(1, math.ceil(side / resolution)) for side in (height, width))
+    rows, cols = (samples or max(1, math.ceil(side / resolution)) for side in (height, width))
     out = np.zeros((resolution, resolution, feature.shape[-1]))
     for i in range(resolution):
         for j in range(resolution):
@@ -52,15 +52,18 @@ BOXES = [
 ]
 
 
-@pytest.mark.parametrize("aligned", [True, False])
-def test_equals_the_definition(aligned):
+@pytest.mark.parametrize("aligned, samples", [(True, 0), (False, 0), (True, 2), (False, 3)])
+def test_equals_the_definition(aligned, samples):
     rng = np.random.default_rng(0)
     features = rng.standard_normal((2, 8, 10, 5)).astype(np.float32)
     boxes = np.asarray([BOXES, BOXES[::-1]], np.float32)
-    ours = roi_align(jnp.asarray(features), jnp.asarray(boxes), resolution=7, aligned=aligned)
+    ours = roi_align(
+        jnp.asarray(features), jnp.asarray(boxes), resolution=7, aligned=aligned,
+        sampling_ratio=samples,
+    )
     for n in range(2):
         for b in range(len(BOXES)):
-            expected = by_definition(features[n], boxes[n, b], 7, 1 / 16, aligned)
+            expected = by_definition(features[n], boxes[n, b], 7, 1 / 16, aligned, samples)
             np.testing.assert_allclose(ours[n, b], expected, atol=1e-5)  # float32 coordinates
 
 
