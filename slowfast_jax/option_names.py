@@ -3,6 +3,7 @@
 import argparse
 import re
 
+BACKENDS = ("jax", "openvino", "onnxruntime", "auto")  # what runs a network, see backends/
 # Rows (keyword in the messages of the library, option of predict and convert).
 OPTIONS = (
     (r"\b(strip|skip)=\(([^()]+),\)", r"--\1 \2"),

@@ -12,13 +12,13 @@ from slowfast_jax.backends.graph_predictor import GraphPredictor
 from slowfast_jax.config import ConfigError
 from slowfast_jax.inference.predict_step import Output, Predictor, probabilities
 from slowfast_jax.models.base import VideoNetwork
+from slowfast_jax.option_names import BACKENDS
 
 JAX, AUTO = "jax", "auto"
 # Dtypes in which the others compute; {name: package}, the package being also the name of the extra.
 DTYPES = {"openvino": ("float32", "bfloat16"), "onnxruntime": ("float32",)}
 EXTRAS = {"openvino": "openvino", "onnxruntime": "onnx"}
 PACKAGES = {"openvino": ("openvino", "onnx"), "onnxruntime": ("onnxruntime", "onnx")}
-BACKENDS = (JAX, *DTYPES, AUTO)
 
 
 def choose_backend(name: str, model: VideoNetwork) -> str:

@@ -3,6 +3,7 @@
 from absl import flags
 
 from slowfast_jax import distributed
+from slowfast_jax.option_names import BACKENDS
 
 MODE_NAMES = (
     "train", "eval", "extract", "reproduce", "report", "config", "summary", "bench_data", "compile",
@@ -32,7 +33,7 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
         "reproduce: default published.", flag_values=flag_values,
     )
     flags.DEFINE_enum(
-        "backend", "jax", ("jax", "openvino", "onnxruntime", "auto"), "eval, extract: what runs "
+        "backend", "jax", BACKENDS, "eval, extract: what runs "
         "the network; auto takes OpenVINO where it is installed and the device is a CPU.",
         flag_values=flag_values,
     )

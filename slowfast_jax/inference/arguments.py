@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slowfast_jax import __version__
 from slowfast_jax.inference.inputs import FRAME_RATE
-from slowfast_jax.option_names import pattern
+from slowfast_jax.option_names import BACKENDS, pattern
 from slowfast_jax.published.hub import is_address
 
 
@@ -52,7 +52,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "expression that matches a whole name (loss/.*); what it lacks is random. Can be repeated",
     )
     parser.add_argument(
-        "--backend", choices=("jax", "openvino", "onnxruntime", "auto"), default="jax",
+        "--backend", choices=BACKENDS, default="jax",
         help="what runs the network; auto takes OpenVINO where it is installed and the device is "
         "a CPU (default: jax)",
     )

@@ -20,7 +20,7 @@ from absl import logging
 
 from data_pipelines.command import positive
 from slowfast_jax import __version__, compilation_cache
-from slowfast_jax.option_names import as_options, whole_number
+from slowfast_jax.option_names import BACKENDS, as_options, whole_number
 
 TOKEN = "SLOWFAST_JAX_TOKEN"  # environment variable
 WITHOUT_EXTRA = "serving needs the extra serve: pip install -e '.[serve]'"
@@ -47,7 +47,10 @@ def cli(argv: Sequence[str] | None = None) -> int:
 
     compilation_cache.keep_compiled()
     try:
-        network = find_network(arguments.spec, arguments.weights)
+        network = find_network(
+            arguments.spec, arguments.weights, clips=arguments.clips, crops=arguments.crops,
+            backend=arguments.backend,
+        )
     except (OSError, ValueError, RuntimeError) as error:
         print(f"error: {as_options(str(error))}", file=sys.stderr)
         return 2
@@ -82,6 +85,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--weights", help="checkpoint file or folder, or published; required for a zoo name or "
         "recipe",
+    )
+    parser.add_argument(
+        "--clips", type=whole_number, metavar="N",
+        help="clips of each video, evenly spaced in time (default: as in the test protocol)",
+    )
+    parser.add_argument(
+        "--crops", type=int, choices=(1, 2, 3),
+        help="crops of each clip (default: as in the test protocol)",
+    )
+    parser.add_argument(
+        "--backend", choices=BACKENDS,
+        help="what runs the network; auto: on a CPU, OpenVINO if it is installed (default: jax)",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="port (default: %(default)s)")

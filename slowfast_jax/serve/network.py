@@ -32,8 +32,12 @@ class Served(NamedTuple):
     batch: int | None
 
 
-def find_network(spec: str, weights: str | None) -> Served:
+def find_network(spec: str, weights: str | None, **options: Any) -> Served:
     """The network of an exported file, or of what `load` takes.
+
+    Args:
+      options: further ones of `load`, such as `clips` and `backend`. An exported file takes none
+        but those that are None.
 
     Raises:
       ValueError, OSError: it cannot be loaded, or classifies boxes.
@@ -41,6 +45,10 @@ def find_network(spec: str, weights: str | None) -> Served:
     if os.path.isfile(spec) and zipfile.is_zipfile(spec):
         if weights:
             raise ValueError(f"--weights does not go with {spec}, a file that holds its weights")
+        if given := [f"--{name}" for name, value in options.items() if value is not None]:
+            raise ValueError(
+                f"{', '.join(given)}: {spec} is an exported file, which is run as it was exported"
+            )
         run, about = load_exported(spec)
         _refuse_boxes(spec, about.boxes)
         return Served(
@@ -55,7 +63,8 @@ def find_network(spec: str, weights: str | None) -> Served:
     from slowfast_jax.inference.multiview import view_options
     from slowfast_jax.recognizer import load
 
-    recognizer = load(spec, weights)
+    options = {name: value for name, value in options.items() if value is not None}
+    recognizer = load(spec, weights, **options)
     _refuse_boxes(spec, recognizer.takes_boxes)
     protocol = recognizer.config.protocol
     side = protocol.test_crop

@@ -137,7 +137,7 @@ def test_bodies_that_are_no_videos(service, body, status):
 
 def test_damaged_videos_are_errors_of_the_client_or_answered(service, video):
     random = np.random.default_rng(0)
-    for _ in range(20):
+    for _ in range(100):
         content = bytearray(video)
         for place in random.integers(0, len(content), 40):
             content[place] = random.integers(256)
@@ -197,6 +197,11 @@ def test_an_error_of_the_network_is_one_failed_request(network, video):
         assert 'status="500"' in one.get("/metrics").text
 
 
+def test_views_are_options(tiny):
+    network = find_network("test/tiny", "random", clips=1, crops=1, backend=None)
+    assert (network.sampling["clips"], network.sampling["crops"]) == (1, 1)
+
+
 @pytest.mark.parametrize("spec, weights, message", [
     ("test/tiny", None, "--weights is required"),
     ("test/tiny_boxes", "random", "classifies boxes"),
@@ -217,3 +222,5 @@ def test_an_exported_file_is_served(tiny, tmp_path, colors):
     assert json.loads(json.dumps(network.sampling))["clips"] == 3
     with pytest.raises(ValueError, match="holds its weights"):
         find_network(path, "x.pyth")
+    with pytest.raises(ValueError, match="--clips, --backend: .* is run as it was exported"):
+        find_network(path, None, clips=1, crops=None, backend="jax")
