@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from io import BytesIO
 from types import ModuleType
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 HINTS = {"float32": "f32", "bfloat16": "bf16"}  # OpenVINO's names of the dtypes
 FOLDER = "openvino"  # in the cache folder
+MOST_BYTES = 4 << 30  # of the compiled graphs in the folder
 
 
 @cache
@@ -54,6 +56,8 @@ def compile_graph(graph: "onnx.ModelProto", dtype: str) -> "Run":
         options["CACHE_DIR"] = folder
     model = _core().read_model(BytesIO(graph.SerializeToString()))
     compiled = _core().compile_model(model, "CPU", options)
+    if folder:
+        remove_oldest(folder, MOST_BYTES)
     request = compiled.create_infer_request()
     read = {port.any_name for port in compiled.inputs}  # without those that nothing depends on
 
@@ -62,6 +66,23 @@ def compile_graph(graph: "onnx.ModelProto", dtype: str) -> "Run":
         return request.infer(used, share_inputs=True)[compiled.output(0)].copy()
 
     return run
+
+
+def remove_oldest(folder: str | os.PathLike, most: int) -> None:
+    """Removes the files of a folder that were not used for the longest time, until the others have
+    `most` bytes or less. What another process removes at the same time is skipped."""
+    files = []
+    for file in os.scandir(folder):
+        with suppress(OSError):
+            state = file.stat()
+            files.append((max(state.st_atime, state.st_mtime), state.st_size, file.path))
+    total = sum(size for _, size, _ in files)
+    for _, size, path in sorted(files):
+        if total <= most:
+            return
+        with suppress(OSError):
+            os.unlink(path)
+        total -= size
 
 
 def _writable_cache() -> str:

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -127,3 +128,15 @@ def test_real_weights_and_videos(backend):
         assert np.abs(ours[i].views - theirs[i].views).max() < 1e-5
         assert np.abs(ours[i].scores - theirs[i].scores).max() < 1e-5
         assert ours[i].scores.argmax() == expected[name]["top5"][0][1]
+
+
+def test_the_cache_of_compiled_graphs_is_bounded(tmp_path):
+    from slowfast_jax.backends.openvino_graph import remove_oldest
+
+    for age, name in enumerate(("new.blob", "old.blob", "oldest.blob")):
+        (tmp_path / name).write_bytes(bytes(100))
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
+    remove_oldest(tmp_path, 300)
+    assert len(list(tmp_path.iterdir())) == 3
+    remove_oldest(tmp_path, 150)
+    assert [path.name for path in tmp_path.iterdir()] == ["new.blob"]
