@@ -16,6 +16,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from data_pipelines.command import stop_printing
 from slowfast_jax.models import zoo
 from slowfast_jax.models.mvit import VisionTransformer
 
@@ -311,4 +312,7 @@ def mini_mvit(generate: str, epochs: int, **model: Any) -> Sequence[Part]:
 
 def print_variants(variants: Variants) -> None:
     """Prints the names of the variants, one per line, for `python -m configs.<stem>`."""
-    print("\n".join(variants))
+    try:
+        print("\n".join(variants), flush=True)
+    except BrokenPipeError:
+        raise SystemExit(stop_printing()) from None

@@ -83,6 +83,14 @@ def run(cli: Callable[[], int], after: str) -> NoReturn:
         status = cli()
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
-        status = 1
+        status = stop_printing()
     sys.exit(status)
+
+
+def stop_printing() -> int:
+    """What to do about a BrokenPipeError: nobody reads the output any more, as after `| head`.
+
+    Returns the exit status.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+    return 1

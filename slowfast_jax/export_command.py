@@ -8,6 +8,7 @@ from pathlib import Path
 
 from absl import logging
 
+from data_pipelines.command import Parser
 from slowfast_jax import __version__, compilation_cache, interrupts
 from slowfast_jax.export.exported_file import Metadata, write
 from slowfast_jax.export.program import BACKENDS
@@ -32,24 +33,23 @@ def cli(argv: Sequence[str] | None = None) -> int:
         except (OSError, ValueError, RuntimeError) as error:
             return _fail(error, 2)
         except KeyboardInterrupt:
-            return interrupts.STATUS
+            return interrupts.leave()
         try:
             _export(recognizer, arguments)
         except (OSError, ValueError, RuntimeError) as error:
             return _fail(error, 1)
         except KeyboardInterrupt:
-            return interrupts.STATUS
+            return interrupts.leave()
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m slowfast_jax.export", allow_abbrev=False,
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m slowfast_jax.export",
         description="Writes a network with its weights as one file: a StableHLO program that takes "
         "uint8 clips (and boxes) and returns class probabilities, with class names and test "
         "protocol. JAX alone runs it; see docs/deploy.md.",
     )
-    parser.add_argument("--version", action="version", version=f"slowfast_jax {__version__}")
     parser.add_argument(
         "spec", metavar="SPEC",
         help="zoo name (kinetics/x3d_xs), recipe (path/to/file.py:VARIANT), or the folder of a run "

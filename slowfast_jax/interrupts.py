@@ -8,6 +8,7 @@ compiler can delay by minutes. So a thread waits for signals too: Python's handl
 to a socket as they arrive.
 """
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -23,6 +24,7 @@ DEAF = 3.0  # seconds that the main thread gets to notice the signal
 CLEARING = 30.0  # seconds that it then gets to end
 AGAIN = 0.1  # seconds until an exception that was dropped is raised again
 
+_own_process = False  # this process is a command, which may end it
 _raising = threading.Event()  # the next signal that the main thread notices interrupts it
 _noticed = threading.Event()  # the main thread was interrupted
 _dropped = threading.Event()  # and Python dropped the exception
@@ -44,8 +46,25 @@ _listener: "list[_Listener]" = []
 
 def end_at_once() -> None:
     """Makes Ctrl-C end the process with one line, for the time in which a command is imported."""
+    global _own_process
+    _own_process = True
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _end)
+
+
+def leave() -> int:
+    """Ends a command that was interrupted; within another program, returns the exit status.
+
+    Call it while the KeyboardInterrupt is handled, after everything is cleaned up. The process ends
+    without destroying what the interrupted work holds: the compiler's threads may still use it.
+    """
+    if _own_process:
+        for child in multiprocessing.active_children():
+            child.kill()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(STATUS)
+    return STATUS
 
 
 def _end(number: int, frame: FrameType | None) -> None:

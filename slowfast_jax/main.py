@@ -53,6 +53,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
+from data_pipelines.command import stop_printing
 from slowfast_jax import __version__, compilation_cache, distributed, log_file
 from slowfast_jax.command_line import (
     FLAG_NAMES,
@@ -70,7 +71,6 @@ from slowfast_jax.config import (
 )
 from slowfast_jax.distributed.cluster_env import TPU_VM, ClusterError, find_place
 from slowfast_jax.distributed.connect import DeviceError, require_devices
-from slowfast_jax.interrupts import STATUS
 from slowfast_jax.jobs.modes import MODES
 from slowfast_jax.jobs.several_configs import run_in_turn
 from slowfast_jax.loop.memory import out_of_memory
@@ -104,7 +104,10 @@ def cli(argv: Sequence[str] | None = None) -> None:
     except ConfigError as error:
         sys.exit(_report(error, 2))
     if text is not None:
-        print(text)
+        try:
+            print(text, flush=True)
+        except BrokenPipeError:
+            sys.exit(stop_printing())
         sys.exit(0)
     logging.set_verbosity(logging.INFO)
     python_logging.getLogger("jax").setLevel(python_logging.WARNING)
@@ -154,9 +157,12 @@ def _run(config: ConfigDict, stack: ExitStack) -> int:
             stack.enter_context(log_file.log_file(FLAGS.workdir))
         status = MODES[FLAGS.mode](config, FLAGS) or 0
         distributed.finish()
-    except KeyboardInterrupt as error:
-        status = STATUS  # the line that says so was printed when the signal arrived
-        distributed.fail(error, status)
+    except KeyboardInterrupt as error:  # the line that says so was printed when the signal arrived
+        distributed.fail(error, interrupts.STATUS)
+        stack.close()
+        status = interrupts.leave()
+    except BrokenPipeError:  # the reader of the output, such as head, has enough
+        status = stop_printing()
     except (ConfigError, ClusterError, DeviceError) as error:
         status = _report(error, 2)
         distributed.fail(error, status)
@@ -171,7 +177,7 @@ def _run(config: ConfigDict, stack: ExitStack) -> int:
 
 
 def _end_others() -> None:
-    distributed.fail(KeyboardInterrupt(), STATUS)
+    distributed.fail(KeyboardInterrupt(), interrupts.STATUS)
 
 
 def _outcome() -> str:

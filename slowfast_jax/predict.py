@@ -82,7 +82,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
             results.close()
         except KeyboardInterrupt:  # the line that says so was printed when Ctrl-C came
             results.interrupt()
-            return interrupts.STATUS
+            return interrupts.leave()
         except (OSError, ValueError, RuntimeError) as error:
             return _fail([as_options(str(error))], status)
     return 1 if results.failed else 0
@@ -263,8 +263,11 @@ def _predict(
     """Predicts all videos; results are shown and written as they come."""
     stills = sum(isinstance(video, FrameFiles) and not video.fps for video in videos.values())
     if stills and recognizer.config.protocol.num_frames > 1:
-        print(f"warning: {stills} pictures are predicted one by one, as videos in which nothing "
-              "moves; to predict a video from its frames, name their folder", file=sys.stderr)
+        what = "1 picture is predicted as a video" if stills == 1 else (
+            f"{stills} pictures are predicted one by one, as videos"
+        )
+        print(f"warning: {what} in which nothing moves; to predict a video from its frames, name "
+              "their folder", file=sys.stderr)
     if arguments.window:
         for record in _windows(recognizer, videos, arguments, results, console):
             results.add(record)

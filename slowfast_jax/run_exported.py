@@ -14,8 +14,8 @@ from typing import Any
 
 import jax
 
+from data_pipelines.command import Parser
 from data_pipelines.video.decoding import VideoError
-from slowfast_jax import __version__
 from slowfast_jax.export.exported_file import Metadata, read
 from slowfast_jax.inference.inputs import FRAME_RATE, find_inputs
 from slowfast_jax.inference.multiview import score_videos
@@ -70,12 +70,11 @@ def cli(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m slowfast_jax.run_exported", allow_abbrev=False,
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m slowfast_jax.run_exported",
         description="Predicts labels for videos by an exported network, under its test protocol.",
     )
-    parser.add_argument("--version", action="version", version=f"slowfast_jax {__version__}")
     parser.add_argument("file", metavar="FILE", help="file that slowfast_jax.export wrote")
     parser.add_argument(
         "videos", nargs="+", metavar="VIDEO",

@@ -13,7 +13,7 @@ import numpy as np
 from convert.exports.caffe2 import caffe2_blobs, write_blobs
 from convert.exports.exported import Exported
 from convert.exports.mmaction2 import mmaction2_tensors
-from convert.exports.pyslowfast import export_pyth, pyslowfast_tensors
+from convert.exports.pyslowfast import check_pyslowfast, export_pyth, pyslowfast_tensors
 from convert.exports.pytorchvideo import pytorchvideo_tensors
 from convert.exports.torchvision import export_torchvision, torchvision_tensors
 from convert.torch_file import write_pyth, write_state_dict
@@ -35,7 +35,19 @@ class Program(NamedTuple):
     write: Callable[[str | Path, Mapping[str, np.ndarray]], None]
 
 
+def _pyslowfast(variables: Mapping, network: Mapping[str, Any]) -> Exported:
+    tensors = pyslowfast_tensors(variables)
+    check_pyslowfast(tensors)
+    return Exported(tensors)
+
+
+def _torchvision(variables: Mapping, network: Mapping[str, Any]) -> Exported:
+    return Exported(torchvision_tensors(variables))
+
+
 PROGRAMS = {
+    "pyth": Program("PySlowFast", _pyslowfast, write_pyth),
+    "torchvision": Program("torchvision", _torchvision, write_state_dict),
     "pytorchvideo": Program("PyTorchVideo", pytorchvideo_tensors, write_pyth),
     "mmaction2": Program("MMAction2", mmaction2_tensors, write_state_dict),
     "caffe2": Program("Caffe2", caffe2_blobs, write_blobs),

@@ -110,7 +110,7 @@ def next_steps(folder: Path, facts: Facts) -> tuple[str, list[str]]:
         f" --config.data.{missing}_list={given}.csv"
         for missing, given in (("val", "test"), ("test", "val")) if missing not in made
     ]
-    return "To check the data, then to train", [
+    return "Next, check the data and train", [
         f"python -m data_pipelines.doctor {place}",
         f"python -m slowfast_jax.main --config kinetics/x3d_xs_finetune --config.data.root={place}"
         f"{''.join(others)} --workdir RUN",

@@ -228,8 +228,8 @@ def read_runs(
     """
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path}: no such list of frames; set data.root to the folder of the lists and "
-            "data.test_list to its name"
+            f"{path}: no such list of frames; set config.data.root to the folder of the lists and "
+            "config.data.test_list to its name"
         )
     video, rows = "", []
     try:

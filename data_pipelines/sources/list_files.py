@@ -74,8 +74,8 @@ Row = str | Cells | Entry  # of a list: as written, below a header, or of a `.js
 def _read_text(path: Path) -> str:
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path}: no such list of videos; set data.root to the folder of the lists and "
-            "data.train_list, data.val_list, data.test_list to their names"
+            f"{path}: no such list of videos; set config.data.root to the folder of the lists and "
+            "config.data.train_list, config.data.val_list, config.data.test_list to their names"
         )
     return read_text(path, "a list")
 

@@ -147,7 +147,7 @@ def decoded_frames(
     if bad:
         problems.append(f"{bad} of {packets} packets cannot be decoded ({reason})")
     if damaged:
-        problems.append(f"{damaged} frames are damaged")
+        problems.append(f"{damaged} frame{'s are' if damaged > 1 else ' is'} damaged")
 
 
 # Degrees counter-clockwise of each orientation that is a pure rotation.

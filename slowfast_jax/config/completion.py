@@ -157,7 +157,16 @@ def check_keys(section: str, keys: Iterable[str], known: Iterable[str], dashes: 
         if name in schema.REMOVED:
             raise ConfigError(f"{dashes}{name} no longer exists: {schema.REMOVED[name]}")
         if key not in known:
+            other = _section_of(key)
+            near = f"; did you mean {dashes}config.{other}.{key}?" if other else closest(key, known)
             raise ConfigError(
-                f"{dashes}{name} does not exist{closest(key, known)} "
-                f"({section} has {', '.join(sorted(known))})"
+                f"{dashes}{name} does not exist{near} ({section} has {', '.join(sorted(known))})"
             )
+
+
+def _section_of(key: str) -> str:
+    """The first section of the config that has a field of this name; "" if none has."""
+    sections = {**schema.training_sections("*"), "protocol": schema.PROTOCOL}
+    return next((
+        name for name, fields in sections.items() if isinstance(fields, Mapping) and key in fields
+    ), "")

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.exports import PROGRAMS, Exported, export, export_pyth, export_torchvision
+from convert.exports import PROGRAMS, Exported
 from convert.load import fit, strip_names
 from convert.readers import ForeignCheckpoint, read_checkpoint
 from convert.trees import not_finite
 from convert.verify import compare_bytes, describe_outputs
+from data_pipelines.command import Parser, stop_printing
 from data_pipelines.text_files import first_few
-from slowfast_jax import __version__
 from slowfast_jax.convert_command.reports import describe_map, describe_report, list_tensors
 from slowfast_jax.option_names import as_options, pattern
 from slowfast_jax.published.hub import HubError, local_path
@@ -85,8 +85,9 @@ def cli(arguments: list[str] | None = None) -> int:
             print("\n".join(list_tensors(args.input, _read(args.input, args.entry))))
         else:
             _convert(args, progress)
-    except BrokenPipeError:  # the reader of the output, such as head, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return stop_printing()
     except (OSError, ValueError) as error:
         print(f"error: {as_options(str(error))}", file=sys.stderr)
         return 1 if progress.began else 2
@@ -98,16 +99,14 @@ def cli(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     name = SCRIPT if Path(sys.argv[0]).stem == SCRIPT else "python -m convert"
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=name,
         description=DESCRIPTION,
         epilog=EXAMPLES.format(name=name),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"slowfast_jax {__version__}")
     parser.add_argument(
         "input",
         metavar="INPUT",
@@ -138,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--to",
-        choices=(*FOLDERS, "pyth", "torchvision", *PROGRAMS),
+        choices=(*FOLDERS, *PROGRAMS),
         help="format of OUTPUT; orbax: a checkpoint folder of this project; safetensors: the same "
         "as model.safetensors and config.json; hub-folder: the same with a model card, to upload "
         "to the hub; pyth: a file for PySlowFast and PyTorch; torchvision: a state dict of "
@@ -219,18 +218,15 @@ def _convert(args: argparse.Namespace, progress: Progress) -> None:
 
     if output is None:
         return
+    exported = PROGRAMS[kind].tensors(variables, vars(model)) if kind in PROGRAMS else Exported({})
     progress.began = True
     origin, tested = origin_of(args.input, checkpoint), recorded_test(args.input)
     if report.skipped:  # then it is another network than that of the file
         tested, origin = {}, origin | {"initialized": sorted(report.skipped)}
         origin.pop("published", None)
-    exported = Exported({})
-    if kind == "pyth":
-        export_pyth(output, variables, cfg=origin.get("cfg", ""))
-    elif kind == "torchvision":
-        export_torchvision(output, variables)
-    elif kind in PROGRAMS:
-        exported = export(kind, output, variables, vars(model))
+    if kind in PROGRAMS:
+        cfg = {"cfg": origin["cfg"]} if kind == "pyth" and "cfg" in origin else {}
+        PROGRAMS[kind].write(output, exported.tensors, **cfg)
     else:
         metadata = describe(config, class_names) | {"converted_from": origin}
         write_folder(output, kind, variables, metadata | tested, args.force)
@@ -252,7 +248,7 @@ def _kind(output: Path, args: argparse.Namespace) -> str:
             f"{output}: {suffix} is not a format that is written here; choose a name that ends in "
             ".pyth for a file of PySlowFast and PyTorch, or a name without suffix for a checkpoint "
             "folder of this project (--to safetensors: with model.safetensors in it), or pass --to "
-            f"and the program that the file is for: torchvision, {', '.join(PROGRAMS)}"
+            f"and the program that the file is for: {', '.join(PROGRAMS)}"
         )
     if args.to in FOLDERS and suffix in OTHER_FORMATS:
         raise ValueError(f"--to {args.to} writes a folder; choose a name without {suffix}")

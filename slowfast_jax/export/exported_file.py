@@ -109,7 +109,8 @@ def _entries(file: BinaryIO, path: Path) -> tuple[bytes, bytes]:
         UnicodeDecodeError,
     ) as error:
         raise ExportedFileError(
-            f"{path} is not a complete file of slowfast_jax.export ({error})"
+            f"{path} is not a complete file of `python -m slowfast_jax.export` ({error}); weights "
+            "become one by `python -m slowfast_jax.export NETWORK OUT --weights FILE`"
         ) from error
 
 

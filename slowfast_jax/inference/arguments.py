@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from slowfast_jax import __version__
+from data_pipelines.command import Parser
 from slowfast_jax.inference.inputs import FRAME_RATE
 from slowfast_jax.option_names import BACKENDS, pattern
 from slowfast_jax.published.hub import is_address
@@ -14,12 +14,11 @@ from slowfast_jax.published.hub import is_address
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parses the command line; exits with status 2 if it is invalid."""
-    parser = argparse.ArgumentParser(
-        prog=_program(), allow_abbrev=False,
+    parser = Parser(
+        prog=_program(),
         description="Predicts labels for videos, or for the people in them. Results are printed, "
         "and with --json written, as they come; Ctrl-C keeps them.",
     )
-    parser.add_argument("--version", action="version", version=f"slowfast_jax {__version__}")
     parser.add_argument(
         "videos", nargs="+", metavar="VIDEO",
         help='video file, pattern such as "*.mp4", or folder, searched with its subfolders; a '

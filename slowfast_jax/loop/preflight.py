@@ -295,8 +295,9 @@ def weights_to_test(
     start = config.get("train", {}).get("init_from", {}).get("path")
     if not start:
         raise ConfigError(
-            "there are no weights to test: name them with --weights, or with --workdir a run that "
-            "has a checkpoint (--weights=random tests an untrained network)"
+            "there are no weights to test: pass --weights=FILE, --weights=published for those of "
+            "a published network, or --workdir with the folder of a run that has a checkpoint "
+            "(--weights=random tests an untrained network)"
         )
     logging.info("there is no checkpoint yet: testing the weights that training starts from")
     return local_path(start)

@@ -22,7 +22,6 @@ keyframe by the official script's heap or in the given order. `map_range` in the
 lowest and highest mAP under all orders of equal scores.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from data_pipelines.command import Parser
 from slowfast_jax.metrics.ava_files import (
     BoxTable,
     Keyframe,
@@ -297,11 +297,10 @@ def _warnings(
 
 def cli(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status, 1 if a file cannot be read or evaluated."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m slowfast_jax.metrics.ava",
         description="Computes the frame-mAP at IoU 0.5 of detections in AVA's csv format, per "
         "class and on average.",
-        allow_abbrev=False,
     )
     parser.add_argument("detections", metavar="DETECTIONS",
                         help="csv file with rows video,seconds,x1,y1,x2,y2,action,score")

@@ -11,15 +11,15 @@ if __name__ == "__main__":  # before the imports below, which take a second
     interrupts.end_at_once()
     malloc.restart_with_settings()
 
-import argparse
 import os
+import socket
 import sys
 from collections.abc import Sequence
 
 from absl import logging
 
-from data_pipelines.command import positive
-from slowfast_jax import __version__, compilation_cache
+from data_pipelines.command import Parser, positive
+from slowfast_jax import compilation_cache
 from slowfast_jax.option_names import BACKENDS, as_options, whole_number
 
 TOKEN = "SLOWFAST_JAX_TOKEN"  # environment variable
@@ -45,6 +45,12 @@ def cli(argv: Sequence[str] | None = None) -> int:
         return 2
     from slowfast_jax.serve.network import find_network
 
+    try:
+        check_free(arguments.host, arguments.port)
+    except OSError as error:
+        print(f"error: cannot listen on {arguments.host}:{arguments.port} ({error.strerror}); "
+              "--host and --port name another address", file=sys.stderr)
+        return 2
     compilation_cache.keep_compiled()
     try:
         network = find_network(
@@ -70,14 +76,21 @@ def cli(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m slowfast_jax.serve", allow_abbrev=False,
+def check_free(host: str, port: int) -> None:
+    """OSError if the service could not listen there, which it does only after minutes of work."""
+    (family, kind, *_, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    with socket.socket(family, kind) as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as uvicorn does
+        one.bind(address)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m slowfast_jax.serve",
         description="Serves a network over HTTP: POST /predict with the bytes of a video, GET "
         f"/healthz, /readyz, /metrics and /docs. If the environment variable {TOKEN} is set, "
         "clients must send it as a bearer token.",
     )
-    parser.add_argument("--version", action="version", version=f"slowfast_jax {__version__}")
     parser.add_argument(
         "spec", metavar="SPEC",
         help="file of slowfast_jax.export, zoo name, recipe, or folder of a run or checkpoint",
@@ -99,7 +112,9 @@ def _parser() -> argparse.ArgumentParser:
         help="what runs the network; auto: on a CPU, OpenVINO if it is installed (default: jax)",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8000, help="port (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=8000, metavar="N", help="port (default: %(default)s)"
+    )
     parser.add_argument(
         "--batch-sizes", type=_sizes, default=[1, 4, 10], metavar="LIST",
         help="clips per batch, joined by commas; each is compiled at the start (default: 1,4,10)",

@@ -121,7 +121,7 @@ def read_weights(
     """
     path = Path(local_path(path))
     if not path.exists():
-        raise FileNotFoundError(f"weights {path} do not exist")
+        raise FileNotFoundError(f"weights {path}: no such file or folder")
     patterns_of(skip)
     skip = texts_of(skip)
     log = logging.debug if quiet else logging.info

@@ -66,3 +66,18 @@ def test_scripts_restart_with_malloc_settings(scripts, name, tmp_path):
     assert result.returncode == 0, result.stderr
     expected = ["none", malloc.SETTINGS] if malloc._help() else ["none"]
     assert starts.read_text().splitlines() == expected
+
+
+@pytest.mark.parametrize("arguments", [
+    ["slowfast_jax.main", "--mode", "config", "--config", "kinetics"],
+    ["slowfast_jax.main", "--config", "kinetics/x3d_xs", "--help"],
+    ["configs.kinetics"],
+])
+def test_a_reader_may_leave_before_the_output_ends(arguments):
+    """As `| head` does."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        cwd=ROOT,
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait(60) == 1

@@ -247,7 +247,7 @@ def test_usage_has_the_name_of_the_command(called, name, monkeypatch, capsys):
     out, err = capsys.readouterr()
     assert out.startswith(f"usage: {name} ") and f"  {name} SLOWFAST_8x8_R50.pkl" in out
     assert f"slowfast_jax {slowfast_jax.__version__}" in out
-    assert f"{name}: error" in err
+    assert err.startswith("error: ") and f"see {name} --help" in err
 
 
 def test_unreadable_input_is_reported(tmp_path, capsys):
@@ -299,8 +299,8 @@ def test_files_for_other_programs_are_written_and_verified(program, name, tmp_pa
 def test_a_file_for_another_program_needs_its_name(tmp_path, pyth, capsys):
     args = [pyth, str(tmp_path / "w.pkl"), *MINI]
     assert cli(args) == 2
-    expected = "--to and the program that the file is for: torchvision, pytorchvideo, mmaction2, "
+    expected = "--to and the program that the file is for: pyth, torchvision, pytorchvideo, "
     assert expected in capsys.readouterr().err
-    assert cli([*args, "--to", "mmaction2"]) == 1
+    assert cli([*args, "--to", "mmaction2"]) == 2
     assert "slow_frames of this network is 'linspace'" in capsys.readouterr().err
     assert not (tmp_path / "w.pkl").exists()

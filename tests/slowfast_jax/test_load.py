@@ -112,7 +112,7 @@ def test_a_crop_that_is_too_small_is_refused(tiny):
 def test_missing_weights_are_an_error(tiny):
     with pytest.raises(ConfigError, match="^there is no folder RUNX, and 'RUNX' is neither a "):
         load("RUNX")
-    with pytest.raises(FileNotFoundError, match="weights nowhere.pyth do not exist"):
+    with pytest.raises(FileNotFoundError, match="weights nowhere.pyth: no such file or folder"):
         load("test/tiny", "nowhere.pyth")
 
 

@@ -252,7 +252,7 @@ def test_problems_are_listed_with_status_2(tmp_path):
     assert begun.endswith("tiny: checking the settings, lists and weights")
     assert head == "error: 4 problems:"
     for line, text in zip(
-        lines, ("train.csv", "val.csv", "test.csv", "weights gone.pyth do not exist"), strict=True
+        lines, ("train.csv", "val.csv", "test.csv", "weights gone.pyth: no such file"), strict=True
     ):
         assert line.startswith("  - ") and text in line
 

@@ -102,7 +102,7 @@ def test_worst_cases_are_fast(make):
 
 
 def test_missing_and_unreadable_lists(make, tmp_path):
-    with pytest.raises(FileNotFoundError, match="gone.csv: no such list of frames; set data.root"):
+    with pytest.raises(FileNotFoundError, match="gone.csv: no such list of frames; set config.d"):
         read_charades(tmp_path / "gone.csv")
     path = make("val.csv", HEADER)
     path.write_bytes(path.read_bytes() + b"A 0 0 \xff\xfe.jpg x\n")

@@ -314,7 +314,7 @@ def test_mistakes_in_frame_lists(make_list, content, message):
 
 
 def test_missing_list(tmp_path):
-    with pytest.raises(FileNotFoundError, match="val.csv: no such list .* data.root"):
+    with pytest.raises(FileNotFoundError, match="val.csv: no such list .* config.data.root"):
         read_list(tmp_path / "val.csv")
 
 

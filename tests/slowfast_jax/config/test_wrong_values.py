@@ -12,6 +12,7 @@ from slowfast_jax.config import (
     recipe_names,
     training_problems,
 )
+from slowfast_jax.config.completion import check_keys
 from slowfast_jax.config.field import Field, expected
 from slowfast_jax.config.schema_model import MODEL
 from slowfast_jax.weights import variable_shapes
@@ -163,3 +164,8 @@ def test_fields_that_make_no_network_are_one_line(field, value):
     with pytest.raises(ConfigError, match="do not make a network: ") as error:
         variable_shapes(build_model(config))
     assert "\n" not in str(error.value)
+
+
+def test_a_field_of_another_section_is_suggested():
+    with pytest.raises(ConfigError, match=r"did you mean config\.train\.epochs\?"):
+        check_keys("config.schedule", ["epochs"], ["base_lr"])

@@ -103,7 +103,7 @@ def test_all_problems_are_in_one_list(made, quiet, tmp_path):
     (tmp_path / "file").write_text("")
     found = problems_of(prepare_training, config, tmp_path / "file/run", then_test=True)
     for text in (
-        "no_val.csv: no such list", "no_test.csv: no such list", "weights gone.pyth do not exist",
+        "no_val.csv: no such list", "no_test.csv: no such list", "weights gone.pyth: no such file",
         "4 examples do not fill one batch of 32: set --config.train.batch_size=4", "sdg",
         "--workdir=", "Not a directory",
     ):
@@ -154,7 +154,7 @@ def test_test_weights_are_checked_with_the_lists(made, quiet, tmp_path):
         config.model.num_classes = 6
     config.data.test_list = "nothing.csv"
     for weights, text in (
-        ("gone.pyth", "weights gone.pyth do not exist"), (None, "no weights to test"),
+        ("gone.pyth", "weights gone.pyth: no such file or folder"), (None, "no weights to test"),
         (tmp_path / "weights", "4"),
     ):
         found = problems_of(prepare_test, config, tmp_path, weights)

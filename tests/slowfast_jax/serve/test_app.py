@@ -1,6 +1,7 @@
 """The HTTP service: answers, limits, and errors of clients."""
 
 import json
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from slowfast_jax import load
 from slowfast_jax.metrics.topk import labeled
+from slowfast_jax.serve.__main__ import cli
 from slowfast_jax.serve.app import Limits, make_app
 from slowfast_jax.serve.network import Served, find_network
 
@@ -224,3 +226,11 @@ def test_an_exported_file_is_served(tiny, tmp_path, colors):
         find_network(path, "x.pyth")
     with pytest.raises(ValueError, match="--clips, --backend: .* is run as it was exported"):
         find_network(path, None, clips=1, crops=None, backend="jax")
+
+
+def test_an_occupied_port_is_found_before_the_network_is_loaded(capsys):
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        one.listen()
+        assert cli(["kinetics/none", "--port", str(one.getsockname()[1])]) == 2
+    assert "--host and --port name another address" in capsys.readouterr().err
