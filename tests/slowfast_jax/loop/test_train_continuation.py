@@ -211,7 +211,7 @@ def test_training_goes_on_at_the_epoch_of_the_file(colors, tmp_path, monkeypatch
     variables = initial_variables(build_model(config), 99)
     save_checkpoint(tmp_path / "weights", variables, describe(config, list("abcd")))
     progress = Progress(2, read_any(tmp_path / "weights"), {})
-    monkeypatch.setattr(continuation, "read_progress", lambda path, entry: progress)
+    monkeypatch.setattr(continuation, "find_progress", lambda config: progress)
     train(config, tmp_path / "run")
     epochs = [row["epoch"] for row in read_metrics(tmp_path / "run") if row["split"] == "train"]
     assert epochs and min(epochs) > 2 and max(epochs) == 3
