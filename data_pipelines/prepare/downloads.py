@@ -104,6 +104,8 @@ COMMANDS: dict[str, list[tuple[str, list[str]]]] = {
             f"{ZOO}/mvit/k400.pyth",
             *MVIT2_KINETICS,
             f"{REVERSIBLE}/REV_MVIT_B_16x4.pyth",
+            *(f"{PYTORCHVIDEO}/kinetics/{name}.pyth"
+              for name in ("CSN_32x2_R101", "R2PLUS1D_16x4_R50")),
         )),
         ("ImageNet weights to start from", _fetch("weights", f"{ZOO}/kinetics400/R50_IN1K.pyth")),
         ("trained ImageNet weights", _fetch(

@@ -60,6 +60,10 @@ WRITTEN = {
     ),
     "caffe2": ("Slow", "C2D", "SlowFast", "X3D", "Slow, non-local"),
 }
+QUICK = (
+    ("pytorchvideo", "X3D"), ("pytorchvideo", "R(2+1)D"), ("mmaction2", "SlowOnly, non-local"),
+    ("caffe2", "SlowFast"),
+)
 SCHEMES = {"pytorchvideo": "PyTorchVideo", "mmaction2": "MMAction2", "caffe2": "Caffe2"}
 
 
@@ -90,9 +94,10 @@ def without_biases(variables):
     return jax.tree_util.tree_map_with_path(zero, variables)
 
 
-@pytest.mark.parametrize(
-    "program, name", [(program, name) for program, names in WRITTEN.items() for name in names]
-)
+@pytest.mark.parametrize("program, name", [
+    pytest.param(program, name, marks=[] if (program, name) in QUICK else [pytest.mark.slow])
+    for program, names in WRITTEN.items() for name in names
+])
 def test_a_file_and_back_is_exact(program, name, tmp_path):
     model = small(name)
     variables = without_biases(variables_of(model))
@@ -114,6 +119,7 @@ def identity_shortcut(variables):
     return variables
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program, name, text", [
     ("pytorchvideo", "X3D", "s2.pathway0_res0.branch1_bn is folded into the kernel"),
     ("mmaction2", "SlowOnly, non-local", "conv_out.bias is subtracted from s3.pathway0_nonlocal0"),
@@ -199,13 +205,11 @@ OF_PROGRAMS = [
     *(("pytorchvideo", case, entry) for case, entry in PYTORCHVIDEO.items()),
     *(("mmaction2", case, entry) for case, entry in MMACTION2.items()),
 ]
-QUICK = ("slow_r50", "x3d_xs", "slowonly_r50_nl_4x16")
 
 
+@pytest.mark.slow
 @needs_parity
-@pytest.mark.parametrize("program, case, entry", [
-    pytest.param(*row, marks=[] if row[1] in QUICK else pytest.mark.slow) for row in OF_PROGRAMS
-])
+@pytest.mark.parametrize("program, case, entry", OF_PROGRAMS)
 def test_the_tensors_of_the_program_itself_come_back(program, case, entry):
     """Names, shapes and bytes of a file of the program: from it to ours and back."""
     tensors = weights_rule().make_weights(manifest(program, case))

@@ -70,8 +70,10 @@ def test_scripts_restart_with_malloc_settings(scripts, name, tmp_path):
 
 @pytest.mark.parametrize("arguments", [
     ["slowfast_jax.main", "--mode", "config", "--config", "kinetics"],
-    ["slowfast_jax.main", "--config", "kinetics/x3d_xs", "--help"],
-    ["configs.kinetics"],
+    pytest.param(
+        ["slowfast_jax.main", "--config", "kinetics/x3d_xs", "--help"], marks=pytest.mark.slow
+    ),
+    pytest.param(["configs.kinetics"], marks=pytest.mark.slow),
 ])
 def test_a_reader_may_leave_before_the_output_ends(arguments):
     """As `| head` does."""

@@ -120,7 +120,7 @@ def test_damaged_files_are_read_or_refused(path):
 
 def test_other_files_and_folders(tmp_path):
     (tmp_path / "weights.pyth").write_bytes(b"\x80\x02}q\x00.")
-    with pytest.raises(ExportedFileError, match="not a complete file of slowfast_jax.export"):
+    with pytest.raises(ExportedFileError, match="not a complete file of .*slowfast_jax.export"):
         read(tmp_path / "weights.pyth")
     with pytest.raises(ExportedFileError, match="folder"):
         read(tmp_path)

@@ -100,7 +100,7 @@ def test_rows_in_turn_give_a_table(rows, videos, tmp_path, capsys):
 
 def test_all_problems_are_listed_before_anything_is_downloaded(rows, videos):
     with pytest.raises(ConfigError) as error:
-        run("--zoo=test/one", "--zoo=kinetics/x3d_n", "--zoo=pytorchvideo/csn_32x2_r101",
+        run("--zoo=test/one", "--zoo=kinetics/x3d_n", "--zoo=pytorchvideo/efficient_x3d_s",
             "--weights=none.pyth", "--config.data.root=nowhere")
     text = str(error.value)
     for part in (

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from convert.exports import export_pyth, export_torchvision
-from convert.torch_file import write_pyth
+from convert.torch_file import write_pyth, write_state_dict
 from data_pipelines.mini import datasets
 from data_pipelines.sources import box_pickles
 from slowfast_jax import evaluate, published
@@ -25,8 +25,9 @@ from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.jobs.reproduce import reproduce
 from slowfast_jax.published import TEST_SETS, Row
 from slowfast_jax.weights import variable_shapes
+from tests.convert.test_torchvision import resnet_tensors
 from tests.slowfast_jax.models import cases
-from tests.slowfast_jax.models.test_parity import HUB, MMACTION2, PADDLE
+from tests.slowfast_jax.models.test_parity import FACTORIZED, HUB, MMACTION2, PADDLE
 from tests.support.paths import needs_parity
 
 ROWS = published.rows()
@@ -50,9 +51,11 @@ def case_of(row: Row) -> tuple[str, str] | None:
         found = [name for name, model in MMACTION2.items() if model == row.model]
     elif title == "PyTorchVideo":
         found = [
-            name for name in HUB
+            name for name in (*HUB, *FACTORIZED)
             if row.file == Path(cases.manifest("pytorchvideo", name)["checkpoint"]).name
         ]
+    elif title == "torchvision":
+        found = []
     else:
         found = [
             name for name in cases.convolutional()
@@ -74,6 +77,10 @@ def weights_of(row: Row, folder: Path) -> Path | str:
     found = case_of(row)
     if not found and row.publisher.title == "MMAction2":
         return "random"
+    if row.name.startswith("torchvision/resnet"):
+        tensors = resnet_tensors((3, 4, 6, 3), width=64, classes=1000)
+        write_state_dict(folder / "weights.pyth", tensors)
+        return folder / "weights.pyth"
     if not found:
         shapes = variable_shapes(build_model(load_published(row)))
         ones = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), shapes)
