@@ -60,10 +60,7 @@ WRITTEN = {
     ),
     "caffe2": ("Slow", "C2D", "SlowFast", "X3D", "Slow, non-local"),
 }
-QUICK = (
-    ("pytorchvideo", "X3D"), ("pytorchvideo", "R(2+1)D"), ("mmaction2", "SlowOnly, non-local"),
-    ("caffe2", "SlowFast"),
-)
+QUICK = (("pytorchvideo", "X3D"), ("mmaction2", "SlowOnly, non-local"))
 SCHEMES = {"pytorchvideo": "PyTorchVideo", "mmaction2": "MMAction2", "caffe2": "Caffe2"}
 
 

@@ -286,7 +286,7 @@ def test_real_weights(tmp_path, program, capsys):
 
 
 @pytest.mark.parametrize("program, name", [
-    ("pytorchvideo", "w.pth"), ("caffe2", "w.pkl"),
+    ("caffe2", "w.pkl"), pytest.param("pytorchvideo", "w.pth", marks=pytest.mark.slow),
 ])
 def test_files_for_other_programs_are_written_and_verified(program, name, tmp_path, pyth, capsys):
     output = str(tmp_path / name)

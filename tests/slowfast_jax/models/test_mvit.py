@@ -20,7 +20,7 @@ from tests.slowfast_jax.models.recordings import assert_as_recorded, relative
 from tests.support.compiling import FAST
 from tests.support.paths import needs_parity
 
-QUICK = ("TINY_MVIT", "TINY_MVITV2_INTERP", "TINY_MVIT_AVA", "TINY_REV_VIT")
+QUICK = ("TINY_MVIT", "TINY_MVITV2_INTERP", "TINY_REV_VIT")
 CASES = [
     pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
     for name in cases.transformers()
