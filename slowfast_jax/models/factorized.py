@@ -13,7 +13,6 @@ import flax.linen as nn
 import jax
 
 from slowfast_jax.models.blocks import (
-    Conv3D,
     Endpoints,
     Make,
     Stage,
@@ -25,17 +24,19 @@ from slowfast_jax.models.blocks import (
     table_row,
 )
 from slowfast_jax.models.dtypes import in_dtypes, input_dtype
-from slowfast_jax.models.norm import BatchNorm
-from slowfast_jax.models.resnet3d import ResidualNetwork, Stem, classify
+from slowfast_jax.models.resnet3d import ResidualNetwork, Stem, classify, layers
 from slowfast_jax.ops.normalize import normalize
 
 
 class Arch(NamedTuple):
-    """What tells the two networks apart.
+    """How the two networks differ.
 
-    stem: temporal kernel of the stem. pool: max pool after it. depthwise: the second convolution of
-    a block is a depthwise 3 x 3 x 3 one; otherwise, one over time and then one over space.
-    time_strides, strides: of stages 2 to 5, in time and in space.
+    Attributes:
+      stem: temporal kernel size of the stem.
+      pool: whether a max pool follows the stem.
+      depthwise: a block has one depthwise 3 x 3 x 3 convolution; otherwise, it has one over time
+        and then one over space.
+      time_strides, strides: of stages 2 to 5, in time and in space.
     """
 
     stem: int
@@ -106,11 +107,7 @@ class FactorizedResNet3D(ResidualNetwork):
     ) -> tuple[jax.Array, Endpoints]:
         arch = table_row(ARCHS, "arch", self.arch)
         wraps = remat_table(self.remat, [f"res{i}" for i in range(2, 6)])
-        conv = partial(Conv3D, use_bias=self.folded)
-        norm = partial(
-            BatchNorm, self.group_size, splits=self.norm_splits,
-            train=train and not self.frozen_norm, folded=self.folded,
-        )
+        conv, norm = layers(self, train)
         out: Endpoints = {}
 
         x = normalize(clip, self.mean, self.std, input_dtype(self))  # (N, T, H, W, 3)

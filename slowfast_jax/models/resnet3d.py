@@ -74,6 +74,15 @@ class ResidualNetwork(ConvNetwork):
     roi_hidden: bool = False
 
 
+def layers(net: ResidualNetwork, train: bool) -> tuple[Make, Make]:
+    """Constructors of a network's convolutions and batch norms, see `blocks`."""
+    norm = partial(
+        BatchNorm, net.group_size, splits=net.norm_splits,
+        train=train and not net.frozen_norm, folded=net.folded,
+    )
+    return partial(Conv3D, use_bias=net.folded), norm
+
+
 class ResNet3D(ResidualNetwork):
     """A residual network over one clip.
 
@@ -115,11 +124,7 @@ class ResNet3D(ResidualNetwork):
     ) -> tuple[jax.Array, Endpoints]:
         kernels, time_pool = table_row(ARCHS, "arch", self.arch)
         wraps = remat_table(self.remat, [f"res{i}" for i in range(2, 6)])
-        conv = partial(Conv3D, use_bias=self.folded)
-        norm = partial(
-            BatchNorm, self.group_size, splits=self.norm_splits,
-            train=train and not self.frozen_norm, folded=self.folded,
-        )
+        conv, norm = layers(self, train)
         out: Endpoints = {}
 
         x = normalize(clip, self.mean, self.std, input_dtype(self))  # (N, T, H, W, 3)
