@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convert.exports.caffe2 import caffe2_blobs, write_blobs
-from convert.exports.exported import Exported
+from convert.exports.exported import Exported, refuse_others
 from convert.exports.mmaction2 import mmaction2_tensors
 from convert.exports.pyslowfast import check_pyslowfast, export_pyth, pyslowfast_tensors
 from convert.exports.pytorchvideo import pytorchvideo_tensors
@@ -36,6 +36,7 @@ class Program(NamedTuple):
 
 
 def _pyslowfast(variables: Mapping, network: Mapping[str, Any]) -> Exported:
+    refuse_others("PySlowFast", network, {"roi_variant": ("detectron2",)})
     tensors = pyslowfast_tensors(variables)
     check_pyslowfast(tensors)
     return Exported(tensors)

@@ -11,9 +11,9 @@ class Exported(NamedTuple):
 
     Attributes:
       tensors: name -> array in the program's layout.
-      changed: a sentence for each parameter that is not stored as it is. If there are none, reading
-        the file again gives the same arrays.
-      settings: what the program must be set to so that it computes the same, a sentence for each.
+      changed: what was merged into other parameters, because the program has no place for it; a
+        sentence each. If nothing was, reading the file gives back the same arrays.
+      settings: the settings with which the program computes the same; a sentence each.
     """
 
     tensors: dict[str, np.ndarray]

@@ -13,7 +13,10 @@ from convert.names.tables import MMACTION2
 
 NETWORKS = "SlowFast and Slow (there: SlowOnly)"
 # Keyword -> the values with which MMAction2 computes the same.
-FIXED = {"arch": ("slow",), "slow_frames": ("stride",), "nonlocal_pool_first": (False,)}
+FIXED = {
+    "arch": ("slow",), "slow_frames": ("stride",), "nonlocal_pool_first": (False,),
+    "roi_variant": ("detectron2",),
+}
 MODES = {"softmax": "embedded_gaussian", "dot_product": "dot_product"}
 NOT_POOLED = (1, 1, 1)
 

@@ -18,8 +18,9 @@ NETWORKS = (
 # Keyword -> the values with which PyTorchVideo computes the same.
 FIXED = {
     "block": ("bottleneck",), "lateral_norm": (True,), "slow_frames": ("linspace",),
-    "roi_context": (False,), "roi_time_pool": ("mean",), "residual_pooling": (False,),
-    "dim_mul_in_att": (False,), "norm_stem": (False,), "class_token": (True,),
+    "roi_variant": ("detectron2",), "roi_context": (False,), "roi_time_pool": ("mean",),
+    "residual_pooling": (False,), "dim_mul_in_att": (False,), "norm_stem": (False,),
+    "class_token": (True,),
 }
 # Architectures with a pool after the first stage, which is a block without tensors.
 POOLED = ("c2d", "i3d")

@@ -154,6 +154,13 @@ def test_networks_that_a_program_cannot_compute_are_refused(program, name, text,
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("program", ["pyth", "pytorchvideo"])
+def test_the_roi_align_of_mindspore_is_refused(program):
+    model = small("Slow, boxes").clone(roi_variant="mindspore")
+    with pytest.raises(ValueError, match="roi_variant of this network is 'mindspore'"):
+        PROGRAMS[program].tensors(variables_of(model), keywords(model))
+
+
 def test_settings_of_the_program_are_told():
     model = small("Slow, boxes").clone(roi_aligned=True)
     made = PROGRAMS["pytorchvideo"].tensors(variables_of(model), keywords(model))
