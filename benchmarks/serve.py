@@ -3,8 +3,8 @@
     python -m benchmarks.serve                                  x3d_xs, random weights, one view
     python -m benchmarks.serve --requests 10000 --backend openvino
 
-Clients in one process post generated videos (340 x 256, `--seconds` long) over the loopback. Three
-phases, each on a service of its own or a state of it:
+Clients in one process post generated videos (340 x 256, `--seconds` long) over the loopback, in
+three phases, for each of which a service is started:
 
 - one at a time: a single client and batches of one clip;
 - together: as many clients as `--clients`, and the batches of `--batch-sizes`;

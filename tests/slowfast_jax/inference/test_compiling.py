@@ -6,7 +6,7 @@ from slowfast_jax.inference.compiling import SAVED, announced
 
 
 def said(saved):
-    """The sentences about a program of which JAX says that its cache saved so many seconds."""
+    """What `announced` says if JAX reports that its cache saved this many seconds."""
     sentences = []
     with announced("the network", sentences.append):
         jax.monitoring.record_event_duration_secs(SAVED, saved)
