@@ -29,6 +29,7 @@ def load_keyframe(
     lighting: bool = False,
     center_crop: bool = False,
     test_flip: bool = False,
+    size: tuple[int, int] | None = None,
     thread_type: str = "NONE",
     **training: Any,
 ) -> dict[str, np.ndarray]:
@@ -53,6 +54,8 @@ def load_keyframe(
         center_crop: testing only: take the center crop x crop square instead of whole frames, as
             the original does to validate during training.
         test_flip: testing only: mirror frames and boxes.
+        size: testing only: stretch whole frames to this (height, width) instead of scaling them to
+            a short side of `crop`, so that all clips have one shape.
         thread_type: see clips.read_clip.
         **training: training only: keywords of geometry.draw (jitter, inverse_uniform, flip,
             jitter_scales_relative, jitter_aspect_relative).
@@ -90,6 +93,8 @@ def load_keyframe(
             return geometry.draw(rng, height, width, crop=crop, **training)
         if center_crop:
             return geometry.center(height, width, short_side=crop, crop=crop, flip=test_flip)
+        if size is not None:
+            return geometry.stretched(height, width, size=size)
         return geometry.whole(height, width, short_side=crop, flip=test_flip)
 
     _, clip, drawn = read_clip(

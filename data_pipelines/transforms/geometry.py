@@ -1,8 +1,8 @@
 """Geometry of a clip: cropping, resizing and flipping of its frames and boxes.
 
-Drawing random numbers and applying them are separate: `draw`, `center` and `whole` give a
-`Geometry`, which `apply` applies to frames and `apply_boxes` to boxes. The random numbers follow
-PySlowFast's datasets/utils.py (spatial_sampling) and transform.py, but come from the given
+Drawing random numbers and applying them are separate: `draw`, `center`, `whole` and `stretched`
+give a `Geometry`, which `apply` applies to frames and `apply_boxes` to boxes. The random numbers
+follow PySlowFast's datasets/utils.py (spatial_sampling) and transform.py, but come from the given
 generator.
 """
 
@@ -115,6 +115,14 @@ def whole(height: int, width: int, *, short_side: int, flip: bool = False) -> Ge
     """The whole frame, scaled to a short side of `short_side`."""
     size = short_side_size(height, width, short_side)
     return Geometry((height, width), None, size, (0, 0, *size), flip)
+
+
+def stretched(height: int, width: int, *, size: tuple[int, int]) -> Geometry:
+    """The whole frame at (height, width) `size`: as `whole` if that gives this size."""
+    kept = whole(height, width, short_side=min(size))
+    if kept.size == size:
+        return kept
+    return Geometry((height, width), (0, 0, height, width), size, (0, 0, *size), False)
 
 
 def apply(frames: np.ndarray, geometry: Geometry, *, dtype: type = np.uint8) -> np.ndarray:

@@ -11,6 +11,7 @@ if __name__ == "__main__":  # before the imports below, which take a second
     interrupts.end_at_once()
     malloc.restart_with_settings()
 
+import argparse
 import os
 import socket
 import sys
@@ -55,12 +56,15 @@ def cli(argv: Sequence[str] | None = None) -> int:
     try:
         network = find_network(
             arguments.spec, arguments.weights, clips=arguments.clips, crops=arguments.crops,
-            backend=arguments.backend,
+            backend=arguments.backend, aspect_ratios=arguments.aspect_ratios,
+            max_boxes=arguments.max_boxes,
         )
     except (OSError, ValueError, RuntimeError) as error:
         print(f"error: {as_options(str(error))}", file=sys.stderr)
         return 2
-    sizes = [network.batch] if network.batch else arguments.batch_sizes
+    sizes = arguments.batch_sizes or ([1, 4] if network.max_boxes else [1, 4, 10])
+    if network.batch:
+        sizes = [network.batch]
     limits = Limits(
         arguments.max_mb, arguments.max_video_seconds, arguments.timeout, arguments.queue
     )
@@ -116,8 +120,19 @@ def _parser() -> Parser:
         "--port", type=int, default=8000, metavar="N", help="port (default: %(default)s)"
     )
     parser.add_argument(
-        "--batch-sizes", type=_sizes, default=[1, 4, 10], metavar="LIST",
-        help="clips per batch, joined by commas; each is compiled at the start (default: 1,4,10)",
+        "--batch-sizes", type=_sizes, metavar="LIST",
+        help="clips per batch, joined by commas; each is compiled at the start (default: 1,4,10; "
+        "for networks that classify boxes 1,4)",
+    )
+    parser.add_argument(
+        "--max-boxes", type=whole_number, metavar="N",
+        help="boxes of a keyframe, for networks that classify boxes; fewer ones are padded "
+        "(default: 16)",
+    )
+    parser.add_argument(
+        "--aspect-ratios", type=_ratios, metavar="LIST",
+        help="of frames, for networks that classify boxes; the network is compiled for each, and "
+        "frames are stretched to the closest by at most 10 %% (default: 16:9,4:3)",
     )
     parser.add_argument(
         "--queue", type=whole_number, default=32, metavar="N",
@@ -125,7 +140,7 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--max-mb", type=positive, default=64.0, metavar="MB",
-        help="largest video in megabytes (default: 64)",
+        help="largest body of a request in megabytes (default: 64)",
     )
     parser.add_argument(
         "--max-video-seconds", type=positive, default=600.0, metavar="SECONDS",
@@ -140,6 +155,16 @@ def _parser() -> Parser:
 
 def _sizes(text: str) -> list[int]:
     return sorted({whole_number(part) for part in text.split(",")})
+
+
+def _ratios(text: str) -> list[tuple[int, int]]:
+    ratios = []
+    for part in text.split(","):
+        width, found, height = part.partition(":")
+        if not found:
+            raise argparse.ArgumentTypeError(f"{part!r}, expected WIDTH:HEIGHT such as 16:9")
+        ratios.append((whole_number(width), whole_number(height)))
+    return ratios
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ import hmac
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from absl import logging
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from prometheus_client import (
@@ -23,31 +24,47 @@ from prometheus_client import (
 )
 from starlette.requests import ClientDisconnect
 
-from data_pipelines.video.decoding import VideoError
+from data_pipelines.video.decoding import VideoError, VideoInfo
 from slowfast_jax import __version__
 from slowfast_jax.metrics.ensemble import ensemble
 from slowfast_jax.metrics.topk import labeled
 from slowfast_jax.serve.batcher import Batcher
+from slowfast_jax.serve.body import JSON, Body, parse, read_body
 from slowfast_jax.serve.network import Served
-from slowfast_jax.serve.videos import TooLong, views_of
+from slowfast_jax.serve.videos import Moment, TooLong, keyframes_of, views_of
 
-VIDEO_BODY = {
-    "requestBody": {
-        "required": True,
-        "description": "The bytes of a video file, as `curl --data-binary @a.mp4` sends them.",
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-    }
+FILE = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+VIDEO = {"seconds": 10.0, "frames": 300, "fps": 30.0}
+KEYFRAMES = [{"second": 5.0, "boxes": [[20.0, 10.0, 120.0, 230.0]]}]
+# For networks that classify whole videos, and for those that classify boxes.
+BODIES = {
+    False: FILE | {JSON: {
+        "schema": Body.model_json_schema(),
+        "example": {"frames": ["base64 of a JPEG file", "of the next frame"], "fps": 30.0},
+    }},
+    True: {JSON: {
+        "schema": Body.model_json_schema(),
+        "example": {"video": "base64 of a video file", "keyframes": KEYFRAMES},
+    }},
 }
-ANSWER = {
-    "model": "kinetics/x3d_xs",
-    "video": {"seconds": 10.0, "frames": 300, "fps": 30.0},
-    "predictions": [{"label": "archery", "index": 5, "score": 0.9994}],
+ANSWERS = {
+    False: {
+        "model": "kinetics/x3d_xs", "video": VIDEO,
+        "predictions": [{"label": "archery", "index": 5, "score": 0.9994}],
+    },
+    True: {
+        "model": "ava/slowfast_32x2_r50_short", "video": VIDEO,
+        "keyframes": [{"second": 5.0, "boxes": [{
+            "box": [20.0, 10.0, 120.0, 230.0],
+            "predictions": [{"label": "stand", "index": 11, "score": 0.97}],
+        }]}],
+    },
 }
 ERRORS = {
-    400: "the body is empty or no readable video",
+    400: "the body is empty, no readable video, or invalid JSON; or a box is invalid",
     401: "the token is missing or wrong",
-    413: "the video has too many bytes or seconds",
-    415: "the body is a form instead of the bytes of a video",
+    413: "the body has too many bytes, or the video too many seconds",
+    415: "the body is a form instead of the bytes of a video or JSON",
     503: "too many requests are waiting; try again after the seconds of Retry-After",
     504: "the time limit has passed",
 }
@@ -58,7 +75,7 @@ class Limits:
     """What a request may take.
 
     Attributes:
-      megabytes: size of a video.
+      megabytes: size of a body.
       video_seconds: duration of a video.
       seconds: time from the first byte to the answer.
       requests: requests that are accepted at the same time; further ones get status 503.
@@ -113,7 +130,7 @@ def make_app(
       limits: of the requests.
       token: what clients must send as `Authorization: Bearer TOKEN`; None: anyone may ask.
     """
-    metrics = Metrics()
+    metrics, of_boxes = Metrics(), bool(network.max_boxes)
     batcher = Batcher(network.run, batch_sizes, metrics.observe_batch)
     decoders = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
     ready, broken = asyncio.Event(), asyncio.Event()
@@ -123,7 +140,7 @@ def make_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async def warm_up() -> None:
             try:
-                await asyncio.to_thread(batcher.start, network.clip)
+                await asyncio.to_thread(batcher.start, network.examples())
             except Exception:
                 logging.exception("the network cannot be compiled")
                 broken.set()
@@ -138,7 +155,9 @@ def make_app(
 
     app = FastAPI(
         title=f"{network.name} by slowfast_jax", version=__version__, lifespan=lifespan,
-        description="Classifies videos. The body of a request is the bytes of a video file.",
+        description="Classifies boxes at moments of videos. The body of a request is JSON."
+        if of_boxes else
+        "Classifies videos. The body of a request is the bytes of a video file, or JSON.",
     )
 
     def authorize(request: Request) -> None:
@@ -162,34 +181,65 @@ def make_app(
             accepted.remove(mark)
             metrics.active.set(len(accepted))
 
+    def decode(
+        content: bytes, content_type: str
+    ) -> tuple[VideoInfo, tuple[np.ndarray, ...], Sequence[Moment]]:
+        """Properties of the video, the inputs of the network, and the keyframes that they are of.
+
+        Raises:
+          HTTPException: the body is none of a video, or has invalid boxes.
+        """
+        try:
+            question = parse(content, content_type, boxes=of_boxes)
+            if not of_boxes:
+                info, clips = views_of(question.video, network.sampling, limits.video_seconds)
+                return info, (clips,), ()
+            return keyframes_of(
+                *question, network.sampling, network.shapes, network.max_boxes,
+                limits.video_seconds,
+            )
+        except TooLong as error:
+            raise HTTPException(413, str(error)) from error
+        except (ValueError, VideoError) as error:
+            raise HTTPException(400, str(error)) from error
+
     async def answer(request: Request, top_k: int) -> dict[str, Any]:
         with admitted():
             try:
                 async with asyncio.timeout(limits.seconds):
-                    content = await _body(request, int(limits.megabytes * 1e6))
-                    info, clips = await asyncio.get_running_loop().run_in_executor(
-                        decoders, views_of, content, network.sampling, limits.video_seconds
+                    content = await read_body(request, int(limits.megabytes * 1e6))
+                    info, inputs, moments = await asyncio.get_running_loop().run_in_executor(
+                        decoders, decode, content, request.headers.get("content-type", "")
                     )
-                    scores = await asyncio.wrap_future(batcher.submit(clips))
+                    scores = await asyncio.wrap_future(batcher.submit(*inputs))
             except TimeoutError as error:
                 raise HTTPException(504, f"no answer within {limits.seconds:g} s") from error
-            except TooLong as error:
-                raise HTTPException(413, str(error)) from error
-            except VideoError as error:
-                raise HTTPException(400, str(error)) from error
             except ClientDisconnect as error:
                 raise HTTPException(400, "the connection ended within the body") from error
-        return {
+
+        def predictions(row: np.ndarray) -> list[dict[str, Any]]:
+            return labeled(row, network.classes, top_k)
+
+        result: dict[str, Any] = {
             "model": network.name,
             "video": {"seconds": info.duration, "frames": info.frames, "fps": info.fps},
-            "predictions": labeled(ensemble(scores, network.ensemble), network.classes, top_k),
         }
+        if not moments:
+            return result | {"predictions": predictions(ensemble(scores, network.ensemble))}
+        return result | {"keyframes": [
+            {"second": moment.second, "boxes": [
+                {"box": box.tolist(), "predictions": predictions(row)}
+                for box, row in zip(moment.boxes, rows[:len(moment.boxes)], strict=True)
+            ]}
+            for moment, rows in zip(moments, scores, strict=True)
+        ]}
 
     @app.post(
-        "/predict", dependencies=[Depends(authorize)], openapi_extra=VIDEO_BODY,
-        summary="The most probable classes of a video",
+        "/predict", dependencies=[Depends(authorize)],
+        openapi_extra={"requestBody": {"required": True, "content": BODIES[of_boxes]}},
+        summary=f"The most probable classes of {'boxes' if of_boxes else 'a video'}",
         responses={
-            200: {"content": {"application/json": {"example": ANSWER}}},
+            200: {"content": {JSON: {"example": ANSWERS[of_boxes]}}},
             **{code: {"description": text} for code, text in ERRORS.items()},
         },
     )
@@ -228,25 +278,3 @@ def make_app(
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return app
-
-
-async def _body(request: Request, most: int) -> bytes:
-    """The body, of which no more than `most` bytes are read.
-
-    Raises:
-      HTTPException: it is longer, empty, or a form.
-    """
-    if request.headers.get("content-type", "").startswith("multipart/"):
-        raise HTTPException(415, "send the bytes of the video, as curl --data-binary @a.mp4 does")
-    too_long = HTTPException(413, f"the video has more than {most / 1e6:g} MB")
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > most:
-        raise too_long
-    content = bytearray()
-    async for part in request.stream():
-        content += part
-        if len(content) > most:
-            raise too_long
-    if not content:
-        raise HTTPException(400, "the body is empty; expected the bytes of a video file")
-    return bytes(content)

@@ -141,3 +141,12 @@ def test_wrong_ranges_are_refused():
         geometry.draw(rng, 40, 60, crop=224, jitter_scales_relative=(0.08, 1.0))
     with pytest.raises(ValueError, match=r"the geometry is for \(40, 60\)"):
         geometry.apply(np.zeros((1, 40, 61, 3), np.uint8), geometry.whole(40, 60, short_side=32))
+
+
+def test_stretched_frames_are_whole_ones_where_the_aspect_ratio_is_kept():
+    kept = geometry.whole(720, 1280, short_side=256)
+    assert geometry.stretched(720, 1280, size=(256, 455)) == kept
+    wide = geometry.stretched(700, 1280, size=(256, 455))
+    assert wide.size == (256, 455) and wide.window == (0, 0, 256, 455)
+    box = geometry.apply_boxes(np.array([[0.0, 70.0, 640.0, 350.0]]), wide)
+    np.testing.assert_allclose(box, [[0, 25.6, 227.5, 128]])

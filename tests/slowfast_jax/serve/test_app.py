@@ -36,7 +36,7 @@ class Network:
 
 
 def served(run):
-    return Served(run, (4, 32, 32, 3), "test/mean", ["r", "g", "b"], SAMPLING, "sum", None)
+    return Served(run, [(4, 32, 32, 3)], "test/mean", ["r", "g", "b"], SAMPLING, "sum", None)
 
 
 def wait_for(condition):
@@ -207,7 +207,6 @@ def test_views_are_options(tiny):
 
 @pytest.mark.parametrize("spec, weights, message", [
     ("test/tiny", None, "--weights is required"),
-    ("test/tiny_boxes", "random", "classifies boxes"),
     ("test/nothing", "random", "test/nothing"),
 ])
 def test_networks_that_cannot_be_served(tiny, spec, weights, message):
@@ -221,7 +220,7 @@ def test_an_exported_file_is_served(tiny, tmp_path, colors):
     path = str(tmp_path / "net")
     assert cli(["test/tiny", path, "--weights", "random", "--batch", "3"]) == 0
     network = find_network(path, None)
-    assert network.batch == 3 and network.clip == (4, 32, 32, 3)
+    assert network.batch == 3 and network.shapes == [(4, 32, 32, 3)]
     assert json.loads(json.dumps(network.sampling))["clips"] == 3
     with pytest.raises(ValueError, match="holds its weights"):
         find_network(path, "x.pyth")

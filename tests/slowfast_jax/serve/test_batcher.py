@@ -40,7 +40,7 @@ def network():
 @pytest.fixture
 def batcher(network):
     batcher = Batcher(network, [4, 1])
-    batcher.start((1, 1, 1, 3))
+    batcher.start([(clips(0),)])
     network.batches.clear()
     yield batcher
     network.gate.set()
@@ -59,7 +59,7 @@ def gathered(network, batcher, *requests):
 
 def test_all_sizes_are_compiled_before_the_first_request(network):
     batcher = Batcher(network, [8, 2])
-    batcher.start((1, 1, 1, 3))
+    batcher.start([(clips(0),)])
     assert network.batches == [2, 8]
     batcher.close()
 
@@ -108,7 +108,28 @@ def test_closing_finishes_what_was_submitted(network, batcher):
 def test_batches_are_observed(network):
     seen = []
     batcher = Batcher(network, [4], lambda count, size: seen.append((count, size)))
-    batcher.start((1, 1, 1, 3))
+    batcher.start([(clips(0),)])
     batcher.submit(clips(1, 2, 3)).result(10)
     batcher.close()
     assert seen == [(3, 4)]
+
+
+def test_clips_of_another_shape_are_in_another_batch(network, batcher):
+    def wide(*values):
+        return clips(*values).repeat(2, axis=3)
+
+    _, futures = gathered(network, batcher, clips(1), wide(2), clips(3), wide(4, 5))
+    network.gate.set()
+    assert [f.result(10)[:, 0].tolist() for f in futures] == [[1], [2], [3], [4, 5]]
+    assert network.batches == [1, 4, 4]  # 0; 1 3; 2 4 5
+
+
+def test_boxes_go_with_their_clips():
+    batcher = Batcher(lambda clips, boxes: boxes + clips[:, 0, 0, 0, :1, None], [4])
+    batcher.start([(clips(0), np.zeros((1, 2, 4)))])
+    futures = [
+        batcher.submit(clips(*values), np.float32(values).repeat(8).reshape(-1, 2, 4))
+        for values in ([1, 2], [3])
+    ]
+    assert [f.result(10)[:, 1, 3].tolist() for f in futures] == [[2, 4], [6]]
+    batcher.close()
