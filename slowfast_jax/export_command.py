@@ -12,6 +12,7 @@ from data_pipelines.command import Parser
 from slowfast_jax import __version__, compilation_cache, interrupts
 from slowfast_jax.export.exported_file import Metadata, write
 from slowfast_jax.export.program import BACKENDS
+from slowfast_jax.log_file import show_log
 from slowfast_jax.option_names import as_options, whole_number
 
 DYNAMIC = "dynamic"
@@ -24,8 +25,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
     exported; or 130 if Ctrl-C ended it. OUT is written only as a whole.
     """
     arguments = _parser().parse_args(argv)
-    logging.use_absl_handler()
-    logging.set_verbosity(logging.WARNING)
+    show_log(logging.WARNING)
     with interrupts.command(lambda: "; nothing was written"):
         try:
             _check_output(Path(arguments.out), arguments.force)

@@ -1,4 +1,4 @@
-"""The log of a run: RUN/log.txt has the lines that the terminal shows, with their times."""
+"""The log: its lines on the terminal, and in RUN/log.txt."""
 
 import logging
 import shlex
@@ -7,8 +7,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from absl import flags
+from absl import logging as absl_logging
+
 NAME = "log.txt"
 _logs: "list[_LogFile]" = []
+
+
+def show_log(level: int) -> None:
+    """Shows log lines from a level of absl's on, without absl's prefix of files and processes."""
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()  # otherwise absl says in the log that they are not
+    absl_logging.get_absl_handler().setFormatter(_Plain("%(asctime)s %(message)s", "%H:%M:%S"))
+    absl_logging.use_absl_handler()
+    absl_logging.set_verbosity(level)
+
+
+class _Plain(logging.Formatter):
+    """Says of warnings and errors that they are."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        kind = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        return f"{record.asctime} {kind}{record.message}"
 
 
 @contextmanager

@@ -73,6 +73,7 @@ from slowfast_jax.distributed.cluster_env import TPU_VM, ClusterError, find_plac
 from slowfast_jax.distributed.connect import DeviceError, require_devices
 from slowfast_jax.jobs.modes import MODES
 from slowfast_jax.jobs.several_configs import run_in_turn
+from slowfast_jax.log_file import show_log
 from slowfast_jax.loop.memory import out_of_memory
 from slowfast_jax.option_names import as_fields
 
@@ -109,7 +110,7 @@ def cli(argv: Sequence[str] | None = None) -> None:
         except BrokenPipeError:
             sys.exit(stop_printing())
         sys.exit(0)
-    logging.set_verbosity(logging.INFO)
+    show_log(logging.INFO)
     python_logging.getLogger("jax").setLevel(python_logging.WARNING)
     # At exit, asyncio repeats the errors of concurrent checkpoint writes.
     python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
@@ -248,7 +249,7 @@ def _unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
 
 
 def _report(error: Exception | str, status: int) -> int:
-    training = "mode" in FLAGS and FLAGS.is_parsed() and FLAGS.mode == "train"
+    training = "mode" in FLAGS and FLAGS.mode == "train"
     message = as_fields(as_flags(str(error)), training=training)
     print(f"error: {message}", file=sys.stderr)
     log_file.note(f"error: {message}", python_logging.ERROR)

@@ -42,6 +42,7 @@ from slowfast_jax.inference.prediction_output import (
     show_window,
     why_not_writable,
 )
+from slowfast_jax.log_file import show_log
 from slowfast_jax.metrics.topk import labeled
 from slowfast_jax.option_names import as_options
 from slowfast_jax.published import PUBLISHED
@@ -61,8 +62,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
     if Ctrl-C ended it.
     """
     arguments = parse(argv)
-    logging.use_absl_handler()
-    logging.set_verbosity(logging.WARNING)
+    show_log(logging.WARNING)
     inputs = find_inputs(arguments.videos, arguments.fps)
     results = Results(len(inputs.videos) + len(inputs.missing), arguments.json)
     status = 2  # of an error, until the first prediction

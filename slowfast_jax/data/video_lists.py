@@ -68,6 +68,7 @@ def data_root(config: ConfigDict, workdir: str | os.PathLike | None) -> Path:
         if not root.is_dir():
             raise FileNotFoundError(
                 f"config.data.root is {os.fspath(root)!r}, and there is no such folder"
+                + ("" if root.is_absolute() else f" in {Path.cwd()}")
             )
         return root
     if name not in GENERATORS:

@@ -21,6 +21,7 @@ from absl import logging
 
 from data_pipelines.command import Parser, positive
 from slowfast_jax import compilation_cache
+from slowfast_jax.log_file import show_log
 from slowfast_jax.option_names import BACKENDS, as_options, whole_number
 
 TOKEN = "SLOWFAST_JAX_TOKEN"  # environment variable
@@ -33,8 +34,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
     Returns the exit status: 0, or 2 if an argument or the network is wrong.
     """
     arguments = _parser().parse_args(argv)
-    logging.use_absl_handler()
-    logging.set_verbosity(logging.WARNING)
+    show_log(logging.WARNING)
     try:
         import uvicorn
 

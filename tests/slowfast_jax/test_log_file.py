@@ -2,11 +2,12 @@
 
 import logging
 import re
+import sys
 
 import pytest
 from absl import logging as absl_logging
 
-from slowfast_jax.log_file import log_file, note
+from slowfast_jax.log_file import log_file, note, show_log
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +52,20 @@ def test_a_file_that_cannot_be_written_disturbs_nothing(tmp_path, capsys):
         logging.getLogger().handlers[-1].stream = open("/dev/full", "w")
         absl_logging.info("lost")
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_lines_on_the_terminal_have_the_time_and_what_is_wrong(capsys, monkeypatch):
+    handler = absl_logging.get_absl_handler().python_handler
+    before, root = handler.formatter, logging.getLogger()
+    handlers = list(root.handlers)
+    monkeypatch.setattr(handler, "stream", sys.stderr)
+    try:
+        show_log(absl_logging.INFO)
+        absl_logging.info("epoch %d", 1)
+        absl_logging.warning("careful")
+    finally:
+        handler.setFormatter(before)
+        root.handlers[:] = handlers
+    first, second = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d epoch 1", first)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d warning: careful", second)
