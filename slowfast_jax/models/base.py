@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from slowfast_jax.models.heads import project
 from slowfast_jax.models.norm import is_norm_path
+from slowfast_jax.models.parameters import Layer
 
 Triple = tuple[int, int, int]
 
@@ -23,7 +24,7 @@ CONV_LAYERS = {
 }
 
 
-class VideoNetwork(nn.Module):
+class VideoNetwork(Layer):
     """Base class of the networks.
 
     A subclass defines `__call__(clip, boxes=None, train=False)`. It takes clips `(N, T, H, W, 3)`,

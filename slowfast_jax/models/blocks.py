@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
+from slowfast_jax.models.parameters import Layer
 from slowfast_jax.ops.backend import as_one_operation
 from slowfast_jax.ops.conv import add_bias, conv3d
 from slowfast_jax.ops.layout import PLAIN, MapLayout
@@ -29,7 +30,7 @@ DEPTHS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36
 he_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
-class Conv3D(nn.Module):
+class Conv3D(Layer):
     """A 3-D convolution with symmetric padding `dilation * (k // 2)`."""
 
     features: int

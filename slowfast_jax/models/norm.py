@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from slowfast_jax.models.parameters import Layer
 from slowfast_jax.ops.batch_norm import batch_norm, normalize_by
 from slowfast_jax.ops.layout import PLAIN, MapLayout, in_layout
 from slowfast_jax.ops.norm_statistics import SPLIT_MEANS
@@ -19,7 +20,7 @@ def is_norm_path(path: str) -> bool:
     return path.rpartition("/")[0].endswith(SUFFIX)
 
 
-class BatchNorm(nn.Module):
+class BatchNorm(Layer):
     """Batch normalization with statistics per group of examples.
 
     The result is the same on 1 or 256 devices: under `jax.jit` over a sharded batch, groups are

@@ -24,6 +24,7 @@ from convert.unpickle import CheckpointError
 from data_pipelines.text_files import first_few
 from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.models import zoo
+from slowfast_jax.models.parameters import only_shapes
 from slowfast_jax.ops.backend import PLAIN_BACKEND, written_for
 from slowfast_jax.published.hub import local_path
 from slowfast_jax.weights.folders import (
@@ -54,7 +55,8 @@ def variable_shapes(model: nn.Module) -> dict[str, Any]:
     Nothing is computed. Raises ConfigError if the fields of the model do not make a network.
     """
     try:
-        with written_for(PLAIN_BACKEND):  # traced fastest; all backends have the same variables
+        # PLAIN_BACKEND is traced fastest; all backends have the same variables.
+        with written_for(PLAIN_BACKEND), only_shapes():
             return jax.eval_shape(lambda: _init(model, 0))
     except Exception as error:  # of flax, jax or the network, whichever finds it first
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from slowfast_jax.models.parameters import Layer
 from slowfast_jax.models.transformer.layers import Linear, init_biases, init_weights
 from slowfast_jax.models.transformer.schedule import Pooling, divided
 from slowfast_jax.ops.conv import conv3d
@@ -20,7 +21,7 @@ Triple = tuple[int, int, int]
 MODES = ("conv", "conv_unshared", "avg", "max")
 
 
-class PoolConv(nn.Module):
+class PoolConv(Layer):
     """Depthwise convolution over the patches; `groups` groups of channels share their kernels."""
 
     pooling: Pooling
@@ -36,7 +37,7 @@ class PoolConv(nn.Module):
         return conv3d(x, kernel, strides=self.pooling.strides, groups=channels)
 
 
-class GroupNorm(nn.Module):
+class GroupNorm(Layer):
     """Layer norm of each of `groups` groups of channels, with one scale and bias for all."""
 
     groups: int
@@ -49,7 +50,7 @@ class GroupNorm(nn.Module):
         return layer_norm(split, scale, bias).reshape(x.shape)
 
 
-class PoolingAttention(nn.Module):
+class PoolingAttention(Layer):
     """Attention between the tokens `(N, L, C)` of a grid, or of a class token and a grid.
 
     Attributes:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
+from slowfast_jax.models.parameters import Layer
 from slowfast_jax.ops.backend import GRAPH_BACKEND, as_one_operation, backend
 from slowfast_jax.ops.conv import add_bias, conv3d
 from slowfast_jax.ops.transformer.layer_norm import EPSILON, layer_norm
@@ -18,7 +19,7 @@ init_weights = nn.initializers.normal(0.02)
 init_biases = nn.initializers.constant(0.02)
 
 
-class Linear(nn.Module):
+class Linear(Layer):
     """`x kernel + bias` on the last axis."""
 
     features: int
@@ -35,7 +36,7 @@ class Linear(nn.Module):
         return checkpoint_name(y, "convolution").reshape(*x.shape[:-1], self.features)
 
 
-class LayerNorm(nn.Module):
+class LayerNorm(Layer):
     """Layer normalization of the last axis."""
 
     epsilon: float = EPSILON
@@ -61,7 +62,7 @@ class MLP(nn.Module):
         return Linear(self.features, name="fc2")(x)
 
 
-class PatchEmbed(nn.Module):
+class PatchEmbed(Layer):
     """Convolution from a clip to a map of patches."""
 
     features: int
