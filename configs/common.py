@@ -131,17 +131,15 @@ def mmaction2(weight_decay: float, sampling: str = "mmaction2") -> Part:
 
 
 def mmaction2_classifier(sampling: str = "mmaction2") -> Part:
-    """What MMAction2's recipes of SlowFast on Kinetics-400 share besides the schedule.
+    """What MMAction2's recipes on Kinetics share besides the schedule.
 
-    Clips are random resized crops. The rate changes once per epoch; the warm-up multiplies it by
-    factors that rise from 0.1 to 1.
+    Clips are random resized crops.
     """
     return _merge(mmaction2(1e-4, sampling), {
         "data": {
             "jitter_scales_relative": (0.08, 1.0),
             "jitter_aspect_relative": (0.75, 4 / 3),
         },
-        "schedule": {"style": "mmaction2"},
         "train": {"eval_period": 5, "checkpoint_period": 4},
     })
 

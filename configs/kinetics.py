@@ -127,7 +127,7 @@ def _x3d_result(file: str, top1: float, one_crop: float) -> Part:
 
 
 MMACTION = (
-    common.cosine(0.1, epochs=256, warmup_epochs=34.0),
+    common.cosine(0.1, epochs=256, warmup_epochs=34.0, style="mmaction2"),
     common.mmaction2_classifier("mmaction2_v0"),
 )
 

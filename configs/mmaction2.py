@@ -1,4 +1,4 @@
-"""MMAction2's recipes: SlowFast on Kinetics-400, SlowFast and SlowOnly on AVA, and fine-tuning.
+"""MMAction2's recipes: SlowFast and SlowOnly on Kinetics and AVA, and fine-tuning.
 
     python -m slowfast_jax.main --config mmaction2/slowfast_4x16_r50 --workdir RUN \\
         --config.data.root=LISTS --config.data.path_prefix=VIDEOS
@@ -13,8 +13,8 @@ LISTS is a folder with train.csv, val.csv and test.csv; for your own videos (`..
 with classes.txt. FILE.pth is a checkpoint of MMAction2; docs/model_zoo.md has the addresses. AVA is
 the folder of configs/ava.py.
 
-Published results in percent, of the weights that MMAction2 1.2 releases. On Kinetics-400, with the
-mean probabilities of 10 clips x 3 crops of 256 pixels:
+Published results in percent, of the weights that MMAction2 1.2 releases. On Kinetics, with the mean
+probabilities of 10 clips x 3 crops of 256 pixels:
 
     variant                                          top-1  top-5
     slowfast_4x16_r50                                75.55  92.35
@@ -22,6 +22,19 @@ mean probabilities of 10 clips x 3 crops of 256 pixels:
     slowfast_8x8_r50_steplr                          76.65  92.86
     slowfast_4x16_r101                               77.03  92.99
     slowfast_8x8_r101                                78.65  93.88
+    slowonly_4x16_r50                                72.97  90.88
+    slowonly_8x8_r50                                 75.15  92.11
+    slowonly_8x8_r101                                76.59  92.80
+    slowonly_4x16_r50_in1k                           75.12  91.72
+    slowonly_8x8_r50_in1k                            76.45  92.55
+    slowonly_nl_4x16_r50                             75.07  91.69  from ImageNet, as _in1k
+    slowonly_nl_8x8_r50                              76.65  92.47  "
+    slowonly_4x16_r50_k700                           65.52  86.39  ", Kinetics-700
+    slowonly_8x8_r50_k700                            67.67  87.80  "
+    slowonly_8x8_r50_k710                            72.39  90.60  ", Kinetics-710
+
+Those that start from ImageNet need torchvision's resnet50-11ad3fa6.pth. The lists for Kinetics-710
+are those of Kinetics-400, 600 and 700 together, with MMAction2's numbers of the 710 classes.
 
 Frame-mAP on AVA's validation set, whole frames, detected boxes:
 
@@ -54,7 +67,8 @@ What differs from MMAction2 on AVA: it gives the boxes of a detector the actions
 boxes that they overlap (IoU 0.9), and trains on at most 32 boxes per keyframe. Here, actions of
 detected boxes come from a table: for AVA 2.1 that of Long-Term Feature Banks, which has the same
 boxes, and for AVA 2.2 PySlowFast's, which has those of another detector. Dropout follows the
-pooling of a box's features instead of preceding it.
+pooling of a box's features instead of preceding it. On Kinetics: its files of slowonly_nl_* inherit
+256 epochs, although their names and their learning rates end at 150, as the recipes do.
 """
 
 from collections.abc import Sequence
@@ -90,8 +104,47 @@ def _slowfast(name: str, *parts: Part, network: str = "") -> tuple[str, Sequence
     """
     return name, (
         common.network(network or f"mmaction2/{name}"),
-        common.cosine(0.1, epochs=256, warmup_epochs=34.0),
+        common.cosine(0.1, epochs=256, warmup_epochs=34.0, style="mmaction2"),
         common.mmaction2_classifier(), *parts, _result(name),
+    )
+
+
+def _slowonly(name: str, *parts: Part, network: str = "") -> tuple[str, Sequence[Part]]:
+    """The variant of a SlowOnly network on Kinetics, on 8 GPUs with 16 clips each.
+
+    Args:
+      name: of the variant and its published checkpoint.
+      parts: the schedule, and what differs otherwise.
+      network: its zoo entry, if it is not mmaction2/NAME.
+    """
+    return name, (
+        common.network(network or f"mmaction2/{name}"),
+        common.mmaction2_classifier("mmaction2_v0"), _gpus(128), *parts, _result(name),
+    )
+
+
+def _from_nothing(epochs: int) -> Part:
+    """A cosine after 34 epochs of warm-up."""
+    return common.cosine(
+        0.2, epochs=epochs, warmup_epochs=34.0, warmup_start_lr=0.02, cosine_after_warmup=True,
+        style="mmengine",
+    )
+
+
+def _from_imagenet(rate: float, *skip: str) -> Sequence[Part]:
+    """150 epochs, 10 of which warm up; MMAction2 counts the steps at 90 and 130 from there.
+
+    Args:
+      rate: the learning rate.
+      skip: regular expressions of parameters that ResNet-50 lacks.
+    """
+    start = published.find("torchvision/resnet50_v2")
+    return (
+        common.steps(
+            rate, epochs=150, at=(0, 100, 140), warmup_epochs=10.0, warmup_start_lr=rate / 10,
+            style="mmengine",
+        ),
+        common.pretrained(start.file, "head/.*", *skip, url=start.address),
     )
 
 
@@ -106,11 +159,11 @@ VERSION_2_1: Part = {
 
 
 def _steps(rate: float, batch_size: int) -> Sequence[Part]:
-    """20 epochs on AVA 2.1. The warm-up of 5 epochs changes the rate once per epoch."""
+    """20 epochs on AVA 2.1, of which 5 warm up."""
     return (
         common.steps(
-            rate, epochs=20, at=(0, 1, 2, 3, 4, 10, 15),
-            relative=(0.1, 0.325, 0.55, 0.775, 1.0, 0.1, 0.01),
+            rate, epochs=20, at=(0, 10, 15), warmup_epochs=5.0, warmup_start_lr=rate / 10,
+            style="mmengine",
         ),
         _gpus(batch_size), VERSION_2_1,
     )
@@ -150,6 +203,15 @@ NONLOCAL = {
     "nonlocal_blocks": ((), (0, 2), (0, 2, 4), ()), "nonlocal_mode": "softmax",
     "nonlocal_pool_first": False,
 }
+IN1K, IN1K_256 = _from_imagenet(0.02), _from_imagenet(0.04)
+IN1K_NONLOCAL = _from_imagenet(0.01, "res./nonlocal.*")
+K700: Sequence[Part] = (
+    *IN1K_256, _gpus(256, count=16), {"class_names": "kinetics700", "model": {"num_classes": 700}},
+)
+K710: Sequence[Part] = (
+    *IN1K_256, _gpus(256, count=32),
+    {"class_names": "", "model": {"num_classes": 710}, "data": {"sampling": "mmaction2"}},
+)
 # Weights of Kinetics that training on AVA starts from.
 SLOWFAST_4X16, SLOWFAST_8X8, K400_4X16, K400_8X8, K700_8X8, R101_8X8 = (
     published.find(f"mmaction2/{name}").address
@@ -208,6 +270,20 @@ VARIANTS: Variants = dict([
         network="kinetics/slowfast_4x16_r101",
     ),
     _slowfast("slowfast_8x8_r101", network="kinetics/slowfast_8x8_r101"),
+    _slowonly("slowonly_4x16_r50", _from_nothing(256)),
+    _slowonly("slowonly_8x8_r50", _from_nothing(256)),
+    _slowonly("slowonly_8x8_r101", _from_nothing(196)),
+    _slowonly("slowonly_4x16_r50_in1k", *IN1K, network="mmaction2/slowonly_4x16_r50"),
+    _slowonly("slowonly_8x8_r50_in1k", *IN1K, network="mmaction2/slowonly_8x8_r50"),
+    _slowonly("slowonly_nl_4x16_r50", *IN1K_NONLOCAL),
+    _slowonly(
+        "slowonly_nl_8x8_r50", *IN1K_NONLOCAL,
+        {"protocol": {"num_frames": 8, "sampling_rate": 8}},
+        network="mmaction2/slowonly_nl_4x16_r50",
+    ),
+    _slowonly("slowonly_4x16_r50_k700", *K700, network="mmaction2/slowonly_4x16_r50"),
+    _slowonly("slowonly_8x8_r50_k700", *K700, network="mmaction2/slowonly_8x8_r50"),
+    _slowonly("slowonly_8x8_r50_k710", *K710, network="mmaction2/slowonly_8x8_r50"),
     _ava("slowfast_4x16_r50", SLOWFAST_4X16, LARGE),
     _ava("slowfast_4x16_r50_context", SLOWFAST_4X16, LARGE),
     _ava("slowfast_8x8_r50", SLOWFAST_8X8, SMALL),

@@ -186,10 +186,11 @@ def _schedule_problems(config: ConfigDict) -> list[str]:
     schedule, epochs = config.schedule, config.train.epochs
     problems = _caught(lambda: training_plan(config))
     if schedule.warmup_epochs >= epochs and not problems:
+        shorter = epochs // 10 if schedule.style == "mmengine" else epochs / 10
         problems.append(
             f"config.schedule.warmup_epochs is {schedule.warmup_epochs:g}, expected less than "
             f"config.train.epochs, {epochs}: set a shorter warm-up, such as "
-            f"config.schedule.warmup_epochs={epochs / 10:g}"
+            f"config.schedule.warmup_epochs={shorter:g}"
         )
     if schedule.warmup_epochs > 0 and schedule.warmup_start_lr > schedule.base_lr:
         problems.append(

@@ -188,8 +188,9 @@ SCHEDULE: Section = {
         "cosine", "Shape of the learning rate: cosine or steps.", one_of(schedules.NAMES)
     ),
     "style": Field(
-        "pyslowfast", "pyslowfast (the rate changes with every step) or mmaction2 (with every "
-        "epoch, and with another warm-up).", one_of(schedules.STYLES)
+        "pyslowfast", "pyslowfast (the rate changes with every step), mmaction2 (with every "
+        "epoch, and with another warm-up) or mmengine (the warm-up changes with every epoch, too).",
+        one_of(schedules.STYLES)
     ),
     "base_lr": Field(0.1, "Learning rate at the start, after the warm-up.", above(0)),
     "end_lr": Field(0.0, "Learning rate at the end (cosine).", at_least(0)),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 NAMES = ("cosine", "steps")
-STYLES = ("pyslowfast", "mmaction2")
+STYLES = ("pyslowfast", "mmaction2", "mmengine")
 
 
 def learning_rate(schedule: Mapping[str, Any], epoch: float, epochs: float) -> float:
@@ -20,7 +20,9 @@ def learning_rate(schedule: Mapping[str, Any], epoch: float, epochs: float) -> f
         With `style` "pyslowfast" the rate changes every step, and first rises linearly from
         `warmup_start_lr` to the rate at `warmup_epochs`. With "mmaction2" (MMCV's LrUpdaterHook
         by epochs) it changes every epoch, and during the warm-up it is multiplied by a factor that
-        rises linearly, every step, from warmup_start_lr / base_lr to 1.
+        rises linearly, every step, from warmup_start_lr / base_lr to 1. With "mmengine" (MMEngine's
+        LinearLR by epochs) this factor, too, changes every epoch; it is 1 in the last epoch of the
+        warm-up.
       epoch: from 0; it may lie beyond `epochs`.
       epochs: of the whole run.
 
@@ -28,12 +30,15 @@ def learning_rate(schedule: Mapping[str, Any], epoch: float, epochs: float) -> f
     """
     check_schedule(schedule, epochs)
     warmup = schedule["warmup_epochs"]
-    if schedule["style"] == "mmaction2":
-        rate = _policy(schedule, math.floor(epoch), epochs)
+    if schedule["style"] != "pyslowfast":
+        whole = math.floor(epoch)
+        rate = _policy(schedule, whole, epochs)
         if epoch >= warmup:
             return rate
         begin = schedule["warmup_start_lr"] / schedule["base_lr"]
-        return rate * (begin + (1 - begin) * epoch / warmup)
+        by_epochs = schedule["style"] == "mmengine"
+        share = whole / max(warmup - 1, 1) if by_epochs else epoch / warmup
+        return rate * (begin + (1 - begin) * share)
     if epoch >= warmup:
         return _policy(schedule, epoch, epochs)
     start = schedule["warmup_start_lr"]
@@ -69,6 +74,11 @@ def check_schedule(schedule: Mapping[str, Any], epochs: float) -> None:
     warmup = schedule["warmup_epochs"]
     if warmup < 0:
         raise ValueError(f"schedule.warmup_epochs is {warmup}, expected 0 or more")
+    if schedule["style"] == "mmengine" and warmup % 1:
+        raise ValueError(
+            f"schedule.warmup_epochs is {warmup}, expected a whole number with schedule.style "
+            "mmengine"
+        )
     if name == "cosine":
         end, base = schedule["end_lr"], schedule["base_lr"]
         if end >= base:
@@ -100,5 +110,5 @@ def _policy(schedule: Mapping[str, Any], epoch: float, epochs: float) -> float:
         return rates[min(begun, len(rates)) - 1] * base
     end = schedule["end_lr"]
     start = schedule["warmup_epochs"] if schedule["cosine_after_warmup"] else 0.0
-    phase = math.pi * (epoch - start) / (epochs - start)
+    phase = math.pi * max(epoch - start, 0.0) / (epochs - start)
     return end + (base - end) * (math.cos(phase) + 1.0) * 0.5

@@ -53,6 +53,27 @@ VALUES = {
         "model.name": "kinetics/slowfast_4x16_r101", "train.batch_size": 256,
         "schedule.base_lr": 0.4, "schedule.warmup_start_lr": 0.04,
     },
+    "slowonly_8x8_r101": RECOGNITION | {
+        "train.batch_size": 128, "norm.group_size": 16, "train.epochs": 196,
+        "data.sampling": "mmaction2_v0", "schedule.base_lr": 0.2, "train.init_from.path": "",
+        "published.top1": 76.59, "published.top5": 92.80,
+    },
+    "slowonly_nl_8x8_r50": RECOGNITION | {
+        "model.nonlocal_mode": "softmax", "protocol.num_frames": 8, "protocol.sampling_rate": 8,
+        "train.batch_size": 128, "norm.group_size": 16, "train.epochs": 150,
+        "schedule.base_lr": 0.01, "data.sampling": "mmaction2_v0",
+        "train.init_from.path": "resnet50-11ad3fa6.pth",
+        "train.init_from.skip": ("head/.*", "res./nonlocal.*"),
+    },
+    "slowonly_8x8_r50_k710": RECOGNITION | {
+        "class_names": "", "model.num_classes": 710, "train.batch_size": 256, "train.epochs": 150,
+        "schedule.base_lr": 0.04, "train.init_from.path": "resnet50-11ad3fa6.pth",
+    },
+    "slowonly_4x16_r50_k700": RECOGNITION | {
+        "class_names": "kinetics700", "model.num_classes": 700, "train.batch_size": 256,
+        "norm.group_size": 16, "train.epochs": 150, "schedule.base_lr": 0.04,
+        "data.sampling": "mmaction2_v0", "train.init_from.skip": ("head/.*",),
+    },
     "ava_slowfast_4x16_r50_context": BOXES | {
         "model.roi_context": True, "train.batch_size": 128, "norm.group_size": 16,
         "schedule.base_lr": 0.2, "train.epochs": 20, "data.ground_truth": "ava_val_v2.1.csv",
@@ -129,6 +150,14 @@ def test_every_published_checkpoint_with_a_network_on_ava_has_a_recipe():
     assert tested == {name for name in RECIPES if name.startswith("ava_")} and len(tested) == 20
 
 
+def test_every_published_checkpoint_of_slowonly_on_kinetics_has_a_recipe():
+    tested = {
+        name.removeprefix("mmaction2/") for name, row in ROWS.items()
+        if row.data.startswith("kinetics") and "slowonly" in name and "v0.12" not in name
+    }
+    assert tested == {name for name in RECIPES if name.startswith("slowonly")} and len(tested) == 10
+
+
 def rate(name, epoch):
     plan = training_plan(load(name))
     return learning_rate(plan.schedule, epoch, plan.epochs)
@@ -157,6 +186,22 @@ def test_learning_rates_on_kinetics():
         ("slowfast_8x8_r50_steplr", 93.9, 0.1), ("slowfast_8x8_r50_steplr", 196, 0.0001),
     ):
         assert rate(name, epoch) == pytest.approx(expected), (name, epoch)
+
+
+@pytest.mark.parametrize("name, base, epochs, factors", [
+    ("slowonly_8x8_r50", 0.2, 34, {
+        16: 0.1 + 0.9 * 16 / 33, 34: 1, 145: 0.5, 255: (1 + math.cos(math.pi * 221 / 222)) / 2,
+    }),
+    ("slowonly_8x8_r101", 0.2, 34, {115: 0.5, 195: (1 + math.cos(math.pi * 161 / 162)) / 2}),
+    ("slowonly_4x16_r50_in1k", 0.02, 10, {99: 1, 100: 0.1, 139: 0.1, 140: 0.01, 149: 0.01}),
+    ("slowonly_nl_4x16_r50", 0.01, 10, {4: 0.5, 99: 1, 100: 0.1, 149: 0.01}),
+    ("slowonly_8x8_r50_k710", 0.04, 10, {1: 0.2, 149: 0.01}),
+])
+def test_learning_rates_of_slowonly_change_once_per_epoch(name, base, epochs, factors):
+    """Milestones of MMEngine's MultiStepLR count from its begin, the end of the warm-up."""
+    for epoch, factor in ({0: 0.1, epochs - 1: 1} | factors).items():
+        for part in (0, 0.5, 0.999):
+            assert rate(name, epoch + part) == pytest.approx(base * factor), epoch
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)

@@ -64,7 +64,10 @@ OTHERS = {
     ),
     "mmaction2": (
         "slowfast_4x16_r50 slowfast_8x8_r50 slowfast_8x8_r50_steplr slowfast_4x16_r101"
-        " slowfast_8x8_r101 ava_slowfast_4x16_r50 ava_slowfast_4x16_r50_context"
+        " slowfast_8x8_r101 slowonly_4x16_r50 slowonly_8x8_r50 slowonly_8x8_r101"
+        " slowonly_4x16_r50_in1k slowonly_8x8_r50_in1k slowonly_nl_4x16_r50 slowonly_nl_8x8_r50"
+        " slowonly_4x16_r50_k700 slowonly_8x8_r50_k700 slowonly_8x8_r50_k710"
+        " ava_slowfast_4x16_r50 ava_slowfast_4x16_r50_context"
         " ava_slowfast_8x8_r50 ava_slowfast_8x8_r50_v2.2 ava_slowfast_8x8_r50_temporal_max"
         " ava_slowfast_8x8_r50_temporal_max_focal ava_slowonly_4x16_r50 ava_slowonly_4x16_r50_k700"
         " ava_slowonly_nl_4x16_r50 ava_slowonly_nl_8x8_r50 ava_slowonly_8x8_r101"

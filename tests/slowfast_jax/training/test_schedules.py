@@ -76,6 +76,23 @@ def test_the_warm_up_of_mmaction2():
         learning_rate(schedule | {"style": "caffe2"}, 0.0, 256)
 
 
+@pytest.mark.parametrize("policy, after", [
+    # after the warm-up: half a cosine, or steps, whose epochs count from the beginning
+    ({"cosine_after_warmup": True}, [0.2, 0.1 + 0.05 * 2**0.5, 0.1, 0.1 - 0.05 * 2**0.5]),
+    ({"name": "steps", "steps": (0, 6), "relative_lrs": (1.0, 0.1)}, [0.2, 0.2, 0.02, 0.02]),
+])
+def test_the_warm_up_of_mmengine_changes_with_every_epoch(policy, after):
+    schedule = PLAIN | policy | {
+        "style": "mmengine", "base_lr": 0.2, "warmup_epochs": 4.0, "warmup_start_lr": 0.02,
+    }
+    expected = [0.02, 0.08, 0.14, 0.2, *after]
+    for part in (0, 0.5, 0.999):
+        rates = [learning_rate(schedule, epoch + part, 8) for epoch in range(8)]
+        assert rates == pytest.approx(expected)
+    one = schedule | {"warmup_epochs": 1.0, "cosine_after_warmup": False}
+    assert learning_rate(one, 0.9, 8) == pytest.approx(0.02)  # as LinearLR with one epoch
+
+
 @needs_parity
 @pytest.mark.parametrize("name", SYNTHETIC)
 def test_synthetic(name):
@@ -166,6 +183,7 @@ STEPS = {"name": "steps", "steps": (0, 4), "relative_lrs": (1.0, 0.1)}
     ({"end_lr": 0.1}, 10, r"schedule.end_lr is 0.1, expected less than schedule.base_lr, 0.1"),
     ({"warmup_epochs": -1.0}, 10, r"schedule.warmup_epochs is -1.0, expected 0 or more"),
     ({"warmup_epochs": 10.0, "cosine_after_warmup": True}, 10, r"expected less than train.epochs"),
+    ({"warmup_epochs": 1.5, "style": "mmengine"}, 10, r"warmup_epochs is 1.5, expected a whole"),
     ({}, 0, r"train.epochs is 0, expected more than 0"),
     ({"name": "steps"}, 10, r"schedule.steps is \(\), expected epochs that start at 0"),
     (STEPS | {"steps": (1, 4)}, 10, r"schedule.steps is \(1, 4\), expected .* start at 0"),
