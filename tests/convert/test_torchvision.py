@@ -122,16 +122,19 @@ def test_other_networks_of_torchvision_are_unknown():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", recorded.PUBLISHED)
-def test_the_published_networks_compute_what_torchvision_computes(name):
-    video = pytest.importorskip("torchvision.models.video")
-    clip = recorded.clip((1, 16, 224, 224, 3))
-    expected = recorded.logits_of(getattr(video, name)(), clip)
-    model = zoo.create(recorded.PUBLISHED[name])
-    tensors = recorded.weights(SHAPES[name])
-    variables, _ = fit(ForeignCheckpoint("torch zip", tensors, {}), variable_shapes(model))
-    logits, _ = jax.jit(model.apply)(variables, clip)
+@pytest.mark.parametrize("name, entry", (recorded.PUBLISHED | recorded.IMAGES).items())
+def test_the_published_networks_compute_what_torchvision_computes(name, entry):
+    models = pytest.importorskip("torchvision.models")
+    image = name in recorded.IMAGES
+    network = getattr(models if image else models.video, name)()
+    clip = recorded.clip((1, 1 if image else 16, 224, 224, 3))
+    expected = recorded.logits_of(network, clip[:, 0] if image else clip)
+    model = zoo.create(entry)
+    checkpoint = ForeignCheckpoint("torch zip", recorded.weights_of(network), {})
+    variables, _ = fit(checkpoint, variable_shapes(model))
+    logits, out = jax.jit(model.apply)(variables, clip)
     assert relative(logits, expected) < 1e-4
+    np.testing.assert_allclose(out["probs"], jax.nn.softmax(expected), rtol=1e-3)
 
 
 def resnet_tensors(depth, width=8, classes=4):

@@ -12,7 +12,7 @@ TEXT = (ROOT / "docs/model_zoo.md").read_text(encoding="utf-8")
 
 def test_the_page_is_up_to_date():
     costs = documented_costs(TEXT)
-    missing = set(zoo.ZOO) - set(costs)
+    missing = {name for name in zoo.ZOO if not name.startswith("test/")} - set(costs)
     assert not missing, f"docs/model_zoo.md lacks {missing}: run {COMMAND}"
     assert updated(TEXT, costs) == TEXT, f"docs/model_zoo.md is stale: run {COMMAND}"
 

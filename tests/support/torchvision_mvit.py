@@ -1,4 +1,4 @@
-"""Recorded names and outputs of torchvision's MViT networks, in tests/fixtures.
+"""Recorded names and outputs of torchvision's networks, in tests/fixtures.
 
 Weights and clips follow from rules, so that only names, shapes and outputs are stored. Where
 torchvision is installed, the files are written again by
@@ -21,6 +21,7 @@ NAMES = ROOT / "tests/fixtures/torchvision.json"
 OUTPUTS = ROOT / "tests/fixtures/torchvision.npz"
 # torchvision's function -> the zoo's entry of the same network
 PUBLISHED = {"mvit_v1_b": "kinetics/mvit_b_16x4_conv", "mvit_v2_s": "kinetics/mvitv2_s_16x4"}
+IMAGES = {"resnet50": "imagenet/res_r50"}  # the same for networks of images
 
 CLIP = (2, 4, 64, 64, 3)
 SHARED = dict(
@@ -52,7 +53,9 @@ def weights(rows: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
 
 def _tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
     random = np.random.RandomState(zlib.crc32(name.encode()))
-    if name.endswith("weight") and len(shape) == 1:  # of a norm
+    if name.endswith("num_batches_tracked"):
+        return np.zeros(shape, np.int64)
+    if name.endswith("running_var") or name.endswith("weight") and len(shape) == 1:  # of a norm
         return random.uniform(0.5, 1.5, shape).astype(np.float32)
     scale = 1 / math.sqrt(math.prod(shape[1:])) if name.endswith("weight") else 0.1
     return (random.randn(*shape) * scale).astype(np.float32)
@@ -63,11 +66,16 @@ def clip(shape: tuple[int, ...] = CLIP) -> np.ndarray:
     return np.random.RandomState(0).randn(*shape).astype(np.float32)
 
 
+def weights_of(network: Any) -> dict[str, np.ndarray]:
+    """The rule-made weights of a network of torchvision."""
+    return weights({name: tuple(t.shape) for name, t in network.state_dict().items()})
+
+
 def logits_of(network: Any, x: np.ndarray) -> np.ndarray:
     """The output of a network of torchvision with rule-made weights."""
     import torch
 
-    made = weights({name: tuple(t.shape) for name, t in network.state_dict().items()})
+    made = weights_of(network)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in made.items()})
     with torch.no_grad():
         return network.eval()(torch.from_numpy(np.moveaxis(x, -1, 1).copy())).numpy()
