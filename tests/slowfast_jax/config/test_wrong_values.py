@@ -126,6 +126,8 @@ def test_all_problems_are_reported_at_once():
 @pytest.mark.parametrize(("values", "message"), [
     ({"schedule.warmup_epochs": 5.0, "train.epochs": 5},
      r"warmup_epochs is 5, expected less than config\.train\.epochs, 5"),
+    ({"schedule.warmup_epochs": 34.0, "train.epochs": 25, "schedule.style": "mmengine"},
+     r"set a shorter warm-up, such as config\.schedule\.warmup_epochs=2$"),
     ({"schedule.warmup_epochs": 1.0, "schedule.warmup_start_lr": 1.0},
      r"warmup_start_lr is 1, expected at most config\.schedule\.base_lr"),
     ({"model.dtype": "float16"}, "float16, expected bfloat16 or float32"),

@@ -37,6 +37,12 @@ NETWORKS = {
     "nonlocal": ("kinetics/i3d_nln_8x8_r50", dict(
         depth=18, width=16, num_frames=4, group_size=4, nonlocal_blocks=((), (1,), (1,), ()),
     )),
+    "csn": ("kinetics/csn_32x2_r101", dict(
+        depth=(1, 1, 1, 1), width=32, num_frames=4, group_size=4,
+    )),
+    "r2plus1d": ("kinetics/r2plus1d_16x4_r50", dict(
+        depth=(1, 1, 1, 1), width=16, num_frames=4, group_size=4,
+    )),
     "mvit": ("kinetics/mvitv2_s_16x4", dict(
         depth=3, width=96, num_frames=4, drop_path=0.0, dim_mul=((1, 2.0),), head_mul=((1, 2.0),),
         q_strides=((0, 1, 1, 1), (1, 1, 2, 2), (2, 1, 1, 1)),
