@@ -1,21 +1,24 @@
 """The command `python -m slowfast_jax.export SPEC OUT`."""
 
 import argparse
+import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from absl import logging
 
 from data_pipelines.command import Parser
 from slowfast_jax import __version__, compilation_cache, interrupts
-from slowfast_jax.export.exported_file import Metadata, write
+from slowfast_jax.export.exported_file import ONNX_SUFFIX, Metadata, is_onnx, write
 from slowfast_jax.export.program import BACKENDS
 from slowfast_jax.log_file import show_log
 from slowfast_jax.option_names import as_options, whole_number
 
 DYNAMIC = "dynamic"
+STABLEHLO, ONNX = "stablehlo", "onnx"  # formats
 
 
 def cli(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +32,9 @@ def cli(argv: Sequence[str] | None = None) -> int:
     with interrupts.command(lambda: "; nothing was written"):
         try:
             _check_output(Path(arguments.out), arguments.force)
+            arguments.format = _format(arguments)
             recognizer = _load(arguments)
+            _check_sizes(recognizer, arguments)
         except (OSError, ValueError, RuntimeError) as error:
             return _fail(error, 2)
         except KeyboardInterrupt:
@@ -46,16 +51,23 @@ def cli(argv: Sequence[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="python -m slowfast_jax.export",
-        description="Writes a network with its weights as one file: a StableHLO program that takes "
-        "uint8 clips (and boxes) and returns class probabilities, with class names and test "
-        "protocol. JAX alone runs it; see docs/deploy.md.",
+        description="Writes a network with its weights as one file that takes uint8 clips (and "
+        "boxes) and returns class probabilities, with class names and test protocol: a StableHLO "
+        "program, which JAX alone runs, or an ONNX graph; see docs/deploy.md.",
     )
     parser.add_argument(
         "spec", metavar="SPEC",
         help="zoo name (kinetics/x3d_xs), recipe (path/to/file.py:VARIANT), or the folder of a run "
         "or checkpoint, which stores its config and weights",
     )
-    parser.add_argument("out", metavar="OUT", help="file to write; must not exist without --force")
+    parser.add_argument(
+        "out", metavar="OUT",
+        help="file to write; must not exist without --force",
+    )
+    parser.add_argument(
+        "--format", choices=tuple(FORMATS),
+        help=f"default: {ONNX} if OUT ends in {ONNX_SUFFIX}, otherwise {STABLEHLO}",
+    )
     parser.add_argument(
         "--weights",
         help="checkpoint file or folder; published: the published weights; random: random ones. "
@@ -70,13 +82,18 @@ def _parser() -> Parser:
         help="boxes per clip of networks that classify boxes, or dynamic (default: dynamic)",
     )
     parser.add_argument(
-        "--platforms", type=_platforms, default=("cpu",), metavar="LIST",
-        help=f"where the program runs, joined by commas: {', '.join(BACKENDS)} (default: cpu). A "
-        "program for a single platform has the operations that are fastest there",
+        "--size", type=_size, metavar="HxW",
+        help="height and width of the clips of networks that classify boxes, which are whole "
+        "frames, such as 256x340 (default: squares of the config's test crop)",
+    )
+    parser.add_argument(
+        "--platforms", type=_platforms, metavar="LIST",
+        help=f"{STABLEHLO}: where the program runs, joined by commas: {', '.join(BACKENDS)} "
+        "(default: cpu). A program for a single platform has the operations that are fastest there",
     )
     parser.add_argument(
         "--dtype", choices=("float32", "bfloat16", "float16"),
-        help="dtype of the computation (default: the config's)",
+        help=f"{STABLEHLO}: dtype of the computation (default: the config's)",
     )
     parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
     return parser
@@ -98,36 +115,94 @@ def _load(arguments: argparse.Namespace):
 
 def _export(recognizer, arguments: argparse.Namespace) -> None:
     import jax
-    import jax.numpy as jnp
 
-    from slowfast_jax.export.program import export_program
     from slowfast_jax.inference.digests import digest_of
     from slowfast_jax.inference.multiview import view_options
 
-    model, config = recognizer.model, recognizer.config
-    frames, side = config.protocol.num_frames, config.protocol.test_crop
-    print(f"exporting {config.name} for {', '.join(arguments.platforms)}", file=sys.stderr)
+    config = recognizer.config
+    side = config.protocol.test_crop
+    height, width = arguments.size or (side, side)
     batch, box_count = (
         None if size == DYNAMIC else size for size in (arguments.batch, arguments.boxes)
-    )
-    program = export_program(
-        model, recognizer.variables, (frames, side, side), batch=batch, box_count=box_count,
-        platforms=arguments.platforms,
     )
     checkpoint, weights = config.test.checkpoint, "random"
     if checkpoint:
         weights = f"{Path(checkpoint).name} {digest_of(Path(checkpoint))}"
     metadata = Metadata(
-        name=config.name, classes=recognizer.class_names, frames=frames, height=side, width=side,
-        batch=batch, boxes=recognizer.takes_boxes,
+        name=config.name, classes=recognizer.class_names, frames=config.protocol.num_frames,
+        height=height, width=width, batch=batch, boxes=recognizer.takes_boxes,
         box_count=box_count if recognizer.takes_boxes else None,
-        dtype=jnp.dtype(model.dtype).name, platforms=arguments.platforms,
-        sampling=view_options(config), ensemble=config.protocol.ensemble,
-        weights=weights,
+        dtype="", platforms=(), sampling=view_options(config),
+        ensemble=config.protocol.ensemble, weights=weights,
         versions={"slowfast_jax": __version__, "jax": jax.__version__},
     )
-    write(arguments.out, program, metadata)
+    FORMATS[arguments.format](recognizer, metadata, arguments)
     print(f"wrote {arguments.out} ({os.path.getsize(arguments.out) / 1e6:.1f} MB)")
+
+
+def _write_program(recognizer, metadata: Metadata, arguments: argparse.Namespace) -> None:
+    import jax.numpy as jnp
+
+    from slowfast_jax.export.program import export_program
+
+    platforms = arguments.platforms or ("cpu",)
+    print(f"exporting {metadata.name} for {', '.join(platforms)}", file=sys.stderr)
+    program = export_program(
+        recognizer.model, recognizer.variables, metadata.clip_size, batch=metadata.batch,
+        box_count=metadata.box_count, platforms=platforms,
+    )
+    dtype = jnp.dtype(recognizer.model.dtype).name
+    write(arguments.out, program, replace(metadata, dtype=dtype, platforms=platforms))
+
+
+def _write_onnx(recognizer, metadata: Metadata, arguments: argparse.Namespace) -> None:
+    from slowfast_jax.export.onnx_file import write_onnx
+    from slowfast_jax.export.onnx_network import to_onnx
+
+    print(f"exporting {metadata.name} as an ONNX graph", file=sys.stderr)
+    graph = to_onnx(
+        recognizer.model, recognizer.variables, (metadata.batch or 1, *metadata.clip_size, 3),
+        boxes=metadata.box_count or 0, any_batch=metadata.batch is None,
+    )
+    write_onnx(arguments.out, graph, metadata)
+
+
+def _format(arguments: argparse.Namespace) -> str:
+    """The format to write; ValueError if other arguments do not go with it."""
+    chosen = arguments.format or (ONNX if is_onnx(arguments.out) else STABLEHLO)
+    if chosen == STABLEHLO:
+        if is_onnx(arguments.out):
+            raise ValueError(
+                f"--format {chosen} does not go with the name {arguments.out}: choose one that "
+                f"does not end in {ONNX_SUFFIX}"
+            )
+        return chosen
+    for flag, given in (("--platforms", arguments.platforms), ("--dtype", arguments.dtype)):
+        if given:
+            raise ValueError(
+                f"{flag} does not apply to ONNX graphs, which compute in float32 wherever their "
+                f"runtime does: leave it out, or pass --format {STABLEHLO}"
+            )
+    if importlib.util.find_spec("onnx") is None:
+        raise ValueError(
+            f"{arguments.out}: onnx, which writes ONNX graphs, cannot be imported; install the "
+            "extra: pip install -e '.[onnx]'"
+        )
+    return chosen
+
+
+def _check_sizes(recognizer, arguments: argparse.Namespace) -> None:
+    """ValueError if the sizes do not fit the network."""
+    name, boxes = recognizer.config.name, arguments.boxes
+    if not recognizer.takes_boxes:
+        for flag, given in (("--boxes", boxes != DYNAMIC), ("--size", arguments.size)):
+            if given:
+                raise ValueError(f"{flag} is for networks that classify boxes; {name} does not")
+    elif arguments.format == ONNX and DYNAMIC in (arguments.batch, boxes):
+        raise ValueError(
+            f"{name} classifies boxes, and such an ONNX graph has a fixed number of clips and "
+            "boxes: pass both, such as --batch 1 --boxes 8"
+        )
 
 
 def _check_output(out: Path, force: bool) -> None:
@@ -150,6 +225,13 @@ def _count(text: str) -> int | str:
     return text if text == DYNAMIC else whole_number(text)
 
 
+def _size(text: str) -> tuple[int, int]:
+    sizes = text.split("x")
+    if len(sizes) != 2 or not all(size.isdecimal() and int(size) for size in sizes):
+        raise argparse.ArgumentTypeError(f"{text!r}, expected HEIGHTxWIDTH, such as 256x340")
+    return int(sizes[0]), int(sizes[1])
+
+
 def _platforms(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(text.split(",")))
     if unknown := [name for name in names if name not in BACKENDS]:
@@ -158,3 +240,6 @@ def _platforms(text: str) -> tuple[str, ...]:
             "joined by commas"
         )
     return names
+
+
+FORMATS: dict[str, Callable] = {STABLEHLO: _write_program, ONNX: _write_onnx}

@@ -2,6 +2,7 @@
 
     python -m slowfast_jax.export kinetics/x3d_xs x3d_xs.exported --weights x3d_xs.pyth
     python -m slowfast_jax.export RUN network.exported --platforms cpu,cuda,tpu
+    python -m slowfast_jax.export kinetics/x3d_xs x3d_xs.onnx --weights x3d_xs.pyth
     python -m slowfast_jax.run_exported x3d_xs.exported a.mp4
 """
 

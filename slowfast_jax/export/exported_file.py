@@ -22,6 +22,7 @@ from data_pipelines.paths import PathLike
 
 PROGRAM, METADATA = "program.jax", "metadata.json"
 FORMAT = "slowfast_jax program 1"
+ONNX_SUFFIX = ".onnx"  # names of files that hold an ONNX graph end in it
 LARGEST_METADATA = 2**24  # bytes; thousands of class names fit in far less
 
 
@@ -69,6 +70,16 @@ class Metadata:
     sha256: str = ""
     format: str = field(default=FORMAT)
 
+    @property
+    def clip_size(self) -> tuple[int, int, int]:
+        """(frames, height, width) of a clip."""
+        return self.frames, self.height, self.width
+
+
+def is_onnx(path: PathLike) -> bool:
+    """Whether a file of this name holds an ONNX graph."""
+    return Path(path).suffix.lower() == ONNX_SUFFIX
+
 
 def write(path: PathLike, program: bytes, metadata: Metadata) -> None:
     """Writes the file atomically, with the digest of the program."""
@@ -89,6 +100,11 @@ def read(path: PathLike) -> tuple[bytes, Metadata]:
     path = Path(path)
     if path.is_dir():
         raise ExportedFileError(f"{path} is a folder; expected a file of slowfast_jax.export")
+    if is_onnx(path):
+        raise ExportedFileError(
+            f"{path} is an ONNX graph, which other programs run (docs/deploy.md); expected the "
+            f"file that slowfast_jax.export writes under a name that does not end in {ONNX_SUFFIX}"
+        )
     with open(path, "rb") as file:
         described, program = _entries(file, path)
     metadata = _metadata(described, path)

@@ -1,10 +1,18 @@
 """Runs ONNX models in the programs that have them, and describes their graphs."""
 
 import importlib.util
+import re
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.support.paths import ROOT
+
+OURS = "slowfast_jax data_pipelines convert flax orbax optax ml_collections absl".split()
 
 
 def run(runtime: str, model, *inputs: np.ndarray) -> np.ndarray:
@@ -37,3 +45,16 @@ def convolutions_after_transposes(model) -> list[str]:
             moved.update(node.output)
             found += [node.name] * (node.op_type == "Conv")
     return found
+
+
+def run_example(which: str, *arguments: Path) -> str:
+    """What the example of docs/deploy.md that contains `which` prints, without this project."""
+    text = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (code,) = [example for example in examples if which in example]
+    blocked = f"import sys\nsys.modules.update(dict.fromkeys({OURS}))\n"
+    result = subprocess.run(
+        [sys.executable, "-c", blocked + code, *map(str, arguments)], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
