@@ -155,9 +155,7 @@ def fingerprint(recognizer: Recognizer, tested: TestResult) -> dict[str, Any]:
         "sampling": config.data.sampling,
         "list": os.fspath(tested.files[0]),
         "list_sha256": _list_sha256(tested),
-        f"{unit}_listed": listed,
-        f"{unit}_used": listed - failed,
-        f"{unit}_failed": failed,
+        **counts(unit, listed, failed),
         "class_list_sha256": digest(names),
         "weights": weights or "random",
         "weights_sha256": digest_of(Path(weights)) if weights else "",
@@ -169,6 +167,11 @@ def fingerprint(recognizer: Recognizer, tested: TestResult) -> dict[str, Any]:
         "device": jax.devices()[0].device_kind,
         "jax": jax.__version__,
     }
+
+
+def counts(unit: str, listed: int, failed: int) -> dict[str, int]:
+    """How many examples were listed, used and failed; unit: what they are, in the plural."""
+    return {f"{unit}_listed": listed, f"{unit}_used": listed - failed, f"{unit}_failed": failed}
 
 
 def _decoder(tested: TestResult) -> str:

@@ -1,7 +1,13 @@
-"""The config of a run in its folder, so that --workdir alone suffices to resume, test or report."""
+"""Configs and settings in the folder of a run.
+
+With its config, --workdir alone suffices to resume, test or report. Settings tell whether files of
+an earlier attempt can be kept.
+"""
 
 import json
 import os
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +46,32 @@ def read_config(workdir: str | os.PathLike) -> ConfigDict | None:
             f"{path} is not the config of a run ({error}): pass --config, or restore the file"
         ) from error
     return ConfigDict(_with_tuples(stored)).lock()
+
+
+def check_settings(path: Path, settings: Mapping[str, Any], what: str) -> None:
+    """Writes what the files of a folder depend on; ConfigError if `path` has other settings.
+
+    what: the files, such as "features".
+    """
+    text = json.dumps(settings, indent=1) + "\n"
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        other = [key for key, value in json.loads(text).items() if before.get(key) != value]
+        if other:
+            first = other[0]
+            raise ConfigError(
+                f"{path.parent} has {what} with another {' and '.join(other)} ({first} is "
+                f"{before.get(first)!r} there and {settings[first]!r} now): choose another "
+                "--workdir"
+            )
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Jobs of several shards may write it at once, so each has a temporary file of its own.
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with open(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.chmod(part, 0o644)
+    os.replace(part, path)
 
 
 def _with_tuples(value: Any) -> Any:

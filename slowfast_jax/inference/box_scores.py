@@ -1,6 +1,6 @@
 """Scores the boxes of many keyframes in batches."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -47,9 +47,16 @@ def score_boxes(
         if "clip" not in batch:
             continue
         present, boxes = batch["box_mask"], batch["boxes"]
-        height, width = batch["clip"].shape[2:4]
-        # Padding gets the whole frame, a box that every network can pool.
-        boxes = np.where(present[..., None], boxes, np.array([0, 0, width, height], np.float32))
+        boxes = with_padding(boxes, present, batch["clip"].shape)
         scores = np.asarray(predict(batch["clip"], boxes))
         for row in np.flatnonzero(batch["mask"]):
             yield BoxScores(int(batch["index"][row]), scores[row][present[row]])
+
+
+def with_padding(
+    boxes: np.ndarray, present: np.ndarray, clip_shape: Sequence[int]
+) -> np.ndarray:
+    """The boxes (..., B, 4) where `present` (..., B); elsewhere the whole frame of a clip
+    (..., T, H, W, 3), a box that every network can pool."""
+    height, width = clip_shape[-3:-1]
+    return np.where(present[..., None], boxes, np.array([0, 0, width, height], np.float32))

@@ -180,13 +180,25 @@ def decoders_for(videos: int) -> int:
 
 def _decode_video(index: int, video: Video, sampling: Mapping[str, Any]) -> Iterator[_Decoded]:
     """The views of a video, and its end."""
-    expected = sampling["clips"] * sampling["crops"]
+    count = 0
     try:
-        count = 0
-        for clips in iterate_views(as_video(video), **sampling):
+        for clips in views_of(video, sampling):
             yield _Decoded(index, count, clips)
             count += len(clips)
-        error = "" if count == expected else f"decoded only {count} of {expected} views"
-        yield _Decoded(index, count, None, error)
+        yield _Decoded(index, count, None)
     except VideoError as error:
-        yield _Decoded(index, 0, None, error.reason)
+        yield _Decoded(index, count, None, error.reason)
+
+
+def views_of(video: Video, sampling: Mapping[str, Any]) -> Iterator[np.ndarray]:
+    """The views of a video as `iterate_views` yields them: uint8 (crops, T, S, S, 3) per clip.
+
+    Raises:
+      VideoError: the video cannot be decoded, or not all of its views.
+    """
+    expected, count = sampling["clips"] * sampling["crops"], 0
+    for clips in iterate_views(as_video(video), **sampling):
+        yield clips
+        count += len(clips)
+    if count != expected:
+        raise VideoError(str(video), f"decoded only {count} of {expected} views")

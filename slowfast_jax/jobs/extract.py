@@ -8,7 +8,6 @@ different shards of one list need nothing from each other, not even a common dis
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from ml_collections import ConfigDict
 
 from data_pipelines.atomic_files import whole, write_rows
 from slowfast_jax import distributed
-from slowfast_jax.config import ConfigError
+from slowfast_jax.config.stored import check_settings
 from slowfast_jax.inference.digests import digest, digest_of
 from slowfast_jax.inference.features import Options
 from slowfast_jax.loop.preflight import prepare_test
@@ -79,7 +78,7 @@ def extract(
     recognizer, found = prepare_test(config, workdir, weights, backend)
     config, workdir = recognizer.config, Path(workdir)
     recognizer.endpoints.check(options.endpoint, boxes=recognizer.takes_boxes)
-    check_settings(workdir / SETTINGS, settings_of(recognizer, options))
+    check_settings(workdir / SETTINGS, settings_of(recognizer, options), "features")
     task = make_task(config)
     listed: dict[str, str] = {}  # name of the file -> video
     for video in task.videos(found):
@@ -136,29 +135,6 @@ def settings_of(recognizer: Recognizer, options: Options) -> dict[str, Any]:
         "protocol": {key: protocol[key] for key in used}, "sampling": config.data.sampling,
         "weights_sha256": digest_of(Path(weights)) if weights else "",
     }
-
-
-def check_settings(path: Path, settings: dict[str, Any]) -> None:
-    """Writes the settings; ConfigError if the file has others."""
-    text = json.dumps(settings, indent=1) + "\n"
-    if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        other = [key for key, value in json.loads(text).items() if before.get(key) != value]
-        if other:
-            first = other[0]
-            raise ConfigError(
-                f"{path.parent} has features with another {' and '.join(other)} ({first} is "
-                f"{before.get(first)!r} there and {settings[first]!r} now): choose another "
-                "--workdir"
-            )
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Jobs of several shards may write it at once, so each has a temporary file of its own.
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with open(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.chmod(part, 0o644)
-    os.replace(part, path)
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -223,17 +223,8 @@ def _check_test_run(
     unset: frozenset[str] = frozenset(),
 ) -> tuple[Recognizer, Any] | None:
     """As `_check_training_run`, for a test."""
-    if not concern(unset, ("task", "data", "model", "protocol")):
-        with problems.noted():
-            check_values(config)
-    wrong = fields_in(value_problems(config)) | unset | _unknown_format(problems)
-    if workdir is not None:
-        with problems.noted():
-            _check_folder(Path(workdir))
-    found = recognizer = None
-    if _lists_are_known(config, wrong, problems):
-        with problems.noted():
-            found = make_task(config).find("test", workdir)
+    found, wrong = _check_test_set(problems, config, workdir, unset)
+    recognizer = None
     if concern(wrong, (*NETWORK, "test.checkpoint", "test.entry", "train.init_from")):
         return None
     downloaded = weights == PUBLISHED or is_address(weights or config.test.checkpoint)
@@ -249,6 +240,34 @@ def _check_test_run(
         elif path:
             read_weights(config, variable_shapes(build_model(config)), path, **options)
     return recognizer, found
+
+
+def find_test_set(config: ConfigDict, workdir: str | os.PathLike | None) -> Any:
+    """What `Task.find` returns of the test set, with the checks of `prepare_test` that need no
+    network. Raises: as `prepare_training`."""
+    problems = Problems()
+    found, _ = _check_test_set(problems, config, workdir, frozenset())
+    problems.report()
+    return found
+
+
+def _check_test_set(
+    problems: Problems, config: ConfigDict, workdir: str | os.PathLike | None,
+    unset: frozenset[str],
+) -> tuple[Any, set[str]]:
+    """What `Task.find` returned, if it did, and the fields that are wrong."""
+    if not concern(unset, ("task", "data", "model", "protocol")):
+        with problems.noted():
+            check_values(config)
+    wrong = fields_in(value_problems(config)) | unset | _unknown_format(problems)
+    if workdir is not None:
+        with problems.noted():
+            _check_folder(Path(workdir))
+    found = None
+    if _lists_are_known(config, wrong, problems):
+        with problems.noted():
+            found = make_task(config).find("test", workdir)
+    return found, wrong
 
 
 def note_problems(

@@ -170,10 +170,9 @@ class Classification(Task):
         scores = np.stack([scored[i].scores for i in used]) if used else np.zeros((0, 1))
         labels = [samples[i].label for i in used]
         multi_label = config.data.multi_label
-        results = metrics(scores, labels, recognizer.class_names, multi_label) if used else {}
-        if used and len(used) < len(samples) and not multi_label:
-            for name in ("top1_acc", "top5_acc"):  # unreadable videos count as wrong
-                results[f"{name}_of_all"] = results[name] * len(used) / len(samples)
+        results = metrics_of_list(
+            scores, labels, recognizer.class_names, multi_label, len(samples)
+        )
         if save_scores and used and workdir is not None and distributed.first():
             Path(workdir).mkdir(parents=True, exist_ok=True)
             np.savez(
@@ -186,7 +185,7 @@ class Classification(Task):
             images=any(isinstance(sample.source, Pictures) for sample in samples),
             metrics=results,
             rows=[
-                {"video_id": i, "path": samples[i].path, "label": _as_json(samples[i].label)}
+                {"video_id": i, "path": samples[i].path, "label": label_as_json(samples[i].label)}
                 | top_scores(scored[i].scores)
                 for i in used
             ],
@@ -276,6 +275,26 @@ def top_scores(scores: np.ndarray) -> dict[str, list]:
     return record
 
 
+def metrics_of_list(
+    scores: np.ndarray,
+    labels: Sequence[int] | Sequence[tuple[int, ...]],
+    class_names: Sequence[str],
+    multi_label: bool,
+    listed: int,
+) -> dict[str, Any]:
+    """The `metrics` of those of `listed` videos that could be read; {} if none could.
+
+    If some could not, metrics that end in `_of_all` count these as wrong.
+    """
+    if not len(scores):
+        return {}
+    results = metrics(scores, labels, class_names, multi_label)
+    if len(scores) < listed and not multi_label:
+        for name in ("top1_acc", "top5_acc"):
+            results[f"{name}_of_all"] = results[name] * len(scores) / listed
+    return results
+
+
 def metrics(
     scores: np.ndarray,
     labels: Sequence[int] | Sequence[tuple[int, ...]],
@@ -313,5 +332,6 @@ def metrics(
     return out
 
 
-def _as_json(label: int | tuple[int, ...]) -> int | list[int]:
+def label_as_json(label: int | tuple[int, ...]) -> int | list[int]:
+    """A video's class, or its classes."""
     return list(label) if isinstance(label, tuple) else label

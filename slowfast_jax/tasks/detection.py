@@ -13,8 +13,6 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from data_pipelines.examples.eval_views import MMACTION2
-from data_pipelines.examples.keyframe_clips import load_keyframe
 from data_pipelines.labels import unnamed
 from data_pipelines.loading.batches import Examples
 from data_pipelines.sources.keyframes import Keyframe
@@ -23,12 +21,13 @@ from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError
 from slowfast_jax.config.class_weights import weights_of
 from slowfast_jax.data.keyframe_lists import Keyframes, find_keyframes
+from slowfast_jax.data.keyframe_loader import keyframe_loader
 from slowfast_jax.inference.box_scores import BoxScores, score_boxes
 from slowfast_jax.inference.features import Options
 from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.inference.timeline import length_of
 from slowfast_jax.metrics import ava
-from slowfast_jax.metrics.ava_files import from_arrays, write_detections
+from slowfast_jax.metrics.ava_files import BoxTable, from_arrays, write_detections
 from slowfast_jax.progress import track
 from slowfast_jax.report import detection
 from slowfast_jax.tasks.base import Task
@@ -55,8 +54,8 @@ class Detection(Task):
         self.class_weights = weights_of(
             self.config, lambda: (labels for keyframe in keyframes for labels in keyframe.labels)
         )
-        load = _loader(self.config, keyframes, self.config.protocol.train_crop)
-        return Examples(len(keyframes), load, lambda i: _name(keyframes[i])), found.names
+        load = keyframe_loader(self.config, keyframes, self.config.protocol.train_crop)
+        return Examples(len(keyframes), load, lambda i: name_of(keyframes[i])), found.names
 
     def batch_shapes(self, rows: int, crop: int) -> dict[str, jax.ShapeDtypeStruct]:
         boxes, protocol = self.config.data.max_boxes, self.config.protocol
@@ -87,7 +86,7 @@ class Detection(Task):
         scores, failed = _score(self.config, predict, found.keyframes, Unfinished(None, ""))
         for failure in failed if distributed.first() else ():
             logging.error("failed: %s: %s", failure["path"], failure["reason"])
-        return _metrics(self.config, found, scores)[0]
+        return metrics(found, scores, self.config.data.evaluator)[0]
 
     def test(
         self,
@@ -110,13 +109,15 @@ class Detection(Task):
             config.name, len(keyframes), found.files[0], boxes,
         )
         start = time.perf_counter()
-        key = "" if workdir is None else key_of(recognizer, [*map(_name, keyframes)])
+        key = "" if workdir is None else key_of(recognizer, [*map(name_of, keyframes)])
         with Unfinished(workdir, key) as unfinished:
             scores, failed = _score(config, recognizer, keyframes, unfinished)
         scored = len(keyframes) - len(unfinished.known)
         timing = {"seconds": time.perf_counter() - start}
         timing["keyframes_per_second"] = scored / timing["seconds"]
-        metrics, table = _metrics(config, found, scores) if scores else ({}, None)
+        results, table = {}, None
+        if scores:
+            results, table = metrics(found, scores, config.data.evaluator)
         if workdir is not None and table is not None and distributed.first():
             Path(workdir).mkdir(parents=True, exist_ok=True)
             write_detections(Path(workdir) / "detections.csv", table)
@@ -132,9 +133,9 @@ class Detection(Task):
                 )
         return TestResult(
             files=found.files,
-            ids=[_name(keyframe) for keyframe in keyframes],
+            ids=[name_of(keyframe) for keyframe in keyframes],
             images=any(isinstance(keyframe.source, Pictures) for keyframe in keyframes),
-            metrics=metrics,
+            metrics=results,
             rows=[],
             failed=failed,
             timing=timing,
@@ -148,7 +149,7 @@ class Detection(Task):
         found = self.find("test", workdir)
         moments = [(keyframe.video, keyframe.time) for keyframe in found.keyframes]
         scores = average_of_boxes(files, moments, found.files[0], self.config.model.num_classes)
-        return _metrics(self.config, found, scores)[0]
+        return metrics(found, scores, self.config.data.evaluator)[0]
 
     def videos(self, found: Keyframes) -> list[str]:
         """The names of the videos that have keyframes."""
@@ -184,29 +185,6 @@ class Detection(Task):
 
     def report(self, workdir: str | os.PathLike) -> dict[str, Any]:
         return detection.report(self.config, workdir)
-
-
-def _loader(config: ConfigDict, keyframes: Sequence[Keyframe], crop: int) -> Callable:
-    data, protocol = config.data, config.protocol
-    options = dict(
-        num_frames=protocol.num_frames,
-        sampling_rate=protocol.sampling_rate,
-        crop=crop,
-        max_boxes=data.max_boxes,
-        num_classes=config.model.num_classes,
-        frame_jitter=data.sampling in MMACTION2,
-        color_jitter=data.color_augmentation and not data.pca_jitter_only,
-        lighting=data.color_augmentation,
-        test_flip=data.test_flip,
-        jitter=data.jitter,
-        inverse_uniform=data.inverse_uniform_jitter,
-        flip=data.random_flip,
-    )
-
-    def load(index: int, generator: np.random.Generator | None) -> dict[str, Any]:
-        return load_keyframe(keyframes[index], rng=generator, **options)
-
-    return load
 
 
 def _check_names(names: Sequence[str], found: Keyframes) -> None:
@@ -249,7 +227,7 @@ def _score(
     for result in track(scored, len(left), "testing"):
         index = left[result.index]
         if result.error:
-            name = _name(keyframes[index])
+            name = name_of(keyframes[index])
             failed.append({"video_id": index, "path": name, "reason": result.error})
         else:
             scores[index] = result.scores
@@ -263,7 +241,7 @@ def _scored(
     config: ConfigDict, predict: Callable[..., Any], keyframes: Sequence[Keyframe]
 ) -> Iterator[BoxScores]:
     """What `predict` returns for the boxes of each keyframe."""
-    load = _loader(config, keyframes, config.protocol.test_crop)
+    load = keyframe_loader(config, keyframes, config.protocol.test_crop)
     loading = {}  # a published model has no config.train
     if "train" in config:
         loading = dict(threads=config.train.threads, workers=config.train.workers)
@@ -272,8 +250,16 @@ def _scored(
     )
 
 
-def _metrics(config: ConfigDict, found: Keyframes, scores: dict[int, np.ndarray]):
-    """Metrics in percent, and the table of detections that they are computed from."""
+def metrics(
+    found: Keyframes, scores: Mapping[int, np.ndarray], rules: str
+) -> tuple[dict[str, Any], BoxTable]:
+    """Metrics in percent, and the table of detections that they are computed from.
+
+    Args:
+      found: the test set.
+      scores: {keyframe index: (B, K) scores of its boxes} of the keyframes that could be read.
+      rules: config.data.evaluator, see `metrics.ava.evaluate`.
+    """
     used = sorted(scores)
     columns = [action - 1 for action in found.evaluated]
     table = from_arrays(
@@ -285,10 +271,10 @@ def _metrics(config: ConfigDict, found: Keyframes, scores: dict[int, np.ndarray]
     )
     result = ava.evaluate(
         table, found.ground_truth, classes=found.evaluated, excluded=found.excluded,
-        rules=config.data.evaluator,
+        rules=rules,
     )
     per_class = {found.names[action - 1]: action for action in found.evaluated}
-    metrics = {
+    in_percent = {
         "map": 100 * result["map"],
         "num_keyframes": len(used),
         "num_boxes": sum(len(scores[i]) for i in used),
@@ -300,8 +286,9 @@ def _metrics(config: ConfigDict, found: Keyframes, scores: dict[int, np.ndarray]
             name: result["num_gt"][action] for name, action in per_class.items()
         },
     }
-    return metrics, table
+    return in_percent, table
 
 
-def _name(keyframe: Keyframe) -> str:
+def name_of(keyframe: Keyframe) -> str:
+    """What a keyframe is called in messages and results."""
     return f"{keyframe.video} at {keyframe.time:g} s"

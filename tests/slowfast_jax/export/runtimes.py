@@ -47,7 +47,7 @@ def convolutions_after_transposes(model) -> list[str]:
     return found
 
 
-def run_example(which: str, *arguments: Path) -> str:
+def run_example(which: str, *arguments: str | Path) -> str:
     """What the example of docs/deploy.md that contains `which` prints, without this project."""
     text = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
