@@ -5,8 +5,8 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from absl import logging
 
@@ -18,7 +18,12 @@ from slowfast_jax.log_file import show_log
 from slowfast_jax.option_names import as_options, whole_number
 
 DYNAMIC = "dynamic"
-STABLEHLO, ONNX = "stablehlo", "onnx"  # formats
+STABLEHLO, ONNX, SAVED_MODEL = "stablehlo", "onnx", "savedmodel"  # formats
+# Format -> the package that writes it, and how to get it.
+NEEDED = {
+    ONNX: ("onnx", "install the extra: pip install -e '.[onnx]'"),
+    SAVED_MODEL: ("tensorflow", "install it: pip install tensorflow"),
+}
 
 
 def cli(argv: Sequence[str] | None = None) -> int:
@@ -31,8 +36,8 @@ def cli(argv: Sequence[str] | None = None) -> int:
     show_log(logging.WARNING)
     with interrupts.command(lambda: "; nothing was written"):
         try:
-            _check_output(Path(arguments.out), arguments.force)
             arguments.format = _format(arguments)
+            _check_output(arguments)
             recognizer = _load(arguments)
             _check_sizes(recognizer, arguments)
         except (OSError, ValueError, RuntimeError) as error:
@@ -62,7 +67,7 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "out", metavar="OUT",
-        help="file to write; must not exist without --force",
+        help=f"file to write, of the format {SAVED_MODEL} a folder; must not exist without --force",
     )
     parser.add_argument(
         "--format", choices=tuple(FORMATS),
@@ -88,12 +93,13 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--platforms", type=_platforms, metavar="LIST",
-        help=f"{STABLEHLO}: where the program runs, joined by commas: {', '.join(BACKENDS)} "
-        "(default: cpu). A program for a single platform has the operations that are fastest there",
+        help=f"{STABLEHLO}, {SAVED_MODEL}: where the program runs, joined by commas: "
+        f"{', '.join(BACKENDS)} (default: cpu). A program for a single platform has the operations "
+        "that are fastest there",
     )
     parser.add_argument(
         "--dtype", choices=("float32", "bfloat16", "float16"),
-        help=f"{STABLEHLO}: dtype of the computation (default: the config's)",
+        help=f"{STABLEHLO}, {SAVED_MODEL}: dtype of the computation (default: the config's)",
     )
     parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
     return parser
@@ -115,6 +121,7 @@ def _load(arguments: argparse.Namespace):
 
 def _export(recognizer, arguments: argparse.Namespace) -> None:
     import jax
+    import jax.numpy as jnp
 
     from slowfast_jax.inference.digests import digest_of
     from slowfast_jax.inference.multiview import view_options
@@ -128,65 +135,66 @@ def _export(recognizer, arguments: argparse.Namespace) -> None:
     checkpoint, weights = config.test.checkpoint, "random"
     if checkpoint:
         weights = f"{Path(checkpoint).name} {digest_of(Path(checkpoint))}"
+    platforms, dtype = arguments.platforms or ("cpu",), jnp.dtype(recognizer.model.dtype).name
     metadata = Metadata(
         name=config.name, classes=recognizer.class_names, frames=config.protocol.num_frames,
         height=height, width=width, batch=batch, boxes=recognizer.takes_boxes,
         box_count=box_count if recognizer.takes_boxes else None,
-        dtype="", platforms=(), sampling=view_options(config),
+        dtype=dtype, platforms=platforms, sampling=view_options(config),
         ensemble=config.protocol.ensemble, weights=weights,
         versions={"slowfast_jax": __version__, "jax": jax.__version__},
     )
-    FORMATS[arguments.format](recognizer, metadata, arguments)
-    print(f"wrote {arguments.out} ({os.path.getsize(arguments.out) / 1e6:.1f} MB)")
+    where = "" if arguments.format == ONNX else f" for {', '.join(platforms)}"
+    print(f"exporting {config.name} as {arguments.format}{where}", file=sys.stderr)
+    FORMATS[arguments.format](arguments.out, recognizer, metadata)
+    print(f"wrote {arguments.out} ({_size_of(Path(arguments.out)) / 1e6:.1f} MB)")
 
 
-def _write_program(recognizer, metadata: Metadata, arguments: argparse.Namespace) -> None:
-    import jax.numpy as jnp
-
+def _write_program(out: str, recognizer, metadata: Metadata) -> None:
     from slowfast_jax.export.program import export_program
 
-    platforms = arguments.platforms or ("cpu",)
-    print(f"exporting {metadata.name} for {', '.join(platforms)}", file=sys.stderr)
     program = export_program(
         recognizer.model, recognizer.variables, metadata.clip_size, batch=metadata.batch,
-        box_count=metadata.box_count, platforms=platforms,
+        box_count=metadata.box_count, platforms=metadata.platforms,
     )
-    dtype = jnp.dtype(recognizer.model.dtype).name
-    write(arguments.out, program, replace(metadata, dtype=dtype, platforms=platforms))
+    write(out, program, metadata)
 
 
-def _write_onnx(recognizer, metadata: Metadata, arguments: argparse.Namespace) -> None:
+def _write_onnx(out: str, recognizer, metadata: Metadata) -> None:
     from slowfast_jax.export.onnx_file import write_onnx
     from slowfast_jax.export.onnx_network import to_onnx
 
-    print(f"exporting {metadata.name} as an ONNX graph", file=sys.stderr)
     graph = to_onnx(
         recognizer.model, recognizer.variables, (metadata.batch or 1, *metadata.clip_size, 3),
         boxes=metadata.box_count or 0, any_batch=metadata.batch is None,
     )
-    write_onnx(arguments.out, graph, metadata)
+    write_onnx(out, graph, metadata)
+
+
+def _write_saved_model(out: str, recognizer, metadata: Metadata) -> None:
+    from slowfast_jax.export.saved_model import write_saved_model
+
+    write_saved_model(out, recognizer.model, recognizer.variables, metadata)
 
 
 def _format(arguments: argparse.Namespace) -> str:
     """The format to write; ValueError if other arguments do not go with it."""
     chosen = arguments.format or (ONNX if is_onnx(arguments.out) else STABLEHLO)
-    if chosen == STABLEHLO:
-        if is_onnx(arguments.out):
-            raise ValueError(
-                f"--format {chosen} does not go with the name {arguments.out}: choose one that "
-                f"does not end in {ONNX_SUFFIX}"
-            )
-        return chosen
+    if chosen != ONNX and is_onnx(arguments.out):
+        raise ValueError(
+            f"--format {chosen} does not go with the name {arguments.out}: choose one that does "
+            f"not end in {ONNX_SUFFIX}"
+        )
     for flag, given in (("--platforms", arguments.platforms), ("--dtype", arguments.dtype)):
-        if given:
+        if chosen == ONNX and given:
             raise ValueError(
                 f"{flag} does not apply to ONNX graphs, which compute in float32 wherever their "
                 f"runtime does: leave it out, or pass --format {STABLEHLO}"
             )
-    if importlib.util.find_spec("onnx") is None:
+    package, advice = NEEDED.get(chosen, ("jax", ""))
+    if importlib.util.find_spec(package) is None:
         raise ValueError(
-            f"{arguments.out}: onnx, which writes ONNX graphs, cannot be imported; install the "
-            "extra: pip install -e '.[onnx]'"
+            f"--format {chosen} needs {package}, which cannot be imported; {advice}"
         )
     return chosen
 
@@ -205,10 +213,21 @@ def _check_sizes(recognizer, arguments: argparse.Namespace) -> None:
         )
 
 
-def _check_output(out: Path, force: bool) -> None:
+def _size_of(out: Path) -> int:
+    files = [path for path in out.rglob("*") if path.is_file()] if out.is_dir() else [out]
+    return sum(path.stat().st_size for path in files)
+
+
+def _check_output(arguments: argparse.Namespace) -> None:
+    out = Path(arguments.out)
+    if arguments.format == SAVED_MODEL and out.exists():
+        raise FileExistsError(
+            f"{out} exists, and a folder is not replaced, even with --force: remove it, or choose "
+            "another name"
+        )
     if out.is_dir():
         raise FileExistsError(f"{out} is a folder; expected the name of a file to write")
-    if out.exists() and not force:
+    if out.exists() and not arguments.force:
         raise FileExistsError(f"{out} exists; choose another name, or pass --force")
     if not out.absolute().parent.is_dir():
         raise FileNotFoundError(
@@ -242,4 +261,6 @@ def _platforms(text: str) -> tuple[str, ...]:
     return names
 
 
-FORMATS: dict[str, Callable] = {STABLEHLO: _write_program, ONNX: _write_onnx}
+FORMATS: dict[str, Callable[[str, Any, Metadata], None]] = {
+    STABLEHLO: _write_program, ONNX: _write_onnx, SAVED_MODEL: _write_saved_model,
+}

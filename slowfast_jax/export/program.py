@@ -1,6 +1,6 @@
 """A network with its weights as a program of StableHLO, which JAX alone can run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -42,12 +42,24 @@ def export_program(
     inputs = [jax.ShapeDtypeStruct((n, *clip, 3), jnp.uint8)]
     if model.detection:
         inputs.append(jax.ShapeDtypeStruct((n, b, 4), jnp.float32))
+    with written_for(form_for(platforms)):
+        scores = jax.jit(scores_function(model, variables))
+        exported = jax.export.export(scores, platforms=platforms)(*inputs)
+    return bytes(exported.serialize())
+
+
+def scores_function(
+    model: nn.Module, variables: Mapping[str, Any]
+) -> Callable[..., jax.Array]:
+    """The function `scores(clips)`, or `scores(clips, boxes)`, with the variables as constants."""
     constants = jax.tree.map(np.asarray, variables)
 
     def scores(*inputs: jax.Array) -> jax.Array:
         return model.apply(constants, *inputs)[1]["probs"].astype(jnp.float32)
 
-    form = BACKENDS[platforms[0]] if len(platforms) == 1 else PLAIN_BACKEND
-    with written_for(form):
-        exported = jax.export.export(jax.jit(scores), platforms=platforms)(*inputs)
-    return bytes(exported.serialize())
+    return scores
+
+
+def form_for(platforms: Sequence[str]) -> str:
+    """The form of the operations in a program for these platforms."""
+    return BACKENDS[platforms[0]] if len(platforms) == 1 else PLAIN_BACKEND

@@ -126,4 +126,5 @@ def _score(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    flags.FLAGS.mark_as_parsed()  # or the log would begin with a warning
     sys.exit(cli())

@@ -50,6 +50,8 @@ def prepare(
     if config.task not in FORMS:
         raise ConfigError(f"config.task is {config.task}, expected {' or '.join(FORMS)}")
     form = FORMS[config.task]
+    if box_rows is not None and "boxes" not in form.DTYPES:
+        raise ConfigError(f"--boxes is for networks that classify boxes; {config.name} does not")
     found = find_test_set(config, folder)
     entries = form.entries(found)
     load = form.loader(config, found, box_rows)

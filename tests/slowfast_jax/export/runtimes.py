@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,12 +48,14 @@ def convolutions_after_transposes(model) -> list[str]:
     return found
 
 
-def run_example(which: str, *arguments: str | Path) -> str:
-    """What the example of docs/deploy.md that contains `which` prints, without this project."""
+def run_example(which: str, *arguments: str | Path, allowed: Sequence[str] = ()) -> str:
+    """What the example of docs/deploy.md that contains `which` prints, without this project and
+    the packages that it needs, except for those that are `allowed`."""
     text = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     (code,) = [example for example in examples if which in example]
-    blocked = f"import sys\nsys.modules.update(dict.fromkeys({OURS}))\n"
+    names = [name for name in OURS if name not in allowed]
+    blocked = f"import sys\nsys.modules.update(dict.fromkeys({names}))\n"
     result = subprocess.run(
         [sys.executable, "-c", blocked + code, *map(str, arguments)], capture_output=True, text=True
     )

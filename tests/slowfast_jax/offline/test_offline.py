@@ -174,6 +174,7 @@ def test_scores_that_do_not_fit(tiny, colors, tmp_path, capsys):
     (["--workdir=w"], "--config is missing"),
     (["--config=test/tiny"], "--workdir is missing"),
     (["--config=test/tiny", "--workdir=w", "--weights=random"], "--weights is not a flag of"),
+    (["--config=test/tiny", "--workdir=w", "--boxes=3"], "test/tiny does not"),
     (["--config=test/tiny", "--workdir=w", "--mode=train"], "--mode is not a flag of prepare"),
     (["--config=test/tiny", "--workdir=w", "--config.data.rot=x"], "did you mean root"),
     (["--config=test/tiny", "--workdir=w", "--config.data.root=gone"], "there is no such folder"),
