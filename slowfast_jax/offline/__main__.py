@@ -23,6 +23,7 @@ from absl import flags, logging
 from data_pipelines.command import Parser, stop_printing
 from slowfast_jax.command_line import FLAG_NAMES, as_flags, define_flags, parse
 from slowfast_jax.config import ConfigError
+from slowfast_jax.log_file import show_log
 from slowfast_jax.option_names import whole_number
 
 OPTIONS = ("workdir", "allow_failed")  # flags of slowfast_jax.main that prepare has, too
@@ -36,8 +37,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
     or a file cannot be written; or 130 if Ctrl-C ended it.
     """
     arguments, rest = _parser().parse_known_args(argv)
-    logging.use_absl_handler()
-    logging.set_verbosity(logging.INFO)
+    show_log(logging.INFO)
     preparing = arguments.command == "prepare"
     with interrupts.command(lambda: KEPT if preparing else ""):
         try:
@@ -126,5 +126,4 @@ def _score(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    flags.FLAGS.mark_as_parsed()  # or the log would begin with a warning
     sys.exit(cli())
