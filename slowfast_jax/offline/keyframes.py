@@ -21,7 +21,16 @@ DTYPES = {"clip": "uint8", "boxes": "float32"}
 TRUTH = "ground_truth.npz"
 
 
+def options(config: ConfigDict) -> dict[str, Any]:
+    """What the inputs depend on, apart from the list."""
+    protocol, data = config.protocol, config.data
+    return {key: protocol[key] for key in ("num_frames", "sampling_rate", "test_crop")} | {
+        key: data[key] for key in ("fps", "first_frame_second", "test_flip")
+    }
+
+
 def views_per_example(config: ConfigDict) -> int:
+    """0: keyframes have no views, only a single clip."""
     return 0
 
 
@@ -33,8 +42,9 @@ def entries(found: Keyframes) -> list[dict[str, Any]]:
     ]
 
 
-def name_of(entry: Mapping[str, Any]) -> str:
-    return f"{entry['video']} at {entry['time']:g} s"
+def name_of(found: Keyframes, index: int) -> str:
+    """What a keyframe is called in messages."""
+    return detection.name_of(found.keyframes[index])
 
 
 def label_of(found: Keyframes, index: int) -> dict[str, Any]:
@@ -74,7 +84,7 @@ def loader(
     return load
 
 
-def clip_bytes(config: ConfigDict) -> int:
+def least_bytes(config: ConfigDict) -> int:
     """The least size of a keyframe's clip, which is known when its video is open."""
     return config.protocol.num_frames * config.protocol.test_crop**2 * 3
 
@@ -93,6 +103,7 @@ def write_truth(folder: Path, found: Keyframes) -> None:
 
 
 def class_names(config: ConfigDict, found: Keyframes) -> list[str]:
+    """Names of the K classes, those that are not evaluated included."""
     return found.names
 
 

@@ -62,7 +62,7 @@ def prepare(
         if all(path.exists() for path in _paths(folder, record, settings))
     }
     left = [number for number in range(len(entries)) if number not in known]
-    _check_space(folder, len(left) * form.clip_bytes(config))
+    _check_space(folder, len(left) * form.least_bytes(config))
     check_settings(folder / SETTINGS, settings, "inputs")
     write_config(config, folder)
     form.write_truth(folder, found)
@@ -82,7 +82,7 @@ def prepare(
         except VideoError as error:
             for path in _paths(folder, record, settings):
                 path.unlink(missing_ok=True)
-            return {"video_id": number, "path": form.name_of(entries[number]),
+            return {"video_id": number, "path": form.name_of(found, number),
                     "reason": error.reason}
 
     failed = []
@@ -107,13 +107,11 @@ def _settings(
     config: ConfigDict, entries: Sequence[Mapping[str, Any]], raw: bool, box_rows: int | None
 ) -> dict[str, Any]:
     """What the files depend on, apart from the contents of the videos."""
-    data = json.loads(config.data.to_json())
-    used = ("sampling", "jitter", "test_flip", "first_frame_second")
+    form = FORMS[config.task]
     return {
-        "format": FORMAT, "task": config.task, "config": config.name,
-        "suffix": ".bin" if raw else ".npy", "dtypes": FORMS[config.task].DTYPES,
-        "boxes": box_rows, "protocol": json.loads(config.protocol.to_json()),
-        **{key: data[key] for key in used if key in data}, "list": digest(json.dumps(entries)),
+        "format": FORMAT, "task": config.task, "suffix": ".bin" if raw else ".npy",
+        "dtypes": form.DTYPES, "boxes": box_rows, **form.options(config),
+        "list": digest(json.dumps(entries)),
     }
 
 

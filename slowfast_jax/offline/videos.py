@@ -17,7 +17,13 @@ UNIT = "videos"
 DTYPES = {"clip": "uint8"}
 
 
+def options(config: ConfigDict) -> dict[str, Any]:
+    """What the inputs depend on, apart from the list."""
+    return view_options(config)
+
+
 def views_per_example(config: ConfigDict) -> int:
+    """Inputs of each video."""
     return config.protocol.clips * config.protocol.crops
 
 
@@ -26,8 +32,9 @@ def entries(found: Listing) -> list[dict[str, Any]]:
     return [{"video": sample.path} for sample in found.samples]
 
 
-def name_of(entry: Mapping[str, Any]) -> str:
-    return entry["video"]
+def name_of(found: Listing, index: int) -> str:
+    """What a video is called in messages."""
+    return found.samples[index].path
 
 
 def label_of(found: Listing, index: int) -> dict[str, Any]:
@@ -49,7 +56,7 @@ def loader(
     return load
 
 
-def clip_bytes(config: ConfigDict) -> int:
+def least_bytes(config: ConfigDict) -> int:
     """Size of all views of a video."""
     protocol = config.protocol
     return views_per_example(config) * protocol.num_frames * protocol.test_crop**2 * 3
@@ -60,6 +67,7 @@ def write_truth(folder: Path, found: Listing) -> None:
 
 
 def class_names(config: ConfigDict, found: Listing) -> list[str]:
+    """Names of the K classes."""
     return found.class_names or unnamed(config.model.num_classes)
 
 

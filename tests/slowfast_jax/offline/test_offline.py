@@ -139,7 +139,7 @@ def test_an_interrupted_command_continues(tiny, colors, tmp_path, capsys, monkey
     assert saved == ["6_0.npy", "6_1.npy"] and not (folder / "unfinished.jsonl").exists()
     assert len(json.loads((folder / "index.json").read_text())["examples"]) == 8
     assert cli([*arguments, "--config.protocol.sampling_rate=2"]) == 2
-    assert "has inputs with another protocol" in capsys.readouterr().err
+    assert "another sampling_rate (sampling_rate is 4 there and 2 now)" in capsys.readouterr().err
 
 
 def test_scores_that_do_not_fit(tiny, colors, tmp_path, capsys):
