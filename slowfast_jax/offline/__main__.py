@@ -91,8 +91,8 @@ def _prepare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     print(json.dumps(done), flush=True)
     failed = next(number for name, number in done.items() if name.endswith("_failed"))
     if failed and not options.allow_failed:
-        print(f"error: {failed} examples could not be read, as logged above, and have no inputs; "
-              "to exit with 0 nevertheless, add --allow_failed", file=sys.stderr)
+        print(f"error: {failed} of the examples could not be read, as logged above, and "
+              "have no inputs; to exit with 0 nevertheless, add --allow_failed", file=sys.stderr)
         return 1
     return 0
 
