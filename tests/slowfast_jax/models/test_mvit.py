@@ -15,8 +15,8 @@ from slowfast_jax.ops.backend import PLAIN_BACKEND, written_for
 from slowfast_jax.ops.transformer.interpolate import resize_linear
 from slowfast_jax.training.optim import without_decay
 from slowfast_jax.weights import initial_variables, variable_shapes
-from tests.slowfast_jax.models import cases
-from tests.slowfast_jax.models.recordings import assert_as_recorded, relative
+from tests.slowfast_jax.models import cases, recorded_cases
+from tests.slowfast_jax.models.recordings import assert_as_recorded, assert_close
 from tests.support.compiling import FAST
 from tests.support.paths import needs_parity
 
@@ -40,7 +40,6 @@ def test_pyslowfast(name, tmp_path):
     apply = jax.jit(model.apply, compiler_options=FAST if "TINY" in name else None)
     _, endpoints = apply(variables, clip, boxes)
     assert_as_recorded(case, recorded, endpoints)
-
 
     written = pyslowfast_tensors(variables)
     expected = cases.load_rule().make_weights(case)
@@ -94,31 +93,14 @@ def test_the_zoo_has_the_networks_of_the_cases(name):
     assert protocol["offset_sampling"] == data["USE_OFFSET_SAMPLING"]
 
 
-HUB = {
-    "mvit_base_16": ("imagenet/mvit_b_16_conv_pytorchvideo", {"num_classes": 400}),
-    "mvit_base_16x4": ("kinetics/mvit_b_16x4_conv", {}),
-    "mvit_base_32x3": ("kinetics/mvit_b_16x4_conv", {"num_frames": 32}),
-}
-
-
 @needs_parity
 @pytest.mark.slow
-@pytest.mark.parametrize("name", HUB)
+@pytest.mark.parametrize("name", recorded_cases.HUB_TRANSFORMERS)
 def test_pytorchvideo(name, tmp_path):
-    case, recorded = cases.manifest("pytorchvideo", name), cases.outputs("pytorchvideo", name)
-    entry, options = HUB[name]
-    model = zoo.create(entry, **options)
-    clip, _ = cases.clip_and_boxes(case)
-    tensors = cases.load_rule().make_weights(case)
-    tensors |= {second: tensors[first] for second, first in case["aliases"].items()}
-    write_pyth(tmp_path / "hub.pyth", tensors)
-    variables = load_variables(tmp_path / "hub.pyth", variable_shapes(model))
-
-    _, endpoints = jax.jit(model.apply)(variables, clip)
-    assert relative(endpoints["logits"], recorded["logits"]) < 1e-4
-    assert case["outputs"]["output_is"] == "logits"
-    softmax = np.asarray(jax.nn.softmax(recorded["output"]))
-    assert np.abs(np.asarray(endpoints["probs"]) - softmax).max() < 1e-5
+    case = recorded_cases.load("pytorchvideo", name, tmp_path)
+    variables = load_variables(case.weights, variable_shapes(case.model))
+    _, endpoints = jax.jit(case.model.apply)(variables, case.clip)
+    assert_close(case, np.asarray(endpoints["probs"]), np.asarray(endpoints["logits"]))
 
 
 TINY = dict(
