@@ -42,9 +42,9 @@ from slowfast_jax.config import (
     variants_of,
 )
 from slowfast_jax.config.completion import check_keys
-from slowfast_jax.config.field import Field, expected_words
 from slowfast_jax.config.problems import Problems
 from slowfast_jax.config.stored import CONFIG_FILE, read_config
+from slowfast_jax.fields import Field, expected_words
 from slowfast_jax.published import find
 from slowfast_jax.training.checkpoint import latest_checkpoint
 from slowfast_jax.weights import stored_config

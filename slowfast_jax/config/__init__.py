@@ -22,6 +22,7 @@ from ml_collections import ConfigDict
 from slowfast_jax.config import schema
 from slowfast_jax.config.checks import (
     check_augmentation,
+    check_ranges,
     check_test,
     check_training,
     check_values,
@@ -33,7 +34,6 @@ from slowfast_jax.config.classes import follow
 from slowfast_jax.config.completion import check_keys, complete, fields_of
 from slowfast_jax.config.describe import describe, full_schema
 from slowfast_jax.config.pyslowfast import is_pyslowfast, read_pyslowfast
-from slowfast_jax.config.ranges import check_ranges
 from slowfast_jax.config.recipe_files import (
     ConfigError,
     closest,

@@ -15,10 +15,9 @@ from slowfast_jax.config import schema
 from slowfast_jax.config.class_weights import fixed_weights
 from slowfast_jax.config.classes import label_problems, score_problems
 from slowfast_jax.config.completion import PLAIN, fields_of
-from slowfast_jax.config.field import Field, shown
-from slowfast_jax.config.ranges import check_ranges, field_problems
 from slowfast_jax.config.recipe_files import ConfigError, closest
 from slowfast_jax.config.schema_model import MODEL
+from slowfast_jax.fields import Field, Section, field_problems, shown
 from slowfast_jax.models import zoo
 from slowfast_jax.models.dtypes import dtype_table
 from slowfast_jax.training.multigrid import make_plan
@@ -97,6 +96,11 @@ def _model_problems(config: ConfigDict) -> list[str]:
         except ValueError as error:
             problems.append(f"config.model.{error}")
     return problems
+
+
+def check_ranges(config: ConfigDict, section: Section, name: str = "config") -> None:
+    """Raises ConfigError with the problems of `field_problems`, if there are any."""
+    _raise(field_problems(config, section, name))
 
 
 def check_values(config: ConfigDict) -> None:

@@ -11,8 +11,8 @@ from ml_collections import ConfigDict
 from data_pipelines.labels import class_names, shipped_sets
 from slowfast_jax.config import schema
 from slowfast_jax.config.classes import follow_labels
-from slowfast_jax.config.field import Field, Section, default_value, default_values
 from slowfast_jax.config.recipe_files import ConfigError, closest
+from slowfast_jax.fields import Field, Section, default_value, default_values
 from slowfast_jax.models import zoo
 from slowfast_jax.models.zoo import FROM_PROTOCOL
 

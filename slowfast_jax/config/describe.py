@@ -8,8 +8,8 @@ from ml_collections import ConfigDict
 
 from slowfast_jax.config import schema
 from slowfast_jax.config.completion import default_keywords
-from slowfast_jax.config.field import Field, Section
 from slowfast_jax.config.schema_model import MODEL
+from slowfast_jax.fields import Field, Section
 from slowfast_jax.models import zoo
 
 

@@ -5,7 +5,6 @@ there), config.protocol gets its defaults from the model's zoo entry. Sections a
 schema_data.py, those about training in schema_training.py.
 """
 
-from slowfast_jax.config.field import Field, Range, Section, between, numbers, one_of
 from slowfast_jax.config.schema_data import (
     AUGMENT,
     DATA,
@@ -22,6 +21,7 @@ from slowfast_jax.config.schema_training import (
     SCHEDULE,
     TRAIN,
 )
+from slowfast_jax.fields import Field, Range, Section, between, numbers, one_of
 from slowfast_jax.metrics.ensemble import METHODS
 from slowfast_jax.models.zoo import PROTOCOL as DEFAULTS
 

@@ -2,7 +2,7 @@
 
 from data_pipelines.examples.eval_views import SAMPLINGS
 from data_pipelines.transforms.random_erasing import MODES
-from slowfast_jax.config.field import (
+from slowfast_jax.fields import (
     Field,
     Range,
     Section,

@@ -6,7 +6,7 @@ are documented in the class.
 
 from typing import Any
 
-from slowfast_jax.config.field import Field, Range, at_least, between, is_a, one_of, texts
+from slowfast_jax.fields import Field, Range, at_least, between, is_a, one_of, texts
 from slowfast_jax.models import factorized, resnet3d
 from slowfast_jax.models.dtypes import DTYPES
 from slowfast_jax.models.heads import ACTIVATIONS, ROI_VARIANTS, TIME_POOLS

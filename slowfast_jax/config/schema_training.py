@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from slowfast_jax.config.field import (
+from slowfast_jax.fields import (
     Field,
     Range,
     Section,

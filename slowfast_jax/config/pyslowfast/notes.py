@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from slowfast_jax.config.field import shown
 from slowfast_jax.config.pyslowfast.networks import NETWORKS, OF_NETWORKS, has_number
 from slowfast_jax.config.pyslowfast.reading import Setting
 from slowfast_jax.config.pyslowfast.tables import KEYS
 from slowfast_jax.config.pyslowfast.translate import DATA_SETS, EVERY_NUMBER
 from slowfast_jax.config.recipe_files import closest
+from slowfast_jax.fields import shown
 
 # Start of keys -> the key that decides whether they have an effect, and the values with which they
 # have one. Keys of ALWAYS_READ, and the deciding keys themselves, always have.

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from slowfast_jax.config.field import shown
 from slowfast_jax.config.pyslowfast.tables import KEYS, SECTIONS
 from slowfast_jax.config.recipe_files import ConfigError, closest
+from slowfast_jax.fields import shown
 
 BASE = "_BASE_"
 EXPECTED = {

@@ -6,7 +6,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from slowfast_jax.config import ConfigError, check_ranges, load_config, schema
-from slowfast_jax.config.field import (
+from slowfast_jax.fields import (
     Field,
     above,
     at_least,

@@ -13,8 +13,8 @@ from slowfast_jax.config import (
     training_problems,
 )
 from slowfast_jax.config.completion import check_keys
-from slowfast_jax.config.field import Field, expected
 from slowfast_jax.config.schema_model import MODEL
+from slowfast_jax.fields import Field, expected
 from slowfast_jax.weights import variable_shapes
 from tests.slowfast_jax.config.test_schema import ALL
 

@@ -1,4 +1,4 @@
-"""What the schema is made of: config fields and the values that they accept."""
+"""What descriptions are made of: fields, such as those of a config, and the values they accept."""
 
 import difflib
 import math
@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Union
 
+from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
 TYPES = {bool: "True or False", int: "a whole number", float: "a number", str: "a line of text"}
@@ -28,10 +29,10 @@ class Range(NamedTuple):
 
 
 class Field(NamedTuple):
-    """A config field.
+    """A field of a config, or of what is stored with weights.
 
     Attributes:
-      default: its value where a recipe doesn't set it; this also determines its type. A type
+      default: its value where nothing sets it; this also determines its type. A type
         (`float`) stands for a value of that type that may be missing (None), `object` for one of
         several types.
       help: what it means, with its unit.
@@ -152,6 +153,29 @@ def shown(value: Any) -> str:
     plain = isinstance(value, str) and value and value.isprintable()
     text = value if plain else " ".join(repr(value).split())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def field_problems(values: Mapping[str, Any], section: Section, name: str = "config") -> list[str]:
+    """The fields whose value has another type than in a section, or is out of its range.
+
+    Args:
+      values: a config, one of its sections, or a table of JSON.
+      section: the schema of `values`. Fields that `values` lacks are not checked.
+      name: name of `values` in the messages; "" for none.
+    """
+    problems = []
+    for key, field in section.items():
+        if key not in values:
+            continue
+        value, full = values[key], f"{name}.{key}".removeprefix(".")
+        if isinstance(field, Field):
+            if words := expected(field, value):
+                problems.append(f"{full} is {shown(value)}, expected {words}")
+        elif isinstance(value, Mapping | ConfigDict):
+            problems += field_problems(value, field, full)
+        else:
+            problems.append(f"{full} is {shown(value)}, expected a section with {', '.join(field)}")
+    return problems
 
 
 def default_values(section: Section) -> dict[str, Any]:
