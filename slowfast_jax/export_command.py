@@ -12,7 +12,8 @@ from absl import logging
 
 from data_pipelines.command import Parser
 from slowfast_jax import __version__, compilation_cache, interrupts
-from slowfast_jax.export.exported_file import ONNX_SUFFIX, Metadata, is_onnx, write
+from slowfast_jax.export.exported_file import ONNX_SUFFIX, is_onnx, write
+from slowfast_jax.export.metadata import Metadata
 from slowfast_jax.export.program import BACKENDS
 from slowfast_jax.log_file import show_log
 from slowfast_jax.option_names import as_options, whole_number

@@ -6,9 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Union
 
-from ml_collections import ConfigDict
-from ml_collections.config_dict import placeholder
-
 TYPES = {bool: "True or False", int: "a whole number", float: "a number", str: "a line of text"}
 LONGEST = 60  # characters of a value in a message
 
@@ -150,16 +147,16 @@ def _kind(field: Field) -> type:
 
 def shown(value: Any) -> str:
     """A value in a message: one line, not too long."""
-    plain = isinstance(value, str) and value and value.isprintable()
+    plain = isinstance(value, str) and value and value.isprintable() and not _is_number(value)
     text = value if plain else " ".join(repr(value).split())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
-def field_problems(values: Mapping[str, Any], section: Section, name: str = "config") -> list[str]:
+def field_problems(values: Any, section: Section, name: str = "config") -> list[str]:
     """The fields whose value has another type than in a section, or is out of its range.
 
     Args:
-      values: a config, one of its sections, or a table of JSON.
+      values: a config, one of its sections, or a dict.
       section: the schema of `values`. Fields that `values` lacks are not checked.
       name: name of `values` in the messages; "" for none.
     """
@@ -171,21 +168,17 @@ def field_problems(values: Mapping[str, Any], section: Section, name: str = "con
         if isinstance(field, Field):
             if words := expected(field, value):
                 problems.append(f"{full} is {shown(value)}, expected {words}")
-        elif isinstance(value, Mapping | ConfigDict):
+        elif hasattr(value, "keys"):
             problems += field_problems(value, field, full)
         else:
             problems.append(f"{full} is {shown(value)}, expected a section with {', '.join(field)}")
     return problems
 
 
-def default_values(section: Section) -> dict[str, Any]:
-    """The defaults of a section as a new nested dict, whose values no other config shares."""
-    return {
-        key: default_value(field) if isinstance(field, Field) else default_values(field)
-        for key, field in section.items()
-    }
-
-
-def default_value(field: Field) -> Any:
-    """The field's default; an empty placeholder where its default is a type."""
-    return placeholder(field.default) if isinstance(field.default, type) else field.default
+def _is_number(text: str) -> bool:
+    """Whether a text reads like a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

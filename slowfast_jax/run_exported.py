@@ -16,7 +16,8 @@ import jax
 
 from data_pipelines.command import Parser
 from data_pipelines.video.decoding import VideoError
-from slowfast_jax.export.exported_file import Metadata, read
+from slowfast_jax.export.exported_file import METADATA, ExportedFileError, read
+from slowfast_jax.export.metadata import Metadata
 from slowfast_jax.inference.inputs import FRAME_RATE, find_inputs
 from slowfast_jax.inference.multiview import score_videos
 from slowfast_jax.metrics.topk import labeled
@@ -33,7 +34,8 @@ def load_exported(path: str | os.PathLike) -> tuple[Callable[..., jax.Array], Me
       which say what it takes and returns. It is compiled once for each shape.
 
     Raises:
-      ExportedFileError: the file is damaged or another one.
+      ExportedFileError: the file is damaged or another one, or its program does not take and return
+        what its metadata say.
       ValueError: the program is not for this machine.
     """
     program, metadata = read(path)
@@ -43,7 +45,39 @@ def load_exported(path: str | os.PathLike) -> tuple[Callable[..., jax.Array], Me
             f"{path} runs on {', '.join(metadata.platforms)}, not on {here}, the platform of this "
             f"machine; export it with --platforms {here}, or set JAX_PLATFORMS"
         )
-    return jax.jit(jax.export.deserialize(bytearray(program)).call), metadata
+    exported = jax.export.deserialize(bytearray(program))
+    _check_shapes(exported, metadata, path)
+    return jax.jit(exported.call), metadata
+
+
+def _check_shapes(
+    exported: jax.export.Exported, metadata: Metadata, path: str | os.PathLike
+) -> None:
+    """ExportedFileError if the metadata describe another program."""
+    clip = (metadata.batch, metadata.frames, metadata.height, metadata.width, 3)
+    boxes = (metadata.batch, metadata.box_count, 4)
+    scores = (metadata.batch, *boxes[1:2] * metadata.boxes, len(metadata.classes))
+    for name, arrays, described in (
+        ("takes", exported.in_avals, [clip, boxes] if metadata.boxes else [clip]),
+        ("returns", exported.out_avals, [scores]),
+    ):
+        found = [
+            tuple(size if isinstance(size, int) else None for size in array.shape)
+            for array in arrays
+        ]
+        if found != described:
+            raise ExportedFileError(
+                f"{path}: the program {name} {_shapes(found)}, and {METADATA} says "
+                f"{_shapes(described)}"
+            )
+
+
+def _shapes(shapes: Sequence[tuple[int | None, ...]]) -> str:
+    """Shapes in words, such as "any number x 4 x 32 x 32 x 3"."""
+    return " and ".join(
+        " x ".join("any number" if size is None else str(size) for size in shape)
+        for shape in shapes
+    )
 
 
 def cli(argv: Sequence[str] | None = None) -> int:

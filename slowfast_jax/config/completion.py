@@ -7,12 +7,13 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 from data_pipelines.labels import class_names, shipped_sets
 from slowfast_jax.config import schema
 from slowfast_jax.config.classes import follow_labels
 from slowfast_jax.config.recipe_files import ConfigError, closest
-from slowfast_jax.fields import Field, Section, default_value, default_values
+from slowfast_jax.fields import Field, Section
 from slowfast_jax.models import zoo
 from slowfast_jax.models.zoo import FROM_PROTOCOL
 
@@ -170,3 +171,16 @@ def _section_of(key: str) -> str:
     return next((
         name for name, fields in sections.items() if isinstance(fields, Mapping) and key in fields
     ), "")
+
+
+def default_values(section: Section) -> dict[str, Any]:
+    """The defaults of a section as a new nested dict, whose values no other config shares."""
+    return {
+        key: default_value(field) if isinstance(field, Field) else default_values(field)
+        for key, field in section.items()
+    }
+
+
+def default_value(field: Field) -> Any:
+    """The field's default; an empty placeholder where its default is a type."""
+    return placeholder(field.default) if isinstance(field.default, type) else field.default

@@ -12,68 +12,21 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from data_pipelines.atomic_files import whole
 from data_pipelines.paths import PathLike
+from slowfast_jax.export.metadata import FORMAT, Metadata, problems
 
 PROGRAM, METADATA = "program.jax", "metadata.json"
-FORMAT = "slowfast_jax program 1"
 ONNX_SUFFIX = ".onnx"  # names of files that hold an ONNX graph end in it
 LARGEST_METADATA = 2**24  # bytes; thousands of class names fit in far less
 
 
 class ExportedFileError(ValueError):
     """A file that is not that of an exported network, or is damaged."""
-
-
-@dataclass(frozen=True)
-class Metadata:
-    """What an exported network is.
-
-    Attributes:
-      name: name of the network or recipe.
-      classes: names of the K classes.
-      frames, height, width: of a clip, which is uint8 RGB (N, frames, height, width, 3).
-      batch: N; None if it may be any number.
-      boxes: the program also takes float32 boxes (N, B, 4), x1, y1, x2, y2 in pixels of the clip,
-        and returns scores (N, B, K) instead of (N, K).
-      box_count: B; None if it may be any number, or there are no boxes.
-      dtype: of the computation.
-      platforms: where it runs: cpu, cuda, rocm or tpu.
-      sampling: keywords of `data_pipelines.examples.eval_views.iterate_views` by which the
-        clips of a video are taken for the published protocol.
-      ensemble: how the scores of these clips are combined, "sum" (their mean) or "max".
-      weights: name and digest of the file that the weights come from.
-      versions: of slowfast_jax and jax that wrote it.
-      sha256: of the program.
-      format: FORMAT.
-    """
-
-    name: str
-    classes: Sequence[str]
-    frames: int
-    height: int
-    width: int
-    batch: int | None
-    boxes: bool
-    box_count: int | None
-    dtype: str
-    platforms: Sequence[str]
-    sampling: Mapping[str, Any]
-    ensemble: str
-    weights: str
-    versions: Mapping[str, str]
-    sha256: str = ""
-    format: str = field(default=FORMAT)
-
-    @property
-    def clip_size(self) -> tuple[int, int, int]:
-        """(frames, height, width) of a clip."""
-        return self.frames, self.height, self.width
 
 
 def is_onnx(path: PathLike) -> bool:
@@ -93,8 +46,9 @@ def read(path: PathLike) -> tuple[bytes, Metadata]:
     """The program and what it is.
 
     Raises:
-      ExportedFileError: the file has another format, is damaged or truncated, or declares sizes
-        that it does not have. No more memory is taken than the file has bytes.
+      ExportedFileError: the file has another format, is damaged or truncated, declares sizes that
+        it does not have, or describes the network with values of the wrong type or range. No more
+        memory is taken than the file has bytes.
       OSError: it cannot be read.
     """
     path = Path(path)
@@ -147,8 +101,6 @@ def _metadata(text: bytes, path: Path) -> Metadata:
     version = found.get("format") if isinstance(found, dict) else None
     if version != FORMAT:
         raise ExportedFileError(f"{path}: format {version!r}, expected {FORMAT!r}")
-    names = {one.name for one in fields(Metadata)}
-    if names != found.keys():
-        differ = ", ".join(sorted(names ^ found.keys()))
-        raise ExportedFileError(f"{path}: {METADATA} has missing or unknown fields: {differ}")
+    if wrong := problems(found):
+        raise ExportedFileError(f"{path}: {METADATA}: {'; '.join(wrong)}")
     return Metadata(**found)

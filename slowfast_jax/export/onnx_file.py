@@ -7,7 +7,7 @@ import onnx
 
 from data_pipelines.atomic_files import whole
 from data_pipelines.paths import PathLike
-from slowfast_jax.export.exported_file import Metadata
+from slowfast_jax.export.metadata import Metadata
 
 FORMAT = "slowfast_jax ONNX 1"
 OF_PROGRAMS = {"platforms", "sha256"}  # fields that say nothing about a graph

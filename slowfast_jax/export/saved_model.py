@@ -18,7 +18,8 @@ from jax.experimental import jax2tf
 
 from data_pipelines.atomic_files import whole
 from data_pipelines.paths import PathLike
-from slowfast_jax.export.exported_file import METADATA, Metadata
+from slowfast_jax.export.exported_file import METADATA
+from slowfast_jax.export.metadata import Metadata
 from slowfast_jax.export.program import form_for, scores_function
 from slowfast_jax.ops.backend import written_for
 

@@ -6,12 +6,12 @@ import pytest
 from ml_collections import ConfigDict
 
 from slowfast_jax.config import ConfigError, check_ranges, load_config, schema
+from slowfast_jax.config.completion import default_values
 from slowfast_jax.fields import (
     Field,
     above,
     at_least,
     between,
-    default_values,
     one_of,
 )
 from slowfast_jax.models import zoo

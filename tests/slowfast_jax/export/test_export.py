@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 
 from slowfast_jax import load
+from slowfast_jax.export.exported_file import ExportedFileError, read, write
 from slowfast_jax.export.program import export_program
 from slowfast_jax.export_command import cli
 from slowfast_jax.metrics.topk import labeled
@@ -35,6 +37,18 @@ def test_scores_are_those_of_the_network_for_any_batch(file):
     assert about.classes == recognizer.class_names and about.batch is None
     assert (about.frames, about.height, about.width) == (4, 32, 32)
     assert about.weights == "random" and about.platforms == ["cpu"]
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"classes": ["a", "b"]}, "returns any number x 4, and metadata.json says any number x 2$"),
+    ({"boxes": True}, "takes .* x 3, and metadata.json says .* x 3 and any number x any number x 4"),
+    ({"batch": 2}, "takes any number x 4 x 32 x 32 x 3, and metadata.json says 2 x 4 x 32 x 32"),
+])
+def test_metadata_of_another_program(file, changes, message):
+    program, about = read(file)
+    write(file, program, replace(about, **changes))
+    with pytest.raises(ExportedFileError, match=message):
+        load_exported(file)
 
 
 def test_boxes_and_fixed_sizes(tiny, tmp_path):

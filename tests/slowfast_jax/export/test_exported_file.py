@@ -15,15 +15,18 @@ from slowfast_jax.export.exported_file import (
     METADATA,
     PROGRAM,
     ExportedFileError,
-    Metadata,
     read,
     write,
 )
+from slowfast_jax.export.metadata import Metadata
+from tests.support.wrong_values import changed
 
 ABOUT = Metadata(
     name="test/tiny", classes=["w", "x"], frames=4, height=32, width=32, batch=None, boxes=False,
-    box_count=None, dtype="float32", platforms=["cpu"], sampling={"clips": 3}, ensemble="sum",
-    weights="random", versions={"jax": "0.10"},
+    box_count=None, dtype="float32", platforms=["cpu"], sampling={
+        "num_frames": 4, "sampling_rate": 2, "target_fps": 30.0, "test_crop": 32, "clips": 3,
+        "crops": 1, "offset_sampling": False, "sampling": "kinetics", "train_jitter_min": 32,
+    }, ensemble="sum", weights="random", versions={"jax": "0.10"},
 )
 
 
@@ -34,8 +37,8 @@ def path(tmp_path):
 
 
 def described(**changes):
-    text = json.loads(json.dumps(ABOUT.__dict__)) | changes
-    return json.dumps(text)
+    about = ABOUT.__dict__ | {"sha256": "0" * 64} | changes
+    return json.dumps(about)
 
 
 def archive(entries, compression=zipfile.ZIP_STORED):
@@ -75,13 +78,34 @@ def test_a_truncated_file_is_refused(path, kept):
     ({PROGRAM: "", METADATA: "[]"}, "format None"),
     ({PROGRAM: "", METADATA: described(format="slowfast_jax program 9")}, "program 9"),
     ({PROGRAM: "", METADATA: described(extra=1)}, "unknown fields: extra"),
-    ({PROGRAM: "a program", METADATA: described(sha256="0" * 64)}, "another SHA-256"),
+    ({PROGRAM: "a program", METADATA: described()}, "another SHA-256"),
+    ({PROGRAM: "", METADATA: described(frames="4")},
+     r"net: metadata.json: frames is '4', expected a whole number, 1..1024$"),
+    ({PROGRAM: "", METADATA: described(sampling=3, batch=0)},
+     "batch is 0, expected at least 1; sampling is 3, expected a section with num_frames, "),
+    ({PROGRAM: "", METADATA: described(sampling=ABOUT.sampling | {"clips": -1})},
+     "sampling.clips is -1, expected 1..1000$"),
+    ({PROGRAM: "", METADATA: described(sampling={})}, "sampling has missing or unknown fields: "),
+    ({PROGRAM: "", METADATA: described(width=31)}, "width is 31, expected 32, as in sampling.test"),
     ({PROGRAM: "", METADATA: "x" * (LARGEST_METADATA + 1)}, "claims"),
 ])
 def test_other_archives_are_refused(tmp_path, entries, message):
     (tmp_path / "net").write_bytes(archive(entries))
     with pytest.raises(ExportedFileError, match=message):
         read(tmp_path / "net")
+
+
+def test_no_wrong_value_is_accepted(tmp_path):
+    """Every field, with every wrong value: it is refused, or a value that the field may have."""
+    refused = set()
+    for field, about in changed(json.loads(described())):
+        (tmp_path / "net").write_bytes(archive({PROGRAM: "", METADATA: json.dumps(about)}))
+        with pytest.raises(ExportedFileError) as error:
+            read(tmp_path / "net")
+        assert "\n" not in str(error.value)
+        if "another SHA-256" not in str(error.value):
+            refused.add(field)
+    assert refused >= {*ABOUT.__dict__, *(f"sampling.{key}" for key in ABOUT.sampling)}
 
 
 def test_a_bomb_takes_no_memory(tmp_path):
@@ -130,5 +154,5 @@ def test_other_files_and_folders(tmp_path):
 
 def test_a_write_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(TypeError):
-        write(tmp_path / "net", b"", replace(ABOUT, sampling={"clips": object()}))
+        write(tmp_path / "net", b"", replace(ABOUT, name=object()))
     assert not list(tmp_path.iterdir())
