@@ -20,7 +20,7 @@ from convert.readers import ForeignCheckpoint, read_checkpoint
 from convert.trees import flatten
 from convert.unpickle import CheckpointError
 from data_pipelines.labels import unnamed
-from slowfast_jax.config import ConfigError
+from slowfast_jax.config import ConfigError, check_values, restore_config
 from slowfast_jax.published.cached_weights import identify
 from slowfast_jax.published.hub import address_of, local_path
 from slowfast_jax.training.checkpoint import (
@@ -31,6 +31,7 @@ from slowfast_jax.training.checkpoint import (
     load_metadata,
     save_checkpoint,
 )
+from slowfast_jax.weights.description import check_description
 from slowfast_jax.weights.safetensors_folder import (
     is_safetensors_folder,
     own_tensors,
@@ -94,7 +95,8 @@ def read_checkpoint_folder(path: str | os.PathLike) -> ForeignCheckpoint:
 
     Raises:
       FileNotFoundError: the folder does not exist.
-      convert.CheckpointError: the folder is neither a run nor a checkpoint of this project.
+      convert.CheckpointError: the folder is neither a run nor a checkpoint of this project, or
+        its metadata are damaged.
     """
     path = find_checkpoint(path)
     if is_safetensors_folder(path):
@@ -103,6 +105,7 @@ def read_checkpoint_folder(path: str | os.PathLike) -> ForeignCheckpoint:
         variables, metadata = load_checkpoint(path)
     except ValueError as error:
         raise CheckpointError(f"cannot read checkpoint {path}: {error}") from error
+    check_description(metadata, path)
     tensors = {name: leaf for (_, name), leaf in flatten(variables).items()}
     return ForeignCheckpoint("orbax", tensors, metadata)
 
@@ -207,7 +210,7 @@ def stored_config(folder: str | os.PathLike) -> tuple[ConfigDict, list[str]]:
 
     Raises:
       FileNotFoundError: the folder does not exist.
-      convert.CheckpointError: the run has no complete checkpoint.
+      convert.CheckpointError: the run has no complete checkpoint, or what it stores is damaged.
       ValueError: the folder is not a checkpoint.
       ConfigError: the checkpoint does not store its config.
     """
@@ -217,16 +220,24 @@ def stored_config(folder: str | os.PathLike) -> tuple[ConfigDict, list[str]]:
             f"{path} has weights of another program, which do not store a config; name the recipe "
             "or zoo entry of their network"
         )
-    metadata = read_description(path) if is_safetensors_folder(path) else load_metadata(path)
+    if is_safetensors_folder(path):
+        metadata = read_description(path)
+    else:
+        metadata = load_metadata(path)
+        check_description(metadata, path)
     if "config" not in metadata:
         raise ConfigError(
             f"checkpoint {path} does not store the config that it was trained with; name its "
             "recipe or zoo entry"
         )
-    config = ConfigDict(_with_tuples(metadata["config"]))
+    try:
+        config = restore_config(ConfigDict(_with_tuples(metadata["config"])))
+        check_values(config)
+    except (ConfigError, RecursionError) as error:
+        raise CheckpointError(f"the config stored in {path}: {error}") from error
     config.test.checkpoint = os.fspath(path)
     names = list(metadata.get("class_names", ())) or unnamed(config.model.get("num_classes", 0))
-    return config.lock(), names
+    return config, names
 
 
 def _with_tuples(value: Any) -> Any:

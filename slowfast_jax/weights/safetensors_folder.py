@@ -33,6 +33,7 @@ from convert.unpickle import CheckpointError
 from slowfast_jax import __version__
 from slowfast_jax.published.download import sha256_of
 from slowfast_jax.training.checkpoint import COLLECTIONS, whole_folder
+from slowfast_jax.weights.description import check_description
 from slowfast_jax.weights.model_card import model_card
 
 WEIGHTS, DESCRIPTION, CARD = "model.safetensors", "config.json", "README.md"
@@ -125,7 +126,8 @@ def read_description(directory: str | Path) -> dict[str, Any]:
     """The metadata in config.json, with "converted_from" as other checkpoints have it.
 
     Raises:
-      CheckpointError: the file does not describe a network of this project.
+      CheckpointError: the file does not describe a network of this project, or a field has a value
+        of the wrong type or range.
     """
     path = Path(directory, DESCRIPTION)
     try:
@@ -145,8 +147,8 @@ def read_description(directory: str | Path) -> dict[str, Any]:
             f"{path} does not describe a network of this project ({error}). To read weights of "
             f"another program, name the file {WEIGHTS} itself, and the network with --config"
         ) from error
-    source = found.get("source")
-    return found | ({"converted_from": source} if isinstance(source, dict) else {})
+    check_description(found, path)
+    return found | ({"converted_from": found["source"]} if "source" in found else {})
 
 
 def read_safetensors_folder(directory: str | Path) -> ForeignCheckpoint:
@@ -156,8 +158,7 @@ def read_safetensors_folder(directory: str | Path) -> ForeignCheckpoint:
       CheckpointError: a file is damaged, or the two do not belong together.
     """
     metadata, path = read_description(directory), Path(directory, WEIGHTS)
-    fingerprint = metadata.get("fingerprint")
-    expected = fingerprint.get("weights_sha256") if isinstance(fingerprint, dict) else None
+    expected = metadata.get("fingerprint", {}).get("weights_sha256")
     if expected and sha256_of(path) != expected:
         raise CheckpointError(
             f"{path} is not the file that {DESCRIPTION} beside it describes: its SHA-256 is "

@@ -18,6 +18,7 @@ from slowfast_jax.weights import describe, read_any, stored_config, variable_sha
 from slowfast_jax.weights.folders import recorded_test
 from slowfast_jax.weights.safetensors_folder import save_safetensors_folder
 from tests.convert.cases import assert_same, mini_shapes, random_variables
+from tests.support.wrong_values import changed
 
 CLIP = np.zeros((2, 4, 32, 32, 3), np.uint8)
 NAMES = ["a", "b", "c", "d"]
@@ -103,6 +104,35 @@ def test_damaged_descriptions(folder, tmp_path):
         (folder / "config.json").write_text(text)
         with pytest.raises(CheckpointError, match="config.json does not describe a network of"):
             read_any(folder)
+
+
+@pytest.mark.parametrize("field, value, message", [
+    ("class_names", ["a", 3], r"config.json: class_names is \['a', 3\], expected a list of names$"),
+    ("mean", "0.45", "mean is '0.45', expected 3 numbers"),
+    ("fingerprint", [], r"fingerprint is \[\], expected a section with weights_sha256"),
+    ("model", {"name": "test/tiny", "num_classes": -4}, "model.num_classes is -4, expected 0..10"),
+])
+def test_wrong_values_are_named(folder, field, value, message):
+    edit(folder, **{field: value})
+    with pytest.raises(CheckpointError, match=message):
+        read_any(folder)
+
+
+def test_no_wrong_value_ends_in_a_traceback(folder):
+    """Every field with every wrong value: a network, or one line."""
+    whole, refused = json.loads((folder / "config.json").read_text()), set()
+    for field, description in changed(whole):
+        (folder / "config.json").write_text(json.dumps(description))
+        try:
+            (stored_config if field.startswith("config.") else read_any)(folder)
+        except CheckpointError as error:
+            assert "\n" not in str(error) and str(folder) in str(error), field
+            refused.add(field)
+    protocol = {f"config.protocol.{key}" for key in whole["config"]["protocol"]}
+    assert refused >= protocol | {
+        "format", "model", "class_names", "mean.0", "fingerprint.weights_sha256", "source",
+        "config", "config.model.name", "config.model.num_classes", "config.task",
+    }
 
 
 def test_files_that_do_not_belong_together(folder):
