@@ -18,6 +18,7 @@ from slowfast_jax.command_line.arguments import (
     take_overrides,
 )
 from slowfast_jax.command_line.flag_names import (
+    BACKEND_MODES,
     FLAG_NAMES,
     FLAGS_OF_EXTRACT,
     MODE_NAMES,
@@ -170,9 +171,9 @@ def _check_flags(flag_values: flags.FlagValues) -> None:
             problems.append(f"--clips has {clips!r}, expected numbers as in --clips=1,3,5,7,10")
     if flag_values.zoo and mode != "reproduce":
         problems.append(f"--zoo is for --mode=reproduce, not for --mode={mode}")
-    if flag_values.backend != "jax" and mode not in ("eval", "extract"):
+    if flag_values.backend != "jax" and mode not in BACKEND_MODES:
         problems.append(
-            f"--backend is for --mode=eval and --mode=extract, not for --mode={mode}"
+            f"--backend is for the modes {', '.join(BACKEND_MODES)}, not for --mode={mode}"
         )
     if problems:
         raise ConfigError(*problems)

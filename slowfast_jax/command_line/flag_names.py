@@ -8,6 +8,7 @@ from slowfast_jax.option_names import BACKENDS
 MODE_NAMES = (
     "train", "eval", "extract", "reproduce", "report", "config", "summary", "bench_data", "compile",
 )
+BACKEND_MODES = ("eval", "reproduce", "extract")  # that take --backend
 FLAGS_OF_EXTRACT = ("endpoint", "whole", "window", "stride", "shard")
 FLAG_NAMES = (
     "workdir", "mode", "weights", "backend", "zoo", "clips", "save_scores", "scores",
@@ -33,7 +34,7 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
         "reproduce: default published.", flag_values=flag_values,
     )
     flags.DEFINE_enum(
-        "backend", "jax", BACKENDS, "eval, extract: what runs "
+        "backend", "jax", BACKENDS, f"{', '.join(BACKEND_MODES)}: what runs "
         "the network; auto takes OpenVINO where it is installed and the device is a CPU.",
         flag_values=flag_values,
     )

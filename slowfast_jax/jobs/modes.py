@@ -46,7 +46,7 @@ def reproduce(config: ConfigDict, options: flags.FlagValues) -> int:
 
     outcomes = run(
         options.zoo, options["config"].override_values, options.workdir, options.weights,
-        save_scores=options.save_scores,
+        save_scores=options.save_scores, backend=options.backend,
     )
     return _status_of(max(len(outcome.results["failed"]) for outcome in outcomes), options)
 

@@ -14,6 +14,7 @@ from ml_collections.config_flags import config_path
 
 from data_pipelines.atomic_files import whole
 from slowfast_jax import distributed
+from slowfast_jax.backends.choice import choose_backend
 from slowfast_jax.config import (
     ConfigError,
     build_model,
@@ -81,6 +82,7 @@ def reproduce(
     weights: str | os.PathLike | None = None,
     *,
     save_scores: bool = False,
+    backend: str = "jax",
 ) -> list[Outcome]:
     """Tests published checkpoints by their published protocols, one after the other.
 
@@ -95,6 +97,7 @@ def reproduce(
       weights: the file of the only row, or "random". Default: the published file, from the cache
         folder or its address.
       save_scores: see `evaluate`.
+      backend: what runs the networks, see `slowfast_jax.load`; the fingerprint names it.
 
     Raises:
       ConfigError: before the first test, several problems with names, fields, data and weights; the
@@ -102,8 +105,11 @@ def reproduce(
       OSError, ValueError, RuntimeError: the only problem, or a test that failed.
     """
     outcomes: list[Outcome] = []
-    for row, config, path in _prepare(list(dict.fromkeys(names)), fields, workdir, weights):
-        results = evaluate(config, _folder(workdir, row), path, save_scores=save_scores)
+    prepared = _prepare(list(dict.fromkeys(names)), fields, workdir, weights, backend)
+    for row, config, path in prepared:
+        results = evaluate(
+            config, _folder(workdir, row), path, save_scores=save_scores, backend=backend
+        )
         outcomes.append(Outcome(row, list(_figures(row, results)), results))
         if distributed.first():
             print(table(outcomes[-1:]))
@@ -117,11 +123,11 @@ def reproduce(
 
 def _prepare(
     names: Sequence[str], fields: Mapping[str, Any], workdir: str | os.PathLike | None,
-    weights: str | os.PathLike | None,
+    weights: str | os.PathLike | None, backend: str,
 ) -> list[tuple[Row, ConfigDict, str | os.PathLike]]:
     """(row, config, weights) of every test; raises all problems together.
 
-    Nothing is downloaded unless names, fields and data are right.
+    Nothing is downloaded unless names, fields, data and backend are right.
     """
     given = None if weights == PUBLISHED else weights
     problems, configs = Problems(), {}
@@ -140,6 +146,8 @@ def _prepare(
     for name, config in configs.items():
         with problems.noted():
             make_task(config).find("test", _folder(workdir, find(name)))
+        with problems.noted():
+            choose_backend(backend, build_model(config))
     problems.report()
     prepared = []
     for name, config in configs.items():

@@ -50,7 +50,7 @@ def test_a_wrong_flag_of_every_field_is_one_line_that_names_it(part):
     ("--config.model={'a':1}", r"--config\.model is a section: set one of its fields \(activation"),
     ("--config.optimizer.name=adan", r"expected sgd or adam or adamw; did you mean adam"),
     ("--config.train.class_weights=(1,-2)", r"class_weights is \(1, -2\), expected one number"),
-    ("--backend=auto", r"--backend is for --mode=eval and --mode=extract, not for --mode=train"),
+    ("--backend=auto", "--backend is for the modes eval, reproduce, extract, not for --mode=train"),
 ])
 def test_wrong_flags(argument, message):
     with pytest.raises(ConfigError, match=message):

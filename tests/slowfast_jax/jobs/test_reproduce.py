@@ -1,6 +1,8 @@
 """The mode reproduce: published figures beside measured ones, for rows of a small network."""
 
+import importlib.util
 import json
+from importlib import metadata
 
 import jax
 import numpy as np
@@ -11,6 +13,7 @@ import slowfast_jax
 from convert.exports import export_pyth
 from data_pipelines.mini import datasets
 from slowfast_jax import main, published
+from slowfast_jax.backends import choice
 from slowfast_jax.config import ConfigError
 from slowfast_jax.jobs import modes
 from slowfast_jax.jobs.reproduce import Figure, Outcome, table
@@ -128,6 +131,34 @@ def test_a_file_of_weights(rows, weights, videos, capsys):
     out = capsys.readouterr().out
     assert out.count("checkpoint  ") == 1 and not rows.requests
     assert "weights_origin" not in json.loads(out.splitlines()[-1])["fingerprint"]
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_another_runtime_is_in_the_fingerprint(rows, weights, videos, capsys, backend):
+    pytest.importorskip("onnx")
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    data = f"--config.data.root={videos}", f"--config.data.path_prefix={videos}"
+    tables, fingerprints = [], []
+    for name in (backend, "jax"):
+        assert run("--zoo=test/one", f"--weights={weights}", f"--backend={name}", *data) == 0
+        *lines, last = capsys.readouterr().out.splitlines()
+        tables.append(lines)
+        fingerprints.append(json.loads(last)["fingerprint"])
+    assert tables[0] == tables[1]
+    runtime = fingerprints[0].pop("runtime")
+    assert runtime == f"{backend} {metadata.version(backend)}, float32"
+    assert fingerprints[0] == fingerprints[1]
+
+
+def test_a_runtime_that_is_missing_is_named_before_anything_is_downloaded(
+    rows, videos, monkeypatch
+):
+    monkeypatch.setattr(choice, "PACKAGES", {"openvino": ("not_a_package",)})
+    data = f"--config.data.root={videos}", f"--config.data.path_prefix={videos}"
+    with pytest.raises(ConfigError, match="backend openvino: not_a_package cannot be imported"):
+        run("--zoo=test/one", "--backend=openvino", *data)
+    assert not rows.requests
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
