@@ -23,21 +23,28 @@ MMACTION2 = (
     ("cls_head.spatial_type", ("avg",), "features are pooled over space in another way"),
     ("style", ("pytorch",), "the stride is in another convolution of a block"),
 )
+SAME = {False: False, True: True}
 # Rows (setting in roi_head of MMAction2's config, its default, keyword of a network here, and
 # value of the setting -> value of the keyword).
 BOX_HEAD = (
+    ("bbox_roi_extractor.output_size", 16, "roi_resolution", {size: size for size in range(1, 65)}),
+    ("bbox_roi_extractor.featmap_stride", 16, "roi_scale", {8: 1 / 8, 16: 1 / 16, 32: 1 / 32}),
+    ("bbox_roi_extractor.aligned", True, "roi_aligned", SAME),
     ("bbox_roi_extractor.temporal_pool_mode", "avg", "roi_time_pool",
      {"avg": "mean", "max": "max"}),
-    ("bbox_roi_extractor.with_global", False, "roi_context", {False: False, True: True}),
-    ("bbox_head.mlp_head", False, "roi_hidden", {False: False, True: True}),
+    ("bbox_roi_extractor.with_global", False, "roi_context", SAME),
+    ("bbox_head.mlp_head", False, "roi_hidden", SAME),
 )
 
-# Fields of PySlowFast's section DATA that say for which clips a network was trained.
-CLIP_FIELDS = ("NUM_FRAMES", "SAMPLING_RATE", "TRAIN_CROP_SIZE")
+# Fields of PySlowFast's section DATA that say for which clips a network was trained, and those of
+# this project's protocol.
+CLIP_FIELDS = {
+    "NUM_FRAMES": "num_frames", "SAMPLING_RATE": "sampling_rate", "TRAIN_CROP_SIZE": "train_crop"
+}
 
 
 def clip_settings(text: str) -> dict[str, int]:
-    """The CLIP_FIELDS that PySlowFast's config has.
+    """The fields of the protocol that PySlowFast's config has.
 
     Args:
       text: the config as YAML; {} is returned for text that is not one.
@@ -46,7 +53,7 @@ def clip_settings(text: str) -> dict[str, int]:
     if section is None:
         return {}
     found = re.findall(r"^[ \t]+(\w+):[ \t]*(\d{1,9})[ \t]*$", section[1], re.MULTILINE)
-    return {name: int(value) for name, value in found if name in CLIP_FIELDS}
+    return {CLIP_FIELDS[name]: int(value) for name, value in found if name in CLIP_FIELDS}
 
 
 def unsupported_settings(text: str) -> list[str]:
@@ -83,6 +90,27 @@ def box_head_keywords(text: str) -> dict[str, Any]:
     return found
 
 
+def box_head_settings(network: Mapping[str, Any]) -> list[str]:
+    """What roi_head of MMAction2's config must set for the head of boxes of a network; a sentence
+    for each part of it. Settings that have their default there are left out.
+
+    Args:
+      network: the keywords of the network.
+    """
+    parts: dict[str, list[str]] = {}
+    for path, default, keyword, values in BOX_HEAD:
+        if keyword not in network or network[keyword] == values[default]:
+            continue
+        part, _, name = path.partition(".")
+        theirs = next((key for key, ours in values.items() if ours == network[keyword]), None)
+        if theirs is None:
+            raise ValueError(
+                f"{keyword} is {network[keyword]!r}, for which MMAction2 has no {name}"
+            )
+        parts.setdefault(part, []).append(f"{name}={theirs!r}")
+    return [f"roi_head.{part}: {', '.join(settings)}" for part, settings in parts.items()]
+
+
 def _model(text: str) -> dict[str, Any]:
     """The section `model` of MMAction2's config, or {} if the config has no such section."""
     try:
@@ -103,7 +131,7 @@ def _settings(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, An
         here = f"{path}.{name}" if path else str(name)
         if isinstance(value, dict):
             yield from _settings(value, here)
-        elif isinstance(value, str | bool | None):
+        elif isinstance(value, str | int | None):
             yield here, value
 
 

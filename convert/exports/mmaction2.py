@@ -10,6 +10,7 @@ from convert.exports.exported import Exported, refuse_others, refuse_unnamed
 from convert.exports.pyslowfast import pyslowfast_tensors
 from convert.names.ports import IMAGENET
 from convert.names.tables import MMACTION2
+from convert.program_settings import box_head_settings
 
 NETWORKS = "SlowFast and Slow (there: SlowOnly)"
 # Keyword -> the values with which MMAction2 computes the same.
@@ -94,8 +95,13 @@ def _settings(network: Mapping[str, Any], nonlocal_blocks: bool) -> list[str]:
     settings = []
     if (mean, std) != (IMAGENET["mean"], IMAGENET["std"]):
         settings.append(f"data_preprocessor: mean={scaled[0]}, std={scaled[1]}")
-    if tuple(network.get("dilations", ())) not in ((), (1, 1, 1, 1)):
-        settings.append(f"backbone: dilations={tuple(network['dilations'])}")
+    for keyword, name, default in (
+        ("strides", "spatial_strides", (1, 2, 2, 2)), ("dilations", "dilations", (1, 1, 1, 1))
+    ):
+        if tuple(network.get(keyword, default)) != default:
+            settings.append(f"backbone: {name}={tuple(network[keyword])}")
+    if network.get("detection"):
+        settings += box_head_settings(network)
     if network.get("lateral_norm"):
         settings.append("backbone: norm_cfg of the lateral connections, which have batch norms")
     if nonlocal_blocks:

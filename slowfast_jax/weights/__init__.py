@@ -47,6 +47,10 @@ FREE_KEYWORDS = {
     "fc_init_std", "frozen_norm", "group_size", "head_init_scale", "head_pool", "norm_splits",
     "rel_pos_zero_init", "remat", "zero_init_final_bn",
 }
+# Fields of the protocol that a network has no parameters for.
+CLIPS = {
+    "num_frames": "frames", "sampling_rate": "frames from one to the next", "train_crop": "pixels"
+}
 
 
 def variable_shapes(model: nn.Module) -> dict[str, Any]:
@@ -160,27 +164,32 @@ def read_weights(
 def _warn_of_other_clips(
     path: Path, checkpoint: ForeignCheckpoint, config: ConfigDict
 ) -> None:
-    """Logs a warning if a file of PySlowFast states that it was trained on other clips.
+    """Logs a warning if a checkpoint states that it was trained on other clips.
 
     Networks that differ only in their clips have the same parameters, such as X3D-XS, -S and -M.
     """
-    text = checkpoint.metadata.get("cfg")
-    theirs = clip_settings(text) if isinstance(text, str) else {}
-    protocol = config.protocol
-    ours = {
-        "NUM_FRAMES": ("frames", protocol.num_frames),
-        "SAMPLING_RATE": ("frames from one to the next", protocol.sampling_rate),
-        "TRAIN_CROP_SIZE": ("pixels", build_model(config).crop_size),
-    }
+    origin, theirs = _stated_clips(checkpoint)
+    ours = config.protocol
     different = [
-        f"{value} {ours[field][0]} (here {ours[field][1]})"
-        for field, value in theirs.items() if value != ours[field][1]
+        f"{theirs[field]} {unit} (here {ours[field]})"
+        for field, unit in CLIPS.items() if theirs.get(field, ours[field]) != ours[field]
     ]
     if different:
         logging.warning(
-            "%s was trained on other clips than those of %s: %s; the weights fit, but another "
-            "config probably suits them better", path, config.name, ", ".join(different),
+            "%s%s was trained on other clips than those of %s: %s; the weights fit, but another "
+            "config probably suits them better", path, origin and f" ({origin})", config.name,
+            ", ".join(different),
         )
+
+
+def _stated_clips(checkpoint: ForeignCheckpoint) -> tuple[str, Mapping[str, Any]]:
+    """The name and the protocol of the config in a checkpoint, as far as it has them."""
+    metadata = checkpoint.metadata
+    if checkpoint.own:
+        stored = metadata.get("config", {})
+        return stored.get("name", ""), stored.get("protocol", {})
+    text = metadata.get("cfg")
+    return "", clip_settings(text) if isinstance(text, str) else {}
 
 
 def _classifier_of_other_classes(

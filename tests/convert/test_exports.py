@@ -170,6 +170,23 @@ def test_settings_of_the_program_are_told():
     assert "mean=[114.75, 114.75, 114.75]" in made.settings[0] and "whole map" in made.settings[1]
 
 
+@pytest.mark.parametrize("changes, settings", [
+    ({}, ["output_size=8"]),
+    ({"roi_aligned": False, "roi_resolution": 7}, ["output_size=7, aligned=False"]),
+    ({"roi_time_pool": "max", "roi_scale": 1 / 32, "roi_resolution": 16},
+     ["featmap_stride=32, temporal_pool_mode='max'"]),
+])
+def test_settings_of_boxes_are_told(changes, settings):
+    model = small("MMAction2's SlowFast, boxes").clone(**changes)
+    made = PROGRAMS["mmaction2"].tensors(variables_of(model), keywords(model))
+    assert made.settings == [
+        "backbone: spatial_strides=(1, 2, 2, 1)",
+        *(f"roi_head.bbox_roi_extractor: {setting}" for setting in settings),
+    ]
+    with pytest.raises(ValueError, match="roi_scale is 0.1, for which MMAction2 has no featm"):
+        PROGRAMS["mmaction2"].tensors(variables_of(model), keywords(model.clone(roi_scale=0.1)))
+
+
 def test_the_background_of_mmaction2_is_class_0():
     model = small("MMAction2's SlowFast, boxes")
     variables = variables_of(model)

@@ -145,7 +145,7 @@ def test_networks_that_compute_something_else_are_refused(names, wrong, right, w
 
 HEAD_CONFIG = """
 model = dict(roi_head=dict(
-    bbox_roi_extractor=dict(with_temporal_pool=True, temporal_pool_mode="max"),
+    bbox_roi_extractor=dict(output_size=8, with_temporal_pool=True, temporal_pool_mode="max"),
     bbox_head=dict(type="BBoxHeadAVA", background_class=True)))
 """
 

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from convert import read_checkpoint
-from convert.program_settings import box_head_keywords, unsupported_settings
+from convert.program_settings import (
+    box_head_keywords,
+    box_head_settings,
+    unsupported_settings,
+)
 
 CONFIG = """
 _base_ = ["x.py"]
@@ -50,13 +54,18 @@ def test_settings_that_this_project_does_not_have(old, new, words):
     assert words in found
 
 
-PLAIN = {"roi_time_pool": "mean", "roi_context": False, "roi_hidden": False}
+PLAIN = {
+    "roi_time_pool": "mean", "roi_context": False, "roi_hidden": False, "roi_aligned": True,
+    "roi_resolution": 8, "roi_scale": 1 / 16,
+}
 
 
 @pytest.mark.parametrize("old, new, keywords", [
     ("output_size=8", "output_size=8", {}),
     ('pool_mode="avg"', 'pool_mode="max"', {"roi_time_pool": "max"}),
-    ("output_size=8", "with_global=True", {"roi_context": True}),
+    ("output_size=8", "with_global=True", {"roi_context": True, "roi_resolution": 16}),
+    ("output_size=8", "output_size=7, aligned=False", {"roi_aligned": False, "roi_resolution": 7}),
+    ("output_size=8", "output_size=8, featmap_stride=32", {"roi_scale": 1 / 32}),
     ("in_channels=2304", "mlp_head=True", {"roi_hidden": True}),
     # has no effect on maps without time, which the extractor gives
     ("in_channels=2304", 'temporal_pool_type="max"', {}),
@@ -65,7 +74,11 @@ def test_keywords_of_the_head_of_boxes(old, new, keywords):
     assert old in CONFIG
     config = CONFIG.replace(old, new)
     assert unsupported_settings(config) == []
-    assert box_head_keywords(config) == PLAIN | keywords
+    found = box_head_keywords(config)
+    assert found == PLAIN | keywords
+    # What is told for a network of these keywords is what the config sets.
+    told = [part.partition(": ")[2] for part in box_head_settings(found)]
+    assert all(one in config.replace('"', "'") for one in ", ".join(told).split(", "))
 
 
 def test_a_config_without_boxes_needs_no_keywords():

@@ -27,7 +27,7 @@ from slowfast_jax.published import TEST_SETS, Row
 from slowfast_jax.weights import variable_shapes
 from tests.convert.test_torchvision import resnet_tensors
 from tests.slowfast_jax.models import cases
-from tests.slowfast_jax.models.test_parity import FACTORIZED, HUB, MMACTION2, PADDLE
+from tests.slowfast_jax.models.recorded_cases import FACTORIZED, HUB, MMACTION2, PADDLE
 from tests.support.paths import needs_parity
 
 ROWS = published.rows()
@@ -46,7 +46,7 @@ def case_of(row: Row) -> tuple[str, str] | None:
     """(folder, name) of the reference case with the row's network; None if no case has it."""
     title = row.publisher.title
     if title == "PaddleVideo":
-        found = [name for name, model in PADDLE.items() if model == row.model]
+        found = [name for name, network in PADDLE.items() if network == (row.model, {})]
     elif title == "MMAction2" and "model.nonlocal_blocks" not in row.settings:
         found = [name for name, model in MMACTION2.items() if model == row.model]
     elif title == "PyTorchVideo":

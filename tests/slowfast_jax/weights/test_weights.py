@@ -19,6 +19,7 @@ from slowfast_jax.weights import (
     stored_config,
     variable_shapes,
 )
+from slowfast_jax.weights.folders import write_folder
 
 
 def test_a_checkpoint_folder(tmp_path):
@@ -40,7 +41,8 @@ def test_a_folder_without_a_checkpoint(tmp_path):
 
 
 def test_settings_of_mmaction2_that_change_the_results(tmp_path):
-    text = "model = dict(roi_head=dict(bbox_roi_extractor=dict(temporal_pool_mode='{}')))"
+    text = "model = dict(roi_head=dict(bbox_roi_extractor=dict(" \
+           "output_size=8, temporal_pool_mode='{}')))"
     config = load_config("mmaction2/ava_slowonly_4x16_r50")
     tensors = {"backbone.conv1.conv.weight": np.ones(1), "roi_head.bbox_head.fc_cls.bias": None}
     for mode in ("avg", "max"):
@@ -85,6 +87,24 @@ def test_weights_of_other_clips_are_warned_about(tmp_path, caplog):
         assert ("was trained on other clips" in caplog.text) == bool(extra)
     frames = f"{protocol.num_frames + 3} frames (here {protocol.num_frames})"
     assert f"{frames}, {crop + 3} pixels (here {crop})" in caplog.text
+
+
+def test_a_folder_of_a_network_of_other_clips(tiny, tmp_path, caplog):
+    absl_logging.get_absl_logger().propagate = True
+    ours, theirs = load_config("test/tiny"), load_config("test/tiny")
+    with theirs.unlocked():
+        theirs.name = "test/other"
+        theirs.protocol.num_frames = 16
+    shapes = variable_shapes(build_model(ours))
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    for kind in ("orbax", "safetensors"):
+        write_folder(tmp_path / kind, kind, zeros, describe(theirs, []), False)
+        for config in (theirs, ours):
+            caplog.clear()
+            read_weights(config, shapes, tmp_path / kind)
+            assert ("other clips" in caplog.text) == (config is ours)
+        expected = "(test/other) was trained on other clips than those of test/tiny: 16 frames"
+        assert expected in caplog.text
 
 
 @pytest.mark.parametrize("stored", [None, []])  # the second as in checkpoints of earlier versions
