@@ -8,7 +8,8 @@
 
 The first argument is a list of videos, of folders of frames or of frames, your own table of boxes,
 the folder of AVA, or a folder of lists or of videos; the format is detected. Each problem is
-printed as one line: where it is, its kind, what is wrong and what to do. A summary follows. The
+printed as one line: where it is, its kind, what is wrong and what to do; of many that are alike,
+the first few (--every: all). A summary follows. The
 exit status is 0 if there are no problems, 1 if there are, and 2 if the command is wrong.
 docs/data.md describes the formats.
 """
@@ -31,7 +32,7 @@ from data_pipelines.doctor.data_sets import (
 )
 from data_pipelines.doctor.lists import check_frame_list, check_list
 from data_pipelines.doctor.own import check_own
-from data_pipelines.findings import Checked, Findings
+from data_pipelines.findings import ALIKE_SHOWN, Checked, Findings
 from data_pipelines.labels import class_names
 from data_pipelines.sources import ava, box_tables, video_lists
 from data_pipelines.sources.frame_lists import HEADER
@@ -309,6 +310,11 @@ def _parser() -> argparse.ArgumentParser:
         help="frame rate of videos of boxes that are stored as images (default: %(default)s)",
     )
     parser.add_argument(
+        "--every", action="store_true",
+        help="print every problem; without it, of problems that are alike (a missing file in each "
+        f"row) only the first {ALIKE_SHOWN} are printed, and the others as one line",
+    )
+    parser.add_argument(
         "--clean", metavar="OUT",
         help="write the usable part of the data to OUT: a list or table without the rows that "
         "cannot be used, or for AVA a folder of annotations",
@@ -319,7 +325,7 @@ def _parser() -> argparse.ArgumentParser:
 def cli(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
     args = _parser().parse_args(arguments)
-    findings = Findings(FLAGS)
+    findings = Findings(FLAGS, every=args.every)
     try:
         if args.clean and os.path.exists(args.clean):
             raise UsageError(f"{args.clean} exists already; pass another name to --clean")
@@ -333,6 +339,7 @@ def cli(arguments: Sequence[str] | None = None) -> int:
         return 2
     except ValueError as error:  # the data as a whole cannot be read
         findings.report_row(error)
+        findings.print_rest()
         return 1
     findings.print_table(checked.facts)
     return 1 if findings.kinds else 0

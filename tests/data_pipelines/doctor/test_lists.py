@@ -85,6 +85,22 @@ def test_every_problem_of_a_list(folder, run):
     ]
 
 
+def test_problems_that_are_alike_are_one_line_after_the_first(folder, run):
+    rows = [f"none{n}.mp4 0\n" for n in range(1203)] + ["numbered.mp4 x\n", "bframes.mp4 y\n"]
+    path = write(folder, "a.csv", "".join(rows))
+    first, last = (f"{path}:{row}: missing: {folder}/none{row - 1}.mp4" for row in (1, 1203))
+    status, lines, table = run(path, "--root", folder, "--clip", 20)
+    assert status == 1
+    missing = [line for line in lines if ": missing: " in line]
+    assert len(missing) == 6 and missing[0].startswith(first)
+    assert missing[-1].startswith(f"1,198 more like these, the last: {last}")
+    assert sum(": invalid row: " in line for line in lines) == 2
+    assert re.search(r"problem: missing +1203\n", table)
+    lines = run(path, "--root", folder, "--clip", 20, "--every")[1]
+    assert sum(": missing: " in line for line in lines) == 1203
+    assert not [line for line in lines if "more like these" in line]
+
+
 def test_lists_with_names_separators_and_several_labels(folder, run):
     path = write(folder, "a.csv", "numbered.mp4,0,2\nbframes.mp4,3\n")
     names = write(folder, "names.txt", "a\nb\nc\n")
