@@ -123,8 +123,8 @@ def _tell(
 
 
 def _problems(arguments: argparse.Namespace, videos: Videos) -> list[str]:
-    """What is wrong with the files that the arguments name, those to write included."""
-    problems = []
+    """What is wrong with the arguments and the files that they name, those to write included."""
+    problems = list(arguments.problems)
     named = arguments.weights != PUBLISHED and not is_address(arguments.weights)
     if named and not Path(arguments.weights).exists():
         problems.append(f"--weights {arguments.weights}: no such file or folder")
@@ -315,6 +315,10 @@ def _windows(
 
     The windows are shown as they come.
     """
+    from slowfast_jax.inference.timeline import clip_length
+
+    if arguments.window < (least := clip_length(recognizer.config)):
+        _say(f"--window {arguments.window:g}: windows last {least:.3g} seconds, as long as a clip")
     for name, video in videos.items():
         record: Record = {"video": name, "windows": []}
         show_heading(name, console)

@@ -3,17 +3,18 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 from data_pipelines.command import Parser
 from slowfast_jax.inference.inputs import FRAME_RATE
 from slowfast_jax.option_names import BACKENDS, pattern
-from slowfast_jax.published.hub import is_address
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parses the command line; exits with status 2 if it is invalid."""
+    """Parses the command line; exits with status 2 if it is invalid.
+
+    Arguments that do not go together are lines of the attribute `problems` of the result.
+    """
     parser = Parser(
         prog=_program(),
         description="Predicts labels for videos, or for the people in them. Results are printed, "
@@ -99,15 +100,22 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "PyTorchVideo does (default: the config's choice)",
     )
     arguments = parser.parse_args(argv)
-    weights = Path(arguments.weights)
-    if not arguments.config and not is_address(arguments.weights) and not weights.is_dir():
-        parser.error(
-            f"--config is required: {weights} is a file, and only folders store their config"
-            if weights.exists() else f"--weights {weights}: no such file or folder"
+    arguments.problems = list(_contradictions(arguments))
+    arguments.fps_given = arguments.fps is not None
+    arguments.fps = arguments.fps or FRAME_RATE
+    return arguments
+
+
+def _contradictions(arguments: argparse.Namespace) -> Iterator[str]:
+    """Arguments that do not go together."""
+    if not arguments.config and os.path.isfile(arguments.weights):
+        yield (
+            f"--config is required: {arguments.weights} is a file, and only folders store their "
+            "config"
         )
     for flag, needed in (("draw", "boxes"), ("stride", "window")):
         if getattr(arguments, flag) and not getattr(arguments, needed):
-            parser.error(f"--{flag} requires --{needed}")
+            yield f"--{flag} requires --{needed}"
     for flag, other, why in (
         ("boxes", "window", "the table says at which times to predict"),
         ("clips", "boxes", "a clip is taken around each time in the table"),
@@ -116,10 +124,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         ("crops", "window", "a window takes the center of the picture"),
     ):
         if getattr(arguments, flag) and getattr(arguments, other):
-            parser.error(f"--{flag} does not go with --{other}: {why}")
-    arguments.fps_given = arguments.fps is not None
-    arguments.fps = arguments.fps or FRAME_RATE
-    return arguments
+            yield f"--{flag} does not go with --{other}: {why}"
 
 
 def _program() -> str:

@@ -90,6 +90,20 @@ def plan(clip: float, window: float, stride: float) -> Plan:
     return Plan(window, step, every, 1 + math.floor((window - last) / step + CLOSE))
 
 
+def clip_length(config: ConfigDict) -> float:
+    """The seconds of a clip, which no window is shorter than; 0 if clips span the window, whatever
+    its length."""
+    return 0.0 if config.data.sampling == "ssv2" else clip_seconds(_sampling(config))
+
+
+def _sampling(config: ConfigDict) -> dict[str, Any]:
+    protocol = config.protocol
+    return dict(
+        num_frames=protocol.num_frames, sampling_rate=protocol.sampling_rate,
+        target_fps=protocol.target_fps, crop=protocol.test_crop,
+    )
+
+
 def window_options(
     config: ConfigDict, window: float | None, stride: float | None
 ) -> dict[str, Any]:
@@ -98,11 +112,7 @@ def window_options(
     `window` None is the length of a clip, and `stride` None that of the window. Raises ValueError
     if one is not positive.
     """
-    protocol = config.protocol
-    sampling = dict(
-        num_frames=protocol.num_frames, sampling_rate=protocol.sampling_rate,
-        target_fps=protocol.target_fps, crop=protocol.test_crop,
-    )
+    protocol, sampling = config.protocol, _sampling(config)
     window = clip_seconds(sampling) if window is None else window
     stride = window if stride is None else stride
     for name, seconds in (("window", window), ("stride", stride)):

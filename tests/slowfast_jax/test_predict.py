@@ -215,25 +215,40 @@ def test_missing_files_are_named_in_one_list_before_anything_is_loaded(capsys, m
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["a.mp4", "--weights", "w.pyth"], "--weights w.pyth: no such file or folder"),
-    (["a.mp4", "--weights", __file__], "test_predict.py is a file, and only folders store their"),
     (["a.mp4"], "--weights"),
-    (["a.mp4", "--config", "x", "--weights", "w", "--draw", "d"], "--draw requires --boxes"),
     (["--config", "x", "--weights", "w"], "VIDEO"),
     (["a.mp4", "--config", "x", "--weights", "w", "--top-k", "0"], "expected 1 or more"),
     (["a.mp4", "--config", "x", "--weights", "w", "--average", "sum"], "choose from"),
     (["a.mp4", "--config", "x", "--weights", "w", "--clips", "0"], "expected 1 or more"),
     (["a.mp4", "--config", "x", "--weights", "w", "--crops", "4"], "choose from"),
     (["a.mp4", "--config", "x", "--weights", "w", "--window", "0"], "expected more than 0"),
-    (["a.mp4", "--config", "x", "--weights", "w", "--stride", "1"], "--stride requires --window"),
-    (["a.mp4", "--config", "x", "--weights", "w", "--window", "1", "--crops", "1"], "does not go"),
-    (["a.mp4", "--config", "x", "--weights", "w", "--boxes", "b", "--clips", "1"], "does not go"),
     (["a.mp4", "--config", "x", "--weights", "w", "--clip", "1"], "unrecognized arguments: --clip"),
 ])
 def test_invalid_arguments_exit_with_status_2(capsys, arguments, message):
     with pytest.raises(SystemExit) as caught:
         cli(arguments)
     assert caught.value.code == 2 and message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("arguments", "messages"), [
+    (["--weights", "w.pyth"], ["--weights w.pyth: no such file or folder"]),
+    (["--weights", __file__, "--draw", "d"],
+     ["test_predict.py is a file, and only folders store their config", "--draw requires --boxes"]),
+    (["--config", "x", "--weights", "w", "--stride", "1"],
+     ["--stride requires --window", "--weights w: no such file"]),
+    (["--config", "x", "--weights", "w", "--window", "1", "--crops", "1", "--clips", "3"],
+     ["--clips does not go with --window: a", "--crops does not go with --window: a", "w: no su"]),
+    (["--config", "x", "--weights", "w", "--boxes", "b", "--clips", "1"],
+     ["--clips does not go with --boxes", "--boxes b: no such table", "w: no such file"]),
+])
+def test_arguments_that_do_not_go_together_are_listed_with_the_missing_files(
+    capsys, arguments, messages
+):
+    assert cli(["a.mp4", *arguments]) == 2
+    *_, text = capsys.readouterr().err.partition("error: ")
+    assert all(message in text for message in ["a.mp4: no such file", *messages])
+    assert text.startswith(f"{len(messages) + 1} problems:")
+    assert len(text.splitlines()) == len(messages) + 2
 
 
 def test_names_with_brackets_are_printed_literally(capsys):
@@ -305,6 +320,12 @@ def test_windows_over_time(arguments, folder, capsys):
     screen = capsys.readouterr().out
     best = whole["windows"][3]["predictions"][0]
     assert f"    3.00 -     4.00 s  {best['score']:.4f}  {best['label']}" in screen
+
+
+def test_a_window_shorter_than_a_clip_is_told(arguments, folder, capsys):
+    assert cli([str(folder / "0.mp4"), *arguments, "--window", "0.1"]) == 0
+    told = "--window 0.1: windows last 0.533 seconds, as long as a clip\n"
+    assert capsys.readouterr().err.count(told) == 1
 
 
 def test_drawn_videos_of_one_name_get_folders(folder):
