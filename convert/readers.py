@@ -170,7 +170,7 @@ def _read_file(file: BinaryIO, size: int, wanted: Wanted) -> ForeignCheckpoint:
     head = file.read(64)
     file.seek(0)
     if size == 0:
-        raise CheckpointError(f"the file is empty (0 bytes); {EXPECTED}. Download it again")
+        raise CheckpointError(f"the file is empty (0 bytes); {EXPECTED}. Get it again")
     if head.startswith(b"PK\x03\x04"):
         content, opaque = read_zip(file, size, EXPECTED)
         return _checkpoint("torch zip", content, opaque, wanted, size)

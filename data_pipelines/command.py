@@ -57,6 +57,13 @@ def version() -> str:
         return "unknown (not installed)"
 
 
+def explain(error: Exception) -> str:
+    """What an error says; of the system's errors, the file and the reason without its number."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}"
+    return str(error)
+
+
 def positive(text: str) -> float:
     """A number above 0, for `type=` of an argument."""
     try:

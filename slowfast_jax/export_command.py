@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import logging
 
-from data_pipelines.command import Parser
+from data_pipelines.command import Parser, explain
 from slowfast_jax import __version__, compilation_cache, interrupts
 from slowfast_jax.export.exported_file import ONNX_SUFFIX, is_onnx, write
 from slowfast_jax.export.metadata import Metadata
@@ -237,7 +237,7 @@ def _check_output(arguments: argparse.Namespace) -> None:
 
 
 def _fail(error: Exception, status: int) -> int:
-    print(f"error: {as_options(str(error))}", file=sys.stderr)
+    print(f"error: {as_options(explain(error))}", file=sys.stderr)
     return status
 
 

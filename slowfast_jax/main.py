@@ -53,7 +53,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-from data_pipelines.command import stop_printing
+from data_pipelines.command import explain, stop_printing
 from slowfast_jax import __version__, compilation_cache, distributed, log_file
 from slowfast_jax.command_line import (
     FLAG_NAMES,
@@ -250,7 +250,8 @@ def _unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
 
 def _report(error: Exception | str, status: int) -> int:
     training = "mode" in FLAGS and FLAGS.mode == "train"
-    message = as_fields(as_flags(str(error)), training=training)
+    text = error if isinstance(error, str) else explain(error)
+    message = as_fields(as_flags(text), training=training)
     print(f"error: {message}", file=sys.stderr)
     log_file.note(f"error: {message}", python_logging.ERROR)
     return status

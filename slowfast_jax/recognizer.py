@@ -19,7 +19,7 @@ from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.image_files import Pictures
 from slowfast_jax.backends import choice
-from slowfast_jax.config import build_model, check_values
+from slowfast_jax.config import ConfigError, build_model, check_values
 from slowfast_jax.distributed.connect import require_devices
 from slowfast_jax.inference.description import describe
 from slowfast_jax.inference.features import DEFAULT, Endpoints, Features, Options, iterate_features
@@ -343,6 +343,11 @@ def load(
     options = {key: value for key, value in named.items() if value is not None} | network
     patterns_of(skip)
     require_devices()
+    if not isinstance(spec, (str, os.PathLike, ConfigDict)):
+        raise ConfigError(
+            f"the network is a {type(spec).__name__}, expected a zoo name, a recipe, the folder of "
+            "a run or checkpoint, or a config"
+        )
     if isinstance(spec, ConfigDict):
         config = spec
     elif os.path.isdir(spec := local_path(spec)):

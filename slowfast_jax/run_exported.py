@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 
-from data_pipelines.command import Parser
+from data_pipelines.command import Parser, explain
 from data_pipelines.video.decoding import VideoError
 from slowfast_jax.export.exported_file import METADATA, ExportedFileError, read
 from slowfast_jax.export.metadata import Metadata
@@ -95,7 +95,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
                 "boxes, see docs/deploy.md"
             )
     except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {explain(error)}", file=sys.stderr)
         return 2
     try:
         return _predict(run, metadata, arguments)

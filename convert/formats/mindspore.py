@@ -25,7 +25,7 @@ TYPES = {
     "Int64": "<i8", "Int32": "<i4", "Int16": "<i2", "Int8": "i1",
     "UInt64": "<u8", "UInt32": "<u4", "UInt16": "<u2", "UInt8": "u1",
 }
-DAMAGED = "the file is truncated or damaged. Download it again"
+DAMAGED = "the file is truncated or damaged. Get it again"
 
 
 def is_mindspore(head: bytes) -> bool:

@@ -39,7 +39,7 @@ def plain_arrays(content: Mapping) -> dict:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"the Paddle file's table of large arrays does not match its arrays ({error!r}): the "
-            "file is damaged. Download it again"
+            "file is damaged. Get it again"
         ) from error
     return {
         name: {key: _array(v) for key, v in value.items()} if isinstance(value, dict)

@@ -31,7 +31,7 @@ LARGEST_HEADER = 4 << 20  # bytes: enough for some 30,000 tensors
 MOST_DIMENSIONS = 16
 LARGEST_DIMENSION = 2**40
 METADATA = "__metadata__"
-AGAIN = "the file is truncated or damaged. Download it again"
+AGAIN = "the file is truncated or damaged. Get it again"
 
 
 class Entry(NamedTuple):

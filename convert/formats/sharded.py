@@ -36,7 +36,7 @@ def read_index(path: Path) -> dict[str, set[str]]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"the index is not JSON ({str(error)[:100]}). Download it again"
+            f"the index is not JSON ({str(error)[:100]}). Get it again"
         ) from error
     named = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(named, dict) or not named:

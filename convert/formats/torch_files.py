@@ -56,7 +56,7 @@ def read_zip(file: BinaryIO, size: int, expected: str) -> tuple[Any, set[str]]:
     except ZIP_ERRORS as error:
         raise CheckpointError(
             f"a zip file of {size:,} bytes whose table of contents cannot be read ({error}): it is "
-            "truncated or damaged. Download it again"
+            "truncated or damaged. Get it again"
         ) from error
     names = set(archive.namelist())
     roots = [name[: -len("data.pkl")] for name in names if name.endswith("/data.pkl")]
@@ -143,7 +143,7 @@ def _elements(data: bytes, kind: StorageType, order: str, numel: int, key: str) 
     if len(data) < numel * dtype.itemsize:
         raise CheckpointError(
             f"its storage {key} has {len(data):,} bytes, {numel} elements need "
-            f"{numel * dtype.itemsize:,}: the file is truncated or damaged. Download it again"
+            f"{numel * dtype.itemsize:,}: the file is truncated or damaged. Get it again"
         )
     flat = np.frombuffer(data, dtype, count=numel).astype(dtype.newbyteorder("="), copy=False)
     return widen_bfloat16(flat) if kind.bfloat16 else flat
@@ -208,7 +208,7 @@ def read_legacy(file: BinaryIO, size: int) -> tuple[Any, set[str]]:
         if not 0 <= nbytes <= size - file.tell():
             raise CheckpointError(
                 f"its storage {key} needs {nbytes:,} bytes, only {size - file.tell():,} are left: "
-                "the file is truncated or damaged. Download it again"
+                "the file is truncated or damaged. Get it again"
             )
         loaded[key] = _elements(file.read(nbytes), kinds[key], order, numel, key)
     return content, opaque

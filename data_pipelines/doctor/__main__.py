@@ -21,7 +21,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from data_pipelines.command import Parser, called_as, run
+from data_pipelines.command import Parser, called_as, explain, run
 from data_pipelines.doctor.ava import check_ava
 from data_pipelines.doctor.data_sets import (
     SPLITS,
@@ -335,7 +335,7 @@ def cli(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         raise
     except (OSError, UsageError) as error:
-        print(f"error: {findings.worded(str(error))}", file=sys.stderr)
+        print(f"error: {findings.worded(explain(error))}", file=sys.stderr)
         return 2
     except ValueError as error:  # the data as a whole cannot be read
         findings.report_row(error)

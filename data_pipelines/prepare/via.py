@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_pipelines.atomic_files import write_rows
-from data_pipelines.command import Parser, positive, run
+from data_pipelines.command import Parser, explain, positive, run
 from data_pipelines.paths import PathLike
 from data_pipelines.prepare.via2 import as_via3, is_via2
 from data_pipelines.prepare.via_pictures import find_frames, is_picture
@@ -286,7 +286,7 @@ def cli(arguments: Sequence[str] | None = None) -> int:
     try:
         converted = convert(args.project, args.videos, args.table, args.fps)
     except (OSError, ValueError, VideoError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {explain(error)}", file=sys.stderr)
         return 1
     for note in converted.notes:
         print(f"note: {note}", file=sys.stderr)

@@ -206,6 +206,11 @@ def _named_recipe(spec: str) -> tuple[Path, str]:
             f"{path.stem}/{variants[0] if variants else 'VARIANT'} (--mode=config "
             f"--config={path.stem} lists them)"
         )
+    if Path(spec).is_file():
+        raise ConfigError(
+            f"{spec} is a file, but no recipe; if it has weights, name their network, such as "
+            "kinetics/x3d_xs, and pass the file as its weights"
+        )
     raise ConfigError(
         f"{spec!r} is neither a recipe (FILE/VARIANT, path/to/file.py or path/to/file.py:variant) "
         f"nor a published model{closest(spec, {*zoo.ZOO, *rows(), *recipe_names()})} (recipes: "

@@ -13,7 +13,7 @@ from convert.load import fit, strip_names
 from convert.readers import ForeignCheckpoint, read_checkpoint
 from convert.trees import not_finite
 from convert.verify import compare_bytes, describe_outputs
-from data_pipelines.command import Parser, stop_printing
+from data_pipelines.command import Parser, explain, stop_printing
 from data_pipelines.text_files import first_few
 from slowfast_jax.convert_command.reports import describe_map, describe_report, list_tensors
 from slowfast_jax.option_names import as_options, pattern
@@ -75,6 +75,8 @@ def cli(arguments: list[str] | None = None) -> int:
     except HubError as error:
         parser.error(str(error))
     if not args.list and not args.config and not Path(args.input).is_dir():
+        if not Path(args.input).exists():
+            parser.error(f"{args.input}: no such file or folder")
         parser.error(
             f"--config is required: {args.input} is not a folder of this project, which would "
             "store its config"
@@ -89,7 +91,7 @@ def cli(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         return stop_printing()
     except (OSError, ValueError) as error:
-        print(f"error: {as_options(str(error))}", file=sys.stderr)
+        print(f"error: {as_options(explain(error))}", file=sys.stderr)
         return 1 if progress.began else 2
     except KeyboardInterrupt:
         done = progress.written

@@ -1,6 +1,7 @@
 """Says that a program is being compiled, before the minute in which nothing else happens."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -8,7 +9,9 @@ from functools import cache
 import jax
 from absl import logging
 
-SAVED = "/jax/compilation_cache/compile_time_saved_sec"  # an event of JAX
+# Events of JAX. Compiling includes reading from the cache.
+COMPILED = "/jax/core/compile/backend_compile_duration"
+READ = "/jax/compilation_cache/cache_retrieval_time_sec"
 
 
 @contextmanager
@@ -27,25 +30,26 @@ def announced(
     if kept and folder and jax.config.jax_enable_compilation_cache:
         duration = f" (about a minute the first time; kept in {folder} for the next start)"
     say(f"compiling {what}{duration}")
-    start, before = time.perf_counter(), _saved_seconds()[0]
+    start, before = time.perf_counter(), Counter(_seconds())
     yield
     seconds = time.perf_counter() - start
-    # Small programs beside `what` may be in the cache although it is not; they save little.
-    if _saved_seconds()[0] - before > seconds / 2:
+    read = _seconds()[READ] - before[READ]
+    compiled = _seconds()[COMPILED] - before[COMPILED] - read
+    # There are small programs beside `what`, each of which may be in the cache or not.
+    if read > compiled:
         say(f"read {what} from the cache in {seconds:.1f} s")
     else:
         say(f"compiled {what} in {seconds:.1f} s")
 
 
 @cache
-def _saved_seconds() -> list[float]:
-    """The one item is how long everything took to compile that JAX read from its cache, less the
-    time of reading it."""
-    saved = [0.0]
+def _seconds() -> Counter[str]:
+    """The sums of the events so far."""
+    sums: Counter[str] = Counter()
 
     def add(event: str, seconds: float, **_: object) -> None:
-        if event == SAVED:
-            saved[0] += seconds
+        if event in (COMPILED, READ):
+            sums[event] += seconds
 
     jax.monitoring.register_event_duration_secs_listener(add)
-    return saved
+    return sums

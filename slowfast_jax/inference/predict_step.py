@@ -85,6 +85,6 @@ class Predictor:
         if shapes in self._compiled:
             return self._step(variables, batch)
         self._compiled.add(shapes)
-        what = f"the network for batches of {' x '.join(map(str, shapes[0]))}"
+        what = f"the network for batches of {' x '.join(map(str, clips.shape))}"
         with announced(what, self.say):
             return self._step(variables, batch)

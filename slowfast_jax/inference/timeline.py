@@ -5,6 +5,7 @@ speed that the network was trained for. A window has the mean scores of the clip
 """
 
 import math
+import numbers
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -116,8 +117,8 @@ def window_options(
     window = clip_seconds(sampling) if window is None else window
     stride = window if stride is None else stride
     for name, seconds in (("window", window), ("stride", stride)):
-        if not 0 < seconds < math.inf:
-            raise ValueError(f"{name} is {seconds}, expected a positive number of seconds")
+        if not isinstance(seconds, numbers.Real) or not 0 < seconds < math.inf:
+            raise ValueError(f"{name} is {seconds!r}, expected a positive number of seconds")
     if config.data.sampling == "ssv2":  # a clip spans the whole video, here the window
         sampling["sampling_rate"] = window * protocol.target_fps / protocol.num_frames
     return dict(sampling=sampling, window=window, stride=stride, method=protocol.ensemble)

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.command import Parser
+from data_pipelines.command import Parser, explain
 from slowfast_jax.metrics.ava_files import (
     BoxTable,
     Keyframe,
@@ -296,7 +296,10 @@ def _warnings(
 
 
 def cli(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns the exit status, 1 if a file cannot be read or evaluated."""
+    """Runs the command; returns the exit status.
+
+    It is 1 if a file cannot be read or evaluated, and 2 if there is no such file.
+    """
     parser = Parser(
         prog="python -m slowfast_jax.metrics.ava",
         description="Computes the frame-mAP at IoU 0.5 of detections in AVA's csv format, per "
@@ -318,6 +321,12 @@ def cli(argv: Sequence[str] | None = None) -> int:
                         "does during training")
     parser.add_argument("--json", metavar="FILE", help="also write the result to this file")
     arguments = parser.parse_args(argv)
+    given = (
+        arguments.detections, arguments.ground_truth, arguments.exclusions, arguments.labels
+    )
+    if missing := [path for path in given if path and not Path(path).is_file()]:
+        print(f"error: {', '.join(missing)}: no such file", file=sys.stderr)
+        return 2
     try:
         result = evaluate_files(
             arguments.detections, arguments.ground_truth, exclusions=arguments.exclusions,
@@ -326,7 +335,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
         if arguments.json:
             Path(arguments.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {explain(error)}", file=sys.stderr)
         return 1
     for warning in result["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)

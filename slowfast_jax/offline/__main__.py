@@ -20,7 +20,7 @@ from typing import Any
 
 from absl import flags, logging
 
-from data_pipelines.command import Parser, stop_printing
+from data_pipelines.command import Parser, explain, stop_printing
 from slowfast_jax.command_line import FLAG_NAMES, as_flags, define_flags, parse
 from slowfast_jax.config import ConfigError
 from slowfast_jax.log_file import show_log
@@ -45,7 +45,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:  # the reader of the output, such as head, has enough
             return stop_printing()
         except (OSError, ValueError, RuntimeError) as error:
-            print(f"error: {as_flags(str(error))}", file=sys.stderr)
+            print(f"error: {as_flags(explain(error))}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             return interrupts.leave()

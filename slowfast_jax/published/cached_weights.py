@@ -112,15 +112,26 @@ def identify(path: Path) -> Row | None:
 
 
 def _verify(row: Row, path: Path) -> None:
-    """Checks a file that was in the cache folder; records one that the user put there."""
+    """Checks a file that was in the cache folder; records one that the user put there.
+
+    What is recorded about a file of the user is no reason to refuse another one.
+    """
     digest, recorded = sha256_of(path), origin_of(path)
-    reason = mismatch(path, digest, row.size, recorded.get("sha256") or row.sha256)
+    downloaded = recorded.get("downloaded", False)
+    reason = mismatch(
+        path, digest, row.size, downloaded and recorded.get("sha256") or row.sha256
+    )
+    if reason and downloaded:
+        raise DownloadError(
+            f"{path} is not the file that was downloaded: {reason}; remove it to download it "
+            f"again, or if it is right, remove {_origin_file(path).name} beside it"
+        )
     if reason:
         raise DownloadError(
-            f"{path} is not the file that was {'recorded' if recorded else 'published'}: {reason}; "
-            "remove it to download it again"
+            f"{path} is not the file that was published: {reason}; remove it to download it, or "
+            "put the right one in its place"
         )
-    if not recorded:
+    if digest != recorded.get("sha256"):
         with suppress(OSError):  # a cache that this user cannot write
             _write_origin(row, path, digest, downloaded=False)
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from data_pipelines.command import Parser, positive
+from data_pipelines.command import Parser, explain, positive
 from slowfast_jax import compilation_cache
 from slowfast_jax.log_file import show_log
 from slowfast_jax.option_names import BACKENDS, as_options, whole_number
@@ -60,7 +60,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
             max_boxes=arguments.max_boxes,
         )
     except (OSError, ValueError, RuntimeError) as error:
-        print(f"error: {as_options(str(error))}", file=sys.stderr)
+        print(f"error: {as_options(explain(error))}", file=sys.stderr)
         return 2
     sizes = arguments.batch_sizes or ([1, 4] if network.max_boxes else [1, 4, 10])
     if network.batch:
@@ -117,7 +117,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
     parser.add_argument(
-        "--port", type=int, default=8000, metavar="N", help="port (default: %(default)s)"
+        "--port", type=_port, default=8000, metavar="N", help="port (default: %(default)s)"
     )
     parser.add_argument(
         "--batch-sizes", type=_sizes, metavar="LIST",
@@ -151,6 +151,12 @@ def _parser() -> Parser:
         help="time for a request, from its first byte to the answer (default: 60)",
     )
     return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a number from 1 to 65535")
+    return int(text)
 
 
 def _sizes(text: str) -> list[int]:

@@ -248,6 +248,10 @@ def make_app(
     ) -> dict[str, Any]:
         start, status = time.perf_counter(), 500
         try:
+            if unknown := request.query_params.keys() - {"top_k"}:
+                raise HTTPException(
+                    400, f"unknown parameter {min(unknown)}; the only one is top_k"
+                )
             result = await answer(request, top_k)
             status = 200
             return result

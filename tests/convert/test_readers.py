@@ -121,7 +121,7 @@ def test_missing_and_empty_files_and_folders(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere.pyth does not exist; check the path"):
         read_checkpoint(tmp_path / "nowhere.pyth")
     (tmp_path / "empty").write_bytes(b"")
-    refused(tmp_path / "empty", "0 bytes", "Download it again")
+    refused(tmp_path / "empty", "0 bytes", "Get it again")
     (tmp_path / "folder").mkdir()
     refused(tmp_path / "folder", "a folder", "expected a PyTorch checkpoint")
 
@@ -179,7 +179,7 @@ def test_tensors_that_would_fill_the_memory(tmp_path):
 def test_truncated_zip(torch_zip, part):
     data = torch_zip.read_bytes()
     torch_zip.write_bytes(data[: int(len(data) * part)])
-    refused(torch_zip, "truncated", "Download it again")
+    refused(torch_zip, "truncated", "Get it again")
 
 
 def test_zip_with_corrupted_bytes(torch_zip):

@@ -127,3 +127,10 @@ def test_a_reader_that_stops_ends_the_command_quietly(tmp_path):
     process.stdout.close()
     error = process.stderr.read()
     assert process.wait() == 1 and "Traceback" not in error and "Broken pipe" not in error
+
+
+def test_errors_of_the_system_are_explained(tmp_path):
+    with pytest.raises(OSError) as error:
+        open(tmp_path / "none")
+    assert command.explain(error.value) == f"{tmp_path / 'none'}: no such file or directory"
+    assert command.explain(ValueError("text")) == "text"

@@ -124,3 +124,15 @@ def test_batch_norm_is_folded_by_default(monkeypatch):
     folded, plain = load("kinetics/mini"), load("kinetics/mini", fold=False)
     assert folded.model.folded and "batch_stats" not in folded.variables
     assert not plain.model.folded and "batch_stats" in plain.variables
+
+
+@pytest.mark.parametrize("spec", [None, 3, ["kinetics/x3d_xs"]])
+def test_what_names_no_network(spec):
+    with pytest.raises(ConfigError, match=f"the network is a {type(spec).__name__}, expected"):
+        load(spec)
+
+
+def test_a_file_of_weights_in_place_of_a_network(tmp_path):
+    (tmp_path / "x3d_xs.pyth").write_bytes(b"weights")
+    with pytest.raises(ConfigError, match="is a file, but no recipe; if it has weights, name"):
+        load(tmp_path / "x3d_xs.pyth")

@@ -98,7 +98,7 @@ def test_truncated_files(tmp_path):
     data = (tmp_path / "w").read_bytes()
     for part in range(10, len(data)):
         (tmp_path / "w").write_bytes(data[:part])
-        refused(tmp_path / "w", "truncated or damaged. Download it again")
+        refused(tmp_path / "w", "truncated or damaged. Get it again")
 
 
 def test_long_headers(tmp_path):

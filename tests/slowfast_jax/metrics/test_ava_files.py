@@ -167,5 +167,5 @@ def test_command_reports_errors(write, capsys):
     truth = write("gt.csv", "a,0902,0,0,1,1,12,0\n")
     assert cli([write("d.csv", "a,0902,0,0\n"), truth]) == 1
     assert "d.csv, line 1: 4 columns, expected 2 or 7 or 8" in capsys.readouterr().err
-    assert cli(["absent.csv", truth]) == 1
-    assert "absent.csv" in capsys.readouterr().err
+    assert cli(["absent.csv", truth, "--labels", "none.pbtxt"]) == 2
+    assert capsys.readouterr().err == "error: absent.csv, none.pbtxt: no such file\n"

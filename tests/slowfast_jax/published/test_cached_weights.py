@@ -52,7 +52,7 @@ def test_a_file_that_the_user_put_there_is_taken_and_recorded(row, server):
 def test_a_file_that_changed_is_refused(row):
     path = fetch(row)
     path.write_bytes(CONTENT[::-1])
-    with pytest.raises(DownloadError, match="is not the file that was recorded: .*remove it"):
+    with pytest.raises(DownloadError, match="is not the file that was downloaded: .*remove it"):
         fetch(row)
     path.with_name(f"{path.name}.origin.json").unlink()
     with pytest.raises(DownloadError, match="is not the file that was published: its SHA-256"):
@@ -107,3 +107,13 @@ def test_recipes_find_their_checkpoint():
     assert found("kinetics/c2_slowfast_8x8_r50", network) == "SLOWFAST_8x8_R50.pkl"
     assert found("kinetics/slowfast_8x8_r50_stepwise", network).endswith("_stepwise.pkl")
     assert found("kinetics/slowfast_8x8_r50_finetune", network) == "SLOWFAST_8x8_R50.pkl"
+
+
+def test_a_wrong_file_of_the_user_can_be_replaced(row, server):
+    unknown = row._replace(size=None, sha256="")
+    path = place_of(row)
+    path.parent.mkdir(parents=True)
+    for content in (b"truncated", CONTENT):
+        path.write_bytes(content)
+        assert fetch(unknown) == path and origin_of(path)["bytes"] == len(content)
+    assert origin_of(path)["sha256"] == server.sha256 and not server.requests

@@ -234,3 +234,16 @@ def test_an_occupied_port_is_found_before_the_network_is_loaded(capsys):
         one.listen()
         assert cli(["kinetics/none", "--port", str(one.getsockname()[1])]) == 2
     assert "--host and --port name another address" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "99999", "http"])
+def test_no_port(port, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli(["kinetics/none", "--port", port])
+    assert "expected a number from 1 to 65535" in capsys.readouterr().err
+
+
+def test_unknown_parameters_are_refused(service, video):
+    answer = service.post("/predict?topk=3", content=video)
+    assert answer.status_code == 400
+    assert answer.json()["detail"] == "unknown parameter topk; the only one is top_k"
