@@ -116,7 +116,9 @@ def label_problems(config: ConfigDict) -> list[str]:
             f"config.train.loss is {loss}, expected {' or '.join(fitting)}, because "
             f"{_reason(config)}"
         )
-    if count == 0:
+    root = config.data.get("root")
+    # A folder that is missing is reported when its lists are read.
+    if count == 0 and (not root or Path(root).is_dir()):
         problems.append(
             "config.model.num_classes is 0: write the names of the classes, one per line, to "
             f"{CLASSES_FILE} in config.data.root, or set config.class_names to a file with them, "

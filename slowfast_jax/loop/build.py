@@ -173,19 +173,28 @@ def read_start(config: ConfigDict, shapes: Mapping, init: Mapping | None = None)
     init: initial variables, for parameters that are not taken from the file. None: the weights are
     only checked, and nothing is logged.
     """
+    check_start(config)
     start = config.train.init_from
     skip = (*start.skip, *NOT_OF_IMAGES) if start.images else start.skip
-    if start.url and not is_address(start.path) and not os.path.exists(start.path):
-        raise FileNotFoundError(
-            f"config.train.init_from.path is {start.path}, which does not exist: download "
-            f"{start.url}, or set it to weights that you have"
-        )
     variables, _ = read_weights(
         config, shapes, start.path, new_classes=True, skip=skip, strip=start.strip,
         entry=start.entry, init=init, adapt="images" if start.images else "positions",
         quiet=init is None,
     )
     return variables
+
+
+def check_start(config: ConfigDict) -> None:
+    """FileNotFoundError if there is nothing at config.train.init_from.path."""
+    start = config.train.init_from
+    if is_address(start.path) or os.path.exists(start.path):
+        return
+    if not start.url:
+        raise FileNotFoundError(f"weights {start.path}: no such file or folder")
+    raise FileNotFoundError(
+        f"config.train.init_from.path is {start.path}, which does not exist: download "
+        f"{start.url}, or set it to weights that you have"
+    )
 
 
 def _with_restored_norms(

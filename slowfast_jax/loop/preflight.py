@@ -26,6 +26,7 @@ from slowfast_jax.config.checks import unusable_values, value_problems
 from slowfast_jax.config.problems import Problems, concern, fields_in
 from slowfast_jax.loop.build import (
     check_batches,
+    check_start,
     mesh_of,
     optimizer_of,
     read_start,
@@ -120,7 +121,7 @@ def _check_training_run(
     """
     with problems.noted():
         check_training(config, unset)
-    valid = not problems
+    valid = not problems and config.model.get("num_classes") != 0
     if problems and not config.get("train", {}).get("enable"):
         return None
     wrong = fields_in(unusable_values(config)) | unset | _unknown_format(problems)
@@ -144,12 +145,13 @@ def _check_training_run(
     if not concern(wrong, NETWORK):
         with problems.noted():
             model = build_model(config, group_size=config.norm.group_size)
-            # Without classes, which is reported already, no weights would fit.
             initial = config.train.init_from.path and not (workdir and latest_checkpoint(workdir))
-            if initial and config.model.num_classes and not concern(wrong, ("train.init_from",)):
-                read_start(config, variable_shapes(model))
-                if config.train.init_from.resume and not concern(wrong, ("optimizer.name",)):
-                    find_progress(config)
+            if initial and not concern(wrong, ("train.init_from",)):
+                check_start(config)
+                if config.model.num_classes:  # without classes, no weights would fit
+                    read_start(config, variable_shapes(model))
+                    if config.train.init_from.resume and not concern(wrong, ("optimizer.name",)):
+                        find_progress(config)
     if not concern(wrong, PLANNED):
         with problems.noted():
             plan = training_plan(config)

@@ -259,6 +259,16 @@ def test_problems_are_listed_with_status_2(tmp_path):
         assert line.startswith("  - ") and text in line
 
 
+def test_a_missing_folder_hides_no_other_problem(tmp_path):
+    result = run("--config=kinetics/x3d_xs_finetune", "--config.data.root=nowhere",
+                 f"--workdir={tmp_path}", "--config.train.init_from.path=gone.pyth",
+                 "--config.train.epochs=1")
+    lines = result.stderr.splitlines()[2:]
+    assert result.returncode == 2 and "classes.txt" not in result.stderr
+    for text in ("'nowhere'", "gone.pyth, which does not exist", "warmup_epochs"):
+        assert sum(text in line for line in lines) == 1, result.stderr
+
+
 def test_the_mini_recipe_generates_its_data_and_runs(tmp_path):
     result = run("--config=configs/kinetics.py:mini", f"--workdir={tmp_path}", "--mode=eval",
                  "--weights=random")
