@@ -23,6 +23,7 @@ from data_pipelines.command import Parser, called_as, positive, run
 from data_pipelines.findings import Facts, Findings
 from data_pipelines.prepare import downloads
 from data_pipelines.prepare.ava import SECONDS, prepare_ava
+from data_pipelines.prepare.common import check_folder
 from data_pipelines.prepare.dividing import SPLITS
 from data_pipelines.prepare.frames import prepare_charades, prepare_ssv2
 from data_pipelines.prepare.own import next_steps, prepare_own
@@ -147,6 +148,7 @@ def prepare(args: argparse.Namespace, findings: Findings) -> Facts:
     options = vars(args) | {}
     kind, folder = options.pop("kind"), options.pop("folder")
     options.pop("downloads", None)
+    check_folder(folder)
     if kind == "kinetics":
         given = {split: options.pop(split) for split in SPLITS}
         options["splits"] = {split: paths for split, paths in given.items() if paths}

@@ -41,6 +41,21 @@ class Job(NamedTuple):
 Make = Callable[[Path, Path], None]  # (source, target): writes the target
 
 
+def check_folder(folder: Path) -> None:
+    """OSError if the folder for the results is a file, or can neither be made nor written to."""
+    folder = folder.absolute()
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise NotADirectoryError(
+            f"{folder}: {'is' if there == folder else f'{there} is'} not a folder; choose another "
+            "folder for the results"
+        )
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(
+            f"{folder}: {there} cannot be written to; choose another folder for the results"
+        )
+
+
 def found_in(folder: PathLike) -> Found:
     """What `find_videos` finds, except in folders that systems make, such as __MACOSX."""
     found = find_videos(folder)

@@ -199,6 +199,19 @@ def test_results_do_not_go_among_the_videos(mine, run):
     assert status == 2 and "choose another folder for the results" in text
 
 
+@pytest.mark.parametrize("kind", ["ava", "kinetics", "ssv2", "charades", "own"])
+@pytest.mark.parametrize(("name", "what"), [("file", "is not a"), ("file/x/y", "file is not a")])
+def test_results_do_not_go_into_a_file(mine, tmp_path, run, kind, name, what):
+    options = {
+        "ava": [], "ssv2": ["--annotations", "x"], "charades": ["--annotations", "x"],
+    }.get(kind, ["--videos", mine("run/a.mp4")])
+    (tmp_path / "file").write_text("mine")
+    status, lines, text = run(kind, tmp_path / name, *options)
+    assert (status, lines) == (2, []) and text.count("\n") == 1
+    assert text.startswith(f"error: {tmp_path / name}: ") and what in text
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_replaced_videos_are_encoded_again(mine, tmp_path, run):
     videos, out = mine(*(f"{label}/{n}.mp4" for label in ("jump", "run") for n in range(3))), (
         tmp_path / "out"
