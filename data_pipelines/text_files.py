@@ -118,7 +118,8 @@ def bad_rows(on_bad_row: OnBadRow | None = None) -> Iterator[OnBadRow]:
     if errors:
         lines = [str(error) for error in errors]
         if count > MOST_ROWS:
-            lines.append(f"and {count - MOST_ROWS} more invalid rows")
+            more = count - MOST_ROWS
+            lines.append(f"and {more} more invalid row{'s' * (more > 1)}")
         raise BadRows("\n".join(lines))
 
 

@@ -27,6 +27,7 @@ from data_pipelines.sources.keyframes import (
 from data_pipelines.text_files import (
     OnBadRow,
     bad_rows,
+    read_each,
     read_number,
     read_rows,
     shown,
@@ -71,14 +72,23 @@ def read_tables(
     """
     if class_names is None:
         class_names = find_actions([*annotated, *predicted])
-    moments, written = read_moments(
-        annotated, predicted, class_names=class_names, score_threshold=score_threshold
-    )
-    found = find_sources(folder, written.values())
-    sources: dict[str, Video] = {
-        video: found[name] for video, name in written.items() if name in found
-    }
-    return build(moments, sources, origin=origin, fps=fps), list(class_names)
+    moments, written, wrong = _collected(annotated, predicted, class_names, score_threshold)
+
+    def refuse_rows() -> None:
+        if wrong is not None:
+            raise wrong
+
+    def keyframes_of_others() -> list[Keyframe]:
+        found = find_sources(folder, written.values())
+        sources: dict[str, Video] = {
+            video: found[name] for video, name in written.items() if name in found
+        }
+        return build(moments, sources, origin=origin, fps=fps)
+
+    _, keyframes = read_each(refuse_rows, keyframes_of_others)
+    if not moments:
+        raise _no_boxes(annotated, predicted, score_threshold)
+    return keyframes, list(class_names)
 
 
 def read_moments(
@@ -99,9 +109,29 @@ def read_moments(
     Returns:
         (boxes by video and time, the name of each video as written in the tables)
     """
+    moments, written, wrong = _collected(
+        annotated, predicted, class_names, score_threshold, on_bad_row
+    )
+    if wrong is not None:
+        raise wrong
+    if not moments:
+        raise _no_boxes(annotated, predicted, score_threshold)
+    return moments, written
+
+
+def _collected(
+    annotated: Sequence[PathLike],
+    predicted: Sequence[PathLike],
+    class_names: Sequence[str] | None,
+    score_threshold: float,
+    on_bad_row: OnBadRow | None = None,
+) -> tuple[Moments, dict[str, str], ValueError | None]:
+    """As `read_moments`, with the error about the bad rows as a third result: the good rows show
+    what else is wrong. There may be no boxes."""
     classes = None
     if class_names is not None:
         classes = {name: number for number, name in enumerate(class_names)}
+    moments: Moments = {}
     written: dict[str, str] = {}
 
     def rows(on_bad_row: OnBadRow) -> Iterator[Row]:
@@ -110,15 +140,22 @@ def read_moments(
         for path in predicted:
             yield from _rows(path, score_threshold, classes, written, on_bad_row)
 
-    with bad_rows(on_bad_row) as on_bad_row:
-        moments = collect(rows(on_bad_row))
-    if not moments:
-        files = ", ".join(map(str, (*annotated, *predicted))) or "no table"
-        raise ValueError(
-            f"{files}: no boxes; expected rows below the header"
-            + (f", some with a score of at least {score_threshold}" if predicted else "")
-        )
-    return moments, written
+    try:
+        with bad_rows(on_bad_row) as on_bad_row:
+            moments = collect(rows(on_bad_row))
+    except ValueError as error:
+        return moments, written, error
+    return moments, written, None
+
+
+def _no_boxes(
+    annotated: Sequence[PathLike], predicted: Sequence[PathLike], score_threshold: float
+) -> ValueError:
+    files = ", ".join(map(str, (*annotated, *predicted))) or "no table"
+    return ValueError(
+        f"{files}: no boxes; expected rows below the header"
+        + (f", some with a score of at least {score_threshold}" if predicted else "")
+    )
 
 
 def find_actions(paths: Sequence[PathLike], on_bad_row: OnBadRow | None = None) -> list[str]:

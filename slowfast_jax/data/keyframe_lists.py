@@ -236,24 +236,36 @@ def _boxes(config: ConfigDict, root: Path, subset: str, look: bool) -> Keyframes
         for field in ("train_boxes", "test_boxes", "test_detections")
     }
     names, annotated = named_by_config(config), files["train_boxes"]
+    tables = files["train_boxes" if subset == "train" else "test_boxes"]
     if not names and (subset == "train" or all(path.is_file() for path in annotated)):
-        names = box_tables.find_actions(annotated)
+        # Bad rows of the tables that are read below are reported there.
+        on_bad_row = (lambda error: None) if tables == annotated else None
+        names = box_tables.find_actions(annotated, on_bad_row)
     elif not names:
         raise ConfigError(
             "the classes are the actions of config.data.train_boxes, which was not found "
             f"({_join(annotated)}): set config.data.root, or config.class_names to a "
             "file with one name per line"
         )
+    problems, keyframes = Problems(), []
     if len(names) != config.model.num_classes:
-        raise ConfigError(
-            f"{_join(annotated)} has {len(names)} actions ({first_few(names)}), but the network "
-            f"has {config.model.num_classes} classes: set --config.model.num_classes={len(names)}"
-        )
+        with problems.noted():
+            raise ConfigError(
+                f"{_join(annotated)} has {len(names)} actions ({first_few(names)}), but the "
+                f"network has {config.model.num_classes} classes: set "
+                f"--config.model.num_classes={len(names)}"
+            )
     options = dict(
         folder=folder, class_names=names, origin=data.first_frame_second, fps=data.fps
     )
-    tables = files["train_boxes" if subset == "train" else "test_boxes"]
-    keyframes, _ = box_tables.read_tables(tables, **options)
+    with problems.noted():
+        keyframes, _ = box_tables.read_tables(tables, **options)
+    if subset != "train" and files["test_detections"]:
+        with problems.noted():
+            found, _ = box_tables.read_tables(
+                predicted=files["test_detections"], score_threshold=data.score_threshold, **options
+            )
+    problems.raise_each()
     if look:
         check_videos(keyframes, tables[0], config)
     evaluated = tuple(range(1, len(names) + 1))
@@ -261,9 +273,6 @@ def _boxes(config: ConfigDict, root: Path, subset: str, look: bool) -> Keyframes
         return Keyframes(keyframes, tables, names, evaluated, None, set())
     ground_truth = to_table(keyframes)
     if files["test_detections"]:
-        found, _ = box_tables.read_tables(
-            predicted=files["test_detections"], score_threshold=data.score_threshold, **options
-        )
         keyframes = _at_moments_of(found, keyframes, files)
         tables = [*files["test_detections"], *tables]
     return Keyframes(keyframes, tables, names, evaluated, ground_truth, set())

@@ -80,6 +80,26 @@ def test_a_few_missing_frames_are_a_warning(ava_frames, quiet, tmp_path, caplog)
     assert "1 of the 2 files of " in caplog.text and "train_000_000025.jpg" in caplog.text
 
 
+def test_all_bad_rows_of_a_table_of_boxes_are_problems(made, quiet, tmp_path):
+    config = made("boxes")
+    folder = shutil.copytree(config.data.root, tmp_path / "data")
+    header, row, *rows = (folder / "train.csv").read_text().splitlines()
+    video, time, *corners, action, person = row.split(",")
+    bad = [
+        f"{video},{time},0.1",
+        *(",".join([video, "soon", *corners, action, person]) for _ in range(5)),
+        ",".join(["nobody", time, *corners, "wvae", person]),
+    ]
+    (folder / "bad.csv").write_text("\n".join([header, *bad, row, *rows]))
+    config.data.root, config.data.train_boxes = str(folder), ("bad.csv",)
+    found = problems_of(prepare_training, config, tmp_path)
+    assert [line.removeprefix(f"{folder / 'bad.csv'}").split("; ")[0][:24] for line in found] == [
+        " has 9 actions (carry/ho", ":2: 3 columns in 'train_", ":3: time is 'soon'",
+        ":4: time is 'soon'", ":5: time is 'soon'", ":6: time is 'soon'",
+        "and 1 more invalid row", ":8: video 'nobody' not f",
+    ]
+
+
 # Field -> a wrong value.
 WRONG = {
     "schedule.warmup_epochs": -1.5, "schedule.warmup_start_lr": "low", "train.epochs": 0,
