@@ -136,11 +136,13 @@ def read_each(*readers: Callable[[], Any]) -> list[Any]:
 
 
 def parse_rows(
-    rows: Iterable[tuple[str, _Row]], parse: Callable[[str, _Row], _Item]
+    rows: Iterable[tuple[str, _Row]],
+    parse: Callable[[str, _Row], _Item],
+    on_bad_row: OnBadRow | None = None,
 ) -> list[_Item]:
-    """`parse(where, row)` of each row; its errors are raised together, see `bad_rows`."""
+    """`parse(where, row)` of each row; of its errors, `on_bad_row` is called, see `bad_rows`."""
     items = []
-    with bad_rows() as on_bad_row:
+    with bad_rows(on_bad_row) as on_bad_row:
         for where, row in rows:
             try:
                 items.append(parse(where, row))

@@ -10,7 +10,7 @@ from data_pipelines.paths import PathLike
 from data_pipelines.sources.list_files import Entry, Row
 from data_pipelines.sources.list_labels import label_in
 from data_pipelines.sources.list_rows import Cells, Columns, Exists
-from data_pipelines.text_files import parse_rows, shown
+from data_pipelines.text_files import OnBadRow, bad_rows, parse_rows, raise_error, shown
 from data_pipelines.video import Video
 from data_pipelines.video.image_files import FrameFiles
 from data_pipelines.video.records import Absent, Record
@@ -130,17 +130,26 @@ def read_samples(
     rows: Sequence[tuple[str, Row]],
     num_classes: int | None,
     parse_with: Callable[[int | None], Parse],
+    on_bad_rows: OnBadRow | None = None,
 ) -> list[Sample]:
-    """The sample of each row, by `parse_with(num_classes)`; ValueError names all bad rows."""
+    """The sample of each row, by `parse_with(num_classes)`.
+
+    `on_bad_rows` is called with one error that names all bad rows; if it returns, they are skipped.
+    None: this error is raised.
+    """
+    samples: list[Sample] = []
     try:
-        return parse_rows(rows, parse_with(num_classes))
+        with bad_rows() as on_bad_row:
+            samples = parse_rows(rows, parse_with(num_classes), on_bad_row)
     except ValueError as error:
+        found = error
         if num_classes and _count_from_1(rows, parse_with(None), num_classes):
-            raise ValueError(
+            found = ValueError(
                 f"{path}: its labels are 1..{num_classes}; expected 0..{num_classes - 1}: subtract "
                 "1 from each"
-            ) from error
-        raise
+            )
+        (on_bad_rows or raise_error)(found)
+    return samples
 
 
 def _count_from_1(rows: Sequence[tuple[str, Row]], parse: Parse, num_classes: int) -> bool:

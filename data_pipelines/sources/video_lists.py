@@ -37,6 +37,7 @@ from data_pipelines.sources.list_samples import (
     layout_of,
     read_samples,
 )
+from data_pipelines.text_files import OnBadRow
 from data_pipelines.video.image_files import FrameFiles, literal
 
 __all__ = [
@@ -56,6 +57,7 @@ def read_list(
     path_prefix: PathLike = "",
     num_classes: int | None = None,
     multi_label: bool = False,
+    on_bad_rows: OnBadRow | None = None,
 ) -> list[Sample]:
     """Reads a list of video files: Kinetics-style, UCF-101, HMDB-51, MMAction2's VideoDataset.
 
@@ -71,6 +73,7 @@ def read_list(
         path_prefix: folder prepended to each path that is not absolute. "" is the current folder,
             or the folder of the list if the videos are there.
         num_classes: labels must lie within 0..num_classes-1.
+        on_bad_rows: as for `read_samples`.
 
     Raises:
         FileNotFoundError: the list does not exist.
@@ -84,7 +87,7 @@ def read_list(
             multi_label=multi_label,
         )
 
-    return read_samples(path, rows, num_classes, parse_with)
+    return read_samples(path, rows, num_classes, parse_with, on_bad_rows)
 
 
 def row_parser(
@@ -212,6 +215,7 @@ def read_frame_list(
     multi_label: bool = False,
     start: int | None = None,
     with_offset: bool = False,
+    on_bad_rows: OnBadRow | None = None,
 ) -> list[Sample]:
     """Reads MMAction2's RawframeDataset list: rows `folder total_frames label`.
 
@@ -225,6 +229,7 @@ def read_frame_list(
             number in the folder, which is found when the video is read.
         with_offset: rows are `folder offset total_frames label`, and entries of a `.json` file have
             the key "offset": the video begins that many files after the first one.
+        on_bad_rows: as for `read_samples`.
 
     Raises:
         FileNotFoundError, ValueError: as `read_list`, and for a template without such a field.
@@ -238,7 +243,7 @@ def read_frame_list(
             multi_label=multi_label, start=start, with_offset=with_offset,
         )
 
-    return read_samples(path, rows, num_classes, parse_with)
+    return read_samples(path, rows, num_classes, parse_with, on_bad_rows)
 
 
 def folder_parser(

@@ -15,12 +15,13 @@ from data_pipelines.mini import datasets, own_boxes
 from data_pipelines.sources import frame_lists, image_folders, record_lists, tfds, video_lists
 from data_pipelines.sources.tfds import TfdsSample
 from data_pipelines.sources.video_lists import Sample
+from data_pipelines.text_files import OnBadRow
 from data_pipelines.video.decoding import VideoError
 from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError, closest
 from slowfast_jax.config.classes import check_count, named_by_config
 from slowfast_jax.config.problems import Problems
-from slowfast_jax.data.video_files import check_frames
+from slowfast_jax.data.video_files import check_frames, check_videos
 
 
 class Listing(NamedTuple):
@@ -93,22 +94,24 @@ def data_root(config: ConfigDict, workdir: str | os.PathLike | None) -> Path:
 def _videos(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
     data, path = config.data, root / config.data[f"{subset}_list"]
     return _listing(
-        lambda: video_lists.read_list(
+        lambda note: video_lists.read_list(
             path,
             separator=data.separator,
             path_prefix=path_prefix,
             num_classes=config.model.num_classes,
             multi_label=data.multi_label,
+            on_bad_rows=note,
         ),
         lambda: _names(config, root / "classes.txt"),
         [path],
+        config,
     )
 
 
 def _rawframes(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
     data, path = config.data, root / config.data[f"{subset}_list"]
     listing = _listing(
-        lambda: video_lists.read_frame_list(
+        lambda note: video_lists.read_frame_list(
             path,
             path_prefix=path_prefix,
             template=data.frame_template,
@@ -116,9 +119,11 @@ def _rawframes(config: ConfigDict, root: Path, path_prefix: str, subset: str) ->
             multi_label=data.multi_label,
             start=data.frame_start if data.frame_start >= 0 else None,
             with_offset=data.frame_offset,
+            on_bad_rows=note,
         ),
         lambda: _names(config, root / "classes.txt"),
         [path],
+        config,
         path_prefix,
     )
     check_frames([sample.frames for sample in listing.samples], listed=False)
@@ -141,11 +146,12 @@ def _ssv2(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> List
     else:
         path, read = labels, partial(frame_lists.read_ssv2_videos, path_prefix)
     listing = _listing(
-        lambda: read(class_list=class_list, labels=labels),
+        lambda _: read(class_list=class_list, labels=labels),
         lambda: _agreed_names(
             config, frame_lists.read_class_list(class_list), f"class list {class_list}"
         ),
         [path, class_list, labels],
+        config,
         path_prefix,
     )
     check_frames([sample.frames for sample in listing.samples])
@@ -161,12 +167,13 @@ def _charades(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> 
         )
     path = root / config.data[f"{subset}_list"]
     listing = _listing(
-        lambda: frame_lists.read_charades(
+        lambda _: frame_lists.read_charades(
             path, path_prefix=path_prefix, num_classes=config.model.num_classes,
             per_frame=subset == "train",
         ),
         lambda: _names(config, root / "Charades_v1_classes.txt"),
         [path],
+        config,
         path_prefix,
     )
     check_frames([sample.frames for sample in listing.samples])
@@ -182,11 +189,12 @@ def _imagenet(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> 
 def _records(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
     data, path = config.data, root / config.data[f"{subset}_list"]
     return _listing(
-        lambda: record_lists.read_record_list(
+        lambda _: record_lists.read_record_list(
             path, num_classes=config.model.num_classes, multi_label=data.multi_label
         ),
         lambda: _names(config, root / "classes.txt"),
         [path],
+        config,
     )
 
 
@@ -205,24 +213,35 @@ def _tfds(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> List
 
 
 def _listing(
-    read: Callable[[], list[Sample]],
+    read: Callable[[OnBadRow], list[Sample]],
     read_names: Callable[[], list[str]],
     files: list[Path],
+    config: ConfigDict,
     path_prefix: str = "",
 ) -> Listing:
     """Reads a list and its class names.
 
-    The problems of both, and of the prefix where it is given, are raised together.
+    The problems of both, and of the prefix where it is given, are raised together. If there are
+    any, it is also looked for the videos of the good rows. `read` gets a function to which it may
+    give the error about the bad rows.
     """
     problems = Problems()
+
+    def note(error: ValueError) -> None:
+        with problems.noted():
+            raise error
+
     samples, names = [], []
     if wrong := _prefix_problems(path_prefix):
         with problems.noted():
             raise ConfigError(*wrong)
     with problems.noted():
-        samples = read()
+        samples = read(note)
     with problems.noted():
         names = read_names()
+    if problems and samples and not wrong:
+        with problems.noted():
+            check_videos(samples, files[0], config)
     problems.raise_each()
     return Listing(samples, files, names)
 

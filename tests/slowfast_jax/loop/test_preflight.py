@@ -111,13 +111,18 @@ def test_all_problems_are_in_one_list(made, quiet, tmp_path):
     assert len(found) == 6
 
 
-def test_all_bad_rows_of_a_list_are_problems(made, quiet, tmp_path):
+def test_all_bad_rows_of_a_list_are_problems(made, quiet, tmp_path, caplog):
     config = made("kinetics")
     path = Path(config.data.root, "wrong.csv")
     path.write_text("a.mp4 0\nb.mp4 x\nc.mp4 1\nd.mp4 99\n")
     config.data.val_list = path.name
-    found = problems_of(prepare_training, config, tmp_path)
+    *found, missing = problems_of(prepare_training, config, tmp_path)
     assert [line.split(f"{path}:")[1][0] for line in found] == ["2", "4"]
+    assert "none of its 2 videos exists (the first: " in missing
+    path.write_text("videos/val_00.mp4 0\nnope.mp4 1\nvideos/val_01.mp4 9\n")
+    (line,) = problems_of(prepare_training, config, tmp_path)
+    assert line.startswith(f"{path}:3: label 9; ")
+    assert "1 of the 2 files of " in caplog.text and "nope.mp4" in caplog.text
 
 
 def test_a_training_list_of_one_class_is_refused(made, tmp_path):
