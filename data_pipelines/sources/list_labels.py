@@ -92,7 +92,11 @@ def last_label(
 
 
 def labels_in(where: str, text: str, names: Mapping[str, int]) -> list[str]:
-    """The labels in a column of labels; words that are no labels are left as they are."""
+    """The labels in a column of labels; words before a label are left as they are.
+
+    Raises:
+        ValueError: it does not end with a label, or as `label_in`.
+    """
     text = text.strip(" \t")
     if (label := label_in(where, text, names)) is not None:
         return [label]
@@ -101,22 +105,27 @@ def labels_in(where: str, text: str, names: Mapping[str, int]) -> list[str]:
     labels, end = [], len(spans)
     while end:
         found = last_label(where, text, spans, end, names)
+        if not found and not labels:
+            raise unknown_label(where, text, names)
         end, label = found or (end - 1, text[spans[end - 1].begin : spans[end - 1].end])
         labels.append(label)
     return labels[::-1]
 
 
-def unknown_label(where: str, word: str, names: Mapping[str, int]) -> ValueError:
-    """The error about a word that is neither a number nor a class name."""
-    if not names:
-        known = "names of classes are read if they are in classes.txt beside the list"
-    else:
+def unknown_label(where: str, text: str, names: Mapping[str, int]) -> ValueError:
+    """The error about what follows a path and ends neither with a number nor with a class name.
+
+    If only its last words are like a class name, these are the label.
+    """
+    known = "names of classes are read if they are in classes.txt beside the list"
+    if names:
+        known = f"or the name of one of {len(names)} classes"
         # The time of the comparison grows with the product of the lengths.
-        close = difflib.get_close_matches(word, names, n=1) if len(word) < 100 else []
-        known = f"or the name of one of {len(names)} classes" + (
-            f", perhaps {close[0]!r}" if close else ""
-        )
-    return ValueError(f"{where}: label {word!r}; expected an integer ({known})")
+        for span in spans_of(text) if len(text) < 100 else ():
+            if close := difflib.get_close_matches(text[span.begin :], names, n=1):
+                text, known = text[span.begin :], f"{known}, perhaps {close[0]!r}"
+                break
+    return ValueError(f"{where}: label {shown(text)}; expected an integer ({known})")
 
 
 def read_label(

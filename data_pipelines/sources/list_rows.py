@@ -163,7 +163,10 @@ def _joined(
     *_, join = (None, *JOIN.finditer(text))
     if join is None:
         return None
-    labels = labels_in(where, text[join.end() :], names)
+    try:
+        labels = labels_in(where, text[join.end() :], names)
+    except ValueError:
+        return None
     if not labels or any(number_in(label) is None for label in labels):
         return None
     if len(labels) > 1 and not multi_label:
@@ -258,9 +261,13 @@ def _without_label(
         )
     if is_video_name(text):
         return Columns(text, [])
-    words = text.split() if separator == BLANK else text.split(separator)
-    if len(words) > 1:
-        raise unknown_label(where, words[-1].strip(), names)
+    if len(text.split() if separator == BLANK else text.split(separator)) > 1:
+        paths = ((count, _before(text, spans, count)) for count in range(len(spans) - 1, 0, -1))
+        first = next(
+            (count for count, path in paths if is_video_name(path.rstrip('":=')) or exists(path)),
+            len(spans) - 1,
+        )
+        raise unknown_label(where, text[spans[first].begin :].strip("\"'"), names)
     if not any(mark in text for mark in OTHERS):
         return Columns(text, [])
     raise ValueError(

@@ -69,6 +69,23 @@ def test_class_names_that_are_numbers(make_list, content):
     assert read(["1", "2", "other"], "0") == 0
 
 
+@pytest.mark.parametrize("row", [
+    "left_right/c0.mp4 {}", "a b.mp4,{}", '"a.mp4" {}', "path,label\na.mp4,{}", "a.mp4: {}",
+    "a.mp4 left_over {}", 'a.mp4 "{}"',
+])
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_misspelled_class_names_with_blanks(make_list, row, multi_label):
+    path = make_list(row.format("left rigth") + "\n")
+    with pytest.raises(ValueError, match="label '.*left rigth'; expected an integer .names of cl"):
+        read_list(path, multi_label=multi_label)
+    make_list("left right\nright left\n", "classes.txt")
+    with pytest.raises(ValueError, match="label '.*left rigth'; .* 2 classes, perhaps 'left rig"):
+        read_list(path, multi_label=multi_label)
+    make_list("left\nright\n", "classes.txt")
+    with pytest.raises(ValueError, match="label 'rigth'; .* 2 classes, perhaps 'right'"):
+        read_list(path, multi_label=multi_label)
+
+
 def test_unknown_class_names(make_list):
     make_list("jump high\nrun\n", "classes.txt")
     for row in ("a.mp4 jump_high", "a.mp4,Jump high", '"a.mp4" jump_high'):
