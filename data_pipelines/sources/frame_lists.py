@@ -229,7 +229,7 @@ def read_runs(
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: no such list of frames; set config.data.root to the folder of the lists and "
-            "config.data.test_list to its name"
+            "config.data.train_list, config.data.val_list, config.data.test_list to their names"
         )
     video, rows = "", []
     try:

@@ -217,10 +217,15 @@ def _ava_sources(config: ConfigDict, root: Path, subset: str, boxes: Iterable[st
     if data.video_dir:
         return ava.find_sources(root / data.video_dir, boxes)
     if data.frame_list_dir:
-        return ava.read_frame_list(
-            root / data.frame_list_dir / _list_of(config, subset),
-            path_prefix=root / data.frame_dir,
-        )
+        path = root / data.frame_list_dir / _list_of(config, subset)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path}: no such list of frames; for video files, set --config.data.video_dir to "
+                f"their folder in {root}; for frames without lists, --config.data.frame_list_dir=; "
+                "for lists elsewhere, config.data.frame_list_dir and config.data."
+                f"{'train_list' if subset == 'train' else 'test_list'}"
+            )
+        return ava.read_frame_list(path, path_prefix=root / data.frame_dir)
     return ava.find_sources(root / data.frame_dir, boxes)
 
 

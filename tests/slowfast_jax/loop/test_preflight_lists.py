@@ -46,6 +46,10 @@ def test_all_missing_files_of_ava_are_in_one_list(ava_frames, quiet, tmp_path):
     ):
         assert sum(f"/no_{field}" in line for line in found) == 1, (field, found)
     assert len(found) == 7
+    for field, other in (("train_list", "test_list"), ("test_list", "train_list")):
+        (line,) = [line for line in found if f"/no_{field}: no such list of frames; " in line]
+        assert line.endswith(f" and config.data.{field}") and other not in line
+        assert "set --config.data.video_dir to" in line and "--config.data.frame_list_dir=;" in line
 
 
 @pytest.mark.parametrize(("change", "text"), [
