@@ -14,6 +14,8 @@ from data_pipelines.video.encoding import encode
 
 COLUMNS = ("video", "time", "x1", "y1", "x2", "y2", "action", "person")
 TABLE = "boxes.csv"
+RECIPE = "kinetics/x3d_xs_finetune"
+RECIPE_CLIP = 48  # frames that its clips span: 4 frames 12 apart
 
 
 def prepare_own(
@@ -111,7 +113,7 @@ def next_steps(folder: Path, facts: Facts) -> tuple[str, list[str]]:
         for missing, given in (("val", "test"), ("test", "val")) if missing not in made
     ]
     return "Next, check the data and train", [
-        f"python -m data_pipelines.doctor {place}",
-        f"python -m slowfast_jax.main --config kinetics/x3d_xs_finetune --config.data.root={place}"
+        f"python -m data_pipelines.doctor {place} --clip {RECIPE_CLIP}",
+        f"python -m slowfast_jax.main --config {RECIPE} --config.data.root={place}"
         f"{''.join(others)} --workdir RUN",
     ]

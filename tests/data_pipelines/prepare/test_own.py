@@ -13,6 +13,7 @@ from data_pipelines.prepare import __main__ as prepare
 from data_pipelines.prepare.dividing import SPLITS, divide
 from data_pipelines.sources.video_lists import read_list
 from data_pipelines.video.decoding import probe
+from slowfast_jax.config import load_config
 from tests.data_pipelines.video import test_finding as kinds
 from tests.data_pipelines.video.test_extracting import write
 
@@ -70,11 +71,13 @@ def test_three_lists_and_the_commands_that_follow(mine, tmp_path, run):
     checking, training = (
         shlex.split(line) for line in text.splitlines() if line.startswith("    python -m ")
     )
-    assert checking == ["python", "-m", "data_pipelines.doctor", str(out)]
+    assert checking == ["python", "-m", "data_pipelines.doctor", str(out), "--clip", "48"]
     assert training == [
         "python", "-m", "slowfast_jax.main", "--config", "kinetics/x3d_xs_finetune",
         f"--config.data.root={out}", "--workdir", "RUN",
     ]
+    protocol = load_config(training[4]).protocol
+    assert protocol.num_frames * protocol.sampling_rate == 48
     before = [listed(out, split) for split in SPLITS]
     assert run("own", out, "--videos", videos)[0] == 0
     assert [listed(out, split) for split in SPLITS] == before
