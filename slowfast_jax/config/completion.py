@@ -159,10 +159,23 @@ def check_keys(section: str, keys: Iterable[str], known: Iterable[str], dashes: 
             raise ConfigError(f"{dashes}{name} no longer exists: {schema.REMOVED[name]}")
         if key not in known:
             other = _section_of(key)
-            near = f"; did you mean {dashes}config.{other}.{key}?" if other else closest(key, known)
+            if section == f"config.{other}":
+                near = f" here: {_when(key)}"
+            elif other:
+                near = f"; did you mean {dashes}config.{other}.{key}?"
+            else:
+                near = closest(key, known)
             raise ConfigError(
                 f"{dashes}{name} does not exist{near} ({section} has {', '.join(sorted(known))})"
             )
+
+
+def _when(key: str) -> str:
+    """When config.data has a field that it does not always have."""
+    formats = [name for name, fields in schema.FORMATS.items() if key in fields]
+    if formats:
+        return f"it is for config.data.format={' or '.join(formats)}"
+    return "it is for training"
 
 
 def _section_of(key: str) -> str:

@@ -144,6 +144,6 @@ def training_sections(data_format: str) -> Section:
 
 
 __all__ = [
-    "AUGMENT", "DATA", "FORMATS_OF_TASK", "GENERAL", "PROTOCOL", "REMOVED", "RUNTIME", "TESTING",
-    "TRAINING", "testing_data", "training_sections",
+    "AUGMENT", "DATA", "FORMATS", "FORMATS_OF_TASK", "GENERAL", "PROTOCOL", "REMOVED", "RUNTIME",
+    "TESTING", "TRAINING", "testing_data", "training_sections",
 ]
