@@ -17,6 +17,13 @@ from slowfast_jax.training.plan import Plan
 from slowfast_jax.training.state import TrainState
 from slowfast_jax.weights import describe
 
+# What a checkpoint's metadata call otherwise than the config does.
+NAMES = {
+    "data.examples": "the number of training examples", "data.cycles": "the multigrid schedule",
+    "data.batch_size": "config.train.batch_size", "data.seed": "config.train.seed",
+    "optimizer.averaged": "config.train.average",
+}
+
 
 def identity_of(
     config: ConfigDict, class_names: Sequence[str], examples: int, plan: Plan
@@ -70,7 +77,7 @@ def _check_identity(checkpoints: Checkpoints, step: int, identity: Mapping[str, 
     stored, wanted = checkpoints.metadata(step), json.loads(json.dumps(identity))
     names = [each["model"].get("name") for each in (stored, wanted)]
     different = [f"its network is {names[0]}, not {names[1]}"] if names[0] != names[1] else [
-        f"{section}.{key} was {stored[section].get(key)!r} and is {value!r}"
+        f"{_name(section, key)} was {stored[section].get(key)!r} and is {value!r}"
         for section in ("model", "data", "optimizer")
         for key, value in wanted[section].items()
         if stored[section].get(key) != value
@@ -85,6 +92,11 @@ def _check_identity(checkpoints: Checkpoints, step: int, identity: Mapping[str, 
         )
     if changes := list(_changes(stored.get("config", {}), wanted["config"])):
         logging.info("changed since the last start: %s", first_few(changes, 10, "; "))
+
+
+def _name(section: str, key: str) -> str:
+    """What the user can set, of an entry of the metadata."""
+    return NAMES.get(f"{section}.{key}", f"config.{section}.{key}")
 
 
 def _changes(old: Any, new: Any, name: str = "config") -> Iterator[str]:

@@ -162,11 +162,11 @@ def test_failed_validation_loses_no_training(data, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("fields", "message"), [
-    ({"train__batch_size": 6}, "data.batch_size was 4 and is 6"),
-    ({"train__seed": 1}, "data.seed was 0 and is 1"),
-    ({"model__dropout": 0.1}, "model.dropout was 0.5 and is 0.1"),
-    ({"model__dtype": "bfloat16"}, "model.dtype was 'float32' and is 'bfloat16'"),
-    ({"optimizer__name": "adamw"}, "optimizer.name was 'sgd' and is 'adamw'"),
+    ({"train__batch_size": 6}, "config.train.batch_size was 4 and is 6"),
+    ({"train__seed": 1}, "config.train.seed was 0 and is 1"),
+    ({"model__dropout": 0.1}, "config.model.dropout was 0.5 and is 0.1"),
+    ({"model__dtype": "bfloat16"}, "config.model.dtype was 'float32' and is 'bfloat16'"),
+    ({"optimizer__name": "adamw"}, "config.optimizer.name was 'sgd' and is 'adamw'"),
 ])
 def test_workdir_of_another_run_is_refused(whole, data, fields, message):
     expected = f"checkpoints/12 belongs to another run: {message}.*workdir"
@@ -195,7 +195,7 @@ def test_changed_training_list_is_another_run(whole, data, tmp_path):
     shutil.copytree(data, tmp_path / "data")
     rows = (data / "train.csv").read_text().splitlines(keepends=True)
     (tmp_path / "data/train.csv").write_text("".join(rows[:8]))
-    with pytest.raises(ConfigError, match="data.examples was 12 and is 8"):
+    with pytest.raises(ConfigError, match="the number of training examples was 12 and is 8"):
         train(training_config(tmp_path / "data"), whole[0])
 
 
