@@ -67,8 +67,10 @@ def _display(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
     start = last = time.monotonic()
     for count, item in enumerate(items, 1):
         now = time.monotonic()
+        if count == 1:
+            first = now  # what is done once, such as compiling, is not repeated for the others
         if count == total or now - last > SECONDS_BETWEEN_LINES:
-            last, remaining = now, (now - start) / count * (total - count)
+            last, remaining = now, (now - first) / max(count - 1, 1) * (total - count)
             text = f", about {remaining:.0f} s remaining" if remaining >= 1 else ""
             print(f"{what}: {count}/{total} in {now - start:.0f} s{text}", file=sys.stderr,
                   flush=True)

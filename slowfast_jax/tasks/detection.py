@@ -83,7 +83,9 @@ class Detection(Task):
     ) -> dict[str, Any]:
         """Frame-mAP in percent on the keyframes of the validation set."""
         predict = partial(predictor, variables)
-        scores, failed = _score(self.config, predict, found.keyframes, Unfinished(None, ""))
+        scores, failed = _score(
+            self.config, predict, found.keyframes, Unfinished(None, ""), "validation"
+        )
         for failure in failed if distributed.first() else ():
             logging.error("failed: %s: %s", failure["path"], failure["reason"])
         return metrics(found, scores, self.config.data.evaluator)[0]
@@ -111,7 +113,7 @@ class Detection(Task):
         start = time.perf_counter()
         key = "" if workdir is None else key_of(recognizer, [*map(name_of, keyframes)])
         with Unfinished(workdir, key) as unfinished:
-            scores, failed = _score(config, recognizer, keyframes, unfinished)
+            scores, failed = _score(config, recognizer, keyframes, unfinished, "testing")
         scored = len(keyframes) - len(unfinished.known)
         timing = {"seconds": time.perf_counter() - start}
         timing["keyframes_per_second"] = scored / timing["seconds"]
@@ -215,16 +217,19 @@ def _feature_arrays(
 
 def _score(
     config: ConfigDict, predict: Callable[..., Any], keyframes: Sequence[Keyframe],
-    unfinished: Unfinished,
+    unfinished: Unfinished, what: str,
 ) -> tuple[dict[int, np.ndarray], list[dict[str, Any]]]:
-    """{keyframe index: (B, K) scores of its boxes}, and a record of each unreadable keyframe."""
+    """{keyframe index: (B, K) scores of its boxes}, and a record of each unreadable keyframe.
+
+    what: name of the work, shown with its progress.
+    """
     left = [index for index in range(len(keyframes)) if index not in unfinished.known]
     share = distributed.share(len(left))
     left = left[share.start : share.stop]
     scored = _scored(config, predict, [keyframes[index] for index in left])
     scores: dict[int, np.ndarray] = {}
     failed: list[dict[str, Any]] = []
-    for result in track(scored, len(left), "testing"):
+    for result in track(scored, len(left), what):
         index = left[result.index]
         if result.error:
             name = name_of(keyframes[index])

@@ -67,6 +67,16 @@ def test_without_a_terminal_a_line_is_printed_every_so_often(capsys, monkeypatch
     )
 
 
+def test_the_first_item_does_not_count_for_the_remaining_time(capsys, monkeypatch):
+    seconds = iter([0.0, 40.0, 41.0, 75.0, 76.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(seconds))
+    assert list(progress.track("abcd", 4, "testing")) == list("abcd")
+    assert capsys.readouterr().err == (
+        "testing: 1/4 in 40 s\ntesting: 3/4 in 75 s, about 18 s remaining\n"
+        "testing: 4/4 in 76 s\n"
+    )
+
+
 def test_a_bar_on_a_terminal(monkeypatch):
     terminal = replace_with_terminal(monkeypatch, "stderr")
     assert list(progress.in_threads(str, range(3), "text")) == ["0", "1", "2"]
