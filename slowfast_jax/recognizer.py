@@ -342,6 +342,8 @@ def load(
     )
     options = {key: value for key, value in named.items() if value is not None} | network
     patterns_of(skip)
+    if fold not in (True, False):
+        raise ConfigError(f"fold is {fold!r}, expected True or False")
     require_devices()
     if not isinstance(spec, (str, os.PathLike, ConfigDict)):
         raise ConfigError(

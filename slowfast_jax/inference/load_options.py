@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -101,14 +102,14 @@ def resolve_classes(
         config's.
 
     Raises:
-      ConfigError: the names do not fit `count`.
+      ConfigError: the names do not fit `count`; or a name of the list occurs twice or is no text.
     """
     is_list = not isinstance(class_names, (str, os.PathLike, type(None)))
     if is_list and not len(class_names):
         class_names, is_list = None, False
     source = config.class_names
     if class_names is not None:
-        names = list(class_names) if is_list else labels.class_names(class_names)
+        names = _unique(class_names) if is_list else labels.class_names(class_names)
         source = f"{len(names)} names" if is_list else os.fspath(class_names)
         count = len(names) if count is None else count
     else:
@@ -122,6 +123,17 @@ def resolve_classes(
             "names"
         )
     return names
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """The names as a list; ConfigError if one occurs twice or is no text."""
+    for index, name in enumerate(names):
+        if not isinstance(name, str):
+            raise ConfigError(f"class_names has {name!r} as class {index}, expected a text")
+    for name, number in Counter(names).items():
+        if number > 1:
+            raise ConfigError(f"class_names has {name!r} {number} times, expected different names")
+    return list(names)
 
 
 def choose_names(names: list[str], stored: list[str], config: ConfigDict) -> list[str]:
