@@ -191,6 +191,11 @@ def read_number(path: PathLike, line: int | str, name: str, text: str) -> float:
     return number
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 file", "2 files"."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def first_few(names: Iterable, most: int = 12, mark: str = ", ") -> str:
     """Names joined by `mark`; after the first `most` of them, "..." stands for the rest."""
     names = [str(name) for name in names]

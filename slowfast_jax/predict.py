@@ -27,7 +27,7 @@ from absl import logging
 from rich.console import Console
 
 from data_pipelines.progress import can_redraw, track
-from data_pipelines.text_files import first_few
+from data_pipelines.text_files import counted, first_few
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.image_files import FrameFiles
@@ -109,7 +109,8 @@ def _tell(
     if passed_over:
         names = ", ".join(os.path.basename(path) for path in passed_over[:5])
         more = ", ..." if len(passed_over) > 5 else ""
-        print(f"passed over {len(passed_over)} files that are not videos: {names}{more}",
+        verb = "is not a video" if len(passed_over) == 1 else "are not videos"
+        print(f"passed over {counted(len(passed_over), 'file')} that {verb}: {names}{more}",
               file=sys.stderr)
     frames = [video for video in videos.values() if isinstance(video, FrameFiles)]
     folders = [video for video in frames if video.fps]
@@ -117,8 +118,9 @@ def _tell(
         source = "--fps" if arguments.fps_given else "the default; see --fps"
         pictures = sum(video.count for video in folders)
         which = folders[0] if len(folders) == 1 else f"{len(folders)} folders"
-        print(f"{which}: {pictures} pictures are the frames of {len(folders)} "
-              f"video{'s' * (len(folders) > 1)} at {arguments.fps:g} frames per second ({source})",
+        verb = "is the frame" if pictures == 1 else "are the frames"
+        print(f"{which}: {counted(pictures, 'picture')} {verb} of {counted(len(folders), 'video')} "
+              f"at {arguments.fps:g} frames per second ({source})",
               file=sys.stderr)
 
 

@@ -12,7 +12,7 @@ from data_pipelines.paths import PathLike
 from data_pipelines.progress import in_threads
 from data_pipelines.sources import video_lists
 from data_pipelines.sources.video_lists import Row, Sample
-from data_pipelines.text_files import first_few
+from data_pipelines.text_files import counted, first_few
 from data_pipelines.video.finding import find_videos
 from data_pipelines.video.inspection import inspect
 
@@ -96,7 +96,7 @@ def report_shared(
         for second in names[number + 1 :]:
             if shared := [video for key, video in places[first].items() if key in places[second]]:
                 findings.report(first, "in two lists", (
-                    f"{len(shared)} of its videos are in {Path(second).name} too, such as "
+                    f"it shares {counted(len(shared), 'video')} with {Path(second).name}, such as "
                     f"{shared[0]}; keep each video in one list, or the accuracy is too high"
                 ))
 

@@ -5,9 +5,9 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
-from data_pipelines.command import Parser
+from data_pipelines.command import Parser, positive
 from slowfast_jax.inference.inputs import FRAME_RATE
-from slowfast_jax.option_names import BACKENDS, pattern
+from slowfast_jax.option_names import BACKENDS, pattern, whole_number
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -60,21 +60,21 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--labels", help="class names: a set such as kinetics400, or a file with one name per line"
     )
     parser.add_argument(
-        "--clips", type=_positive, metavar="N", help="clips per video (default: the config's)"
+        "--clips", type=whole_number, metavar="N", help="clips per video (default: the config's)"
     )
     parser.add_argument(
         "--crops", type=int, choices=(1, 2, 3), help="crops per clip (default: the config's)"
     )
     parser.add_argument(
-        "--window", type=_seconds, metavar="SECONDS",
+        "--window", type=positive, metavar="SECONDS",
         help="predict over time, for windows of this length; at least that of a clip",
     )
     parser.add_argument(
-        "--stride", type=_seconds, metavar="SECONDS",
+        "--stride", type=positive, metavar="SECONDS",
         help="with --window: from the start of one window to the next (default: the same length)",
     )
     parser.add_argument(
-        "--fps", type=_seconds, metavar="RATE",
+        "--fps", type=positive, metavar="RATE",
         help=f"frame rate of folders of pictures (default: {FRAME_RATE:g})",
     )
     parser.add_argument(
@@ -91,8 +91,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "if the name ends with .jsonl, an object on each line",
     )
     parser.add_argument(
-        "--top-k", type=_positive, default=5, metavar="K",
-        help="number of labels for each video, window or person (default: 5)",
+        "--top-k", type=whole_number, default=5, metavar="K",
+        help="number of labels for each video, window or person (default: 5); with --window, the "
+        "terminal shows only the best, and --json has all K",
     )
     parser.add_argument(
         "--average", choices=("probs", "logits"),
@@ -131,17 +132,3 @@ def _program() -> str:
     """How this command was called: by the name of its installed script, or as a module."""
     name = os.path.basename(sys.argv[0])
     return name if name.startswith("slowfast-jax") else "python -m slowfast_jax.predict"
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is too small, expected 1 or more")
-    return number
-
-
-def _seconds(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not possible, expected more than 0")
-    return number

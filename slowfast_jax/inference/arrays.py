@@ -46,23 +46,25 @@ def _is_array(value: Any) -> bool:
 
 
 def _read(value: Any, name: str) -> np.ndarray:
-    kind = f"{type(value).__module__.partition('.')[0]} {type(value).__name__}"
+    module, name_of_type = type(value).__module__.partition(".")[0], type(value).__name__
+    kind = name_of_type if module == "builtins" else f"{module} {name_of_type}"
+    kind = "None" if value is None else f"a {kind}"
     device = str(getattr(value, "device", "cpu")).lower()
     if hasattr(value, "detach"):  # PyTorch: leaves the gradient behind
         value = value.detach()
         if not device.startswith("cpu"):
-            raise ValueError(f"{name} is a {kind} on {device}: pass it as .cpu()")
+            raise ValueError(f"{name} is {kind} on {device}: pass it as .cpu()")
         if str(value.dtype) == "torch.bfloat16":  # which NumPy does not have
             value = value.float()
     try:
         array = np.asarray(value)
     except Exception as error:  # each library raises its own
         raise ValueError(
-            f"{name} is a {kind} that NumPy cannot read ({error}): pass an array on the host"
+            f"{name} is {kind} that NumPy cannot read ({error}): pass an array on the host"
         ) from error
     if array.dtype == object:
         raise ValueError(
-            f"{name} is a {kind}, which NumPy cannot read as an array of numbers: pass uint8 "
+            f"{name} is {kind}, which NumPy cannot read as an array of numbers: pass uint8 "
             "pixels (N, T, H, W, 3)"
         )
     return array

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 
+from data_pipelines.text_files import counted
+
 if TYPE_CHECKING:
     from slowfast_jax.recognizer import Recognizer
 
@@ -15,7 +17,7 @@ def describe(recognizer: "Recognizer") -> str:
     protocol = config.protocol
     count = sum(leaf.size for leaf in jax.tree.leaves(recognizer.variables["params"]))
     shown = names if len(names) <= 6 else [*names[:3], "...", names[-1]]
-    views = f"{protocol.clips} clips x {protocol.crops} crops"
+    views = f"{counted(protocol.clips, 'clip')} x {counted(protocol.crops, 'crop')}"
     lines = {
         "network": f"{type(model).__name__}, {count / 1e6:.2f} million parameters, "
                    f"{jnp.dtype(model.dtype).name}",

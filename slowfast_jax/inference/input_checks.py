@@ -53,8 +53,10 @@ def _check_layout(shape: tuple[int, ...]) -> None:
                else "")
         )
     if shape[-1] == 3:
-        if shape[0] == 0:
-            raise ValueError(f"clips have shape {shape}, expected at least one clip")
+        if 0 in shape:
+            raise ValueError(
+                f"clips have shape {shape}, expected at least one clip, with frames and pixels"
+            )
         return
     for order, (at, axes) in CHANNELS_ELSEWHERE.items():
         if shape[at] == 3:

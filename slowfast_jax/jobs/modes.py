@@ -7,6 +7,7 @@ import sys
 from absl import flags
 from ml_collections import ConfigDict
 
+from data_pipelines.text_files import counted
 from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError, build_model, describe
 from slowfast_jax.config.problems import Problems
@@ -69,7 +70,7 @@ def _status_of(failed: int, options: flags.FlagValues) -> int:
     if not failed or options.allow_failed:
         return 0
     if distributed.first():
-        examples = f"{failed} example{'s' * (failed > 1)}"
+        examples = counted(failed, "example")
         print(f"error: {examples} of the test set could not be read, as logged above; the metrics "
               "cover the others. To exit with 0 nevertheless, add --allow_failed", file=sys.stderr)
     return 1

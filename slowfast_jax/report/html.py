@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from data_pipelines.text_files import counted
 from slowfast_jax.metrics.confusion import most_confused
 from slowfast_jax.report.charts import Line, line_chart, matrix_chart
 from slowfast_jax.report.drawing import (
@@ -45,7 +46,8 @@ TITLES = {
     "mean_class_acc": "mean class accuracy, %",
     "top1_acc_of_all": "top-1 accuracy, %, failed videos counted as wrong",
     "top5_acc_of_all": "top-5 accuracy, %, failed videos counted as wrong",
-    "num_keyframes": "keyframes tested", "num_videos": "videos tested",
+    "num_keyframes": "keyframes tested", "num_boxes": "boxes tested",
+    "num_videos": "videos tested",
 }
 TOP = 5  # the classes that top-5 accuracy allows: with no more, it is always 100%
 CLIPS = "{num_frames} frames, every {sampling_rate} at {target_fps:g} fps"
@@ -319,7 +321,7 @@ def _facts(fingerprint: Mapping[str, Any], parameters: int, tested: str) -> str:
         "weights": fingerprint.get("weights"),
         "clips": _form(CLIPS, protocol),
         "crop": _form("{test_crop} pixels", protocol),
-        "views": _form("{clips} clips x {crops} crops", protocol),
+        "views": _views(protocol),
         "data": fingerprint.get("list"),
         "device": fingerprint.get("device"),
         "tested": tested,
@@ -332,6 +334,12 @@ def _facts(fingerprint: Mapping[str, Any], parameters: int, tested: str) -> str:
         f'<table class="facts"><tbody>{rows}</tbody></table>'
         "<p>All settings are listed in results.json.</p>"
     )
+
+
+def _views(protocol: Mapping[str, Any]) -> str | None:
+    if not {"clips", "crops"} <= protocol.keys():
+        return None
+    return f"{counted(protocol['clips'], 'clip')} x {counted(protocol['crops'], 'crop')}"
 
 
 def _form(text: str, values: Mapping[str, Any]) -> str | None:

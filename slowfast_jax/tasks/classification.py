@@ -14,6 +14,7 @@ from absl import logging
 
 from data_pipelines.labels import multi_hot, unnamed
 from data_pipelines.loading.batches import Examples, batches_in_order
+from data_pipelines.text_files import counted
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.image_files import Pictures
 from slowfast_jax import distributed
@@ -156,10 +157,11 @@ class Classification(Task):
             recognizer.class_names = found.class_names
         protocol = config.protocol
         logging.info(
-            "%s: %d videos of %s, %d clips x %d crops each; %d views per batch "
-            "(config.test.batch_size is %d)",
-            config.name, len(samples), found.files[0], protocol.clips, protocol.crops,
-            recognizer.batch_size(len(distributed.share(len(samples)))), config.test.batch_size,
+            "%s: %s of %s, %s x %s each; %s per batch (config.test.batch_size is %d)",
+            config.name, counted(len(samples), "video"), found.files[0],
+            counted(protocol.clips, "clip"), counted(protocol.crops, "crop"),
+            counted(recognizer.batch_size(len(distributed.share(len(samples)))), "view"),
+            config.test.batch_size,
         )
         key = "" if workdir is None else key_of(recognizer, [sample.path for sample in samples])
         with Unfinished(workdir, key) as unfinished:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from data_pipelines.text_files import counted
 from slowfast_jax.published import PUBLISHERS, Row, rows
 
 MOST_CLASSES = 50  # that the card lists
@@ -72,7 +73,8 @@ def _protocol(description: Mapping[str, Any]) -> str:
     protocol = description["protocol"]
     views = ""
     if not description["model"].get("detection"):
-        views = f"\n- a video is tested as {protocol['clips']} clips x {protocol['crops']} crops"
+        clips, crops = counted(protocol["clips"], "clip"), counted(protocol["crops"], "crop")
+        views = f"\n- a video is tested as {clips} x {crops}"
     return (
         f"- a clip has {protocol['num_frames']} frames, every {protocol['sampling_rate']} of a "
         f"video with {protocol['target_fps']:g} frames per second, of {protocol['test_crop']} "
@@ -106,7 +108,7 @@ def _results(description: Mapping[str, Any], row: Row | None) -> str:
         figures = ", ".join(f"{FIGURES[key]} {value}" for key, value in row.figures.items())
         parts.append(
             f"Published by [{row.publisher.title}]({row.source}), not measured again: {figures} "
-            f"percent ({row.clips} clips x {row.crops} crops)."
+            f"percent ({counted(row.clips, 'clip')} x {counted(row.crops, 'crop')})."
         )
     digest = description["fingerprint"]["weights_sha256"]
     parts = parts or ["No test of these weights is recorded."]

@@ -217,11 +217,12 @@ def test_missing_files_are_named_in_one_list_before_anything_is_loaded(capsys, m
 @pytest.mark.parametrize(("arguments", "message"), [
     (["a.mp4"], "--weights"),
     (["--config", "x", "--weights", "w"], "VIDEO"),
-    (["a.mp4", "--config", "x", "--weights", "w", "--top-k", "0"], "expected 1 or more"),
+    (["a.mp4", "--config", "x", "--weights", "w", "--top-k", "0"], "expected a whole number"),
     (["a.mp4", "--config", "x", "--weights", "w", "--average", "sum"], "choose from"),
-    (["a.mp4", "--config", "x", "--weights", "w", "--clips", "0"], "expected 1 or more"),
+    (["a.mp4", "--config", "x", "--weights", "w", "--clips", "many"], "--clips: 'many', exp"),
     (["a.mp4", "--config", "x", "--weights", "w", "--crops", "4"], "choose from"),
-    (["a.mp4", "--config", "x", "--weights", "w", "--window", "0"], "expected more than 0"),
+    (["a.mp4", "--config", "x", "--weights", "w", "--window", "0"], "expected a number above 0"),
+    (["a.mp4", "--config", "x", "--weights", "w", "--window", "abc"], "--window: 'abc'; expected"),
     (["a.mp4", "--config", "x", "--weights", "w", "--clip", "1"], "unrecognized arguments: --clip"),
 ])
 def test_invalid_arguments_exit_with_status_2(capsys, arguments, message):

@@ -47,8 +47,8 @@ def test_every_problem_of_a_data_set(prepared, run):
     train, val, test = ((prepared / f"{s}.csv").read_text() for s in ("train", "val", "test"))
     shutil.copy(prepared / val.split()[0], prepared / "copy.mp4")
     for split, text, expected in (
-        ("val", train.splitlines()[0] + "\n", "in two lists: 1 of its videos are in val.csv too"),
-        ("test", "copy.mp4 0\n", "in two lists: 1 of its videos are in test.csv too"),
+        ("val", train.splitlines()[0] + "\n", "in two lists: it shares 1 video with val.csv, such"),
+        ("test", "copy.mp4 0\n", "in two lists: it shares 1 video with test.csv, such"),
         ("val", "", "val.csv: invalid row: the list is empty"),
         ("val", f"{val.split()[0]} 2\n", "label 2; expected a class within 0..1 (labels count"),
         ("train", train.replace(" 0\n", " 1\n"), "classes without examples: 1 of the classes 0..1"),

@@ -68,7 +68,7 @@ def workdir(tmp_path):
             "weights": "w.pyth", "list": "val.csv", "jax": "0.1.2", "list_sha256": "8ac",
         },
         "metrics": {
-            "map": 80.04, "num_keyframes": 1234,
+            "map": 80.04, "num_keyframes": 1234, "num_boxes": 57,
             "per_class_ap": {"stand": 62.5, "walk left": 100.0, NASTY: 77.6},
             "per_class_boxes": {"stand": 90, "walk left": 12, NASTY: 31, "dance": 0},
         },
@@ -94,8 +94,8 @@ def test_a_run_becomes_one_page(workdir):
     text = path.read_text(encoding="utf-8")
     page = Page(text)
     content = " ".join(page.texts)
-    for expected in ("ava/<mini>", "80.0", "mAP, %", "1,234", "steps", "200", "dance",
-                     "Confusion matrix", "Not in the ground truth",
+    for expected in ("ava/<mini>", "80.0", "mAP, %", "1,234", "57", "boxes tested", "steps",
+                     "200", "dance", "Confusion matrix", "Not in the ground truth",
                      "recipe ava/<mini> network slowfast classes 4",
                      "8 frames, every 2 at 30 fps", "256 pixels", "w.pyth", "val.csv", "tested 20",
                      "a <video> at 3 s"):
