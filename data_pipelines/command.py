@@ -64,6 +64,14 @@ def explain(error: Exception) -> str:
     return str(error)
 
 
+def install(extra: str) -> str:
+    """How to install an extra of this package, for error messages."""
+    return (
+        f"install the extra {extra}: pip install -e '.[{extra}]' in a checkout, or "
+        f"pip install '{PACKAGE}[{extra}] @ file:///path/to/WHEEL'"
+    )
+
+
 def positive(text: str) -> float:
     """A number above 0, for `type=` of an argument."""
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import logging
 
-from data_pipelines.command import Parser, explain
+from data_pipelines.command import Parser, explain, install
 from slowfast_jax import __version__, compilation_cache, interrupts
 from slowfast_jax.export.exported_file import ONNX_SUFFIX, is_onnx, write
 from slowfast_jax.export.metadata import Metadata
@@ -22,7 +22,7 @@ DYNAMIC = "dynamic"
 STABLEHLO, ONNX, SAVED_MODEL = "stablehlo", "onnx", "savedmodel"  # formats
 # Format -> the package that writes it, and how to get it.
 NEEDED = {
-    ONNX: ("onnx", "install the extra: pip install -e '.[onnx]'"),
+    ONNX: ("onnx", install("onnx")),
     SAVED_MODEL: ("tensorflow", "install it: pip install tensorflow"),
 }
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from data_pipelines.command import install
 from data_pipelines.labels import class_names
 from data_pipelines.sources import ava
 from data_pipelines.sources.record_lists import read_broken
@@ -111,7 +112,7 @@ def _beam_options(args: argparse.Namespace) -> Any:
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
         raise ValueError(
-            f"--beam needs Apache Beam ({error}); run: pip install -e '.[beam]'"
+            f"--beam needs Apache Beam ({error}); {install('beam')}"
         ) from error
     return PipelineOptions(args.beam_option)
 

@@ -22,6 +22,7 @@ from jax.experimental import topologies
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from data_pipelines.command import install
 from slowfast_jax.config import ConfigError, build_model, check_training, clips_of_example
 from slowfast_jax.distributed.chips import find_chip
 from slowfast_jax.distributed.connect import require_devices
@@ -68,7 +69,7 @@ def target_devices(target: str) -> list[Any]:
             "or cpu:8"
         )
     if importlib.util.find_spec("libtpu") is None:
-        raise ConfigError("compiling for TPUs needs their compiler: pip install -e '.[tpu]'")
+        raise ConfigError(f"compiling for TPUs needs their compiler; {install('tpu')}")
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # no metadata requests for a real TPU
     try:
         return list(topologies.get_topology_desc(

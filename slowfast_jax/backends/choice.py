@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from absl import logging
 
+from data_pipelines.command import install
 from slowfast_jax.backends.graph_predictor import GraphPredictor
 from slowfast_jax.config import ConfigError
 from slowfast_jax.inference.predict_step import Output, Predictor, probabilities
@@ -51,8 +52,7 @@ def _obstacle(name: str, model: VideoNetwork) -> str:
     """Why a backend cannot run a network; "" if it can."""
     missing = [name for name in PACKAGES[name] if importlib.util.find_spec(name) is None]
     if missing:
-        return (f"{' and '.join(missing)} cannot be imported; install the extra: "
-                f"pip install -e '.[{EXTRAS[name]}]'")
+        return f"{' and '.join(missing)} cannot be imported; {install(EXTRAS[name])}"
     dtype = jnp.dtype(model.dtype).name
     if dtype not in DTYPES[name]:
         return f"computes in {' or '.join(DTYPES[name])}, and the dtype of the network is {dtype}"

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from convert.formats.sharded import is_index, read_index
+from data_pipelines.command import install
 
 # Python's Path makes one slash of two.
 ADDRESS = re.compile(r"hf:/{1,2}([\w.-]+/[\w.-]+)(?:@([^/]+))?(?:/(.+))?")
@@ -92,8 +93,7 @@ def library(purpose: str) -> ModuleType:
         import huggingface_hub
     except ImportError as error:
         raise HubError(
-            f"{purpose}: this needs the package huggingface_hub; install it with "
-            "pip install -e '.[hub]'"
+            f"{purpose}: this needs the package huggingface_hub; {install('hub')}"
         ) from error
     return huggingface_hub
 

@@ -19,13 +19,13 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from data_pipelines.command import Parser, explain, positive
+from data_pipelines.command import Parser, explain, install, positive
 from slowfast_jax import compilation_cache
 from slowfast_jax.log_file import show_log
 from slowfast_jax.option_names import BACKENDS, as_options, whole_number
 
 TOKEN = "SLOWFAST_JAX_TOKEN"  # environment variable
-WITHOUT_EXTRA = "serving needs the extra serve: pip install -e '.[serve]'"
+WITHOUT_EXTRA = f"serving needs further packages; {install('serve')}"
 
 
 def cli(argv: Sequence[str] | None = None) -> int:

@@ -62,7 +62,7 @@ def test_boxes_have_fixed_sizes(tiny, tmp_path, capsys):
 @pytest.mark.parametrize("flags, missing, message", [
     (["--platforms", "cuda"], False, "--platforms does not apply to ONNX graphs"),
     (["--dtype", "bfloat16"], False, "--dtype does not apply to ONNX graphs"),
-    ([], True, "--format onnx needs onnx, which cannot be imported; install the extra: pip"),
+    ([], True, "--format onnx needs onnx, which cannot be imported; install the extra onnx: "),
 ])
 def test_what_is_refused_before_weights_are_read(
     tmp_path, monkeypatch, capsys, flags, missing, message

@@ -44,8 +44,9 @@ def test_other_paths_are_left_alone(monkeypatch):
     with pytest.raises(HubError) as error:
         local_path("hf://me/own")
     assert str(error.value) == (
-        "hf://me/own: this needs the package huggingface_hub; install it with "
-        "pip install -e '.[hub]'"
+        "hf://me/own: this needs the package huggingface_hub; install the extra hub: "
+        "pip install -e '.[hub]' in a checkout, or "
+        "pip install 'slowfast_jax[hub] @ file:///path/to/WHEEL'"
     )
 
 
