@@ -114,14 +114,15 @@ def test_errors_in_tables(root):
         find_keyframes(config_of(root), None, "test")
 
 
-def test_table_is_trained_on_and_tested(root):
+def test_table_is_trained_on_and_tested(root, capsys):
     config = config_of(root)
     config.train.train_only = "head/.*"
     results = train(config, root / "run")
-    assert 0 <= results["map"] <= 100
+    assert 0 <= results["map"] <= 100 and "validation: 3/3" in capsys.readouterr().err
     checkpoint = root / "run/checkpoints/2"
     assert load_metadata(checkpoint)["class_names"] == ["sit", "stand", "wave"]
     tested = evaluate(config, root / "run", checkpoint)
+    assert "testing: 3/3" in capsys.readouterr().err
     assert tested["metrics"]["map"] == pytest.approx(results["map"], abs=1e-3)
     assert tested["metrics"]["per_class_boxes"] == {"sit": 1, "stand": 1, "wave": 2}
     assert len((root / "run/detections.csv").read_text().splitlines()) == 4 * 3
