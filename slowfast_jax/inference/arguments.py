@@ -21,7 +21,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "and with --json written, as they come; Ctrl-C keeps them.",
     )
     parser.add_argument(
-        "videos", nargs="+", metavar="VIDEO",
+        "videos", nargs="+", metavar="VIDEO", type=_named,
         help='video file, pattern such as "*.mp4", or folder, searched with its subfolders; a '
         "folder with pictures only is one video",
     )
@@ -126,6 +126,12 @@ def _contradictions(arguments: argparse.Namespace) -> Iterator[str]:
     ):
         if getattr(arguments, flag) and getattr(arguments, other):
             yield f"--{flag} does not go with --{other}: {why}"
+
+
+def _named(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name; expected a file, a pattern or a folder")
+    return text
 
 
 def _program() -> str:

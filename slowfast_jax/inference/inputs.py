@@ -140,8 +140,6 @@ def _by_number(name: str) -> list[tuple[str, int]]:
 
 
 def _why_missing(path: str) -> str:
-    if not path:
-        return "an empty name; expected a video file, a pattern or a folder"
     address = ADDRESS.match(path)
     if address and address[1].lower() not in STREAMS:
         return "addresses are not read; download the video, and pass the file"

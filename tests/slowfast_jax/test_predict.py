@@ -217,6 +217,7 @@ def test_missing_files_are_named_in_one_list_before_anything_is_loaded(capsys, m
 @pytest.mark.parametrize(("arguments", "message"), [
     (["a.mp4"], "--weights"),
     (["--config", "x", "--weights", "w"], "VIDEO"),
+    (["a.mp4", "", "--weights", "w"], "argument VIDEO: an empty name; expected a file, a pattern"),
     (["a.mp4", "--config", "x", "--weights", "w", "--top-k", "0"], "expected a whole number"),
     (["a.mp4", "--config", "x", "--weights", "w", "--average", "sum"], "choose from"),
     (["a.mp4", "--config", "x", "--weights", "w", "--clips", "many"], "--clips: 'many', exp"),

@@ -87,7 +87,6 @@ def test_a_picture_is_a_video_of_one_frame(folder):
     ("http://host/a.mp4", "addresses are not read; download the video"),
     ("https://host/*.mp4", "addresses are not read; download the video"),
     ("s3://bucket/a.mp4", "addresses are not read; download the video"),
-    ("", "an empty name; expected a video file"),
     ("-", "standard input is not read"),
     ("pipe", "neither a file nor a folder"),
 ])
