@@ -27,8 +27,8 @@ def tiny_norm(monkeypatch, tmp_path):
 @pytest.mark.parametrize(("arguments", "message"), [
     ([TINY], "--mode=train needs --workdir"),
     ([TINY, WORKDIR, "--weights=a.pyth"], "from weights, set --config.train.init_from.path"),
-    (["--config=mmaction2/slowonly_4x16_r50", WORKDIR],
-     r"no config.train: it only describes.*name a recipe \(mmaction2/slowonly_4x16_r50_finetune"),
+    (["--config=kinetics/mvitv2_l_40x3", WORKDIR],
+     r"no config.train: it only describes.*name a recipe \(kinetics/mvitv2_l_40x3_finetune"),
     ([TINY, WORKDIR, "--noconfig.train.enable"], "config.train.enable is False"),
     ([f"--config={ROOT}/configs/kinetics.py:c2_i3d_8x8_r50", WORKDIR], "how released weights are"),
     ([TINY, WORKDIR, "--config.data.format=kinetcs"], "data.format is kinetcs.*mean kinetics"),
