@@ -29,7 +29,7 @@ import ray
 
 from data_pipelines.atomic_files import whole
 from data_pipelines.sources.video_lists import read_list
-from slowfast_jax.jobs.extract import check_settings
+from slowfast_jax.config.stored import check_settings
 
 VIDEOS = 8  # of a task
 SETTINGS = ("config", "weights", "score", "endpoint", "window", "stride")
@@ -106,7 +106,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     out = Path(arguments.out)
     listed = dict.fromkeys(s.path for s in read_list(arguments.list, path_prefix=arguments.prefix))
-    check_settings(out / "settings.json", {name: vars(arguments)[name] for name in SETTINGS})
+    settings = {name: vars(arguments)[name] for name in SETTINGS}
+    check_settings(out / "settings.json", settings, "scores" if arguments.score else "features")
     left = sorted(set(listed) - done(out))
     print(f"{len(listed)} videos are listed, {len(left)} of them are to be processed", flush=True)
     if not left:
