@@ -19,7 +19,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_pipelines.command import Parser, called_as, positive, run
+from data_pipelines.command import Parser, called_as, explain, positive, run
 from data_pipelines.findings import Facts, Findings
 from data_pipelines.prepare import downloads
 from data_pipelines.prepare.ava import SECONDS, prepare_ava
@@ -168,7 +168,7 @@ def cli(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {explain(error)}", file=sys.stderr)
         return 2
     findings.print_table(facts)
     if args.kind == "own":

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from data_pipelines.command import install
+from data_pipelines.command import explain, install
 from data_pipelines.labels import class_names
 from data_pipelines.sources import ava
 from data_pipelines.sources.record_lists import read_broken
@@ -243,7 +243,7 @@ def cli(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(args)
     except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {explain(error)}", file=sys.stderr)
         return 2
     finally:
         logging.set_verbosity(before)

@@ -21,7 +21,7 @@ class Layer(nn.Module):
 
     @nn.nowrap
     def param(self, name: str, init: Callable[..., jax.Array], shape: Sequence[int]) -> jax.Array:
-        """The parameter `name`; if there is none yet, it becomes `init(key, shape)`.
+        """The parameter `name`. If it does not exist yet, it is created as `init(key, shape)`.
 
         Raises ScopeParamShapeError if it has another shape.
         """

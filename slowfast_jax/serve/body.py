@@ -29,8 +29,8 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Box(_Strict):
-    """Boxes of one moment."""
+class Keyframe(_Strict):
+    """A moment and the boxes of persons in it."""
 
     second: float | None = Field(
         None, description="seconds from the first frame; default: the middle of the video"
@@ -49,7 +49,7 @@ class Body(_Strict):
         None, min_length=1, max_length=MOST_FRAMES, description="JPEG or PNG files, in order"
     )
     fps: float = Field(FRAME_RATE, gt=0, description="frame rate of frames")
-    keyframes: list[Box] = Field(
+    keyframes: list[Keyframe] = Field(
         [], max_length=MOST_KEYFRAMES, description="moments whose boxes are to be classified"
     )
 

@@ -14,6 +14,7 @@ from data_pipelines.sources.keyframes import Keyframe
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError, VideoInfo, probe
 from data_pipelines.video.image_files import Pictures, read_image
+from slowfast_jax.inference.box_scores import with_padding
 from slowfast_jax.inference.input_checks import check_boxes
 
 MOST_STRETCH = 1.1  # how much one side of a frame may be stretched more than the other
@@ -125,10 +126,8 @@ def keyframes_of(
             crop=min(size), max_boxes=most_boxes, num_classes=0, rng=None, size=tuple(size),
             thread_type="SLICE",
         )
-        # Padding gets the whole frame, a box that every network can pool.
-        found["boxes"][len(keyframe.boxes):] = 0, 0, size[1], size[0]
         clips.append(found["clip"])
-        boxes.append(found["boxes"])
+        boxes.append(with_padding(found["boxes"], found["box_mask"], found["clip"].shape))
         complete.append(moment._replace(second=second))
     return info, (np.stack(clips), np.stack(boxes)), complete
 

@@ -76,7 +76,7 @@ def test_keywords_of_the_head_of_boxes(old, new, keywords):
     assert unsupported_settings(config) == []
     found = box_head_keywords(config)
     assert found == PLAIN | keywords
-    # What is told for a network of these keywords is what the config sets.
+    # For a network with these keywords, the command prints the settings of this config.
     told = [part.partition(": ")[2] for part in box_head_settings(found)]
     assert all(one in config.replace('"', "'") for one in ", ".join(told).split(", "))
 
