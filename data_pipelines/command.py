@@ -60,7 +60,7 @@ def version() -> str:
 def explain(error: Exception) -> str:
     """What an error says; of the system's errors, the file and the reason without its number."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}"
+        return f"{error.filename}: {error.strerror}"
     return str(error)
 
 

@@ -132,5 +132,5 @@ def test_a_reader_that_stops_ends_the_command_quietly(tmp_path):
 def test_errors_of_the_system_are_explained(tmp_path):
     with pytest.raises(OSError) as error:
         open(tmp_path / "none")
-    assert command.explain(error.value) == f"{tmp_path / 'none'}: no such file or directory"
+    assert command.explain(error.value) == f"{tmp_path / 'none'}: No such file or directory"
     assert command.explain(ValueError("text")) == "text"
