@@ -123,6 +123,17 @@ def bad_rows(on_bad_row: OnBadRow | None = None) -> Iterator[OnBadRow]:
         raise BadRows("\n".join(lines))
 
 
+@contextmanager
+def bad_rows_together(report: OnBadRow | None = None) -> Iterator[OnBadRow]:
+    """As `bad_rows()`, but the error at the end is passed to `report` instead of raised, if that is
+    not None."""
+    try:
+        with bad_rows() as note:
+            yield note
+    except ValueError as error:
+        (report or raise_error)(error)
+
+
 def read_each(*readers: Callable[[], Any]) -> list[Any]:
     """What each reader of a file returns; their errors are raised together, see `bad_rows`."""
     results = []

@@ -18,6 +18,7 @@ from data_pipelines.sources.list_samples import Sample
 from data_pipelines.text_files import (
     OnBadRow,
     bad_rows,
+    bad_rows_together,
     parse_json,
     parse_rows,
     raise_error,
@@ -38,6 +39,7 @@ def read_charades(
     path_prefix: PathLike = "",
     num_classes: int | None = None,
     per_frame: bool = False,
+    on_bad_rows: OnBadRow | None = None,
 ) -> list[Sample]:
     """Reads a frame list of Charades; the label of a video is the union over its frames.
 
@@ -48,11 +50,13 @@ def read_charades(
         path_prefix: folder prepended to each path that is not absolute.
         num_classes: labels must lie within 0..num_classes-1.
         per_frame: also keep the classes of each frame, which training uses.
+        on_bad_rows: see `list_samples.read_samples`; labels of bad rows are left out.
 
     Raises:
         FileNotFoundError: the list does not exist.
         ValueError: a row is invalid (the message names its line), or there are no rows.
     """
+    files: dict[str, FrameFiles] = {}
     labels: dict[str, set[int]] = {}
     of_frames: dict[str, list[tuple[int, ...]]] = {}
     known: dict[str, tuple[int, ...]] = {}  # text of the last column -> its classes
@@ -72,7 +76,7 @@ def read_charades(
                 of_frames.setdefault(video, []).extend(known[text] for _, _, text in rows)
             yield video, [frame for _, frame, _ in rows]
 
-    with bad_rows() as on_bad_row:
+    with bad_rows_together(on_bad_rows) as on_bad_row:
         files = collect_frames(runs(on_bad_row), path_prefix)
     return [
         Sample(
@@ -89,6 +93,7 @@ def read_ssv2(
     class_list: PathLike,
     labels: PathLike,
     path_prefix: PathLike = "",
+    on_bad_rows: OnBadRow | None = None,
 ) -> list[Sample]:
     """Reads a frame list of Something-Something and its label file.
 
@@ -99,6 +104,7 @@ def read_ssv2(
         labels: something-something-v2-validation.json, [{"id": video, "template": name, ...}].
             Templates have brackets that the class list lacks.
         path_prefix: folder prepended to each path that is not absolute.
+        on_bad_rows: see `list_samples.read_samples`.
 
     Raises:
         FileNotFoundError: one of the files does not exist.
@@ -111,10 +117,10 @@ def read_ssv2(
         lambda: _read_templates(labels),
         lambda: _read_frames(path, path_prefix),
     )
-    by_video = _classes_of(templates, names, class_list)
+    by_video = _classes_of(templates, names, class_list, on_bad_rows)
+    labeled = {video for _, video, _ in templates}
     for missing, there, absent in (
-        (files.keys() - by_video.keys(), path, labels),
-        (by_video.keys() - files.keys(), labels, path),
+        (files.keys() - labeled, path, labels), (labeled - files.keys(), labels, path)
     ):
         if missing:
             raise ValueError(
@@ -126,7 +132,8 @@ def read_ssv2(
 
 
 def read_ssv2_videos(
-    folder: PathLike, *, class_list: PathLike, labels: PathLike
+    folder: PathLike, *, class_list: PathLike, labels: PathLike,
+    on_bad_rows: OnBadRow | None = None,
 ) -> list[Sample]:
     """As `read_ssv2`, for the original video files: `folder`/78687.webm and so on."""
     names, templates = read_each(
@@ -134,7 +141,7 @@ def read_ssv2_videos(
     )
     return [
         Sample(os.path.join(folder, f"{video}.webm"), label)
-        for video, label in _classes_of(templates, names, class_list).items()
+        for video, label in _classes_of(templates, names, class_list, on_bad_rows).items()
     ]
 
 
@@ -175,9 +182,10 @@ def _template(where: str, entry: Any) -> tuple[str, str, str]:
 
 
 def _classes_of(
-    templates: Iterable[tuple[str, str, str]], names: Sequence[str], class_list: PathLike
+    templates: Iterable[tuple[str, str, str]], names: Sequence[str], class_list: PathLike,
+    on_bad_rows: OnBadRow | None,
 ) -> dict[str, int]:
-    """The class of each video; ValueError for templates that are not in the class list."""
+    """The class of each video; templates that are not in the class list are bad rows."""
     classes = {name: number for number, name in enumerate(names)}
 
     def parse(where: str, entry: tuple[str, str]) -> tuple[str, int]:
@@ -188,7 +196,10 @@ def _classes_of(
             )
         return video, classes[name]
 
-    return dict(parse_rows(((where, (video, name)) for where, video, name in templates), parse))
+    rows = ((where, (video, name)) for where, video, name in templates)
+    with bad_rows_together(on_bad_rows) as on_bad_row:
+        found = dict(parse_rows(rows, parse, on_bad_row))
+    return found
 
 
 def _read_frames(path: Path, path_prefix: PathLike) -> dict[str, FrameFiles]:

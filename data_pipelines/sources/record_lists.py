@@ -23,32 +23,45 @@ from data_pipelines.paths import PathLike
 from data_pipelines.sources.keyframes import Keyframe, Moments, build
 from data_pipelines.sources.list_labels import read_label
 from data_pipelines.sources.list_samples import Sample
-from data_pipelines.text_files import read_number, why_not_utf8
+from data_pipelines.text_files import (
+    OnBadRow,
+    bad_rows,
+    bad_rows_together,
+    parse_rows,
+    read_number,
+    why_not_utf8,
+)
 from data_pipelines.video.records import Absent, Record
 
 CLIPS = ("shard", "record", "id", "label")
 KEYFRAMES = ("shard", "record", "video", "time", "begin")
+_Entry = tuple[Record | Absent, dict[str, str]]  # a record, and its row by column
 
 
 def read_record_list(
-    path: PathLike, *, num_classes: int | None = None, multi_label: bool = False
+    path: PathLike, *, num_classes: int | None = None, multi_label: bool = False,
+    on_bad_rows: OnBadRow | None = None,
 ) -> list[Sample]:
     """Reads a list of encoded videos and their labels.
 
     Args:
         num_classes: labels must lie within 0..num_classes-1.
+        on_bad_rows: see `list_samples.read_samples`.
 
     Raises:
         FileNotFoundError: the list, or a file that it names, does not exist.
         ValueError: a row is invalid (the message names its line), or there are no rows.
     """
-    return [
-        Sample(
-            row["id"], read_label(where, row["label"].split(), num_classes, multi_label),
-            record=record,
-        )
-        for where, record, row in _rows(path, CLIPS, "{id}")
-    ]
+
+    def parse(where: str, entry: _Entry) -> Sample:
+        record, row = entry
+        label = read_label(where, row["label"].split(), num_classes, multi_label)
+        return Sample(row["id"], label, record=record)
+
+    samples: list[Sample] = []
+    with bad_rows_together(on_bad_rows) as on_bad_row:
+        samples = parse_rows(_rows(path, CLIPS, "{id}", on_bad_row), parse, on_bad_row)
+    return samples
 
 
 def read_moments(path: PathLike) -> dict[tuple[str, float], tuple[Record | Absent, float]]:
@@ -57,14 +70,21 @@ def read_moments(path: PathLike) -> dict[tuple[str, float], tuple[Record | Absen
     Raises:
         As `read_record_list`.
     """
-    moments = {}
-    for where, record, row in _rows(path, KEYFRAMES, "{video} at {time}"):
+
+    def parse(
+        where: str, entry: _Entry
+    ) -> tuple[tuple[str, float], tuple[Record | Absent, float]]:
+        record, row = entry
         file, _, line = where.rpartition(":")
         time = read_number(file, line, "time", row["time"])
         begin = time
         if isinstance(record, Record):
             begin = read_number(file, line, "begin", row["begin"])
-        moments[row["video"], time] = record, begin
+        return (row["video"], time), (record, begin)
+
+    with bad_rows() as on_bad_row:
+        rows = _rows(path, KEYFRAMES, "{video} at {time}", on_bad_row)
+        moments = dict(parse_rows(rows, parse, on_bad_row))
     return moments
 
 
@@ -104,11 +124,14 @@ def read_broken(path: PathLike) -> tuple[int, list[tuple[str, str]]]:
 
 
 def _rows(
-    path: PathLike, columns: Sequence[str], called: str
-) -> Iterator[tuple[str, Record | Absent, dict[str, str]]]:
-    """Yields ("file:line", record, text by column) of each row below the header.
+    path: PathLike, columns: Sequence[str], called: str, on_bad_row: OnBadRow
+) -> Iterator[tuple[str, _Entry]]:
+    """Yields ("file:line", (record, text by column)) of each row below the header.
 
-    called: format of the name of a video without record, with columns as fields.
+    Args:
+        called: format of the name of a video without record, with columns as fields.
+        on_bad_row: called for rows with another number of columns or an invalid number of the
+            record; if it returns, they are skipped.
     """
     path = Path(path)
     if not path.is_file():
@@ -130,19 +153,25 @@ def _rows(
                 )
             for row in reader:
                 where = f"{path}:{reader.line_num}"
-                if None in row or None in row.values():
-                    raise ValueError(
-                        f"{where}: expected {len(reader.fieldnames)} columns, as in the header"
-                    )
                 empty = False
+                if None in row or None in row.values():
+                    on_bad_row(ValueError(
+                        f"{where}: expected {len(reader.fieldnames)} columns, as in the header"
+                    ))
+                    continue
                 if not row["shard"]:
                     reason = row.get("broken") or "could not be encoded"
-                    yield where, Absent(called.format(**row), reason), row
+                    yield where, (Absent(called.format(**row), reason), row)
+                    continue
+                if not row["record"].isdecimal():
+                    on_bad_row(ValueError(
+                        f"{where}: record is {row['record']!r}; expected a number from 0 on"
+                    ))
                     continue
                 shard = shards.get(row["shard"])
                 if shard is None:
                     shard = shards[row["shard"]] = _shard(where, path.parent, row["shard"])
-                yield where, Record(shard, _number(where, row["record"])), row
+                yield where, (Record(shard, int(row["record"])), row)
         except (UnicodeDecodeError, csv.Error) as error:
             reason = why_not_utf8(path) or error
             raise ValueError(f"{path}: is not a csv file in UTF-8 ({reason})") from error
@@ -157,9 +186,3 @@ def _shard(where: str, folder: Path, name: str) -> str:
             f"{where}: {shard} does not exist; a list must be in the folder of its records"
         )
     return shard
-
-
-def _number(where: str, text: str) -> int:
-    if not text.isdecimal():
-        raise ValueError(f"{where}: record is {text!r}; expected a number from 0 on")
-    return int(text)

@@ -146,7 +146,7 @@ def _ssv2(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> List
     else:
         path, read = labels, partial(frame_lists.read_ssv2_videos, path_prefix)
     listing = _listing(
-        lambda _: read(class_list=class_list, labels=labels),
+        lambda note: read(class_list=class_list, labels=labels, on_bad_rows=note),
         lambda: _agreed_names(
             config, frame_lists.read_class_list(class_list), f"class list {class_list}"
         ),
@@ -167,9 +167,9 @@ def _charades(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> 
         )
     path = root / config.data[f"{subset}_list"]
     listing = _listing(
-        lambda _: frame_lists.read_charades(
+        lambda note: frame_lists.read_charades(
             path, path_prefix=path_prefix, num_classes=config.model.num_classes,
-            per_frame=subset == "train",
+            per_frame=subset == "train", on_bad_rows=note,
         ),
         lambda: _names(config, root / "Charades_v1_classes.txt"),
         [path],
@@ -189,8 +189,9 @@ def _imagenet(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> 
 def _records(config: ConfigDict, root: Path, path_prefix: str, subset: str) -> Listing:
     data, path = config.data, root / config.data[f"{subset}_list"]
     return _listing(
-        lambda _: record_lists.read_record_list(
-            path, num_classes=config.model.num_classes, multi_label=data.multi_label
+        lambda note: record_lists.read_record_list(
+            path, num_classes=config.model.num_classes, multi_label=data.multi_label,
+            on_bad_rows=note,
         ),
         lambda: _names(config, root / "classes.txt"),
         [path],

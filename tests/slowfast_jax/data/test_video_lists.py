@@ -146,6 +146,51 @@ def test_a_wrong_list_and_wrong_names_are_one_error(tiny, tmp_path, format_, nam
     assert "val.csv" in listed and names in named
 
 
+def _records_without_files(root):
+    """A list with a video of each kind of bad row, and one whose file is missing."""
+    (root / "clips.array_record").write_bytes(b"")
+    rows = ["shard,record,id,label"]
+    rows += [f"clips.array_record,{row}" for row in ("0,a,1", "x,b,1", "1,c,9", "2,d")]
+    (root / "val.csv").write_text("\n".join(rows) + "\n")
+    return config_of(root, **{"data.format": "records"})
+
+
+def _charades_without_files(root):
+    rows = [f"{video} 0 0 {video}/1.jpg {label}" for video, label in
+            (("a", '"1"'), ("b", "x"), ("c", '"9"'))]
+    rows.insert(2, "b 0 1 b/2.jpg")
+    text = "\n".join(["original_vido_id video_id frame_id path labels", *rows])
+    (root / "val.csv").write_text(text + "\n")
+    return charades(root)
+
+
+def _ssv2_without_files(root):
+    datasets.write_ssv2(root, frames=1, **SMALL)
+    for path in root.rglob("*.jpg"):
+        path.unlink()
+    path = root / SSV2_FILES["data.val_labels"]
+    entries = json.loads(path.read_text())
+    for entry in entries[1:4]:
+        entry["template"] = "Doing [something] else"
+    path.write_text(json.dumps(entries))
+    return ssv2(root)
+
+
+@pytest.mark.parametrize(
+    ("write", "missing"),
+    [(_records_without_files, ""), (_charades_without_files, "none of its 3 videos exists"),
+     (_ssv2_without_files, "none of its 2 videos exists")],
+)
+def test_all_bad_rows_and_missing_videos_are_one_error(tiny, tmp_path, write, missing):
+    with pytest.raises(ConfigError) as raised:
+        find_samples(write(tmp_path))
+    lines = "\n".join(raised.value.problems).splitlines()
+    rows = [line for line in lines if str(tmp_path) in line and "exists" not in line]
+    assert len(rows) == 3, lines
+    assert len({line.removeprefix(str(tmp_path)).split(": ")[0] for line in rows}) == 3
+    assert missing in lines[-1]
+
+
 def test_wrong_class_lists_are_refused(tiny, tmp_path):
     datasets.write_ssv2(tmp_path, frames=3, **SMALL)
     with pytest.raises(ConfigError, match=r"labels.json has 4 classes, but the network has 174"):
