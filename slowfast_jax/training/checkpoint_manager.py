@@ -31,7 +31,8 @@ class Checkpoints:
 
     A folder gets its name when it is complete and loses it before it is removed, so a run that is
     killed at any moment leaves only complete checkpoints. The last `keep_last` are kept, and the
-    `keep_best` with the highest `scores` (step -> score, updated by the caller during the run).
+    `keep_best` with the highest `scores` (step -> score, updated by the caller during the run), of
+    equal ones the first.
     """
 
     def __init__(
@@ -131,7 +132,8 @@ class Checkpoints:
 
     def _remove_old(self) -> None:
         steps = self.steps()
-        scored = sorted((s for s in steps if s in self.scores), key=self.scores.__getitem__)
+        # The first of equally good ones is the better one, as in the log of a run.
+        scored = sorted((s for s in steps if s in self.scores), key=lambda s: (self.scores[s], -s))
         distributed.barrier("the removal of checkpoints")  # all processes have listed the same ones
         stay = steps[-self._keep_last :] + scored[max(len(scored) - self._keep_best, 0) :]
         for step in set(steps) - set(stay):
