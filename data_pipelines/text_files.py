@@ -203,8 +203,9 @@ def read_number(path: PathLike, line: int | str, name: str, text: str) -> float:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun: "1 file", "2 files"."""
-    return f"{number} {noun}{'s' * (number != 1)}"
+    """A number with its noun: "1 file", "2 files", "2 boxes"."""
+    plural = "es" if noun.endswith("x") else "s"
+    return f"{number} {noun}{plural * (number != 1)}"
 
 
 def first_few(names: Iterable, most: int = 12, mark: str = ", ") -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data_pipelines.paths import IMAGE_SUFFIXES, VIDEO_SUFFIXES, PathLike
-from data_pipelines.text_files import read_number
+from data_pipelines.text_files import counted, read_number
 from data_pipelines.video import Video
 from data_pipelines.video.finding import why_no_video
 from data_pipelines.video.image_files import FrameFiles, frame_files
@@ -157,9 +157,10 @@ def build(
                 place=f"{moment.path}:{moment.line}",
             ))
     logger.info(
-        "%d keyframes of %d videos with %d boxes, %d labels",
-        len(keyframes), len(moments), sum(len(k.boxes) for k in keyframes),
-        sum(len(labels) for k in keyframes for labels in k.labels),
+        "%s of %s with %s, %s",
+        counted(len(keyframes), "keyframe"), counted(len(moments), "video"),
+        counted(sum(len(k.boxes) for k in keyframes), "box"),
+        counted(sum(len(labels) for k in keyframes for labels in k.labels), "label"),
     )
     return keyframes
 

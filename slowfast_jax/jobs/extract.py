@@ -89,8 +89,8 @@ def extract(
     there = {name for name in mine if (workdir / FOLDER / name).exists()}
     missing = {listed[name]: name for name in mine if name not in there}
     logging.info(
-        "%d videos are listed, %d of them in shard %d/%d; this process extracts %d and skips %d "
-        "that have a file", len(listed), len(names), *shard, len(missing), len(there),
+        "listed videos: %d, of which in shard %d/%d: %d; this process extracts %d and skips %d "
+        "that have a file", len(listed), *shard, len(names), len(missing), len(there),
     )
     failed = []
     extracted = task.extract(recognizer, found, list(missing), options)

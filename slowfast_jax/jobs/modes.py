@@ -126,7 +126,7 @@ def extract(config: ConfigDict, options: flags.FlagValues) -> int:
     print(json.dumps(done), flush=True)
     failed = done["videos_failed"] if not options.allow_failed else 0
     if failed:
-        print(f"error: {failed} videos could not be read, as logged above and listed in "
+        print(f"error: {counted(failed, 'video')} could not be read, as logged above and listed in "
               f"{options.workdir}; to exit with 0 nevertheless, add --allow_failed",
               file=sys.stderr)
     return int(failed > 0)

@@ -262,8 +262,8 @@ def _score(
     timing = {"seconds": time.perf_counter() - start, "seconds_waiting_for_video": timing["waited"]}
     share = timing["seconds_waiting_for_video"] / timing["seconds"]
     logging.info(
-        "%d videos in %.1f s; the device waited for decoded video %.0f%% of the time",
-        len(samples) - len(unfinished.known), timing["seconds"], 100 * share,
+        "%s in %.1f s; the device waited for decoded video %.0f%% of the time",
+        counted(len(samples) - len(unfinished.known), "video"), timing["seconds"], 100 * share,
     )
     return scored, timing
 

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from data_pipelines.labels import unnamed
 from data_pipelines.loading.batches import Examples
 from data_pipelines.sources.keyframes import Keyframe
+from data_pipelines.text_files import counted
 from data_pipelines.video.image_files import Pictures
 from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError
@@ -107,8 +108,8 @@ class Detection(Task):
         keyframes = found.keyframes
         boxes = sum(len(keyframe.boxes) for keyframe in keyframes)
         logging.info(
-            "%s: %d keyframes of %s with %d boxes",
-            config.name, len(keyframes), found.files[0], boxes,
+            "%s: %s of %s with %s", config.name, counted(len(keyframes), "keyframe"),
+            found.files[0], counted(boxes, "box"),
         )
         start = time.perf_counter()
         key = "" if workdir is None else key_of(recognizer, [*map(name_of, keyframes)])

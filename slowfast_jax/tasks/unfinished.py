@@ -22,6 +22,7 @@ import numpy as np
 from absl import logging
 
 from data_pipelines.atomic_files import whole
+from data_pipelines.text_files import counted
 from slowfast_jax import distributed
 from slowfast_jax.inference.digests import digest, digest_of
 
@@ -49,8 +50,8 @@ class Unfinished:
         # No process writes before the first one has read.
         self.known = distributed.gather(self._read() if distributed.first() else {})[0]
         if self.known:
-            logging.info("%d examples were scored before the test was interrupted",
-                         len(self.known))
+            logging.info("scored before the test was interrupted: %s",
+                         counted(len(self.known), "example"))
 
     def __enter__(self) -> "Unfinished":
         return self

@@ -21,7 +21,7 @@ from convert.program_settings import box_head_keywords, clip_settings, unsupport
 from convert.readers import ForeignCheckpoint, describe_source
 from convert.trees import flatten, not_finite
 from convert.unpickle import CheckpointError
-from data_pipelines.text_files import first_few
+from data_pipelines.text_files import counted, first_few
 from slowfast_jax.config import ConfigError, build_model
 from slowfast_jax.models import zoo
 from slowfast_jax.models.parameters import only_shapes
@@ -153,8 +153,8 @@ def read_weights(
         )
     beside = [name for name, reason in report.ignored.items() if reason.startswith("beside")]
     if beside:
-        log("%s: %d tensors beside the network are not used: %s", path, len(beside),
-            first_few(beside, 5))
+        log("%s: not used, because beside the network: %s (%s)", path,
+            counted(len(beside), "tensor"), first_few(beside, 5))
     initialized = [name for name in report.skipped if re.escape(name) not in replaced]
     if initialized:
         log("initialized, not loaded from %s: %s", path, ", ".join(initialized))

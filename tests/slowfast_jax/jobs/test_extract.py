@@ -168,7 +168,7 @@ def test_the_command_prints_counts_and_its_status_tells_of_failures(config, tmp_
     assert modes.extract(*parse(*arguments)) == 1
     out, err = capsys.readouterr()
     assert json.loads(out)["videos_failed"] == 1
-    assert err.splitlines()[-1].startswith("error: 1 videos could not be read")
+    assert err.splitlines()[-1].startswith("error: 1 video could not be read")
     assert modes.extract(*parse(*arguments, "--allow_failed")) == 0
     assert json.loads(capsys.readouterr().out)["videos_skipped"] == 1
     with pytest.raises(ConfigError, match="needs --workdir"):

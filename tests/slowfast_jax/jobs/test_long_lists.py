@@ -88,7 +88,7 @@ def test_a_killed_test_resumes_in_any_number_of_processes(folder, processes):
     run = begin(folder, "eval", name, 5 - processes)
     printed, _ = finish(run)
     assert printed["videos_used"] == LONG and printed["videos_failed"] == 0
-    known = int(re.search(r"(\d+) examples were scored before", run.text(0))[1])
+    known = int(re.search(r"scored before the test was interrupted: (\d+) ", run.text(0))[1])
     assert 0 < known < LONG
     results = json.loads((folder / name / "run/results.json").read_text())
     assert [row["video_id"] for row in results["videos"]] == list(range(LONG))
