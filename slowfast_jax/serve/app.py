@@ -31,7 +31,7 @@ from slowfast_jax.metrics.topk import labeled
 from slowfast_jax.serve.batcher import Batcher
 from slowfast_jax.serve.body import JSON, Body, parse, read_body
 from slowfast_jax.serve.network import Served
-from slowfast_jax.serve.videos import Moment, TooLong, keyframes_of, views_of
+from slowfast_jax.serve.videos import Moment, TooLong, clips_of, keyframes_of
 
 FILE = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 VIDEO = {"seconds": 10.0, "frames": 300, "fps": 30.0}
@@ -189,14 +189,19 @@ def make_app(
         Raises:
           HTTPException: the body is none of a video, or has invalid boxes.
         """
+        # Other requests keep the other cores busy, and a thread for each video takes less time of
+        # the processor than several for one.
+        threads = "SLICE" if len(accepted) == 1 else "NONE"
         try:
             question = parse(content, content_type, boxes=of_boxes)
             if not of_boxes:
-                info, clips = views_of(question.video, network.sampling, limits.video_seconds)
+                info, clips = clips_of(
+                    question.video, network.sampling, limits.video_seconds, threads
+                )
                 return info, (clips,), ()
             return keyframes_of(
                 *question, network.sampling, network.shapes, network.max_boxes,
-                limits.video_seconds,
+                limits.video_seconds, threads,
             )
         except TooLong as error:
             raise HTTPException(413, str(error)) from error

@@ -71,27 +71,28 @@ class TooLong(ValueError):
     """A video of more seconds than the service accepts."""
 
 
-def views_of(
-    video: Video, sampling: Mapping[str, Any], longest: float
+def clips_of(
+    video: Video, sampling: Mapping[str, Any], longest: float, thread_type: str
 ) -> tuple[VideoInfo, np.ndarray]:
     """Properties of a video, and its test clips (V, T, S, S, 3), uint8.
 
     Args:
       sampling: keywords of `iterate_views`.
       longest: seconds that the video may have.
+      thread_type: how FFmpeg decodes a video in several threads, see decoding.select_frames.
 
     Raises:
       VideoError: it cannot be decoded.
       TooLong: it is longer than `longest`.
     """
     info = _checked_info(video, longest)
-    views = iterate_views(video, **sampling, thread_type="SLICE", report=lambda info: None)
+    views = iterate_views(video, **sampling, thread_type=thread_type, report=lambda info: None)
     return info, np.concatenate(list(views))
 
 
 def keyframes_of(
     video: Video, moments: Sequence[Moment], sampling: Mapping[str, Any],
-    shapes: Sequence[Sequence[int]], most_boxes: int, longest: float,
+    shapes: Sequence[Sequence[int]], most_boxes: int, longest: float, thread_type: str,
 ) -> tuple[VideoInfo, tuple[np.ndarray, np.ndarray], list[Moment]]:
     """Properties of a video, the clips around some of its moments with their boxes, and these
     moments with their seconds.
@@ -104,7 +105,7 @@ def keyframes_of(
       shapes: those that clips may have, (T, H, W, 3). Frames are stretched to the one of the most
         similar aspect ratio, by MOST_STRETCH at most.
       most_boxes: boxes of a keyframe.
-      longest: seconds that the video may have.
+      longest, thread_type: as for `clips_of`.
 
     Raises:
       VideoError: it cannot be decoded.
@@ -124,7 +125,7 @@ def keyframes_of(
         found = load_keyframe(
             keyframe, num_frames=sampling["num_frames"], sampling_rate=sampling["sampling_rate"],
             crop=min(size), max_boxes=most_boxes, num_classes=0, rng=None, size=tuple(size),
-            thread_type="SLICE",
+            thread_type=thread_type,
         )
         clips.append(found["clip"])
         boxes.append(with_padding(found["boxes"], found["box_mask"], found["clip"].shape))
