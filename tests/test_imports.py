@@ -28,6 +28,7 @@ FLOORS = (
     ("slowfast_jax.config",),
     ("slowfast_jax.data", "slowfast_jax.weights"),
     ("slowfast_jax.report", "slowfast_jax.command_line"),
+    ("slowfast_jax.display",),
     ("slowfast_jax.inference",),
     ("slowfast_jax.backends",),
     ("slowfast_jax.recognizer", "slowfast_jax.tasks"),

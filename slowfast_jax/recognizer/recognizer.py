@@ -7,12 +7,14 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.image_files import Pictures
 from slowfast_jax.backends import choice
+from slowfast_jax.display.results import Predictions, Timeline
 from slowfast_jax.inference.description import describe
 from slowfast_jax.inference.features import DEFAULT, Endpoints, Features, Options, iterate_features
 from slowfast_jax.inference.input_checks import check_boxes, check_clips, padded
@@ -21,6 +23,7 @@ from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.inference.timeline import WindowScores, score_windows, window_options
 from slowfast_jax.metrics.topk import check_count
 from slowfast_jax.metrics.topk import top_k as best
+from slowfast_jax.recognizer.preprocessing import clips_around, protocol_views
 from slowfast_jax.weights.sharing import push_to_hub
 
 # Largest batch of views on a CPU; larger ones take more memory and are no faster. It divides 30,
@@ -142,13 +145,39 @@ class Recognizer:
             raise found.error
         return found.features
 
-    def predict_video(self, path: str | os.PathLike, top_k: int = 5) -> list[tuple[str, float]]:
+    def preprocess(self, video: Video, seconds: Sequence[float] = ()) -> np.ndarray:
+        """The clips that the network sees of a video, as the recognizer can be called with them.
+
+        Args:
+          video: as for `score_videos`, but only one.
+          seconds: for networks that classify boxes: the moments around which clips are taken.
+
+        Returns:
+          uint8 (N, T, S, S, 3) RGB: the views of the test protocol, view `clip * crops + crop`
+          being that clip and crop; with `seconds`, (len(seconds), T, H, W, 3), whole frames whose
+          short side is config.protocol.test_crop.
+
+        Raises:
+          VideoError: the video cannot be decoded, or ends before a moment.
+          ValueError: seconds are missing, or passed to a network that classifies whole videos.
+        """
+        if self.takes_boxes != bool(len(seconds)):
+            needs = "boxes: pass the seconds around" if self.takes_boxes else (
+                "whole videos: its test protocol says at"
+            )
+            raise ValueError(f"{self.config.name} classifies {needs} which clips are taken")
+        if self.takes_boxes:
+            return clips_around(self.config, video, seconds)
+        return protocol_views(self.config, video)
+
+    def predict_video(self, path: str | os.PathLike, top_k: int = 5) -> Predictions:
         """The `top_k` best classes of a video file, or a folder of frames, under the config's test
         protocol. Frames are taken to be 30 per second.
 
         Returns:
-          [(class name, score)], best first. Scores are probabilities: the mean over the views, or
-          the maximum if the protocol's ensemble is "max".
+          [(class name, score)], best first, a list that shows itself in Jupyter. Scores are
+          probabilities: the mean over the views, or the maximum if the protocol's ensemble is
+          "max".
 
         Raises:
           VideoError: the video cannot be decoded.
@@ -164,7 +193,9 @@ class Recognizer:
         if result.error:
             raise VideoError(path, result.error)
         values, indices = best(result.scores, top_k)
-        return [(self.class_names[i], float(v)) for i, v in zip(indices, values, strict=True)]
+        return Predictions(
+            (self.class_names[i], float(v)) for i, v in zip(indices, values, strict=True)
+        )
 
     def score_videos(
         self, videos: Video | Sequence[Video], timing: dict[str, float] | None = None
@@ -188,7 +219,7 @@ class Recognizer:
         )
 
     def score_windows(
-        self, video: Video, window: float, stride: float | None = None
+        self, video: Video, window: float | None = None, stride: float | None = None
     ) -> Iterator[WindowScores]:
         """Scores a long video over time: windows of `window` seconds, one every `stride` seconds.
 
@@ -197,7 +228,7 @@ class Recognizer:
 
         Args:
           video: as for `score_videos`, but only one.
-          window: seconds.
+          window: seconds. Default: those of a clip.
           stride: seconds from the start of one window to that of the next. Default: `window`.
 
         Yields:
@@ -210,6 +241,16 @@ class Recognizer:
         self.refuse_boxes()
         options = window_options(self.config, window, stride)
         return score_windows(self._run, video, batch_size=self.batch_size(CPU_BATCH), **options)
+
+    def predict_windows(
+        self, video: Video, window: float | None = None, stride: float | None = None
+    ) -> Timeline:
+        """The windows that `score_windows` yields, as a list that shows itself in Jupyter.
+
+        Args:
+          video, window, stride: as for `score_windows`.
+        """
+        return Timeline(self.score_windows(video, window, stride), self.class_names)
 
     def __repr__(self) -> str:
         return describe(self)
