@@ -10,6 +10,7 @@ VERSION = re.search(r'__version__ = "(.*)"', FACADE.read_text(encoding="utf-8"))
 ONNX = ["onnx>=1.18", "onnxruntime>=1.22"]
 OPENVINO = ["openvino>=2025.2", "onnx>=1.18"]
 HUB = ["huggingface_hub>=1.0"]
+DEMO = ["onnxruntime>=1.22", "trackers>=2.6"]
 SERVE = ["fastapi>=0.115", "uvicorn>=0.30", "prometheus-client>=0.20"]
 
 setup(
@@ -55,11 +56,12 @@ setup(
     extras_require={
         "cuda": ["jax[cuda13]>=0.10"],
         "tpu": ["jax[tpu]>=0.10"],
+        "demo": DEMO,
         "hub": HUB,
         "serve": SERVE,
         "test": [
             "pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.9", "httpx2>=2.0",
-            *HUB, *ONNX, *OPENVINO, *SERVE,
+            *DEMO, *HUB, *ONNX, *OPENVINO, *SERVE,
         ],
         "beam": ["apache-beam>=2.60"],
         "ray": ["ray[data]>=2.40"],
