@@ -74,6 +74,7 @@ setup(
             "slowfast-jax=slowfast_jax.console_scripts:main",
             "slowfast-jax-predict=slowfast_jax.console_scripts:predict",
             "slowfast-jax-convert=slowfast_jax.console_scripts:convert",
+            "slowfast-jax-demo=slowfast_jax.console_scripts:demo",
             "slowfast-jax-prepare=data_pipelines.prepare.__main__:main",
             "slowfast-jax-doctor=data_pipelines.doctor.__main__:main",
         ]
