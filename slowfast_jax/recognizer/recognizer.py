@@ -14,6 +14,7 @@ from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.image_files import Pictures
 from slowfast_jax.backends import choice
+from slowfast_jax.detectors.detections import Detector
 from slowfast_jax.display.results import Predictions, Timeline
 from slowfast_jax.inference.description import describe
 from slowfast_jax.inference.features import DEFAULT, Endpoints, Features, Options, iterate_features
@@ -23,6 +24,7 @@ from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.inference.timeline import WindowScores, score_windows, window_options
 from slowfast_jax.metrics.topk import check_count
 from slowfast_jax.metrics.topk import top_k as best
+from slowfast_jax.recognizer.persons import Persons, detect_persons
 from slowfast_jax.recognizer.preprocessing import clips_around, protocol_views
 from slowfast_jax.weights.sharing import push_to_hub
 
@@ -251,6 +253,38 @@ class Recognizer:
           video, window, stride: as for `score_windows`.
         """
         return Timeline(self.score_windows(video, window, stride), self.class_names)
+
+    def detect_video(
+        self, video: Video, detector: str | Detector | None = None, *,
+        boxes: str | os.PathLike | None = None, stride: float | None = None,
+    ) -> Persons:
+        """What each person of a video does over time, for networks that classify boxes.
+
+        Args:
+          video: as for `score_videos`, but only one.
+          detector: what finds persons, who are then followed: a Detector, or what `load_detector`
+            (slowfast_jax/detectors/load.py) takes: an .onnx file, a name such as "yolox_tiny", or
+            "frame" for the whole picture.
+          boxes: in place of a detector, a table of boxes (data_pipelines/sources/box_tables.py), of
+            AVA, or a pickle of MMAction2; it names the video by the end of its path.
+          stride: least seconds from one moment at which actions are recognized to the next. A
+            detector looks every 0.2 seconds, and a table has moments of its own. Default: 0.5.
+
+        Returns:
+          The persons, each with times, boxes and scores; a list that shows itself in Jupyter.
+
+        Raises:
+          VideoError: the video cannot be decoded to its end.
+          ValueError: the network classifies whole videos, or neither or both of detector and boxes
+            are passed, or the table is invalid.
+          DetectorError: the detector cannot be loaded.
+        """
+        if not self.takes_boxes:
+            raise ValueError(
+                f"{self.config.name} classifies whole videos: predict_video and predict_windows "
+                "are for it, and detect_video is for networks that classify boxes"
+            )
+        return detect_persons(self, video, detector, boxes, stride)
 
     def __repr__(self) -> str:
         return describe(self)
