@@ -11,6 +11,7 @@ ONNX = ["onnx>=1.18", "onnxruntime>=1.22"]
 OPENVINO = ["openvino>=2025.2", "onnx>=1.18"]
 HUB = ["huggingface_hub>=1.0"]
 DEMO = ["onnxruntime>=1.22", "trackers>=2.6"]
+WEB = ["gradio>=6.20", "fastapi>=0.115", "uvicorn>=0.30"]
 SERVE = ["fastapi>=0.115", "uvicorn>=0.30", "prometheus-client>=0.20"]
 
 setup(
@@ -31,6 +32,7 @@ setup(
     package_dir={"slowfast_jax.configs": "configs"},
     package_data={
         "data_pipelines": ["labels/*.txt"], "slowfast_jax.published": ["rows/*.csv"],
+        "slowfast_jax.web": ["static/*"],
     },
     install_requires=[
         "jax>=0.10",
@@ -59,9 +61,11 @@ setup(
         "demo": DEMO,
         "hub": HUB,
         "serve": SERVE,
+        "web": WEB,
         "test": [
             "pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.9", "httpx2>=2.0",
-            *DEMO, *HUB, *ONNX, *OPENVINO, *SERVE,
+            "nbclient>=0.10", "ipykernel>=6.29", "selenium>=4.20",
+            *DEMO, *HUB, *ONNX, *OPENVINO, *SERVE, *WEB,
         ],
         "beam": ["apache-beam>=2.60"],
         "ray": ["ray[data]>=2.40"],

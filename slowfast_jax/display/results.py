@@ -9,6 +9,7 @@ from slowfast_jax.display.style import block, note
 from slowfast_jax.display.timeline import Row, Scores, timeline
 
 MOST_ROWS = 10  # actions of a timeline
+FIRST_ROWS, LEAST = 3, 0.02  # further ones than the first must reach this score
 
 
 class Predictions(list[tuple[str, float]]):
@@ -52,7 +53,10 @@ class Timeline(list):
         if not self:
             return block(note("no windows"))
         curves = [self.scores_of(index) for index in self.best()]
-        rows = [Row(scores.name, scores, [scores]) for scores in curves]
+        rows = [
+            Row(scores.name, scores, [scores]) for number, scores in enumerate(curves)
+            if number < FIRST_ROWS or scores.values.max() >= LEAST
+        ]
         return block(timeline(rows, self[-1].end))
 
 

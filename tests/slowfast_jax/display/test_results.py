@@ -52,6 +52,9 @@ def test_a_timeline_has_the_best_classes_in_order():
     assert names == [None, NAME, "b", "c"]  # the first belongs to the axis
     charts = [svg.get("aria-label") for svg in parsed(html).iter("svg")]
     assert charts == [f"{name} over seconds" for name in (NAME, "b", "c")]
+    unlikely = np.float32([0.5, 0.01, 0.01, 0.01, 0])
+    html = Timeline([Window(0, 1, unlikely)], "abcde")._repr_html_()
+    assert html.count("<details>") == 3
     assert "no windows" in texts(Timeline([], [])._repr_html_())
 
 

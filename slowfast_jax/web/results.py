@@ -1,0 +1,34 @@
+"""What the page shows of the results of a job, as HTML."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+HINT = (
+    "Open an action or a person to see its scores over time. Click a colored part to go to that "
+    "second of the film."
+)
+
+
+def answer_html(
+    headline: tuple[str, str], film: str, downloads: Mapping[str, str], timeline: str,
+    notes: Sequence[str],
+) -> str:
+    """The results of a job.
+
+    Args:
+      headline: what is in the video, and a remark on it.
+      film: address of the film.
+      downloads: text -> address.
+      timeline: HTML.
+      notes: sentences about what went wrong.
+    """
+    title, remark = map(escape, headline)
+    warnings = "".join(f'<p class="failed" role="alert">{escape(note)}</p>' for note in notes)
+    links = "".join(
+        f'<a href="{address}" download>{escape(text)}</a>' for text, address in downloads.items()
+    )
+    return (
+        f"<h2>{title} <small>{remark}</small></h2>{warnings}"
+        f'<video controls playsinline preload="auto" src="{film}" aria-label="annotated film">'
+        f'</video><p class="quiet">{HINT}</p>{timeline}<p class="downloads">{links}</p>'
+    )
