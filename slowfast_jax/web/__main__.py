@@ -33,7 +33,6 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 EVERYWHERE = ("0.0.0.0", "::")
 DEFAULT = "kinetics/x3d_xs"
 DETECTOR = "yolox_tiny"
-GRACE = 2  # seconds for open connections when the server ends
 
 
 def cli(argv: Sequence[str] | None = None) -> int:
@@ -44,9 +43,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     show_log(logging.WARNING)
     try:
-        import uvicorn
-
-        from slowfast_jax.web.app import make_app
+        from slowfast_jax.web.app import Server, make_app
     except ImportError as error:
         if error.name not in PACKAGES:
             raise
@@ -78,15 +75,12 @@ def cli(argv: Sequence[str] | None = None) -> int:
         app = make_app(store, networks, samples, _names(arguments.host))
         print(f"{', '.join(networks)}: the page is on http://{arguments.host}:{arguments.port}",
               file=sys.stderr, flush=True)
-        uvicorn.run(
-            app, host=arguments.host, port=arguments.port, log_level="warning",
-            timeout_graceful_shutdown=GRACE,
-        )
+        Server(app, arguments.host, arguments.port).run()
     except (OSError, ValueError, RuntimeError) as error:
         print(f"error: {as_options(explain(error))}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:  # before the server ran; it ends on its own
-        pass
+    except KeyboardInterrupt:
+        print("ended; the files of the page are removed", file=sys.stderr)
     finally:
         if store:
             store.close()

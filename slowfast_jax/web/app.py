@@ -10,8 +10,8 @@ from pathlib import Path
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import gradio as gr
+import uvicorn
 from fastapi import FastAPI
-from starlette.types import ASGIApp
 
 from slowfast_jax.web.guard import Guard
 from slowfast_jax.web.jobs import Jobs, Network
@@ -19,6 +19,7 @@ from slowfast_jax.web.page import STATIC, make_page
 from slowfast_jax.web.routes import routes
 from slowfast_jax.web.store import Store
 
+GRACE = 2  # seconds for requests that are being answered when the server ends
 SWEEP = 30.0  # seconds from one search for old files to the next
 FONT = ("system-ui", "sans-serif")
 
@@ -26,7 +27,7 @@ FONT = ("system-ui", "sans-serif")
 def make_app(
     store: Store, networks: Mapping[str, Network], samples: Mapping[str, Path],
     hosts: Collection[str],
-) -> ASGIApp:
+) -> Guard:
     """The server as an ASGI application. When it ends, it closes the store.
 
     Args:
@@ -61,3 +62,18 @@ def make_app(
         css=(STATIC / "page.css").read_text(encoding="utf-8"),
     )
     return Guard(app, hosts, list(page.fns))
+
+
+class Server(uvicorn.Server):
+    """Runs the application that `make_app` returns."""
+
+    def __init__(self, app: Guard, host: str, port: int):
+        super().__init__(uvicorn.Config(
+            app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=GRACE
+        ))
+        self._app = app
+
+    async def shutdown(self, sockets: list | None = None) -> None:
+        """Ends the server, and tells the tabs that are open."""
+        self._app.close_streams()
+        await super().shutdown(sockets)

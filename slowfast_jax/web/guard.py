@@ -4,6 +4,7 @@ Gradio serves much that this page does not use: files by their path, uploads, pr
 for programs. All of it is closed here, so that no path or address from outside reaches it.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Collection, Iterable
@@ -23,6 +24,7 @@ READ = re.compile(
     r"|/media/[0-9a-f]{32}/[a-z]+\.[a-z0-9]+"
 )
 JOIN = "/gradio_api/queue/join"
+STREAM = re.compile(rf"/gradio_api/(?:queue/data|heartbeat/{SESSION})")  # has no end of its own
 WRITE = re.compile(r"/upload|/discard/[0-9a-f]{32}")
 JSON_BYTES = 16_384  # longest body of JSON
 MOST_VALUES, LONGEST_TEXT = 16, 300  # of what a user chooses
@@ -53,6 +55,11 @@ class Guard:
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str], functions: Collection[int]):
         self._app, self._hosts, self._functions = app, set(hosts), functions
+        self._closing = asyncio.Event()
+
+    def close_streams(self) -> None:
+        """Ends the streams to open tabs, for which a server that ends would wait."""
+        self._closing.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -76,7 +83,24 @@ class Guard:
             answer = JSONResponse({"detail": why}, status)
             await answer(scope, receive, with_headers)
             return
+        if STREAM.fullmatch(scope["path"]):
+            receive = self._until_closing(receive)
         await self._app(scope, receive, with_headers)
+
+    def _until_closing(self, receive: Receive) -> Receive:
+        """A `receive` that says that the tab has gone once the streams are closed."""
+
+        async def next_message() -> Message:
+            read = asyncio.ensure_future(receive())
+            closing = asyncio.ensure_future(self._closing.wait())
+            try:
+                await asyncio.wait((read, closing), return_when=asyncio.FIRST_COMPLETED)
+                return read.result() if read.done() else {"type": "http.disconnect"}
+            finally:
+                read.cancel()
+                closing.cancel()
+
+        return next_message
 
     def _check(self, scope: Scope) -> tuple[int, str]:
         """The status with which to refuse a request, and why; 0 if it is allowed."""
