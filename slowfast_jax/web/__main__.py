@@ -64,10 +64,10 @@ def cli(argv: Sequence[str] | None = None) -> int:
         options["class_names"] = arguments.labels
     store = None
     try:
+        samples = find_samples(arguments.samples) if arguments.samples else {}
         networks = load_networks(
             arguments.config, arguments.weights, arguments.detector, **options
         )
-        samples = find_samples(arguments.samples) if arguments.samples else {}
         for number in (signal.SIGINT, signal.SIGTERM):  # from here on, there are files to remove
             signal.signal(number, _interrupt)
         store = Store(Limits(arguments.max_mb, arguments.max_video_seconds, arguments.queue))
