@@ -21,7 +21,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import logging
 from rich.console import Console
@@ -46,7 +46,7 @@ from slowfast_jax.log_file import show_log
 from slowfast_jax.metrics.topk import labeled
 from slowfast_jax.option_names import as_options
 from slowfast_jax.published import PUBLISHED
-from slowfast_jax.published.hub import is_address, local_path
+from slowfast_jax.published.hub import local_path
 
 if TYPE_CHECKING:
     from slowfast_jax.recognizer import Recognizer
@@ -127,9 +127,6 @@ def _tell(
 def _problems(arguments: argparse.Namespace, videos: Videos) -> list[str]:
     """What is wrong with the arguments and the files that they name, those to write included."""
     problems = list(arguments.problems)
-    named = arguments.weights != PUBLISHED and not is_address(arguments.weights)
-    if named and not Path(arguments.weights).exists():
-        problems.append(f"--weights {arguments.weights}: no such file or folder")
     if arguments.json and (reason := why_not_writable(arguments.json)):
         problems.append(f"--json {arguments.json}: {reason}")
     if arguments.boxes:
@@ -138,7 +135,7 @@ def _problems(arguments: argparse.Namespace, videos: Videos) -> list[str]:
         return problems
     if reason := why_not_writable(arguments.draw, folder=True):
         problems.append(f"--draw {arguments.draw}: {reason}")
-    drawn = _drawn_files(arguments.draw, videos)
+    drawn = drawn_files(arguments.draw, videos)
     problems += [
         f"--draw {arguments.draw}: the drawn video would replace {video}; choose another folder"
         for video, path in drawn.items() if os.path.realpath(video) == os.path.realpath(path)
@@ -164,7 +161,7 @@ def _table_problems(table: str, videos: Videos, fps: float) -> list[str]:
     ]
 
 
-def _drawn_files(folder: str, videos: Videos) -> dict[str, Path]:
+def drawn_files(folder: str, videos: Videos) -> dict[str, Path]:
     """The file to draw each video into. Videos of one name keep the folders that tell them apart.
     """
     stems = [Path(video).stem for video in videos]
@@ -178,6 +175,26 @@ def _drawn_files(folder: str, videos: Videos) -> dict[str, Path]:
 
 def _load(arguments: argparse.Namespace) -> "Recognizer":
     """Loads the network, and checks that it fits the other arguments."""
+    recognizer = load_network(
+        arguments, average=arguments.average, clips=arguments.clips, crops=arguments.crops,
+        backend=arguments.backend,
+    )
+    if arguments.backend == "auto":
+        _say(f"the network runs with {recognizer.runtime or 'jax'}")
+    name = recognizer.config.name
+    if recognizer.takes_boxes and not arguments.boxes:
+        raise ValueError(f"{name} classifies persons: pass --boxes with a table of their boxes")
+    if arguments.boxes and not recognizer.takes_boxes:
+        raise ValueError(f"{name} classifies whole videos and takes no --boxes")
+    return recognizer
+
+
+def load_network(arguments: argparse.Namespace, **options: Any) -> "Recognizer":
+    """Loads the network that the options of `inference.arguments.add_network` name.
+
+    options: further ones of `slowfast_jax.load`. Shows on stderr what takes long. Raises OSError,
+    ValueError or RuntimeError if the network cannot be loaded.
+    """
     # Imported here so that --help and errors in the arguments do not wait for JAX.
     arguments.weights = os.fspath(local_path(arguments.weights))  # shows its own progress
     config, weights = arguments.config, arguments.weights
@@ -196,9 +213,8 @@ def _load(arguments: argparse.Namespace) -> "Recognizer":
         try:
             recognizer = load(
                 *((config, weights) if config else (weights, None)),
-                class_names=arguments.labels, average=arguments.average,
-                clips=arguments.clips, crops=arguments.crops, entry=arguments.entry,
-                skip=arguments.skip, strip=arguments.strip, backend=arguments.backend,
+                class_names=arguments.labels, entry=arguments.entry, skip=arguments.skip,
+                strip=arguments.strip, **options,
             )
         except CheckpointMismatch as error:
             if not error.classes:
@@ -206,13 +222,6 @@ def _load(arguments: argparse.Namespace) -> "Recognizer":
             ours, theirs = error.classes
             raise ValueError(_other_classes(arguments, ours, theirs)) from error
     recognizer.predictor.say = _say
-    if arguments.backend == "auto":
-        _say(f"the network runs with {recognizer.runtime or 'jax'}")
-    name = recognizer.config.name
-    if recognizer.takes_boxes and not arguments.boxes:
-        raise ValueError(f"{name} classifies persons: pass --boxes with a table of their boxes")
-    if arguments.boxes and not recognizer.takes_boxes:
-        raise ValueError(f"{name} classifies whole videos and takes no --boxes")
     return recognizer
 
 
@@ -352,7 +361,7 @@ def _persons(
     )
 
     names, table = recognizer.class_names, arguments.boxes
-    drawn = _drawn_files(arguments.draw, videos) if arguments.draw else {}
+    drawn = drawn_files(arguments.draw, videos) if arguments.draw else {}
     threshold = recognizer.config.data.get("score_threshold", 0.0)
     found = read_boxes(table, videos, score_threshold=threshold, fps=arguments.fps)
     for video, keyframes in found.items():
