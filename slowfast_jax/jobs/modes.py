@@ -135,7 +135,9 @@ def extract(config: ConfigDict, options: flags.FlagValues) -> int:
 def report(config: ConfigDict, options: flags.FlagValues) -> None:
     """Writes report.html and annotated.mp4 on the last test in --workdir; prints its path and main
     metric as JSON."""
+    from slowfast_jax.report.comparison import compare, comparison_html
     from slowfast_jax.report.html import write_report
+    from slowfast_jax.report.items import read_results
     from slowfast_jax.tasks import make_task
 
     if not options.workdir:
@@ -144,7 +146,14 @@ def report(config: ConfigDict, options: flags.FlagValues) -> None:
         raise ConfigError("--weights is for --mode=eval; a report shows the last test in --workdir")
     task = make_task(config)
     headline = task.headline
-    path = write_report(options.workdir, headline=headline, **task.report(options.workdir))
+    shown = task.report(options.workdir)
+    if options.compare:
+        earlier, later = (read_results(folder) for folder in (options.compare, options.workdir))
+        names = os.path.normpath(options.compare), os.path.normpath(options.workdir)
+        shown["comparison"] = comparison_html(
+            compare(earlier, later), names, shown["class_names"]
+        )
+    path = write_report(options.workdir, headline=headline, **shown)
     results = json.loads(path.with_name("results.json").read_text(encoding="utf-8"))
     value = results["metrics"][headline]
     rounded = round(value, 2) if isinstance(value, float) else value
