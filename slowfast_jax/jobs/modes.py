@@ -88,6 +88,9 @@ def test(config: ConfigDict, options: flags.FlagValues) -> int:
     from slowfast_jax.evaluate import evaluate as run
     from slowfast_jax.evaluate import printed
     from slowfast_jax.training.checkpoint import latest_checkpoint
+    from slowfast_jax.visualize.tensorboard import add_figures, check_figures
+
+    check_figures(config)
 
     weights = options.weights or config.test.checkpoint
     if not weights and options.workdir:
@@ -104,6 +107,8 @@ def test(config: ConfigDict, options: flags.FlagValues) -> int:
         failed = max(failed, len(results["failed"]))
         if distributed.first():
             print(json.dumps(printed(results)), flush=True)
+            if workdir:
+                add_figures(config, workdir)
     return failed
 
 

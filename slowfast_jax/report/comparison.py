@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_pipelines.text_files import counted
+from slowfast_jax.report.items import TITLES
 
 PER_CLASS = ("per_class_ap", "per_class_acc")
 MOST_VIDEOS = 50  # listed as gained or lost
@@ -104,7 +105,8 @@ def comparison_html(
       class_names: K names; without them, classes are numbers.
     """
     heads = "".join(f"<th>{escape(head)}</th>" for head in ("", *names, "change"))
-    parts = [_table(heads, found.metrics)]
+    titled = [c._replace(name=TITLES.get(c.name, c.name)) for c in found.metrics]
+    parts = [_table(heads, titled)]
     changed = [c for c in found.classes if abs(c.difference) >= LEAST_CHANGE]
     if found.classes:
         rest = len(found.classes) - len(changed)
@@ -129,11 +131,17 @@ def _table(heads: str, changes: Sequence[Change]) -> str:
     rows = "".join(
         f'<tr><th scope="row">{escape(change.name)}</th><td>{change.before:.1f}</td>'
         f"<td>{change.after:.1f}</td>"
-        f'<td class="{"right" if change.difference >= 0 else "wrong"}">'
-        f"{change.difference:+.1f}</td></tr>"
+        f'<td class="{_kind(change.difference)}">{change.difference:+.1f}</td></tr>'
         for change in changes
     )
-    return f'<table class="classes"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+    return f'<table class="compared"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+
+
+def _kind(difference: float) -> str:
+    """The CSS class of a change."""
+    if abs(difference) < LEAST_CHANGE:
+        return ""
+    return "right" if difference > 0 else "wrong"
 
 
 def _videos(moved: Sequence[Moved], names: tuple[str, str], class_names: Sequence[str]) -> str:
@@ -151,5 +159,5 @@ def _videos(moved: Sequence[Moved], names: tuple[str, str], class_names: Sequenc
     more = len(moved) - MOST_VIDEOS
     note = f"<p>And {more:,} more.</p>" if more > 0 else ""
     return (
-        f'<table class="classes"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>{note}'
+        f'<table class="moved"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>{note}'
     )

@@ -32,7 +32,7 @@ from slowfast_jax.report.drawing import (
     draw_boxes,
     write_annotated_video,
 )
-from slowfast_jax.report.items import Picture, Video, read_results
+from slowfast_jax.report.items import TITLES, Picture, Video, read_results
 from slowfast_jax.report.page import PAGE, STYLE
 from slowfast_jax.training.writers import METRICS_FILE, read_metrics
 
@@ -40,14 +40,6 @@ LONG_SIDE = 480  # small pictures are enlarged by a whole factor to about this m
 VIDEO_FILE = "annotated.mp4"
 MOST_CLASSES = 80  # in the confusion matrix
 MOST_FAILURES = 20  # listed
-TITLES = {
-    "map": "mAP, %", "top1_acc": "top-1 accuracy, %", "top5_acc": "top-5 accuracy, %",
-    "mean_class_acc": "mean class accuracy, %",
-    "top1_acc_of_all": "top-1 accuracy, %, failed videos counted as wrong",
-    "top5_acc_of_all": "top-5 accuracy, %, failed videos counted as wrong",
-    "num_keyframes": "keyframes tested", "num_boxes": "boxes tested",
-    "num_videos": "videos tested",
-}
 TOP = 5  # the classes that top-5 accuracy allows: with no more, it is always 100%
 CLIPS = "{num_frames} frames, every {sampling_rate} at {target_fps:g} fps"
 PER_CLASS = {"per_class_ap": "AP, %", "per_class_acc": "accuracy, %"}

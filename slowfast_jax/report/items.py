@@ -14,6 +14,16 @@ from ml_collections import ConfigDict
 from slowfast_jax.config import build_model
 from slowfast_jax.weights import variable_shapes
 
+# What the metrics are called.
+TITLES = {
+    "map": "mAP, %", "top1_acc": "top-1 accuracy, %", "top5_acc": "top-5 accuracy, %",
+    "mean_class_acc": "mean class accuracy, %",
+    "top1_acc_of_all": "top-1 accuracy, %, failed videos counted as wrong",
+    "top5_acc_of_all": "top-5 accuracy, %, failed videos counted as wrong",
+    "num_keyframes": "keyframes tested", "num_boxes": "boxes tested",
+    "num_videos": "videos tested",
+}
+
 
 class Picture(NamedTuple):
     """A frame with B boxes, and the class names that are true and predicted for each."""

@@ -58,6 +58,10 @@ thead th { color: var(--muted); font-size: .85rem; }
 .classes th, .classes td { padding: .18rem .5rem; }
 .classes td, .classes thead th:nth-child(n+3) { text-align: right; }
 .classes tbody tr:nth-child(odd) { background: var(--panel); }
+.compared, .moved { width: 100%; max-width: 760px; font-variant-numeric: tabular-nums; }
+.compared :is(th, td), .moved :is(th, td) { padding: .18rem .5rem; overflow-wrap: anywhere; }
+.compared :is(td, thead th:nth-child(n+2)) { text-align: right; }
+:is(.compared, .moved) tbody tr:nth-child(odd) { background: var(--panel); }
 .bar { width: 45%; }
 .bar div { background: var(--first); height: .7rem; border-radius: 3px; min-width: 1px; }
 .wide { overflow-x: auto; }
