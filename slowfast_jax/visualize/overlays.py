@@ -19,7 +19,13 @@ from slowfast_jax.report.sheets import Row, captioned, contact_sheet
 from slowfast_jax.visualize.attention import make_attention
 from slowfast_jax.visualize.clips import Part, between_frames, iterate_parts, part_rate
 from slowfast_jax.visualize.files import enlarged, write_film, write_picture
-from slowfast_jax.visualize.gradcam import make_grad_cam, shown_frames, stretched, upsampled
+from slowfast_jax.visualize.gradcam import (
+    GradCam,
+    make_grad_cam,
+    shown_frames,
+    stretched,
+    upsampled,
+)
 
 MOST_PARTS = 8  # in a contact sheet, the first ones of a video
 MOST_FRAMES = 8  # of each
@@ -54,20 +60,23 @@ def grad_cam_of(
     label: the class to explain. Default: the predicted one of each clip.
     """
     explain = make_grad_cam(recognizer.model, layers, score)
+    return lambda clip: grad_cam_overlays(recognizer, explain, clip, label)
 
-    def overlays(clip: np.ndarray) -> list[Overlay]:
-        labels = None if label is None else jnp.array([label])
-        found = explain(recognizer.variables, clip[None], labels)
-        chosen = int(found.labels[0])
-        caption = f"{recognizer.class_names[chosen]} {float(found.probs[0, chosen]):.2f}"
-        return [
-            Overlay(
-                name, np.asarray(values[0]), shown_frames(recognizer.model, name, len(clip)),
-                caption,
-            ) for name, values in found.maps.items()
-        ]
 
-    return overlays
+def grad_cam_overlays(
+    recognizer: Recognizer, explain: Callable[..., GradCam], clip: np.ndarray,
+    label: int | None = None,
+) -> list[Overlay]:
+    """The maps of a clip (T, H, W, 3); explain: see `gradcam.make_grad_cam`."""
+    labels = () if label is None else (jnp.array([label]),)
+    found = explain(recognizer.variables, clip[None], *labels)
+    chosen = int(found.labels[0])
+    caption = f"{recognizer.class_names[chosen]} {float(found.probs[0, chosen]):.2f}"
+    return [
+        Overlay(
+            name, np.asarray(values[0]), shown_frames(recognizer.model, name, len(clip)), caption
+        ) for name, values in found.maps.items()
+    ]
 
 
 def attention_of(
@@ -120,7 +129,7 @@ def show_overlays(
     def noted() -> Iterator[tuple[Part, Sequence[Overlay]]]:
         for number, (part, overlays) in enumerate(explained):
             if number < MOST_PARTS:
-                rows.extend(_rows(part, overlays, mix))
+                rows.extend(part_rows(part, overlays, mix))
             yield part, overlays
 
     try:
@@ -162,7 +171,7 @@ def _time(part: Part, number: int) -> float:
     return part.begin + (part.end - part.begin) * number / len(part.frames)
 
 
-def _rows(
+def part_rows(
     part: Part, overlays: Sequence[Overlay],
     mix: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> Iterator[Row]:

@@ -14,13 +14,15 @@ from data_pipelines.video.stills import look
 from slowfast_jax.config import ConfigError
 from slowfast_jax.config.classes import named_by_config
 from slowfast_jax.data.video_lists import find_samples
-from slowfast_jax.recognizer import load
+from slowfast_jax.recognizer import Recognizer, load
+from slowfast_jax.report.colors import overlay
 from slowfast_jax.report.items import read_results, spread
 from slowfast_jax.report.plots import matrix_picture
 from slowfast_jax.report.sheets import Row, captioned, contact_sheet
 from slowfast_jax.training.writers import add_pictures
 from slowfast_jax.visualize.arrays import input_rows, map_rows
 from slowfast_jax.visualize.clips import iterate_parts
+from slowfast_jax.visualize.gradcam import make_grad_cam
 from slowfast_jax.visualize.indexing import split_index
 from slowfast_jax.visualize.layers import layer_maps
 from slowfast_jax.visualize.outcomes import (
@@ -30,11 +32,13 @@ from slowfast_jax.visualize.outcomes import (
     parent_classes,
     read_outcomes,
 )
+from slowfast_jax.visualize.overlays import grad_cam_overlays, part_rows
 from slowfast_jax.visualize.saved import FRAMES, confusion_matrices, histograms, strip_of
 from slowfast_jax.weights import RANDOM
 
 BARS = 10  # in a histogram
 CHANNELS = 8  # of a map
+OF_NETWORK = {"inputs", "maps", "gradcam"}  # figures that need the network
 
 Picture = tuple[str, np.ndarray]  # tag, picture
 
@@ -73,7 +77,7 @@ def add_figures(config: ConfigDict, workdir: str | os.PathLike) -> None:
     if "histograms" in wanted:
         pictures.append(("test/histograms", histograms(outcomes, chosen, BARS)))
     wrong = mistakes(outcomes)[: config.test.figure_videos]
-    if samples and wrong and {"mistakes", "inputs", "maps"} & set(wanted):
+    if samples and wrong and {"mistakes", *OF_NETWORK} & set(wanted):
         weights = results["fingerprint"]["weights"]
         sources = {sample.path: sample.source for sample in samples.samples}
         pictures += _of_videos(config, sources, outcomes, wrong, weights)
@@ -98,8 +102,9 @@ def _of_videos(
     """Pictures of wrongly predicted videos."""
     wanted = config.test.figures
     recognizer = None
-    if {"inputs", "maps"} & set(wanted):
+    if OF_NETWORK & set(wanted):
         recognizer = load(config, weights or RANDOM)
+    explain = make_grad_cam(recognizer.model, _layers(config)) if "gradcam" in wanted else None
     for place, number in enumerate(wrong):
         path = outcomes.paths[number]
         caption = _caption(outcomes, number)
@@ -114,6 +119,15 @@ def _of_videos(
                 yield f"inputs/{place}", contact_sheet([*rows], height=112)
             if "maps" in wanted:
                 yield f"maps/{place}", contact_sheet(_maps(recognizer, part.clip), title=caption)
+            if explain:
+                best = int(outcomes.scores[number].argmax())
+                rows = [
+                    row for label in (*np.flatnonzero(outcomes.labels[number]), best)
+                    for row in part_rows(
+                        part, grad_cam_overlays(recognizer, explain, part.clip, int(label)), overlay
+                    )
+                ]
+                yield f"gradcam/{place}", contact_sheet(rows, title=caption)
         except VideoError as error:
             logging.warning("cannot show %s: %s", path, error)
 
@@ -131,9 +145,13 @@ def _mistake(source: Video, caption: str) -> np.ndarray:
     return captioned(strip_of(list(frames)), caption)
 
 
-def _maps(recognizer, clip: np.ndarray) -> list[Row]:
+def _layers(config: ConfigDict) -> list[str]:
+    return list(dict.fromkeys(split_index(layer)[0] for layer in config.test.figure_layers))
+
+
+def _maps(recognizer: Recognizer, clip: np.ndarray) -> list[Row]:
     wanted = [split_index(layer) for layer in recognizer.config.test.figure_layers]
-    names = list(dict.fromkeys(name for name, _ in wanted))
+    names = _layers(recognizer.config)
     maps = layer_maps(recognizer.model, recognizer.variables, clip[None], names)
     return [
         row for name, index in wanted

@@ -13,9 +13,9 @@ from tests.slowfast_jax.report.test_report_mode import options
 
 
 @pytest.fixture
-def config(tiny, tmp_path):
+def config(tiny_norm, tmp_path):
     datasets.write_videos(tmp_path, count=5, seed=0, frames=12, height=40, width=48)
-    config = load_config("test/tiny")
+    config = load_config("test/tiny_norm")
     config.data.root = config.data.path_prefix = str(tmp_path)
     return config
 
@@ -29,8 +29,8 @@ def added(monkeypatch):
 
 
 def test_figures_of_a_test(config, added, tmp_path):
-    config.test.figures = ("confusion", "histograms", "mistakes", "inputs", "maps")
-    config.test.figure_layers, config.test.figure_videos = ("pixels",), 2
+    config.test.figures = ("confusion", "histograms", "mistakes", "inputs", "maps", "gradcam")
+    config.test.figure_layers, config.test.figure_videos = ("b",), 2
     names = datasets.CLASS_NAMES
     (tmp_path / "some.txt").write_text("\n".join(names[:2]))
     (tmp_path / "parents.json").write_text(json.dumps({"first": names[:2], "last": names[2:]}))
@@ -41,7 +41,8 @@ def test_figures_of_a_test(config, added, tmp_path):
     assert (folder, step) == (str(tmp_path), 0)
     assert list(pictures) == [
         "test/confusion", "test/confusion_parents", "test/confusion_first", "test/confusion_last",
-        "test/histograms", "mistakes/0", "inputs/0", "maps/0", "mistakes/1", "inputs/1", "maps/1",
+        "test/histograms", "mistakes/0", "inputs/0", "maps/0", "gradcam/0", "mistakes/1",
+        "inputs/1", "maps/1", "gradcam/1",
     ]
     for picture in pictures.values():
         assert picture.dtype == "uint8" and picture.ndim == 3 and picture.shape[2] == 3
