@@ -81,12 +81,12 @@ class Painter:
 
     def draw(self, picture: np.ndarray, overlay: Overlay) -> None:
         """Draws into uint8 (H, W, 3) RGB, in place."""
-        taken = [*self._draw_bar(picture, overlay), *self._draw_labels(picture, overlay.labels)]
-        for box, _ in overlay.truths:
-            self._outline(picture, self._corners(box), TRUTH, dashed=True)
         boxes = [(self._corners(person.box), person) for person in overlay.persons]
         for corners, person in boxes:
             self._outline(picture, corners, _color(person))
+        for box, _ in overlay.truths:
+            self._outline(picture, self._corners(box), TRUTH, dashed=True)
+        taken = [*self._draw_bar(picture, overlay), *self._draw_labels(picture, overlay.labels)]
         # Captions of large boxes first: where there is no room for all, these people are in front.
         boxes.sort(key=lambda found: -_area(found[0]))
         for corners, person in boxes:
@@ -116,9 +116,14 @@ class Painter:
         taken: Sequence[Place], below: bool = False,
     ) -> list[Place]:
         """Draws the longest caption for which there is room; returns its place, if any."""
+        limits = self._limits[0], self._limits[1] - len(self._bar)
         for lines in texts:
             patch = caption(lines, self._size, color, self._most)
-            places = caption_places(box, (patch.shape[1], patch.shape[0]), self._limits)
+            height, width = patch.shape[:2]
+            places = caption_places(box, (width, height), limits)
+            left = places[0][0]
+            lower = range(box[1], min(box[3], limits[1]) - height, max(height // 2, 1))
+            places += [(left, top, left + width, top + height) for top in lower]
             for place in (places[1], *places) if below else places:
                 if is_free(place, taken):
                     _paste(picture, patch, place[0], place[1])
