@@ -27,6 +27,7 @@ from slowfast_jax.report.drawing import (
 UNKNOWN = (125, 133, 144)  # color of persons without a number
 TRUTH = WHITE
 MOST_WIDTH = 0.62  # of the picture: width of the panel and of captions
+CROWD = 8  # persons; of more than these, only the best label is shown, and less of its name
 Label = tuple[int, float]  # class, score
 Place = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels
 
@@ -90,7 +91,7 @@ class Painter:
         # Captions of large boxes first: where there is no room for all, these people are in front.
         boxes.sort(key=lambda found: -_area(found[0]))
         for corners, person in boxes:
-            texts = self._texts(person)
+            texts = self._texts(person, crowd=len(boxes) > CROWD)
             taken += self._draw_caption(picture, corners, texts, _color(person), taken)
         for box, names in overlay.truths:
             lines = [("truth: " + (", ".join(names) or "no action"),)]
@@ -98,12 +99,12 @@ class Painter:
                 picture, self._corners(box), lines, TRUTH, taken, below=True
             )
 
-    def _texts(self, person: Person) -> list[tuple[str, ...]]:
+    def _texts(self, person: Person, crowd: bool) -> list[tuple[str, ...]]:
         """Captions of a person, each shorter than the one before."""
         tag = f"#{person.number}" if person.number else ""
         lines = labels_with_scores(
-            [(self._names[index], score) for index, score in person.labels], self._size,
-            self._most - 4 * self._size,
+            [(self._names[index], score) for index, score in person.labels[: 1 if crowd else None]],
+            self._size, (self._most // 2 if crowd else self._most) - 4 * self._size,
         )
         if not lines:
             return [(tag,)] if tag else []
@@ -122,7 +123,7 @@ class Painter:
             height, width = patch.shape[:2]
             places = caption_places(box, (width, height), limits)
             left = places[0][0]
-            lower = range(box[1], min(box[3], limits[1]) - height, max(height // 2, 1))
+            lower = range(box[1] + height, min(box[3], limits[1]) - height, height)
             places += [(left, top, left + width, top + height) for top in lower]
             for place in (places[1], *places) if below else places:
                 if is_free(place, taken):

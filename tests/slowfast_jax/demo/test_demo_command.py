@@ -97,6 +97,14 @@ def test_people_with_known_boxes_and_ground_truth(boxes, folder, capsys):
     assert "#1" in capsys.readouterr().out
 
 
+def test_a_video_without_boxes_does_not_stop_the_others(boxes, folder, capsys):
+    given = ["--boxes", str(folder / "boxes.csv"), "--json", str(folder / "e.json")]
+    assert cli([str(folder / "videos"), *boxes, *given]) == 1
+    first, second = json.loads((folder / "e.json").read_text())
+    assert len(first["keyframes"]) == 2 and "has no boxes for" in second["error"]
+    assert "1 of 2 videos failed" in capsys.readouterr().err
+
+
 def test_the_table_of_people_can_be_read_as_boxes(boxes, folder):
     given = str(folder / "boxes.csv")
     video = [str(folder / "videos/a.mp4"), *boxes, "--threshold", "0", "--rare-threshold", "0"]
