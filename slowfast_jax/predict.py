@@ -21,7 +21,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import logging
 from rich.console import Console
@@ -163,13 +163,16 @@ def _table_problems(table: str, videos: Videos, fps: float) -> list[str]:
     ]
 
 
-def load_network(arguments: argparse.Namespace) -> "Recognizer":
+def load_network(arguments: argparse.Namespace, **options: Any) -> "Recognizer":
     """Loads the network that arguments name (see `arguments.add_network`), and shows that it does.
 
-    Raises OSError, ValueError or RuntimeError if an argument or the weights are wrong.
+    options: further ones of `slowfast_jax.load`, beside those that the arguments have. Raises
+    OSError, ValueError or RuntimeError if an argument or the weights are wrong.
     """
     # Imported here so that --help and errors in the arguments do not wait for JAX.
-    protocol = {name: getattr(arguments, name, None) for name in ("clips", "crops")}
+    named = ("average", "backend", "clips", "crops")
+    given = {name: getattr(arguments, name) for name in named if hasattr(arguments, name)}
+    options = {name: value for name, value in given.items() if value is not None} | options
     arguments.weights = os.fspath(local_path(arguments.weights))  # shows its own progress
     config, weights = arguments.config, arguments.weights
     if weights == PUBLISHED:  # here, because the download shows its own progress
@@ -187,9 +190,8 @@ def load_network(arguments: argparse.Namespace) -> "Recognizer":
         try:
             recognizer = load(
                 *((config, weights) if config else (weights, None)),
-                class_names=arguments.labels, average=arguments.average,
-                entry=arguments.entry, skip=arguments.skip, strip=arguments.strip,
-                backend=arguments.backend, **protocol,
+                class_names=arguments.labels, entry=arguments.entry, skip=arguments.skip,
+                strip=arguments.strip, **options,
             )
         except CheckpointMismatch as error:
             if not error.classes:
@@ -197,7 +199,7 @@ def load_network(arguments: argparse.Namespace) -> "Recognizer":
             ours, theirs = error.classes
             raise ValueError(_other_classes(arguments, ours, theirs)) from error
     recognizer.predictor.say = _say
-    if arguments.backend == "auto":
+    if options.get("backend") == "auto":
         _say(f"the network runs with {recognizer.runtime or 'jax'}")
     return recognizer
 

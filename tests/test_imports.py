@@ -36,6 +36,7 @@ FLOORS = (
     ("slowfast_jax.loop",),
     ("slowfast_jax.analysis", "slowfast_jax.train", "slowfast_jax.evaluate", "slowfast_jax.predict",
      "slowfast_jax.convert_command", "slowfast_jax.export_command", "slowfast_jax.run_exported"),
+    ("slowfast_jax.visualize",),
     ("slowfast_jax.jobs", "slowfast_jax.serve", "slowfast_jax.offline"),
     ("slowfast_jax.web",),
     ("slowfast_jax.main",),

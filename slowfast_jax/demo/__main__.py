@@ -160,6 +160,8 @@ def _annotate_videos(setup: Setup, videos: Mapping[str, Video], results: Results
             result = _annotate_video(setup, name, video, film, sink)
         except VideoError as error:
             sink.record["error"] = error.reason
+        except ValueError as error:  # a table has no boxes for it, or the stride is below a frame
+            sink.record["error"] = str(error)
         else:
             if result.error:
                 sink.record["error"] = result.error

@@ -12,7 +12,7 @@ from slowfast_jax.demo.stages.actions import STRIDE
 from slowfast_jax.demo.stages.persons import EVERY
 from slowfast_jax.detectors.load import EXPECTED
 from slowfast_jax.detectors.tracking import HIGH_SCORE
-from slowfast_jax.inference.arguments import add_network, named, network_problems
+from slowfast_jax.inference.arguments import add_network, add_running, named, network_problems
 from slowfast_jax.inference.inputs import FRAME_RATE
 from slowfast_jax.inference.prediction_output import why_not_writable
 from slowfast_jax.option_names import whole_number
@@ -34,6 +34,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "(rtsp://..., tcp://..., http://...)",
     )
     add_network(parser)
+    add_running(parser)
     _add_files(parser)
     _add_recognition(parser)
     _add_people(parser)

@@ -28,6 +28,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "folder with pictures only is one video",
     )
     add_network(parser)
+    add_running(parser)
     parser.add_argument(
         "--clips", type=whole_number, metavar="N", help="clips per video (default: the config's)"
     )
@@ -100,12 +101,16 @@ def add_network(parser: argparse.ArgumentParser) -> None:
         "expression that matches a whole name (loss/.*); what it lacks is random. Can be repeated",
     )
     parser.add_argument(
+        "--labels", help="class names: a set such as kinetics400, or a file with one name per line"
+    )
+
+
+def add_running(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that say how a network runs; `predict.load_network` reads them, too."""
+    parser.add_argument(
         "--backend", choices=BACKENDS, default="jax",
         help="what runs the network; auto takes OpenVINO where it is installed and the device is "
         "a CPU (default: jax)",
-    )
-    parser.add_argument(
-        "--labels", help="class names: a set such as kinetics400, or a file with one name per line"
     )
     parser.add_argument(
         "--average", choices=("probs", "logits"),

@@ -75,4 +75,4 @@ def sound_of(path: Path) -> tuple[str, float]:
             return "", 0.0
         stream = container.streams.audio[0]
         samples = sum(frame.samples for frame in container.decode(stream))
-        return stream.codec_context.name, samples / stream.codec_context.sample_rate
+        return stream.codec_context.codec.canonical_name, samples / stream.codec_context.sample_rate

@@ -27,6 +27,7 @@ from slowfast_jax.report.drawing import (
 UNKNOWN = (125, 133, 144)  # color of persons without a number
 TRUTH = WHITE
 MOST_WIDTH = 0.62  # of the picture: width of the panel and of captions
+CROWD = 8  # persons; of more than these, only the best label is shown, and less of its name
 Label = tuple[int, float]  # class, score
 Place = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels
 
@@ -81,16 +82,16 @@ class Painter:
 
     def draw(self, picture: np.ndarray, overlay: Overlay) -> None:
         """Draws into uint8 (H, W, 3) RGB, in place."""
-        taken = [*self._draw_bar(picture, overlay), *self._draw_labels(picture, overlay.labels)]
-        for box, _ in overlay.truths:
-            self._outline(picture, self._corners(box), TRUTH, dashed=True)
         boxes = [(self._corners(person.box), person) for person in overlay.persons]
         for corners, person in boxes:
             self._outline(picture, corners, _color(person))
+        for box, _ in overlay.truths:
+            self._outline(picture, self._corners(box), TRUTH, dashed=True)
+        taken = [*self._draw_bar(picture, overlay), *self._draw_labels(picture, overlay.labels)]
         # Captions of large boxes first: where there is no room for all, these people are in front.
         boxes.sort(key=lambda found: -_area(found[0]))
         for corners, person in boxes:
-            texts = self._texts(person)
+            texts = self._texts(person, crowd=len(boxes) > CROWD)
             taken += self._draw_caption(picture, corners, texts, _color(person), taken)
         for box, names in overlay.truths:
             lines = [("truth: " + (", ".join(names) or "no action"),)]
@@ -98,12 +99,12 @@ class Painter:
                 picture, self._corners(box), lines, TRUTH, taken, below=True
             )
 
-    def _texts(self, person: Person) -> list[tuple[str, ...]]:
+    def _texts(self, person: Person, crowd: bool) -> list[tuple[str, ...]]:
         """Captions of a person, each shorter than the one before."""
         tag = f"#{person.number}" if person.number else ""
         lines = labels_with_scores(
-            [(self._names[index], score) for index, score in person.labels], self._size,
-            self._most - 4 * self._size,
+            [(self._names[index], score) for index, score in person.labels[: 1 if crowd else None]],
+            self._size, (self._most // 2 if crowd else self._most) - 4 * self._size,
         )
         if not lines:
             return [(tag,)] if tag else []
@@ -116,9 +117,14 @@ class Painter:
         taken: Sequence[Place], below: bool = False,
     ) -> list[Place]:
         """Draws the longest caption for which there is room; returns its place, if any."""
+        limits = self._limits[0], self._limits[1] - len(self._bar)
         for lines in texts:
             patch = caption(lines, self._size, color, self._most)
-            places = caption_places(box, (patch.shape[1], patch.shape[0]), self._limits)
+            height, width = patch.shape[:2]
+            places = caption_places(box, (width, height), limits)
+            left = places[0][0]
+            lower = range(box[1] + height, min(box[3], limits[1]) - height, height)
+            places += [(left, top, left + width, top + height) for top in lower]
             for place in (places[1], *places) if below else places:
                 if is_free(place, taken):
                     _paste(picture, patch, place[0], place[1])

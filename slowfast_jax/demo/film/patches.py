@@ -57,8 +57,8 @@ def panel(rows: tuple[Row, ...], size: int, most: int) -> np.ndarray:
     font, pad, height = _font(size), max(3, size // 3), _line_height(size)
     line = max(2, size // 7)
     number_width = round(font.getlength("0.00"))
-    names = [shortened(name, size, most - number_width - 3 * pad) for name, _, _ in rows]
-    width = round(max(map(font.getlength, names))) + number_width + 3 * pad
+    names = [shortened(name, size, most - number_width - 4 * pad) for name, _, _ in rows]
+    width = round(max(map(font.getlength, names))) + number_width + 4 * pad
     width = min(max(width, 9 * size), most)
     step = height + line + pad // 2
     picture = Image.new("RGB", (width, step * len(rows) + pad), PANEL)

@@ -51,7 +51,7 @@ class Sound:
 
     def _prepared(self, container: Any, source: Any, begin: int) -> Iterator[tuple[float, Any]]:
         """Adds the stream; returns (time, packet) of all packets from `begin` on, in ticks."""
-        if source.codec_context.name in COPIED:
+        if source.codec_context.codec.canonical_name in COPIED:
             stream = self._out.add_stream_from_template(source)
             return self._copied(container, source, stream, begin)
         context = source.codec_context
