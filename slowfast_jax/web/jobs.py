@@ -7,7 +7,7 @@ from pathlib import Path
 from data_pipelines.video.decoding import VideoError
 from slowfast_jax.web.networks import Network
 from slowfast_jax.web.store import Entry, Store
-from slowfast_jax.web.work import FILM, TABLE, Report, annotate
+from slowfast_jax.web.work import FILM, LOOK, TABLE, Report, annotate
 
 CHOOSE = "Choose a video first: your own, or one of the samples."
 LOST = "The uploaded video is no longer there. Choose it again."
@@ -48,7 +48,8 @@ class Jobs:
             self._waiting.add(session)
 
     def run(
-        self, session: str, upload: str, sample: str | None, network: str, report: Report
+        self, session: str, upload: str, sample: str | None, network: str, look: bool,
+        report: Report,
     ) -> str:
         """Does a job that was admitted; returns what the page shows.
 
@@ -56,6 +57,7 @@ class Jobs:
           session: the tab.
           upload, sample: token of an uploaded video, or name of a sample.
           network: name of one of the networks.
+          look: also make a film of where the network looks.
           report: called often.
 
         Raises:
@@ -79,10 +81,10 @@ class Jobs:
                 report(share, what)
 
             html = annotate(
-                self._networks[network], video, name, entry.folder, f"media/{token}",
+                self._networks[network], video, name, look, entry.folder, f"media/{token}",
                 report_or_stop,
             )
-            entry.names |= {FILM, TABLE}
+            entry.names |= {FILM, TABLE, LOOK}
             return html
         except VideoError as error:
             raise Refused(f"The video cannot be read: {error.reason}.") from error

@@ -42,6 +42,7 @@ def make_page(
                     networks, value=networks[0], label="network", visible=len(networks) > 1,
                     filterable=False,
                 )
+                look = gr.Checkbox(label="show where the network looks (slower)")
                 with gr.Row():
                     start = gr.Button("Recognize", variant="primary", min_width=120)
                     stop = gr.Button("Stop", min_width=80)
@@ -52,7 +53,7 @@ def make_page(
         upload.upload(None, None, sample, js="() => null")
         sample.input(None, None, upload, js="() => ''")
         options = {"api_visibility": "private", "concurrency_limit": None}
-        chosen = [upload, sample, network]
+        chosen = [upload, sample, network, look]
         asked = start.click(_admit(jobs), chosen[:2], answer, show_progress="hidden", **options)
         asked.success(
             _run(jobs), chosen, answer, api_visibility="private", concurrency_limit=1,
@@ -77,14 +78,14 @@ def _admit(jobs: Jobs) -> Callable:
 
 def _run(jobs: Jobs) -> Callable:
     def run(
-        upload: str, sample: str | None, network: str, request: gr.Request,
+        upload: str, sample: str | None, network: str, look: bool, request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 (Gradio looks for it here)
     ) -> str:
         def report(share: float, what: str) -> None:
             progress(share, desc=what)
 
         try:
-            return jobs.run(request.session_hash, upload, sample, network, report)
+            return jobs.run(request.session_hash, upload, sample, network, look, report)
         except Stopped:
             return STOPPED
         except Refused as error:

@@ -10,14 +10,14 @@ HINT = (
 
 
 def answer_html(
-    headline: tuple[str, str], film: str, downloads: Mapping[str, str], timeline: str,
-    notes: Sequence[str],
+    headline: tuple[str, str], films: Mapping[str, str], downloads: Mapping[str, str],
+    timeline: str, notes: Sequence[str],
 ) -> str:
     """The results of a job.
 
     Args:
       headline: what is in the video, and a remark on it.
-      film: address of the film.
+      films: title -> address; the first is the one that the timeline belongs to.
       downloads: text -> address.
       timeline: HTML.
       notes: sentences about what went wrong.
@@ -27,8 +27,15 @@ def answer_html(
     links = "".join(
         f'<a href="{address}" download>{escape(text)}</a>' for text, address in downloads.items()
     )
+    first, *others = (
+        f'<video controls playsinline preload="auto" src="{address}" aria-label="{escape(text)}">'
+        "</video>" for text, address in films.items()
+    )
+    more = "".join(
+        f"<h3>{escape(text[:1].upper() + text[1:])}</h3>{film}"
+        for text, film in zip([*films][1:], others, strict=True)
+    )
     return (
-        f"<h2>{title} <small>{remark}</small></h2>{warnings}"
-        f'<video controls playsinline preload="auto" src="{film}" aria-label="annotated film">'
-        f'</video><p class="quiet">{HINT}</p>{timeline}<p class="downloads">{links}</p>'
+        f"<h2>{title} <small>{remark}</small></h2>{warnings}{first}"
+        f'<p class="quiet">{HINT}</p>{timeline}{more}<p class="downloads">{links}</p>'
     )

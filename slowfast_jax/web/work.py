@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,25 +14,30 @@ from slowfast_jax.demo.choice import choose
 from slowfast_jax.demo.output import Sink
 from slowfast_jax.demo.stages.persons import detect_people
 from slowfast_jax.display.results import Timeline
+from slowfast_jax.inference.timeline import clip_length
 from slowfast_jax.recognizer import Recognizer
 from slowfast_jax.recognizer.persons import Persons, persons_of
+from slowfast_jax.visualize.overlays import Overlay, grad_cam_of, show_overlays
 from slowfast_jax.web.networks import Network
 from slowfast_jax.web.results import answer_html
 
 Report = Callable[[float, str], None]  # receives the share that is done, 0 to 1, and what is next
-FILM, TABLE = "film.mp4", "actions.json"
+FILM, TABLE, LOOK = "film.mp4", "actions.json", "look.mp4"
 OFTEN = 0.2  # seconds from one report to the next
+NO_LOOK = "Grad-CAM explains networks that classify whole videos only."
 
 
 def annotate(
-    network: Network, video: Path, name: str, folder: Path, address: str, report: Report
+    network: Network, video: Path, name: str, look: bool, folder: Path, address: str,
+    report: Report,
 ) -> str:
-    """Writes the film and the table of a video; returns the HTML that shows them.
+    """Writes the films and the table of a video; returns the HTML that shows them.
 
     Args:
       network: the network.
       video: its file.
       name: of the video, in the table.
+      look: also write a film of where the network looks.
       folder: where to write.
       address: under which the browser finds the files of the folder.
       report: called often; an exception ends the work.
@@ -59,15 +64,39 @@ def annotate(
         recognizer, str(video), folder / FILM, Options(people=people, choice=choice),
         report=progress, found=sink.add,
     )
-    report(1.0, "finishing")
     (folder / TABLE).write_text(json.dumps(sink.record) + "\n", encoding="utf-8")
     found = found_in(result, recognizer)
     notes = [f"The video ended early: it {result.error}."] if result.error else []
+    films = {"annotated film": f"{address}/{FILM}"}
+    if look and recognizer.takes_boxes:
+        notes.append(NO_LOOK)
+    elif look:
+        write_look(recognizer, video, folder / LOOK, result.info.duration, report)
+        films["where the network looks (Grad-CAM)"] = f"{address}/{LOOK}"
+    report(1.0, "finishing")
     return answer_html(
-        headline_of(found, result.info.duration), f"{address}/{FILM}",
+        headline_of(found, result.info.duration), films,
         {"Download the film": f"{address}/{FILM}", "Download JSON": f"{address}/{TABLE}"},
         found._repr_html_(), notes,
     )
+
+
+def write_look(
+    recognizer: Recognizer, video: Path, film: Path, duration: float, report: Report
+) -> None:
+    """Writes a film of a video with the Grad-CAM of its clips beside it; see `annotate`."""
+    explain, clips = grad_cam_of(recognizer), 0
+    seconds = clip_length(recognizer.config) or duration
+
+    def reported(clip: np.ndarray) -> Sequence[Overlay]:
+        nonlocal clips
+        done = min(clips * seconds, duration)
+        report(done / duration, f"Grad-CAM: {done:.1f} of {duration:.1f} seconds")
+        clips += 1
+        return explain(clip)
+
+    for _ in show_overlays(recognizer, reported, str(video), film.with_suffix("")):
+        pass
 
 
 def found_in(result: Result, recognizer: Recognizer) -> Timeline | Persons:

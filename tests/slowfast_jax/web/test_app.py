@@ -56,7 +56,7 @@ def test_a_video_is_recognized(port, store, sample):
     status, found = tab.upload(sample.read_bytes())
     assert status == 200
     assert "error" not in tab.call(ADMIT, [found["token"], None])
-    html = tab.call(RUN, [found["token"], None, "tiny"])["data"][0]
+    html = tab.call(RUN, [found["token"], None, "tiny", False])["data"][0]
     film = html.split('src="')[1].split('"')[0]
     status, content = tab.ask("GET", f"/{film}")
     assert status == 200 and b"ftyp" in content[:16]
@@ -88,7 +88,7 @@ def test_twenty_uploads_at_once(port, store, sample):
         refused = tab.call(ADMIT, [found["token"], None]).get("error")
         if refused:
             return refused
-        return tab.call(RUN, [found["token"], None, "tiny"])["data"][0]
+        return tab.call(RUN, [found["token"], None, "tiny", False])["data"][0]
 
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(use, tabs))
@@ -116,7 +116,7 @@ def test_a_tab_that_is_closed_midway(port, store, sample):
     wait_until(lambda: not left(store))
     token = tab.upload(sample.read_bytes())[1]["token"]
     tab.call(ADMIT, [token, None])
-    assert not tab.start(RUN, [token, None, "tiny"])
+    assert not tab.start(RUN, [token, None, "tiny", False])
     for message in tab.messages():
         if message["msg"] == "progress":
             break
@@ -124,7 +124,7 @@ def test_a_tab_that_is_closed_midway(port, store, sample):
     wait_until(lambda: not left(store))
     other = Tab(port, "other")  # the server goes on
     other.call(ADMIT, ["", "a"])
-    assert "<video" in other.call(RUN, ["", "a", "tiny"])["data"][0]
+    assert "<video" in other.call(RUN, ["", "a", "tiny", False])["data"][0]
     other.close()
     wait_until(lambda: not left(store))
 
@@ -133,7 +133,7 @@ def test_a_job_can_be_stopped(port, store):
     tab = Tab(port, "tab")
     tab.call(ADMIT, ["", "a"])
     tab.call(STOP, [])
-    assert "Stopped" in tab.call(RUN, ["", "a", "tiny"])["data"][0]
+    assert "Stopped" in tab.call(RUN, ["", "a", "tiny", False])["data"][0]
     tab.close()
 
 
@@ -145,7 +145,7 @@ PATHS = (
     "/static/img/logo.svg", "/gradio_api/component_server", "/gradio_api/call/run",
 )
 JOB = {
-    "data": ["", "a", "tiny"], "event_data": None, "fn_index": 0, "trigger_id": None,
+    "data": ["", "a", "tiny", False], "event_data": None, "fn_index": 0, "trigger_id": None,
     "session_hash": "fuzz",
 }
 VALUES = (
@@ -190,7 +190,7 @@ def test_a_hundred_fuzzed_requests(port, store):
     assert len(set(statuses)) > 4
     tab = Tab(port, "tab")  # the server goes on
     tab.call(ADMIT, ["", "a"])
-    assert "<video" in tab.call(RUN, ["", "a", "tiny"])["data"][0]
+    assert "<video" in tab.call(RUN, ["", "a", "tiny", False])["data"][0]
     tab.close()
     wait_until(lambda: not left(store))
     assert threading.active_count() < 100

@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import slowfast_jax
 from data_pipelines.video.decoding import probe
 from slowfast_jax.detectors.load import load_detector
+from slowfast_jax.visualize.overlays import Overlay
 from slowfast_jax.web.jobs import Jobs, Refused, Stopped
 from slowfast_jax.web.networks import Network
 from slowfast_jax.web.store import Limits, Store
@@ -37,9 +39,10 @@ def jobs(tiny, store, tmp_path):
     return Jobs(store, networks, samples)
 
 
-def run(jobs, session="tab", upload="", sample=None, network="tiny", report=lambda *_: None):
+def run(jobs, session="tab", upload="", sample=None, network="tiny", look=False,
+        report=lambda *_: None):
     jobs.admit(session, upload, sample)
-    return jobs.run(session, upload, sample, network, report)
+    return jobs.run(session, upload, sample, network, look, report)
 
 
 def left(store):
@@ -72,6 +75,21 @@ def test_an_upload_stays_until_the_tab_is_closed(jobs, store, tmp_path):
     assert left(store) == []
 
 
+def test_where_the_network_looks(jobs, store, monkeypatch):
+    monkeypatch.setattr(
+        "slowfast_jax.web.work.grad_cam_of",  # the network has no maps
+        lambda recognizer: lambda clip: [Overlay("res5", clip[..., 0] / 255, np.arange(4), "run")],
+    )
+    reports = []
+    html = run(jobs, sample="a", look=True, report=lambda *report: reports.append(report))
+    token = html.split("media/")[1][:32]
+    assert "<h3>Where the network looks (Grad-CAM)</h3>" in html
+    assert probe(store.file(token, "look.mp4")).duration == pytest.approx(1.6, abs=0.1)
+    assert (0.4, "Grad-CAM: 0.5 of 1.3 seconds") in [(round(a, 1), b) for a, b in reports]
+    html = run(jobs, sample="a", look=True, network="persons")
+    assert "Grad-CAM explains networks that classify whole videos only." in html
+
+
 def test_what_is_refused(jobs, store):
     for upload, sample, why in (
         ("", None, "Choose a video first"), ("", "../etc/passwd", "Choose a video first"),
@@ -87,7 +105,7 @@ def test_what_is_refused(jobs, store):
         run(jobs, sample="text")
     assert left(store) == []
     with pytest.raises(Stopped):  # it was not admitted
-        jobs.run("tab", "", "a", "tiny", lambda *_: None)
+        jobs.run("tab", "", "a", "tiny", False, lambda *_: None)
 
 
 def test_few_may_wait(jobs):
