@@ -10,6 +10,8 @@ VERSION = re.search(r'__version__ = "(.*)"', FACADE.read_text(encoding="utf-8"))
 ONNX = ["onnx>=1.18", "onnxruntime>=1.22"]
 OPENVINO = ["openvino>=2025.2", "onnx>=1.18"]
 HUB = ["huggingface_hub>=1.0"]
+DEMO = ["onnxruntime>=1.22", "trackers>=2.6"]
+WEB = ["gradio>=6.20", "fastapi>=0.115", "uvicorn>=0.30"]
 SERVE = ["fastapi>=0.115", "uvicorn>=0.30", "prometheus-client>=0.20"]
 
 setup(
@@ -30,6 +32,7 @@ setup(
     package_dir={"slowfast_jax.configs": "configs"},
     package_data={
         "data_pipelines": ["labels/*.txt"], "slowfast_jax.published": ["rows/*.csv"],
+        "slowfast_jax.web": ["static/*"],
     },
     install_requires=[
         "jax>=0.10",
@@ -55,11 +58,14 @@ setup(
     extras_require={
         "cuda": ["jax[cuda13]>=0.10"],
         "tpu": ["jax[tpu]>=0.10"],
+        "demo": DEMO,
         "hub": HUB,
         "serve": SERVE,
+        "web": WEB,
         "test": [
             "pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.9", "httpx2>=2.0",
-            *HUB, *ONNX, *OPENVINO, *SERVE,
+            "nbclient>=0.10", "ipykernel>=6.29", "selenium>=4.20",
+            *DEMO, *HUB, *ONNX, *OPENVINO, *SERVE, *WEB,
         ],
         "beam": ["apache-beam>=2.60"],
         "ray": ["ray[data]>=2.40"],
@@ -72,6 +78,7 @@ setup(
             "slowfast-jax=slowfast_jax.console_scripts:main",
             "slowfast-jax-predict=slowfast_jax.console_scripts:predict",
             "slowfast-jax-convert=slowfast_jax.console_scripts:convert",
+            "slowfast-jax-demo=slowfast_jax.console_scripts:demo",
             "slowfast-jax-prepare=data_pipelines.prepare.__main__:main",
             "slowfast-jax-doctor=data_pipelines.doctor.__main__:main",
         ]

@@ -3,16 +3,18 @@
     import slowfast_jax
     recognizer = slowfast_jax.load("kinetics/x3d_xs", weights="x3d_xs.pyth")
     recognizer.predict_video("a.mp4", top_k=5)
+    slowfast_jax.show("a.mp4")  # in Jupyter
 """
 
 import fnmatch
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from slowfast_jax.display.show import show
     from slowfast_jax.recognizer import Recognizer, load
 
 __version__ = "0.1.0"
-__all__ = ["Recognizer", "__version__", "list_models", "load"]
+__all__ = ["Recognizer", "__version__", "list_models", "load", "show"]
 
 
 def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
@@ -30,7 +32,11 @@ def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    """`load` and `Recognizer`, imported when they are first used: JAX takes a second to import."""
+    """`load` and others, imported when they are first used: JAX takes a second to import."""
+    if name == "show":
+        from slowfast_jax.display.show import show
+
+        return show
     if name in ("Recognizer", "load"):
         from slowfast_jax import recognizer
 

@@ -3,7 +3,8 @@
 The folder is that of the environment variable SLOWFAST_JAX_CACHE; "off" keeps nothing. Default:
 ~/.cache/slowfast_jax, or slowfast_jax in XDG_CACHE_HOME. Programs are in its sub-folder `compiled`,
 by the type of the CPU: XLA compiles for the instructions of the CPU at hand, and another type may
-lack them. Published weights are in its sub-folder `weights` (published/cached_weights.py).
+lack them. Published weights are in its sub-folder `weights`, person detectors in `detectors`
+(published/cached_files.py).
 """
 
 import glob

@@ -1,4 +1,4 @@
-"""The installed commands slowfast-jax, slowfast-jax-predict and slowfast-jax-convert.
+"""The installed commands slowfast-jax, slowfast-jax-predict, -convert and -demo.
 
 Each first restarts itself with other malloc settings (malloc.py), before the slow imports.
 """
@@ -28,6 +28,14 @@ def convert() -> None:
     """slowfast-jax-convert: `python -m convert`."""
     _begin()
     from slowfast_jax.convert_command import cli
+
+    sys.exit(cli())
+
+
+def demo() -> None:
+    """slowfast-jax-demo: `python -m slowfast_jax.demo`."""
+    _begin()
+    from slowfast_jax.demo.__main__ import cli
 
     sys.exit(cli())
 

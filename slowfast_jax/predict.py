@@ -21,7 +21,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import logging
 from rich.console import Console
@@ -32,11 +32,12 @@ from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.image_files import FrameFiles
 from slowfast_jax import compilation_cache
-from slowfast_jax.inference.arguments import parse
+from slowfast_jax.inference.arguments import network_problems, parse
 from slowfast_jax.inference.inputs import find_inputs
 from slowfast_jax.inference.prediction_output import (
     Record,
     Results,
+    files_for,
     show,
     show_heading,
     show_window,
@@ -46,7 +47,7 @@ from slowfast_jax.log_file import show_log
 from slowfast_jax.metrics.topk import labeled
 from slowfast_jax.option_names import as_options
 from slowfast_jax.published import PUBLISHED
-from slowfast_jax.published.hub import is_address, local_path
+from slowfast_jax.published.hub import local_path
 
 if TYPE_CHECKING:
     from slowfast_jax.recognizer import Recognizer
@@ -72,8 +73,8 @@ def cli(argv: Sequence[str] | None = None) -> int:
             if not inputs.videos:
                 problems = [f"{name}: {why}" for name, why in inputs.missing.items()] + problems
             if problems:
-                return _fail(problems, status)
-            _tell(inputs.videos, inputs.missing, inputs.passed_over, arguments)
+                return fail(problems, status)
+            tell(inputs.videos, inputs.missing, inputs.passed_over, arguments)
             recognizer = _load(arguments)
             status = 1
             for name, reason in inputs.missing.items():
@@ -84,11 +85,12 @@ def cli(argv: Sequence[str] | None = None) -> int:
             results.interrupt()
             return interrupts.leave()
         except (OSError, ValueError, RuntimeError) as error:
-            return _fail([as_options(str(error))], status)
+            return fail([as_options(str(error))], status)
     return 1 if results.failed else 0
 
 
-def _fail(problems: Sequence[str], status: int) -> int:
+def fail(problems: Sequence[str], status: int) -> int:
+    """Prints the problems on stderr, and returns the exit status."""
     if len(problems) == 1:
         print(f"error: {problems[0]}", file=sys.stderr)
     else:
@@ -97,7 +99,7 @@ def _fail(problems: Sequence[str], status: int) -> int:
     return status
 
 
-def _tell(
+def tell(
     videos: Videos, missing: Mapping[str, str], passed_over: Sequence[str],
     arguments: argparse.Namespace,
 ) -> None:
@@ -126,10 +128,7 @@ def _tell(
 
 def _problems(arguments: argparse.Namespace, videos: Videos) -> list[str]:
     """What is wrong with the arguments and the files that they name, those to write included."""
-    problems = list(arguments.problems)
-    named = arguments.weights != PUBLISHED and not is_address(arguments.weights)
-    if named and not Path(arguments.weights).exists():
-        problems.append(f"--weights {arguments.weights}: no such file or folder")
+    problems = [*arguments.problems, *network_problems(arguments)]
     if arguments.json and (reason := why_not_writable(arguments.json)):
         problems.append(f"--json {arguments.json}: {reason}")
     if arguments.boxes:
@@ -138,7 +137,7 @@ def _problems(arguments: argparse.Namespace, videos: Videos) -> list[str]:
         return problems
     if reason := why_not_writable(arguments.draw, folder=True):
         problems.append(f"--draw {arguments.draw}: {reason}")
-    drawn = _drawn_files(arguments.draw, videos)
+    drawn = files_for(arguments.draw, videos)
     problems += [
         f"--draw {arguments.draw}: the drawn video would replace {video}; choose another folder"
         for video, path in drawn.items() if os.path.realpath(video) == os.path.realpath(path)
@@ -164,21 +163,16 @@ def _table_problems(table: str, videos: Videos, fps: float) -> list[str]:
     ]
 
 
-def _drawn_files(folder: str, videos: Videos) -> dict[str, Path]:
-    """The file to draw each video into. Videos of one name keep the folders that tell them apart.
+def load_network(arguments: argparse.Namespace, **options: Any) -> "Recognizer":
+    """Loads the network that arguments name (see `arguments.add_network`), and shows that it does.
+
+    options: further ones of `slowfast_jax.load`, beside those that the arguments have. Raises
+    OSError, ValueError or RuntimeError if an argument or the weights are wrong.
     """
-    stems = [Path(video).stem for video in videos]
-    if len(set(stems)) == len(stems):
-        return {video: Path(folder, f"{Path(video).stem}.mp4") for video in videos}
-    base = os.path.commonpath([os.path.dirname(os.path.abspath(video)) for video in videos])
-    return {
-        video: Path(folder, f"{os.path.relpath(video, base)}.mp4") for video in videos
-    }
-
-
-def _load(arguments: argparse.Namespace) -> "Recognizer":
-    """Loads the network, and checks that it fits the other arguments."""
     # Imported here so that --help and errors in the arguments do not wait for JAX.
+    named = ("average", "backend", "clips", "crops")
+    given = {name: getattr(arguments, name) for name in named if hasattr(arguments, name)}
+    options = {name: value for name, value in given.items() if value is not None} | options
     arguments.weights = os.fspath(local_path(arguments.weights))  # shows its own progress
     config, weights = arguments.config, arguments.weights
     if weights == PUBLISHED:  # here, because the download shows its own progress
@@ -196,9 +190,8 @@ def _load(arguments: argparse.Namespace) -> "Recognizer":
         try:
             recognizer = load(
                 *((config, weights) if config else (weights, None)),
-                class_names=arguments.labels, average=arguments.average,
-                clips=arguments.clips, crops=arguments.crops, entry=arguments.entry,
-                skip=arguments.skip, strip=arguments.strip, backend=arguments.backend,
+                class_names=arguments.labels, entry=arguments.entry, skip=arguments.skip,
+                strip=arguments.strip, **options,
             )
         except CheckpointMismatch as error:
             if not error.classes:
@@ -206,8 +199,14 @@ def _load(arguments: argparse.Namespace) -> "Recognizer":
             ours, theirs = error.classes
             raise ValueError(_other_classes(arguments, ours, theirs)) from error
     recognizer.predictor.say = _say
-    if arguments.backend == "auto":
+    if options.get("backend") == "auto":
         _say(f"the network runs with {recognizer.runtime or 'jax'}")
+    return recognizer
+
+
+def _load(arguments: argparse.Namespace) -> "Recognizer":
+    """Loads the network, and checks that it fits the other arguments."""
+    recognizer = load_network(arguments)
     name = recognizer.config.name
     if recognizer.takes_boxes and not arguments.boxes:
         raise ValueError(f"{name} classifies persons: pass --boxes with a table of their boxes")
@@ -352,7 +351,7 @@ def _persons(
     )
 
     names, table = recognizer.class_names, arguments.boxes
-    drawn = _drawn_files(arguments.draw, videos) if arguments.draw else {}
+    drawn = files_for(arguments.draw, videos) if arguments.draw else {}
     threshold = recognizer.config.data.get("score_threshold", 0.0)
     found = read_boxes(table, videos, score_threshold=threshold, fps=arguments.fps)
     for video, keyframes in found.items():

@@ -25,22 +25,28 @@ FLOORS = (
      "slowfast_jax.log_file", "slowfast_jax.option_names", "slowfast_jax.fields"),
     ("slowfast_jax.models", "slowfast_jax.training", "slowfast_jax.progress"),
     ("slowfast_jax.published", "slowfast_jax.export"),
-    ("slowfast_jax.config",),
+    ("slowfast_jax.config", "slowfast_jax.detectors"),
     ("slowfast_jax.data", "slowfast_jax.weights"),
     ("slowfast_jax.report", "slowfast_jax.command_line"),
+    ("slowfast_jax.display",),
     ("slowfast_jax.inference",),
     ("slowfast_jax.backends",),
+    ("slowfast_jax.demo",),
     ("slowfast_jax.recognizer", "slowfast_jax.tasks"),
     ("slowfast_jax.loop",),
     ("slowfast_jax.analysis", "slowfast_jax.train", "slowfast_jax.evaluate", "slowfast_jax.predict",
      "slowfast_jax.convert_command", "slowfast_jax.export_command", "slowfast_jax.run_exported"),
+    ("slowfast_jax.visualize",),
     ("slowfast_jax.jobs", "slowfast_jax.serve", "slowfast_jax.offline"),
+    ("slowfast_jax.web",),
     ("slowfast_jax.main",),
     ("slowfast_jax.console_scripts",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-# `python -m convert` and `python -m slowfast_jax.export` hand over to commands above them.
-ENTRY_POINTS = {"convert/__main__.py", "slowfast_jax/export/__main__.py"}
+# `python -m convert` and others hand over to commands above them.
+ENTRY_POINTS = {
+    "convert/__main__.py", "slowfast_jax/export/__main__.py", "slowfast_jax/demo/__main__.py",
+}
 # `import slowfast_jax` offers the library's entry points.
 FACADE = {"slowfast_jax/__init__.py"}
 # The command imports it if a user who has TensorFlow asks for its format.

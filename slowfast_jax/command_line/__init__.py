@@ -169,6 +169,8 @@ def _check_flags(flag_values: flags.FlagValues) -> None:
     for clips in flag_values.clips or ():
         if not clips.isdecimal() or int(clips) < 1:
             problems.append(f"--clips has {clips!r}, expected numbers as in --clips=1,3,5,7,10")
+    if flag_values.compare and mode != "report":
+        problems.append(f"--compare is for --mode=report, not for --mode={mode}")
     if flag_values.zoo and mode != "reproduce":
         problems.append(f"--zoo is for --mode=reproduce, not for --mode={mode}")
     if flag_values.backend != "jax" and mode not in BACKEND_MODES:

@@ -12,7 +12,7 @@ BACKEND_MODES = ("eval", "reproduce", "extract")  # that take --backend
 FLAGS_OF_EXTRACT = ("endpoint", "whole", "window", "stride", "shard")
 FLAG_NAMES = (
     "workdir", "mode", "weights", "backend", "zoo", "clips", "save_scores", "scores",
-    "allow_failed", "endpoint", "whole", "window", "stride", "shard", "clips_per_second",
+    "allow_failed", "compare", "endpoint", "whole", "window", "stride", "shard", "clips_per_second",
     "coordinator", "process_id", "num_processes", "meeting_seconds",
 )
 
@@ -58,6 +58,10 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_bool(
         "allow_failed", False, "eval, extract: exit with 0 even if videos cannot be read.",
         flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "compare", None, "report: folder of an earlier test, with which the report compares the "
+        "one in --workdir.", flag_values=flag_values,
     )
     flags.DEFINE_string(
         "endpoint", "features", "extract: name of the network's array to extract; a wrong name "

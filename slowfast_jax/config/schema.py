@@ -21,12 +21,13 @@ from slowfast_jax.config.schema_training import (
     SCHEDULE,
     TRAIN,
 )
-from slowfast_jax.fields import Field, Range, Section, between, numbers, one_of
+from slowfast_jax.fields import Field, Range, Section, at_least, between, numbers, one_of, texts
 from slowfast_jax.metrics.ensemble import METHODS
 from slowfast_jax.models.zoo import PROTOCOL as DEFAULTS
 
 RGB = numbers("3 numbers", lambda value: len(value) == 3)
 CROP = between(1, PIXELS)
+FIGURES = ("confusion", "histograms", "mistakes", "inputs", "maps", "gradcam")
 
 GENERAL: Section = {
     "name": Field("", "Name of the recipe or model in logs and results."),
@@ -80,6 +81,24 @@ TEST: Section = {
     "entry": Field(
         "", "Entry of the file that holds the weights, such as ema. Empty: it is looked for."
     ),
+    "figures": Field(
+        ("confusion", "histograms"), "Figures of a test in WORKDIR/tensorboard: confusion matrix, "
+        "histograms (what each class is predicted to be), mistakes (wrongly predicted videos), "
+        "inputs (what the network sees of these), maps (of figure_layers) and gradcam (for their "
+        "true and predicted classes). Empty: none.",
+        Range(f"some of {', '.join(FIGURES)}", lambda value: set(value) <= set(FIGURES))
+    ),
+    "figure_classes": Field(
+        "", "Classes in the figures: a file with one name per line. Empty: all."
+    ),
+    "figure_parents": Field(
+        "", 'Parent classes for further confusion matrices: a JSON file {"parent": ["class", ...]}.'
+    ),
+    "figure_layers": Field(
+        (), "Layers in the figures maps and gradcam; for the latter, empty means the last map of "
+        "each pathway.", texts()
+    ),
+    "figure_videos": Field(8, "Wrongly predicted videos in the figures of videos.", at_least(1)),
 }
 RUNTIME: Section = {
     "profile_steps": Field(

@@ -15,6 +15,7 @@ import numpy as np
 from data_pipelines.video import Video
 from slowfast_jax import distributed
 from slowfast_jax.config import ConfigError, closest
+from slowfast_jax.display.results import features_html
 from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.inference.timeline import score_timelines, window_options
 from slowfast_jax.models.base import VideoNetwork
@@ -57,6 +58,9 @@ class Features(NamedTuple):
     end: np.ndarray
     fps: float
     endpoint: str
+
+    def _repr_html_(self) -> str:
+        return features_html(*self)
 
 
 class VideoFeatures(NamedTuple):

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,20 @@ def why_not_writable(path: str | os.PathLike, *, folder: bool = False) -> str:
             return ""
     except OSError as error:
         return f"{place} cannot be written ({error.strerror})"
+
+
+def files_for(folder: str | os.PathLike, videos: Iterable[str]) -> dict[str, Path]:
+    """The .mp4 file in a folder to draw each video into.
+
+    Videos of one name keep the folders that tell them apart.
+    """
+    stems = [Path(video).stem for video in videos]
+    if len(set(stems)) == len(stems):
+        return {video: Path(folder, f"{Path(video).stem}.mp4") for video in videos}
+    base = os.path.commonpath([os.path.dirname(os.path.abspath(video)) for video in videos])
+    return {
+        video: Path(folder, f"{os.path.relpath(video, base)}.mp4") for video in videos
+    }
 
 
 def show(record: Record, console: Console) -> None:

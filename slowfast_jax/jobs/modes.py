@@ -88,6 +88,9 @@ def test(config: ConfigDict, options: flags.FlagValues) -> int:
     from slowfast_jax.evaluate import evaluate as run
     from slowfast_jax.evaluate import printed
     from slowfast_jax.training.checkpoint import latest_checkpoint
+    from slowfast_jax.visualize.tensorboard import add_figures, check_figures
+
+    check_figures(config)
 
     weights = options.weights or config.test.checkpoint
     if not weights and options.workdir:
@@ -104,6 +107,8 @@ def test(config: ConfigDict, options: flags.FlagValues) -> int:
         failed = max(failed, len(results["failed"]))
         if distributed.first():
             print(json.dumps(printed(results)), flush=True)
+            if workdir:
+                add_figures(config, workdir)
     return failed
 
 
@@ -135,7 +140,9 @@ def extract(config: ConfigDict, options: flags.FlagValues) -> int:
 def report(config: ConfigDict, options: flags.FlagValues) -> None:
     """Writes report.html and annotated.mp4 on the last test in --workdir; prints its path and main
     metric as JSON."""
+    from slowfast_jax.report.comparison import compare, comparison_html
     from slowfast_jax.report.html import write_report
+    from slowfast_jax.report.items import read_results
     from slowfast_jax.tasks import make_task
 
     if not options.workdir:
@@ -144,7 +151,14 @@ def report(config: ConfigDict, options: flags.FlagValues) -> None:
         raise ConfigError("--weights is for --mode=eval; a report shows the last test in --workdir")
     task = make_task(config)
     headline = task.headline
-    path = write_report(options.workdir, headline=headline, **task.report(options.workdir))
+    shown = task.report(options.workdir)
+    if options.compare:
+        earlier, later = (read_results(folder) for folder in (options.compare, options.workdir))
+        names = os.path.normpath(options.compare), os.path.normpath(options.workdir)
+        shown["comparison"] = comparison_html(
+            compare(earlier, later), names, shown["class_names"]
+        )
+    path = write_report(options.workdir, headline=headline, **shown)
     results = json.loads(path.with_name("results.json").read_text(encoding="utf-8"))
     value = results["metrics"][headline]
     rounded = round(value, 2) if isinstance(value, float) else value

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 
 from slowfast_jax.models.heads import project
 from slowfast_jax.models.norm import is_norm_path
@@ -97,6 +98,15 @@ class VideoNetwork(Layer):
         """The only number of frames that a clip may have; None: any from `smallest_clip` on."""
         return None
 
+    def pathways(self, frames: int) -> dict[str, np.ndarray]:
+        """{name of a pathway: indices of the frames that it sees}, of a clip of `frames`."""
+        return {"clip": np.arange(frames)}
+
+    def last_maps(self) -> tuple[str, ...]:
+        """The layers with the last map of each pathway, by the paths of their modules; () if the
+        network names none."""
+        return ()
+
     def classifier(self) -> Callable:
         """`heads.project` with this network's options, to be called in the head's scope."""
         return partial(
@@ -150,6 +160,9 @@ class ConvNetwork(VideoNetwork):
     def layer_of(path: str) -> int:
         """Layer of a parameter; the same for both pathways."""
         return CONV_LAYERS[path.split("/")[0].removeprefix("slow_").removeprefix("fast_")]
+
+    def last_maps(self) -> tuple[str, ...]:
+        return ("res5",)
 
     def smallest_clip(self) -> tuple[int, int]:
         """The fewest frames and the shortest side in pixels that fill the head's window."""

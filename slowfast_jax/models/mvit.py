@@ -166,6 +166,11 @@ class MViT(VisionTransformer):
     class_token: bool = True
     dim_mul_in_att: bool = False
 
+    @nn.nowrap
+    def last_maps(self) -> tuple[str, ...]:
+        # What the last attention reads: behind it, the classifier may read the class token alone.
+        return (f"block{self.depth - 1}/norm1",)
+
     @nn.compact
     def __call__(
         self, clip: jax.Array, boxes: jax.Array | None = None, train: bool = False

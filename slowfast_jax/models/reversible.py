@@ -100,6 +100,10 @@ class RevMViT(VisionTransformer):
         return logits, out | head_endpoints(inside)
 
     @nn.nowrap
+    def last_maps(self) -> tuple[str, ...]:
+        return ("fusion",)
+
+    @nn.nowrap
     def _run(
         self, blocks: Sequence[ReversibleBlock], x: jax.Array, train: bool
     ) -> tuple[jax.Array, Endpoints]:

@@ -185,6 +185,15 @@ class SlowFast(ResidualNetwork):
         # so that the two cannot be concatenated; in the original neither.
         return None if self.detection or self.head_pool != "window" else self.num_frames
 
+    def pathways(self, frames: int) -> dict[str, np.ndarray]:
+        return {
+            "slow": slow_frame_indices(frames, self.alpha, self.slow_frames),
+            "fast": np.arange(frames),
+        }
+
+    def last_maps(self) -> tuple[str, ...]:
+        return "slow_res5", "fast_res5"
+
     def _depths(self) -> Sequence[int | Sequence[int]]:
         """Depths of the slow and the fast pathway."""
         if isinstance(self.depth, int) or len(self.depth) != 2:

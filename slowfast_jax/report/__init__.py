@@ -1,1 +1,1 @@
-"""Report pages, charts and annotated videos."""
+"""Report pages, charts, contact sheets and annotated videos."""

@@ -22,19 +22,25 @@ class Line(NamedTuple):
     values: Sequence[float]
 
 
-def line_chart(title: str, lines: Sequence[Line]) -> str:
-    """Draws lines over training steps; "" if they have no points.
+def line_chart(
+    title: str, lines: Sequence[Line], *, over: str = "steps", highest: float = 0.0
+) -> str:
+    """Draws lines over training steps; "" if they have no points. "" for a name shows none.
 
     Both axes start at 0, or the vertical one at the least value if that is negative. The CSS
     classes of the elements are title, grid and tick, and line0, line1, ... and text0, text1, ...
     for the lines and their names.
+
+    Args:
+      over: what the horizontal axis counts, if not steps.
+      highest: value that the vertical axis reaches at least.
     """
-    lines = [_thinned(line) for line in lines if len(line.steps)]
-    if not lines:
+    drawn = {n: _thinned(line) for n, line in enumerate(lines) if len(line.steps)}
+    if not drawn:
         return ""
-    x_ticks = ticks(0, max(max(line.steps) for line in lines))
-    values = [value for line in lines for value in line.values]
-    y_ticks = ticks(min(0, *values), max(0, *values))
+    x_ticks = ticks(0, max(max(line.steps) for line in drawn.values()))
+    values = [value for line in drawn.values() for value in line.values]
+    y_ticks = ticks(min(0, *values), max(highest, *values))
 
     def x(step: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * (step - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])
@@ -46,7 +52,7 @@ def line_chart(title: str, lines: Sequence[Line]) -> str:
 
     parts = [
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(title)} over steps">',
+        f'aria-label="{escape(title)} over {over}">',
         f'<text class="title" x="{LEFT}" y="16">{escape(title)}</text>',
     ]
     for value in y_ticks:
@@ -57,15 +63,15 @@ def line_chart(title: str, lines: Sequence[Line]) -> str:
     for step in x_ticks:
         parts.append(f'<text class="tick" x="{x(step):.1f}" y="{HEIGHT - BOTTOM + 16}" '
                      f'text-anchor="middle">{_short(step)}</text>')
-    for number, line in enumerate(lines):
+    for number, line in drawn.items():
         points = [(x(s), y(v)) for s, v in zip(line.steps, line.values, strict=True)]
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
         parts.append(f'<polyline class="line{number}" points="{path}"/>')
         if len(points) <= MARKED:
             for (a, b), step, value in zip(points, line.steps, line.values, strict=True):
                 parts.append(f'<circle class="line{number}" cx="{a:.1f}" cy="{b:.1f}" r="2.5">'
-                             f"<title>step {step:g}: {value:.4g}</title></circle>")
-        if len(lines) > 1:
+                             f"<title>{over[:-1]} {step:g}: {value:.4g}</title></circle>")
+        if len(drawn) > 1 and line.name:
             right = WIDTH - RIGHT - 60 * (len(lines) - 1 - number)
             parts.append(f'<text class="text{number}" x="{right}" y="16" text-anchor="end">'
                          f"{escape(line.name)}</text>")

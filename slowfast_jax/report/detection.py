@@ -38,6 +38,34 @@ def report(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
       FileNotFoundError: no test has been run.
       ValueError: the test was run on other classes or videos than those of the config.
     """
+    names, keyframes, counted, matched = _tested(config, workdir)
+    return {
+        "frames": list(_pictures(counted, matched, names)),
+        "confusion": confusion_matrix(*_detected(counted, matched, len(names))),
+        "class_names": names,
+        "explanation": EXPLANATION,
+        "parameters": parameter_count(config),
+        "video": _video(keyframes, matched, names),
+    }
+
+
+def detected_boxes(
+    config: ConfigDict, workdir: str | os.PathLike
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """The names of the K evaluated classes, and of the B boxes that the last test detected the true
+    classes, bool (B, K), and the scores (B, K).
+
+    Raises: as `report`.
+    """
+    names, _, counted, matched = _tested(config, workdir)
+    return names, *_detected(counted, matched, len(names))
+
+
+def _tested(
+    config: ConfigDict, workdir: str | os.PathLike
+) -> tuple[list[str], list[Keyframe], list[Keyframe], Mapping]:
+    """Names of the classes, the keyframes that were tested, those of them that count and have
+    persons with actions, and the matched boxes by keyframe."""
     path = existing(Path(workdir) / "detections.csv", "eval")
     found = find_keyframes(config, workdir, "test")
     names = [found.names[action - 1] for action in found.evaluated]
@@ -54,28 +82,24 @@ def report(config: ConfigDict, workdir: str | os.PathLike) -> dict[str, Any]:
     counted = [
         k for k in keyframes if _key(k) not in excluded and matched[_key(k)].labels.any()
     ]
-    return {
-        "frames": list(_pictures(counted, matched, names)),
-        "confusion": _confusion([matched[_key(k)] for k in counted], len(names)),
-        "class_names": names,
-        "explanation": EXPLANATION,
-        "parameters": parameter_count(config),
-        "video": _video(keyframes, matched, names),
-    }
+    return names, keyframes, counted, matched
 
 
 def _key(keyframe: Keyframe) -> tuple[str, float]:
     return keyframe_key(keyframe.video, keyframe.time)
 
 
-def _confusion(matched: Sequence[MatchedBoxes], classes: int) -> np.ndarray:
-    """The confusion matrix (K, K) of the detected boxes."""
+def _detected(
+    keyframes: Sequence[Keyframe], matched: Mapping, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """True classes, bool (B, K), and scores (B, K) of the detected boxes of keyframes."""
     labels, scores = np.zeros((0, classes), bool), np.zeros((0, classes))
-    if matched:
-        labels = np.concatenate([frame.labels for frame in matched])
-        scores = np.concatenate([frame.scores for frame in matched])
+    if keyframes:
+        boxes = [matched[_key(keyframe)] for keyframe in keyframes]
+        labels = np.concatenate([of_keyframe.labels for of_keyframe in boxes])
+        scores = np.concatenate([of_keyframe.scores for of_keyframe in boxes])
     detected = ~np.isnan(scores).any(axis=1)
-    return confusion_matrix(labels[detected], scores[detected])
+    return labels[detected], scores[detected]
 
 
 def _pictures(
@@ -128,7 +152,8 @@ def _video(keyframes: Sequence[Keyframe], matched: Mapping, names: Sequence[str]
     fps = form[0]
     parts = (_played(part, frames, fps, matched, names) for part, frames in shown)
     return Video(
-        Fraction(fps).limit_denominator(1001), (picture for part in parts for picture in part)
+        Fraction(fps).limit_denominator(1001), (picture for part in parts for picture in part),
+        "Boxes and predicted classes are those of the nearest keyframe.",
     )
 
 

@@ -56,8 +56,8 @@ def draw_boxes(
     height, width = image.shape[0] * scale, image.shape[1] * scale
     picture = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(picture)
-    font = ImageFont.load_default(max(11, round(min(height, width) / 30)))
-    line = max(2, round(min(height, width) / 200))
+    font = ImageFont.load_default(font_size(height, width))
+    line = line_width(height, width)
     corners = (np.asarray(boxes, float).reshape(-1, 4) * scale).round().astype(int).tolist()
     for box, color in zip(corners, colors, strict=True):
         draw.rectangle((*box[:2], max(box[0], box[2]), max(box[1], box[3])), None, color, line)
@@ -76,24 +76,47 @@ def draw_boxes(
     return np.asarray(picture)
 
 
+def font_size(height: int, width: int) -> int:
+    """Pixels of a font that can be read on a picture of this size."""
+    return max(11, round(min(height, width) / 30))
+
+
+def line_width(height: int, width: int) -> int:
+    """Pixels of the line around a box on a picture of this size."""
+    return max(2, round(min(height, width) / 200))
+
+
+def caption_places(
+    box: Sequence[int], size: tuple[int, int], limits: tuple[int, int]
+) -> list[tuple[int, int, int, int]]:
+    """Where a caption of (width, height) `size` may be, x1, y1, x2, y2, the best place first.
+
+    That is above, below, and inside a box, x1, y1, x2, y2, moved to fit into a picture of (width,
+    height) `limits`.
+    """
+    (width, height), (x1, y1, _, y2) = size, box
+    x = max(0, min(x1, limits[0] - width - 1))
+    tops = [max(0, min(y, limits[1] - height - 1)) for y in (y1 - height, y2, y1, y2 - height)]
+    return [(x, y, x + width, y + height) for y in tops]
+
+
+def is_free(
+    place: tuple[int, int, int, int], taken: Iterable[tuple[int, int, int, int]]
+) -> bool:
+    """Whether a place, x1, y1, x2, y2, covers none of those that are taken."""
+    left, top, right, bottom = place
+    return not any(left < t[2] and t[0] < right and top < t[3] and t[1] < bottom for t in taken)
+
+
 def _place(
     box: Sequence[int],
     size: tuple[int, int],
     limits: tuple[int, int],
     taken: Sequence[tuple[int, int, int, int]],
 ) -> tuple[int, int, int, int]:
-    """Position x1, y1, x2, y2 of a caption: the first one that is free, or else the first one."""
-    (width, height), (x1, y1, _, y2) = size, box
-    x = max(0, min(x1, limits[0] - width - 1))
-    places = []
-    for y in (y1 - height, y2, y1, y2 - height):
-        y = max(0, min(y, limits[1] - height - 1))
-        places.append((x, y, x + width, y + height))
-    free = (
-        p for p in places
-        if not any(p[0] < t[2] and t[0] < p[2] and p[1] < t[3] and t[1] < p[3] for t in taken)
-    )
-    return next(free, places[0])
+    """The first place of a caption that is free, or else the first one."""
+    places = caption_places(box, size, limits)
+    return next((place for place in places if is_free(place, taken)), places[0])
 
 
 def write_annotated_video(

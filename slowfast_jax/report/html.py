@@ -8,7 +8,6 @@ If the task provides a video, it is written to annotated.mp4 in the same folder.
 import base64
 import io
 import itertools
-import json
 import math
 import os
 from collections import Counter
@@ -33,7 +32,7 @@ from slowfast_jax.report.drawing import (
     draw_boxes,
     write_annotated_video,
 )
-from slowfast_jax.report.items import Picture, Video, existing
+from slowfast_jax.report.items import TITLES, Picture, Video, read_results
 from slowfast_jax.report.page import PAGE, STYLE
 from slowfast_jax.training.writers import METRICS_FILE, read_metrics
 
@@ -41,14 +40,6 @@ LONG_SIDE = 480  # small pictures are enlarged by a whole factor to about this m
 VIDEO_FILE = "annotated.mp4"
 MOST_CLASSES = 80  # in the confusion matrix
 MOST_FAILURES = 20  # listed
-TITLES = {
-    "map": "mAP, %", "top1_acc": "top-1 accuracy, %", "top5_acc": "top-5 accuracy, %",
-    "mean_class_acc": "mean class accuracy, %",
-    "top1_acc_of_all": "top-1 accuracy, %, failed videos counted as wrong",
-    "top5_acc_of_all": "top-5 accuracy, %, failed videos counted as wrong",
-    "num_keyframes": "keyframes tested", "num_boxes": "boxes tested",
-    "num_videos": "videos tested",
-}
 TOP = 5  # the classes that top-5 accuracy allows: with no more, it is always 100%
 CLIPS = "{num_frames} frames, every {sampling_rate} at {target_fps:g} fps"
 PER_CLASS = {"per_class_ap": "AP, %", "per_class_acc": "accuracy, %"}
@@ -59,6 +50,8 @@ def write_report(
     *,
     headline: str = "",
     frames: Sequence[Picture] = (),
+    mistakes: Sequence[Picture] = (),
+    comparison: str = "",
     confusion: np.ndarray | None = None,
     class_names: Sequence[str] = (),
     explanation: str = "",
@@ -71,6 +64,8 @@ def write_report(
       headline: name of the main metric, which is shown first. Default: "map" or "top1_acc",
         whichever the results have.
       frames: pictures to show.
+      mistakes: pictures of wrong predictions.
+      comparison: the body of a section on another test, see `comparison.comparison_html`.
       confusion: (K, K), a confusion matrix (see metrics.confusion); needs `class_names`.
       class_names: K names.
       explanation: sentence that explains the cells of `confusion`.
@@ -90,38 +85,41 @@ def write_report(
             f"confusion has shape {np.shape(confusion)} and class_names has length "
             f"{len(class_names)}; expected (K, K) and K"
         )
-    path = existing(workdir / "results.json", "eval")
+    results = read_results(workdir)
+    metrics, fingerprint, failed = (results[k] for k in ("metrics", "fingerprint", "failed"))
     records = read_metrics(workdir) if (workdir / METRICS_FILE).exists() else []
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-        metrics, fingerprint = results["metrics"], results["fingerprint"]
-        failed = results.get("failed", [])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not a results file of --mode eval ({error!r})") from error
     headline = headline or next((name for name in ("map", "top1_acc") if name in metrics), "")
     if fingerprint.get("model", {}).get("num_classes", math.inf) <= TOP:
         metrics = {key: v for key, v in metrics.items() if not key.startswith("top5")}
     name = fingerprint.get("config", workdir.name)
-    tested = datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", "minutes")
+    written = (workdir / "results.json").stat().st_mtime
+    tested = datetime.fromtimestamp(written).isoformat(" ", "minutes")
     sections = [
         _headline(metrics, records, headline, len(failed)),
-        _section("Training curves", _curves(records, headline)),
-        _section(
+        section("Training curves", _curves(records, headline)),
+        section(
             "Results per class", _class_table(metrics, _videos_of(results, class_names))
         ),
-        _section("Confusion matrix", _confusion(confusion, class_names, explanation)),
-        _section("Annotated video", _video(workdir, video) if video else ""),
-        _section("Example frames", _legend() + "".join(map(_figure, frames)) if frames else ""),
-        _section("Failed", _failures(failed)),
-        _section("Run details", _facts(fingerprint, parameters, tested)),
+        section("Comparison", comparison),
+        section("Confusion matrix", _confusion(confusion, class_names, explanation)),
+        section("Annotated video", _video(workdir, video) if video else ""),
+        section("Wrong predictions", _figures(mistakes)),
+        section("Example frames", _figures(frames)),
+        section("Failed", _failures(failed)),
+        section("Run details", _facts(fingerprint, parameters, tested)),
     ]
-    page = PAGE.format(name=escape(name), style=STYLE, body="\n".join(filter(None, sections)))
     report = workdir / "report.html"
-    report.write_text(page, encoding="utf-8")
+    report.write_text(page_of(name, sections), encoding="utf-8")
     return report
 
 
-def _section(title: str, body: str) -> str:
+def page_of(name: str, sections: Sequence[str]) -> str:
+    """A page with a title and sections; those that are empty are left out."""
+    return PAGE.format(name=escape(name), style=STYLE, body="\n".join(filter(None, sections)))
+
+
+def section(title: str, body: str) -> str:
+    """A section of a page; "" if its body is empty."""
     return f"<section>\n<h2>{escape(title)}</h2>\n{body}\n</section>" if body else ""
 
 
@@ -222,8 +220,8 @@ def _video(workdir: Path, video: Video) -> str:
     drawn = map(annotated, itertools.chain([first], pictures))
     write_annotated_video(workdir / VIDEO_FILE, drawn, fps=video.fps, scale=scale)
     return (
-        "<p>Boxes and predicted classes are those of the nearest keyframe. Green: all predictions "
-        "are correct. Red: at least one is wrong. Gray: nothing is predicted.</p>"
+        f"<p>{escape(video.explanation)} Green: all predictions are correct. Red: at least one is "
+        "wrong. Gray: nothing is predicted.</p>"
         f'<video controls muted loop playsinline width="{width * scale}" '
         f'src="{VIDEO_FILE}"></video>'
     )
@@ -249,12 +247,13 @@ def _scale(picture: Picture) -> int:
     return max(1, round(LONG_SIDE / max(picture.image.shape[:2])))
 
 
-def _legend() -> str:
-    return (
+def _figures(pictures: Sequence[Picture]) -> str:
+    legend = (
         '<p><span class="chip right">✓ predicted, correct</span> '
         '<span class="chip wrong">✗ predicted, wrong</span> '
         '<span class="chip missed">○ missed</span></p>'
     )
+    return legend + "".join(map(_figure, pictures)) if pictures else ""
 
 
 def _figure(picture: Picture) -> str:
@@ -270,7 +269,7 @@ def _figure(picture: Picture) -> str:
     kind = "ol" if several else "ul"
     drawn = draw_boxes(picture.image, picture.boxes, tags, colors, scale=_scale(picture))
     return (
-        f'<figure><img src="{_jpeg(drawn)}" width="{drawn.shape[1]}" height="{drawn.shape[0]}" '
+        f'<figure><img src="{embedded(drawn)}" width="{drawn.shape[1]}" height="{drawn.shape[0]}" '
         f'alt="{escape(picture.title)}"><figcaption>{escape(picture.title)}'
         f"<{kind}>{''.join(rows)}</{kind}></figcaption></figure>"
     )
@@ -289,7 +288,8 @@ def _chips(
             yield "missed", f"○ {escape(name)}"
 
 
-def _jpeg(image: np.ndarray) -> str:
+def embedded(image: np.ndarray) -> str:
+    """The address of an <img> that contains the picture, as JPEG, reduced if it is large."""
     picture = Image.fromarray(image)
     picture.thumbnail((2 * LONG_SIDE, 2 * LONG_SIDE))
     buffer = io.BytesIO()

@@ -1,9 +1,11 @@
 """What a task passes to the report: pictures, a video and the size of the network."""
 
+import json
+import os
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -11,6 +13,16 @@ from ml_collections import ConfigDict
 
 from slowfast_jax.config import build_model
 from slowfast_jax.weights import variable_shapes
+
+# What the metrics are called.
+TITLES = {
+    "map": "mAP, %", "top1_acc": "top-1 accuracy, %", "top5_acc": "top-5 accuracy, %",
+    "mean_class_acc": "mean class accuracy, %",
+    "top1_acc_of_all": "top-1 accuracy, %, failed videos counted as wrong",
+    "top5_acc_of_all": "top-5 accuracy, %, failed videos counted as wrong",
+    "num_keyframes": "keyframes tested", "num_boxes": "boxes tested",
+    "num_videos": "videos tested",
+}
 
 
 class Picture(NamedTuple):
@@ -24,10 +36,11 @@ class Picture(NamedTuple):
 
 
 class Video(NamedTuple):
-    """Pictures of the same size, to be played at `fps` frames per second."""
+    """Pictures of the same size, played at `fps` frames per second, and a sentence on them."""
 
     fps: Fraction
     pictures: Iterable[Picture]
+    explanation: str = ""
 
 
 def parameter_count(config: ConfigDict) -> int:
@@ -52,3 +65,18 @@ def existing(path: Path, mode: str) -> Path:
             f"{path}: no such file; run --mode {mode} --workdir {path.parent} to create it"
         )
     return path
+
+
+def read_results(workdir: str | os.PathLike) -> dict[str, Any]:
+    """The sections "fingerprint", "metrics", "failed" and "videos" of a test's results.json.
+
+    Raises:
+      FileNotFoundError, ValueError: it does not exist, or is no such file.
+    """
+    path = existing(Path(workdir) / "results.json", "eval")
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        needed = {key: results[key] for key in ("metrics", "fingerprint")}
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not a results file of --mode eval ({error!r})") from error
+    return needed | {key: results.get(key, []) for key in ("failed", "videos")}

@@ -5,11 +5,13 @@ STYLE = """\
   color-scheme: light dark;
   --page: #ffffff; --ink: #1f2328; --muted: #656d76; --line: #d8dee4; --panel: #f6f8fa;
   --first: #0969da; --second: #bc4c00; --right: #1a7f37; --wrong: #cf222e; --missed: #6e7781;
+  --fifth: #8250df;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #0d1117; --ink: #e6edf3; --muted: #8d96a0; --line: #30363d; --panel: #161b22;
     --first: #4493f8; --second: #f0883e; --right: #3fb950; --wrong: #f85149; --missed: #8d96a0;
+    --fifth: #a371f7;
   }
 }
 body {
@@ -34,12 +36,20 @@ p { color: var(--muted); margin: .5rem 0; }
 .tiles span { display: block; color: var(--muted); font-size: .85rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 1rem; }
 svg text { fill: var(--muted); font: 11px system-ui, sans-serif; }
+h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
+.strip { max-width: 100%; height: auto; border-radius: 6px; }
 .chart { width: 100%; max-width: 520px; background: var(--panel); border-radius: 8px; }
 .chart .title { fill: var(--ink); font-weight: 600; }
 .chart .grid { stroke: var(--line); fill: none; }
 .chart polyline { fill: none; stroke-width: 1.6; stroke-linejoin: round; }
 .chart .line0 { stroke: var(--first); } .chart circle.line0 { fill: var(--first); }
 .chart .line1 { stroke: var(--second); } .chart circle.line1 { fill: var(--second); }
+.chart .line2 { stroke: var(--right); } .chart circle.line2 { fill: var(--right); }
+.chart .line3 { stroke: var(--wrong); } .chart circle.line3 { fill: var(--wrong); }
+.chart .line4 { stroke: var(--fifth); } .chart circle.line4 { fill: var(--fifth); }
+.chart .line5 { stroke: var(--missed); } .chart circle.line5 { fill: var(--missed); }
+.color0 { color: var(--first); } .color1 { color: var(--second); } .color2 { color: var(--right); }
+.color3 { color: var(--wrong); } .color4 { color: var(--fifth); } .color5 { color: var(--missed); }
 .chart .text0 { fill: var(--first); } .chart .text1 { fill: var(--second); }
 table { border-collapse: collapse; }
 th { font-weight: 400; text-align: left; }
@@ -48,6 +58,10 @@ thead th { color: var(--muted); font-size: .85rem; }
 .classes th, .classes td { padding: .18rem .5rem; }
 .classes td, .classes thead th:nth-child(n+3) { text-align: right; }
 .classes tbody tr:nth-child(odd) { background: var(--panel); }
+.compared, .moved { width: 100%; max-width: 760px; font-variant-numeric: tabular-nums; }
+.compared :is(th, td), .moved :is(th, td) { padding: .18rem .5rem; overflow-wrap: anywhere; }
+.compared :is(td, thead th:nth-child(n+2)) { text-align: right; }
+:is(.compared, .moved) tbody tr:nth-child(odd) { background: var(--panel); }
 .bar { width: 45%; }
 .bar div { background: var(--first); height: .7rem; border-radius: 3px; min-width: 1px; }
 .wide { overflow-x: auto; }

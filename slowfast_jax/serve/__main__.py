@@ -13,7 +13,6 @@ if __name__ == "__main__":  # before the imports below, which take a second
 
 import argparse
 import os
-import socket
 import sys
 from collections.abc import Sequence
 
@@ -23,6 +22,7 @@ from data_pipelines.command import Parser, explain, install, positive
 from slowfast_jax import compilation_cache
 from slowfast_jax.log_file import show_log
 from slowfast_jax.option_names import BACKENDS, as_options, whole_number
+from slowfast_jax.serve.address import check_free, port
 
 TOKEN = "SLOWFAST_JAX_TOKEN"  # environment variable
 WITHOUT_EXTRA = f"serving needs further packages; {install('serve')}"
@@ -80,14 +80,6 @@ def cli(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def check_free(host: str, port: int) -> None:
-    """OSError if the service could not listen there, which it does only after minutes of work."""
-    (family, kind, *_, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    with socket.socket(family, kind) as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as uvicorn does
-        one.bind(address)
-
-
 def _parser() -> Parser:
     parser = Parser(
         prog="python -m slowfast_jax.serve",
@@ -117,7 +109,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
     parser.add_argument(
-        "--port", type=_port, default=8000, metavar="N", help="port (default: %(default)s)"
+        "--port", type=port, default=8000, metavar="N", help="port (default: %(default)s)"
     )
     parser.add_argument(
         "--batch-sizes", type=_sizes, metavar="LIST",
@@ -151,12 +143,6 @@ def _parser() -> Parser:
         help="time for a request, from its first byte to the answer (default: 60)",
     )
     return parser
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected a number from 1 to 65535")
-    return int(text)
 
 
 def _sizes(text: str) -> list[int]:

@@ -22,7 +22,7 @@ def average_of_videos(files: Paths, num_classes: int) -> tuple[np.ndarray, np.nd
       FileNotFoundError, ValueError: a file does not exist or is no such file; the files have
         different videos, labels or classes.
     """
-    first, *others = tables = [_read(path, ("scores", "labels", "paths")) for path in files]
+    first, *others = tables = [read_scores(path, ("scores", "labels", "paths")) for path in files]
     names = [_without_common_folder(table["paths"]) for table in tables]
     total = _scores_of(first, files[0], num_classes).astype(np.float64)
     for path, table, own in zip(files[1:], others, names[1:], strict=True):
@@ -48,7 +48,7 @@ def average_of_boxes(
     Raises: as `average_of_videos`.
     """
     same = ("keyframe", "boxes")
-    tables = [_read(path, ("scores", *same, "video", "time")) for path in files]
+    tables = [read_scores(path, ("scores", *same, "video", "time")) for path in files]
     for path, table in zip(files, tables, strict=True):
         own = list(zip(table["video"].tolist(), table["time"].tolist(), strict=True))
         if own != list(moments):
@@ -65,15 +65,20 @@ def average_of_boxes(
     return dict(zip(used.tolist(), np.split(mean, starts[1:]), strict=True))
 
 
-def _read(path: str | os.PathLike, keys: Sequence[str]) -> dict[str, np.ndarray]:
+def read_scores(path: str | os.PathLike, keys: Sequence[str]) -> dict[str, np.ndarray]:
+    """Arrays of a file that --save_scores wrote.
+
+    Raises:
+      FileNotFoundError, ValueError: the file does not exist, or lacks one of the arrays.
+    """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"--scores: {path} does not exist; --mode eval --save_scores "
+        raise FileNotFoundError(f"{path} does not exist; --mode eval --save_scores "
                                 "writes WORKDIR/scores.npz")
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in keys}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"--scores: {path} does not have the scores of a test of this task "
+        raise ValueError(f"{path} does not have the scores of a test of this task "
                          f"({error}); expected a file of --save_scores") from error
 
 

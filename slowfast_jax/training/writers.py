@@ -106,6 +106,14 @@ def add_test(workdir: str | Path, step: int, values: Mapping[str, Any]) -> None:
         writers.write(step, "test", ({"epoch": epochs[-1]} if epochs else {}) | dict(values))
 
 
+def add_pictures(workdir: str | Path, step: int, pictures: Mapping[str, np.ndarray]) -> None:
+    """Adds pictures uint8 (H, W, 3) to the TensorBoard files of a folder, by their tags."""
+    folder = str(Path(workdir) / "tensorboard")
+    with closing(SummaryWriter(folder, filename_suffix=".figures")) as board:
+        for tag, picture in pictures.items():
+            board.add_image(tag, picture, step, dataformats="HWC")
+
+
 def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:
     """The records in a run's metrics.jsonl, without a last line that was cut off."""
     path = Path(workdir) / METRICS_FILE

@@ -17,8 +17,8 @@ from data_pipelines.video.decoding import probe, read_frames
 from data_pipelines.video.encoding import write_video
 from slowfast_jax.config import build_model, load_config
 from slowfast_jax.inference.multiview import VideoScores
-from slowfast_jax.inference.prediction_output import show
-from slowfast_jax.predict import _drawn_files, cli
+from slowfast_jax.inference.prediction_output import files_for, show
+from slowfast_jax.predict import cli
 from slowfast_jax.training.checkpoint import save_checkpoint
 from slowfast_jax.weights import describe, initial_variables
 from tests.support.paths import ROOT
@@ -331,11 +331,11 @@ def test_a_window_shorter_than_a_clip_is_told(arguments, folder, capsys):
 
 
 def test_drawn_videos_of_one_name_get_folders(folder):
-    drawn = _drawn_files("out", {"a/x.mp4": "", "b/x.avi": "", "y.mp4": ""})
+    drawn = files_for("out", {"a/x.mp4": "", "b/x.avi": "", "y.mp4": ""})
     assert [str(path) for path in drawn.values()] == [
         "out/a/x.mp4.mp4", "out/b/x.avi.mp4", "out/y.mp4.mp4"
     ]
-    assert list(map(str, _drawn_files("out", {"a/x.mp4": ""}).values())) == ["out/x.mp4"]
+    assert list(map(str, files_for("out", {"a/x.mp4": ""}).values())) == ["out/x.mp4"]
 
 
 INTERRUPTED = """

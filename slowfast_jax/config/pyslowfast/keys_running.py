@@ -121,13 +121,17 @@ SHOWING: Keys = {
                "CONFUSION_MATRIX.ENABLE CONFUSION_MATRIX.FIGSIZE CONFUSION_MATRIX.SUBSET_PATH "
                "HISTOGRAM.ENABLE HISTOGRAM.SUBSET_PATH HISTOGRAM.TOPK HISTOGRAM.FIGSIZE "
                "WRONG_PRED_VIS.ENABLE WRONG_PRED_VIS.TAG WRONG_PRED_VIS.SUBSET_PATH",
-               "`--mode report`: confusion matrix and wrong predictions"),
+               "`test.figures`, `test.figure_classes`, `test.figure_parents` and "
+               "`test.figure_videos`; without a test, `python -m slowfast_jax.visualize` "
+               "(docs/visualization.md)"),
     **unneeded("TENSORBOARD", "MODEL_VIS.ENABLE MODEL_VIS.MODEL_WEIGHTS MODEL_VIS.ACTIVATIONS "
                "MODEL_VIS.INPUT_VIDEO MODEL_VIS.LAYER_LIST MODEL_VIS.TOPK_PREDS "
-               "MODEL_VIS.COLORMAP", "`train.summary_period`: histograms and clips"),
+               "MODEL_VIS.COLORMAP",
+               "`test.figures` and `test.figure_layers`, `train.summary_period`, and `python -m "
+               "slowfast_jax.visualize` (docs/visualization.md)"),
     **unneeded("TENSORBOARD", "MODEL_VIS.GRAD_CAM.ENABLE MODEL_VIS.GRAD_CAM.LAYER_LIST "
                "MODEL_VIS.GRAD_CAM.USE_TRUE_LABEL MODEL_VIS.GRAD_CAM.COLORMAP",
-               "Grad-CAM is missing here"),
+               "`python -m slowfast_jax.visualize gradcam` (docs/visualization.md)"),
     **unneeded("DEMO", "ENABLE LABEL_FILE_PATH WEBCAM INPUT_VIDEO DISPLAY_WIDTH DISPLAY_HEIGHT "
                "DETECTRON2_CFG DETECTRON2_WEIGHTS DETECTRON2_THRESH BUFFER_SIZE OUTPUT_FILE "
                "OUTPUT_FPS INPUT_FORMAT CLIP_VIS_SIZE NUM_VIS_INSTANCES PREDS_BOXES THREAD_ENABLE "

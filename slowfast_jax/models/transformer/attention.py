@@ -10,6 +10,7 @@ from slowfast_jax.models.transformer.schedule import Pooling, divided
 from slowfast_jax.ops.conv import conv3d
 from slowfast_jax.ops.pool import avg_pool, max_pool
 from slowfast_jax.ops.transformer.attention import (
+    Positions,
     RelativePositions,
     attention,
     relative_positions,
@@ -113,6 +114,18 @@ class PoolingAttention(Layer):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """`(N, L, C)` -> `(N, L', features)`."""
+        q, k, v, positions = self.operands(x)
+        y = attention(q, k, v, positions)  # (N, L', heads, C / heads)
+        if self.residual_pooling:
+            patches = jnp.arange(q.shape[1]) >= int(self.class_token)
+            y = y + jnp.where(patches[:, None, None], q, 0)
+        return self.proj(y.reshape(*y.shape[:2], self.features))
+
+    def operands(
+        self, x: jax.Array
+    ) -> tuple[jax.Array, jax.Array, jax.Array, Positions | None]:
+        """The pooled queries, keys and values `(N, L', heads, C / heads)`, and relative positions:
+        the arguments of `ops.transformer.attention.attention`."""
         if self.pool_first:
             q, k, v = (self.pool(x, which) for which in "qkv")
             q, k, v = self.q(q), self.k(k), self.v(v)
@@ -123,15 +136,10 @@ class PoolingAttention(Layer):
                 q, k, v = jnp.split(self.qkv(x), 3, -1)
             q, k, v = self.pool(q, "q"), self.pool(k, "k"), self.pool(v, "v")
         q, k, v = (y.reshape(*y.shape[:2], self.heads, -1) for y in (q, k, v))
-        positions = None
-        if self.rel_pos_space or self.rel_pos_time:
-            grids = self.q_pooling.size(self.grid), self.kv_pooling.size(self.grid)
-            positions = relative_positions(q, self.tables, *grids, self.class_token)
-        y = attention(q, k, v, positions)  # (N, L', heads, C / heads)
-        if self.residual_pooling:
-            patches = jnp.arange(q.shape[1]) >= int(self.class_token)
-            y = y + jnp.where(patches[:, None, None], q, 0)
-        return self.proj(y.reshape(*y.shape[:2], self.features))
+        if not (self.rel_pos_space or self.rel_pos_time):
+            return q, k, v, None
+        grids = self.q_pooling.size(self.grid), self.kv_pooling.size(self.grid)
+        return q, k, v, relative_positions(q, self.tables, *grids, self.class_token)
 
     def pool(self, x: jax.Array, which: str) -> jax.Array:
         """Pools tokens `(N, L, C)` as the queries ("q"), keys ("k") or values ("v")."""

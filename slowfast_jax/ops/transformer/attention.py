@@ -55,13 +55,10 @@ def attention(
     Returns:
       `(N, Lq, heads, C)`.
     """
-    q = q * q.shape[-1] ** -0.5
     if backend() == PLAIN_BACKEND:
-        logits = jnp.einsum("nqhc,nkhc->nhqk", q, k, preferred_element_type=wide_dtype(q))
-        if positions is not None:
-            with jax.named_scope("positions"):
-                logits += jnp.einsum("nqhc,nkhc->nhqk", *positions)
-        return jnp.einsum("nhqk,nkhc->nqhc", jax.nn.softmax(logits).astype(v.dtype), v)
+        weights = attention_weights(q, k, positions)
+        return jnp.einsum("nhqk,nkhc->nqhc", weights.astype(v.dtype), v)
+    q = q * q.shape[-1] ** -0.5
     if positions is not None:  # in the same matrix product, so that nothing large is added
         q = jnp.concatenate([q, positions.products], -1)
         k = jnp.concatenate([k, positions.places], -1)
@@ -71,6 +68,21 @@ def attention(
         weights = as_one_operation("softmax", jax.nn.softmax, logits)
         return jnp.moveaxis(jnp.einsum("nhqk,nhkc->nhqc", weights, v), 1, 2)
     return jnp.moveaxis(_attention(q, k, v), 1, 2)
+
+
+def attention_weights(
+    q: jax.Array, k: jax.Array, positions: Positions | None = None
+) -> jax.Array:
+    """`softmax(q k^T / sqrt(C) + products places^T)`: `(N, heads, Lq, Lk)`, rows with the sum 1.
+
+    Args: those of `attention`.
+    """
+    q = q * q.shape[-1] ** -0.5
+    logits = jnp.einsum("nqhc,nkhc->nhqk", q, k, preferred_element_type=wide_dtype(q))
+    if positions is not None:
+        with jax.named_scope("positions"):
+            logits += jnp.einsum("nqhc,nkhc->nhqk", *positions)
+    return jax.nn.softmax(logits)
 
 
 @jax.custom_vjp

@@ -15,11 +15,11 @@ from data_pipelines.video.seeking import select_frames
 from slowfast_jax import predict
 from slowfast_jax.config import load_config
 from slowfast_jax.data.keyframe_lists import find_keyframes
+from slowfast_jax.detectors.load import load_detector
 from slowfast_jax.inference.person_actions import score_keyframes
 from slowfast_jax.recognizer import load
 from slowfast_jax.train import train
 from tests.support.paths import REAL, ROOT, needs_real
-from tests.support.yolox import PersonDetector
 
 pytestmark = [pytest.mark.slow, needs_real]
 
@@ -42,7 +42,7 @@ HEADER = ("video", "time", "x1", "y1", "x2", "y2", "action")
 @pytest.fixture(scope="module")
 def detector():
     pytest.importorskip("onnxruntime", reason="persons are detected with onnxruntime")
-    return PersonDetector(REAL / "detector/yolox_nano_coco.onnx")
+    return load_detector(str(REAL / "detector/yolox_nano_coco.onnx"))
 
 
 def keyframe_indices(info):

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from slowfast_jax import published
-from slowfast_jax.published import cached_weights
+from slowfast_jax.published import cached_files
 from slowfast_jax.published.cached_weights import fetch, origin_of, place_of, weights_of
 from slowfast_jax.published.download import DownloadError
 from tests.support.file_server import serve
@@ -79,7 +79,7 @@ def test_no_cache_folder(row, monkeypatch):
 
 
 def test_several_processes_download_once(row, server, monkeypatch):
-    monkeypatch.setattr(cached_weights, "SECONDS_BETWEEN_LOOKS", 0.01)
+    monkeypatch.setattr(cached_files, "SECONDS_BETWEEN_LOOKS", 0.01)
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(fetch, [row] * 4))) == 1
     assert len(server.requests) == 1

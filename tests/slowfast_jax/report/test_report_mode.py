@@ -174,11 +174,21 @@ def test_videos_with_one_class(tiny, tmp_path, capsys):
     fourth = datasets.CLASS_NAMES[3]
     for expected in ("top-1 accuracy, %", fourth, "000.mp4", "are predicted to be of the class"):
         assert expected in content
-    assert len(page.all("img")) == 5 and not page.all("video")
-    assert not (tmp_path / "annotated.mp4").exists()
+    wrong = [
+        f"{row['video_id']:03}.mp4"
+        for row in sorted(results["videos"], key=lambda row: -row["top1_values"][0])
+        if row["top1_indices"][0] != row["label"]
+    ]
+    assert wrong and "Wrong predictions" in page.texts
     assert len(page.all("rect", "own")) == 4  # all classes have a row
     titles = [a.get("alt") for a in page.all("img")]
-    assert titles == [f"00{n}.mp4" for n in range(5)]
+    assert titles == [*wrong, *(f"00{n}.mp4" for n in range(5))]
+    (video,) = page.all("video")
+    film = probe(tmp_path / video["src"])  # the videos one after the other
+    assert film.frames == 5 * 12 and (film.height, film.width) == (400, 480)
+    modes.report(config, options(tmp_path, compare=str(tmp_path)))
+    texts = " ".join(Page((tmp_path / "report.html").read_text()).texts)
+    assert "Both tested 5 videos." in texts and "gained" not in texts
     (tmp_path / "test.csv").write_text("videos/001.mp4 0\n")
     with pytest.raises(ValueError, match="video 0 is .*000.mp4, but .*run --mode eval again"):
         modes.report(config, options(tmp_path))

@@ -1,10 +1,5 @@
-"""The library's entry point: a network with its weights, class names and test protocol.
+"""A network with its weights, class names and test protocol, as `load` returns it."""
 
-    recognizer = load("kinetics/x3d_xs", weights="x3d_xs.pyth")
-    recognizer.predict_video("a.mp4", top_k=5)
-"""
-
-import inspect
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -12,35 +7,25 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
-from convert.load import patterns_of
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.image_files import Pictures
 from slowfast_jax.backends import choice
-from slowfast_jax.config import ConfigError, build_model, check_values
-from slowfast_jax.distributed.connect import require_devices
+from slowfast_jax.detectors.detections import Detector
+from slowfast_jax.display.results import Predictions, Timeline
 from slowfast_jax.inference.description import describe
 from slowfast_jax.inference.features import DEFAULT, Endpoints, Features, Options, iterate_features
 from slowfast_jax.inference.input_checks import check_boxes, check_clips, padded
-from slowfast_jax.inference.load_options import (
-    apply_options,
-    check_crop,
-    named_config,
-    network_variables,
-    resolve_classes,
-)
 from slowfast_jax.inference.multiview import VideoScores, score_videos, view_options
 from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.inference.timeline import WindowScores, score_windows, window_options
 from slowfast_jax.metrics.topk import check_count
 from slowfast_jax.metrics.topk import top_k as best
-from slowfast_jax.models.fold import fold_batch_norm
-from slowfast_jax.published import PUBLISHED
-from slowfast_jax.published.cached_weights import weights_of
-from slowfast_jax.published.hub import local_path
-from slowfast_jax.weights import RANDOM, find_checkpoint, stored_config
+from slowfast_jax.recognizer.persons import Persons, detect_persons
+from slowfast_jax.recognizer.preprocessing import clips_around, protocol_views
 from slowfast_jax.weights.sharing import push_to_hub
 
 # Largest batch of views on a CPU; larger ones take more memory and are no faster. It divides 30,
@@ -162,13 +147,39 @@ class Recognizer:
             raise found.error
         return found.features
 
-    def predict_video(self, path: str | os.PathLike, top_k: int = 5) -> list[tuple[str, float]]:
+    def preprocess(self, video: Video, seconds: Sequence[float] = ()) -> np.ndarray:
+        """The clips that the network sees of a video, as the recognizer can be called with them.
+
+        Args:
+          video: as for `score_videos`, but only one.
+          seconds: for networks that classify boxes: the moments around which clips are taken.
+
+        Returns:
+          uint8 (N, T, S, S, 3) RGB: the views of the test protocol, view `clip * crops + crop`
+          being that clip and crop; with `seconds`, (len(seconds), T, H, W, 3), whole frames whose
+          short side is config.protocol.test_crop.
+
+        Raises:
+          VideoError: the video cannot be decoded, or ends before a moment.
+          ValueError: seconds are missing, or passed to a network that classifies whole videos.
+        """
+        if self.takes_boxes != bool(len(seconds)):
+            needs = "boxes: pass the seconds around" if self.takes_boxes else (
+                "whole videos: its test protocol says at"
+            )
+            raise ValueError(f"{self.config.name} classifies {needs} which clips are taken")
+        if self.takes_boxes:
+            return clips_around(self.config, video, seconds)
+        return protocol_views(self.config, video)
+
+    def predict_video(self, path: str | os.PathLike, top_k: int = 5) -> Predictions:
         """The `top_k` best classes of a video file, or a folder of frames, under the config's test
         protocol. Frames are taken to be 30 per second.
 
         Returns:
-          [(class name, score)], best first. Scores are probabilities: the mean over the views, or
-          the maximum if the protocol's ensemble is "max".
+          [(class name, score)], best first, a list that shows itself in Jupyter. Scores are
+          probabilities: the mean over the views, or the maximum if the protocol's ensemble is
+          "max".
 
         Raises:
           VideoError: the video cannot be decoded.
@@ -184,7 +195,9 @@ class Recognizer:
         if result.error:
             raise VideoError(path, result.error)
         values, indices = best(result.scores, top_k)
-        return [(self.class_names[i], float(v)) for i, v in zip(indices, values, strict=True)]
+        return Predictions(
+            (self.class_names[i], float(v)) for i, v in zip(indices, values, strict=True)
+        )
 
     def score_videos(
         self, videos: Video | Sequence[Video], timing: dict[str, float] | None = None
@@ -208,7 +221,7 @@ class Recognizer:
         )
 
     def score_windows(
-        self, video: Video, window: float, stride: float | None = None
+        self, video: Video, window: float | None = None, stride: float | None = None
     ) -> Iterator[WindowScores]:
         """Scores a long video over time: windows of `window` seconds, one every `stride` seconds.
 
@@ -217,7 +230,7 @@ class Recognizer:
 
         Args:
           video: as for `score_videos`, but only one.
-          window: seconds.
+          window: seconds. Default: those of a clip.
           stride: seconds from the start of one window to that of the next. Default: `window`.
 
         Yields:
@@ -230,6 +243,48 @@ class Recognizer:
         self.refuse_boxes()
         options = window_options(self.config, window, stride)
         return score_windows(self._run, video, batch_size=self.batch_size(CPU_BATCH), **options)
+
+    def predict_windows(
+        self, video: Video, window: float | None = None, stride: float | None = None
+    ) -> Timeline:
+        """The windows that `score_windows` yields, as a list that shows itself in Jupyter.
+
+        Args:
+          video, window, stride: as for `score_windows`.
+        """
+        return Timeline(self.score_windows(video, window, stride), self.class_names)
+
+    def detect_video(
+        self, video: Video, detector: str | Detector | None = None, *,
+        boxes: str | os.PathLike | None = None, stride: float | None = None,
+    ) -> Persons:
+        """What each person of a video does over time, for networks that classify boxes.
+
+        Args:
+          video: as for `score_videos`, but only one.
+          detector: what finds persons, who are then followed: a Detector, or what `load_detector`
+            (slowfast_jax/detectors/load.py) takes: an .onnx file, a name such as "yolox_tiny", or
+            "frame" for the whole picture.
+          boxes: in place of a detector, a table of boxes (data_pipelines/sources/box_tables.py), of
+            AVA, or a pickle of MMAction2; it names the video by the end of its path.
+          stride: least seconds from one moment at which actions are recognized to the next. A
+            detector looks every 0.2 seconds, and a table has moments of its own. Default: 0.5.
+
+        Returns:
+          The persons, each with times, boxes and scores; a list that shows itself in Jupyter.
+
+        Raises:
+          VideoError: the video cannot be decoded to its end.
+          ValueError: the network classifies whole videos, or neither or both of detector and boxes
+            are passed, or the table is invalid.
+          DetectorError: the detector cannot be loaded.
+        """
+        if not self.takes_boxes:
+            raise ValueError(
+                f"{self.config.name} classifies whole videos: predict_video and predict_windows "
+                "are for it, and detect_video is for networks that classify boxes"
+            )
+        return detect_persons(self, video, detector, boxes, stride)
 
     def __repr__(self) -> str:
         return describe(self)
@@ -267,126 +322,3 @@ class Recognizer:
         boxes = check_boxes(boxes, clips.shape)
         result = predictor(self.variables, clips, padded(boxes, clips.shape))
         return result[:, :boxes.shape[1]] if per_box else result
-
-
-def load(
-    spec: str | os.PathLike | ConfigDict,
-    weights: str | os.PathLike | None = None,
-    *,
-    class_names: str | os.PathLike | Sequence[str] | None = None,
-    num_classes: int | None = None,
-    clips: int | None = None,
-    crops: int | None = None,
-    test_crop: int | None = None,
-    num_frames: int | None = None,
-    sampling_rate: int | None = None,
-    average: str | None = None,
-    dtype: Any = None,
-    skip: str | Sequence[str] = (),
-    strip: str | Sequence[str] = (),
-    entry: str = "",
-    seed: int = 0,
-    fold: bool = True,
-    backend: str = choice.JAX,
-    **network: Any,
-) -> Recognizer:
-    """Loads a recipe or published model with its weights, ready to predict.
-
-    Options that are None leave the choice to the config.
-
-    Args:
-      spec: "path/to/file.py:variant", a zoo name ("kinetics/x3d_xs"), the name of another
-        published checkpoint ("pytorchvideo/x3d_xs"), a complete config, or a folder written by
-        training: a run (its last checkpoint is used) or a single checkpoint, which store their
-        config, class names and weights; or such a checkpoint on the hub, "hf://ORG/NAME[@REVISION]".
-      weights: a checkpoint file of PySlowFast (also Caffe2), PyTorchVideo, torchvision, MMAction2,
-        PaddleVideo or MindSpore, or a folder of this project: a run, of which the last checkpoint
-        is read, or a checkpoint; also on the hub, "hf://ORG/NAME[@REVISION][/FILE]". "published":
-        the published file, downloaded unless it is in the cache folder
-        (slowfast_jax/published/cached_weights.py). "random": random weights. Default:
-        config.test.checkpoint; if that is empty, too, the weights are random, with a warning.
-      class_names: name of a shipped list ("kinetics400"), path of a file with one name per line, or
-        the names themselves. They set the network's number of classes. Without any, the classes are
-        "class 0", "class 1" and so on.
-      num_classes: number of classes; needed only where classes have no names.
-      clips: clips per video, evenly spaced in time, whose scores are combined. clips=1, crops=1
-        takes a single view, at the start of the video, instead of the usual 10 x 3.
-      crops: crops per clip: 1 (center), 2 or 3 (along the longer side).
-      test_crop: height and width of these crops, in pixels.
-      num_frames: frames per clip.
-      sampling_rate: distance between two frames of a clip, in frames at the protocol's target_fps.
-      average: what is averaged over the positions of the head, "probs" or "logits".
-      dtype: of the computation, "float32", "bfloat16" or "float16".
-      skip: regular expressions, or one; parameters whose whole path matches one may be missing from
-        the checkpoint or have another shape there, and keep their random initialization.
-      strip: substrings such as "backbone.", or one, to remove from the checkpoint's parameter names
-        (the first occurrence in each name).
-      entry: entry of the checkpoint file that holds the weights, such as "ema". Default:
-        config.test.entry; if that is empty, too, it is looked for.
-      seed: seed of the random initialization.
-      fold: whether to fold batch norm into the convolutions: faster, and equal up to rounding.
-      backend: what runs the network: "jax", "openvino" or "onnxruntime" (extras of these names;
-        onnxruntime is in [onnx]; on the CPU, with norms folded), or "auto": OpenVINO where it is
-        installed and the device is a CPU, otherwise JAX.
-      **network: other keywords of the network's class (crop_size=160, dropout=0.0).
-
-    Raises:
-      ConfigError: the spec, an option or the class list is invalid, or they contradict each other.
-      DownloadError, HubError: the weights cannot be downloaded.
-      DeviceError: JAX_PLATFORMS names a backend that is not there.
-      CheckpointMismatch: the checkpoint belongs to another network; a table shows the differences.
-    """
-    named = dict(
-        num_classes=num_classes, clips=clips, crops=crops, test_crop=test_crop,
-        num_frames=num_frames, sampling_rate=sampling_rate, average=average, dtype=dtype,
-    )
-    options = {key: value for key, value in named.items() if value is not None} | network
-    patterns_of(skip)
-    if fold not in (True, False):
-        raise ConfigError(f"fold is {fold!r}, expected True or False")
-    require_devices()
-    if not isinstance(spec, (str, os.PathLike, ConfigDict)):
-        raise ConfigError(
-            f"the network is a {type(spec).__name__}, expected a zoo name, a recipe, the folder of "
-            "a run or checkpoint, or a config"
-        )
-    if isinstance(spec, ConfigDict):
-        config = spec
-    elif os.path.isdir(spec := local_path(spec)):
-        config, stored = stored_config(spec)
-        class_names = stored if class_names is None else class_names
-    else:
-        config = named_config(os.fspath(spec), alone=weights is None)
-    unchanged, config = config, config.copy_and_resolve_references()
-    with config.unlocked():
-        apply_options(config, options, OPTIONS)
-        names = resolve_classes(unchanged, class_names, num_classes)
-        config.model.num_classes = len(names)
-        if weights == PUBLISHED:
-            weights = weights_of(config.name, config.model.name)
-        if weights == RANDOM:
-            config.test.checkpoint = ""
-        else:
-            given = find_checkpoint(weights) if weights else local_path(config.test.checkpoint)
-            config.test.checkpoint = os.fspath(given)
-    check_values(config)
-    model = build_model(config)
-    backend = choice.choose_backend(backend, model)
-    check_crop(config, model)
-    read = partial(
-        network_variables, config, model, names, untrained=weights == RANDOM, skip=skip,
-        strip=strip, entry=entry or config.test.entry, seed=seed,
-    )
-    variables, names = read()
-    if fold:
-        model, variables = fold_batch_norm(model, variables)
-    recognizer = Recognizer(model, variables, config, names, backend)
-    recognizer.read_again = read
-    return recognizer
-
-
-# The options that `load` names, for its error messages.
-OPTIONS = tuple(
-    name for name, parameter in inspect.signature(load).parameters.items()
-    if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-)

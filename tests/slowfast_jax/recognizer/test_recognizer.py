@@ -313,6 +313,35 @@ def test_windows_of_a_long_video(tiny, videos):
         load("test/tiny_boxes").score_windows(videos[2], 1.0)
 
 
+def test_results_are_lists_that_show_themselves(tiny, videos):
+    recognizer = load("test/tiny", sampling_rate=2, class_names=["a", "b", "c", "<d>"])
+    timeline = recognizer.predict_windows(videos[2], 0.5, 0.25)
+    windows = list(recognizer.score_windows(videos[2], 0.5, 0.25))
+    assert [w[:2] for w in timeline] == [w[:2] for w in windows] and len(timeline) == 5
+    for result in (timeline, recognizer.predict_video(videos[0])):
+        assert isinstance(result, list) and "&lt;d&gt;" in result._repr_html_()
+    features = recognizer.extract_features(videos[2], "color")
+    assert "color: 5 windows of 0.267 s" in features._repr_html_()
+
+
+def test_the_clips_that_the_network_sees(tiny, videos):
+    recognizer = load("test/tiny")
+    clips = recognizer.preprocess(videos[2])
+    assert clips.shape == (9, 4, 32, 32, 3) and clips.dtype == np.uint8
+    (scored,) = recognizer.score_videos(videos[2])
+    np.testing.assert_allclose(recognizer(clips), scored.views, atol=1e-6)
+    of_boxes = load("test/tiny_boxes")
+    clips = of_boxes.preprocess(videos[0], seconds=[0.2, 0.5])  # 64 x 48 pixels
+    assert clips.shape == (2, 4, 32, 42, 3) and clips.dtype == np.uint8
+    assert not np.array_equal(*clips)
+    with pytest.raises(ValueError, match="classifies boxes: pass the seconds around which clips"):
+        of_boxes.preprocess(videos[0])
+    with pytest.raises(ValueError, match="classifies whole videos: its test protocol says at whic"):
+        recognizer.preprocess(videos[0], seconds=[0.2])
+    with pytest.raises(VideoError, match="the keyframe at 9 lies outside"):
+        of_boxes.preprocess(videos[0], seconds=[9])
+
+
 def test_a_recognizer_shows_what_it_is(tiny, tmp_path):
     path = save(tmp_path / "saved", load_config("test/tiny"), list("abcd"))
     text = repr(load("test/tiny", path, clips=2))

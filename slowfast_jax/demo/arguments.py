@@ -1,0 +1,219 @@
+"""The command line of `python -m slowfast_jax.demo`."""
+
+import argparse
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from data_pipelines.command import Parser, called_as, positive
+from slowfast_jax.demo.choice import LEAST, RARE_THRESHOLD, THRESHOLD
+from slowfast_jax.demo.sources.live import TIMEOUT, live_address
+from slowfast_jax.demo.stages.actions import STRIDE
+from slowfast_jax.demo.stages.persons import EVERY
+from slowfast_jax.detectors.load import EXPECTED
+from slowfast_jax.detectors.tracking import HIGH_SCORE
+from slowfast_jax.inference.arguments import add_network, add_running, named, network_problems
+from slowfast_jax.inference.inputs import FRAME_RATE
+from slowfast_jax.inference.prediction_output import why_not_writable
+from slowfast_jax.option_names import whole_number
+
+SUFFIX = ".mp4"
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parses the command line; exits with status 2 if it is invalid."""
+    parser = Parser(
+        prog=called_as("slowfast_jax.demo", "slowfast-jax-demo"),
+        description="Shows what is in videos, cameras and streams: labels over time, or people and "
+        "what they do. Writes films and tables as it goes; Ctrl-C keeps them.",
+    )
+    parser.add_argument(
+        "sources", nargs="+", metavar="SOURCE", type=named,
+        help='video file, pattern such as "*.mp4", or folder, searched with its subfolders; a '
+        "folder with pictures only is one video. Or one camera (camera:0, /dev/video0) or stream "
+        "(rtsp://..., tcp://..., http://...)",
+    )
+    add_network(parser)
+    add_running(parser)
+    _add_files(parser)
+    _add_recognition(parser)
+    _add_people(parser)
+    _add_drawing(parser)
+    arguments = parser.parse_args(argv)
+    arguments.fps_given = arguments.fps is not None
+    arguments.fps = arguments.fps or FRAME_RATE
+    return arguments
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what is written")
+    group.add_argument(
+        "--out", metavar="FILE|DIR",
+        help="write the film to this .mp4 file; of several videos, to this folder. H.264 with the "
+        "sound of the video",
+    )
+    group.add_argument(
+        "--json", metavar="FILE",
+        help="write the results to this file: a JSON array with an object for each video, or, if "
+        "the name ends with .jsonl, an object on each line",
+    )
+    group.add_argument(
+        "--csv", metavar="FILE",
+        help="write a table with a row for each label of a window, or of a person at a moment",
+    )
+
+
+def _add_recognition(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("recognition")
+    group.add_argument(
+        "--window", type=positive, metavar="SECONDS",
+        help="length of the windows that are classified; at least, and by default, that of a clip",
+    )
+    group.add_argument(
+        "--stride", type=positive, metavar="SECONDS",
+        help="from one window to the next (default: the length of a window); or from one moment at "
+        f"which actions of people are recognized to the next (default: {STRIDE:g})",
+    )
+    group.add_argument(
+        "--fps", type=positive, metavar="RATE",
+        help=f"frame rate of folders of pictures (default: {FRAME_RATE:g})",
+    )
+    group.add_argument(
+        "--timeout", type=positive, default=TIMEOUT, metavar="SECONDS",
+        help="time after which a camera or stream without a picture counts as lost (default: "
+        f"{TIMEOUT:g})",
+    )
+
+
+def _add_people(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("people")
+    group.add_argument(
+        "--detector", metavar="NAME|FILE",
+        help=f"finds people: {EXPECTED} (the whole picture). Networks that classify whole videos "
+        "then draw and follow people as well",
+    )
+    group.add_argument(
+        "--detector-threshold", type=_share, metavar="SCORE",
+        default=HIGH_SCORE, help="least score of a new person; who is followed may have less "
+        f"(default: {HIGH_SCORE:g})",
+    )
+    group.add_argument(
+        "--detect-every", type=positive, default=EVERY, metavar="SECONDS",
+        help=f"time from one detection to the next; boxes in between are interpolated (default: "
+        f"{EVERY:g})",
+    )
+    group.add_argument(
+        "--boxes", metavar="TABLE",
+        help="boxes of people in place of a detector: a csv table, one of AVA, or a pickle of "
+        "MMAction2 or PaddleVideo",
+    )
+    group.add_argument(
+        "--ground-truth", metavar="TABLE",
+        help="csv table with annotated boxes and actions, which are drawn beside",
+    )
+    group.add_argument(
+        "--first-second", type=float, metavar="SECOND",
+        help="second of the tables at which the video begins (default: 900 for tables of AVA and "
+        "pickles, otherwise 0)",
+    )
+
+
+def _add_drawing(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("labels")
+    group.add_argument(
+        "--top-k", type=whole_number, default=3, metavar="K",
+        help="number of labels at most (default: 3)",
+    )
+    group.add_argument(
+        "--threshold", type=_share, metavar="SCORE",
+        help="least score of a label; with --common-classes, of these (default: "
+        f"{THRESHOLD:g} for networks that give a person or video several labels, otherwise "
+        f"{LEAST:g})",
+    )
+    group.add_argument(
+        "--rare-threshold", type=_share, metavar="SCORE",
+        help=f"least score of all other classes (default: {RARE_THRESHOLD:g}, or --threshold if "
+        "that is less)",
+    )
+    group.add_argument(
+        "--common-classes", nargs="+", action="extend", default=[], metavar="NAME",
+        help="classes that --threshold is for (default: the frequent ones of AVA, if the network "
+        "has them; otherwise all)",
+    )
+    group.add_argument(
+        "--classes", nargs="+", action="extend", default=[], metavar="NAME",
+        help="show no other classes than these",
+    )
+    group.add_argument(
+        "--slow-motion", type=_slow, default=1.0, metavar="FACTOR",
+        help="make the film longer than the video by this factor, and silent",
+    )
+
+
+def find_problems(arguments: argparse.Namespace, videos: Sequence[str]) -> list[str]:
+    """What is wrong with the arguments and the files that they name.
+
+    Args:
+      arguments: what `parse` returned.
+      videos: the files and folders that were found for the sources, or the live source.
+    """
+    return [*network_problems(arguments), *_contradictions(arguments), *_files(arguments, videos)]
+
+
+def _contradictions(arguments: argparse.Namespace) -> Iterator[str]:
+    live = [source for source in arguments.sources if live_address(source)]
+    if live and len(arguments.sources) > 1:
+        yield f"{live[0]} is a camera or stream; expected it as the only source"
+    if arguments.boxes and arguments.detector:
+        yield "--boxes does not go with --detector: they take the place of it"
+    for flag in ("boxes", "ground_truth"):
+        path, name = getattr(arguments, flag), flag.replace("_", "-")
+        if path and live:
+            yield f"--{name} does not go with a camera or stream"
+        elif path and not os.path.isfile(path):
+            yield f"--{name} {path}: no such file of boxes"
+    if arguments.slow_motion != 1 and not arguments.out:
+        yield "--slow-motion requires --out"
+
+
+def _files(arguments: argparse.Namespace, videos: Sequence[str]) -> Iterator[str]:
+    for flag in ("json", "csv"):
+        path = getattr(arguments, flag)
+        if path and (reason := why_not_writable(path)):
+            yield f"--{flag} {path}: {reason}"
+    out = arguments.out
+    if not out:
+        return
+    is_folder = is_film_folder(out)
+    if not is_folder and Path(out).suffix.lower() != SUFFIX:
+        yield f"--out {out}: expected a name that ends with {SUFFIX}, or a folder"
+    elif not is_folder and len(videos) > 1:
+        yield f"--out {out}: expected a folder for the films of {len(videos)} videos"
+    elif reason := why_not_writable(out, folder=is_folder):
+        yield f"--out {out}: {reason}"
+    films = [out] if not is_folder else [os.path.join(out, f"{Path(v).stem}.mp4") for v in videos]
+    for video, film in zip(videos, films, strict=False):
+        if os.path.realpath(video) == os.path.realpath(film):
+            yield f"--out {out}: the film would replace {video}; choose another name"
+
+
+def is_film_folder(out: str) -> bool:
+    """Whether --out names a folder: one that exists, or a name without a suffix."""
+    return os.path.isdir(out) or not Path(out).suffix or out.endswith(os.sep)
+
+
+def _share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a number from 0 to 1")
+    return number
+
+
+def _slow(text: str) -> float:
+    number = positive(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a factor of 1 or more")
+    return number

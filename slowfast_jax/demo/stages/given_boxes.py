@@ -1,0 +1,168 @@
+"""Reads boxes of people that are known before: in place of a detector, and as ground truth.
+
+Three formats are told apart by their content: csv tables with the header of
+data_pipelines/sources/box_tables.py, csv tables of AVA, and pickles of MMAction2 and PaddleVideo.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from data_pipelines.paths import PathLike
+from data_pipelines.sources import ava, box_tables
+from data_pipelines.sources.box_pickles import SUFFIX
+from data_pipelines.sources.keyframes import Moments
+from data_pipelines.text_files import first_few, read_rows
+from slowfast_jax.demo.stages.persons import Moment
+
+
+class Truth(NamedTuple):
+    """Annotated people at a moment.
+
+    Attributes:
+      time: seconds from the start.
+      people: boxes (4,), fractions of the picture, with the names of their actions.
+    """
+
+    time: float
+    people: Sequence[tuple[np.ndarray, Sequence[str]]]
+
+
+class Table(NamedTuple):
+    """The boxes of a file.
+
+    Attributes:
+      path: the file.
+      moments: video -> time -> boxes.
+      persons: (video, time, text of the corners) -> number of the person, where the file has one.
+      first_second: time of the first frame of a video, as the file counts it.
+    """
+
+    path: PathLike
+    moments: Moments
+    persons: dict[tuple[str, float, str], int]
+    first_second: float
+
+
+def read_table(
+    path: PathLike, names: Sequence[str] | None, *, score_threshold: float = 0.0,
+    first_second: float | None = None,
+) -> Table:
+    """Reads a file of boxes.
+
+    Args:
+      path: the file.
+      names: class names of annotated boxes; None for predicted boxes, whose actions are ignored.
+      score_threshold: predicted boxes with a lower score are dropped.
+      first_second: time of the first frame, as the file counts it. Default: 900 for files of AVA
+        and pickles, as films of AVA are cut there, otherwise 0.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: a row is invalid, or there are no boxes.
+    """
+    annotated, predicted = ([path], []) if names is not None else ([], [path])
+    if _has_header(path):
+        moments, _ = box_tables.read_moments(
+            annotated, predicted, class_names=names, score_threshold=score_threshold
+        )
+        return Table(path, moments, _persons(path), first_second or 0.0)
+    if names is not None and Path(path).suffix == SUFFIX:
+        raise ValueError(f"{path}: a pickle of boxes has no actions; expected a csv table")
+    moments = ava.read_boxes(
+        annotated, predicted, score_threshold=score_threshold, seconds=None,
+        num_classes=len(names) if names is not None else ava.NUM_CLASSES,
+    )
+    return Table(path, moments, {}, ava.FIRST_SECOND if first_second is None else first_second)
+
+
+def moments_of(table: Table, video: PathLike, duration: float) -> list[Moment]:
+    """The boxes of a video, in order of time.
+
+    Args:
+      table: names the video without its folder, with or without its suffix.
+      duration: its seconds.
+
+    Raises:
+      ValueError: the table does not have the video, or all of its boxes are outside of it.
+    """
+    name, found = _rows_of(table, video, duration)
+    moments = []
+    for time, moment in found:
+        boxes = [box for box, _, _ in moment.boxes.values()]
+        ids = [table.persons.get((name, time, text), 0) for text in moment.boxes]
+        shown = np.array(boxes, np.float32).reshape(-1, 4).clip(0, 1)
+        moments.append(Moment(time - table.first_second, shown, np.array(ids, int)))
+    return moments
+
+
+def truths_of(
+    table: Table, video: PathLike, duration: float, names: Sequence[str]
+) -> list[Truth]:
+    """As `moments_of`, for annotated boxes."""
+    _, found = _rows_of(table, video, duration)
+    return [
+        Truth(time - table.first_second, [
+            (np.array(box, np.float32).clip(0, 1), [names[label] for label in labels])
+            for box, labels, _ in moment.boxes.values()
+        ])
+        for time, moment in found
+    ]
+
+
+def _rows_of(
+    table: Table, video: PathLike, duration: float
+) -> tuple[str, list[tuple[float, object]]]:
+    name = _name_of(video, table.moments)
+    if name is None:
+        raise ValueError(
+            f"{table.path} has no boxes for {video}; it has those of {first_few(table.moments, 3)}"
+        )
+    first = table.first_second
+    moments = sorted(table.moments[name].items())
+    inside = [found for found in moments if first <= found[0] <= first + duration]
+    if not inside:
+        times = f"{moments[0][0]:g} to {moments[-1][0]:g}"
+        raise ValueError(
+            f"{table.path}: the boxes of {video} are at seconds {times}, and the video has "
+            f"{first:g} to {first + duration:.4g}; --first-second says which second of the table "
+            "is the beginning of the video"
+        )
+    return name, inside
+
+
+def _name_of(video: PathLike, names: Iterable[str]) -> str | None:
+    """The name in a table that is the end of the path of the video, the longest one."""
+    path = box_tables.without_suffix(os.path.abspath(video))
+    ends = [name for name in names if f"{os.sep}{path}".endswith(f"{os.sep}{name}")]
+    return max(ends, key=len, default=None)
+
+
+def _has_header(path: PathLike) -> bool:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file of boxes")
+    if Path(path).suffix == SUFFIX:
+        return False
+    _, first = next(iter(read_rows(path)), (0, []))
+    return {*box_tables.CORNERS} <= {column.strip().lower() for column in first}
+
+
+def _persons(path: PathLike) -> dict[tuple[str, float, str], int]:
+    """The column "person" of a table, numbered from 1 on in the order of their first rows."""
+    rows = iter(read_rows(path))
+    header = [column.strip().lower() for column in next(rows)[1]]
+    if "person" not in header:
+        return {}
+    numbers: dict[tuple[str, str], int] = {}
+    persons = {}
+    for _, columns in rows:
+        cells = dict(zip(header, (column.strip() for column in columns), strict=True))
+        video = box_tables.without_suffix(cells["video"])
+        if cells["person"]:
+            number = numbers.setdefault((video, cells["person"]), len(numbers) + 1)
+            text = ",".join(cells[name] for name in box_tables.CORNERS)
+            persons[video, float(cells["time"]), text] = number
+    return persons

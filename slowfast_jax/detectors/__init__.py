@@ -1,0 +1,1 @@
+"""Boxes of persons in pictures, and their tracks through a video."""

@@ -1,0 +1,84 @@
+"""Follows persons from picture to picture with ByteTrack, of the package `trackers` (extra [demo]).
+
+    detector, tracks = load_detector("yolox_tiny", threshold=LOW_SCORE), Tracks(fps=30)
+    for picture in pictures:
+        boxes, scores, ids = tracks.update(detector(picture))
+
+ByteTrack: https://arxiv.org/abs/2110.06864.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from data_pipelines.command import install
+from slowfast_jax.detectors.detections import Detections, DetectorError
+
+LOW_SCORE = 0.1  # boxes with at least this score are worth passing: they can continue a track
+HIGH_SCORE = 0.5  # boxes with at least this score start one
+
+
+class Tracked(NamedTuple):
+    """The persons in a picture that have a track, best first.
+
+    Attributes:
+      boxes: float32 (B, 4), x1, y1, x2, y2 as fractions of the picture.
+      scores: float32 (B,).
+      ids: int (B,), from 1 on; a person keeps its number.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    ids: np.ndarray
+
+
+class Tracks:
+    """The tracks of one video.
+
+    A person has a number from the second picture in a row on. A person who was not found for a
+    second and returns gets another one.
+    """
+
+    def __init__(self, fps: float, threshold: float = HIGH_SCORE):
+        """
+        Args:
+          fps: pictures per second.
+          threshold: least score of a box that starts a track.
+
+        Raises:
+          DetectorError: the package is missing.
+        """
+        try:
+            import supervision
+            from trackers import ByteTrackTracker
+        except ImportError as error:
+            raise DetectorError(
+                f"persons are tracked by the package trackers, which cannot be imported ({error}); "
+                f"{install('demo')}. If it lacks libGL, install opencv-python-headless in place of "
+                "opencv-python"
+            ) from error
+        self._detections = supervision.Detections
+        self._tracker = ByteTrackTracker(
+            frame_rate=fps, track_activation_threshold=threshold,
+            high_conf_det_threshold=threshold,
+        )
+
+    def update(self, detections: Detections, seconds: float | None = None) -> Tracked:
+        """The tracked persons in the next picture. Call it for each, also without persons.
+
+        Args:
+          detections: the persons found in it.
+          seconds: its time, later than that of the picture before. None: pictures are 1 / fps
+            apart. Give it always or never.
+        """
+        found = self._tracker.update(
+            self._detections(xyxy=detections.boxes, confidence=detections.scores),
+            timestamp=seconds,
+        )
+        if not len(found):
+            return Tracked(
+                np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, int)
+            )
+        order = np.argsort(-found.confidence, kind="stable")
+        found = found[order[found.tracker_id[order] >= 0]]
+        return Tracked(found.xyxy, found.confidence, found.tracker_id + 1)

@@ -1,0 +1,1 @@
+"""Results, clips and films as HTML: in Jupyter they show themselves, and the web page has them."""

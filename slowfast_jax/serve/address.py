@@ -1,0 +1,19 @@
+"""The address that a server listens on."""
+
+import argparse
+import socket
+
+
+def check_free(host: str, port: int) -> None:
+    """OSError if a server could not listen there, which it does only after minutes of work."""
+    (family, kind, *_, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    with socket.socket(family, kind) as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as uvicorn does
+        one.bind(address)
+
+
+def port(text: str) -> int:
+    """The type of --port for argparse."""
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a number from 1 to 65535")
+    return int(text)

@@ -1,0 +1,66 @@
+"""The attention that is shown is the one that the network computes with."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from slowfast_jax.config import ConfigError
+from slowfast_jax.models.mvit import MViT
+from slowfast_jax.ops.transformer.attention import attention, attention_weights
+from slowfast_jax.visualize.attention import attention_layers, make_attention
+from tests.slowfast_jax.visualize.test_gradcam import MVIT, variables_of
+from tests.support.tiny_models import Tiny
+
+random = np.random.default_rng(0)
+clip = random.normal(size=(2, 4, 32, 32, 3)).astype(np.float32)
+
+
+def attend(model, variables, layer="", query=None):
+    return make_attention(model, layer, query)(variables, clip)
+
+
+def test_weights_are_those_of_the_attention():
+    q, k, v = (jnp.asarray(random.normal(size=(2, n, 3, 4)), jnp.float32) for n in (5, 7, 7))
+    weights = attention_weights(q, k)
+    expected = jnp.einsum("nhqk,nkhc->nqhc", weights, v)
+    np.testing.assert_allclose(attention(q, k, v), expected, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def network():
+    model = MViT(**MVIT, rel_pos_space=True)
+    return model, variables_of(model)
+
+
+def test_the_class_token_and_a_point(network):
+    model, variables = network
+    assert attention_layers(model, variables, clip) == ["block0/attn", "block1/attn"]
+    found = attend(model, variables, "block0/attn")
+    assert found.maps.shape == (2, 1, 2, 2, 2)  # keys are pooled by 2 x 2
+    np.testing.assert_allclose(found.maps.sum((2, 3, 4)) + found.class_token, 1, atol=1e-6)
+    point = attend(model, variables, "block0/attn", (0.0, 0.9, 0.1))
+    np.testing.assert_allclose(point.maps.sum((2, 3, 4)) + point.class_token, 1, atol=1e-6)
+    assert np.abs(point.maps - found.maps).max() > 1e-6
+    assert attend(model, variables).maps.shape == (2, 1, 2, 4, 4)  # the last attention
+
+
+@pytest.mark.slow
+def test_without_a_class_token_it_is_the_mean_of_all_queries(network):
+    model = MViT(**MVIT, class_token=False, mean_pooling=True)
+    variables = variables_of(model)
+    mean = attend(model, variables, "block1/attn")
+    np.testing.assert_allclose(mean.maps.sum((2, 3, 4)), 1, atol=1e-6)
+    np.testing.assert_array_equal(mean.class_token, 0)
+    one = attend(model, variables, "block1/attn", (0.2, 0.2, 0.7))
+    assert one.maps.shape == mean.maps.shape and np.abs(one.maps - mean.maps).max() > 1e-4
+
+
+def test_errors(network):
+    model, variables = network
+    with pytest.raises(ConfigError, match="no attention block9/attn.*block0/attn, block1/attn"):
+        attend(model, variables, "block9/attn")
+    with pytest.raises(ConfigError, match="fractions"):
+        attend(model, variables, "block0/attn", (0, 0, 1.5))
+    tiny = Tiny(num_classes=2)
+    with pytest.raises(ConfigError, match="Tiny has no attention"):
+        attend(tiny, variables_of(tiny))
