@@ -2,13 +2,13 @@
 
     python -m slowfast_jax.annotate VIDEOS OUT --actions wave,sit,stand
 
-VIDEOS is a folder of videos, or one of them. In about one frame per second, every person gets a box
-and a number that stays the same through the video. OUT receives
+VIDEOS is a folder of videos, or some of its files. In about one frame per second, every person gets
+a box, and a number that stays the same through the video. OUT receives
 
-    via.json        a project of VIA 3 with these boxes, in which you add the actions
-    cvat/*.xml      the same for a task of CVAT for each video ("CVAT for video 1.1")
+    via.json          a project of VIA 3 with these boxes, in which you add the actions
+    cvat/*.xml        the same for a task of CVAT for each video ("CVAT for video 1.1")
     cvat/labels.json  the labels of such a task, for the "Raw" tab where CVAT creates it
-    people.csv      the boxes, with scores, as a table (data_pipelines/sources/box_tables.py)
+    people.csv        the boxes with scores, as a table (data_pipelines/sources/box_tables.py)
 
 data_pipelines.prepare.via and data_pipelines.prepare.cvat make a table of what you labeled.
 """
@@ -68,7 +68,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
             _check_out(out)
             actions = _actions(arguments.actions)
             findings = Findings()
-            folder, videos = _videos(Path(arguments.videos), findings)
+            folder, videos = _videos(list(map(Path, arguments.videos)), findings)
             detector = load_detector(
                 arguments.detector, threshold=min(LOW_SCORE, arguments.threshold)
             )
@@ -127,27 +127,33 @@ def _actions(text: str | None) -> list[str]:
     return actions
 
 
-def _videos(place: Path, findings: Findings) -> tuple[Path, dict[str, Path]]:
-    """(folder, videos by their names relative to it).
+def _videos(places: Sequence[Path], findings: Findings) -> tuple[Path, dict[str, Path]]:
+    """(the folder of all videos, videos by their names relative to it).
 
     Raises:
-      OSError: it does not exist.
-      ValueError: it has no videos, or two whose names differ only in their suffixes.
+      OSError: a file or folder does not exist.
+      ValueError: there are no videos, or two whose names differ only in their suffixes.
     """
-    if place.is_file():
-        if reason := why_no_video(place):
+    paths: list[Path] = []
+    for place in places:
+        if not place.is_file():
+            paths += videos_in(place, findings)
+        elif reason := why_no_video(place):
             raise ValueError(f"{place}: {reason}")
-        return place.parent, {place.name: place}
+        else:
+            paths.append(place)
+    folders = [place.parent if place.is_file() else place for place in places]
+    folder = Path(os.path.commonpath([each.absolute() for each in folders]))
     videos, stems = {}, {}
-    for path in videos_in(place, findings):
-        name = path.relative_to(place).as_posix()
+    for path in paths:
+        name = path.absolute().relative_to(folder).as_posix()
         before = stems.setdefault(without_suffix(name), name)
         if before != name:
             raise ValueError(
                 f"{path}: has the name of {before} but for the suffix; rename one of them"
             )
         videos[name] = path
-    return place, videos
+    return folder, videos
 
 
 def _write(found: Sequence[Found], folder: Path, actions: Sequence[str], out: Path) -> None:
@@ -180,7 +186,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Finds and follows the persons in videos, and writes them as projects of VIA "
         "and CVAT in which you add the actions.",
     )
-    parser.add_argument("videos", metavar="VIDEOS", help="a folder of videos, or a video")
+    parser.add_argument(
+        "videos", nargs="+", metavar="VIDEOS", help="a folder of videos, or some of its files"
+    )
     parser.add_argument("out", metavar="OUT", help="folder for the results")
     parser.add_argument(
         "--actions", metavar="NAMES",
