@@ -32,7 +32,6 @@ from data_pipelines.command import Parser, explain, fraction, positive
 from data_pipelines.findings import Findings
 from data_pipelines.labels import class_names
 from data_pipelines.prepare.common import check_folder, videos_in
-from data_pipelines.progress import track
 from data_pipelines.sources.box_tables import CORNERS, without_suffix
 from data_pipelines.text_files import counted
 from data_pipelines.video.decoding import VideoError
@@ -72,10 +71,11 @@ def cli(argv: Sequence[str] | None = None) -> int:
             detector = load_detector(
                 arguments.detector, threshold=min(LOW_SCORE, arguments.threshold)
             )
-            for name, path in track(videos.items(), len(videos), "finding persons"):
+            for number, (name, path) in enumerate(videos.items(), 1):
                 try:
                     each = find_persons(
-                        path, name, detector, every=arguments.every, threshold=arguments.threshold
+                        path, name, detector, every=arguments.every, threshold=arguments.threshold,
+                        what=f"finding persons in {name} ({number} of {len(videos)}; frames)",
                     )
                 except VideoError as error:
                     findings.report(str(path), "broken", error.reason)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data_pipelines.prepare.label_tables import moments_to_label
+from data_pipelines.progress import track
 from data_pipelines.video.decoding import VideoInfo, probe
 from data_pipelines.video.playing import iterate_frames
 from slowfast_jax.detectors.detections import Detector
@@ -46,7 +47,7 @@ class Found(NamedTuple):
 
 
 def find_persons(
-    path: Path, name: str, detector: Detector, *, every: float, threshold: float
+    path: Path, name: str, detector: Detector, *, every: float, threshold: float, what: str
 ) -> Found:
     """The persons in a video.
 
@@ -56,6 +57,7 @@ def find_persons(
       detector: its boxes of low scores help to follow persons.
       every: seconds between the frames whose persons are kept.
       threshold: least score of a box that starts a track.
+      what: name of the work, for the display of progress.
 
     Raises:
       VideoError: the video cannot be decoded.
@@ -64,7 +66,8 @@ def find_persons(
     moments = moments_to_label(info, every)
     step = max(1, round(info.fps / RATE))
     tracks, persons, last = Tracks(min(info.fps, RATE), threshold), [], max(moments)
-    for number, picture in iterate_frames(path, stop=last + 1):
+    frames = iterate_frames(path, stop=last + 1)
+    for number, picture in track(frames, last + 1, what):
         if number % step and number not in moments:
             continue
         tracked = tracks.update(detector(picture), number / info.fps)
