@@ -93,16 +93,20 @@ def check_own(
 def _unlabeled(truth: Table, found: Sequence[Table]) -> Facts:
     """Persons who may lack labels: boxes without action beside others that have one, and boxes of
     the detector where none is annotated."""
-    places, count = [], 0
+    name, places, beside, empty = truth.path.name, [], 0, 0
     for times in truth.moments.values():
         for moment in times.values():
             without = [not labels for _, labels, _ in moment.boxes.values()]
+            empty += all(without)
             if any(without) and not all(without):
-                count += sum(without)
-                places.append(f"{moment.path}:{moment.line}")
-    facts: Facts = {f"{truth.path.name}: boxes without action beside others that have one": (
-        f"{count} (keyframes of {first_few(places, 3)})" if places else 0
-    )}
+                beside += sum(without)
+                places.append(moment.line)
+    facts: Facts = {
+        f"{name}: keyframes without any action": empty,
+        f"{name}: boxes without action beside others that have one": (
+            f"{beside} (from line {places[0]})" if places else 0
+        ),
+    }
     for table in found:
         missed = sum(
             int((overlaps(boxes_of(predicted), boxes_of(moment)).max(axis=1) < FOUND_AT).sum())
@@ -116,9 +120,11 @@ def _unlabeled(truth: Table, found: Sequence[Table]) -> Facts:
 def _rare(truth: Table, names: Sequence[str]) -> Facts:
     """The actions with few boxes, the rarest first."""
     counts = count_labels(truth.moments)
-    few = sorted((counts[label], name) for label, name in enumerate(names) if counts[label] < FEW)
+    few = sorted(
+        (counts[label], name) for label, name in enumerate(names) if 0 < counts[label] < FEW
+    )
     return {f"{truth.path.name}: actions with fewer than {FEW} boxes": (
-        first_few(f"{name} ({count})" for count, name in few) if few else "none"
+        first_few([f"{name} ({count})" for count, name in few], 3) if few else "none"
     )}
 
 
