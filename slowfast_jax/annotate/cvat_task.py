@@ -1,6 +1,6 @@
 """Writes persons as annotations of a CVAT task, in which people add the actions.
 
-The format is "CVAT for video 1.1": https://docs.cvat.ai/docs/dataset_management/formats/format-cvat.
+The format is "CVAT for video 1.1": https://docs.cvat.ai/docs/other/xml_format.
 `data_pipelines.prepare.cvat` reads it.
 """
 
