@@ -1,6 +1,8 @@
 """Fixtures for all tests, and the compilation cache that they share."""
 
+import ctypes
 import os
+import platform
 import signal
 import tempfile
 from functools import cache
@@ -46,6 +48,17 @@ def same_random_numbers(request):
     """Each test draws the same numbers, whichever tests ran before it."""
     for random, state in _first_states(request.module):
         random.bit_generator.state = state
+
+
+@pytest.fixture(autouse=True, scope="module")
+def freed_memory():
+    """Returns freed memory to the system after the tests of a module.
+
+    glibc would keep it, so that two workers held 18 GB before the tests of the largest networks.
+    """
+    yield
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture

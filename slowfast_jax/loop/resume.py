@@ -77,7 +77,8 @@ def _check_identity(checkpoints: Checkpoints, step: int, identity: Mapping[str, 
     stored, wanted = checkpoints.metadata(step), json.loads(json.dumps(identity))
     names = [each["model"].get("name") for each in (stored, wanted)]
     different = [f"its network is {names[0]}, not {names[1]}"] if names[0] != names[1] else [
-        f"{_name(section, key)} was {stored[section].get(key)!r} and is {value!r}"
+        f"{_name(section, key)} was {_shown(key, stored[section].get(key))} and is "
+        f"{_shown(key, value)}"
         for section in ("model", "data", "optimizer")
         for key, value in wanted[section].items()
         if stored[section].get(key) != value
@@ -92,6 +93,12 @@ def _check_identity(checkpoints: Checkpoints, step: int, identity: Mapping[str, 
         )
     if changes := list(_changes(stored.get("config", {}), wanted["config"])):
         logging.info("changed since the last start: %s", first_few(changes, 10, "; "))
+
+
+def _shown(key: str, value: Any) -> str:
+    if value is None:
+        return "unset"
+    return "set" if key == "averaged" else repr(value)
 
 
 def _name(section: str, key: str) -> str:

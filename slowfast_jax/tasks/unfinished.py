@@ -56,8 +56,10 @@ class Unfinished:
     def __enter__(self) -> "Unfinished":
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, error: type[BaseException] | None, *details: Any) -> None:
         self._write()
+        if error is None:  # before one process removes the files, all have written theirs
+            distributed.barrier("the scores of all processes")
 
     def add(self, index: int, scores: np.ndarray) -> None:
         """Keeps the scores of an example."""

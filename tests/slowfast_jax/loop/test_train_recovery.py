@@ -158,5 +158,5 @@ def test_saved_params_are_the_moving_average(colors, tmp_path):
     assert min(jax.tree.leaves(apart)) > 0
     longer = training_config(colors, train__epochs=4, train__average=0.5)
     assert train(longer, averaged)["step"] == 12  # resumes
-    with pytest.raises(ConfigError, match="optimizer.averaged was None and is True"):
+    with pytest.raises(ConfigError, match="config.train.average was unset and is set"):
         train(longer, plain)

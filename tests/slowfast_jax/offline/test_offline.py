@@ -228,7 +228,8 @@ def test_ctrl_c_leaves_complete_files(colors, tmp_path):
         pass
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 130 and error.count("interrupted; the inputs that are") == 1
+    assert process.returncode == 130, error
+    assert error.count("interrupted; the inputs that are") == 1
     assert "Traceback" not in error and not (folder / "index.json").exists()
     for path in folder.glob("clip/*.npy"):
         assert np.load(path).shape == (1, 4, 182, 182, 3)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from slowfast_jax import distributed
 from slowfast_jax.config import load_config
 from slowfast_jax.evaluate import evaluate
 from slowfast_jax.recognizer import Recognizer
@@ -124,3 +125,17 @@ def test_detection_resumes(tmp_path, monkeypatch):
         evaluate(config, tmp_path / "run", "random")
     found = evaluate(config, tmp_path / "run", "random")
     assert counts == [5, 3] and found["metrics"] == expected
+
+
+def test_all_processes_have_written_when_one_may_remove_the_files(tmp_path, monkeypatch):
+    files = []
+    monkeypatch.setattr(
+        distributed, "barrier", lambda what: files.append(len([*tmp_path.rglob("*.npz")]))
+    )
+    with Unfinished(tmp_path, "key") as test:
+        test.add(0, np.zeros(3))
+    assert files == [1]
+    with pytest.raises(OSError), Unfinished(tmp_path, "key") as test:
+        test.add(1, np.zeros(3))
+        raise OSError
+    assert files == [1]  # the others do not wait for a process that failed
