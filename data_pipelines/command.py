@@ -83,6 +83,17 @@ def positive(text: str) -> float:
     return number
 
 
+def fraction(text: str) -> float:
+    """A number from 0 to 1, for `type=` of an argument."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a number from 0 to 1")
+    return number
+
+
 def run(cli: Callable[[], int], after: str) -> NoReturn:
     """Runs a command and exits with its status.
 

@@ -26,7 +26,7 @@ FLOORS = (
     ("slowfast_jax.models", "slowfast_jax.training", "slowfast_jax.progress"),
     ("slowfast_jax.published", "slowfast_jax.export"),
     ("slowfast_jax.config", "slowfast_jax.detectors"),
-    ("slowfast_jax.data", "slowfast_jax.weights"),
+    ("slowfast_jax.data", "slowfast_jax.weights", "slowfast_jax.annotate"),
     ("slowfast_jax.report", "slowfast_jax.command_line"),
     ("slowfast_jax.display",),
     ("slowfast_jax.inference",),

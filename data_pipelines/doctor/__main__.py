@@ -31,7 +31,7 @@ from data_pipelines.doctor.data_sets import (
     report_shared,
 )
 from data_pipelines.doctor.lists import check_frame_list, check_list
-from data_pipelines.doctor.own import check_own
+from data_pipelines.doctor.own import check_own, report_shared_videos
 from data_pipelines.findings import ALIKE_SHOWN, Checked, Findings
 from data_pipelines.labels import class_names
 from data_pipelines.sources import ava, box_tables, video_lists
@@ -162,6 +162,8 @@ def _check_folder(
 
     expected = ("train", "test") if of_lists == "boxes" else SPLITS
     checked = check_lists(path, check_one, findings, expected)
+    if of_lists == "boxes":
+        report_shared_videos(lists.values(), args.root or path / "videos", findings)
     if of_lists == "kinetics":
         names, number = _classes(classes)
         report_shared(

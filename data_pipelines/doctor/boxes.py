@@ -10,7 +10,7 @@ import numpy as np
 from data_pipelines.findings import Facts, Findings
 from data_pipelines.paths import PathLike
 from data_pipelines.progress import in_threads
-from data_pipelines.sources.keyframes import Moments, find_sources
+from data_pipelines.sources.keyframes import Moment, Moments, find_sources
 from data_pipelines.text_files import first_few, read_rows
 from data_pipelines.transforms.boxes import overlaps
 from data_pipelines.video import Video
@@ -54,12 +54,16 @@ def recall(truth: Moments, found: Moments) -> tuple[int, int]:
     hits = total = 0
     for video, times in truth.items():
         for time, moment in times.items():
-            wanted = np.array([box for box, _, _ in moment.boxes.values()])
+            wanted = boxes_of(moment)
             total += len(wanted)
             if predicted := found.get(video, {}).get(time):
-                others = np.array([box for box, _, _ in predicted.boxes.values()])
-                hits += int((overlaps(wanted, others).max(axis=1) >= FOUND_AT).sum())
+                hits += int((overlaps(wanted, boxes_of(predicted)).max(axis=1) >= FOUND_AT).sum())
     return hits, total
+
+
+def boxes_of(moment: Moment) -> np.ndarray:
+    """The boxes of a moment, float64 (B, 4)."""
+    return np.array([box for box, _, _ in moment.boxes.values()])
 
 
 def report_duplicates(path: PathLike, bad: set[str], findings: Findings) -> None:

@@ -1,18 +1,19 @@
 """Checks folders: of the lists train.csv, val.csv and test.csv, or of videos."""
 
-import hashlib
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from data_pipelines.doctor.leaks import report_leaks
 from data_pipelines.findings import Checked, Facts, Findings
 from data_pipelines.paths import PathLike
 from data_pipelines.progress import in_threads
 from data_pipelines.sources import video_lists
 from data_pipelines.sources.video_lists import Row, Sample
-from data_pipelines.text_files import counted, first_few
+from data_pipelines.text_files import first_few
 from data_pipelines.video.finding import find_videos
 from data_pipelines.video.inspection import inspect
 
@@ -73,37 +74,18 @@ def report_shared(
         parse_of: returns the function that parses the rows of a list.
         findings: receives the problem of each pair of lists.
     """
-    places: dict[str, dict[str, str]] = {}  # list -> content -> its first path
-    by_size: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    videos: dict[Path, dict[str, str]] = {}
     for path in lists:
-        places[str(path)] = {}
+        videos[path] = {}
         try:
             rows, parse = video_lists.list_rows(path), parse_of(path)
         except ValueError:
             continue  # reported already
         for where, row in rows:
-            try:
+            with suppress(ValueError):
                 video = parse(where, row).path
-                by_size[os.path.getsize(video)].append((str(path), video))
-            except (ValueError, OSError):
-                continue
-    for size, files in by_size.items():
-        if len({name for name, _ in files}) > 1 and size:
-            for name, video in files:
-                places[name].setdefault(_content(video), video)
-    names = list(places)
-    for number, first in enumerate(names):
-        for second in names[number + 1 :]:
-            if shared := [video for key, video in places[first].items() if key in places[second]]:
-                findings.report(first, "in two lists", (
-                    f"it shares {counted(len(shared), 'video')} with {Path(second).name}, such as "
-                    f"{shared[0]}; keep each video in one list, or the accuracy is too high"
-                ))
-
-
-def _content(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+                videos[path][video] = video
+    report_leaks(videos, findings, by_sight=False)
 
 
 def check_videos(folder: Path, findings: Findings, *, clip: int) -> Checked:

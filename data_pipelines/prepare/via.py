@@ -11,23 +11,20 @@ text, in which commas separate actions. Only the attribute "person", which may a
 "person ID", is special: it becomes the column "person".
 """
 
-import csv
-import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data_pipelines.atomic_files import write_rows
 from data_pipelines.command import Parser, explain, positive, run
 from data_pipelines.paths import PathLike
+from data_pipelines.prepare.label_tables import PERSON, check_table, find_video, write_labels
 from data_pipelines.prepare.via2 import as_via3, is_via2
 from data_pipelines.prepare.via_pictures import find_frames, is_picture
-from data_pipelines.sources.box_tables import CORNERS
 from data_pipelines.sources.keyframes import read_box
 from data_pipelines.text_files import parse_json, read_number, read_text, shown
-from data_pipelines.video.decoding import VideoError, VideoInfo, probe
+from data_pipelines.video.decoding import VideoError, VideoInfo
 
 PARTS = ("file", "view", "attribute", "metadata")  # required parts of a project
 SHAPES = (
@@ -35,7 +32,6 @@ SHAPES = (
     "extreme circle",
 )  # in the order of VIA's numbers, which start at 1
 RECTANGLE = 1 + SHAPES.index("rectangle")
-PERSON = "person"
 PERSONS = (PERSON, "personid")  # names of the attribute, apart from what SEPARATORS match
 SEPARATORS = re.compile(r"[\W_]+")
 TEXT = 1  # VIA's number of attributes that hold any text
@@ -67,13 +63,15 @@ def convert(
         fps: rate at which annotated pictures were extracted; None: see `find_frames`.
 
     Raises:
-        FileExistsError: the table exists with other rows; it may have been edited.
+        OSError: the table exists with other rows, so it may have been edited; or it cannot be
+            written.
         FileNotFoundError: the project or the folder is missing.
         ValueError: the file is not a project; it has no rectangles; a region is not a rectangle in
             one frame of an existing video; or an action is not among the options. The text names
             the file and the region.
         VideoError: a video cannot be opened.
     """
+    check_table(table)
     content = _load(project)
     if not Path(videos).is_dir():
         raise FileNotFoundError(f"{videos}: no such folder of videos")
@@ -91,36 +89,14 @@ def convert(
         if files[name] in frames:
             video, time, *size = frames[files[name]]
         else:
-            video, info = _video(project, name, files[name], videos, infos)
+            video, info = find_video(f"{project}:{name}", files[name], videos, infos)
             time, size = _time(project, name, region, video, info), (info.width, info.height)
         corners = _corners(project, name, region, *size)
         actions, person = _annotation(project, name, region, content["attribute"])
         place = (video, f"{round(time, 3)}", *corners)
         rows += [(*place, action, person) for action in actions or [""]]
-    columns = ["video", "time", *CORNERS, "action", PERSON]
-    width = len(columns) - (not any(row[-1] for row in rows))
-    written = [list(row[:width]) for row in (columns, *rows)]
-    if os.path.lexists(table) and _rows_of(table) != written:
-        raise FileExistsError(
-            f"{table}: exists already with other rows, so it may have been edited; move it away, "
-            "or choose another name"
-        )
-    try:
-        write_rows(table, written)
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"{project}: a name cannot be written as UTF-8 ({error}); rename it in VIA"
-        ) from error
+    write_labels(table, rows, str(project), "VIA")
     return Converted(len(rows), len(content["metadata"]) - len(regions), notes)
-
-
-def _rows_of(table: PathLike) -> list[list[str]] | None:
-    """The rows of an existing table, the header included; None if it cannot be read as one."""
-    try:
-        with open(table, encoding="utf-8-sig", newline="") as file:
-            return list(csv.reader(file))
-    except (OSError, ValueError, csv.Error):
-        return None
 
 
 def _load(path: PathLike) -> dict[str, dict[str, dict[str, Any]]]:
@@ -152,22 +128,6 @@ def _file(path: PathLike, name: str, region: dict, content: dict) -> str:
             f"{path}:{name}: view {view!r} shows {len(files)} files; expected one video"
         )
     return _text(content["file"][_text(files[0])].get("fname", ""))
-
-
-def _video(
-    path: PathLike, name: str, written: str, videos: PathLike, known: dict
-) -> tuple[str, VideoInfo]:
-    """Name and properties of a region's video; `known` caches them by the name as written."""
-    if written not in known:
-        candidates = (written, Path(written).name)  # remote videos are named by their address
-        video = next((v for v in candidates if v and os.path.isfile(Path(videos) / v)), None)
-        if video is None:
-            raise ValueError(
-                f"{path}:{name}: video {shown(written)} not found in {videos}; put it there under "
-                "that name"
-            )
-        known[written] = video, probe(Path(videos) / video)
-    return known[written]
 
 
 def _time(path: PathLike, name: str, region: dict, video: str, info: VideoInfo) -> float:

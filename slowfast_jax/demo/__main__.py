@@ -44,6 +44,7 @@ from slowfast_jax.demo.sources.frames import open_frames
 from slowfast_jax.demo.sources.live import LiveFrames, live_address
 from slowfast_jax.demo.stages.given_boxes import Table, moments_of, read_table, truths_of
 from slowfast_jax.demo.stages.persons import FindIn, detect_people, given_people
+from slowfast_jax.demo.stages.windows import empty_clip
 from slowfast_jax.detectors.detections import Detector
 from slowfast_jax.detectors.load import load_detector
 from slowfast_jax.detectors.tracking import LOW_SCORE
@@ -204,6 +205,8 @@ def _annotate_live(setup: Setup, address: str, results: Results) -> None:
         film = Path(film, re.sub(r"\W+", "_", address).strip("_") + ".mp4")
         film.parent.mkdir(parents=True, exist_ok=True)
     show_heading(address, setup.console)
+    if not setup.recognizer.takes_boxes:  # compiled before the source is opened
+        setup.recognizer(empty_clip(setup.recognizer))
     sink = _sink(setup, address, results)
     latencies: deque[float] = deque(maxlen=RECENT)
     seconds = frames = 0
@@ -227,12 +230,13 @@ def _annotate_live(setup: Setup, address: str, results: Results) -> None:
             finally:
                 if frames:
                     print(f"{address}: {state(source)}", file=sys.stderr, flush=True)
-        if result.error:
-            sink.record["error"] = result.error
+        if result.error or not frames:
+            sink.record["error"] = result.error or "ended before its first picture was taken"
         else:
             print(f"{address}: ended after {seconds:.1f} seconds", file=sys.stderr, flush=True)
-        sink.show_persons()
-        print(speed(result.timing, result.info, seconds), file=sys.stderr, flush=True)
+        if frames:
+            sink.show_persons()
+            print(speed(result.timing, result.info, seconds), file=sys.stderr, flush=True)
     except VideoError as error:
         sink.record["error"] = error.reason
     if film and frames:

@@ -167,8 +167,8 @@ def annotate_live(
     """
     _prepare(recognizer, options, source.info, live=True)
     result = Result(source.info, Timing())
-    frames = iter(source)
-    next(frames, None)  # it came while the network was compiled
+    source.forget()  # what came while the network was compiled
+    frames = _from_zero(source)
     _annotate(recognizer, frames, out, options, result, None, report, found, live=True)
     return result
 
@@ -245,6 +245,14 @@ def _annotate(
         if film is not None:
             film.close()
         timing.stop()
+
+
+def _from_zero(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The frames, with times after the first of them."""
+    first = None
+    for frame in frames:
+        first = frame.time if first is None else first
+        yield frame._replace(time=frame.time - first)
 
 
 def _keep(event: Any, result: Result, live: bool) -> None:

@@ -101,9 +101,13 @@ def _load(path: str | os.PathLike) -> Network:
             f"{install('demo')}"
         ) from error
     options = onnxruntime.SessionOptions()
-    # By default there is a thread for each core of the machine, allowed or not.
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    if hasattr(os, "sched_getaffinity"):
+        # By default there is a thread for each core of the machine, allowed or not.
+        options.intra_op_num_threads = len(os.sched_getaffinity(0))
     options.log_severity_level = FATAL
+    # Threads that wait would otherwise compute in circles, beside those that decode and recognize:
+    # with two, YOLOX-nano took 17 ms of CPU time per picture instead of 10.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     with _clear_errors(path, "cannot be read as an ONNX file"):
         session = onnxruntime.InferenceSession(
             os.fspath(path), options, providers=["CPUExecutionProvider"]

@@ -4,8 +4,8 @@ https://arxiv.org/abs/2511.09554; the files that `export()` of its package `rfde
 """
 
 import numpy as np
-from PIL import Image
 
+from data_pipelines.transforms.resize import resize
 from slowfast_jax.detectors.detections import Detections, best_first
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet
@@ -15,9 +15,12 @@ THRESHOLD = 0.5
 
 
 def prepare(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A picture (H, W, 3) -> float32 (1, 3, height, width): RGB, normalized, not in proportion."""
-    small = np.asarray(Image.fromarray(picture).resize((width, height), Image.BILINEAR))
-    normalized = (small / np.float32(255) - MEAN) / STD
+    """A picture (H, W, 3) -> float32 (1, 3, height, width): RGB, normalized, not in proportion.
+
+    As in `RFDETR.predict`, it is resized without antialiasing.
+    """
+    (small,) = resize(picture[None], height, width, dtype=np.float32)
+    normalized = (small / 255 - MEAN) / STD
     return np.ascontiguousarray(normalized.transpose(2, 0, 1)[None])
 
 

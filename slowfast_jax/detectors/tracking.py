@@ -14,8 +14,10 @@ import numpy as np
 from data_pipelines.command import install
 from slowfast_jax.detectors.detections import Detections, DetectorError
 
-LOW_SCORE = 0.1  # boxes with at least this score are worth passing: they can continue a track
-HIGH_SCORE = 0.5  # boxes with at least this score start one
+# Boxes with at least LOW_SCORE can continue a track, and those with HIGH_SCORE start one. Of still
+# lower ones by YOLOX-nano, most are parts of persons.
+LOW_SCORE, HIGH_SCORE = 0.25, 0.5
+LEAST_OVERLAP = 0.2  # intersection over union of a box with where its track leads
 
 
 class Tracked(NamedTuple):
@@ -60,7 +62,7 @@ class Tracks:
         self._detections = supervision.Detections
         self._tracker = ByteTrackTracker(
             frame_rate=fps, track_activation_threshold=threshold,
-            high_conf_det_threshold=threshold,
+            high_conf_det_threshold=threshold, minimum_iou_threshold=LEAST_OVERLAP,
         )
 
     def update(self, detections: Detections, seconds: float | None = None) -> Tracked:

@@ -5,8 +5,8 @@ tools/export_onnx.py writes.
 """
 
 import numpy as np
-from PIL import Image
 
+from data_pipelines.transforms.resize import resize
 from slowfast_jax.detectors.detections import Detections, best_first, suppress
 
 STRIDES, GRAY = (8, 16, 32), 114  # pixels between the cells of each level; value of the padding
@@ -24,8 +24,7 @@ def prepare(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     corner of a gray canvas."""
     new_width, new_height = _fitted(picture.shape, height, width)
     canvas = np.full((height, width, 3), GRAY, np.uint8)
-    small = Image.fromarray(picture).resize((new_width, new_height), Image.BILINEAR)
-    canvas[:new_height, :new_width] = small
+    canvas[:new_height, :new_width] = resize(picture[None], new_height, new_width)[0]
     return np.ascontiguousarray(canvas[..., ::-1].transpose(2, 0, 1)[None], np.float32)
 
 

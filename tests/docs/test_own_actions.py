@@ -8,21 +8,29 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from absl import flags
 
+from data_pipelines.doctor import __main__ as doctor
 from data_pipelines.mini.own_boxes import write_own
-from data_pipelines.prepare import via
+from data_pipelines.prepare import cvat, via
+from data_pipelines.prepare.cvat import EDGES
 from data_pipelines.sources.box_tables import find_actions, read_tables
 from data_pipelines.video.decoding import probe
 from slowfast_jax import main, predict
+from slowfast_jax.annotate import __main__ as annotate
 from slowfast_jax.config import build_model, load_config
+from slowfast_jax.detectors import load
 from slowfast_jax.models import zoo
+from slowfast_jax.published.download import sha256_of
 from slowfast_jax.training.checkpoint import save_checkpoint
 from slowfast_jax.weights import describe, initial_variables
 from tests.recipes.tiny import NAME
+from tests.support.detector_files import write_yolox
 from tests.support.paths import ROOT
 from tests.support.tiny_models import norm_entry
 
@@ -36,20 +44,15 @@ COMMANDS = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What a reader starts with: a VIA project, videos, weights, and boxes of a detector."""
+    """What a reader starts with: videos, weights, and boxes of a detector for the test videos."""
     folder = tmp_path_factory.mktemp("own")
     data = folder / "DATA"
     write_own(data, seed=0, train_videos=3, test_videos=2, seconds=4, fps=10, height=48, width=64)
     known = set(find_actions([data / "train.csv"]))
     header, *rows = read(data / "test.csv")
     write(data / "test.csv", [header, *(row for row in rows if row[6] in known)])
-    write_via(folder / "via.json", read(data / "train.csv")[1:])
     (data / "train.csv").rename(folder / "expected.csv")
     shutil.copy(data / "videos/val_000.mp4", folder / "new.mp4")
-    header, *rows = read(data / "people.csv")
-    write(folder / "people.csv", [
-        header, *(["new", *row[1:]] for row in rows if row[0] == "val_000")
-    ])
     zoo.ZOO[NAME] = norm_entry()
     config = load_config(NAME)
     save_checkpoint(
@@ -57,6 +60,17 @@ def folder(tmp_path_factory):
     )
     yield folder
     del zoo.ZOO[NAME]
+
+
+@pytest.fixture
+def published(monkeypatch, tmp_path):
+    """A detector that finds one person in every picture, in place of the published one."""
+    monkeypatch.setenv("SLOWFAST_JAX_CACHE", str(tmp_path))
+    path = tmp_path / "detectors/yolox_tiny.onnx"
+    path.parent.mkdir()
+    write_yolox(path, [((30.0, 40.0, 24.0, 40.0), 0.9)])
+    row = "http://127.0.0.1:9/yolox_tiny.onnx", None, sha256_of(path)
+    monkeypatch.setitem(load.PUBLISHED, "yolox_tiny", row)
 
 
 def read(path):
@@ -69,27 +83,68 @@ def write(path, rows):
         csv.writer(file).writerows(rows)
 
 
-def write_via(path, rows):
-    """Writes a VIA 3 project: rectangles in pixels, with actions chosen among options."""
-    videos = sorted({row[0] for row in rows})
+def label_in_via(path, rows):
+    """What a user does in VIA: corrects the boxes of a project, and ticks the actions."""
+    project = json.loads(path.read_text())
     actions = sorted({row[6] for row in rows})
-    actions_of = {}
-    for video, time, x1, y1, x2, y2, action, _ in rows:
-        actions_of.setdefault((video, time, x1, y1, x2, y2), []).append(action)
-    metadata = {}
-    for number, ((video, time, *box), chosen) in enumerate(actions_of.items()):
-        x1, y1, x2, y2 = (float(edge) for edge in box)
-        metadata[f"1_{number:08d}"] = {
-            "vid": str(videos.index(video)), "flg": 0, "z": [float(time)],
+    project["attribute"]["2"]["options"] = dict(enumerate(actions))
+    views = {each["fname"]: view for view, each in project["file"].items()}
+    project["metadata"] = {
+        f"1_{number:08d}": {
+            "vid": views[f"{video}.mp4"], "flg": 0, "z": [float(time)],
             "xy": [2, x1 * 64, y1 * 48, (x2 - x1) * 64, (y2 - y1) * 48],
-            "av": {"1": ",".join(str(actions.index(action)) for action in chosen)},
-        }
-    path.write_text(json.dumps({
-        "file": {str(i): {"fid": i, "fname": f"{video}.mp4"} for i, video in enumerate(videos)},
-        "view": {str(i): {"fid_list": [i]} for i in range(len(videos))},
-        "attribute": {"1": {"aname": "action", "type": 2, "options": dict(enumerate(actions))}},
-        "metadata": metadata,
-    }))
+            "av": {"2": ",".join(str(actions.index(action)) for action in chosen), "3": person},
+        } for number, ((video, time, x1, y1, x2, y2, person), chosen) in
+        enumerate(boxes_of(rows).items())
+    }
+    path.write_text(json.dumps(project))
+
+
+def label_in_cvat(folder, exports, rows):
+    """What a user does in CVAT, with one box per track; exports each task as CVAT does."""
+    exports.mkdir()
+    for path in sorted(folder.glob("*.xml")):
+        root = ElementTree.parse(path).getroot()
+        for track in root.findall("track"):
+            root.remove(track)
+        for (video, time, *corners, person), chosen in boxes_of(rows).items():
+            if f"{video}.mp4" != root.findtext("meta/task/source"):
+                continue
+            track = ElementTree.SubElement(root, "track", {"label": "person"})
+            frame = round(float(time) * 10)
+            edges = dict(zip(EDGES, np.multiply(corners, (64, 48) * 2), strict=True))
+            for number, outside in ((frame, "0"), (frame + 1, "1")):
+                box = ElementTree.SubElement(track, "box", {
+                    "frame": str(number), "outside": outside,
+                    **{name: f"{edge:.2f}" for name, edge in edges.items()},
+                })
+                values = {action: "true" for action in chosen} | {"person": person}
+                for name, value in values.items():
+                    ElementTree.SubElement(box, "attribute", {"name": name}).text = value
+        with zipfile.ZipFile(exports / f"{path.stem}.zip", "w") as archive:
+            archive.writestr("annotations.xml", ElementTree.tostring(root))
+
+
+def boxes_of(rows):
+    """(video, time, x1, y1, x2, y2, person) -> its actions."""
+    actions = {}
+    for video, time, *corners, action, person in rows:
+        actions.setdefault((video, time, *map(float, corners), person), []).append(action)
+    return actions
+
+
+def same(table, other, videos, tolerance):
+    """Compares two tables of the same boxes; returns how many keyframes they have."""
+    ours, expected = (
+        sorted(read_tables([each], folder=videos)[0], key=lambda k: (k.video, k.time))
+        for each in (table, other)
+    )
+    assert len(ours) == len(expected)
+    for one, another in zip(ours, expected, strict=True):
+        assert (one.video, one.time) == (another.video, another.time)
+        np.testing.assert_allclose(one.boxes, another.boxes, atol=tolerance)
+        assert [set(labels) for labels in one.labels] == [set(each) for each in another.labels]
+    return len(ours)
 
 
 def run(folder, command):
@@ -110,23 +165,38 @@ def run(folder, command):
 
 
 @pytest.mark.slow
-def test_the_document(folder, monkeypatch):
+def test_the_document(folder, published, monkeypatch, capsys):
     """One test for all commands, because each needs the results of the one before."""
     (python,) = SCRIPTS
-    converting, training, testing, reporting, predicting = COMMANDS
+    (
+        annotating, converting, from_cvat, checking, training, testing, reporting, finding,
+        predicting,
+    ) = COMMANDS
     monkeypatch.chdir(folder)
-
-    assert converting[:3] == ["python", "-m", "data_pipelines.prepare.via"]
-    assert via.cli(converting[3:]) == 0
     videos = folder / "DATA/videos"
-    ours, expected = (
-        read_tables([folder / table], folder=videos)[0]
-        for table in ("DATA/train.csv", "expected.csv")
-    )
-    assert len(ours) == len(expected) == 6
-    for one, other in zip(ours, expected, strict=True):
-        np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-6)
-        assert (one.video, one.time, one.labels) == (other.video, other.time, other.labels)
+
+    module, place, *options = annotating[2:]
+    assert module == "slowfast_jax.annotate" and place == "DATA/videos/train*"
+    paths = sorted(str(path) for path in folder.glob(place))
+    assert len(paths) == 3 and annotate.cli([*paths, *options]) == 0
+    assert {row[5] for row in read(folder / "LABELS/train/people.csv")[1:]} == {"0.937500"}
+
+    _, *rows = read(folder / "expected.csv")
+    label_in_via(folder / "LABELS/train/via.json", rows)
+    assert converting[2] == "data_pipelines.prepare.via" and via.cli(converting[3:]) == 0
+    assert same("DATA/train.csv", "expected.csv", videos, 1e-6) == 6
+    label_in_cvat(folder / "LABELS/train/cvat", folder / "exports", rows)
+    module, place, *options = from_cvat[2:]
+    assert module == "data_pipelines.prepare.cvat" and place == "exports/*.zip"
+    paths = sorted(str(path) for path in folder.glob(place))
+    options[-1] = "cvat.csv"  # the name in the document has VIA's table already
+    assert len(paths) == 3 and cvat.cli([*paths, *options]) == 0
+    assert same("cvat.csv", "expected.csv", videos, 2e-4) == 6
+
+    assert checking[2] == "data_pipelines.doctor"
+    assert doctor.cli(checking[3:]) in (0, 1)  # some actions are not in both tables
+    table = capsys.readouterr().out
+    assert "train.csv: boxes without action" in table and "in two lists" not in table
 
     trained = run(folder, training)
     assert (folder / "RUN/checkpoints/3").is_dir() and trained["num_keyframes"] == 4
@@ -138,10 +208,13 @@ def test_the_document(folder, monkeypatch):
     run(folder, reporting)
     assert "<img" in (folder / "RUN/report.html").read_text()
 
+    assert finding[2] == "slowfast_jax.annotate" and annotate.cli(finding[3:]) == 0
     assert predicting[:3] == ["python", "-m", "slowfast_jax.predict"]
     assert predict.cli(predicting[3:]) == 0
     (record,) = json.loads((folder / "new.json").read_text())
-    assert [moment["time"] for moment in record["keyframes"]] == [2.0, 3.0]
+    assert [moment["time"] for moment in record["keyframes"]] == [
+        0.5 * count for count in range(1, 8)
+    ]
     assert probe(str(folder / "DRAWN/new.mp4")).frames == 40
 
     names = {

@@ -78,3 +78,28 @@ def write_rfdetr(
     if masks:
         outputs["masks"] = np.zeros((1, 10, 16, 16), np.float32)
     return write_network(path, outputs, shape=[1, 3, side, side])
+
+
+def write_decoded(source: Path, target: Path) -> None:
+    """Writes the YOLOX of a file with nodes that turn its boxes into pixels."""
+    model = onnx.load(source)
+    graph = model.graph
+    height, width = (side.dim_value for side in graph.input[0].type.tensor_type.shape.dim[2:])
+    cells = np.concatenate([yolox._cells(height, width, stride) for stride in yolox.STRIDES])
+    constants = {
+        "cells": cells[:, :2].astype(np.float32), "strides": cells[:, 2:].astype(np.float32),
+    }
+    graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in constants.items())
+    (output,) = graph.output
+    graph.node.extend([
+        helper.make_node(  # of version 11 of the operators, as in the file
+            "Split", [output.name], ["xy", "wh", "rest"], axis=2, split=[2, 2, yolox.COLUMNS - 4]
+        ),
+        helper.make_node("Add", ["xy", "cells"], ["moved"]),
+        helper.make_node("Mul", ["moved", "strides"], ["centers"]),
+        helper.make_node("Exp", ["wh"], ["exponentials"]),
+        helper.make_node("Mul", ["exponentials", "strides"], ["sizes"]),
+        helper.make_node("Concat", ["centers", "sizes", "rest"], ["decoded"], axis=2),
+    ])
+    output.name = "decoded"
+    onnx.save(model, target)

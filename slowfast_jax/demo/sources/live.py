@@ -26,7 +26,7 @@ CAMERAS = {
     "win32": ("dshow", "video={}"),
 }
 TIMEOUT = 10.0  # seconds
-LOW_DELAY = {"fflags": "nobuffer", "rtsp_transport": "tcp", "max_pixels": str(MOST_PIXELS)}
+OPTIONS = {"rtsp_transport": "tcp", "max_pixels": str(MOST_PIXELS)}
 BAD = (av.error.FFmpegError, OSError)
 LONGEST_STEP = 10.0  # seconds between two time stamps; a longer step is another recording
 
@@ -104,9 +104,14 @@ class LiveFrames:
             else:
                 return
 
+    def forget(self) -> None:
+        """Forgets the frames that have come so far."""
+        with self._changed:
+            self._newest, self.received, self.dropped = None, 0, 0
+
     def _open(self) -> tuple[Any, Any]:
         camera = CAMERA.fullmatch(self._address)
-        place, options = self._address, {"options": LOW_DELAY}
+        place, options = self._address, {"options": OPTIONS}
         if camera:
             kind, name = CAMERAS.get(sys.platform, CAMERAS["linux"])
             place = camera[2] or name.format(camera[1])

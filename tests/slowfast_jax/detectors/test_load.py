@@ -8,7 +8,7 @@ from slowfast_jax.detectors import load
 from slowfast_jax.detectors.detections import DetectorError
 from slowfast_jax.detectors.load import PUBLISHED, load_detector
 from slowfast_jax.published.download import DownloadError
-from tests.support.detector_files import write_yolox
+from tests.support.detector_files import write_decoded, write_yolox
 from tests.support.file_server import serve
 from tests.support.paths import REAL, needs_real
 
@@ -73,3 +73,17 @@ def test_two_people_in_a_real_video():
     boxes, scores = detector(picture)
     assert len(boxes) == 2 and scores.min() > 0.5
     assert ((boxes[:, 3] - boxes[:, 1]) > 0.3).all()  # most of the height
+
+
+@needs_real
+def test_a_network_that_decodes_its_boxes_finds_the_same(tmp_path):
+    """As the network is if exported with --decode_in_inference."""
+    path = REAL / "detector/yolox_nano_coco.onnx"
+    write_decoded(path, tmp_path / "decoded.onnx")
+    video = str(REAL / "videos/mmaction2_demo_skeleton.mp4")
+    (picture,) = select_frames(video, lambda info: [0])[2]
+    expected = load_detector(str(path))(picture)
+    ours = load_detector(str(tmp_path / "decoded.onnx"))(picture)
+    assert len(ours.boxes) == 2
+    np.testing.assert_allclose(ours.boxes, expected.boxes, atol=1e-5)
+    np.testing.assert_allclose(ours.scores, expected.scores, atol=1e-5)

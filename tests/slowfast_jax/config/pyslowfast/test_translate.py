@@ -6,7 +6,7 @@ from slowfast_jax.config import ConfigError, build_model, load_config, training_
 from slowfast_jax.config.pyslowfast import networks
 from slowfast_jax.config.pyslowfast.tables import KEYS
 from slowfast_jax.config.pyslowfast.transformers import reversible, transformer
-from tests.slowfast_jax.config.pyslowfast.published import PYTORCHVIDEO, pair, single, write
+from tests.slowfast_jax.config.pyslowfast.published import AVA, PYTORCHVIDEO, pair, single, write
 
 SLOW = {**single("slow"), "NUM_GPUS": 8}
 DEFAULTS = {key: entry.default for key, entry in KEYS.items()}
@@ -103,6 +103,23 @@ def test_folders_of_ava_are_not_relative_to_the_lists(tmp_path):
     assert load(tmp_path, values).data.frame_dir == "frames"
     data = load(tmp_path, values, "DATA.PATH_TO_DATA_DIR", "lists").data
     assert data.frame_dir.startswith("/") and data.test_list == data.val_list == "a.csv"
+
+
+def test_what_a_tutorial_edits_to_train_on_own_films(tmp_path):
+    """Names of files and folders, the checkpoint, the batch and the schedule."""
+    config = load(tmp_path, AVA["c2_slowfast_32x2_r101_50_50"], *(
+        "TRAIN.ENABLE True TRAIN.CHECKPOINT_TYPE caffe2 TRAIN.AUTO_RESUME True TRAIN.BATCH_SIZE 2 "
+        "TRAIN.CHECKPOINT_FILE_PATH AVA/weights.pkl NUM_GPUS 1 DATA.PATH_TO_DATA_DIR AVA "
+        "AVA.FRAME_DIR AVA/frames AVA.FRAME_LIST_DIR AVA/frame_lists AVA.ANNOTATION_DIR AVA/tables "
+        "AVA.TRAIN_PREDICT_BOX_LISTS ['own_train.csv'] AVA.TEST_PREDICT_BOX_LISTS ['own_val.csv'] "
+        "DEMO.ENABLE False SOLVER.MAX_EPOCH 20"
+    ).split())
+    train, data = config.train, config.data
+    assert (train.batch_size, train.epochs, train.enable) == (2, 20, True)
+    assert train.init_from.path == "AVA/weights.pkl"
+    folders = data.frame_dir, data.frame_list_dir, data.annotation_dir
+    assert [path.rsplit("/AVA/")[-1] for path in folders] == ["frames", "frame_lists", "tables"]
+    assert data.train_box_lists == ("own_train.csv",) and data.test_box_lists == ("own_val.csv",)
 
 
 def test_images_with_augmentation(tmp_path):

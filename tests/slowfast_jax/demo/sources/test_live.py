@@ -8,10 +8,13 @@ import pytest
 
 import slowfast_jax
 from data_pipelines.video.opening import VideoError
-from slowfast_jax.demo.annotate import annotate_live
+from slowfast_jax.demo.annotate import Options, annotate_live
 from slowfast_jax.demo.sources import live
 from slowfast_jax.demo.sources.live import LiveFrames, live_address
+from slowfast_jax.demo.stages.actions import LIVE_ROWS, PersonScores, score_nobody
+from slowfast_jax.demo.stages.persons import Moment, detect_people
 from slowfast_jax.demo.stages.windows import empty_clip
+from slowfast_jax.detectors.detections import Detector, whole_frame
 from slowfast_jax.inference.timeline import WindowScores
 from tests.support.films import times_of
 from tests.support.live_source import live_source
@@ -73,7 +76,7 @@ def test_a_camera_is_opened_only_by_its_name(monkeypatch):
 @pytest.mark.parametrize("stall", [False, True])
 def test_a_film_of_a_stream_that_disappears_is_complete(tiny, tmp_path, stall):
     recognizer = slowfast_jax.load("test/tiny", weights="random")
-    recognizer(empty_clip(recognizer))  # compiled before the stream begins
+    recognizer(empty_clip(recognizer))  # so that the stream does not end before
     found, latencies = [], []
     with live_source(90, stall=stall, size=(240, 320)) as address:
         with LiveFrames(address, 1.0) as source:
@@ -83,6 +86,19 @@ def test_a_film_of_a_stream_that_disappears_is_complete(tiny, tmp_path, stall):
             )
     assert ("no picture" in result.error) is stall and not result.windows
     times = times_of(tmp_path / "a.mp4")
-    assert len(times) == result.timing.frames > 5 and times == sorted(times)
+    assert len(times) == result.timing.frames > 5 and times == sorted(times) and times[0] == 0
+    assert source.received >= len(times) and found[0].start == 0
     assert found and all(isinstance(event, WindowScores) for event in found)
     assert 0 < np.median(latencies) < 1
+
+
+def test_people_of_a_stream_get_actions(tiny, tmp_path):
+    recognizer = slowfast_jax.load("test/tiny_boxes", weights="random")
+    score_nobody(recognizer, 48, 64, LIVE_ROWS)  # so that the stream does not end before
+    compiled, found = len(tiny), []
+    with live_source(90) as address, LiveFrames(address, 2.0) as source:
+        options = Options(people=detect_people(Detector("frame", whole_frame)))
+        annotate_live(recognizer, source, None, options, found=found.append)
+    scores = [event.scores.shape for event in found if isinstance(event, PersonScores)]
+    assert scores and set(scores) == {(1, 4)} and len(tiny) == compiled
+    assert sum(isinstance(event, Moment) for event in found) >= len(scores)

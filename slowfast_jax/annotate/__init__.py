@@ -1,0 +1,1 @@
+"""Boxes of persons in videos, for people to label with actions."""
