@@ -87,6 +87,8 @@ def test_attention_of_a_video(run, folder, tmp_path, monkeypatch):
 def test_feature_maps(run, tmp_path):
     files, _ = run("features", "--layer", "a", "--layer", "b[0, :, :, 2:4]", "--at", "0.5")
     assert files == ["a_features.png"] and picture(tmp_path, files[0]).shape[0] > 10 * 112
+    _, error = run("features", "--layer", "a", "--at", "99", status=1)
+    assert "a.mp4: ends before second 99" in error
     _, error = run("features", "--layer", "res7", status=2)
     assert "the network has no layer res7 with a map" in error
 
