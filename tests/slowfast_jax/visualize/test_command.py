@@ -67,6 +67,7 @@ def test_grad_cam_of_a_video(run, tmp_path):
     assert sheet.shape[0] > 6 * 160  # rows of three clips and their maps
 
 
+@pytest.mark.slow
 def test_attention_of_a_video(run, folder, tmp_path, monkeypatch):
     protocol = dict(
         num_frames=4, sampling_rate=2, train_crop=32, test_crop=32, clips=2, crops=1
