@@ -9,8 +9,9 @@ from data_pipelines.atomic_files import write_rows
 from data_pipelines.paths import PathLike
 from data_pipelines.prepare.common import check_folder
 from data_pipelines.sources.box_tables import CORNERS
-from data_pipelines.text_files import shown
+from data_pipelines.text_files import first_few, shown
 from data_pipelines.video.decoding import VideoInfo, probe
+from data_pipelines.video.finding import walk
 
 PERSON = "person"
 COLUMNS = ("video", "time", *CORNERS, "action", PERSON)
@@ -65,27 +66,31 @@ def _rows_of(table: PathLike) -> list[list[str]] | None:
 def find_video(
     place: str, written: str, videos: PathLike, known: dict[str, tuple[str, VideoInfo]]
 ) -> tuple[str, VideoInfo]:
-    """Name and properties of a labeled video.
+    """Name, relative to the folder of the videos, and properties of a labeled video.
 
     Args:
         place: where the tool's file names the video, for messages.
-        written: that name; a path or an address are also looked for by their last part.
-        videos: folder of the videos.
+        written: that name; of a path or an address that is not there, the last part counts, which
+            may be in a subfolder.
+        videos: the folder.
         known: videos found before, by the name as written; filled here.
 
     Raises:
-        ValueError: it is not there.
+        ValueError: it is not there, or several are.
         VideoError: it cannot be opened.
     """
     if written not in known:
-        candidates = (written, Path(written).name)
-        video = next((v for v in candidates if v and os.path.isfile(Path(videos) / v)), None)
-        if video is None:
-            raise ValueError(
-                f"{place}: video {shown(written)} not found in {videos}; put it there under that "
-                "name"
-            )
-        known[written] = video, probe(Path(videos) / video)
+        name = Path(written).name
+        found = [written] if written and os.path.isfile(Path(videos) / written) else [
+            os.path.relpath(os.path.join(folder, name), videos)
+            for folder, _, files in walk(videos, lambda error: None) if name in files
+        ]
+        if len(found) != 1:
+            several = f"is in {videos} as {first_few(sorted(found))}; leave one of them there"
+            raise ValueError(f"{place}: video {shown(written)} " + (
+                several if found else f"not found in {videos}; put it there under that name"
+            ))
+        known[written] = found[0], probe(Path(videos) / found[0])
     return known[written]
 
 

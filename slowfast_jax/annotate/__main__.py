@@ -32,6 +32,7 @@ from data_pipelines.command import Parser, explain, fraction, positive
 from data_pipelines.findings import Findings
 from data_pipelines.labels import class_names
 from data_pipelines.prepare.common import check_folder, videos_in
+from data_pipelines.prepare.label_tables import PERSON
 from data_pipelines.sources.box_tables import CORNERS, without_suffix
 from data_pipelines.text_files import counted
 from data_pipelines.video.decoding import VideoError
@@ -117,12 +118,12 @@ def _actions(text: str | None) -> list[str]:
     """The actions to choose from, in a file or with commas between; none: []."""
     if text is None:
         return []
-    if os.path.isfile(text):
-        return class_names(text)
-    actions = [action.strip() for action in text.split(",")]
-    if "" in actions or len(set(actions)) < len(actions):
+    is_file = os.path.isfile(text)
+    actions = class_names(text) if is_file else [action.strip() for action in text.split(",")]
+    if not all(actions) or len(set(actions)) < len(actions) or PERSON in map(str.lower, actions):
         raise ValueError(
-            f"--actions {text!r}: expected a file of names, or different names with commas between"
+            f"--actions {text!r}: expected a file of names, or names with commas between, all "
+            f"different and none of them {PERSON!r}"
         )
     return actions
 

@@ -20,6 +20,7 @@ STYLE = """\
   min-width: 1px; }
 .sfj .films { display: flex; flex-wrap: wrap; gap: .5rem; }
 .sfj .films > * { max-width: 100%; height: auto; border-radius: 6px; }
+.sfj video { min-width: 12rem; max-width: 100%; }
 .sfj .row { display: grid; grid-template-columns: minmax(7rem, 13rem) 1fr 3rem; gap: .6rem;
   align-items: center; padding: .2rem .25rem; border-radius: 4px; }
 .sfj summary.row { cursor: pointer; list-style: none; }

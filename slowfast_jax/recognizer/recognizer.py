@@ -268,7 +268,7 @@ class Recognizer:
           boxes: in place of a detector, a table of boxes (data_pipelines/sources/box_tables.py), of
             AVA, or a pickle of MMAction2; it names the video by the end of its path.
           stride: least seconds from one moment at which actions are recognized to the next. A
-            detector looks every 0.2 seconds, and a table has moments of its own. Default: 0.5.
+            detector looks every 0.25 seconds, and a table has moments of its own. Default: 0.5.
 
         Returns:
           The persons, each with times, boxes and scores; a list that shows itself in Jupyter.

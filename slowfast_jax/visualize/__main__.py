@@ -28,7 +28,7 @@ from slowfast_jax.inference.inputs import find_inputs
 from slowfast_jax.inference.prediction_output import why_not_writable
 from slowfast_jax.log_file import show_log
 from slowfast_jax.option_names import as_options
-from slowfast_jax.visualize.arguments import OF_NETWORKS, parse
+from slowfast_jax.visualize.arguments import OF_FILMS, OF_NETWORKS, parse
 
 if TYPE_CHECKING:
     from data_pipelines.video import Video
@@ -44,7 +44,9 @@ def cli(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     show_log(logging.WARNING)
     written: list[Path] = []
-    with interrupts.command(lambda: f"; {counted(len(written), 'file')} written before stay"):
+    films = arguments.command in OF_FILMS
+    kept = ", and the film so far is kept" if films and not arguments.stills else ""
+    with interrupts.command(lambda: f"; complete: {counted(len(written), 'file')}{kept}"):
         try:
             problems = list(arguments.problems)
             if reason := why_not_writable(arguments.out, folder=True):

@@ -9,7 +9,8 @@ from slowfast_jax.inference.inputs import FRAME_RATE
 from slowfast_jax.option_names import whole_number
 from slowfast_jax.report.colors import ALPHA, COLORMAPS
 
-OF_NETWORKS = ("gradcam", "attention", "features", "inputs", "weights")
+OF_FILMS = ("gradcam", "attention")
+OF_NETWORKS = (*OF_FILMS, "features", "inputs", "weights")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

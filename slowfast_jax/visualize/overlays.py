@@ -22,6 +22,7 @@ from slowfast_jax.visualize.files import enlarged, write_film, write_picture
 from slowfast_jax.visualize.gradcam import (
     GradCam,
     make_grad_cam,
+    pathway_of,
     shown_frames,
     stretched,
     upsampled,
@@ -72,10 +73,13 @@ def grad_cam_overlays(
     found = explain(recognizer.variables, clip[None], *labels)
     chosen = int(found.labels[0])
     caption = f"{recognizer.class_names[chosen]} {float(found.probs[0, chosen]):.2f}"
+    pathways = list(recognizer.model.pathways(len(clip)))
+    names = sorted(found.maps, key=lambda name: pathways.index(pathway_of(recognizer.model, name)))
     return [
         Overlay(
-            name, np.asarray(values[0]), shown_frames(recognizer.model, name, len(clip)), caption
-        ) for name, values in found.maps.items()
+            name, np.asarray(found.maps[name][0]),
+            shown_frames(recognizer.model, name, len(clip)), caption,
+        ) for name in names
     ]
 
 

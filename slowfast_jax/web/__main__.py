@@ -65,6 +65,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
     store = None
     try:
         samples = find_samples(arguments.samples) if arguments.samples else {}
+        print("loading the networks", file=sys.stderr, flush=True)
         networks = load_networks(
             arguments.config, arguments.weights, arguments.detector, **options
         )

@@ -139,7 +139,7 @@ class Guard:
             return 400, "session_hash is not one"
         if not isinstance(data, list) or len(data) > MOST_VALUES or not all(map(_plain, data)):
             return 400, "data are not what the page sends"
-        if body.get("event_data") is not None or not _number(body.get("trigger_id")):
+        if body.get("event_data") not in (None, {}) or not _number(body.get("trigger_id")):
             return 400, "event_data and trigger_id are not what the page sends"
         return 0, ""
 

@@ -32,6 +32,12 @@ class Jobs:
         self._waiting: set[str] = set()  # sessions
         self._running: dict[str, Entry] = {}  # session -> where its results go
 
+    def claim(self, session: str, upload: str) -> None:
+        """Notes which tab an upload belongs to, and so is removed with."""
+        entry = self._store.get(upload)
+        if entry and entry.upload:
+            entry.session = session
+
     def admit(self, session: str, upload: str, sample: str | None) -> None:
         """Notes that a tab waits for a job.
 
@@ -39,6 +45,7 @@ class Jobs:
           Refused: no video is chosen, or too many wait.
         """
         self._video(upload, sample)
+        self.claim(session, upload)
         most = self._store.limits.waiting
         with self._lock:
             if session in self._waiting or session in self._running:
@@ -72,9 +79,6 @@ class Jobs:
             token = self._store.new_results(session)
             self._running[session] = entry = self._store.get(token)
         try:
-            if (taken := self._store.get(upload)) is not None:
-                taken.session = session
-
             def report_or_stop(share: float, what: str) -> None:
                 if entry.gone.is_set():
                     raise Stopped
@@ -112,11 +116,11 @@ class Jobs:
         self._store.leave(session)
 
     def _video(self, upload: str, sample: str | None) -> tuple[str, Path]:
-        """Name and file of the chosen video."""
-        if sample in self._samples:
-            return sample, self._samples[sample]
-        if not upload:
+        """Name and file of the chosen video. Once a sample is chosen, the page gives up uploads."""
+        if not upload and sample not in self._samples:
             raise Refused(CHOOSE)
+        if not upload:
+            return sample, self._samples[sample]
         entry = self._store.get(upload)
         if entry is None or not entry.upload:
             raise Refused(LOST)

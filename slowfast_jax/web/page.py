@@ -14,6 +14,7 @@ PRIVACY = (
     "Videos stay on the machine that runs this page, and are removed when you close it."
 )
 EMPTY = '<p class="quiet">The film with its actions will be here.</p>'
+WAITING = "<p>&nbsp;</p>"  # beneath the progress
 STOPPED = '<p class="quiet">Stopped.</p>'
 
 
@@ -50,9 +51,9 @@ def make_page(
                 answer = gr.HTML(
                     EMPTY, js_on_load=_read("results.js"), elem_classes="answer", min_height=160
                 )
-        upload.upload(None, None, sample, js="() => null")
         sample.input(None, None, upload, js="() => ''")
         options = {"api_visibility": "private", "concurrency_limit": None}
+        upload.upload(_claim(jobs), upload, sample, show_progress="hidden", **options)
         chosen = [upload, sample, network, look]
         asked = start.click(_admit(jobs), chosen[:2], answer, show_progress="hidden", **options)
         asked.success(
@@ -65,11 +66,19 @@ def make_page(
     return page
 
 
+def _claim(jobs: Jobs) -> Callable:
+    def claim(upload: str, request: gr.Request) -> None:
+        """The sample that is chosen after an upload: none."""
+        jobs.claim(request.session_hash, upload)
+
+    return claim
+
+
 def _admit(jobs: Jobs) -> Callable:
     def admit(upload: str, sample: str | None, request: gr.Request) -> str:
         try:
             jobs.admit(request.session_hash, upload, sample)
-            return ""
+            return WAITING
         except Refused as error:
             raise _shown(error) from error
 

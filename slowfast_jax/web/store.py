@@ -42,7 +42,7 @@ class Entry:
     Attributes:
       folder: where they are.
       upload: it is an upload.
-      session: the browser tab that they are for; "" as long as no job has taken an upload.
+      session: the browser tab that they are for; "" as long as no tab has claimed it.
       gone: the tab was closed; what writes into the folder should stop.
       made: `time.monotonic()` at which it was made.
       names: names of the files that the browser may fetch.

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-ADMIT, RUN, STOP = "admit", "run", "of_session"  # names of the page's functions
+ADMIT, CLAIM, RUN, STOP = "admit", "claim", "run", "of_session"  # names of the page's functions
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def recognize_persons(
                 source = source if any(source) else event.picture().shape[:2]
                 buffer.push(event)
             elif isinstance(event, Moment) and event.time >= due - 1e-6:
-                due = event.time + stride
+                due = due + stride if due + stride > event.time else event.time + stride
                 waiting.append(event)
             while waiting and round(waiting[0].time * rate) + length - length // 2 <= buffer.count:
                 submit(waiting.popleft())

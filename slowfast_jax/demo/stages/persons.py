@@ -12,7 +12,7 @@ from slowfast_jax.detectors.detections import Detector
 from slowfast_jax.detectors.load import FRAME
 from slowfast_jax.detectors.tracking import HIGH_SCORE, Tracks
 
-EVERY = 0.2  # seconds from one detection to the next
+EVERY = 0.25  # seconds from one detection to the next
 LONGEST = 0.5  # seconds before and after its moment for which a box is shown
 
 

@@ -144,6 +144,21 @@ def test_a_table_that_cannot_be_written_is_refused_before_the_work(tool, tmp_pat
         assert reason in capsys.readouterr().err
 
 
+def test_videos_in_subfolders(tmp_path, videos, run, capsys):
+    places = [tmp_path / "films" / name for name in ("a", "b")]
+    for place in places:
+        place.mkdir(parents=True)
+    (places[1] / "a.mp4").symlink_to(videos / "a.mp4")
+    assert run(document(FIRST)) == 0
+    arguments = tmp_path / "a.xml", tmp_path / "films", tmp_path / "other.csv"
+    assert cvat.cli(list(map(str, arguments))) == 0
+    rows = (tmp_path / "out.csv").read_text().replace("a.mp4", "b/a.mp4")
+    assert (tmp_path / "other.csv").read_text() == rows
+    (places[0] / "a.mp4").symlink_to(videos / "a.mp4")
+    assert cvat.cli(list(map(str, arguments))) == 1
+    assert "films as a/a.mp4, b/a.mp4; leave one of them there" in capsys.readouterr().err
+
+
 def test_missing_files_and_broken_videos(tmp_path, videos, run, capsys):
     out = str(tmp_path / "out.csv")
     assert cvat.cli([str(tmp_path / "none.xml"), str(videos), out]) == 1

@@ -130,10 +130,7 @@ def test_cvat_and_back(videos, tmp_path, detector):
     files = [str(out / "cvat/a.mp4.xml"), str(out / "cvat/day/b c.mkv.xml")]
     with pytest.raises(SystemExit):
         cvat.cli(files[:1])
-    assert cvat.cli([*files, str(videos), str(table)]) == 1  # CVAT knows no folders
-    (videos / "b c.mkv").symlink_to(videos / "day/b c.mkv")
-    assert cvat.cli([*files, str(videos), str(table)]) == 0
-    table.write_text(table.read_text().replace("b c.mkv", "day/b c.mkv"))
+    assert cvat.cli([*files, str(videos), str(table)]) == 0  # though CVAT knows no folders
     assert all(row["action"] == "" for row in same_persons(table, out / "people.csv"))
 
     table.unlink()
@@ -194,8 +191,9 @@ def test_the_actions_may_be_in_a_file(videos, tmp_path, detector, capsys):
     assert run(videos / "a.mp4", tmp_path / "out", *options) == 0
     assert "2 frames to label" in capsys.readouterr().out
     assert '"0": "wave"' in (tmp_path / "out/via.json").read_text()
-    assert run(videos, tmp_path / "other", "--actions", "a,,b") == 2
-    assert "error: --actions 'a,,b': expected" in capsys.readouterr().err
+    for wrong in ("a,,b", "a,a", "wave,Person"):
+        assert run(videos, tmp_path / "other", "--actions", wrong) == 2
+        assert f"error: --actions {wrong!r}: expected" in capsys.readouterr().err
 
 
 def test_short_videos_are_labeled_in_the_middle(videos, tmp_path, detector):

@@ -119,7 +119,8 @@ def test_the_table_of_people_can_be_read_as_boxes(boxes, folder):
 
 def test_the_whole_picture_as_a_person(boxes, folder):
     found = folder / "d.json"
-    options = ["--detector", "frame", "--stride", "0.4", "--json", str(found)]
+    options = ["--detector", "frame", "--detect-every", "0.2", "--stride", "0.4"]
+    options += ["--json", str(found)]
     assert cli([str(folder / "videos/a.mp4"), *boxes, *options]) == 0
     (record,) = json.loads(found.read_text())
     assert [moment["time"] for moment in record["keyframes"]] == pytest.approx([0, 0.4, 0.8, 1.2])

@@ -30,16 +30,16 @@ def video(tmp_path):
 def test_the_whole_picture(recognizer, video):
     persons = recognizer.detect_video(video, "frame")
     (person,) = persons
-    np.testing.assert_allclose(person.times, np.arange(5) * 0.6, atol=0.04)
+    np.testing.assert_allclose(person.times, np.arange(5) * 0.5, atol=0.04)
     np.testing.assert_array_equal(person.boxes, np.tile(np.float32([0, 0, 1, 1]), (5, 1)))
     assert person.scores.shape == (5, 4) and persons.seconds == pytest.approx(2.5)
-    clips = recognizer.preprocess(video, seconds=[1.2])
+    clips = recognizer.preprocess(video, seconds=[1.0])
     whole = np.float32([[[0, 0, *clips.shape[3:1:-1]]]])
     np.testing.assert_allclose(person.scores[2], recognizer(clips, whole)[0, 0], atol=1e-2)
     html = persons._repr_html_()
     assert "person 1: " in html and "&lt;wave&gt; over seconds" in html
     assert len(recognizer.detect_video(video, "frame", stride=1.0)[0].times) == 3
-    assert persons.stride == pytest.approx(0.6)
+    assert persons.stride == pytest.approx(0.5)
 
 
 def test_a_detector_of_ones_own(recognizer, video):

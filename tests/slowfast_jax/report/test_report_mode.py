@@ -72,6 +72,7 @@ def test_a_run_is_reported(config, tmp_path, capsys):
         for step in (10, 20):
             writers.write(step, "train", {"epoch": step / 20, "loss": 5 / step, "lr": 0.1})
     modes.evaluate(config, options(tmp_path, weights="random"))
+    assert list((tmp_path / "tensorboard").glob("*.figures"))  # of boxes, too
     all_stand(tmp_path)
     capsys.readouterr()
     modes.report(config, options(tmp_path))

@@ -67,6 +67,7 @@ def test_grad_cam_of_a_video(run, tmp_path):
     assert sheet.shape[0] > 6 * 160  # rows of three clips and their maps
 
 
+@pytest.mark.slow
 def test_attention_of_a_video(run, folder, tmp_path, monkeypatch):
     protocol = dict(
         num_frames=4, sampling_rate=2, train_crop=32, test_crop=32, clips=2, crops=1
@@ -87,6 +88,8 @@ def test_attention_of_a_video(run, folder, tmp_path, monkeypatch):
 def test_feature_maps(run, tmp_path):
     files, _ = run("features", "--layer", "a", "--layer", "b[0, :, :, 2:4]", "--at", "0.5")
     assert files == ["a_features.png"] and picture(tmp_path, files[0]).shape[0] > 10 * 112
+    _, error = run("features", "--layer", "a", "--at", "99", status=1)
+    assert "a.mp4: ends before second 99" in error
     _, error = run("features", "--layer", "res7", status=2)
     assert "the network has no layer res7 with a map" in error
 

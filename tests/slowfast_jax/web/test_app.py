@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import random
 import threading
 import time
@@ -13,7 +14,7 @@ import slowfast_jax
 from slowfast_jax.web.networks import Network
 from slowfast_jax.web.store import Limits, Store
 from tests.support.films import gray_pictures, write_film
-from tests.support.web_page import ADMIT, RUN, STOP, Tab, serve_page
+from tests.support.web_page import ADMIT, CLAIM, RUN, STOP, Tab, serve_page
 
 pytest.importorskip("gradio")
 pytestmark = pytest.mark.slow
@@ -41,7 +42,8 @@ def port(tiny, store, sample):
 
 
 def left(store):
-    return [path for path in store.folder.rglob("*") if path.is_file()]
+    # Folders may vanish meanwhile, which os.walk passes over.
+    return [name for _, _, names in os.walk(store.folder) for name in names]
 
 
 def wait_until(done, seconds=30):
@@ -114,6 +116,11 @@ def test_a_tab_that_is_closed_midway(port, store, sample):
     wait_until(lambda: left(store))
     connection.sock.close()  # in the middle of an upload
     wait_until(lambda: not left(store))
+    token = tab.upload(sample.read_bytes())[1]["token"]
+    tab.call(CLAIM, [token])
+    tab.close()  # after an upload
+    wait_until(lambda: not left(store))
+    tab = Tab(port, "tab")
     token = tab.upload(sample.read_bytes())[1]["token"]
     tab.call(ADMIT, [token, None])
     assert not tab.start(RUN, [token, None, "tiny", False])

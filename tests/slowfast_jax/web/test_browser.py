@@ -38,6 +38,7 @@ def page(tmp_path_factory):
          "--port", str(port), "--max-mb", "10"],
         cwd=ROOT, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(folder)},
     )
+    assert process.stderr.readline() == "loading the networks\n"
     line = process.stderr.readline()
     assert "the page is on" in line, line + process.stderr.read()
     yield f"http://127.0.0.1:{port}", folder
@@ -48,7 +49,8 @@ def page(tmp_path_factory):
 
 
 def files(folder):
-    return [path for path in folder.rglob("*") if path.is_file()]
+    # Folders may vanish meanwhile, which os.walk passes over.
+    return [name for _, _, names in os.walk(folder) for name in names]
 
 
 def wait_for(driver, selector, text=""):
@@ -81,8 +83,11 @@ def keep_picture(driver, name):
 def test_an_upload_is_recognized(page, tmp_path, width, dark):
     address, folder = page
     with open_browser(tmp_path / "profile", width=width, dark=dark) as driver:
-        visit(driver, address).send_keys(str(VIDEO))
+        picker = visit(driver, address)
+        driver.find_element("css selector", "input[type=radio]").click()
+        picker.send_keys(str(VIDEO))
         wait_for(driver, ".picker .status", "snu_archery.mp4: 10.0 s, 320x240")
+        wait_for(driver, "fieldset:not(:has(:checked))")  # the upload takes the sample's place
         press(driver, "Recognize")
         assert wait_for(driver, ".answer h2", "average").text.startswith("archery")
         film = driver.find_element("css selector", ".answer video")

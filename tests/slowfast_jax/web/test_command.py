@@ -41,7 +41,7 @@ def test_wrong_arguments(monkeypatch, capsys, tmp_path, free_port, arguments, me
     pytest.importorskip("gradio")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert cli([*arguments, "--port", free_port]) == 2
-    error = capsys.readouterr().err
+    error = capsys.readouterr().err.removeprefix("loading the networks\n")
     assert error.startswith("error: ") and message in error and error.count("\n") == 1
     assert not glob.glob(os.path.join(tmp_path, f"{PREFIX}*"))
 

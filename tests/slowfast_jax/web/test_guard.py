@@ -69,8 +69,9 @@ def test_methods(client):
 
 
 def test_a_job_reaches_the_server_whole(client):
-    answer = client.post(JOIN, content=json.dumps(JOB))
-    assert answer.text == f"{JOIN} {json.dumps(JOB)}"
+    for job in (JOB, JOB | {"event_data": {}}):
+        answer = client.post(JOIN, content=json.dumps(job))
+        assert answer.text == f"{JOIN} {json.dumps(job)}"
 
 
 @pytest.mark.parametrize("wrong", [
