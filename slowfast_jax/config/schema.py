@@ -86,7 +86,7 @@ TEST: Section = {
         "histograms (what each class is predicted to be), mistakes (wrongly predicted videos), "
         "inputs (what the network sees of these), maps (of figure_layers) and gradcam (for their "
         "true and predicted classes). Empty: none.",
-        Range(f"some of {', '.join(FIGURES)}", lambda value: set(value) <= set(FIGURES))
+        Range(f"some of {', '.join(FIGURES)}", lambda value: all(one in FIGURES for one in value))
     ),
     "figure_classes": Field(
         "", "Classes in the figures: a file with one name per line. Empty: all."

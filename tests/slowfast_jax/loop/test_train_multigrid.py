@@ -162,7 +162,7 @@ def test_each_cycle_alone(data, tmp_path, fields, monkeypatch):
 
 def test_changing_cycles_makes_another_run(whole, data):
     plain = {"multigrid__long_cycle": False, "multigrid__short_cycle": False}
-    with pytest.raises(ConfigError, match="another run: the multigrid schedule was 'ep.* is N"):
+    with pytest.raises(ConfigError, match="another run: the multigrid schedule was 'ep.* is unset"):
         train(training_config(data, **FIELDS | plain), whole[0])
 
 
