@@ -115,7 +115,8 @@ def _read(
 ) -> Iterator[Element]:
     """The elements in order, up to `ahead` of them loaded in advance."""
     if not workers:
-        return iter(elements.to_iter_dataset(grain.ReadOptions(threads, ahead)))
+        options = grain.ReadOptions(min(threads, ahead), ahead)  # more threads would wait
+        return iter(elements.to_iter_dataset(options))
     options = grain.ReadOptions(threads, threads)
     return in_processes(elements.to_iter_dataset(options), workers, -(-ahead // workers))
 
