@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 def compile_graph(graph: "onnx.ModelProto", dtype: str) -> "Run":
     """The graph, prepared by onnxruntime; `dtype` is "float32"."""
     options = onnxruntime.SessionOptions()
-    # By default there is a thread for each core of the machine, allowed or not.
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    if hasattr(os, "sched_getaffinity"):
+        # By default there is a thread for each core of the machine, allowed or not.
+        options.intra_op_num_threads = len(os.sched_getaffinity(0))
     session = onnxruntime.InferenceSession(
         graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
