@@ -5,9 +5,9 @@
 ANNOTATIONS.xml is a task, a job or a project that CVAT exported as "CVAT for video 1.1", or the
 .zip file around it. VIDEOS is the folder of the videos, which must have the names that they have in
 CVAT. CVAT has boxes in every frame; the table gets those of one frame per second (--every), as one
-row per action, or a single row without action if there is none. The actions of a box are the ticked
-attributes and the values of the others, in which commas separate actions. Only the attribute
-"person" is special: it becomes the column "person", which otherwise numbers the tracks.
+row per action; a box without actions becomes one row. The actions of a box are its ticked
+checkboxes and the values of its other attributes, in which commas separate actions. Only the
+attribute "person" is special: it becomes the column "person", which otherwise numbers the tracks.
 """
 
 import sys
@@ -218,7 +218,7 @@ def _rows(
 
 
 def _at(boxes: Sequence[Box], frame: int) -> Box | None:
-    """The box in a frame, between two others if there is none of its own; None: no person."""
+    """The box in a frame, interpolated between its neighbors; None: the person is not visible."""
     after = bisect_right(boxes, frame, key=lambda box: box.frame)
     if not after or boxes[after - 1].outside:
         return None

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data_pipelines.command import Parser, called_as, positive
+from data_pipelines.command import Parser, called_as, fraction, positive
 from slowfast_jax.demo.choice import LEAST, RARE_THRESHOLD, THRESHOLD
 from slowfast_jax.demo.sources.live import TIMEOUT, live_address
 from slowfast_jax.demo.stages.actions import STRIDE
@@ -93,7 +93,7 @@ def _add_people(parser: argparse.ArgumentParser) -> None:
         "then draw and follow people as well",
     )
     group.add_argument(
-        "--detector-threshold", type=_share, metavar="SCORE",
+        "--detector-threshold", type=fraction, metavar="SCORE",
         default=HIGH_SCORE, help="least score of a new person; who is followed may have less "
         f"(default: {HIGH_SCORE:g})",
     )
@@ -125,13 +125,13 @@ def _add_drawing(parser: argparse.ArgumentParser) -> None:
         help="number of labels at most (default: 3)",
     )
     group.add_argument(
-        "--threshold", type=_share, metavar="SCORE",
+        "--threshold", type=fraction, metavar="SCORE",
         help="least score of a label; with --common-classes, of these (default: "
         f"{THRESHOLD:g} for networks that give a person or video several labels, otherwise "
         f"{LEAST:g})",
     )
     group.add_argument(
-        "--rare-threshold", type=_share, metavar="SCORE",
+        "--rare-threshold", type=fraction, metavar="SCORE",
         help=f"least score of all other classes (default: {RARE_THRESHOLD:g}, or --threshold if "
         "that is less)",
     )
@@ -200,16 +200,6 @@ def _files(arguments: argparse.Namespace, videos: Sequence[str]) -> Iterator[str
 def is_film_folder(out: str) -> bool:
     """Whether --out names a folder: one that exists, or a name without a suffix."""
     return os.path.isdir(out) or not Path(out).suffix or out.endswith(os.sep)
-
-
-def _share(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a number from 0 to 1")
-    return number
 
 
 def _slow(text: str) -> float:

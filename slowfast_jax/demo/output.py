@@ -115,7 +115,7 @@ class Sink:
             self._table.write(rows)
 
     def _predictions(self, scores: np.ndarray) -> list[Record]:
-        """The labels that are shown, or, if there are none, nothing."""
+        """The labels that are shown; the list may be empty."""
         names = self._choice.names
         return [
             {"label": names[index], "index": index, "score": score}

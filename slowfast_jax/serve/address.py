@@ -4,12 +4,20 @@ import argparse
 import socket
 
 
-def check_free(host: str, port: int) -> None:
-    """OSError if a server could not listen there, which it does only after minutes of work."""
-    (family, kind, *_, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    with socket.socket(family, kind) as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as uvicorn does
-        one.bind(address)
+def why_not_free(host: str, port: int) -> str:
+    """Why a server could not listen there, which it does only after minutes of work; "" if it can.
+    """
+    try:
+        (family, kind, *_, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        with socket.socket(family, kind) as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as uvicorn does
+            one.bind(address)
+    except OSError as error:
+        return (
+            f"cannot listen on {host}:{port} ({error.strerror}); --host and --port name another "
+            "address"
+        )
+    return ""
 
 
 def port(text: str) -> int:

@@ -59,7 +59,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     attention.add_argument(
         "--query", type=_point, metavar="X,Y[,T]",
         help="the point that looks, as fractions of width, height and length of the clip (default: "
-        "the class token, or the mean of all points where there is none)",
+        "the class token, or in networks without one the mean of all points)",
     )
     _add_overlay(attention)
 

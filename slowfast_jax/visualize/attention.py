@@ -25,8 +25,8 @@ class Attention(NamedTuple):
 
     Attributes:
       maps: float32 (N, heads, T', H', W'), the weights of the patches, on the grid of the keys.
-      class_token: float32 (N, heads), the weight of the class token; 0 if there is none. With it,
-        the weights of a head sum up to 1.
+      class_token: float32 (N, heads), the weight of the class token, 0 in networks without one.
+        The weights of a head, this one included, sum up to 1.
     """
 
     maps: jax.Array
@@ -59,7 +59,8 @@ def make_attention(
       model: a vision transformer.
       layer: the path of an attention module, such as "block3/attn". Default: the last.
       query: the point of the clip whose query is taken, as fractions (t, y, x) of its length,
-        height and width. Default: the class token; the mean of all queries where there is none.
+        height and width. Default: the class token, or in networks without one the mean of all
+        queries.
 
     Raises ConfigError for a point outside of the clip; the function raises it if the network has no
     attention, or no such layer.

@@ -20,7 +20,7 @@ class Tiles(NamedTuple):
 
 
 def split_index(text: str) -> tuple[str, Index]:
-    """The name and the index of "NAME[INDEX]"; an empty index if there is none.
+    """Splits "NAME[INDEX]" into name and index; the index of a mere "NAME" is empty.
 
     Raises ConfigError if the index has anything but whole numbers and slices.
     """

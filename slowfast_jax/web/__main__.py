@@ -24,7 +24,7 @@ from data_pipelines.command import Parser, explain, install, positive
 from slowfast_jax import compilation_cache
 from slowfast_jax.log_file import show_log
 from slowfast_jax.option_names import BACKENDS, as_options, whole_number
-from slowfast_jax.serve.address import check_free, port
+from slowfast_jax.serve.address import port, why_not_free
 from slowfast_jax.web.store import Limits, Store
 
 WITHOUT_EXTRA = f"the page needs further packages; {install('web')}"
@@ -52,11 +52,8 @@ def cli(argv: Sequence[str] | None = None) -> int:
     from slowfast_jax.web.networks import load_networks
     from slowfast_jax.web.samples import find_samples, generate_samples
 
-    try:
-        check_free(arguments.host, arguments.port)
-    except OSError as error:
-        print(f"error: cannot listen on {arguments.host}:{arguments.port} ({error.strerror}); "
-              "--host and --port name another address", file=sys.stderr)
+    if reason := why_not_free(arguments.host, arguments.port):
+        print(f"error: {reason}", file=sys.stderr)
         return 2
     compilation_cache.keep_compiled()
     options = {"backend": arguments.backend}

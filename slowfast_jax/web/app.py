@@ -74,6 +74,6 @@ class Server(uvicorn.Server):
         self._app = app
 
     async def shutdown(self, sockets: list | None = None) -> None:
-        """Ends the server, and tells the tabs that are open."""
+        """Ends the server after closing the streams of all open tabs."""
         self._app.close_streams()
         await super().shutdown(sockets)

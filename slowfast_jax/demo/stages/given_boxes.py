@@ -1,6 +1,6 @@
-"""Reads boxes of people that are known before: in place of a detector, and as ground truth.
+"""Reads tables of people's boxes, which replace a detector or are drawn as ground truth.
 
-Three formats are told apart by their content: csv tables with the header of
+The format is recognized by the content: csv tables with the header of
 data_pipelines/sources/box_tables.py, csv tables of AVA, and pickles of MMAction2 and PaddleVideo.
 """
 
