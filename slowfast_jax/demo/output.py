@@ -126,10 +126,15 @@ class Sink:
         """Prints a table of the people: when they were seen, and what they did most often."""
         if "keyframes" not in self.record:
             return
-        table = Table("person", "seconds", "actions", box=SIMPLE, show_edge=False)
+        # Networks that classify clips say nothing about a single person.
+        actions = ["actions"] if any(self._done.values()) else []
+        table = Table("person", "seconds", *actions, box=SIMPLE, show_edge=False)
         for number, (first, last) in sorted(self._seen.items()):
-            actions = ", ".join(escape(name) for name, _ in self._done[number].most_common(3))
-            table.add_row(f"#{number}" if number else "", f"{first:.1f} - {last:.1f}", actions)
+            row = [f"#{number}" if number else "", f"{first:.1f} - {last:.1f}"]
+            if actions:
+                done = self._done[number].most_common(3)
+                row.append(", ".join(escape(name) for name, _ in done))
+            table.add_row(*row)
         self._console.print(table if self._seen else "nobody was found", highlight=False)
 
 
