@@ -6,6 +6,7 @@ Which network a file has is found by running it on an empty picture.
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,7 +93,8 @@ def _rfdetr(network: Network, names: list[str], threshold: float) -> Find:
     return find
 
 
-def _load(path: str | os.PathLike) -> Network:
+def import_onnxruntime() -> ModuleType:
+    """The package onnxruntime; DetectorError without it."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -100,6 +102,11 @@ def _load(path: str | os.PathLike) -> Network:
             f"person detectors are run by onnxruntime, which cannot be imported ({error}); "
             f"{install('demo')}"
         ) from error
+    return onnxruntime
+
+
+def _load(path: str | os.PathLike) -> Network:
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     if hasattr(os, "sched_getaffinity"):
         # By default there is a thread for each core of the machine, allowed or not.
