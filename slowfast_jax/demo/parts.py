@@ -48,12 +48,12 @@ def load_parts(arguments: argparse.Namespace, videos: Sequence[str]) -> tuple[Pa
     problems: list[str] = []
 
     def attempt(flag: str, make: Callable[[], Any]) -> Any:
-        """What `make` returns, or None."""
+        """What `make` returns, or None. flag: what the problem begins with; "" for nothing."""
         try:
             return make()
         except (OSError, ValueError) as error:
             lines = as_options(explain(error)).splitlines()
-            problems.extend(f"{flag}: {line}" for line in lines)
+            problems.extend(f"{flag}: {line}" if flag else line for line in lines)
             return None
 
     config, names, boxes, truths, detector, face = None, [], None, None, None, None
@@ -63,7 +63,9 @@ def load_parts(arguments: argparse.Namespace, videos: Sequence[str]) -> tuple[Pa
     if config is not None:
         names = attempt("--labels", lambda: _known_names(arguments, config)) or []
     if names:
-        attempt("--classes", lambda: choice_of(arguments, names, several=False))
+        attempt("--classes", lambda: choose(names, several=False, only=arguments.classes))
+        common = arguments.common_classes
+        attempt("--common-classes", lambda: choose(names, several=False, common=common))
     if arguments.boxes and os.path.isfile(arguments.boxes):
         boxes = attempt("--boxes", lambda: read_boxes(arguments, config))
     if arguments.ground_truth and os.path.isfile(arguments.ground_truth) and names:
@@ -73,14 +75,14 @@ def load_parts(arguments: argparse.Namespace, videos: Sequence[str]) -> tuple[Pa
             problems.append(f"{flag}: {table.lacks(videos)}")
     takes_boxes = config is not None and config.model.get("detection", False)
     if name := detector_name(arguments, takes_boxes):
-        detector = attempt("--detector", lambda: _checked_detector(arguments, name))
+        detector = attempt("", lambda: _checked_detector(arguments, name))
     if takes_boxes and arguments.window:
         problems.append(
             f"--window is for networks that classify clips; {config.name} recognizes people, at "
             "moments that are --stride seconds apart"
         )
-    if arguments.font:
-        face = attempt("--font", lambda: open_face(arguments.font))
+    if arguments.font and os.path.isfile(arguments.font):
+        face = attempt("", lambda: open_face(arguments.font))
     return Parts(config, boxes, truths, detector, face), problems
 
 
