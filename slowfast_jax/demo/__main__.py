@@ -204,7 +204,7 @@ def _annotate_videos(setup: Setup, videos: Mapping[str, Video], results: Results
         else:
             if result.error:
                 sink.record["error"] = result.error
-            sink.show_persons()
+            sink.show_end()
             last = (result.timing.frames - 1) / result.info.fps
             print(speed(result.timing, result.info, last), file=sys.stderr, flush=True)
             if film:
@@ -284,7 +284,7 @@ def _annotate_live(setup: Setup, address: str, results: Results) -> None:
         else:
             print(f"{name}: ended after {seconds:.1f} seconds", file=sys.stderr, flush=True)
         if frames:
-            sink.show_persons()
+            sink.show_end()
             print(speed(result.timing, result.info, seconds), file=sys.stderr, flush=True)
     except VideoError as error:
         sink.record["error"] = error.reason

@@ -129,7 +129,7 @@ class Painter:
         )
         if not lines:
             return [(tag,)] if tag else []
-        first = f"{tag} {lines[0]}".strip()
+        first = f"{tag}  {lines[0]}".strip()
         texts = [(first, *lines[1:]), (first,)]
         return [*texts, (tag,)] if tag else texts
 
