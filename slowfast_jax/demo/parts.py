@@ -37,6 +37,19 @@ class Parts(NamedTuple):
     detector: Detector | None = None
     face: Face | None = None
 
+    def with_detector(self, arguments: argparse.Namespace, takes_boxes: bool) -> "Parts":
+        """With the detector that is asked for, or that the network needs; it may be downloaded."""
+        name = _detector_name(arguments, takes_boxes)
+        if self.detector or not name:
+            return self
+        return self._replace(detector=_open_detector(arguments, name))
+
+    def with_truths(self, arguments: argparse.Namespace, names: Sequence[str]) -> "Parts":
+        """With the table of --ground-truth, if it is not read yet."""
+        if self.truths or not arguments.ground_truth:
+            return self
+        return self._replace(truths=_read_truths(arguments, names))
+
 
 def load_parts(arguments: argparse.Namespace, videos: Sequence[str]) -> tuple[Parts, list[str]]:
     """Loads what the arguments name; returns it and what is wrong with it.
@@ -67,14 +80,14 @@ def load_parts(arguments: argparse.Namespace, videos: Sequence[str]) -> tuple[Pa
         common = arguments.common_classes
         attempt("--common-classes", lambda: choose(names, several=False, common=common))
     if arguments.boxes and os.path.isfile(arguments.boxes):
-        boxes = attempt("--boxes", lambda: read_boxes(arguments, config))
+        boxes = attempt("--boxes", lambda: _read_boxes(arguments, config))
     if arguments.ground_truth and os.path.isfile(arguments.ground_truth) and names:
-        truths = attempt("--ground-truth", lambda: read_truths(arguments, names))
+        truths = attempt("--ground-truth", lambda: _read_truths(arguments, names))
     for flag, table in (("--boxes", boxes), ("--ground-truth", truths)):
         if table and videos and not any(map(table.name_of, videos)):
             problems.append(f"{flag}: {table.lacks(videos)}")
     takes_boxes = config is not None and config.model.get("detection", False)
-    if name := detector_name(arguments, takes_boxes):
+    if name := _detector_name(arguments, takes_boxes):
         detector = attempt("", lambda: _checked_detector(arguments, name))
     if takes_boxes and arguments.window:
         problems.append(
@@ -95,7 +108,7 @@ def choice_of(arguments: argparse.Namespace, names: Sequence[str], *, several: b
     )
 
 
-def read_boxes(arguments: argparse.Namespace, config: "ConfigDict | None") -> Table:
+def _read_boxes(arguments: argparse.Namespace, config: "ConfigDict | None") -> Table:
     """The table of --boxes; boxes with too low a score for the network are dropped."""
     threshold = config.data.get("score_threshold", 0.0) if config is not None else 0.0
     return read_table(
@@ -103,17 +116,17 @@ def read_boxes(arguments: argparse.Namespace, config: "ConfigDict | None") -> Ta
     )
 
 
-def read_truths(arguments: argparse.Namespace, names: Sequence[str]) -> Table:
+def _read_truths(arguments: argparse.Namespace, names: Sequence[str]) -> Table:
     """The table of --ground-truth."""
     return read_table(arguments.ground_truth, names, first_second=arguments.first_second)
 
 
-def detector_name(arguments: argparse.Namespace, takes_boxes: bool) -> str:
+def _detector_name(arguments: argparse.Namespace, takes_boxes: bool) -> str:
     """The detector that is asked for, or that the network needs; "" for none."""
     return arguments.detector or (DEFAULT if takes_boxes and not arguments.boxes else "")
 
 
-def open_detector(arguments: argparse.Namespace, name: str) -> Detector:
+def _open_detector(arguments: argparse.Namespace, name: str) -> Detector:
     """The detector of that name, which is downloaded if that is necessary."""
     return load_detector(name, threshold=min(LOW_SCORE, arguments.detector_threshold))
 
@@ -123,7 +136,7 @@ def _checked_detector(arguments: argparse.Namespace, name: str) -> Detector | No
     check_detector(name)
     if name != FRAME:
         import_trackers()
-    return None if name in PUBLISHED else open_detector(arguments, name)
+    return None if name in PUBLISHED else _open_detector(arguments, name)
 
 
 def _config_of(arguments: argparse.Namespace) -> "ConfigDict":

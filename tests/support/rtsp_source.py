@@ -1,4 +1,4 @@
-"""A stand-in for an RTSP camera: H.264 in RTP, interleaved with its replies on one TCP connection."""
+"""A stand-in for an RTSP camera: H.264 in RTP, on the TCP connection of its replies."""
 
 import socket
 import threading

@@ -219,8 +219,8 @@ def test_all_problems_at_once(whole, folder, capsys):
         "--boxes", "x.csv", "--ground-truth", "y.csv", "--detector", "frame",
     ]) == 2
     error = capsys.readouterr().err
-    for problem in ("only source", "--boxes does not go with a camera", "a.avi", "/none",
-                    "--ground-truth does not go with", "does not go with --detector"):
+    for problem in ("only source", "--boxes cannot be used with a camera", "a.avi", "/none",
+                    "--ground-truth cannot be used with", "--boxes and --detector exclude"):
         assert problem in error
     assert cli([video, *whole, "--boxes", "x.csv"]) == 2
     assert "--boxes x.csv: no such file" in capsys.readouterr().err
@@ -261,10 +261,10 @@ def test_values_are_checked_before_the_weights_are_read(boxes, folder, capsys, m
 
 
 @pytest.mark.parametrize(("flags", "problem"), [
-    (["camera:0", "--slow-motion", "2", "--out", "a.mp4"], "--slow-motion does not go with a cam"),
-    (["camera:0", "--fps", "20"], "--fps does not go with a camera"),
+    (["camera:0", "--slow-motion", "2", "--out", "a.mp4"], "--slow-motion cannot be used with"),
+    (["camera:0", "--fps", "20"], "--fps cannot be used with a camera"),
     (["a.mp4", "--timeout", "3"], "--timeout is for cameras and streams"),
-    (["a.mp4", "--boxes", "b", "--detect-every", "1"], "--boxes does not go with --detect-every"),
+    (["a.mp4", "--boxes", "b", "--detect-every", "1"], "--boxes and --detect-every exclude"),
     (["a.mp4", "--first-second", "0"], "--first-second requires --boxes or --ground-truth"),
     (["a.mp4", "--slow-motion", "2"], "--slow-motion requires --out or --show"),
     (["a.mp4", "--font", "f"], "--font requires --out or --show"),
