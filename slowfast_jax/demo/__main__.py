@@ -121,7 +121,7 @@ def _load(arguments: argparse.Namespace, parts: Parts, stack: ExitStack) -> Setu
         parts = parts.with_detector(arguments, parts.config.model.get("detection", False))
     recognizer = load_network(arguments)
     parts = parts.with_detector(arguments, recognizer.takes_boxes)
-    parts = parts.with_truths(arguments, recognizer.class_names)
+    parts = parts.with_tables(arguments, recognizer.config, recognizer.class_names)
     if parts.detector:
         _say(f"people are found by {parts.detector.name}")
     if arguments.out or window:

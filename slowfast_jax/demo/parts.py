@@ -44,11 +44,16 @@ class Parts(NamedTuple):
             return self
         return self._replace(detector=_open_detector(arguments, name))
 
-    def with_truths(self, arguments: argparse.Namespace, names: Sequence[str]) -> "Parts":
-        """With the table of --ground-truth, if it is not read yet."""
-        if self.truths or not arguments.ground_truth:
-            return self
-        return self._replace(truths=_read_truths(arguments, names))
+    def with_tables(
+        self, arguments: argparse.Namespace, config: "ConfigDict", names: Sequence[str]
+    ) -> "Parts":
+        """With the tables whose reading needs the config or the class names of the weights."""
+        boxes, truths = self.boxes, self.truths
+        if arguments.boxes and self.config is None:
+            boxes = _read_boxes(arguments, config)
+        if arguments.ground_truth and truths is None:
+            truths = _read_truths(arguments, names)
+        return self._replace(boxes=boxes, truths=truths)
 
 
 def load_parts(arguments: argparse.Namespace, videos: Sequence[str]) -> tuple[Parts, list[str]]:

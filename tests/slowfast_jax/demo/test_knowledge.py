@@ -1,4 +1,4 @@
-"""What is drawn into a frame: labels of the nearest window, and people with their latest actions."""
+"""What is drawn into a frame: labels of the nearest window, and people with their last actions."""
 
 import math
 
