@@ -25,12 +25,14 @@ def gray_pictures(count: int, height: int = 48, width: int = 64) -> list[np.ndar
 def write_film(
     path: Path, pictures: Sequence[np.ndarray], *, times: Sequence[float] | None = None,
     fps: int = 30, sound: str = "", rotation: int = 0, seconds: float | None = None,
+    aspect: Fraction = Fraction(1),
 ) -> None:
     """Writes H.264 whose pictures are shown at `times`, or at a constant rate.
 
     Args:
       sound: codec of a tone as long as the pictures, or `seconds`; "" for none.
       rotation: degrees counter-clockwise by which players turn the pictures.
+      aspect: width of a pixel by its height.
     """
     times = [number / fps for number in range(len(pictures))] if times is None else times
     with av.open(str(path), "w") as out:
@@ -40,6 +42,7 @@ def write_film(
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, TICKS)
+        stream.codec_context.sample_aspect_ratio = aspect
         if rotation:
             stream.set_display_rotation(rotation)
         if sound:

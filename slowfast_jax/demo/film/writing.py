@@ -114,7 +114,7 @@ class Film:
                     self._show(picture, seconds)
                 if self._path:
                     with self._timing.part("encode"):
-                        out = out or _Writer(self._path, picture, self._info.fps, self._sound_of)
+                        out = out or self._writer(frame, picture)
                         out.write(picture, seconds)
                 self.latency = time.monotonic() - frame.arrived
             ended = True
@@ -129,11 +129,19 @@ class Film:
             while not ended and self._waiting.get():  # so that `put` does not wait for room
                 pass
 
+    def _writer(self, frame: Frame, picture: av.VideoFrame) -> "_Writer":
+        aspect = 1 / frame.aspect if frame.orientation[0] else frame.aspect
+        return _Writer(self._path, picture, self._info.fps, aspect, self._sound_of)
+
 
 class _Writer:
     """The file of a film; its size is that of the first picture."""
 
-    def __init__(self, path: str, picture: av.VideoFrame, fps: float, sound: Encoded | None):
+    def __init__(
+        self, path: str, picture: av.VideoFrame, fps: float, aspect: Fraction,
+        sound: Encoded | None,
+    ):
+        """aspect: width of a pixel by its height."""
         self._out = av.open(path, "w", format="mp4", options={"movflags": "faststart"})
         rate = Fraction(fps).limit_denominator(1001)
         key = str(max(1, round(fps * KEY_SECONDS)))
@@ -147,7 +155,7 @@ class _Writer:
         context = self._stream.codec_context
         # PyAV's default, threads for slices of a picture, is slower and needs more bits.
         context.thread_type = "FRAME"
-        context.time_base = Fraction(1, TICKS)
+        context.time_base, context.sample_aspect_ratio = Fraction(1, TICKS), aspect
         context.colorspace, context.color_range = picture.colorspace, picture.color_range
         context.color_primaries, context.color_trc = picture.color_primaries, picture.color_trc
         self._sound = Sound(sound, self._out) if sound is not None else None

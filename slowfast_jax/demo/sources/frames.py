@@ -5,6 +5,7 @@ somebody asks for the picture.
 """
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import NamedTuple
 
 import av
@@ -36,6 +37,7 @@ class Frame(NamedTuple):
       orientation: how a decoded frame is turned upright; see decoding.orientation_of.
       arrived: `time.monotonic()` when it came from a camera or stream; 0 in files.
       colors: those of a decoded frame. Its own attributes change while a conversion of it runs.
+      aspect: width of a stored pixel by its height; not 1 in much of television.
     """
 
     time: float
@@ -43,6 +45,7 @@ class Frame(NamedTuple):
     orientation: tuple[bool, bool, bool] = UPRIGHT
     arrived: float = 0.0
     colors: Colors = Colors()
+    aspect: Fraction = Fraction(1)
 
     def picture(self) -> np.ndarray:
         """The upright picture, uint8 (H, W, 3) RGB; a new array, into which one may draw."""
@@ -108,6 +111,7 @@ def open_frames(video: Video, fps: float = 30.0) -> tuple[Info, Iterator[Frame]]
 def _decoded(video: Video) -> Iterator[Frame]:
     orientation = size = colors = None
     with open_video(video, "AUTO") as (container, stream):
+        aspect = stream.sample_aspect_ratio or Fraction(1)
         for time, frame in timed_frames(container, stream):
             if size is None:
                 check_size(video, frame.width, frame.height)
@@ -116,4 +120,4 @@ def _decoded(video: Video) -> Iterator[Frame]:
             elif (frame.width, frame.height) != size:
                 after = frame.width, frame.height
                 raise VideoError(video, size_change(size, after, f"second {float(time):.2f}"))
-            yield Frame(float(time), frame, orientation, colors=colors)
+            yield Frame(float(time), frame, orientation, colors=colors, aspect=aspect)

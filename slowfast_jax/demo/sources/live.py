@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -160,6 +161,7 @@ class LiveFrames:
         paced = bool(address) and address[1].lower() in FILES_OVER_NETWORK
         begun = orientation = colors = size = first = None
         before = shift = 0.0
+        aspect = self._stream.sample_aspect_ratio or Fraction(1)
         for frame in self._decoded():
             now = time.monotonic()
             if begun is None:
@@ -176,7 +178,7 @@ class LiveFrames:
             before = seconds
             if paced and (early := begun + seconds - now) > 0:
                 time.sleep(early)
-            yield Frame(seconds, frame, orientation, time.monotonic(), colors)
+            yield Frame(seconds, frame, orientation, time.monotonic(), colors, aspect)
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         for packet in self._container.demux(self._stream):

@@ -1,5 +1,8 @@
 """A video is annotated: its scores are those of the recognizer, and the film shows them."""
 
+from fractions import Fraction
+
+import av
 import numpy as np
 import pytest
 
@@ -110,6 +113,15 @@ def test_portrait_odd_sizes_and_videos_of_a_frame(recognizer, tmp_path):
     write_film(tmp_path / "one.mp4", gray_pictures(1))
     result = annotate_film(recognizer, tmp_path / "one.mp4", tmp_path / "c.mp4")
     assert len(result.windows) == 1 and len(times_of(tmp_path / "c.mp4")) == 1
+
+
+@pytest.mark.parametrize(("rotation", "expected"), [(0, Fraction(16, 11)), (90, Fraction(11, 16))])
+def test_pixels_that_are_not_square_keep_their_shape(recognizer, tmp_path, rotation, expected):
+    pictures = gray_pictures(9, 240, 320)
+    write_film(tmp_path / "a.mp4", pictures, rotation=rotation, aspect=Fraction(16, 11))
+    annotate_film(recognizer, tmp_path / "a.mp4", tmp_path / "b.mp4")
+    with av.open(str(tmp_path / "b.mp4")) as film:
+        assert film.streams.video[0].sample_aspect_ratio == expected
 
 
 def test_frames_stored_as_pictures(recognizer, tmp_path):
