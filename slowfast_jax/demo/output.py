@@ -136,7 +136,7 @@ class Sink:
             self._show_persons()
         if not self._labels and (self._seen or not self._takes_boxes):
             self._console.print(
-                "no label has the score to be shown (see --threshold, --rare-threshold, --classes)",
+                "no label reaches its threshold (see --threshold, --rare-threshold and --classes)",
                 highlight=False, soft_wrap=True,
             )
 

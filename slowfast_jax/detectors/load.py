@@ -33,8 +33,8 @@ PUBLISHED = {
 EXPECTED = (
     f"an .onnx file, {FRAME} (the whole picture is one box), or one of {', '.join(PUBLISHED)}"
 )
-# Of commands that are not told which. The thresholds of tracks and the figures in docs/demo.md are
-# of this one; larger ones find more people, and take longer.
+# Of commands that are not told which: the one that the thresholds of tracks and the figures in
+# docs/demo.md belong to.
 DEFAULT = "yolox_nano"
 
 

@@ -110,7 +110,7 @@ def test_labels_below_the_threshold_are_told_of(threshold, told, capsys):
     sink = Sink("a", choice, False, None, Console())
     sink.add(WindowScores(0.0, 1.0, np.full(4, 0.25)))
     sink.show_end()
-    assert ("no label has the score to be shown" in capsys.readouterr().out) is told
+    assert ("no label reaches its threshold" in capsys.readouterr().out) is told
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is always full")
