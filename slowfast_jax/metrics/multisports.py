@@ -18,7 +18,7 @@ import numpy as np
 
 from convert.unpickle import load_pickle
 from data_pipelines.paths import PathLike
-from data_pipelines.text_files import counted, first_few
+from data_pipelines.text_files import LARGEST_NUMBER, counted, first_few
 from slowfast_jax.metrics.action_tubes import Tube, Tubes
 from slowfast_jax.metrics.ava_files import BoxTable
 
@@ -97,9 +97,9 @@ def read_detections(path: PathLike, truth: Truth) -> tuple[BoxTable, int]:
         raise ValueError(f"{path}: found {_what(rows)}; expected an array (N, 8) of {COLUMNS}")
     rows = rows.astype(np.float64)
     videos, lengths = list(truth.lengths), np.array([*truth.lengths.values()])
-    finite = np.isfinite(rows).all(axis=1)
-    video, frame, label = keys = np.where(finite, rows[:, :3].T, -1).astype(np.int64)
-    valid = finite & (keys == rows[:, :3].T).all(axis=0)
+    valid = (np.abs(rows) < LARGEST_NUMBER).all(axis=1)  # False for nan, too
+    video, frame, label = keys = np.where(valid, rows[:, :3].T, -1).astype(np.int64)
+    valid &= (keys == rows[:, :3].T).all(axis=0)
     valid &= (video >= 0) & (video < len(videos)) & (label >= 0) & (label < len(truth.names))
     valid[valid] = (frame[valid] >= 1) & (frame[valid] <= lengths[video[valid]])
     if not valid.all():

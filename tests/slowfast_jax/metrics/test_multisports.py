@@ -57,7 +57,7 @@ def test_rare_classes_are_not_evaluated():
 
 
 @pytest.mark.parametrize("column, value", [
-    (0, 4), (0, -1), (0, 0.5), (1, 0), (1, 61), (2, 5), (3, np.nan), (4, np.inf),
+    (0, 4), (0, -1), (0, 0.5), (1, 0), (1, 61), (2, 5), (3, np.nan), (4, np.inf), (1, 1e300),
 ])
 def test_invalid_rows_are_named(save, column, value):
     content, rows = scene(0)
