@@ -26,6 +26,7 @@ from slowfast_jax.metrics.action_tubes import Tube, Tubes
 from slowfast_jax.metrics.ava_files import BoxTable
 
 NEAR = 0.04  # seconds between times that are taken as equal: one frame at 25 frames per second
+Frames = dict[str, dict[float, int]]  # video -> time in seconds -> number of the frame
 
 
 class Box(NamedTuple):
@@ -48,9 +49,6 @@ class Box(NamedTuple):
     person: str
     score: float
     where: str
-
-
-Frames = dict[str, dict[float, int]]  # video -> time -> number of the frame
 
 
 def read_boxes(
