@@ -11,7 +11,7 @@ from tests.support.paths import ROOT
 # From the ground up. A room is a sub-package or a module of the top level; it may import its own
 # modules and every floor below. Rooms on the same floor do not know each other.
 FLOORS = (
-    ("convert", "data_pipelines.paths"),
+    ("convert", "data_pipelines.paths", "data_pipelines.cores"),
     ("data_pipelines.text_files", "data_pipelines.sampling", "data_pipelines.progress"),
     ("data_pipelines.transforms", "data_pipelines.labels", "data_pipelines.atomic_files",
      "data_pipelines.command"),

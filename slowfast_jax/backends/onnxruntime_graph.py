@@ -1,11 +1,12 @@
 """Compiles ONNX graphs with onnxruntime, for the CPU and in float32."""
 
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
+
+from data_pipelines.cores import available_cores
 
 if TYPE_CHECKING:
     import onnx
@@ -16,9 +17,8 @@ if TYPE_CHECKING:
 def compile_graph(graph: "onnx.ModelProto", dtype: str) -> "Run":
     """The graph, prepared by onnxruntime; `dtype` is "float32"."""
     options = onnxruntime.SessionOptions()
-    if hasattr(os, "sched_getaffinity"):
-        # By default there is a thread for each core of the machine, allowed or not.
-        options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    # By default there is a thread for each core of the machine, allowed or not.
+    options.intra_op_num_threads = available_cores()
     session = onnxruntime.InferenceSession(
         graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )

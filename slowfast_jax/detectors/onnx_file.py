@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_pipelines.command import install
+from data_pipelines.cores import available_cores
 from slowfast_jax.detectors import rfdetr, yolox
 from slowfast_jax.detectors.detections import Detections, Detector, DetectorError, Find
 
@@ -101,9 +102,8 @@ def _load(path: str | os.PathLike) -> Network:
             f"{install('demo')}"
         ) from error
     options = onnxruntime.SessionOptions()
-    if hasattr(os, "sched_getaffinity"):
-        # By default there is a thread for each core of the machine, allowed or not.
-        options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    # By default there is a thread for each core of the machine, allowed or not.
+    options.intra_op_num_threads = available_cores()
     options.log_severity_level = FATAL
     # Threads that wait would otherwise compute in circles, beside those that decode and recognize:
     # with two, YOLOX-nano took 17 ms of CPU time per picture instead of 10.
