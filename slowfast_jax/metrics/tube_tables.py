@@ -80,8 +80,8 @@ def classes_in(detections: PathLike, others: Sequence[PathLike] = ()) -> list[st
     """
     if has_no_header(detections):
         raise ValueError(
-            f"{detections}: has numbers for actions; give the names of the classes, in the order "
-            "of the numbers"
+            f"{detections}: has numbers for actions; pass the names of the classes, in the order "
+            "of these numbers, as classes (--classes FILE)"
         )
     return find_actions([detections, *others])
 

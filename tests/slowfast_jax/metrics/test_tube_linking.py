@@ -82,7 +82,7 @@ def test_the_command_turns_detections_of_a_test_into_persons(tmp_path, capsys):
         "a.mp4,0002,0.1,0.1,0.5,0.6,2,0.7\na.mp4,0002,0.1,0.1,0.5,0.6,1,0.2\n", encoding="utf-8",
     )
     assert cli([str(found), str(tubes)]) == 2
-    assert "has numbers for actions; give the names of the classes" in capsys.readouterr().err
+    assert "has numbers for actions; pass the names of the classes" in capsys.readouterr().err
     names = tmp_path / "classes.txt"
     names.write_text("sit\nwave\n", encoding="utf-8")
     assert cli([str(found), str(tubes), "--classes", str(names)]) == 0
