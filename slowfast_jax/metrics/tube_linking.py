@@ -13,6 +13,7 @@ are linked (`frm_det` for `frm_dets`), so that all tubes have the same score. He
 own score; with that slip corrected, MMAction2 finds the same tubes.
 """
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -149,6 +150,8 @@ def cli(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--min-frames", metavar="N", type=whole_number, default=1,
                         help="leave out tubes at fewer times (default: %(default)s)")
     arguments = parser.parse_args(argv)
+    if os.path.realpath(arguments.tubes) == os.path.realpath(arguments.detections):
+        parser.error(f"{arguments.tubes} would be replaced; choose another name for TUBES")
     try:
         if arguments.classes:
             names = class_names(arguments.classes)

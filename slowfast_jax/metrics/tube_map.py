@@ -130,6 +130,8 @@ def evaluate_files(
         )
     if tubes_file and not all(pickles):
         raise ValueError(f"{tubes_file}: tubes go with MultiSports' ground truth, not with tables")
+    if tubes_file and min_frames:
+        raise ValueError(f"{tubes_file}: tubes are taken as they are; leave out --min-frames")
     if all(pickles):
         task = _of_multisports(
             detections_file, ground_truth_file, tubes_file, min_frames or MIN_FRAMES
@@ -226,7 +228,8 @@ def cli(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("ground_truth", metavar="GROUND_TRUTH",
                         help="multisports_GT.pkl; or a csv table with a column of persons")
     parser.add_argument("--tubes", metavar="PICKLE",
-                        help="MultiSports' pickle of tubes, in place of linking its boxes")
+                        help="MultiSports' pickle of tubes, taken as they are in place of linked "
+                        "boxes")
     parser.add_argument("--classes", metavar="FILE",
                         help="class names, one per line, for a table that has numbers of actions")
     parser.add_argument("--min-frames", metavar="N", type=whole_number,

@@ -83,6 +83,9 @@ def test_the_command_turns_detections_of_a_test_into_persons(tmp_path, capsys):
     )
     assert cli([str(found), str(tubes)]) == 2
     assert "has numbers for actions; pass the names of the classes" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli([str(found), str(tmp_path / "." / "detections.csv")])
+    assert "would be replaced" in capsys.readouterr().err
     names = tmp_path / "classes.txt"
     names.write_text("sit\nwave\n", encoding="utf-8")
     assert cli([str(found), str(tubes), "--classes", str(names)]) == 0

@@ -74,9 +74,11 @@ def test_tubes_of_a_pickle_are_not_linked_again(write):
         label: [(video, score, np.insert(array, 5, 0.5, 1)) for video, score, array in of_class]
         for label, of_class in tubes.items()
     }
-    result = evaluate_files(
-        write("d.pkl", rows), write("gt.pkl", content), tubes_file=write("v.pkl", tubes)
-    )
+    files = write("d.pkl", rows), write("gt.pkl", content)
+    found = write("v.pkl", tubes)
+    with pytest.raises(ValueError, match="v.pkl: tubes are taken as they are"):
+        evaluate_files(*files, tubes_file=found, min_frames=4)
+    result = evaluate_files(*files, tubes_file=found)
     assert result["metrics"]["v_map@0.50:0.95"] == 1
     assert result["metrics"]["f_map@0.5"] == pytest.approx(
         RECORDED["2,15"]["metrics"]["f_map@0.5"], abs=1e-6
