@@ -94,7 +94,7 @@ def _grow(frames: Iterable[tuple[int, np.ndarray]]) -> Iterator[_Growing]:
     """Links the boxes of one class in one video.
 
     Args:
-      frames: ascending numbers of frames, and the boxes there, (N, 5).
+      frames: ascending numbers of frames, and the boxes there, (N, 5), best first.
     """
     current: list[_Growing] = []
     for number, rows in frames:
@@ -104,10 +104,9 @@ def _grow(frames: Iterable[tuple[int, np.ndarray]]) -> Iterator[_Growing]:
             near = np.zeros(0, int)
             if tube.first + len(tube.rows) == number:
                 near = np.flatnonzero(overlap(rows[:, :4], tube.rows[-1][None, :4]) >= LINK_IOU)
-            if near.size:
-                best = near[np.argmax(rows[near, 4])]
-                tube.add(rows[best])
-                rows = np.delete(rows, best, axis=0)
+            if near.size:  # the first one has the best score
+                tube.add(rows[near[0]])
+                rows = np.delete(rows, near[0], axis=0)
                 continued.append(tube)
             else:
                 yield tube

@@ -48,6 +48,17 @@ def test_found_tubes_of_another_video_or_below_the_threshold_are_wrong():
     assert video_ap([], truth, [0.5]).tolist() == [0]
 
 
+def test_of_equal_overlaps_the_first_counts():
+    truth = [tube(1, 20), tube(1, 20, x=10)]
+    found = [tube(1, 20, x=5, score=0.9), tube(1, 20, x=10, score=0.8)]
+    assert video_ap(found, truth, [0.3]).tolist() == [1]
+
+
+def test_an_overlap_that_equals_the_threshold_is_enough():
+    half = Tube("v", 1, np.tile([0, 0, 5, 10], (20, 1)))
+    assert video_ap([half], [tube(1, 20)], [0.5, 0.51]).tolist() == [1, 0]
+
+
 def test_boxes_of_tubes():
     table = boxes_of({3: [tube(5, 2), tube(6, 1, x=7)], 1: [tube(6, 1, video="w")]})
     assert table.keyframes == [("v", 5.0), ("v", 6.0), ("w", 6.0)]

@@ -63,6 +63,13 @@ def test_scores_of_boxes_over_better_ones_are_lowered():
     assert sorted(row[-1] for row in fractions)[0] == round(0.7 * (1 - 90 / 110), 3)
 
 
+@pytest.mark.parametrize(("shift", "lowered"), [(24, True), (26, False)])  # IoU 0.616 and 0.591
+def test_how_much_a_box_must_overlap_a_better_one(shift, lowered):
+    rows = [("v", 1, 0, 0.8, 0), ("v", 1, 0, 0.7, shift)]
+    scores = [row[-1] for row in shown(link(table(*rows), min_frames=1))]
+    assert (scores != [0.8, 0.7]) == lowered
+
+
 def test_tubes_of_tiny_scores_and_the_eleventh_box_are_dropped():
     assert link(table(("v", 1, 0, 0.0049, 0)), min_frames=1) == {}
     crowd = [("v", 1, 0, 0.1 + place / 100, 200 * place) for place in range(12)]

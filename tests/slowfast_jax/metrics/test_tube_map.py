@@ -78,6 +78,8 @@ def test_tubes_of_a_pickle_are_not_linked_again(write):
     found = write("v.pkl", tubes)
     with pytest.raises(ValueError, match="v.pkl: tubes are taken as they are"):
         evaluate_files(*files, tubes_file=found, min_frames=4)
+    linked = evaluate_files(*files)["metrics"]
+    assert linked == pytest.approx(RECORDED["2,15"]["metrics"], abs=1e-6)
     result = evaluate_files(*files, tubes_file=found)
     assert result["metrics"]["v_map@0.50:0.95"] == 1
     assert result["metrics"]["f_map@0.5"] == pytest.approx(
@@ -111,9 +113,39 @@ def test_persons_of_tables_are_tubes(write):
                                   "their videos or times"]
 
 
+def test_persons_are_not_linked(write):
+    """A person who leaps is one tube, but boxes that do not overlap are several."""
+    boxes = ["0.1,0.1,0.3,0.9", "0.4,0.1,0.6,0.9", "0.7,0.1,0.9,0.9"]
+    rows = [f"a,{time},{box},run" for time, box in enumerate(boxes)]
+    truth = "\n".join([TRUTH.splitlines()[0], *(f"{row},ann" for row in rows)])
+    found = "\n".join([FOUND.splitlines()[0], *(f"{row},1,0.9" for row in rows)])
+    files = write("people.csv", found), write("test.csv", truth)
+    assert evaluate_files(*files)["classes"][0]["v_ap@0.5"] == 1
+    assert evaluate_files(*files, min_frames=3)["classes"][0]["v_ap@0.5"] == 1
+    assert evaluate_files(*files, min_frames=4)["classes"][0]["v_ap@0.5"] == 0
+    files = write("people.csv", _without_persons(found)), files[1]
+    assert evaluate_files(*files)["classes"][0]["v_ap@0.5"] == 0
+
+
+def test_boxes_side_by_side_do_not_lower_their_scores(write):
+    def rows(x, *cells):
+        box = f"{x},0.1,{x + 0.1:g},0.9"
+        return [f"a,{time},{box},{','.join(('run', *cells))}" for time in (0, 1, 2)]
+
+    truth = "\n".join([TRUTH.splitlines()[0], *rows(0.1, "ann"), *rows(0.25, "bob")])
+    found = [*rows(0.1, "", "0.9"), *rows(0.25, "", "0.9"), *rows(0.7, "", "0.5")]
+    found = "\n".join([FOUND.splitlines()[0], *found])
+    result = evaluate_files(write("people.csv", found), write("test.csv", truth))
+    assert result["classes"][0]["v_ap@0.5"] == 1  # the wrong tube comes last
+
+
+def _without_persons(table):
+    rows = [line.split(",") for line in table.splitlines()]
+    return "\n".join(",".join(row[:7] + row[8:]) for row in rows)
+
+
 def test_boxes_without_persons_are_linked(write):
-    rows = [line.split(",") for line in FOUND.splitlines()]
-    without = "\n".join(",".join(row[:7] + row[8:]) for row in rows)
+    without = _without_persons(FOUND)
     result = evaluate_files(write("people.csv", without), write("test.csv", TRUTH))
     assert result["classes"][1]["v_ap@0.5"] == 1
     longer = evaluate_files(write("people.csv", without), write("test.csv", TRUTH), min_frames=4)
