@@ -168,6 +168,8 @@ class MViT(VisionTransformer):
 
     @nn.nowrap
     def last_maps(self) -> tuple[str, ...]:
+        if self.detection:
+            return ("norm",)
         # What the last attention reads: behind it, the classifier may read the class token alone.
         return (f"block{self.depth - 1}/norm1",)
 
