@@ -1,4 +1,4 @@
-"""Reads tensors that pickle.dump wrote, in place of torch.save.
+"""Reads tensors written by pickle.dump instead of torch.save.
 
 PyTorch puts each of their storages into the pickle as a file of its own, in the format from before
 PyTorch 1.6. No code in a file is run.
@@ -14,7 +14,7 @@ from convert.unpickle import CheckpointError, LazyTensor, Storage, load_pickle
 
 
 def read_pickled(file: BinaryIO) -> Any:
-    """The content of a pickle, in which tensors are arrays where they stand in lists and tuples.
+    """The content of a pickle. Tensors within lists and tuples, which become lists, are arrays.
 
     Raises:
       CheckpointError: the pickle is damaged. The message says how.

@@ -170,8 +170,10 @@ class MViT(VisionTransformer):
     def last_maps(self) -> tuple[str, ...]:
         if self.detection:
             return ("norm",)
-        # What the last attention reads: behind it, the classifier may read the class token alone.
-        return (f"block{self.depth - 1}/norm1",)
+        # Behind the last attention, the classifier may read the class token alone; and the last map
+        # before the queries are pooled has more positions, and tokens that are less mixed.
+        pooled = [block for block, *strides in self.q_strides if max(strides) > 1]
+        return (f"block{max(pooled, default=self.depth - 1)}/norm1",)
 
     @nn.compact
     def __call__(

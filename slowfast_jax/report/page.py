@@ -34,7 +34,7 @@ p { color: var(--muted); margin: .5rem 0; }
 }
 .tiles div:first-child strong { color: var(--first); font-size: 2.2rem; }
 .tiles span { display: block; color: var(--muted); font-size: .85rem; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 1rem; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 1rem; }
 svg text { fill: var(--muted); font: 11px system-ui, sans-serif; }
 h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
 .strip { max-width: 100%; height: auto; border-radius: 6px; }

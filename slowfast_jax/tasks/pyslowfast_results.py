@@ -23,11 +23,9 @@ def is_pickle(path: str | os.PathLike) -> bool:
 
 
 def read_results_pickle(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """"scores" float32 (V, K), "labels" (V,) or (V, K), and "paths" (0,), which are unknown.
+    """The arrays "scores", float32 (V, K), "labels", (V,) or (V, K), and "paths", which is empty.
 
-    PySlowFast adds up the probabilities of the views of a video, so that their sum over the classes
-    is the number of views. These are divided by it; other scores, those of several classes per
-    video, are returned as they are.
+    Scores that are sums over the views of a video become their means.
 
     Raises ValueError if the file is no such pickle.
     """
@@ -67,7 +65,13 @@ def _numbers(path: str | os.PathLike, part: object) -> np.ndarray:
 
 
 def _of_one_view(scores: np.ndarray) -> np.ndarray:
-    """Sums of probabilities over the views of each video, divided by the number of views."""
+    """Mean scores over the views, where the file has their sums (DATA.ENSEMBLE_METHOD sum).
+
+    Probabilities of one class per video then add up to the number of views in each row. Scores of
+    several classes per video have no such sum, and are returned as they are.
+    """
+    # The median, as a video that could not be read has zeros or too few views.
     sums = scores.sum(1, dtype=np.float64)
     views = np.round(np.median(sums)) if len(sums) else 0
-    return scores / views if views > 1 and np.allclose(sums, views, rtol=1e-3) else scores
+    whole = views > 1 and np.isclose(sums, views, rtol=1e-3).mean() > 0.5
+    return scores / views if whole else scores

@@ -91,7 +91,10 @@ def read_scores(path: str | os.PathLike, keys: Sequence[str]) -> dict[str, np.nd
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} does not exist; --mode eval --save_scores "
                                 "writes WORKDIR/scores.npz")
-    if "paths" in keys and is_pickle(path):
+    if is_pickle(path):
+        if "paths" not in keys:
+            raise ValueError(f"{path} is a pickle, as PySlowFast writes of tests of videos; "
+                             "expected a file of --save_scores with the scores of boxes")
         return read_results_pickle(path)
     try:
         with np.load(path, allow_pickle=False) as file:

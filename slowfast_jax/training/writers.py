@@ -50,21 +50,25 @@ class Writers:
 
     def write(self, step: int, split: str, values: Mapping[str, Any]) -> None:
         """Adds a record. Numbers go to TensorBoard as `split`/name, dicts of numbers only to the
-        file.
+        file, and pictures uint8 (H, W, 3) only to TensorBoard.
 
         Raises OSError with the name of the file if it cannot be written.
         """
         if self._file is None:
             return
         place = {"step": step, "split": split}  # these win over values of the same names
+        pictures = {name: x for name, x in values.items() if isinstance(x, np.ndarray)}
+        record = {name: value for name, value in values.items() if name not in pictures}
         try:
-            self._file.write(_line(place | dict(values) | place))
+            self._file.write(_line(place | record | place))
             self._file.flush()
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self._path)) from error
         for name, value in values.items():
             if isinstance(value, (int, float)):
                 self._board.add_scalar(f"{split}/{name}", value, step)
+        for name, picture in pictures.items():
+            self._board.add_image(f"{split}/{name}", picture, step, dataformats="HWC")
 
     def histograms(self, step: int, params: Any) -> None:
         """Adds a histogram of each parameter to TensorBoard. All processes must call this."""

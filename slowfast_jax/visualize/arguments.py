@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Iterator, Sequence
 
-from data_pipelines.command import Parser, fraction, positive
+from data_pipelines.command import Parser, fraction, not_negative, positive
 from slowfast_jax.inference.arguments import add_network, named, network_problems
 from slowfast_jax.inference.inputs import FRAME_RATE
 from slowfast_jax.option_names import whole_number
@@ -51,7 +51,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     _add_videos(attention)
     attention.add_argument(
         "--layer", default="", metavar="NAME",
-        help="attention module, such as block3/attn (default: the last)",
+        help="attention module, such as block3/attn (default: that of the last block that pools "
+        "its queries)",
     )
     attention.add_argument(
         "--head", type=int, metavar="N", help="head, from 0 (default: the mean of all heads)"
@@ -180,7 +181,7 @@ def _add_overlay(parser: argparse.ArgumentParser) -> None:
 
 def _add_at(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--at", type=_seconds, metavar="SECONDS",
+        "--at", type=not_negative, metavar="SECONDS",
         help="show only the clip at this second of the video; with --boxes, those of the keyframe "
         "that is nearest to it",
     )
@@ -207,16 +208,6 @@ def _add_test(parser: argparse.ArgumentParser) -> None:
         "--classes", metavar="FILE|NAMES",
         help="classes to show: a file with one name per line, or names separated by commas",
     )
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r}; expected seconds, 0 or more")
-    return seconds
 
 
 def _point(text: str) -> tuple[float, float, float]:

@@ -137,11 +137,12 @@ def _tile_rows(
             pictures.append(colored(level, colormap))
     which = f", the first {MOST_TILES} of {count} parts" if count > MOST_TILES else ""
     yield Row(f"{title}{which}", ())
-    for start in range(0, len(pictures), TILES):
-        names = [name for name in found.captions[start : start + TILES] if name]
+    length = found.moments if 1 < found.moments <= TILES else TILES
+    for start in range(0, len(pictures), length):
+        names = [name for name in found.captions[start : start + length] if name]
         yield Row(
             f"{names[0]} to {names[-1]}" if len(names) > 1 else "".join(names),
-            pictures[start : start + TILES],
+            pictures[start : start + length],
         )
 
 

@@ -63,7 +63,7 @@ def make_attention(
 
     Args:
       model: a vision transformer.
-      layer: the path of an attention module, such as "block3/attn". Default: the last.
+      layer: the path of an attention module, such as "block3/attn". Default: see `default_layer`.
       query: the point of the clip whose query is taken, as fractions (t, y, x) of its length,
         height and width. Default: with boxes, the mean of the queries within the box; otherwise
         the class token, or in networks without one the mean of all queries.
@@ -86,7 +86,7 @@ def make_attention(
         if boxes is not None:  # as fractions of the picture
             within, boxes = boxes / jnp.array([*clip.shape[3:1:-1]] * 2), boxes[:, None]
         layers = attention_layers(model, variables, clip, boxes)
-        wanted = _chosen(layer, layers, type(model).__name__)
+        wanted = _chosen(layer or default_layer(model), layers, type(model).__name__)
         found: list[Attention] = []
 
         def read(call, arguments, keywords, context):
@@ -101,6 +101,16 @@ def make_attention(
         return found[0]
 
     return attend
+
+
+def default_layer(model: VideoNetwork) -> str:
+    """The attention of the block whose input is the network's last map before queries are pooled;
+    "" for the last of all, in networks that have no such block.
+
+    The tokens of later layers mix what is far apart; see `MViT.last_maps`.
+    """
+    block = next(iter(model.last_maps()), "").partition("/")[0]
+    return f"{block}/attn" if block.startswith("block") else ""
 
 
 def _chosen(layer: str, layers: Sequence[str], network: str) -> str:

@@ -4,9 +4,10 @@
     found = explain(recognizer.variables, clips)
     found.maps["res5"]                             # (N, T, H, W), 0 to 1
 
-For networks that classify boxes, the score is that of one box of each clip. Gradients that are
-averaged over the picture would show all persons who do the same, so that each position has the sum
-of its own gradients times outputs instead (HiResCAM, https://arxiv.org/abs/2011.08891).
+For networks that classify boxes, the score is that of one box of each clip. Gradients averaged over
+the picture would show all persons who do the same; and in a vision transformer, each token has
+weights of its own in the attention. In both, a position has the sum of its own gradients times
+outputs (HiResCAM, https://arxiv.org/abs/2011.08891).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +46,8 @@ def make_grad_cam(
     """Makes the jitted function `explain(variables, clip, labels=None, boxes=None)`.
 
     As in the original (visualization/gradcam_utils.py), the gradients are averaged over space but
-    not over time (with boxes, not at all), and each map is stretched to the range 0 to 1.
+    not over time (with boxes and for tokens, not at all), and each map is stretched to the range 0
+    to 1.
 
     Args:
       model: a network that classifies clips, or boxes within them.
@@ -93,7 +95,7 @@ def make_grad_cam(
                 as_map(outputs[name], grids.get(name)).astype(jnp.float32),
                 as_map(gradients[name], grids.get(name)).astype(jnp.float32),
                 (len(frames[pathway_of(model, name)]), *clip.shape[2:4]),
-                averaged=boxes is None,
+                averaged=boxes is None and name not in grids,
             ) for name in layers
         }
         return GradCam(maps, chosen, probs)

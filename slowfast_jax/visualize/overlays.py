@@ -18,7 +18,7 @@ from slowfast_jax.report.colors import ALPHA, overlay
 from slowfast_jax.report.drawing import draw_boxes
 from slowfast_jax.report.items import spread
 from slowfast_jax.report.sheets import Row, captioned, contact_sheet
-from slowfast_jax.visualize.attention import make_attention
+from slowfast_jax.visualize.attention import default_layer, make_attention
 from slowfast_jax.visualize.clips import Part, between_frames, part_rate, parts_of
 from slowfast_jax.visualize.files import enlarged, write_film, write_picture
 from slowfast_jax.visualize.gradcam import (
@@ -109,7 +109,7 @@ def attention_of(
         weights = found.maps.mean(1) if head is None else found.maps[:, head]
         values = stretched(upsampled(weights, clip.shape[:3]))
         which = "mean of all heads" if head is None else f"head {head}"
-        name = layer or "last attention"
+        name = layer or default_layer(recognizer.model) or "last attention"
         return [Overlay(name, np.asarray(values[0]), np.arange(len(clip)), which)]
 
     return overlays

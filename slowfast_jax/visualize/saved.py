@@ -17,11 +17,12 @@ from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.stills import look
 from slowfast_jax.config import ConfigError, load_config
 from slowfast_jax.inference.inputs import as_video
+from slowfast_jax.metrics.confusion import most_confused
 from slowfast_jax.report.charts import Line, line_chart
 from slowfast_jax.report.comparison import PER_CLASS, compare, comparison_html
 from slowfast_jax.report.html import embedded, page_of, section
 from slowfast_jax.report.items import TITLES, read_results, spread
-from slowfast_jax.report.plots import Bar, Panel, bars_picture, matrix_picture
+from slowfast_jax.report.plots import NAMED, Bar, Panel, bars_picture, matrix_picture
 from slowfast_jax.training.writers import METRICS_FILE, read_metrics
 from slowfast_jax.visualize.files import write_picture
 from slowfast_jax.visualize.outcomes import (
@@ -35,6 +36,7 @@ from slowfast_jax.visualize.outcomes import (
 )
 
 MOST_PANELS = 40  # classes with histograms where none are chosen: the worst ones
+WORST = 50  # classes in a second matrix beside one that is too large for names
 MOST_RUNS = 6  # that have colors of their own
 FRAMES = 6  # of a wrongly predicted video
 NOT_CURVES = {"step", "epoch", "split"}
@@ -62,12 +64,22 @@ def write_confusion(arguments: argparse.Namespace) -> Iterator[Path]:
 def confusion_matrices(
     outcomes: Outcomes, chosen: Sequence[int], count: int, parents: str | None
 ) -> Iterator[tuple[str, np.ndarray, list[str], str]]:
-    """(name of the file, matrix, class names, title) of each confusion matrix."""
+    """(name of the file, matrix, class names, title) of each confusion matrix.
+
+    Beside a matrix that is too large for names, there is one of the classes that are confused most.
+    """
     whole = confusion(outcomes, count)
     among = f"among the {count} best" if count > 1 else "predicted"
     shown = list(chosen) or list(range(len(outcomes.names)))
-    title = f"{counted(len(outcomes.labels), 'example')}: rows true, columns {among}, in percent"
-    yield "confusion", whole[np.ix_(shown, shown)], [outcomes.names[k] for k in shown], title
+    title = f"{counted(len(outcomes.labels), 'example')}; rows: true, columns: {among}; in percent"
+
+    def part(classes: Sequence[int]) -> tuple[np.ndarray, list[str]]:
+        return whole[np.ix_(classes, classes)], [outcomes.names[k] for k in classes]
+
+    yield "confusion", *part(shown), title
+    if len(shown) > NAMED:
+        worst = [shown[k] for k in most_confused(part(shown)[0], WORST)]
+        yield "confusion_worst", *part(worst), f"The {WORST} most confused classes: {title}"
     if not parents:
         return
     groups = parent_classes(parents, outcomes.names)
@@ -75,8 +87,7 @@ def confusion_matrices(
     yield "confusion_parents", matrix, list(groups), title
     for parent, classes in groups.items():
         name = "".join(letter if letter.isalnum() else "_" for letter in parent)
-        names = [outcomes.names[k] for k in classes]
-        yield f"confusion_{name}", whole[np.ix_(classes, classes)], names, f"{parent}: {title}"
+        yield f"confusion_{name}", *part(classes), f"{parent}: {title}"
 
 
 def write_histograms(arguments: argparse.Namespace) -> Iterator[Path]:
@@ -120,8 +131,9 @@ def write_mistakes(arguments: argparse.Namespace) -> Iterator[Path]:
         _figure(mistake, arguments.prefix)
         for mistake in (_described(outcomes, n) for n in wrong[: arguments.most])
     ]
-    shown = f", of which {len(figures)} are shown" if len(figures) < len(wrong) else ""
-    total = f"<p>{counted(len(wrong), 'example')} of {len(outcomes.labels):,} wrong{shown}.</p>"
+    shown = f"; {len(figures):,} of them are shown" if len(figures) < len(wrong) else ""
+    every = counted(len(outcomes.labels), "example")
+    total = f"<p>{len(wrong):,} of {every} were predicted wrongly{shown}.</p>"
     body = section("The most confident first", total + "".join(figures))
     yield _write_page(
         arguments, "mistakes.html", f"Wrong predictions of {arguments.test}", [body]
@@ -233,7 +245,7 @@ def _charts(records: Sequence[Sequence[Mapping[str, Any]]]) -> str:
     """A chart for each metric in the records of some runs, with a line for each run."""
     metrics = dict.fromkeys(
         name for rows in records for row in rows for name, value in row.items()
-        if name not in NOT_CURVES and _is_number(value)
+        if name not in NOT_CURVES and not name.startswith("num_") and _is_number(value)
     )
     charts = []
     for name in metrics:

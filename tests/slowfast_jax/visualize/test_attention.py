@@ -8,7 +8,12 @@ import pytest
 from slowfast_jax.config import ConfigError
 from slowfast_jax.models.mvit import MViT
 from slowfast_jax.ops.transformer.attention import attention, attention_weights
-from slowfast_jax.visualize.attention import attention_layers, make_attention, shares_within
+from slowfast_jax.visualize.attention import (
+    attention_layers,
+    default_layer,
+    make_attention,
+    shares_within,
+)
 from tests.slowfast_jax.visualize.test_gradcam import MVIT, variables_of
 from tests.support.tiny_models import Tiny
 
@@ -42,7 +47,11 @@ def test_the_class_token_and_a_point(network):
     point = attend(model, variables, "block0/attn", (0.0, 0.9, 0.1))
     np.testing.assert_allclose(point.maps.sum((2, 3, 4)) + point.class_token, 1, atol=1e-6)
     assert np.abs(point.maps - found.maps).max() > 1e-6
-    assert attend(model, variables).maps.shape == (2, 1, 2, 4, 4)  # the last attention
+    assert attend(model, variables).maps.shape == (2, 1, 2, 4, 4)
+    assert default_layer(model) == "block1/attn"  # the last that pools queries
+    assert default_layer(MViT(**(MVIT | {"depth": 4}))) == "block1/attn"
+    assert default_layer(MViT(**(MVIT | {"q_strides": ()}))) == "block1/attn"  # the last of all
+    assert default_layer(model.clone(detection=True)) == ""
 
 
 @pytest.mark.slow
