@@ -22,6 +22,7 @@ from slowfast_jax.models.base import VideoNetwork
 from slowfast_jax.visualize.layers import apply, as_map, check_layers, layer_shapes
 
 SCORES = ("logits", "probs")
+Center = tuple[float, float, float]
 EPSILON = 1e-6  # of the range of a map, which it is divided by
 
 
@@ -96,6 +97,7 @@ def make_grad_cam(
                 as_map(gradients[name], grids.get(name)).astype(jnp.float32),
                 (len(frames[pathway_of(model, name)]), *clip.shape[2:4]),
                 averaged=boxes is None and name not in grids,
+                center=model.first_center() if name in grids else None,
             ) for name in layers
         }
         return GradCam(maps, chosen, probs)
@@ -104,19 +106,34 @@ def make_grad_cam(
 
 
 def localization_map(
-    outputs: jax.Array, gradients: jax.Array, size: tuple[int, int, int], averaged: bool = True
+    outputs: jax.Array, gradients: jax.Array, size: tuple[int, int, int], averaged: bool = True,
+    center: Center | None = None,
 ) -> jax.Array:
     """The map `(N, *size)` of outputs `(N, T', H', W', C)` and the gradients of the score.
 
     averaged: gradients are averaged over height and width.
+    center: see `upsampled`.
     """
     weights = gradients.mean((2, 3), keepdims=True) if averaged else gradients
-    return stretched(upsampled(jax.nn.relu((weights * outputs).sum(-1)), size))
+    return stretched(upsampled(jax.nn.relu((weights * outputs).sum(-1)), size, center))
 
 
-def upsampled(maps: jax.Array, size: tuple[int, int, int]) -> jax.Array:
-    """Maps `(N, T', H', W')`, interpolated to `(N, *size)` linearly along each axis."""
-    return jax.image.resize(maps, (len(maps), *size), "linear", antialias=False)
+def upsampled(
+    maps: jax.Array, size: tuple[int, int, int], center: Center | None = None
+) -> jax.Array:
+    """Maps `(N, T', H', W')`, interpolated to `(N, *size)` linearly along each axis.
+
+    center: of the first position, in frames and pixels. Default: positions are parts of the clip
+      side by side, as in the original. Kernels that overlap lie around its first pixel instead.
+    """
+    if center is None:
+        return jax.image.resize(maps, (len(maps), *size), "linear", antialias=False)
+    scale = np.array(size) / maps.shape[1:]
+    framed = jnp.pad(maps, ((0, 0), *[(1, 1)] * 3), "edge")  # outside of it, there are zeros
+    return jax.image.scale_and_translate(
+        framed, (len(maps), *size), (1, 2, 3), jnp.array(scale, maps.dtype),
+        jnp.array(np.array(center) + 0.5 - 1.5 * scale, maps.dtype), "linear", antialias=False,
+    )
 
 
 def stretched(maps: jax.Array) -> jax.Array:

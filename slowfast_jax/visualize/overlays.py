@@ -86,7 +86,7 @@ def grad_cam_overlays(
     return [
         Overlay(
             name, values, shown_frames(recognizer.model, name, len(clip)),
-            caption if values.any() else f"{caption} (nothing speaks for it)",
+            caption if values.any() else f"{caption} (no evidence for it)",
         ) for name, values in maps.items()
     ]
 
@@ -107,7 +107,7 @@ def attention_of(
         if head is not None and not 0 <= head < heads:
             raise ConfigError(f"--head is {head}, and the layer has the heads 0 to {heads - 1}")
         weights = found.maps.mean(1) if head is None else found.maps[:, head]
-        values = stretched(upsampled(weights, clip.shape[:3]))
+        values = stretched(upsampled(weights, clip.shape[:3], recognizer.model.first_center()))
         which = "mean of all heads" if head is None else f"head {head}"
         name = layer or default_layer(recognizer.model) or "last attention"
         return [Overlay(name, np.asarray(values[0]), np.arange(len(clip)), which)]

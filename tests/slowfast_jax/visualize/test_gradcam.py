@@ -10,7 +10,12 @@ from convert.torch_file import write_pyth
 from slowfast_jax.config import ConfigError
 from slowfast_jax.models.mvit import MViT
 from slowfast_jax.models.reversible import RevMViT
-from slowfast_jax.visualize.gradcam import localization_map, make_grad_cam, stretched
+from slowfast_jax.visualize.gradcam import (
+    localization_map,
+    make_grad_cam,
+    stretched,
+    upsampled,
+)
 from slowfast_jax.visualize.layers import make_layer_maps
 from slowfast_jax.weights import variable_shapes
 from tests.slowfast_jax.models import cases
@@ -116,6 +121,20 @@ def test_a_bright_blob_is_localized():
     found = np.asarray(localization_map(jnp.asarray(outputs), jnp.asarray(gradients), (2, 32, 32)))
     assert found[0, 0, 4:12, 20:28].min() > 0.2 and found[0, 0, 8, 24] > 0.9
     assert found[0, 1].max() == 0 and found[0, 0, 16:].max() == 0
+
+
+def test_positions_of_tokens():
+    maps = np.zeros((1, 2, 3, 3), np.float32)
+    maps[0, 1, 1, 2] = 1.0
+    overlapping = MViT(**MVIT).clone(patch_kernel=(3, 7, 7), patch_stride=(2, 4, 4))
+    assert overlapping.first_center() == (0, 0, 0)
+    found = np.asarray(upsampled(jnp.asarray(maps), (4, 12, 12), (0, 0, 0)))
+    assert np.unravel_index(found.argmax(), found.shape) == (0, 2, 4, 8)
+    np.testing.assert_allclose(found[0, 2, 4, 4:], [0, 0.25, 0.5, 0.75, 1, 1, 1, 1], atol=1e-6)
+    apart = overlapping.clone(patch_kernel=(2, 4, 4), patch_padding=(0, 0, 0))
+    assert apart.first_center() == (0.5, 1.5, 1.5)
+    side_by_side = upsampled(jnp.asarray(maps), (4, 12, 12), apart.first_center())
+    np.testing.assert_allclose(side_by_side, upsampled(maps, (4, 12, 12)), atol=1e-6)
 
 
 def test_gradients_within_a_box_show_nothing_outside_of_it():
