@@ -79,7 +79,12 @@ def confusion_matrices(
     yield "confusion", *part(shown), title
     if len(shown) > NAMED:
         worst = [shown[k] for k in most_confused(part(shown)[0], WORST)]
-        yield "confusion_worst", *part(worst), f"The {WORST} most confused classes: {title}"
+        others = np.nan_to_num(part(worst)[0]) * ~np.eye(len(worst), dtype=bool)
+        worst = [k for k, any_other in zip(worst, (others + others.T).any(1), strict=True)
+                 if any_other]
+        which = f"The {len(worst)} most confused classes: "
+        if worst:
+            yield "confusion_worst", *part(worst), which + title
     if not parents:
         return
     groups = parent_classes(parents, outcomes.names)

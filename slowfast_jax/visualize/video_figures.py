@@ -14,7 +14,7 @@ from data_pipelines.video.stills import look
 from slowfast_jax.recognizer import Recognizer
 from slowfast_jax.report.colors import overlay
 from slowfast_jax.report.items import spread
-from slowfast_jax.report.sheets import Row, captioned, contact_sheet
+from slowfast_jax.report.sheets import INK, Row, captioned, contact_sheet
 from slowfast_jax.training.writers import Film
 from slowfast_jax.visualize.arrays import input_rows, map_rows
 from slowfast_jax.visualize.clips import Part, iterate_parts
@@ -30,7 +30,7 @@ OF_VIDEOS = {"mistakes", *OF_NETWORK}
 CHANNELS = 8  # of a map
 MOST_FRAMES = 16  # of a film of a clip
 WHOLE_FRAMES, WHOLE_FPS = 24, 8  # of a film of a whole video
-HEIGHT = 160  # pixels of a film
+HEIGHT = LEAST_WIDTH = 180  # pixels of the pictures of a film
 
 Figure = tuple[str, np.ndarray | Film]  # tag, picture or film
 
@@ -56,15 +56,19 @@ def figures_of_videos(
         read = make_layer_maps(recognizer.model, layers_of(config))
     for place, number in enumerate(wrong):
         path = outcomes.paths[number]
-        caption = _caption(outcomes, number)
+        true, predicted = _classes(outcomes, number)
+        caption = f"{true}; {predicted}; {os.path.basename(path)}"
         try:
             if "mistakes" in wanted:
-                yield from _mistake(sources[path], caption, f"mistakes/{place}")
+                yield from _mistake(sources[path], true, predicted, f"mistakes/{place}")
             if recognizer is None:
                 continue
             part = next(iterate_parts(sources[path], recognizer.config))
             if "inputs" in wanted:
-                yield from _inputs(recognizer, part, caption, f"inputs/{place}")
+                yield f"inputs/{place}", contact_sheet(
+                    [*input_rows(recognizer.model, part.clip, caption)], height=112
+                )
+                yield from _input_films(recognizer, part, true, predicted, f"inputs/{place}")
             if read:
                 maps = read(recognizer.variables, part.clip[None])
                 yield f"maps/{place}", contact_sheet(_map_rows(config, maps), title=caption)
@@ -83,25 +87,28 @@ def layers_of(config: ConfigDict) -> list[str]:
     return list(dict.fromkeys(split_index(layer)[0] for layer in config.test.figure_layers))
 
 
-def _caption(outcomes: Outcomes, number: int) -> str:
+def _classes(outcomes: Outcomes, number: int) -> tuple[str, str]:
+    """The true and the predicted classes of an example, for captions."""
     best = int(outcomes.scores[number].argmax())
     true = ", ".join(outcomes.names[k] for k in np.flatnonzero(outcomes.labels[number]))
     score = outcomes.scores[number, best]
-    name = os.path.basename(outcomes.paths[number])
-    return f"true: {true}; predicted: {outcomes.names[best]} {score:.2f}; {name}"
+    return f"true: {true}", f"predicted: {outcomes.names[best]} {score:.2f}"
 
 
-def _mistake(source: Video, caption: str, tag: str) -> Iterator[Figure]:
+def _mistake(source: Video, true: str, predicted: str, tag: str) -> Iterator[Figure]:
     _, frames = look(source, lambda info: spread(info.frames, WHOLE_FRAMES))
     few = [frames[n] for n in spread(len(frames), FRAMES)]
-    yield tag, captioned(strip_of(few), caption)
-    yield f"{tag}/film", Film(np.stack([_panels([frame], caption) for frame in frames]), WHOLE_FPS)
+    yield tag, captioned(strip_of(few), f"{true}\n{predicted}")
+    panels = [_panel(frame, f"{true}\n{predicted}") for frame in frames]
+    yield f"{tag}/film", Film(np.stack(panels), WHOLE_FPS)
 
 
-def _inputs(recognizer: Recognizer, part: Part, caption: str, tag: str) -> Iterator[Figure]:
-    yield tag, contact_sheet([*input_rows(recognizer.model, part.clip, caption)], height=112)
+def _input_films(
+    recognizer: Recognizer, part: Part, true: str, predicted: str, tag: str
+) -> Iterator[Figure]:
     for name, indices in recognizer.model.pathways(len(part.clip)).items():
-        yield f"{tag}/{name}", _film(part, indices, lambda n: _panels([part.clip[n]], caption))
+        film = _film(part, indices, lambda n: _panel(part.clip[n], f"{true}\n{predicted}"))
+        yield f"{tag}/{name}", film
 
 
 def _map_rows(config: ConfigDict, maps: Mapping[str, np.ndarray]) -> list[Row]:
@@ -117,15 +124,15 @@ def _grad_cam(
 ) -> Iterator[Figure]:
     """A sheet, and for each layer a film of the clip beside the maps for the classes."""
     found = [grad_cam_overlays(recognizer, explain, part.clip, label) for label in labels]
-    rows = [row for overlays in found for row in part_rows(part, overlays, overlay)]
+    clip, *maps = (row for overlays in found for row in part_rows(part, overlays, overlay))
+    rows = [clip, *(row for row in maps if row.caption != clip.caption)]
     yield tag, contact_sheet(rows, title=caption)
     for shown in zip(*found, strict=True):  # the same layer for each class
         def panels(n: int, shown: Sequence[Overlay] = shown) -> np.ndarray:
             (at,) = np.flatnonzero(shown[0].indices == n)
             frame = part.clip[n]
-            mixed = [overlay(frame, one.values[at]) for one in shown]
-            names = "; ".join(one.caption for one in shown)
-            return _panels([frame, *mixed], f"{shown[0].name}: {names}")
+            mixed = [_panel(overlay(frame, one.values[at]), one.caption) for one in shown]
+            return np.concatenate([_panel(frame, part.title), *mixed], 1)
 
         yield f"{tag}/{shown[0].name}", _film(part, shown[0].indices, panels)
 
@@ -137,9 +144,13 @@ def _film(part: Part, indices: np.ndarray, panels: Callable[[int], np.ndarray]) 
     return Film(np.stack([panels(int(n)) for n in shown]), len(shown) / seconds)
 
 
-def _panels(pictures: Sequence[np.ndarray], caption: str) -> np.ndarray:
-    """Pictures of one size side by side, reduced, above a caption."""
-    whole = Image.fromarray(np.concatenate(pictures, 1))
-    if whole.height > HEIGHT:
-        whole = whole.resize((round(whole.width * HEIGHT / whole.height), HEIGHT))
-    return captioned(np.asarray(whole), caption)
+def _panel(picture: np.ndarray, caption: str) -> np.ndarray:
+    """A picture, reduced, with a caption that a narrow one has room for, too."""
+    image = Image.fromarray(picture)
+    if image.height > HEIGHT:
+        image = image.resize((round(image.width * HEIGHT / image.height), HEIGHT))
+    if image.width < LEAST_WIDTH:
+        wide = Image.new("RGB", (LEAST_WIDTH, image.height), INK)
+        wide.paste(image, ((LEAST_WIDTH - image.width) // 2, 0))
+        image = wide
+    return captioned(np.asarray(image), caption)
