@@ -2,14 +2,16 @@
 
     python -m data_pipelines.prepare.cvat ANNOTATIONS.xml ... VIDEOS OUT.csv
 
-ANNOTATIONS.xml is a task, a job or a project that CVAT exported as "CVAT for video 1.1", or the
-.zip file around it. VIDEOS is the folder of the videos, which must have the names that they have in
-CVAT. CVAT has boxes in every frame; the table gets those of one frame per second (--every), as one
-row per action; a box without actions becomes one row. The actions of a box are its ticked
-checkboxes and the values of its other attributes, in which commas separate actions. Only the
-attribute "person" is special: it becomes the column "person", which otherwise numbers the tracks.
+ANNOTATIONS.xml is a task or a project that CVAT exported as "CVAT for video 1.1", or the .zip file
+around it. (The export of a job does not name its video.) VIDEOS is the folder of the videos, which
+must have the names that they have in CVAT. CVAT has boxes in every frame; the table gets those of
+one frame per second (--every), as one row per action; a box without actions becomes one row. The
+actions of a box are its ticked checkboxes and the values of its other attributes, in which commas
+separate actions. Only the attribute "person" is special: it becomes the column "person". Tracks
+without it get the numbers that are left.
 """
 
+import itertools
 import sys
 import zipfile
 from bisect import bisect_right
@@ -38,6 +40,10 @@ LABEL = "person"
 EDGES = ("xtl", "ytl", "xbr", "ybr")
 EXPORTED = "annotations.xml"  # in the .zip file of an export
 EXPECTED = 'expected annotations that CVAT exported as "CVAT for video 1.1"'
+OF_A_JOB = (
+    "holds a job, which does not name its video; export the task instead (in the list of tasks: "
+    "Actions, Export task dataset)"
+)
 TICKED = {"true": True, "false": False}  # values of a checkbox
 
 
@@ -116,10 +122,12 @@ def convert(
                 raise ValueError(
                     f"{place}: its task {shown(task)} is not in the file; {EXPECTED}"
                 )
-            found[task].append((place, _boxes(place, track, index)))
+            found[task].append((place, _boxes(place, track)))
         for task, tracks in found.items():
             video, info = find_video(str(path), tasks[task].source, videos, infos)
-            rows += _rows(video, tasks[task], tracks, info, Path(videos) / video, every)
+            rows += _rows(
+                video, tasks[task], _numbered(tracks), info, Path(videos) / video, every
+            )
     if not rows:
         also = f"; left out were tracks of {first_few(sorted(others))}" if others else ""
         raise ValueError(
@@ -155,7 +163,7 @@ def _read(path: PathLike) -> ElementTree.Element:
 def _tasks(path: PathLike, root: ElementTree.Element) -> dict[str, Task]:
     """The tasks of a file by their id."""
     tasks = {}
-    for element in (*root.iterfind("meta//task"), *root.iterfind("meta//job")):
+    for element in root.iterfind("meta//task"):
         source = (element.findtext("source") or "").strip()
         if source:
             width, height = (
@@ -166,11 +174,12 @@ def _tasks(path: PathLike, root: ElementTree.Element) -> dict[str, Task]:
                 raise ValueError(f"{path}: original_size is {width:g} x {height:g}; {EXPECTED}")
             tasks[element.findtext("id") or ""] = Task(source, width, height)
     if not tasks:
-        raise ValueError(f"{path}: names no source of a task; {EXPECTED}")
+        is_job = root.find("meta/job") is not None
+        raise ValueError(f"{path}: {OF_A_JOB if is_job else f'names no video; {EXPECTED}'}")
     return tasks
 
 
-def _boxes(place: str, track: ElementTree.Element, index: int) -> list[Box]:
+def _boxes(place: str, track: ElementTree.Element) -> list[Box]:
     """The boxes of a track in order of time."""
     boxes = []
     for element in track:
@@ -191,9 +200,21 @@ def _boxes(place: str, track: ElementTree.Element, index: int) -> list[Box]:
                 actions += filter(None, map(str.strip, value.split(",")))
         boxes.append(Box(
             int(frame), element.get("outside") == "1", np.array(edges),
-            list(dict.fromkeys(actions)), person or str(index + 1),
+            list(dict.fromkeys(actions)), person,
         ))
     return sorted(boxes, key=lambda box: box.frame)
+
+
+def _numbered(tracks: Sequence[tuple[str, list[Box]]]) -> list[tuple[str, list[Box]]]:
+    """The tracks of a video, with a person in every box: those without get the numbers that are
+    left, so that no track that was added becomes somebody else."""
+    given = {box.person for _, boxes in tracks for box in boxes}
+    left = (number for number in map(str, itertools.count(1)) if number not in given)
+    numbered = []
+    for place, boxes in tracks:
+        number = "" if all(box.person for box in boxes) else next(left)
+        numbered.append((place, [box._replace(person=box.person or number) for box in boxes]))
+    return numbered
 
 
 def _rows(
