@@ -17,10 +17,11 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
+from typing import NoReturn
 
 from absl import logging
 
-from data_pipelines.command import Parser, explain, install, positive
+from data_pipelines.command import Parser, called_as, explain, install, positive
 from slowfast_jax import compilation_cache
 from slowfast_jax.log_file import show_log
 from slowfast_jax.option_names import BACKENDS, as_options, whole_number
@@ -31,6 +32,7 @@ WITHOUT_EXTRA = f"the page needs further packages; {install('web')}"
 PACKAGES = ("anyio", "fastapi", "gradio", "starlette", "uvicorn")
 LOCAL = ("localhost", "127.0.0.1", "::1")
 EVERYWHERE = ("0.0.0.0", "::")
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, kill, and a terminal that is closed
 DEFAULT = "kinetics/x3d_xs"
 DETECTOR = "yolox_tiny"
 
@@ -66,8 +68,10 @@ def cli(argv: Sequence[str] | None = None) -> int:
         networks = load_networks(
             arguments.config, arguments.weights, arguments.detector, **options
         )
-        for number in (signal.SIGINT, signal.SIGTERM):  # from here on, there are files to remove
-            signal.signal(number, _interrupt)
+        for name in ENDING:  # from here on, there are files to remove
+            number = getattr(signal, name, None)
+            if number and signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _interrupt)
         store = Store(Limits(arguments.max_mb, arguments.max_video_seconds, arguments.queue))
         samples = samples or generate_samples(store.folder / "samples")
         app = make_app(store, networks, samples, _names(arguments.host))
@@ -98,7 +102,7 @@ def _names(host: str) -> set[str]:
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="python -m slowfast_jax.web",
+        prog=called_as("slowfast_jax.web", "slowfast-jax-web"),
         description="A page in the browser: choose a video, get the film with its persons and "
         "actions. Videos stay on this machine, and are removed when the page is closed.",
     )
@@ -150,7 +154,12 @@ def _parser() -> Parser:
     return parser
 
 
-if __name__ == "__main__":
+def run() -> NoReturn:
+    """Runs the command and ends the program."""
     status = cli()
     sys.stderr.flush()
     os._exit(status)  # without waiting for threads: a job may be in the middle of a compilation
+
+
+if __name__ == "__main__":
+    run()
