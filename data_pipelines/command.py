@@ -83,6 +83,17 @@ def positive(text: str) -> float:
     return number
 
 
+def not_negative(text: str) -> float:
+    """A number from 0 on, for `type=` of an argument."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a number from 0 on")
+    return number
+
+
 def fraction(text: str) -> float:
     """A number from 0 to 1, for `type=` of an argument."""
     try:

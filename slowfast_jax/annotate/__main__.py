@@ -28,7 +28,14 @@ from pathlib import Path
 from absl import logging
 
 from data_pipelines.atomic_files import whole, write_rows
-from data_pipelines.command import Parser, explain, fraction, positive
+from data_pipelines.command import (
+    Parser,
+    called_as,
+    explain,
+    fraction,
+    not_negative,
+    positive,
+)
 from data_pipelines.findings import Findings
 from data_pipelines.labels import class_names
 from data_pipelines.prepare.common import check_folder, videos_in
@@ -75,7 +82,8 @@ def cli(argv: Sequence[str] | None = None) -> int:
             for number, (name, path) in enumerate(videos.items(), 1):
                 try:
                     each = find_persons(
-                        path, name, detector, every=arguments.every, threshold=arguments.threshold,
+                        path, name, detector, every=arguments.every, margin=arguments.margin,
+                        threshold=arguments.threshold,
                         what=f"finding persons in {name} ({number} of {len(videos)}; frames)",
                     )
                 except VideoError as error:
@@ -183,7 +191,7 @@ def _write_json(path: Path, content: object) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m slowfast_jax.annotate",
+        prog=called_as("slowfast_jax.annotate", "slowfast-jax-annotate"),
         description="Finds and follows the persons in videos, and writes them as projects of VIA "
         "and CVAT in which you add the actions.",
     )
@@ -199,6 +207,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--every", type=positive, default=1.0, metavar="SECONDS",
         help="interval between the frames to label (default: 1)",
+    )
+    parser.add_argument(
+        "--margin", type=not_negative, default=0.0, metavar="SECONDS",
+        help="label no frames this near to the ends of a video, around which clips are not whole "
+        "(default: 0; AVA: 2)",
     )
     parser.add_argument(
         "--detector", default=DETECTOR, metavar="DETECTOR",

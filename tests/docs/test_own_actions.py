@@ -231,5 +231,5 @@ def test_mentioned_flags_and_recipes_exist():
         values = flags.FlagValues()
         main.define_flags(values)
         main.parse(["main", f"--config={ROOT}/configs/own.py:x3d_m", *shlex.split(flag)], values)
-    for recipe in re.findall(r"`(x3d_\w+|slowfast_\w+_r50)`", TEXT):
+    for recipe in re.findall(r"`(x3d_\w+|slowfast_\w+_r(?:50|101_50_50))`", TEXT):
         load_config(f"{ROOT}/configs/own.py:{recipe}")

@@ -177,6 +177,7 @@ def test_actions_to_choose_from(videos, tmp_path, detector):
 
     (label,) = json.loads((out / "cvat/labels.json").read_text())
     assert [each["name"] for each in label["attributes"]] == ["wave", "sit", "person"]
+    assert label["type"] == "rectangle"  # CVAT refuses labels without a type
     text = (out / "cvat/a.mp4.xml").read_text()
     text = text.replace('<attribute name="sit">false', '<attribute name="sit">true')
     (out / "cvat/a.mp4.xml").write_text(text)
@@ -194,6 +195,16 @@ def test_the_actions_may_be_in_a_file(videos, tmp_path, detector, capsys):
     for wrong in ("a,,b", "a,a", "wave,Person"):
         assert run(videos, tmp_path / "other", "--actions", wrong) == 2
         assert f"error: --actions {wrong!r}: expected" in capsys.readouterr().err
+
+
+def test_frames_near_the_ends_may_be_left_out(videos, tmp_path, detector, capsys):
+    assert run(videos, tmp_path / "out", "--margin", "1.5") == 0
+    rows = rows_of(tmp_path / "out/people.csv")
+    times = {(row["video"], row["time"]) for row in rows}
+    assert times == {("a.mp4", "2.0"), ("day/b c.mkv", "1.2")}  # the middle of the short one
+    with pytest.raises(SystemExit):
+        run(videos, tmp_path / "other", "--margin", "-1")
+    assert "expected a number from 0 on" in capsys.readouterr().err
 
 
 def test_short_videos_are_labeled_in_the_middle(videos, tmp_path, detector):
