@@ -94,24 +94,19 @@ def _rfdetr(network: Network, names: list[str], threshold: float) -> Find:
 
 def _load(path: str | os.PathLike) -> Network:
     try:
-        import onnxruntime
+        from slowfast_jax.onnxruntime_session import open_session, session_options
     except ImportError as error:
         raise DetectorError(
             f"person detectors are run by onnxruntime, which cannot be imported ({error}); "
             f"{install('demo')}"
         ) from error
-    options = onnxruntime.SessionOptions()
-    if hasattr(os, "sched_getaffinity"):
-        # By default there is a thread for each core of the machine, allowed or not.
-        options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options = session_options()
     options.log_severity_level = FATAL
     # Threads that wait would otherwise compute in circles, beside those that decode and recognize:
     # with two, YOLOX-nano took 17 ms of CPU time per picture instead of 10.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     with _clear_errors(path, "cannot be read as an ONNX file"):
-        session = onnxruntime.InferenceSession(
-            os.fspath(path), options, providers=["CPUExecutionProvider"]
-        )
+        session = open_session(os.fspath(path), options)
     return Network(os.fspath(path), session, *_input_size(path, session.get_inputs()))
 
 

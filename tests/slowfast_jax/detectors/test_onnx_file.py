@@ -95,5 +95,6 @@ def test_a_picture_must_be_one(tmp_path):
 
 def test_without_onnxruntime_one_sentence_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.delitem(sys.modules, "slowfast_jax.onnxruntime_session", raising=False)
     with pytest.raises(DetectorError, match="onnxruntime.*install the extra demo"):
         open_detector(tmp_path / "a.onnx")
