@@ -32,7 +32,6 @@ WITHOUT_EXTRA = f"the page needs further packages; {install('web')}"
 PACKAGES = ("anyio", "fastapi", "gradio", "starlette", "uvicorn")
 LOCAL = ("localhost", "127.0.0.1", "::1")
 EVERYWHERE = ("0.0.0.0", "::")
-ENDING = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, kill, and a terminal that is closed
 DEFAULT = "kinetics/x3d_xs"
 DETECTOR = "yolox_tiny"
 
@@ -68,10 +67,10 @@ def cli(argv: Sequence[str] | None = None) -> int:
         networks = load_networks(
             arguments.config, arguments.weights, arguments.detector, **options
         )
-        for name in ENDING:  # from here on, there are files to remove
-            number = getattr(signal, name, None)
-            if number and signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, _interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM):  # from here on, there are files to remove
+            signal.signal(number, _interrupt)
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, _terminate)  # the terminal is closed
         store = Store(Limits(arguments.max_mb, arguments.max_video_seconds, arguments.queue))
         samples = samples or generate_samples(store.folder / "samples")
         app = make_app(store, networks, samples, _names(arguments.host))
@@ -91,6 +90,10 @@ def cli(argv: Sequence[str] | None = None) -> int:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    signal.raise_signal(signal.SIGTERM)  # which the server answers while it runs
 
 
 def _names(host: str) -> set[str]:

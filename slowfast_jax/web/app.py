@@ -10,6 +10,7 @@ from pathlib import Path
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import gradio as gr
+import gradio.routes
 import uvicorn
 from fastapi import FastAPI
 
@@ -36,7 +37,8 @@ def make_app(
       samples: videos to choose from, by name.
       hosts: names that this server has in a browser; see `Guard`.
     """
-    os.environ["GRADIO_TEMP_DIR"] = str(store.folder / "gradio")  # for whatever Gradio writes
+    # For whatever Gradio writes. The second was read when it was imported, before this folder was.
+    os.environ["GRADIO_TEMP_DIR"] = gradio.routes.DEFAULT_TEMP_DIR = str(store.folder / "gradio")
     jobs = Jobs(store, networks, samples)
     page = make_page(jobs, list(networks), list(samples), store.limits)
 
@@ -58,7 +60,7 @@ def make_app(
     gr.mount_gradio_app(
         app, page, "/", show_error=False, footer_links=[], run_history=False, ssr_mode=False,
         max_file_size=1, mcp_server=False, enable_monitoring=False,
-        theme=gr.themes.Default(primary_hue="blue", font=FONT, font_mono=("monospace",)),
+        theme=gr.themes.Default(primary_hue="blue", font=FONT, font_mono=FONT),
         css=(STATIC / "page.css").read_text(encoding="utf-8"),
     )
     return Guard(app, hosts, list(page.fns))

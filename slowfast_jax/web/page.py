@@ -13,9 +13,14 @@ TITLE = "Actions in a video"
 PRIVACY = (
     "Videos stay on the machine that runs this page, and are removed when you close it."
 )
-EMPTY = '<p class="quiet">The film with its actions will be here.</p>'
+EMPTY = '<p class="empty">The film with its actions will be here.</p>'
 WAITING = "<p>&nbsp;</p>"  # beneath the progress
-STOPPED = '<p class="quiet">Stopped.</p>'
+STOPPED = '<p class="empty">Stopped.</p>'
+# On a narrow screen, the answer is below the buttons.
+SHOW_ANSWER = """(...values) => {
+  document.querySelector('.answer').scrollIntoView({behavior: 'smooth', block: 'nearest'});
+  return values;
+}"""
 
 
 def make_page(
@@ -38,12 +43,14 @@ def make_page(
                     "", html_template=_read("picker.html"), js_on_load=_read("picker.js"),
                     accepted=accepted, most=int(limits.megabytes * 1e6),
                 )
-                sample = gr.Radio(samples, label="or a sample", visible=bool(samples))
+                sample = gr.Radio(
+                    samples, label="or a sample", visible=bool(samples), elem_classes="samples"
+                )
                 network = gr.Dropdown(
                     networks, value=networks[0], label="network", visible=len(networks) > 1,
                     filterable=False,
                 )
-                look = gr.Checkbox(label="show where the network looks (slower)")
+                look = gr.Checkbox(label="show where the network looks (slower)", container=False)
                 with gr.Row():
                     start = gr.Button("Recognize", variant="primary", min_width=120)
                     stop = gr.Button("Stop", min_width=80)
@@ -55,7 +62,9 @@ def make_page(
         options = {"api_visibility": "private", "concurrency_limit": None}
         upload.upload(_claim(jobs), upload, sample, show_progress="hidden", **options)
         chosen = [upload, sample, network, look]
-        asked = start.click(_admit(jobs), chosen[:2], answer, show_progress="hidden", **options)
+        asked = start.click(
+            _admit(jobs), chosen[:2], answer, show_progress="hidden", js=SHOW_ANSWER, **options
+        )
         asked.success(
             _run(jobs), chosen, answer, api_visibility="private", concurrency_limit=1,
             concurrency_id="job",

@@ -9,6 +9,11 @@ HINT = (
 )
 
 
+def in_short(reason: str) -> str:
+    """Why a video cannot be read, for a visitor: without what the owner of a data set should do."""
+    return reason.partition(";")[0]
+
+
 def answer_html(
     headline: tuple[str, str], films: Mapping[str, str], downloads: Mapping[str, str],
     timeline: str, notes: Sequence[str],

@@ -8,6 +8,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from data_pipelines.video.decoding import VideoError, VideoInfo, probe
+from slowfast_jax.web.results import in_short
 from slowfast_jax.web.store import Full, Store
 
 STALLED = 30.0  # seconds without a byte after which an upload is given up
@@ -44,7 +45,7 @@ def routes(store: Store) -> list[Route]:
                 "height": info.height,
             })
         except VideoError as error:
-            return refuse(400, f"This is not a video that can be read: {error.reason}.")
+            return refuse(400, f"This is not a video that can be read: {in_short(error.reason)}.")
         except ClientDisconnect:
             return refuse(400, "The connection ended within the file.")
         except TimeoutError:

@@ -19,7 +19,7 @@ from slowfast_jax.recognizer import Recognizer
 from slowfast_jax.recognizer.persons import Persons, persons_of
 from slowfast_jax.visualize.overlays import Overlay, grad_cam_of, show_overlays
 from slowfast_jax.web.networks import Network
-from slowfast_jax.web.results import answer_html
+from slowfast_jax.web.results import answer_html, in_short
 
 Report = Callable[[float, str], None]  # receives the share that is done, 0 to 1, and what is next
 FILM, TABLE, LOOK = "film.mp4", "actions.json", "look.mp4"
@@ -66,7 +66,7 @@ def annotate(
     )
     (folder / TABLE).write_text(json.dumps(sink.record) + "\n", encoding="utf-8")
     found = found_in(result, recognizer)
-    notes = [f"The video ended early: it {result.error}."] if result.error else []
+    notes = [f"The video ended early: {in_short(result.error)}."] if result.error else []
     films = {"annotated film": f"{address}/{FILM}"}
     if look and recognizer.takes_boxes:
         notes.append(NO_LOOK)
@@ -108,7 +108,7 @@ def found_in(result: Result, recognizer: Recognizer) -> Timeline | Persons:
 
 def headline_of(found: Timeline | Persons, seconds: float) -> tuple[str, str]:
     """What is in a video in a few words, and a remark on it."""
-    length = f"{seconds:.1f} seconds"
+    length = f"{seconds:.1f} seconds" if seconds >= 1 else f"{seconds:.2f} seconds"
     if isinstance(found, Persons):
         return (counted(len(found), "person") if found else "Nobody"), f"in {length}"
     if not found:
