@@ -48,12 +48,12 @@ from data_pipelines.video.frame_times import frame_times
 from slowfast_jax.annotate.cvat_task import cvat_labels, cvat_task
 from slowfast_jax.annotate.persons import Found, find_persons
 from slowfast_jax.annotate.via_project import via_project
+from slowfast_jax.detectors.load import DEFAULT as DEFAULT_DETECTOR
 from slowfast_jax.detectors.load import EXPECTED as DETECTORS
 from slowfast_jax.detectors.load import load_detector
 from slowfast_jax.detectors.tracking import HIGH_SCORE, LOW_SCORE
 from slowfast_jax.log_file import show_log
 
-DETECTOR = "yolox_tiny"
 PROJECT, TASKS, LABELS, TABLE = "via.json", "cvat", "labels.json", "people.csv"
 COLUMNS = ("video", "time", *CORNERS, "person", "score")
 
@@ -214,7 +214,7 @@ def _parser() -> argparse.ArgumentParser:
         "(default: 0; AVA: 2)",
     )
     parser.add_argument(
-        "--detector", default=DETECTOR, metavar="DETECTOR",
+        "--detector", default=DEFAULT_DETECTOR, metavar="DETECTOR",
         help=f"{DETECTORS} (default: %(default)s)",
     )
     parser.add_argument(

@@ -23,6 +23,7 @@ from absl import logging
 
 from data_pipelines.command import Parser, called_as, explain, install, positive
 from slowfast_jax import compilation_cache
+from slowfast_jax.detectors.load import DEFAULT as DEFAULT_DETECTOR
 from slowfast_jax.log_file import show_log
 from slowfast_jax.option_names import BACKENDS, as_options, whole_number
 from slowfast_jax.serve.address import port, why_not_free
@@ -33,7 +34,6 @@ PACKAGES = ("anyio", "fastapi", "gradio", "starlette", "uvicorn")
 LOCAL = ("localhost", "127.0.0.1", "::1")
 EVERYWHERE = ("0.0.0.0", "::")
 DEFAULT = "kinetics/x3d_xs"
-DETECTOR = "yolox_tiny"
 
 
 def cli(argv: Sequence[str] | None = None) -> int:
@@ -122,7 +122,7 @@ def _parser() -> Parser:
         "--labels", help="class names: a set such as kinetics400, or a file with one name per line"
     )
     parser.add_argument(
-        "--detector", default=DETECTOR, metavar="NAME",
+        "--detector", default=DEFAULT_DETECTOR, metavar="NAME",
         help="what finds persons, for networks that classify boxes: an .onnx file, a name such as "
         "yolox_nano, or frame for the whole picture (default: %(default)s)",
     )

@@ -66,11 +66,11 @@ def folder(tmp_path_factory):
 def published(monkeypatch, tmp_path):
     """A detector that finds one person in every picture, in place of the published one."""
     monkeypatch.setenv("SLOWFAST_JAX_CACHE", str(tmp_path))
-    path = tmp_path / "detectors/yolox_tiny.onnx"
+    path = tmp_path / "detectors/yolox_nano.onnx"
     path.parent.mkdir()
     write_yolox(path, [((30.0, 40.0, 24.0, 40.0), 0.9)])
-    row = "http://127.0.0.1:9/yolox_tiny.onnx", None, sha256_of(path)
-    monkeypatch.setitem(load.PUBLISHED, "yolox_tiny", row)
+    row = "http://127.0.0.1:9/yolox_nano.onnx", None, sha256_of(path)
+    monkeypatch.setitem(load.PUBLISHED, "yolox_nano", row)
 
 
 def read(path):
