@@ -184,11 +184,13 @@ def _boxes(place: str, track: ElementTree.Element) -> list[Box]:
     boxes = []
     for element in track:
         frame = read_number(place, "frame", "frame", element.get("frame", ""))
-        where = f"{place}:frame {frame:g}"
-        if element.tag != "box" or float(element.get("rotation") or 0):
+        line = f"frame {frame:g}"
+        where = f"{place}:{line}"
+        rotation = read_number(place, line, "rotation", element.get("rotation") or "0")
+        if element.tag != "box" or rotation:
             what = "rotated box" if element.tag == "box" else element.tag
             raise ValueError(f"{where}: {what}; expected an upright box: draw it again")
-        edges = [read_number(place, f"frame {frame:g}", e, element.get(e, "")) for e in EDGES]
+        edges = [read_number(place, line, e, element.get(e, "")) for e in EDGES]
         actions, person = [], ""
         for attribute in element.iterfind("attribute"):
             name, value = attribute.get("name", ""), (attribute.text or "").strip()

@@ -13,8 +13,8 @@ from data_pipelines.text_files import first_few, shown
 from data_pipelines.video.decoding import VideoInfo, probe
 from data_pipelines.video.finding import walk
 
-PERSON = "person"
-COLUMNS = ("video", "time", *CORNERS, "action", PERSON)
+ACTION, PERSON = "action", "person"
+COLUMNS = ("video", "time", *CORNERS, ACTION, PERSON)
 
 
 def check_table(table: PathLike) -> None:

@@ -91,7 +91,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
                     continue
                 found.append(each)
                 if not each.persons:
-                    print(f"warning: {path}: no persons found", file=sys.stderr)
+                    print(f"warning: {path}: nobody was found", file=sys.stderr)
             _write(found, folder, actions, out)
         except KeyboardInterrupt:  # the line that says so was printed when Ctrl-C came
             _write(found, folder, actions, out)
@@ -106,8 +106,8 @@ def cli(argv: Sequence[str] | None = None) -> int:
         [each.times for each in found], [each.persons for each in found]
     ))
     print(
-        f"{out}: {counted(len(found), 'video')}, {counted(moments, 'frame')} to label, boxes of "
-        f"persons: {persons}"
+        f"{out}: {counted(len(found), 'video')}, {counted(moments, 'frame')} to label, "
+        f"{persons} boxes"
     )
     return 1 if findings.kinds else 0
 
@@ -123,14 +123,14 @@ def _check_out(out: Path) -> None:
 
 
 def _actions(text: str | None) -> list[str]:
-    """The actions to choose from, in a file or with commas between; none: []."""
+    """The actions to choose from, in a file or separated by commas; none: []."""
     if text is None:
         return []
     is_file = os.path.isfile(text)
     actions = class_names(text) if is_file else [action.strip() for action in text.split(",")]
     if not all(actions) or len(set(actions)) < len(actions) or PERSON in map(str.lower, actions):
         raise ValueError(
-            f"--actions {text!r}: expected a file of names, or names with commas between, all "
+            f"--actions {text!r}: expected a file of names, or names separated by commas, all "
             f"different and none of them {PERSON!r}"
         )
     return actions
@@ -201,7 +201,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("out", metavar="OUT", help="folder for the results")
     parser.add_argument(
         "--actions", metavar="NAMES",
-        help="the actions to choose from, with commas between, or a file with one per line "
+        help="the actions to choose from, separated by commas, or a file with one per line "
         "(default: you write them)",
     )
     parser.add_argument(
@@ -219,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--threshold", type=fraction, default=HIGH_SCORE, metavar="SCORE",
-        help="score of the detector from which on a person is followed (default: %(default)s)",
+        help="minimum detector score of a box that starts a track (default: %(default)s)",
     )
     return parser
 

@@ -13,10 +13,8 @@ from xml.etree import ElementTree
 import numpy as np
 
 from data_pipelines.prepare.cvat import EDGES, LABEL
-from data_pipelines.prepare.label_tables import PERSON
+from data_pipelines.prepare.label_tables import ACTION, PERSON
 from slowfast_jax.annotate.persons import Found, Person
-
-ACTION = "action"
 
 
 def cvat_labels(actions: Sequence[str]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A page in the browser: choose a video, get the film with its persons and actions.
+"""A page in the browser: choose a video, and get it back with people and actions drawn in.
 
     python -m slowfast_jax.web --config kinetics/x3d_xs --weights x3d_xs.pyth
     python -m slowfast_jax.web --weights RUN --weights OTHER_RUN --samples VIDEOS
@@ -64,9 +64,10 @@ def cli(argv: Sequence[str] | None = None) -> int:
     try:
         samples = find_samples(arguments.samples) if arguments.samples else {}
         print("loading the networks", file=sys.stderr, flush=True)
-        networks = load_networks(
-            arguments.config, arguments.weights, arguments.detector, **options
-        )
+        chosen = arguments.config, arguments.weights
+        if not any(chosen):
+            chosen = [DEFAULT], ["published"]
+        networks = load_networks(*chosen, arguments.detector, **options)
         for number in (signal.SIGINT, signal.SIGTERM):  # from here on, there are files to remove
             signal.signal(number, _interrupt)
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
@@ -106,8 +107,8 @@ def _names(host: str) -> set[str]:
 def _parser() -> Parser:
     parser = Parser(
         prog=called_as("slowfast_jax.web", "slowfast-jax-web"),
-        description="A page in the browser: choose a video, get the film with its persons and "
-        "actions. Videos stay on this machine, and are removed when the page is closed.",
+        description="A page in the browser: choose a video, and get it back with people and "
+        "actions drawn in. Videos stay on this machine, and are removed when the page is closed.",
     )
     parser.add_argument(
         "--config", action="append", default=[],
@@ -123,7 +124,7 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--detector", default=DEFAULT_DETECTOR, metavar="NAME",
-        help="what finds persons, for networks that classify boxes: an .onnx file, a name such as "
+        help="what finds people, for networks that classify boxes: an .onnx file, a name such as "
         "yolox_nano, or frame for the whole picture (default: %(default)s)",
     )
     parser.add_argument(
@@ -136,7 +137,7 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--host", default="127.0.0.1",
-        help="address to listen on; another one than the default lets other machines in",
+        help="address to listen on; any other than the default may let other machines in",
     )
     parser.add_argument(
         "--port", type=port, default=7860, metavar="N", help="port (default: %(default)s)"

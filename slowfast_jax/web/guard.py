@@ -107,10 +107,10 @@ class Guard:
         headers, method, path = Headers(scope=scope), scope["method"], scope["path"]
         host = headers.get("host", "")
         if self._hosts and _name(host) not in self._hosts:
-            return 421, "unknown name of this server; see --host"
+            return 421, "this server is not called that; see --host"
         origin = headers.get("origin")
         if origin and _netloc(origin) != host:
-            return 403, "a request from another site"
+            return 403, "requests from other sites are refused"
         if headers.get("x-forwarded-host") or headers.get("forwarded"):
             return 400, "proxies are not supported"
         if method in ("GET", "HEAD") and READ.fullmatch(path):
@@ -118,7 +118,7 @@ class Guard:
         if method == "POST" and (path == JOIN or WRITE.fullmatch(path)):
             return 0, ""
         if READ.fullmatch(path) or path == JOIN or WRITE.fullmatch(path):
-            return 405, "not with this method"
+            return 405, "this method is not allowed here"
         return 404, "there is no such page"
 
     def _check_job(self, content: bytes | None) -> tuple[int, str]:

@@ -50,7 +50,7 @@ class Jobs:
         most = self._store.limits.waiting
         with self._lock:
             if session in self._waiting or session in self._running:
-                raise Refused("This page waits for a video already.")
+                raise Refused("This page is already processing or waiting for a video.")
             if len(self._waiting) >= most:
                 raise Refused(f"{most} videos are waiting already. Try again in a few minutes.")
             self._waiting.add(session)

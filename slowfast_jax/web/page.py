@@ -13,7 +13,8 @@ TITLE = "Actions in a video"
 PRIVACY = (
     "Videos stay on the machine that runs this page, and are removed when you close it."
 )
-EMPTY = '<p class="empty">The film with its actions will be here.</p>'
+LOOK = "show where the network looks (slower; networks that classify whole videos)"
+EMPTY = '<p class="empty">The annotated film will appear here.</p>'
 WAITING = "<p>&nbsp;</p>"  # beneath the progress
 STOPPED = '<p class="empty">Stopped.</p>'
 # On a narrow screen, the answer is below the buttons.
@@ -50,7 +51,7 @@ def make_page(
                     networks, value=networks[0], label="network", visible=len(networks) > 1,
                     filterable=False,
                 )
-                look = gr.Checkbox(label="show where the network looks (slower)", container=False)
+                look = gr.Checkbox(label=LOOK, container=False)
                 with gr.Row():
                     start = gr.Button("Recognize", variant="primary", min_width=120)
                     stop = gr.Button("Stop", min_width=80)

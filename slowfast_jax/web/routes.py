@@ -76,6 +76,7 @@ def routes(store: Store) -> list[Route]:
 
 
 def refuse(status: int, why: str) -> Response:
+    """The answer to a request that is not done."""
     return JSONResponse({"detail": why}, status)
 
 

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -45,26 +46,10 @@ def annotate(
     Raises:
       VideoError: the video cannot be decoded.
     """
-    recognizer, last = network.recognizer, 0.0
-    several = recognizer.model.activation == "sigmoid"
-    choice = choose(recognizer.class_names, several=several)
-    sink = Sink(name, choice, recognizer.takes_boxes, None, Console(quiet=True))
-    people = detect_people(network.detector) if network.detector else None
-
-    def progress(done: Progress) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= OFTEN:
-            last = now
-            share = min(done.time / done.duration, 1) if done.duration else 0
-            report(share, f"{done.time:.1f} of {done.duration:.1f} seconds")
-
+    recognizer = network.recognizer
     report(0.0, "preparing the network")
-    result = annotate_film(
-        recognizer, str(video), folder / FILM, Options(people=people, choice=choice),
-        report=progress, found=sink.add,
-    )
-    (folder / TABLE).write_text(json.dumps(sink.record) + "\n", encoding="utf-8")
+    result, record = write_film(network, video, name, folder / FILM, report)
+    (folder / TABLE).write_text(json.dumps(record) + "\n", encoding="utf-8")
     found = found_in(result, recognizer)
     notes = [f"The video ended early: {in_short(result.error)}."] if result.error else []
     films = {"annotated film": f"{address}/{FILM}"}
@@ -79,6 +64,30 @@ def annotate(
         {"Download the film": f"{address}/{FILM}", "Download JSON": f"{address}/{TABLE}"},
         found._repr_html_(), notes,
     )
+
+
+def write_film(
+    network: Network, video: Path, name: str, film: Path, report: Report
+) -> tuple[Result, dict[str, Any]]:
+    """Writes the annotated film of a video; returns what was found, and the table of it."""
+    recognizer, last = network.recognizer, 0.0
+    choice = choose(recognizer.class_names, several=recognizer.model.activation == "sigmoid")
+    sink = Sink(name, choice, recognizer.takes_boxes, None, Console(quiet=True))
+    people = detect_people(network.detector) if network.detector else None
+
+    def progress(done: Progress) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= OFTEN:
+            last = now
+            share = min(done.time / done.duration, 1) if done.duration else 0
+            report(share, f"{done.time:.1f} of {done.duration:.1f} seconds")
+
+    result = annotate_film(
+        recognizer, str(video), film, Options(people=people, choice=choice),
+        report=progress, found=sink.add,
+    )
+    return result, sink.record
 
 
 def write_look(

@@ -24,6 +24,7 @@ from data_pipelines.video.decoding import probe
 from slowfast_jax import main, predict
 from slowfast_jax.annotate import __main__ as annotate
 from slowfast_jax.config import build_model, load_config
+from slowfast_jax.demo import __main__ as demo
 from slowfast_jax.detectors import load
 from slowfast_jax.models import zoo
 from slowfast_jax.published.download import sha256_of
@@ -170,7 +171,7 @@ def test_the_document(folder, published, monkeypatch, capsys):
     (python,) = SCRIPTS
     (
         annotating, converting, from_cvat, checking, training, testing, reporting, finding,
-        predicting,
+        predicting, filming,
     ) = COMMANDS
     monkeypatch.chdir(folder)
     videos = folder / "DATA/videos"
@@ -216,6 +217,8 @@ def test_the_document(folder, published, monkeypatch, capsys):
         0.5 * count for count in range(1, 8)
     ]
     assert probe(str(folder / "DRAWN/new.mp4")).frames == 40
+    assert filming[2] == "slowfast_jax.demo" and demo.cli(filming[3:]) == 0
+    assert probe(str(folder / "film.mp4")).frames == 40
 
     names = {
         "clips": np.zeros((1, 4, 16, 16, 3), np.uint8), "boxes": np.full((1, 2, 4), [1, 2, 9, 12]),

@@ -134,6 +134,7 @@ def test_boxes_that_hang_over_the_edge_are_cut(run, tmp_path):
     (document(track(box(30, x=48))), ":track 0:frame 30: box 0.750000,0.250000,0.750000,0.750000"),
     (document(track("<polygon frame='3'/>")), ":track 0:frame 3: polygon; expected an upright"),
     (document(track(box(3).replace("z_order", "rotation='20' z_order"))), "3: rotated box; exp"),
+    (document(track(box(3).replace("z_order", "rotation='x' z_order"))), "rotation is 'x'; expec"),
 ])
 def test_invalid_files_are_refused(run, tmp_path, capsys, text, reason):
     assert run(text) == 1

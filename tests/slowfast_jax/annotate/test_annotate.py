@@ -91,7 +91,7 @@ def run(videos, out, *options):
 
 def test_persons_are_followed(videos, tmp_path, detector, capsys):
     assert run(videos, tmp_path / "out") == 0
-    assert "2 videos, 6 frames to label, boxes of persons: 10\n" in capsys.readouterr().out
+    assert "2 videos, 6 frames to label, 10 boxes\n" in capsys.readouterr().out
     rows = rows_of(tmp_path / "out/people.csv")
     assert [(row["video"], row["time"], row["person"]) for row in rows] == [
         ("a.mp4", "1.0", "1"), *(("a.mp4", t, p) for t in ("2.0", "3.0", "4.0") for p in "12"),
@@ -256,7 +256,7 @@ def test_no_persons(videos, tmp_path, detector, capsys):
         np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
     )
     assert run(videos / "a.mp4", tmp_path / "out") == 0
-    assert f"warning: {videos / 'a.mp4'}: no persons found" in capsys.readouterr().err
+    assert f"warning: {videos / 'a.mp4'}: nobody was found" in capsys.readouterr().err
     assert json.loads((tmp_path / "out/via.json").read_text())["metadata"] == {}
 
 
