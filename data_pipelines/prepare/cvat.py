@@ -8,7 +8,7 @@ must have the names that they have in CVAT. CVAT has boxes in every frame; the t
 one frame per second (--every), as one row per action; a box without actions becomes one row. The
 actions of a box are its ticked checkboxes and the values of its other attributes, in which commas
 separate actions. Only the attribute "person" is special: it becomes the column "person". Tracks
-without it get the numbers that are left.
+without it get numbers that no other track has.
 """
 
 import itertools
@@ -208,8 +208,8 @@ def _boxes(place: str, track: ElementTree.Element) -> list[Box]:
 
 
 def _numbered(tracks: Sequence[tuple[str, list[Box]]]) -> list[tuple[str, list[Box]]]:
-    """The tracks of a video, with a person in every box: those without get the numbers that are
-    left, so that no track that was added becomes somebody else."""
+    """The tracks of a video, with a person in every box: those without get numbers that no other
+    track has, so that a track that was added in CVAT is not taken for somebody else."""
     given = {box.person for _, boxes in tracks for box in boxes}
     left = (number for number in map(str, itertools.count(1)) if number not in given)
     numbered = []

@@ -210,8 +210,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--margin", type=not_negative, default=0.0, metavar="SECONDS",
-        help="label no frames this near to the ends of a video, around which clips are not whole "
-        "(default: 0; AVA: 2)",
+        help="leave out frames this close to the start or end of a video, where clips are "
+        "incomplete (default: 0; AVA: 2)",
     )
     parser.add_argument(
         "--detector", default=DEFAULT_DETECTOR, metavar="DETECTOR",

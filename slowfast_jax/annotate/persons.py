@@ -47,8 +47,8 @@ class Found(NamedTuple):
 
 
 def find_persons(
-    path: Path, name: str, detector: Detector, *, every: float, margin: float = 0.0,
-    threshold: float, what: str,
+    path: Path, name: str, detector: Detector, *, every: float, margin: float, threshold: float,
+    what: str,
 ) -> Found:
     """The persons in a video.
 
