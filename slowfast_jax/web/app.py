@@ -40,7 +40,8 @@ def make_app(
     # For whatever Gradio writes. The second was read when it was imported, before this folder was.
     os.environ["GRADIO_TEMP_DIR"] = gradio.routes.DEFAULT_TEMP_DIR = str(store.folder / "gradio")
     jobs = Jobs(store, networks, samples)
-    page = make_page(jobs, list(networks), list(samples), store.limits)
+    explained = [name for name, each in networks.items() if not each.recognizer.takes_boxes]
+    page = make_page(jobs, list(networks), explained, list(samples), store.limits)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

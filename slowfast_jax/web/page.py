@@ -13,7 +13,7 @@ TITLE = "Actions in a video"
 PRIVACY = (
     "Videos stay on the machine that runs this page, and are removed when you close it."
 )
-LOOK = "show where the network looks (slower; networks that classify whole videos)"
+LOOK = "show where the network looks (slower{})"
 EMPTY = '<p class="empty">The annotated film will appear here.</p>'
 WAITING = "<p>&nbsp;</p>"  # beneath the progress
 STOPPED = '<p class="empty">Stopped.</p>'
@@ -25,17 +25,20 @@ SHOW_ANSWER = """(...values) => {
 
 
 def make_page(
-    jobs: Jobs, networks: Sequence[str], samples: Sequence[str], limits: Limits
+    jobs: Jobs, networks: Sequence[str], explained: Sequence[str], samples: Sequence[str],
+    limits: Limits,
 ) -> gr.Blocks:
     """The page. Its functions run in threads, one job at a time.
 
     Args:
       jobs: does the work.
       networks: names to choose from; the first is chosen.
+      explained: those of them that can show where they look.
       samples: names of videos to choose from.
       limits: what `jobs` accepts.
     """
     accepted = f"at most {limits.megabytes:g} MB and {limits.seconds:g} seconds"
+    only = "" if len(explained) == len(networks) else f"; {', '.join(explained)} only"
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         gr.HTML(f'<h1>{TITLE}</h1><p class="quiet">{PRIVACY}</p>')
         with gr.Row():
@@ -51,7 +54,9 @@ def make_page(
                     networks, value=networks[0], label="network", visible=len(networks) > 1,
                     filterable=False,
                 )
-                look = gr.Checkbox(label=LOOK, container=False)
+                look = gr.Checkbox(
+                    label=LOOK.format(only), container=False, visible=bool(explained),
+                )
                 with gr.Row():
                     start = gr.Button("Recognize", variant="primary", min_width=120)
                     stop = gr.Button("Stop", min_width=80)
