@@ -26,7 +26,7 @@ from slowfast_jax import compilation_cache
 from slowfast_jax.detectors.load import DEFAULT as DEFAULT_DETECTOR
 from slowfast_jax.log_file import show_log
 from slowfast_jax.option_names import BACKENDS, as_options, whole_number
-from slowfast_jax.serve.address import port, why_not_free
+from slowfast_jax.serve.address import port, web_address, why_not_free
 from slowfast_jax.web.store import Limits, Store
 
 WITHOUT_EXTRA = f"the page needs further packages; {install('web')}"
@@ -75,8 +75,8 @@ def cli(argv: Sequence[str] | None = None) -> int:
         store = Store(Limits(arguments.max_mb, arguments.max_video_seconds, arguments.queue))
         samples = samples or generate_samples(store.folder / "samples")
         app = make_app(store, networks, samples, _names(arguments.host))
-        print(f"{', '.join(networks)}: the page is on http://{arguments.host}:{arguments.port}",
-              file=sys.stderr, flush=True)
+        address = web_address(arguments.host, arguments.port)
+        print(f"{', '.join(networks)}: the page is on {address}", file=sys.stderr, flush=True)
         Server(app, arguments.host, arguments.port).run()
     except (OSError, ValueError, RuntimeError) as error:
         print(f"error: {as_options(explain(error))}", file=sys.stderr)
