@@ -15,7 +15,7 @@ import itertools
 import sys
 import zipfile
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -72,6 +72,13 @@ class Box(NamedTuple):
     person: str
 
 
+class Track(NamedTuple):
+    """The boxes of a person in order of time. place: in the file, for messages."""
+
+    place: str
+    boxes: list[Box]
+
+
 class Converted(NamedTuple):
     """What was converted.
 
@@ -110,20 +117,7 @@ def convert(
     for path in files:
         root = _read(path)
         tasks = _tasks(path, root)
-        found: dict[str, list[tuple[str, list[Box]]]] = {task: [] for task in tasks}
-        for index, track in enumerate(root.iter("track")):
-            place = f"{path}:track {track.get('id', index)}"
-            label = track.get("label", "")
-            if label.lower() != LABEL:
-                others.add(label)
-                continue
-            task = track.get("task_id", next(iter(tasks)))
-            if task not in tasks:
-                raise ValueError(
-                    f"{place}: its task {shown(task)} is not in the file; {EXPECTED}"
-                )
-            found[task].append((place, _boxes(place, track)))
-        for task, tracks in found.items():
+        for task, tracks in _tracks(path, root, tasks, others).items():
             video, info = find_video(str(path), tasks[task].source, videos, infos)
             rows += _rows(
                 video, tasks[task], _numbered(tracks), info, Path(videos) / video, every
@@ -179,6 +173,24 @@ def _tasks(path: PathLike, root: ElementTree.Element) -> dict[str, Task]:
     return tasks
 
 
+def _tracks(
+    path: PathLike, root: ElementTree.Element, tasks: Mapping[str, Task], others: set[str]
+) -> dict[str, list[Track]]:
+    """The tracks of persons by the id of their task; `others` receives the labels of the rest."""
+    tracks: dict[str, list[Track]] = {task: [] for task in tasks}
+    for index, element in enumerate(root.iter("track")):
+        place = f"{path}:track {element.get('id', index)}"
+        label = element.get("label", "")
+        if label.lower() != LABEL:
+            others.add(label)
+            continue
+        task = element.get("task_id", next(iter(tasks)))
+        if task not in tasks:
+            raise ValueError(f"{place}: its task {shown(task)} is not in the file; {EXPECTED}")
+        tracks[task].append(Track(place, _boxes(place, element)))
+    return tracks
+
+
 def _boxes(place: str, track: ElementTree.Element) -> list[Box]:
     """The boxes of a track in order of time."""
     boxes = []
@@ -207,7 +219,7 @@ def _boxes(place: str, track: ElementTree.Element) -> list[Box]:
     return sorted(boxes, key=lambda box: box.frame)
 
 
-def _numbered(tracks: Sequence[tuple[str, list[Box]]]) -> list[tuple[str, list[Box]]]:
+def _numbered(tracks: Sequence[Track]) -> list[Track]:
     """The tracks of a video, with a person in every box: those without get numbers that no other
     track has, so that a track that was added in CVAT is not taken for somebody else."""
     given = {box.person for _, boxes in tracks for box in boxes}
@@ -215,13 +227,13 @@ def _numbered(tracks: Sequence[tuple[str, list[Box]]]) -> list[tuple[str, list[B
     numbered = []
     for place, boxes in tracks:
         number = "" if all(box.person for box in boxes) else next(left)
-        numbered.append((place, [box._replace(person=box.person or number) for box in boxes]))
+        boxes = [box._replace(person=box.person or number) for box in boxes]
+        numbered.append(Track(place, boxes))
     return numbered
 
 
 def _rows(
-    video: str, task: Task, tracks: Sequence[tuple[str, list[Box]]], info: VideoInfo, path: Path,
-    every: float,
+    video: str, task: Task, tracks: Sequence[Track], info: VideoInfo, path: Path, every: float
 ) -> Iterator[tuple[str, ...]]:
     """The rows of a video, moment by moment."""
     times = frame_times(path)

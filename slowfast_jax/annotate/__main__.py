@@ -46,7 +46,7 @@ from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.finding import why_no_video
 from data_pipelines.video.frame_times import frame_times
 from slowfast_jax.annotate.cvat_task import cvat_labels, cvat_task
-from slowfast_jax.annotate.persons import Found, find_persons
+from slowfast_jax.annotate.persons import Found, persons_to_label
 from slowfast_jax.annotate.via_project import via_project
 from slowfast_jax.detectors.load import DEFAULT as DEFAULT_DETECTOR
 from slowfast_jax.detectors.load import EXPECTED as DETECTORS
@@ -81,7 +81,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
             )
             for number, (name, path) in enumerate(videos.items(), 1):
                 try:
-                    each = find_persons(
+                    each = persons_to_label(
                         path, name, detector, every=arguments.every, margin=arguments.margin,
                         threshold=arguments.threshold,
                         what=f"finding persons in {name} ({number} of {len(videos)}; frames)",

@@ -46,7 +46,7 @@ class Found(NamedTuple):
     persons: list[Person]
 
 
-def find_persons(
+def persons_to_label(
     path: Path, name: str, detector: Detector, *, every: float, margin: float, threshold: float,
     what: str,
 ) -> Found:

@@ -25,7 +25,8 @@ READ = re.compile(
 )
 JOIN = "/gradio_api/queue/join"
 STREAM = re.compile(rf"/gradio_api/(?:queue/data|heartbeat/{SESSION})")  # has no end of its own
-WRITE = re.compile(r"/upload|/discard/[0-9a-f]{32}")
+WRITE = re.compile(rf"{JOIN}|/upload|/discard/[0-9a-f]{{32}}")
+METHODS = {READ: ("GET", "HEAD"), WRITE: ("POST",)}  # of all that the page asks for
 JSON_BYTES = 16_384  # longest body of JSON
 MOST_VALUES, LONGEST_TEXT = 16, 300  # of what a user chooses
 POLICY = (
@@ -113,13 +114,10 @@ class Guard:
             return 403, "requests from other sites are refused"
         if headers.get("x-forwarded-host") or headers.get("forwarded"):
             return 400, "proxies are not supported"
-        if method in ("GET", "HEAD") and READ.fullmatch(path):
-            return 0, ""
-        if method == "POST" and (path == JOIN or WRITE.fullmatch(path)):
-            return 0, ""
-        if READ.fullmatch(path) or path == JOIN or WRITE.fullmatch(path):
-            return 405, "this method is not allowed here"
-        return 404, "there is no such page"
+        allowed = next((METHODS[each] for each in METHODS if each.fullmatch(path)), None)
+        if allowed is None:
+            return 404, "there is no such page"
+        return (0, "") if method in allowed else (405, "this method is not allowed here")
 
     def _check_job(self, content: bytes | None) -> tuple[int, str]:
         """As `_check`, for the body of a request that starts one of Gradio's functions."""
