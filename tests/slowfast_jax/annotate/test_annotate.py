@@ -147,6 +147,36 @@ def test_cvat_and_back(videos, tmp_path, detector):
     assert labels["a", 1.0] == ((),) and labels["a", 3.0] == ((), (0, 1))
 
 
+def test_the_task_is_as_cvat_demands(videos, tmp_path, detector):
+    """What its importer and its editor of labels check (load_anno, validateParsedLabel)."""
+    out = tmp_path / "out"
+    assert run(videos / "a.mp4", out, "--actions", "wave,sit") == 0
+    (label,) = json.loads((out / "cvat/labels.json").read_text())
+    assert label["name"] == "person" and label["type"] == "rectangle"
+    kinds = {}
+    for each in label["attributes"]:
+        assert isinstance(each["mutable"], bool) and 0 < len(each["name"]) <= 64
+        assert each["values"] and all(isinstance(value, str) for value in each["values"])
+        kinds[each["name"]] = each["input_type"]
+    assert kinds == {"wave": "checkbox", "sit": "checkbox", "person": "text"}
+
+    tracks = ElementTree.parse(out / "cvat/a.mp4.xml").getroot().findall("track")
+    assert len(tracks) == 2
+    for track in tracks:
+        assert track.get("label") == label["name"] and len(track)
+        frames = [int(box.get("frame")) for box in track]
+        assert frames == sorted(set(frames)) and 0 <= frames[0] <= frames[-1] <= SECONDS * FPS
+        for box in track:
+            assert (box.tag, box.get("keyframe")) == ("box", "1")
+            assert box.get("outside") in ("0", "1") and box.get("occluded") == "0"
+            assert int(box.get("z_order")) == 0
+            left, top, right, bottom = (float(box.get(edge)) for edge in cvat.EDGES)
+            assert 0 <= left < right <= WIDTH and 0 <= top < bottom <= HEIGHT
+            values = {each.get("name"): each.text for each in box}
+            assert values.keys() == kinds.keys()
+            assert {values["wave"], values["sit"]} <= {"true", "false"}
+
+
 def as_cvat_exports(root):
     """Adds the boxes between those of a track, as CVAT does."""
     for track in root.iter("track"):
