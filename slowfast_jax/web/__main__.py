@@ -76,8 +76,11 @@ def cli(argv: Sequence[str] | None = None) -> int:
         samples = samples or generate_samples(store.folder / "samples")
         app = make_app(store, networks, samples, _names(arguments.host))
         address = web_address(arguments.host, arguments.port)
-        print(f"{', '.join(networks)}: the page is on {address}", file=sys.stderr, flush=True)
-        Server(app, arguments.host, arguments.port).run()
+        line = f"{', '.join(networks)}: the page is on {address}"
+        Server(
+            app, arguments.host, arguments.port,
+            lambda: print(line, file=sys.stderr, flush=True),
+        ).run()
     except (OSError, ValueError, RuntimeError) as error:
         print(f"error: {as_options(explain(error))}", file=sys.stderr)
         return 2

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -68,13 +68,25 @@ def make_app(
 
 
 class Server(uvicorn.Server):
-    """Runs the application that `make_app` returns."""
+    """Runs the application that `make_app` returns.
 
-    def __init__(self, app: Guard, host: str, port: int):
+    Args:
+      app: the application.
+      host, port: where to listen.
+      ready: called as soon as it listens.
+    """
+
+    def __init__(self, app: Guard, host: str, port: int, ready: Callable[[], None] = lambda: None):
         super().__init__(uvicorn.Config(
             app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=GRACE
         ))
-        self._app = app
+        self._app, self._ready = app, ready
+
+    async def startup(self, sockets: list | None = None) -> None:
+        """Begins to listen."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
 
     async def shutdown(self, sockets: list | None = None) -> None:
         """Ends the server after closing the streams of all open tabs."""

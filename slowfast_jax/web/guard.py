@@ -24,7 +24,6 @@ READ = re.compile(
     r"|/media/[0-9a-f]{32}/[a-z]+\.[a-z0-9]+"
 )
 JOIN = "/gradio_api/queue/join"
-STREAM = re.compile(rf"/gradio_api/(?:queue/data|heartbeat/{SESSION})")  # has no end of its own
 WRITE = re.compile(rf"{JOIN}|/upload|/discard/[0-9a-f]{{32}}")
 METHODS = {READ: ("GET", "HEAD"), WRITE: ("POST",)}  # of all that the page asks for
 JSON_BYTES = 16_384  # longest body of JSON
@@ -59,7 +58,7 @@ class Guard:
         self._closing = asyncio.Event()
 
     def close_streams(self) -> None:
-        """Ends the streams to open tabs, for which a server that ends would wait."""
+        """Ends what a server that ends would wait for: streams to open tabs, and uploads."""
         self._closing.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,6 +74,7 @@ class Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
+        receive = self._until_closing(receive)
         status, why = self._check(scope)
         if not status and scope["path"] == JOIN:
             content = await _body(receive)
@@ -84,8 +84,6 @@ class Guard:
             answer = JSONResponse({"detail": why}, status)
             await answer(scope, receive, with_headers)
             return
-        if STREAM.fullmatch(scope["path"]):
-            receive = self._until_closing(receive)
         await self._app(scope, receive, with_headers)
 
     def _until_closing(self, receive: Receive) -> Receive:

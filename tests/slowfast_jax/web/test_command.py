@@ -7,12 +7,15 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 import pytest
 
 from slowfast_jax.web.__main__ import cli
 from slowfast_jax.web.store import PREFIX
 from tests.support.paths import ROOT
+
+UPLOAD = "POST /upload HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 9000000\r\n\r\n"
 
 
 @pytest.fixture
@@ -59,10 +62,13 @@ def test_nothing_is_left_when_the_terminal_is_closed(tmp_path, free_port):
     )
     while "the page is on" not in (line := process.stderr.readline()):
         assert line, "it ended"
-    assert list(tmp_path.iterdir())
-    process.send_signal(signal.SIGHUP)
-    assert process.wait(60) == 0
-    assert process.stderr.read().endswith("ended; the files of the page are removed\n")
+    with socket.create_connection(("127.0.0.1", int(free_port))) as upload:  # has no end
+        upload.sendall(UPLOAD.format(port=free_port).encode() + bytes(500_000))
+        while not list(tmp_path.glob("*/*/video")):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(60) == 0
+    assert process.stderr.read() == "ended; the files of the page are removed\n"
     assert not list(tmp_path.iterdir())
 
 
