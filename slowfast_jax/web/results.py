@@ -25,10 +25,10 @@ def answer_html(
       films: title -> address; the first is the one that the timeline belongs to.
       downloads: text -> address.
       timeline: HTML.
-      notes: sentences about what went wrong.
+      notes: sentences about what is not as expected.
     """
     title, remark = map(escape, headline)
-    warnings = "".join(f'<p class="failed" role="alert">{escape(note)}</p>' for note in notes)
+    remarks = "".join(f'<p class="remark" role="status">{escape(note)}</p>' for note in notes)
     links = "".join(
         f'<a href="{address}" download>{escape(text)}</a>' for text, address in downloads.items()
     )
@@ -41,6 +41,6 @@ def answer_html(
         for text, film in zip([*films][1:], others, strict=True)
     )
     return (
-        f"<h2>{title} <small>{remark}</small></h2>{warnings}{first}"
+        f"<h2>{title} <small>{remark}</small></h2>{remarks}{first}"
         f'<p class="quiet">{HINT}</p>{timeline}{more}<p class="downloads">{links}</p>'
     )

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from data_pipelines.text_files import counted
 from slowfast_jax.demo.annotate import Options, Progress, Result, annotate_film
 from slowfast_jax.demo.choice import choose
 from slowfast_jax.demo.output import Sink
@@ -119,7 +118,8 @@ def headline_of(found: Timeline | Persons, seconds: float) -> tuple[str, str]:
     """What is in a video in a few words, and a remark on it."""
     length = f"{seconds:.1f} seconds" if seconds >= 1 else f"{seconds:.2f} seconds"
     if isinstance(found, Persons):
-        return (counted(len(found), "person") if found else "Nobody"), f"in {length}"
+        people = {0: "Nobody", 1: "1 person"}.get(len(found), f"{len(found)} people")
+        return people, f"in {length}"
     if not found:
         return "No action", f"in {length}"
     scores = np.mean([window.scores for window in found], 0)
