@@ -84,13 +84,13 @@ def positive(text: str) -> float:
 
 
 def not_negative(text: str) -> float:
-    """A number from 0 on, for `type=` of an argument."""
+    """0 or a larger number, for `type=` of an argument."""
     try:
         number = float(text)
     except ValueError:
         number = -1.0
     if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a number from 0 on")
+        raise argparse.ArgumentTypeError(f"{text!r}; expected 0 or a larger number")
     return number
 
 

@@ -22,7 +22,7 @@ FLOORS = (
      "data_pipelines.doctor", "data_pipelines.tfds_builders", "slowfast_jax.option_names"),
     ("slowfast_jax.ops", "slowfast_jax.metrics", "slowfast_jax.distributed",
      "slowfast_jax.malloc", "slowfast_jax.compilation_cache", "slowfast_jax.interrupts",
-     "slowfast_jax.log_file", "slowfast_jax.fields"),
+     "slowfast_jax.log_file", "slowfast_jax.fields", "slowfast_jax.onnxruntime_session"),
     ("slowfast_jax.models", "slowfast_jax.training", "slowfast_jax.progress"),
     ("slowfast_jax.published", "slowfast_jax.export"),
     ("slowfast_jax.config", "slowfast_jax.detectors"),

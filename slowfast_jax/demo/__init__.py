@@ -7,5 +7,5 @@ What other programs call, such as a notebook or a web page; nothing of it prints
 - `annotate.Options` holds what to recognize and draw, with `choice.choose(...)` for the labels,
   `stages.persons.detect_people(detector)` or `given_people(moments)` for the people, and
   `stages.given_boxes` for tables of boxes and ground truth.
-- `film.overlay.Painter` draws labels and boxes into single pictures.
+- `film.overlay.Painter` draws labels and boxes into single frames of `film.planes.drawable`.
 """

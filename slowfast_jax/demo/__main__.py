@@ -15,7 +15,9 @@ if __name__ == "__main__":  # before the imports below, which take a second
 
 import argparse
 import re
+import signal
 import sys
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -26,11 +28,14 @@ from absl import logging
 from rich.console import Console
 
 from data_pipelines.command import explain, stop_printing
+from data_pipelines.text_files import counted
 from data_pipelines.video import Video
 from data_pipelines.video.opening import VideoError
 from slowfast_jax.demo.annotate import Options, Progress, Result, annotate_film, annotate_live
 from slowfast_jax.demo.arguments import find_problems, is_film_folder, parse
-from slowfast_jax.demo.choice import Choice, choose
+from slowfast_jax.demo.choice import Choice
+from slowfast_jax.demo.film.fonts import Face, best_face, is_shaped_wrong, missing
+from slowfast_jax.demo.film.window import Window, WindowError
 from slowfast_jax.demo.output import (
     PERSONS,
     WINDOWS,
@@ -40,14 +45,20 @@ from slowfast_jax.demo.output import (
     live_state,
     speed,
 )
+from slowfast_jax.demo.parts import (
+    Parts,
+    choice_of,
+    detector_name,
+    load_parts,
+    open_detector,
+    read_truths,
+)
 from slowfast_jax.demo.sources.frames import open_frames
-from slowfast_jax.demo.sources.live import LiveFrames, live_address
-from slowfast_jax.demo.stages.given_boxes import Table, moments_of, read_table, truths_of
+from slowfast_jax.demo.sources.live import LiveFrames, hidden, live_address
+from slowfast_jax.demo.stages.given_boxes import Table, moments_of, truths_of
 from slowfast_jax.demo.stages.persons import FindIn, detect_people, given_people
 from slowfast_jax.demo.stages.windows import empty_clip
 from slowfast_jax.detectors.detections import Detector
-from slowfast_jax.detectors.load import load_detector
-from slowfast_jax.detectors.tracking import LOW_SCORE
 from slowfast_jax.inference.inputs import Inputs, find_inputs
 from slowfast_jax.inference.prediction_output import Results, files_for, show_heading
 from slowfast_jax.log_file import show_log
@@ -57,7 +68,6 @@ from slowfast_jax.predict import fail, load_network, tell
 if TYPE_CHECKING:
     from slowfast_jax.recognizer import Recognizer
 
-DETECTOR = "yolox_nano"  # of networks that take boxes, if nothing else is named
 RECENT = 1000  # frames of a live source whose latency is averaged
 
 
@@ -70,6 +80,8 @@ class Setup(NamedTuple):
     detector: Detector | None
     boxes: Table | None  # of --boxes
     truths: Table | None  # of --ground-truth
+    face: Face | None
+    window: Window | None
     csv: CsvFile | None
     console: Console
 
@@ -88,13 +100,14 @@ def cli(argv: Sequence[str] | None = None) -> int:
     status = 2  # of an error, until the first source
     with interrupts.command(results.outcome, results.interrupt), ExitStack() as stack:
         try:
-            problems = find_problems(arguments, live or list(inputs.videos))
+            parts, more = load_parts(arguments, list(inputs.videos))
+            problems = [*find_problems(arguments, live or list(inputs.videos)), *more]
             if not live and not inputs.videos:
                 problems = [f"{name}: {why}" for name, why in inputs.missing.items()] + problems
             if problems:
                 return fail(problems, status)
             tell(inputs.videos, inputs.missing, inputs.passed_over, arguments)
-            setup = _load(arguments, stack)
+            setup = _load(arguments, parts, stack)
             status = 1
             for name, reason in inputs.missing.items():
                 results.add({"video": name, "error": reason}, reported=True)
@@ -113,37 +126,62 @@ def cli(argv: Sequence[str] | None = None) -> int:
     return 1 if results.failed else 0
 
 
-def _load(arguments: argparse.Namespace, stack: ExitStack) -> Setup:
-    """Loads the network and the tables, and opens the csv file."""
+def _load(arguments: argparse.Namespace, parts: Parts, stack: ExitStack) -> Setup:
+    """Opens the window, loads detector and network, and opens the csv file."""
+    window = None
+    if arguments.show:
+        try:
+            window = stack.enter_context(Window("slowfast_jax"))
+        except WindowError as error:
+            raise ValueError(f"--show: {error}; to make a film, pass --out") from error
+    detector = parts.detector
+    if not detector and parts.config is not None:  # before the network, which takes longer
+        detector = _detector(arguments, parts.config.model.get("detection", False))
     recognizer = load_network(arguments)
-    several = recognizer.model.activation == "sigmoid"
-    choice = choose(
-        recognizer.class_names, several=several, top_k=arguments.top_k,
-        threshold=arguments.threshold, rare_threshold=arguments.rare_threshold,
-        common=arguments.common_classes, only=arguments.classes,
-    )
-    boxes = truths = detector = None
-    if arguments.boxes:
-        boxes = read_table(
-            arguments.boxes, None, first_second=arguments.first_second,
-            score_threshold=recognizer.config.data.get("score_threshold", 0.0),
-        )
-    if arguments.ground_truth:
-        truths = read_table(
-            arguments.ground_truth, recognizer.class_names, first_second=arguments.first_second
-        )
-    name = arguments.detector or (DETECTOR if recognizer.takes_boxes and not boxes else None)
-    if name:
-        detector = load_detector(name, threshold=min(LOW_SCORE, arguments.detector_threshold))
-        print(f"people are found by {detector.name}", file=sys.stderr)
+    if not detector and parts.config is None:
+        detector = _detector(arguments, recognizer.takes_boxes)
+    if detector:
+        _say(f"people are found by {detector.name}")
+    names, truths = recognizer.class_names, parts.truths
+    choice = choice_of(arguments, names, several=recognizer.model.activation == "sigmoid")
+    if arguments.ground_truth and not truths:
+        truths = read_truths(arguments, names)
+    if arguments.out or window:
+        _warn_of_missing(parts.face, names)
     table = None
     if arguments.csv:
         table = CsvFile(arguments.csv, PERSONS if recognizer.takes_boxes else WINDOWS)
         stack.callback(table.close)
     return Setup(
-        arguments=arguments, recognizer=recognizer, choice=choice, detector=detector, boxes=boxes,
-        truths=truths, csv=table, console=Console(),
+        arguments=arguments, recognizer=recognizer, choice=choice, detector=detector,
+        boxes=parts.boxes, truths=truths, face=parts.face, window=window, csv=table,
+        console=Console(),
     )
+
+
+def _detector(arguments: argparse.Namespace, takes_boxes: bool) -> Detector | None:
+    name = detector_name(arguments, takes_boxes)
+    return open_detector(arguments, name) if name else None
+
+
+def _warn_of_missing(face: Face | None, names: Sequence[str]) -> None:
+    """Says which characters of the class names cannot be drawn."""
+    if characters := missing(face or best_face(tuple(names)), names):
+        shown = " ".join(characters[:10]) + (" ..." if len(characters) > 10 else "")
+        where = face.path if face else "any font of this system"
+        _say(
+            f"warning: {counted(len(characters), 'character')} of the class names, {shown}, cannot "
+            f"be drawn, for lack of them in {where}; pass --font with a font that has them"
+        )
+    if is_shaped_wrong(names):
+        _say(
+            "warning: letters of class names that are written from right to left are not joined; "
+            "install the library FriBiDi (package libfribidi0)"
+        )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _annotate_videos(setup: Setup, videos: Mapping[str, Video], results: Results) -> None:
@@ -187,53 +225,64 @@ def _annotate_video(
     if setup.truths:
         truths = truths_of(setup.truths, name, duration, setup.recognizer.class_names)
     options = Options(
-        arguments.window, arguments.stride, people, setup.choice, truths, arguments.slow_motion
+        arguments.window, arguments.stride, people, setup.choice, truths, arguments.slow_motion,
+        setup.face,
     )
     with ProgressLine(name) as line:
+
+        def report(progress: Progress) -> None:
+            line.show(progress.time, progress.duration)
+            _end_if_closed(setup.window)
+
         return annotate_film(
             setup.recognizer, video, film, options, fps=arguments.fps, found=sink.add,
-            report=lambda progress: line.show(progress.time, progress.duration),
+            report=report, show=setup.window and setup.window.play,
         )
 
 
 def _annotate_live(setup: Setup, address: str, results: Results) -> None:
     arguments = setup.arguments
     people = _detection(setup) if setup.detector else None
-    options = Options(arguments.window, arguments.stride, people, setup.choice)
+    options = Options(
+        arguments.window, arguments.stride, people, setup.choice, face=setup.face
+    )
+    name = hidden(address)
     film = arguments.out
     if film and is_film_folder(film):
-        film = Path(film, re.sub(r"\W+", "_", address).strip("_") + ".mp4")
+        film = Path(film, re.sub(r"\W+", "_", name).strip("_") + ".mp4")
         film.parent.mkdir(parents=True, exist_ok=True)
-    show_heading(address, setup.console)
+    show_heading(name, setup.console)
     if not setup.recognizer.takes_boxes:  # compiled before the source is opened
         setup.recognizer(empty_clip(setup.recognizer))
-    sink = _sink(setup, address, results)
+    sink = _sink(setup, name, results)
     latencies: deque[float] = deque(maxlen=RECENT)
     seconds = frames = 0
 
     try:
-        with LiveFrames(address, arguments.timeout) as source, ProgressLine(address) as line:
+        with LiveFrames(address, arguments.timeout) as source, ProgressLine(name) as line:
 
             def report(progress: Progress) -> None:
                 nonlocal seconds, frames
                 latencies.append(progress.latency)
                 seconds, frames = progress.time, progress.frames
                 line.show(seconds, 0, state(source))
+                _end_if_closed(setup.window)
 
             def state(source: LiveFrames) -> str:
                 return live_state(frames, seconds, latencies, source.dropped)
 
             try:
                 result = annotate_live(
-                    setup.recognizer, source, film, options, report=report, found=sink.add
+                    setup.recognizer, source, film, options, report=report, found=sink.add,
+                    show=setup.window and setup.window.show,
                 )
             finally:
                 if frames:
-                    print(f"{address}: {state(source)}", file=sys.stderr, flush=True)
+                    print(f"{name}: {state(source)}", file=sys.stderr, flush=True)
         if result.error or not frames:
             sink.record["error"] = result.error or "ended before its first picture was taken"
         else:
-            print(f"{address}: ended after {seconds:.1f} seconds", file=sys.stderr, flush=True)
+            print(f"{name}: ended after {seconds:.1f} seconds", file=sys.stderr, flush=True)
         if frames:
             sink.show_persons()
             print(speed(result.timing, result.info, seconds), file=sys.stderr, flush=True)
@@ -242,6 +291,14 @@ def _annotate_live(setup: Setup, address: str, results: Results) -> None:
     if film and frames:
         sink.record["film"] = str(film)
     results.add(sink.record)
+
+
+def _end_if_closed(window: Window | None) -> None:
+    """Ends the work as Ctrl-C does, if the user has closed the window."""
+    if window and window.closed:
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(1.0)  # the exception comes in this time, unless Ctrl-C is ignored
+        raise KeyboardInterrupt
 
 
 def _detection(setup: Setup) -> FindIn:

@@ -19,8 +19,9 @@ from data_pipelines.video import Video
 from data_pipelines.video.image_files import Pictures
 from data_pipelines.video.opening import VideoError
 from slowfast_jax.demo.choice import Choice, choose
+from slowfast_jax.demo.film.fonts import Face
 from slowfast_jax.demo.film.overlay import Painter
-from slowfast_jax.demo.film.writing import Film, scale_of
+from slowfast_jax.demo.film.writing import Film, Show, size_of
 from slowfast_jax.demo.knowledge import Knowledge
 from slowfast_jax.demo.sources.frames import Frame, Info, open_frames
 from slowfast_jax.demo.sources.live import LiveFrames
@@ -76,6 +77,7 @@ class Options:
       choice: which labels are drawn. None: those of `choose` without options.
       truths: annotated boxes, which are drawn beside.
       slow_motion: how many times longer than the source the film is; then it has no sound.
+      face: the font of labels. None: one that has the characters of the class names.
     """
 
     window: float | None = None
@@ -84,6 +86,7 @@ class Options:
     choice: Choice | None = None
     truths: Sequence[Truth] = ()
     slow_motion: float = 1.0
+    face: Face | None = None
 
 
 @dataclass
@@ -112,6 +115,7 @@ def annotate_film(
     options: Options = Options(), *, fps: float = 30.0,
     report: Callable[[Progress], object] = lambda progress: None,
     found: Callable[[WindowScores | PersonScores | Moment], object] = lambda event: None,
+    show: Show | None = None,
 ) -> Result:
     """Recognizes what is in a video, and writes a film with labels, boxes and the video's sound.
 
@@ -125,6 +129,7 @@ def annotate_film(
       fps: frame rate of image files that state none.
       report: called after each frame.
       found: called with the scores of each window or moment, and with the people, as they come.
+      show: called with each frame that is drawn, and its second in the film, in a thread.
 
     Returns:
       The scores. If the video is damaged or cut short, the result has an error and what came
@@ -143,7 +148,9 @@ def annotate_film(
     source = read_ahead([result.timing.each("decode", frames)], ahead)
     sound = None if isinstance(video, Pictures) or options.slow_motion != 1 else video
     with closing(source):
-        _annotate(recognizer, source, out, options, result, sound, report, found, live=False)
+        _annotate(
+            recognizer, source, out, options, result, sound, report, found, show, live=False
+        )
     return result
 
 
@@ -152,6 +159,7 @@ def annotate_live(
     options: Options = Options(), *,
     report: Callable[[Progress], object] = lambda progress: None,
     found: Callable[[WindowScores | PersonScores | Moment], object] = lambda event: None,
+    show: Show | None = None,
 ) -> Result:
     """As `annotate_film`, for a camera or stream, until it ends or an exception ends the work.
 
@@ -169,7 +177,7 @@ def annotate_live(
     result = Result(source.info, Timing())
     source.forget()  # what came while the network was compiled
     frames = _from_zero(source)
-    _annotate(recognizer, frames, out, options, result, None, report, found, live=True)
+    _annotate(recognizer, frames, out, options, result, None, report, found, show, live=True)
     return result
 
 
@@ -188,7 +196,8 @@ def _prepare(recognizer: "Recognizer", options: Options, info: Info, *, live: bo
 def _annotate(
     recognizer: "Recognizer", frames: Iterator[Frame], out: str | os.PathLike | None,
     options: Options, result: Result, sound: Any,
-    report: Callable[[Progress], object], found: Callable[[Any], object], *, live: bool,
+    report: Callable[[Progress], object], found: Callable[[Any], object], show: Show | None, *,
+    live: bool,
 ) -> None:
     info, timing = result.info, result.timing
     several = recognizer.model.activation == "sigmoid"
@@ -209,11 +218,11 @@ def _annotate(
             late=live,
         )
     film = None
-    if out is not None:
-        scale = scale_of(info)
-        painter = Painter(choice, info.height * scale, info.width * scale, info.duration)
+    if out is not None or show is not None:
+        painter = Painter(choice, *size_of(info), info.duration, options.face)
         film = Film(
-            out, info, painter.draw, timing, sound=sound, slow_motion=options.slow_motion
+            out, info, painter.draw, timing, sound=sound, slow_motion=options.slow_motion,
+            show=show,
         )
     held: deque[Frame] = deque()
     held_bytes = 0

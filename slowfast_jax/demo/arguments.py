@@ -7,21 +7,24 @@ from pathlib import Path
 
 from data_pipelines.command import Parser, called_as, fraction, positive
 from slowfast_jax.demo.choice import LEAST, RARE_THRESHOLD, THRESHOLD
-from slowfast_jax.demo.sources.live import TIMEOUT, live_address
+from slowfast_jax.demo.sources.live import TIMEOUT, hidden, live_address
 from slowfast_jax.demo.stages.actions import STRIDE
 from slowfast_jax.demo.stages.persons import EVERY
-from slowfast_jax.detectors.load import EXPECTED
+from slowfast_jax.detectors.load import DEFAULT, EXPECTED
 from slowfast_jax.detectors.tracking import HIGH_SCORE
 from slowfast_jax.inference.arguments import add_network, add_running, named, network_problems
 from slowfast_jax.inference.inputs import FRAME_RATE
-from slowfast_jax.inference.prediction_output import why_not_writable
+from slowfast_jax.inference.prediction_output import files_for, why_not_writable
 from slowfast_jax.option_names import whole_number
 
 SUFFIX = ".mp4"
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parses the command line; exits with status 2 if it is invalid."""
+    """Parses the command line; exits with status 2 if it is invalid.
+
+    Arguments that do not go together are lines of the attribute `problems` of the result.
+    """
     parser = Parser(
         prog=called_as("slowfast_jax.demo", "slowfast-jax-demo"),
         description="Shows what is in videos, cameras and streams: labels over time, or people and "
@@ -40,8 +43,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     _add_people(parser)
     _add_drawing(parser)
     arguments = parser.parse_args(argv)
+    arguments.problems = list(_contradictions(arguments))
     arguments.fps_given = arguments.fps is not None
     arguments.fps = arguments.fps or FRAME_RATE
+    if arguments.detector_threshold is None:
+        arguments.detector_threshold = HIGH_SCORE
+    arguments.detect_every = arguments.detect_every or EVERY
+    arguments.timeout = arguments.timeout or TIMEOUT
     return arguments
 
 
@@ -51,6 +59,11 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="FILE|DIR",
         help="write the film to this .mp4 file; of several videos, to this folder. H.264 with the "
         "sound of the video",
+    )
+    group.add_argument(
+        "--show", action="store_true",
+        help="show the film in a window while it is made, not faster than it plays; q, Esc or "
+        "closing it ends the work as Ctrl-C does",
     )
     group.add_argument(
         "--json", metavar="FILE",
@@ -79,7 +92,7 @@ def _add_recognition(parser: argparse.ArgumentParser) -> None:
         help=f"frame rate of folders of pictures (default: {FRAME_RATE:g})",
     )
     group.add_argument(
-        "--timeout", type=positive, default=TIMEOUT, metavar="SECONDS",
+        "--timeout", type=positive, metavar="SECONDS",
         help="time after which a camera or stream without a picture counts as lost (default: "
         f"{TIMEOUT:g})",
     )
@@ -90,15 +103,16 @@ def _add_people(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--detector", metavar="NAME|FILE",
         help=f"finds people: {EXPECTED} (the whole picture). Networks that classify whole videos "
-        "then draw and follow people as well",
+        "then draw and follow people as well (default of networks that recognize people, without "
+        f"--boxes: {DEFAULT})",
     )
     group.add_argument(
         "--detector-threshold", type=fraction, metavar="SCORE",
-        default=HIGH_SCORE, help="least score of a new person; who is followed may have less "
-        f"(default: {HIGH_SCORE:g})",
+        help="least score of a new person; who is followed may have less (default: "
+        f"{HIGH_SCORE:g})",
     )
     group.add_argument(
-        "--detect-every", type=positive, default=EVERY, metavar="SECONDS",
+        "--detect-every", type=positive, metavar="SECONDS",
         help=f"time from one detection to the next; boxes in between are interpolated (default: "
         f"{EVERY:g})",
     )
@@ -145,6 +159,11 @@ def _add_drawing(parser: argparse.ArgumentParser) -> None:
         help="show no other classes than these",
     )
     group.add_argument(
+        "--font", metavar="FILE",
+        help="font of the labels, a TrueType or OpenType file (default: one of the system that has "
+        "their characters)",
+    )
+    group.add_argument(
         "--slow-motion", type=_slow, default=1.0, metavar="FACTOR",
         help="make the film longer than the video by this factor, and silent",
     )
@@ -157,44 +176,69 @@ def find_problems(arguments: argparse.Namespace, videos: Sequence[str]) -> list[
       arguments: what `parse` returned.
       videos: the files and folders that were found for the sources, or the live source.
     """
-    return [*network_problems(arguments), *_contradictions(arguments), *_files(arguments, videos)]
+    return [*arguments.problems, *network_problems(arguments), *_files(arguments, videos)]
 
 
 def _contradictions(arguments: argparse.Namespace) -> Iterator[str]:
     live = [source for source in arguments.sources if live_address(source)]
     if live and len(arguments.sources) > 1:
-        yield f"{live[0]} is a camera or stream; expected it as the only source"
-    if arguments.boxes and arguments.detector:
-        yield "--boxes does not go with --detector: they take the place of it"
-    for flag in ("boxes", "ground_truth"):
-        path, name = getattr(arguments, flag), flag.replace("_", "-")
-        if path and live:
-            yield f"--{name} does not go with a camera or stream"
-        elif path and not os.path.isfile(path):
-            yield f"--{name} {path}: no such file of boxes"
-    if arguments.slow_motion != 1 and not arguments.out:
-        yield "--slow-motion requires --out"
+        yield f"{hidden(live[0])} is a camera or stream; expected it as the only source"
+    for flag in ("boxes", "ground_truth", "slow_motion", "fps"):
+        if live and getattr(arguments, flag) not in (None, 1.0):
+            yield f"{_option(flag)} does not go with a camera or stream"
+    if not live and arguments.timeout:
+        yield "--timeout is for cameras and streams"
+    for flag in ("detector", "detector_threshold", "detect_every"):
+        if arguments.boxes and getattr(arguments, flag) is not None:
+            yield f"--boxes does not go with {_option(flag)}: they take the place of a detector"
+    if arguments.first_second is not None and not (arguments.boxes or arguments.ground_truth):
+        yield "--first-second requires --boxes or --ground-truth"
+    for flag in ("slow_motion", "font"):
+        if getattr(arguments, flag) not in (None, 1.0) and not (arguments.out or arguments.show):
+            yield f"{_option(flag)} requires --out or --show"
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _files(arguments: argparse.Namespace, videos: Sequence[str]) -> Iterator[str]:
+    for flag in ("boxes", "ground_truth", "font"):
+        path = getattr(arguments, flag)
+        if path and not os.path.isfile(path):
+            yield f"{_option(flag)} {path}: no such file"
     for flag in ("json", "csv"):
         path = getattr(arguments, flag)
         if path and (reason := why_not_writable(path)):
             yield f"--{flag} {path}: {reason}"
     out = arguments.out
-    if not out:
-        return
-    is_folder = is_film_folder(out)
-    if not is_folder and Path(out).suffix.lower() != SUFFIX:
-        yield f"--out {out}: expected a name that ends with {SUFFIX}, or a folder"
-    elif not is_folder and len(videos) > 1:
-        yield f"--out {out}: expected a folder for the films of {len(videos)} videos"
-    elif reason := why_not_writable(out, folder=is_folder):
-        yield f"--out {out}: {reason}"
-    films = [out] if not is_folder else [os.path.join(out, f"{Path(v).stem}.mp4") for v in videos]
-    for video, film in zip(videos, films, strict=False):
-        if os.path.realpath(video) == os.path.realpath(film):
-            yield f"--out {out}: the film would replace {video}; choose another name"
+    films: dict[str, str | os.PathLike] = {}
+    if out:
+        is_folder = is_film_folder(out)
+        if not is_folder and Path(out).suffix.lower() != SUFFIX:
+            yield f"--out {out}: expected a name that ends with {SUFFIX}, or a folder"
+        elif not is_folder and len(videos) > 1:
+            yield f"--out {out}: expected a folder for the films of {len(videos)} videos"
+        elif reason := why_not_writable(out, folder=is_folder):
+            yield f"--out {out}: {reason}"
+        films = files_for(out, videos) if is_folder else {"": out}
+    yield from _replaced(arguments, videos, list(films.values()))
+
+
+def _replaced(
+    arguments: argparse.Namespace, videos: Sequence[str], films: Sequence[str | os.PathLike]
+) -> Iterator[str]:
+    """Files that are read, or written under another option, and would be lost."""
+    flags = ("weights", "labels", "detector", "boxes", "ground_truth", "font")
+    read = [*videos, *(getattr(arguments, flag) for flag in flags)]
+    kept = {os.path.realpath(path): path for path in read if path and os.path.isfile(path)}
+    written = [("out", film) for film in films]
+    written += [(flag, getattr(arguments, flag)) for flag in ("json", "csv")]
+    for flag, path in written:
+        if path and (place := os.path.realpath(path)) in kept:
+            yield f"--{flag} {path}: would replace {kept[place]}; choose another name"
+        elif path:
+            kept[place] = f"the file of --{flag}"
 
 
 def is_film_folder(out: str) -> bool:

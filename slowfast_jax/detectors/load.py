@@ -1,6 +1,6 @@
 """Loads a person detector: an .onnx file, a published one by its name, or "frame".
 
-    detector = load_detector("yolox_tiny")
+    detector = load_detector(DEFAULT)
     boxes, scores = detector(picture)   # uint8 (H, W, 3) -> fractions (B, 4), (B,)
 """
 
@@ -9,7 +9,7 @@ import difflib
 from pathlib import Path
 
 from slowfast_jax.detectors.detections import Detector, DetectorError, whole_frame
-from slowfast_jax.detectors.onnx_file import open_detector
+from slowfast_jax.detectors.onnx_file import import_onnxruntime, open_detector
 from slowfast_jax.published.cached_files import CachedFile, fetch
 
 FRAME = "frame"  # the whole picture is one box
@@ -31,6 +31,9 @@ PUBLISHED = {
     ),
 }
 EXPECTED = f"an .onnx file, {FRAME}, or one of {', '.join(PUBLISHED)}"
+# Of commands that are not told which. The thresholds of tracks and the figures in docs/demo.md are
+# of this one; larger ones find more people, and take longer.
+DEFAULT = "yolox_nano"
 
 
 def load_detector(spec: str, *, threshold: float | None = None) -> Detector:
@@ -49,13 +52,25 @@ def load_detector(spec: str, *, threshold: float | None = None) -> Detector:
         raise DetectorError(f"threshold is {threshold}; expected a number from 0 to 1")
     if spec == FRAME:
         return Detector(spec, whole_frame)
+    check_detector(spec)
     if spec in PUBLISHED:
         return dataclasses.replace(open_detector(fetch(file_of(spec)), threshold), name=spec)
-    if not Path(spec).is_file():
+    return open_detector(spec, threshold)
+
+
+def check_detector(spec: str) -> None:
+    """Checks, before anything is downloaded or loaded, that `load_detector` can take a detector.
+
+    Raises:
+      DetectorError: there is no such file or name, or the program that runs it is missing.
+    """
+    if spec == FRAME:
+        return
+    if spec not in PUBLISHED and not Path(spec).is_file():
         close = difflib.get_close_matches(spec, [*PUBLISHED, FRAME], n=1)
         hint = f" (perhaps {close[0]})" if close else ""
         raise DetectorError(f"detector {spec!r}{hint} is not a file; expected {EXPECTED}")
-    return open_detector(spec, threshold)
+    import_onnxruntime()
 
 
 def file_of(name: str) -> CachedFile:

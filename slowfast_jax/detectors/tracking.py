@@ -1,12 +1,13 @@
 """Follows persons from picture to picture with ByteTrack, of the package `trackers` (extra [demo]).
 
-    detector, tracks = load_detector("yolox_tiny", threshold=LOW_SCORE), Tracks(fps=30)
+    detector, tracks = load_detector(DEFAULT, threshold=LOW_SCORE), Tracks(fps=30)
     for picture in pictures:
         boxes, scores, ids = tracks.update(detector(picture))
 
 ByteTrack: https://arxiv.org/abs/2110.06864.
 """
 
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -50,17 +51,9 @@ class Tracks:
         Raises:
           DetectorError: the package is missing.
         """
-        try:
-            import supervision
-            from trackers import ByteTrackTracker
-        except ImportError as error:
-            raise DetectorError(
-                f"persons are tracked by the package trackers, which cannot be imported ({error}); "
-                f"{install('demo')}. If it lacks libGL, install opencv-python-headless in place of "
-                "opencv-python"
-            ) from error
+        supervision, trackers = import_trackers()
         self._detections = supervision.Detections
-        self._tracker = ByteTrackTracker(
+        self._tracker = trackers.ByteTrackTracker(
             frame_rate=fps, track_activation_threshold=threshold,
             high_conf_det_threshold=threshold, minimum_iou_threshold=LEAST_OVERLAP,
         )
@@ -84,3 +77,17 @@ class Tracks:
         order = np.argsort(-found.confidence, kind="stable")
         found = found[order[found.tracker_id[order] >= 0]]
         return Tracked(found.xyxy, found.confidence, found.tracker_id + 1)
+
+
+def import_trackers() -> tuple[ModuleType, ModuleType]:
+    """The packages supervision and trackers; DetectorError without them."""
+    try:
+        import supervision
+        import trackers
+    except ImportError as error:
+        raise DetectorError(
+            f"persons are tracked by the package trackers, which cannot be imported ({error}); "
+            f"{install('demo')}. If it lacks libGL, install opencv-python-headless in place of "
+            "opencv-python"
+        ) from error
+    return supervision, trackers

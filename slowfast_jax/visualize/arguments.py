@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Iterator, Sequence
 
-from data_pipelines.command import Parser, fraction, not_negative, positive
+from data_pipelines.command import Parser, called_as, fraction, not_negative, positive
 from slowfast_jax.inference.arguments import add_network, named, network_problems
 from slowfast_jax.inference.inputs import FRAME_RATE
 from slowfast_jax.option_names import whole_number
@@ -19,7 +19,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     Arguments that do not go together are lines of the attribute `problems` of the result.
     """
     parser = Parser(
-        prog="python -m slowfast_jax.visualize",
+        prog=called_as("slowfast_jax.visualize", "slowfast-jax-visualize"),
         description="Shows what a network looks at, computes and gets wrong.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -3,16 +3,28 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import av
 import numpy as np
 
 from slowfast_jax.demo.choice import Choice
+from slowfast_jax.demo.film.fonts import Face, best_face
 from slowfast_jax.demo.film.patches import (
     PANEL,
+    Pen,
     caption,
     color_of,
     labels_with_scores,
     panel,
     shortened,
+)
+from slowfast_jax.demo.film.planes import (
+    Place,
+    Planes,
+    encoded,
+    fill,
+    matrix_of,
+    paste,
+    planes_in,
 )
 from slowfast_jax.report.drawing import (
     BLUE,
@@ -29,7 +41,6 @@ TRUTH = WHITE
 MOST_WIDTH = 0.62  # of the picture: width of the panel and of captions
 CROWD = 8  # persons; of more than these, only the best label is shown, and less of its name
 Label = tuple[int, float]  # class, score
-Place = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels
 
 
 class Person(NamedTuple):
@@ -63,40 +74,50 @@ class Overlay(NamedTuple):
 
 
 class Painter:
-    """Draws overlays into the frames of one film, in order of time."""
+    """Draws overlays into the frames of one film, in order of time.
 
-    def __init__(self, choice: Choice, height: int, width: int, duration: float):
+    Everything has even coordinates, so that its edges are sharp in colors as well.
+    """
+
+    def __init__(
+        self, choice: Choice, height: int, width: int, duration: float, face: Face | None = None
+    ):
         """
         Args:
           choice: has the class names.
-          height, width: of the frames in pixels.
+          height, width: of the frames in pixels, even.
           duration: seconds of the film; 0 if unknown, then there is no time bar.
+          face: the font; None: one that has the characters of the class names.
         """
         self._names, self._duration = choice.names, duration
-        self._size, self._line = font_size(height, width), line_width(height, width)
+        face = best_face(tuple(choice.names)) if face is None else face
+        self._size = font_size(height, width)
+        self._font = face.font(self._size)
+        self._line = _even(line_width(height, width) + 1)
         self._limits = width, height
         self._most = max(round(MOST_WIDTH * width), min(width, 12 * self._size))
-        thick = max(4, round(min(height, width) / 80)) if duration else 0
-        self._bar = np.full((thick, width, 3), PANEL, np.uint8)
+        self._thick = _even(max(4, round(min(height, width) / 80))) if duration else 0
+        self._bar: Planes | None = None
         self._passed = 0  # columns of the bar
 
-    def draw(self, picture: np.ndarray, overlay: Overlay) -> None:
-        """Draws into uint8 (H, W, 3) RGB, in place."""
+    def draw(self, frame: av.VideoFrame, overlay: Overlay) -> None:
+        """Draws into a frame that `planes.drawable` has made."""
+        canvas = _Canvas(planes_in(frame), Pen(self._font, matrix_of(frame)))
         boxes = [(self._corners(person.box), person) for person in overlay.persons]
         for corners, person in boxes:
-            self._outline(picture, corners, _color(person))
+            self._outline(canvas, corners, _color(person))
         for box, _ in overlay.truths:
-            self._outline(picture, self._corners(box), TRUTH, dashed=True)
-        taken = [*self._draw_bar(picture, overlay), *self._draw_labels(picture, overlay.labels)]
+            self._outline(canvas, self._corners(box), TRUTH, dashed=True)
+        taken = [*self._draw_bar(canvas, overlay), *self._draw_labels(canvas, overlay.labels)]
         # Captions of large boxes first: where there is no room for all, these people are in front.
         boxes.sort(key=lambda found: -_area(found[0]))
         for corners, person in boxes:
             texts = self._texts(person, crowd=len(boxes) > CROWD)
-            taken += self._draw_caption(picture, corners, texts, _color(person), taken)
+            taken += self._draw_caption(canvas, corners, texts, _color(person), taken)
         for box, names in overlay.truths:
             lines = [("truth: " + (", ".join(names) or "no action"),)]
             taken += self._draw_caption(
-                picture, self._corners(box), lines, TRUTH, taken, below=True
+                canvas, self._corners(box), lines, TRUTH, taken, below=True
             )
 
     def _texts(self, person: Person, crowd: bool) -> list[tuple[str, ...]]:
@@ -104,7 +125,7 @@ class Painter:
         tag = f"#{person.number}" if person.number else ""
         lines = labels_with_scores(
             [(self._names[index], score) for index, score in person.labels[: 1 if crowd else None]],
-            self._size, (self._most // 2 if crowd else self._most) - 4 * self._size,
+            self._font, (self._most // 2 if crowd else self._most) - 4 * self._size,
         )
         if not lines:
             return [(tag,)] if tag else []
@@ -113,72 +134,86 @@ class Painter:
         return [*texts, (tag,)] if tag else texts
 
     def _draw_caption(
-        self, picture: np.ndarray, box: Place, texts: Sequence[tuple[str, ...]], color: Color,
+        self, canvas: "_Canvas", box: Place, texts: Sequence[tuple[str, ...]], color: Color,
         taken: Sequence[Place], below: bool = False,
     ) -> list[Place]:
         """Draws the longest caption for which there is room; returns its place, if any."""
-        limits = self._limits[0], self._limits[1] - len(self._bar)
+        limits = self._limits[0], self._limits[1] - self._thick
         for lines in texts:
-            patch = caption(lines, self._size, color, self._most)
-            height, width = patch.shape[:2]
+            patch = caption(lines, canvas.pen, color, self._most)
+            height, width = patch.luma.shape
             places = caption_places(box, (width, height), limits)
             left = places[0][0]
             lower = range(box[1] + height, min(box[3], limits[1]) - height, height)
             places += [(left, top, left + width, top + height) for top in lower]
             for place in (places[1], *places) if below else places:
+                left, top = _even(place[0]), _even(place[1])
+                place = (left, top, left + width, top + height)
                 if is_free(place, taken):
-                    _paste(picture, patch, place[0], place[1])
+                    paste(canvas.planes, patch, left, top)
                     return [place]
         return []
 
-    def _draw_labels(self, picture: np.ndarray, labels: Sequence[Label]) -> list[Place]:
+    def _draw_labels(self, canvas: "_Canvas", labels: Sequence[Label]) -> list[Place]:
         if not labels:
             return []
         rows = tuple(
             (self._names[index], round(score, 2), color_of(index)) for index, score in labels
         )
-        patch = panel(rows, self._size, self._most)
-        edge = self._size // 2
-        _paste(picture, patch, edge, edge)
-        return [(edge, edge, edge + patch.shape[1], edge + patch.shape[0])]
+        patch = panel(rows, canvas.pen, self._most)
+        edge = _even(self._size // 2)
+        paste(canvas.planes, patch, edge, edge)
+        height, width = patch.luma.shape
+        return [(edge, edge, edge + width, edge + height)]
 
-    def _draw_bar(self, picture: np.ndarray, overlay: Overlay) -> list[Place]:
-        width, height = self._limits
-        thick = len(self._bar)
+    def _draw_bar(self, canvas: "_Canvas", overlay: Overlay) -> list[Place]:
+        (width, height), thick = self._limits, self._thick
         text = _clock(overlay.time)
         if self._duration:
             text += f" / {_clock(self._duration)}"
             share = min(overlay.time / self._duration, 1.0)
-            now = min(round(share * width) + 1, width)
+            now = min(_even(round(share * width)) + 2, width)
             color = color_of(overlay.labels[0][0]) if overlay.labels else BLUE
-            self._bar[:, self._passed : now] = color
+            if self._bar is None:
+                self._bar = encoded(np.full((thick, width, 3), PANEL, np.uint8), canvas.pen.matrix)
+            fill(self._bar, (self._passed, 0, now, thick), color, canvas.pen.matrix)
             self._passed = max(self._passed, now)
-            picture[height - thick :] = self._bar
-        patch = caption((shortened(text, self._size, width),), self._size, PANEL, width)
-        top, left = height - thick - patch.shape[0], width - patch.shape[1]
-        _paste(picture, patch, left, top)
+            paste(canvas.planes, self._bar, 0, height - thick)
+        patch = caption((shortened(text, self._font, width),), canvas.pen, PANEL, width)
+        rows, columns = patch.luma.shape
+        top, left = max(height - thick - rows, 0), max(width - columns, 0)
+        paste(canvas.planes, patch, left, top)
         return [(left, top, width, height), (0, height - thick, width, height)]
 
     def _corners(self, box: np.ndarray) -> Place:
         width, height = self._limits
         x1, y1, x2, y2 = np.clip(box, 0, 1).tolist()
-        return (round(x1 * width), round(y1 * height), round(x2 * width), round(y2 * height))
+        corners = x1 * width, y1 * height, x2 * width, y2 * height
+        left, top, right, bottom = (2 * round(edge / 2) for edge in corners)
+        return left, top, right, bottom
 
     def _outline(
-        self, picture: np.ndarray, box: Place, color: Color, dashed: bool = False
+        self, canvas: "_Canvas", box: Place, color: Color, dashed: bool = False
     ) -> None:
         (x1, y1, x2, y2), line = box, self._line
-        sides = [
-            picture[y1 : y1 + line, x1:x2], picture[max(y2 - line, 0) : y2, x1:x2],
-            picture[y1:y2, x1 : x1 + line].swapaxes(0, 1),
-            picture[y1:y2, max(x2 - line, 0) : x2].swapaxes(0, 1),
-        ]
-        for side in sides:
-            if not dashed:
-                side[:] = color
-                continue
-            for start in range(0, side.shape[1], 8 * line):
-                side[:, start : start + 4 * line] = color
+        dash = 4 * line
+        columns, rows = range(x1, x2, 2 * dash), range(y1, y2, 2 * dash)
+        across = [(x, min(x + dash, x2)) for x in columns] if dashed else [(x1, x2)]
+        down = [(y, min(y + dash, y2)) for y in rows] if dashed else [(y1, y2)]
+        low, right = max(y2 - line, y1), max(x2 - line, x1)
+        places = [(a, y1, b, min(y1 + line, y2)) for a, b in across]
+        places += [(a, low, b, y2) for a, b in across]
+        places += [(x1, a, min(x1 + line, x2), b) for a, b in down]
+        places += [(right, a, x2, b) for a, b in down]
+        for place in places:
+            fill(canvas.planes, place, color, canvas.pen.matrix)
+
+
+class _Canvas(NamedTuple):
+    """The planes that are drawn into, and the pen for their colors."""
+
+    planes: Planes
+    pen: Pen
 
 
 def _color(person: Person) -> Color:
@@ -189,11 +224,8 @@ def _area(box: Place) -> int:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _paste(picture: np.ndarray, patch: np.ndarray, left: int, top: int) -> None:
-    """Copies a patch into the picture, as much of it as fits."""
-    left, top = max(left, 0), max(top, 0)
-    part = picture[top : top + patch.shape[0], left : left + patch.shape[1]]
-    part[:] = patch[: part.shape[0], : part.shape[1]]
+def _even(number: int) -> int:
+    return number - number % 2
 
 
 def _clock(seconds: float) -> str:

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+from PIL.ImageFont import FreeTypeFont
 
+from slowfast_jax.demo.film.planes import Planes, encoded
 from slowfast_jax.report.drawing import WHITE, Color
 
 BLACK = (0, 0, 0)
@@ -37,31 +40,39 @@ def _luminance(color: Color) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
+class Pen(NamedTuple):
+    """How text is written. font: with its size; matrix: of the planes, see `planes.matrix_of`."""
+
+    font: FreeTypeFont
+    matrix: int
+
+
 @lru_cache(maxsize=1024)
-def caption(lines: tuple[str, ...], size: int, background: Color, most: int) -> np.ndarray:
-    """Lines of text on a background, uint8 (H, W, 3), at most `most` pixels wide."""
-    font, pad = _font(size), max(2, size // 5)
-    lines = tuple(shortened(line, size, most - 2 * pad) for line in lines)
-    height = _line_height(size)
+def caption(lines: tuple[str, ...], pen: Pen, background: Color, most: int) -> Planes:
+    """Lines of text on a background, at most `most` pixels wide."""
+    font, size = pen.font, round(pen.font.size)
+    pad = max(2, size // 5)
+    lines = tuple(shortened(line, font, most - 2 * pad) for line in lines)
+    height = _line_height(font)
     width = round(max(font.getlength(line) for line in lines)) + 2 * pad
-    picture = Image.new("RGB", (width, height * len(lines) + pad), background)
+    picture = _blank(min(width, most), height * len(lines) + pad, background)
     draw = ImageDraw.Draw(picture)
     for number, line in enumerate(lines):
         draw.text((pad, number * height + pad // 2), line, text_color(background), font)
-    return np.asarray(picture)
+    return encoded(np.asarray(picture), pen.matrix)
 
 
 @lru_cache(maxsize=64)
-def panel(rows: tuple[Row, ...], size: int, most: int) -> np.ndarray:
-    """Labels, one below the other, each with its score as a number and a bar: uint8 (H, W, 3)."""
-    font, pad, height = _font(size), max(3, size // 3), _line_height(size)
-    line = max(2, size // 7)
+def panel(rows: tuple[Row, ...], pen: Pen, most: int) -> Planes:
+    """Labels, one below the other, each with its score as a number and a bar."""
+    font, size, height = pen.font, round(pen.font.size), _line_height(pen.font)
+    pad, line = max(3, size // 3), max(2, size // 7)
     number_width = round(font.getlength("0.00"))
-    names = [shortened(name, size, most - number_width - 4 * pad) for name, _, _ in rows]
+    names = [shortened(name, font, most - number_width - 4 * pad) for name, _, _ in rows]
     width = round(max(map(font.getlength, names))) + number_width + 4 * pad
     width = min(max(width, 9 * size), most)
     step = height + line + pad // 2
-    picture = Image.new("RGB", (width, step * len(rows) + pad), PANEL)
+    picture = _blank(width, step * len(rows) + pad, PANEL)
     draw = ImageDraw.Draw(picture)
     for number, (name, (_, score, color)) in enumerate(zip(names, rows, strict=True)):
         top = number * step + pad // 2
@@ -69,13 +80,12 @@ def panel(rows: tuple[Row, ...], size: int, most: int) -> np.ndarray:
         draw.text((width - pad - number_width, top), f"{score:.2f}", WHITE, font)
         length = round((width - 2 * pad) * min(max(score, 0.0), 1.0))
         draw.rectangle((pad, top + height, pad + max(length, 1), top + height + line - 1), color)
-    return np.asarray(picture)
+    return encoded(np.asarray(picture), pen.matrix)
 
 
 @lru_cache(maxsize=4096)
-def shortened(text: str, size: int, most: int) -> str:
+def shortened(text: str, font: FreeTypeFont, most: int) -> str:
     """The text, or as much of its beginning as fits into `most` pixels, with "…"."""
-    font = _font(size)
     if font.getlength(text) <= most:
         return text
     low, high = 0, len(text)  # the longest beginning that fits has low <= length < high
@@ -86,16 +96,19 @@ def shortened(text: str, size: int, most: int) -> str:
     return text[:low].rstrip() + "…"
 
 
-def labels_with_scores(labels: Sequence[tuple[str, float]], size: int, most: int) -> list[str]:
+def labels_with_scores(
+    labels: Sequence[tuple[str, float]], font: FreeTypeFont, most: int
+) -> list[str]:
     """Lines "name 0.93", whose names are shortened so that the scores fit as well."""
-    room = most - round(_font(size).getlength(" 0.00"))
-    return [f"{shortened(name, size, room)} {score:.2f}" for name, score in labels]
+    room = most - round(font.getlength(" 0.00"))
+    return [f"{shortened(name, font, room)} {score:.2f}" for name, score in labels]
 
 
-@lru_cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)
+def _blank(width: int, height: int, color: Color) -> Image.Image:
+    """An empty picture, whose sides are made even."""
+    return Image.new("RGB", (width + width % 2, height + height % 2), color)
 
 
-def _line_height(size: int) -> int:
-    return round(1.3 * size)
+def _line_height(font: FreeTypeFont) -> int:
+    """Pixels from one line to the next."""
+    return max(round(1.3 * font.size), sum(font.getmetrics()))

@@ -8,22 +8,25 @@ from collections.abc import Callable
 from fractions import Fraction
 
 import av
-import numpy as np
-from PIL import Image
+from av.video.frame import PictureType
 
 from data_pipelines.video.opening import Encoded
 from slowfast_jax.demo.film.overlay import Overlay
+from slowfast_jax.demo.film.planes import FORMAT, drawable
 from slowfast_jax.demo.film.sound import Sound
 from slowfast_jax.demo.sources.frames import Frame, Info
 from slowfast_jax.demo.timing import Timing
 
 TICKS = 90000  # per second: whole numbers of them for all usual frame rates
-BT709 = 1  # FFmpeg's number of the color space that browsers assume
 WAITING = 3  # frames that wait for the encoder
 LEAST_SIDE = 200  # pixels: the short side of smaller pictures is doubled, ..., for the text
-OPTIONS = {"preset": "veryfast", "crf": "23"}
+CRF = "23"  # x264's quality
+# x264's preset by the number of pixels, up to the given one. Faster ones make larger files at this
+# quality, not worse pictures.
+PRESETS = ((1280 * 720, "veryfast"), (2048 * 1152, "superfast"), (float("inf"), "ultrafast"))
 KEY_SECONDS = 2  # between pictures to which players can jump
-Paint = Callable[[np.ndarray, Overlay], None]  # draws into uint8 (H, W, 3)
+Paint = Callable[[av.VideoFrame, Overlay], None]  # draws into a frame
+Show = Callable[[av.VideoFrame, float], None]  # takes a drawn frame, and its second in the film
 
 
 def scale_of(info: Info) -> int:
@@ -31,9 +34,16 @@ def scale_of(info: Info) -> int:
     return max(1, -(-LEAST_SIDE // min(info.width, info.height)))
 
 
+def size_of(info: Info) -> tuple[int, int]:
+    """Height and width of the film."""
+    scale = scale_of(info)
+    height, width = info.height * scale, info.width * scale
+    return height - height % 2, width - width % 2
+
+
 class Film:
-    """Draws and encodes frames in a thread of its own, so that an interruption of the main thread
-    cannot hit the encoder: `close` always leaves a file that plays.
+    """Draws, shows and encodes frames in a thread of its own, so that an interruption of the main
+    thread cannot hit the encoder: `close` always leaves a file that plays.
 
     Attributes:
       latency: seconds from the arrival of the last frame that was written, of a camera or stream,
@@ -41,22 +51,24 @@ class Film:
     """
 
     def __init__(
-        self, path: str | os.PathLike, info: Info, paint: Paint, timing: Timing, *,
-        sound: Encoded | None = None, slow_motion: float = 1.0,
+        self, path: str | os.PathLike | None, info: Info, paint: Paint, timing: Timing, *,
+        sound: Encoded | None = None, slow_motion: float = 1.0, show: Show | None = None,
     ):
         """
         Args:
-          path: the .mp4 file; it is created with the first frame.
+          path: the .mp4 file; it is created with the first frame. None: frames are only shown.
           info: properties of the source. An odd last row or column, which H.264 cannot store, is
             dropped.
           paint: draws an overlay into a picture.
           timing: receives the parts "draw" and "encode".
           sound: the video whose sound the film gets.
           slow_motion: how many times longer than the source the film is.
+          show: called with each frame.
         """
         self.latency = 0.0
-        self._path, self._info, self._paint, self._timing = os.fspath(path), info, paint, timing
-        self._sound_of, self._slow = sound, slow_motion
+        self._path = None if path is None else os.fspath(path)
+        self._info, self._paint, self._timing = info, paint, timing
+        self._sound_of, self._slow, self._show = sound, slow_motion, show
         self._scale = scale_of(info)
         self._waiting: queue.Queue[tuple[Frame, Overlay] | None] = queue.Queue(WAITING)
         self._error: Exception | None = None
@@ -96,11 +108,15 @@ class Film:
             while not (ended := (found := self._waiting.get()) is None):
                 frame, overlay = found
                 with self._timing.part("draw"):
-                    picture = self._enlarged(frame.picture())
+                    picture = drawable(frame, self._scale)
                     self._paint(picture, overlay)
-                with self._timing.part("encode"):
-                    out = out or _Writer(self._path, picture, self._info.fps, self._sound_of)
-                    out.write(picture, frame.time * self._slow)
+                seconds = frame.time * self._slow
+                if self._show:
+                    self._show(picture, seconds)
+                if self._path:
+                    with self._timing.part("encode"):
+                        out = out or _Writer(self._path, picture, self._info.fps, self._sound_of)
+                        out.write(picture, seconds)
                 self.latency = time.monotonic() - frame.arrived
             if out:
                 with self._timing.part("encode"):
@@ -113,41 +129,36 @@ class Film:
             while not ended and self._waiting.get():  # nobody may wait for room
                 pass
 
-    def _enlarged(self, picture: np.ndarray) -> np.ndarray:
-        if self._scale == 1:
-            return picture
-        size = picture.shape[1] * self._scale, picture.shape[0] * self._scale
-        return np.array(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
-
 
 class _Writer:
     """The file of a film; its size is that of the first picture."""
 
-    def __init__(self, path: str, picture: np.ndarray, fps: float, sound: Encoded | None):
+    def __init__(self, path: str, picture: av.VideoFrame, fps: float, sound: Encoded | None):
         self._out = av.open(path, "w", format="mp4", options={"movflags": "faststart"})
         rate = Fraction(fps).limit_denominator(1001)
         key = str(max(1, round(fps * KEY_SECONDS)))
-        self._stream = self._out.add_stream("libx264", rate=rate, options=OPTIONS | {"g": key})
-        self._stream.height, self._stream.width = (
-            side - side % 2 for side in picture.shape[:2]
-        )
-        self._stream.pix_fmt = "yuv420p"
+        pixels = picture.width * picture.height
+        preset = next(preset for most, preset in PRESETS if pixels <= most)
+        self._stream = self._out.add_stream("libx264", rate=rate, options={
+            "preset": preset, "crf": CRF, "g": key,
+        })
+        self._stream.height, self._stream.width = picture.height, picture.width
+        self._stream.pix_fmt = FORMAT
         context = self._stream.codec_context
+        # PyAV's default, threads for slices of a picture, is slower and needs more bits.
+        context.thread_type = "FRAME"
         context.time_base = Fraction(1, TICKS)
-        context.colorspace = context.color_primaries = context.color_trc = BT709
+        context.colorspace, context.color_range = picture.colorspace, picture.color_range
+        context.color_primaries, context.color_trc = picture.color_primaries, picture.color_trc
         self._sound = Sound(sound, self._out) if sound is not None else None
         self._last, self._interval = -1, 1 / fps  # time stamp of the frame before
 
-    def write(self, picture: np.ndarray, seconds: float) -> None:
-        """Encodes uint8 (H, W, 3) RGB, shown from `seconds` on."""
-        height, width = self._stream.height, self._stream.width
-        picture = np.ascontiguousarray(picture[:height, :width])
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
-            format="yuv420p", dst_colorspace=BT709, threads=1
-        )
+    def write(self, picture: av.VideoFrame, seconds: float) -> None:
+        """Encodes a picture that is shown from `seconds` on."""
         self._last = max(round(seconds * TICKS), self._last + 1)
-        frame.pts, frame.time_base = self._last, Fraction(1, TICKS)
-        self._out.mux(self._stream.encode(frame))
+        picture.pts, picture.time_base = self._last, Fraction(1, TICKS)
+        picture.pict_type = PictureType.NONE  # the encoder chooses, not that of the source
+        self._out.mux(self._stream.encode(picture))
         if self._sound:
             self._sound.write_until(seconds)
 

@@ -19,6 +19,14 @@ from data_pipelines.video.opening import VideoError, check_size, size_change
 UPRIGHT = (False, False, False)
 
 
+class Colors(NamedTuple):
+    """How the values of pixels stand for colors: numbers of ITU-T H.273; 2: not stated."""
+
+    matrix: int = 2
+    primaries: int = 2
+    transfer: int = 2
+
+
 class Frame(NamedTuple):
     """A frame of a video.
 
@@ -27,12 +35,14 @@ class Frame(NamedTuple):
       stored: the decoded frame, or uint8 (H, W, 3) RGB of an image file.
       orientation: how a decoded frame is turned upright; see decoding.orientation_of.
       arrived: `time.monotonic()` when it came from a camera or stream; 0 in files.
+      colors: those of a decoded frame. Its own attributes change while a conversion of it runs.
     """
 
     time: float
     stored: av.VideoFrame | np.ndarray
     orientation: tuple[bool, bool, bool] = UPRIGHT
     arrived: float = 0.0
+    colors: Colors = Colors()
 
     def picture(self) -> np.ndarray:
         """The upright picture, uint8 (H, W, 3) RGB; a new array, into which one may draw."""
@@ -63,6 +73,11 @@ class Info(NamedTuple):
     duration: float = 0.0
 
 
+def colors_of(frame: av.VideoFrame) -> Colors:
+    """The colors that a decoded frame states."""
+    return Colors(frame.colorspace, frame.color_primaries, frame.color_trc)
+
+
 def open_frames(video: Video, fps: float = 30.0) -> tuple[Info, Iterator[Frame]]:
     """Properties and frames of a video file, or of frames stored as image files.
 
@@ -91,13 +106,14 @@ def open_frames(video: Video, fps: float = 30.0) -> tuple[Info, Iterator[Frame]]
 
 
 def _decoded(video: Video) -> Iterator[Frame]:
-    orientation = size = None
+    orientation = size = colors = None
     with open_video(video, "AUTO") as (container, stream):
         for time, frame in timed_frames(container, stream):
             if size is None:
                 check_size(video, frame.width, frame.height)
                 orientation, size = orientation_of(frame), (frame.width, frame.height)
+                colors = colors_of(frame)
             elif (frame.width, frame.height) != size:
                 after = frame.width, frame.height
                 raise VideoError(video, size_change(size, after, f"second {float(time):.2f}"))
-            yield Frame(float(time), frame, orientation)
+            yield Frame(float(time), frame, orientation, colors=colors)

@@ -15,7 +15,7 @@ import av
 from data_pipelines.video.decoding import orientation_of
 from data_pipelines.video.opening import MOST_PIXELS, VideoError, check_size
 from data_pipelines.video.times import usual_rate
-from slowfast_jax.demo.sources.frames import Frame, Info
+from slowfast_jax.demo.sources.frames import Frame, Info, colors_of
 from slowfast_jax.inference.inputs import ADDRESS, STREAMS
 
 FILES_OVER_NETWORK = {"http", "https"}  # may be faster than they play
@@ -37,6 +37,11 @@ def live_address(text: str) -> bool:
     if address:
         return address[1].lower() in STREAMS | FILES_OVER_NETWORK
     return CAMERA.fullmatch(text) is not None
+
+
+def hidden(address: str) -> str:
+    """An address without a name and password, as it may be shown and written."""
+    return re.sub(r"(?<=://)[^/]*@", "", address)
 
 
 class LiveFrames:
@@ -153,13 +158,13 @@ class LiveFrames:
         """The frames by their time stamps, or by when they come if they have none."""
         address = ADDRESS.match(self._address)
         paced = bool(address) and address[1].lower() in FILES_OVER_NETWORK
-        begun = orientation = size = first = None
+        begun = orientation = colors = size = first = None
         before = shift = 0.0
         for frame in self._decoded():
             now = time.monotonic()
             if begun is None:
                 begun, first, size = now, frame.pts, (frame.width, frame.height)
-                orientation = orientation_of(frame)
+                orientation, colors = orientation_of(frame), colors_of(frame)
             if (frame.width, frame.height) != size:
                 raise VideoError(self._address, "has changed the size of its picture")
             seconds = now - begun
@@ -171,7 +176,7 @@ class LiveFrames:
             before = seconds
             if paced and (early := begun + seconds - now) > 0:
                 time.sleep(early)
-            yield Frame(seconds, frame, orientation, time.monotonic())
+            yield Frame(seconds, frame, orientation, time.monotonic(), colors)
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         for packet in self._container.demux(self._stream):

@@ -46,6 +46,19 @@ class Table(NamedTuple):
     persons: dict[tuple[str, float, str], int]
     first_second: float
 
+    def name_of(self, video: PathLike) -> str | None:
+        """What the table calls a video: the end of its path without a suffix, the longest one."""
+        path = box_tables.without_suffix(os.path.abspath(video))
+        ends = [name for name in self.moments if f"{os.sep}{path}".endswith(f"{os.sep}{name}")]
+        return max(ends, key=len, default=None)
+
+    def lacks(self, videos: Iterable[PathLike]) -> str:
+        """What is said about videos that the table does not have."""
+        return (
+            f"{self.path} has no boxes for {first_few(videos, 3)}; it has those of "
+            f"{first_few(self.moments, 3)}"
+        )
+
 
 def read_table(
     path: PathLike, names: Sequence[str] | None, *, score_threshold: float = 0.0,
@@ -116,11 +129,9 @@ def truths_of(
 def _rows_of(
     table: Table, video: PathLike, duration: float
 ) -> tuple[str, list[tuple[float, object]]]:
-    name = _name_of(video, table.moments)
+    name = table.name_of(video)
     if name is None:
-        raise ValueError(
-            f"{table.path} has no boxes for {video}; it has those of {first_few(table.moments, 3)}"
-        )
+        raise ValueError(table.lacks([video]))
     first = table.first_second
     moments = sorted(table.moments[name].items())
     inside = [found for found in moments if first <= found[0] <= first + duration]
@@ -132,13 +143,6 @@ def _rows_of(
             "is the beginning of the video"
         )
     return name, inside
-
-
-def _name_of(video: PathLike, names: Iterable[str]) -> str | None:
-    """The name in a table that is the end of the path of the video, the longest one."""
-    path = box_tables.without_suffix(os.path.abspath(video))
-    ends = [name for name in names if f"{os.sep}{path}".endswith(f"{os.sep}{name}")]
-    return max(ends, key=len, default=None)
 
 
 def _has_header(path: PathLike) -> bool:

@@ -48,6 +48,34 @@ def test_the_film_has_all_frames_with_their_times_and_the_sound(recognizer, tmp_
     assert (info.codec, info.width, info.height) == ("h264", 320, 240)  # enlarged for the text
 
 
+def test_frames_keep_their_order_and_their_scores_their_time(recognizer, tmp_path):
+    """Several threads decode, recognize and encode."""
+    numbers = np.arange(100)
+    bits = numbers[:, None] >> np.arange(7) & 1
+    pictures = np.zeros((100, 240, 320, 3), np.uint8)
+    for picture, row in zip(pictures, bits, strict=True):
+        picture[100:140, 20:300] = 255 * np.repeat(row, 40)[:, None]
+    write_film(tmp_path / "a.mp4", list(pictures))
+    events, seen = [], []
+    annotate_film(
+        recognizer, tmp_path / "a.mp4", tmp_path / "b.mp4", found=events.append,
+        report=lambda progress: seen.append(progress.frames),
+    )
+    _, _, film = select_frames(tmp_path / "b.mp4", lambda info: range(info.frames))
+    found = film[:, 120, 40:300:40, 0] > 128
+    np.testing.assert_array_equal(found @ (1 << np.arange(7)), numbers)
+    assert seen == list(range(1, 101))
+    starts = [event.start for event in events]
+    assert len(starts) > 3 and starts == sorted(starts)
+
+
+def test_frames_are_shown_without_a_film(recognizer, video):
+    shown = []
+    annotate_film(recognizer, video, show=lambda frame, time: shown.append((frame.width, time)))
+    assert len(shown) == 75 and {width for width, _ in shown} == {320}
+    np.testing.assert_allclose([time for _, time in shown], np.arange(75) / 30, atol=1e-3)
+
+
 def test_labels_and_the_time_bar_are_drawn(recognizer, tmp_path):
     recognizer.class_names = ["lie", "run", "sit", "wave"]
     write_film(tmp_path / "a.mp4", [np.full((240, 320, 3), 128, np.uint8)] * 30)

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from slowfast_jax.config import build_model, load_config
+from slowfast_jax.demo import __main__ as command
 from slowfast_jax.demo.__main__ import cli
 from slowfast_jax.demo.arguments import parse
+from slowfast_jax.demo.film.window import WindowError
 from slowfast_jax.training.checkpoint import save_checkpoint
 from slowfast_jax.weights import describe, initial_variables
 from tests.support.films import gray_pictures, sound_of, times_of, write_film
@@ -144,6 +146,52 @@ def test_a_lost_stream_is_one_line(whole, folder, capsys):
     assert error.count("has sent no picture for 1 seconds (--timeout)") == 1
 
 
+class Viewer:
+    """A stand-in for the window: its user closes it at the 20th frame."""
+
+    def __init__(self, title):
+        self.seconds = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    closed = property(lambda self: len(self.seconds) >= 20)
+
+    def play(self, frame, seconds):
+        self.seconds.append(seconds)
+        time.sleep(0.02)
+
+
+def test_closing_the_window_ends_as_ctrl_c_does(whole, folder, capsys, monkeypatch):
+    monkeypatch.setattr(command, "Window", Viewer)
+    out, found = folder / "films", folder / "w.json"
+    options = ["--show", "--out", str(out), "--json", str(found)]
+    assert cli([str(folder / "videos"), *whole, *options]) == 130
+    *_, record = json.loads(found.read_text())
+    assert record["error"] == "interrupted"
+    assert 20 <= len(times_of(out / "a.mp4")) <= 40
+    assert "of 2 videos are in" in capsys.readouterr().err
+
+
+def test_without_a_screen_the_work_does_not_begin(whole, folder, capsys, monkeypatch):
+    def none(title):
+        raise WindowError("there is no screen for it (no display)")
+
+    monkeypatch.setattr(command, "Window", none)
+    assert cli([str(folder / "videos/a.mp4"), *whole, "--show"]) == 2
+    screen, error = capsys.readouterr()
+    assert "--show: there is no screen for it (no display); to make a film, pass --out" in error
+    assert not screen
+
+
+def test_no_window_opens_unless_asked(whole, folder, monkeypatch):
+    monkeypatch.setattr(command, "Window", pytest.fail)
+    assert cli([str(folder / "videos/a.mp4"), *whole]) == 0
+
+
 def test_all_problems_at_once(whole, folder, capsys):
     video = str(folder / "videos/a.mp4")
     assert cli([
@@ -155,7 +203,7 @@ def test_all_problems_at_once(whole, folder, capsys):
                     "--ground-truth does not go with", "does not go with --detector"):
         assert problem in error
     assert cli([video, *whole, "--boxes", "x.csv"]) == 2
-    assert "--boxes x.csv: no such file of boxes" in capsys.readouterr().err
+    assert "--boxes x.csv: no such file" in capsys.readouterr().err
     assert cli([video, str(folder / "videos/b.mp4"), *whole, "--out", str(folder / "a.mp4")]) == 2
     assert "expected a folder for the films of 2 videos" in capsys.readouterr().err
     assert cli([video, *whole, "--out", str(folder / "videos")]) == 2
@@ -164,6 +212,46 @@ def test_all_problems_at_once(whole, folder, capsys):
     assert "no such file" in capsys.readouterr().err
     assert cli([video, *whole, "--classes", "jump"]) == 2
     assert "no class 'jump' among the 4 classes" in capsys.readouterr().err
+
+
+def test_values_are_checked_before_the_weights_are_read(boxes, folder, capsys, monkeypatch):
+    monkeypatch.setattr(command, "load_network", pytest.fail)
+    video = str(folder / "videos/a.mp4")
+    (folder / "bad.csv").write_text("video,time,x1,y1,x2,y2\nb,0.5,0.1,0.1,0.5,zero\n")
+    (folder / "bad.onnx").write_text("no network")
+    (folder / "bad.ttf").write_text("no font")
+    wrong = ["--boxes", str(folder / "bad.csv"), "--font", str(folder / "bad.ttf")]
+    wrong += ["--window", "2", "--classes", "jump", "--show", "--json", str(folder / "boxes.csv")]
+    wrong += ["--ground-truth", str(folder / "boxes.csv")]
+    assert cli([video, *boxes, *wrong]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: 5 problems:")
+    for problem in ("--boxes: ", "'zero'", "bad.ttf is not a font", "--window is for networks that",
+                    "no class 'jump' among the 4", f"would replace {folder / 'boxes.csv'}"):
+        assert problem in error
+    wrong = ["--config", "kinetics/x3d", "--detector", "yolox_nan", "--out", "a.avi"]
+    assert cli([video, *boxes[:2], *wrong]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: 3 problems:") and "perhaps yolox_nano" in error
+    assert "--config: kinetics/x3d is neither a recipe nor a published model" in error
+    assert cli([video, *boxes, "--detector", str(folder / "bad.onnx")]) == 2
+    assert "bad.onnx cannot be read as an ONNX file" in capsys.readouterr().err
+    assert cli([str(folder / "videos/b.mp4"), *boxes, "--boxes", str(folder / "boxes.csv")]) == 2
+    assert "b.mp4; it has those of a" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("flags", "problem"), [
+    (["camera:0", "--slow-motion", "2", "--out", "a.mp4"], "--slow-motion does not go with a cam"),
+    (["camera:0", "--fps", "20"], "--fps does not go with a camera"),
+    (["a.mp4", "--timeout", "3"], "--timeout is for cameras and streams"),
+    (["a.mp4", "--boxes", "b", "--detect-every", "1"], "--boxes does not go with --detect-every"),
+    (["a.mp4", "--first-second", "0"], "--first-second requires --boxes or --ground-truth"),
+    (["a.mp4", "--slow-motion", "2"], "--slow-motion requires --out or --show"),
+    (["a.mp4", "--font", "f"], "--font requires --out or --show"),
+])
+def test_arguments_that_do_not_go_together(flags, problem):
+    (found,) = parse([*flags, "--weights", "w"]).problems
+    assert found.startswith(problem)
 
 
 @pytest.mark.parametrize("flag", [
