@@ -79,6 +79,9 @@ setup(
             "slowfast-jax-predict=slowfast_jax.console_scripts:predict",
             "slowfast-jax-convert=slowfast_jax.console_scripts:convert",
             "slowfast-jax-demo=slowfast_jax.console_scripts:demo",
+            "slowfast-jax-visualize=slowfast_jax.console_scripts:visualize",
+            "slowfast-jax-web=slowfast_jax.console_scripts:web",
+            "slowfast-jax-annotate=slowfast_jax.console_scripts:annotate",
             "slowfast-jax-prepare=data_pipelines.prepare.__main__:main",
             "slowfast-jax-doctor=data_pipelines.doctor.__main__:main",
         ]

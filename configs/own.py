@@ -13,9 +13,10 @@ the columns
 in any order (data_pipelines/sources/box_tables.py). The classes are the actions of the training
 table in alphabetical order, or those of config.class_names, a file with one name per line.
 
-Every variant but `mini` starts from Kinetics-400 weights. `slowfast_8x8_r50` is the network for
-AVA, started from SLOWFAST_8x8_R50.pkl; the `x3d` variants are small enough to train on a laptop.
-There are no published results.
+`slowfast_8x8_r50` is the network for AVA, started from Kinetics-400 weights, SLOWFAST_8x8_R50.pkl;
+the `x3d` variants, started from Kinetics-400 too, are small enough to train on a laptop.
+`slowfast_32x2_r101_50_50` starts from a network that knows the actions of AVA. There are no
+published results.
 """
 
 from collections.abc import Sequence
@@ -60,6 +61,10 @@ VARIANTS: Variants = {
     "slowfast_8x8_r50": (
         common.network("ava/slowfast_32x2_r50_short", **BOXES), *FINE_TUNED,
         common.pretrained("SLOWFAST_8x8_R50.pkl", "head/.*"),
+    ),
+    "slowfast_32x2_r101_50_50": (
+        common.network("ava/slowfast_32x2_r101_50_50", **BOXES), *FINE_TUNED,
+        common.pretrained("SLOWFAST_32x2_R101_50_50.pkl", "head/.*"),
     ),
     "x3d_xs": _x3d("x3d_xs"),
     "x3d_m": _x3d("x3d_m"),

@@ -83,6 +83,17 @@ def positive(text: str) -> float:
     return number
 
 
+def not_negative(text: str) -> float:
+    """0 or a larger number, for `type=` of an argument."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected 0 or a larger number")
+    return number
+
+
 def fraction(text: str) -> float:
     """A number from 0 to 1, for `type=` of an argument."""
     try:

@@ -1,6 +1,7 @@
-"""The installed commands slowfast-jax, slowfast-jax-predict, -convert and -demo.
+"""The installed commands slowfast-jax, slowfast-jax-predict, -convert, -demo, -web and so on.
 
-Each first restarts itself with other malloc settings (malloc.py), before the slow imports.
+Those that run networks first restart themselves with other malloc settings (malloc.py), before the
+slow imports.
 """
 
 import sys
@@ -36,6 +37,30 @@ def demo() -> None:
     """slowfast-jax-demo: `python -m slowfast_jax.demo`."""
     _begin()
     from slowfast_jax.demo.__main__ import cli
+
+    sys.exit(cli())
+
+
+def visualize() -> None:
+    """slowfast-jax-visualize: `python -m slowfast_jax.visualize`."""
+    _begin()
+    from slowfast_jax.visualize.__main__ import cli
+
+    sys.exit(cli())
+
+
+def web() -> None:
+    """slowfast-jax-web: `python -m slowfast_jax.web`."""
+    _begin()
+    from slowfast_jax.web.__main__ import run
+
+    run()
+
+
+def annotate() -> None:
+    """slowfast-jax-annotate: `python -m slowfast_jax.annotate`."""
+    interrupts.end_at_once()
+    from slowfast_jax.annotate.__main__ import cli
 
     sys.exit(cli())
 

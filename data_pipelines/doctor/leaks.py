@@ -60,7 +60,8 @@ def report_leaks(
                 also = "" if name == other else f", which is {other} there"
                 findings.report(str(first), "in two lists", (
                     f"it shares {counted(len(shared), 'video')} with {second.name}, such as "
-                    f"{name}{also}; keep each video in one list, or the accuracy is too high"
+                    f"{name}{also}; keep each video in one list only, or the accuracy is too "
+                    "good to be true"
                 ))
 
 

@@ -2,18 +2,20 @@
 
     python -m data_pipelines.prepare.cvat ANNOTATIONS.xml ... VIDEOS OUT.csv
 
-ANNOTATIONS.xml is a task, a job or a project that CVAT exported as "CVAT for video 1.1", or the
-.zip file around it. VIDEOS is the folder of the videos, which must have the names that they have in
-CVAT. CVAT has boxes in every frame; the table gets those of one frame per second (--every), as one
-row per action; a box without actions becomes one row. The actions of a box are its ticked
-checkboxes and the values of its other attributes, in which commas separate actions. Only the
-attribute "person" is special: it becomes the column "person", which otherwise numbers the tracks.
+ANNOTATIONS.xml is a task or a project that CVAT exported as "CVAT for video 1.1", or the .zip file
+around it. (The export of a job does not name its video.) VIDEOS is the folder of the videos, which
+must have the names that they have in CVAT. CVAT has boxes in every frame; the table gets those of
+one frame per second (--every), as one row per action; a box without actions becomes one row. The
+actions of a box are its ticked checkboxes and the values of its other attributes, in which commas
+separate actions. Only the attribute "person" is special: it becomes the column "person". Tracks
+without it get numbers that no other track has.
 """
 
+import itertools
 import sys
 import zipfile
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -38,6 +40,10 @@ LABEL = "person"
 EDGES = ("xtl", "ytl", "xbr", "ybr")
 EXPORTED = "annotations.xml"  # in the .zip file of an export
 EXPECTED = 'expected annotations that CVAT exported as "CVAT for video 1.1"'
+OF_A_JOB = (
+    "holds a job, which does not name its video; export the task instead (in the list of tasks: "
+    "Actions, Export task dataset)"
+)
 TICKED = {"true": True, "false": False}  # values of a checkbox
 
 
@@ -64,6 +70,13 @@ class Box(NamedTuple):
     edges: np.ndarray
     actions: list[str]
     person: str
+
+
+class Track(NamedTuple):
+    """The boxes of a person in order of time. place: in the file, for messages."""
+
+    place: str
+    boxes: list[Box]
 
 
 class Converted(NamedTuple):
@@ -104,22 +117,11 @@ def convert(
     for path in files:
         root = _read(path)
         tasks = _tasks(path, root)
-        found: dict[str, list[tuple[str, list[Box]]]] = {task: [] for task in tasks}
-        for index, track in enumerate(root.iter("track")):
-            place = f"{path}:track {track.get('id', index)}"
-            label = track.get("label", "")
-            if label.lower() != LABEL:
-                others.add(label)
-                continue
-            task = track.get("task_id", next(iter(tasks)))
-            if task not in tasks:
-                raise ValueError(
-                    f"{place}: its task {shown(task)} is not in the file; {EXPECTED}"
-                )
-            found[task].append((place, _boxes(place, track, index)))
-        for task, tracks in found.items():
+        for task, tracks in _tracks(path, root, tasks, others).items():
             video, info = find_video(str(path), tasks[task].source, videos, infos)
-            rows += _rows(video, tasks[task], tracks, info, Path(videos) / video, every)
+            rows += _rows(
+                video, tasks[task], _numbered(tracks), info, Path(videos) / video, every
+            )
     if not rows:
         also = f"; left out were tracks of {first_few(sorted(others))}" if others else ""
         raise ValueError(
@@ -155,7 +157,7 @@ def _read(path: PathLike) -> ElementTree.Element:
 def _tasks(path: PathLike, root: ElementTree.Element) -> dict[str, Task]:
     """The tasks of a file by their id."""
     tasks = {}
-    for element in (*root.iterfind("meta//task"), *root.iterfind("meta//job")):
+    for element in root.iterfind("meta//task"):
         source = (element.findtext("source") or "").strip()
         if source:
             width, height = (
@@ -166,20 +168,41 @@ def _tasks(path: PathLike, root: ElementTree.Element) -> dict[str, Task]:
                 raise ValueError(f"{path}: original_size is {width:g} x {height:g}; {EXPECTED}")
             tasks[element.findtext("id") or ""] = Task(source, width, height)
     if not tasks:
-        raise ValueError(f"{path}: names no source of a task; {EXPECTED}")
+        is_job = root.find("meta/job") is not None
+        raise ValueError(f"{path}: {OF_A_JOB if is_job else f'names no video; {EXPECTED}'}")
     return tasks
 
 
-def _boxes(place: str, track: ElementTree.Element, index: int) -> list[Box]:
+def _tracks(
+    path: PathLike, root: ElementTree.Element, tasks: Mapping[str, Task], others: set[str]
+) -> dict[str, list[Track]]:
+    """The tracks of persons by the id of their task; `others` receives the labels of the rest."""
+    tracks: dict[str, list[Track]] = {task: [] for task in tasks}
+    for index, element in enumerate(root.iter("track")):
+        place = f"{path}:track {element.get('id', index)}"
+        label = element.get("label", "")
+        if label.lower() != LABEL:
+            others.add(label)
+            continue
+        task = element.get("task_id", next(iter(tasks)))
+        if task not in tasks:
+            raise ValueError(f"{place}: its task {shown(task)} is not in the file; {EXPECTED}")
+        tracks[task].append(Track(place, _boxes(place, element)))
+    return tracks
+
+
+def _boxes(place: str, track: ElementTree.Element) -> list[Box]:
     """The boxes of a track in order of time."""
     boxes = []
     for element in track:
         frame = read_number(place, "frame", "frame", element.get("frame", ""))
-        where = f"{place}:frame {frame:g}"
-        if element.tag != "box" or float(element.get("rotation") or 0):
+        line = f"frame {frame:g}"
+        where = f"{place}:{line}"
+        rotation = read_number(place, line, "rotation", element.get("rotation") or "0")
+        if element.tag != "box" or rotation:
             what = "rotated box" if element.tag == "box" else element.tag
             raise ValueError(f"{where}: {what}; expected an upright box: draw it again")
-        edges = [read_number(place, f"frame {frame:g}", e, element.get(e, "")) for e in EDGES]
+        edges = [read_number(place, line, e, element.get(e, "")) for e in EDGES]
         actions, person = [], ""
         for attribute in element.iterfind("attribute"):
             name, value = attribute.get("name", ""), (attribute.text or "").strip()
@@ -191,14 +214,26 @@ def _boxes(place: str, track: ElementTree.Element, index: int) -> list[Box]:
                 actions += filter(None, map(str.strip, value.split(",")))
         boxes.append(Box(
             int(frame), element.get("outside") == "1", np.array(edges),
-            list(dict.fromkeys(actions)), person or str(index + 1),
+            list(dict.fromkeys(actions)), person,
         ))
     return sorted(boxes, key=lambda box: box.frame)
 
 
+def _numbered(tracks: Sequence[Track]) -> list[Track]:
+    """The tracks of a video, with a person in every box: those without get numbers that no other
+    track has, so that a track that was added in CVAT is not taken for somebody else."""
+    given = {box.person for _, boxes in tracks for box in boxes}
+    left = (number for number in map(str, itertools.count(1)) if number not in given)
+    numbered = []
+    for place, boxes in tracks:
+        number = "" if all(box.person for box in boxes) else next(left)
+        boxes = [box._replace(person=box.person or number) for box in boxes]
+        numbered.append(Track(place, boxes))
+    return numbered
+
+
 def _rows(
-    video: str, task: Task, tracks: Sequence[tuple[str, list[Box]]], info: VideoInfo, path: Path,
-    every: float,
+    video: str, task: Task, tracks: Sequence[Track], info: VideoInfo, path: Path, every: float
 ) -> Iterator[tuple[str, ...]]:
     """The rows of a video, moment by moment."""
     times = frame_times(path)

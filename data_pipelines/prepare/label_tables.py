@@ -13,8 +13,8 @@ from data_pipelines.text_files import first_few, shown
 from data_pipelines.video.decoding import VideoInfo, probe
 from data_pipelines.video.finding import walk
 
-PERSON = "person"
-COLUMNS = ("video", "time", *CORNERS, "action", PERSON)
+ACTION, PERSON = "action", "person"
+COLUMNS = ("video", "time", *CORNERS, ACTION, PERSON)
 
 
 def check_table(table: PathLike) -> None:
@@ -94,17 +94,18 @@ def find_video(
     return known[written]
 
 
-def moments_to_label(info: VideoInfo, every: float) -> dict[int, float]:
+def moments_to_label(info: VideoInfo, every: float, margin: float = 0.0) -> dict[int, float]:
     """The frames to label: number of the frame -> time in seconds.
 
-    Times are the multiples of `every` within the video, or that of the middle frame if it is
-    shorter. A player that seeks to one shows the frame, which begins half a frame away at most.
+    Times are the multiples of `every` within the video that are at least `margin` seconds from its
+    ends, or that of the middle frame if there are none. A player that seeks to one shows the frame,
+    which begins half a frame away at most.
     """
-    every = max(every, 1 / info.fps)
+    every, length = max(every, 1 / info.fps), info.frames / info.fps
     moments = {}
-    for count in range(1, int(info.frames / info.fps / every) + 1):
+    for count in range(1, int(length / every) + 1):
         frame = round(count * every * info.fps)
-        if frame < info.frames:
+        if frame < info.frames and margin <= count * every <= length - margin:
             moments[frame] = round(count * every, 3)
     middle = info.frames // 2
     return moments or {middle: round(middle / info.fps, 3)}

@@ -8,11 +8,11 @@ from data_pipelines.atomic_files import write_rows
 from data_pipelines.findings import Facts, Findings
 from data_pipelines.prepare.common import Job, by_name, found_in, make_all, videos_in
 from data_pipelines.prepare.dividing import SPLITS, split_folders
+from data_pipelines.prepare.label_tables import COLUMNS, moments_to_label
 from data_pipelines.prepare.videos import list_fact, prepare_videos
 from data_pipelines.video.decoding import VideoError, probe
 from data_pipelines.video.encoding import encode
 
-COLUMNS = ("video", "time", "x1", "y1", "x2", "y2", "action", "person")
 TABLE = "boxes.csv"
 RECIPE = "kinetics/x3d_xs_finetune"
 RECIPE_CLIP = 48  # frames that its clips span: 4 frames 12 apart
@@ -87,8 +87,7 @@ def prepare_own(
         except VideoError as error:  # an existing file
             findings.report(str(target), "broken", f"{error.reason}; or remove it and run again")
             continue
-        moments = int(info.frames / info.fps / every)
-        rows += [(target.name, f"{number * every:g}") for number in range(1, moments + 1)]
+        rows += [(target.name, f"{time:g}") for time in moments_to_label(info, every).values()]
     write_rows(folder / TABLE, ((*row, *[""] * (len(COLUMNS) - len(row))) for row in rows))
     return {"videos": len(made), "moments": len(rows) - 1}
 

@@ -28,7 +28,14 @@ from pathlib import Path
 from absl import logging
 
 from data_pipelines.atomic_files import whole, write_rows
-from data_pipelines.command import Parser, explain, fraction, positive
+from data_pipelines.command import (
+    Parser,
+    called_as,
+    explain,
+    fraction,
+    not_negative,
+    positive,
+)
 from data_pipelines.findings import Findings
 from data_pipelines.labels import class_names
 from data_pipelines.prepare.common import check_folder, videos_in
@@ -39,14 +46,14 @@ from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.finding import why_no_video
 from data_pipelines.video.frame_times import frame_times
 from slowfast_jax.annotate.cvat_task import cvat_labels, cvat_task
-from slowfast_jax.annotate.persons import Found, find_persons
+from slowfast_jax.annotate.persons import Found, persons_to_label
 from slowfast_jax.annotate.via_project import via_project
+from slowfast_jax.detectors.load import DEFAULT as DEFAULT_DETECTOR
 from slowfast_jax.detectors.load import EXPECTED as DETECTORS
 from slowfast_jax.detectors.load import load_detector
 from slowfast_jax.detectors.tracking import HIGH_SCORE, LOW_SCORE
 from slowfast_jax.log_file import show_log
 
-DETECTOR = "yolox_tiny"
 PROJECT, TASKS, LABELS, TABLE = "via.json", "cvat", "labels.json", "people.csv"
 COLUMNS = ("video", "time", *CORNERS, "person", "score")
 
@@ -74,8 +81,9 @@ def cli(argv: Sequence[str] | None = None) -> int:
             )
             for number, (name, path) in enumerate(videos.items(), 1):
                 try:
-                    each = find_persons(
-                        path, name, detector, every=arguments.every, threshold=arguments.threshold,
+                    each = persons_to_label(
+                        path, name, detector, every=arguments.every, margin=arguments.margin,
+                        threshold=arguments.threshold,
                         what=f"finding persons in {name} ({number} of {len(videos)}; frames)",
                     )
                 except VideoError as error:
@@ -83,7 +91,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
                     continue
                 found.append(each)
                 if not each.persons:
-                    print(f"warning: {path}: no persons found", file=sys.stderr)
+                    print(f"warning: {path}: nobody was found", file=sys.stderr)
             _write(found, folder, actions, out)
         except KeyboardInterrupt:  # the line that says so was printed when Ctrl-C came
             _write(found, folder, actions, out)
@@ -98,8 +106,8 @@ def cli(argv: Sequence[str] | None = None) -> int:
         [each.times for each in found], [each.persons for each in found]
     ))
     print(
-        f"{out}: {counted(len(found), 'video')}, {counted(moments, 'frame')} to label, boxes of "
-        f"persons: {persons}"
+        f"{out}: {counted(len(found), 'video')}, {counted(moments, 'frame')} to label, "
+        f"{persons} boxes"
     )
     return 1 if findings.kinds else 0
 
@@ -115,14 +123,14 @@ def _check_out(out: Path) -> None:
 
 
 def _actions(text: str | None) -> list[str]:
-    """The actions to choose from, in a file or with commas between; none: []."""
+    """The actions to choose from, in a file or separated by commas; none: []."""
     if text is None:
         return []
     is_file = os.path.isfile(text)
     actions = class_names(text) if is_file else [action.strip() for action in text.split(",")]
     if not all(actions) or len(set(actions)) < len(actions) or PERSON in map(str.lower, actions):
         raise ValueError(
-            f"--actions {text!r}: expected a file of names, or names with commas between, all "
+            f"--actions {text!r}: expected a file of names, or names separated by commas, all "
             f"different and none of them {PERSON!r}"
         )
     return actions
@@ -183,7 +191,7 @@ def _write_json(path: Path, content: object) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m slowfast_jax.annotate",
+        prog=called_as("slowfast_jax.annotate", "slowfast-jax-annotate"),
         description="Finds and follows the persons in videos, and writes them as projects of VIA "
         "and CVAT in which you add the actions.",
     )
@@ -193,7 +201,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("out", metavar="OUT", help="folder for the results")
     parser.add_argument(
         "--actions", metavar="NAMES",
-        help="the actions to choose from, with commas between, or a file with one per line "
+        help="the actions to choose from, separated by commas, or a file with one per line "
         "(default: you write them)",
     )
     parser.add_argument(
@@ -201,12 +209,17 @@ def _parser() -> argparse.ArgumentParser:
         help="interval between the frames to label (default: 1)",
     )
     parser.add_argument(
-        "--detector", default=DETECTOR, metavar="DETECTOR",
+        "--margin", type=not_negative, default=0.0, metavar="SECONDS",
+        help="leave out frames this close to the start or end of a video, where clips are "
+        "incomplete (default: 0; AVA: 2)",
+    )
+    parser.add_argument(
+        "--detector", default=DEFAULT_DETECTOR, metavar="DETECTOR",
         help=f"{DETECTORS} (default: %(default)s)",
     )
     parser.add_argument(
         "--threshold", type=fraction, default=HIGH_SCORE, metavar="SCORE",
-        help="score of the detector from which on a person is followed (default: %(default)s)",
+        help="minimum detector score of a box that starts a track (default: %(default)s)",
     )
     return parser
 

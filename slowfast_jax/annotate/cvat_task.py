@@ -13,10 +13,8 @@ from xml.etree import ElementTree
 import numpy as np
 
 from data_pipelines.prepare.cvat import EDGES, LABEL
-from data_pipelines.prepare.label_tables import PERSON
+from data_pipelines.prepare.label_tables import ACTION, PERSON
 from slowfast_jax.annotate.persons import Found, Person
-
-ACTION = "action"
 
 
 def cvat_labels(actions: Sequence[str]) -> list[dict[str, Any]]:
@@ -30,7 +28,7 @@ def cvat_labels(actions: Sequence[str]) -> list[dict[str, Any]]:
         *([] if actions else [_attribute(ACTION, "text", "")]),
         _attribute(PERSON, "text", "", mutable=False),
     ]
-    return [{"name": LABEL, "attributes": attributes}]
+    return [{"name": LABEL, "type": "rectangle", "attributes": attributes}]
 
 
 def _attribute(name: str, kind: str, default: str, mutable: bool = True) -> dict[str, Any]:
@@ -54,7 +52,7 @@ def cvat_task(
     root = ElementTree.Element("annotations")
     _add(root, {"version": "1.1", "meta": {"task": {
         "name": found.name, "size": found.info.frames, "mode": "interpolation", "start_frame": 0,
-        "stop_frame": found.info.frames - 1, "labels": {"label": {"name": LABEL, "attributes": [
+        "stop_frame": found.info.frames - 1, "labels": {"label": label | {"attributes": [
             ("attribute", each | {"values": "\n".join(each["values"])})
             for each in label["attributes"]
         ]}},

@@ -46,8 +46,9 @@ class Found(NamedTuple):
     persons: list[Person]
 
 
-def find_persons(
-    path: Path, name: str, detector: Detector, *, every: float, threshold: float, what: str
+def persons_to_label(
+    path: Path, name: str, detector: Detector, *, every: float, margin: float, threshold: float,
+    what: str,
 ) -> Found:
     """The persons in a video.
 
@@ -56,6 +57,7 @@ def find_persons(
       name: see Found.
       detector: its boxes of low scores help to follow persons.
       every: seconds between the frames whose persons are kept.
+      margin: seconds at the start and the end of the video without such frames.
       threshold: least score of a box that starts a track.
       what: name of the work, for the display of progress.
 
@@ -63,7 +65,7 @@ def find_persons(
       VideoError: the video cannot be decoded.
     """
     info = probe(path)
-    moments = moments_to_label(info, every)
+    moments = moments_to_label(info, every, margin)
     step = max(1, round(info.fps / RATE))
     tracks, persons, last = Tracks(min(info.fps, RATE), threshold), [], max(moments)
     frames = iterate_frames(path, stop=last + 1)

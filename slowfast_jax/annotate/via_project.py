@@ -4,16 +4,15 @@ The format: "Structure of VIA Project JSON File" in via-3.x.y/CodeDoc.md of
 https://gitlab.com/vgg/via. `data_pipelines.prepare.via` reads it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from data_pipelines.prepare.label_tables import PERSON
+from data_pipelines.prepare.label_tables import ACTION, PERSON
 from data_pipelines.prepare.via import RECTANGLE, TEXT
 from slowfast_jax.annotate.persons import Found
 
-ACTION = "action"
 CHECKBOX, SELECT = 2, 4  # types of attributes
 VIDEO, FILE_ADDRESS = 4, 3  # type and place of a file
 SEGMENT_ID, ACTION_ID, PERSON_ID = "1", "2", "3"  # of the attributes
@@ -79,7 +78,8 @@ def _attribute(name: str, of: str, kind: int, options: dict[str, str]) -> dict[s
     }
 
 
-def _regions(view: str, found: Found):
+def _regions(view: str, found: Found) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names and content of the regions of a video."""
     width, height = found.info.width, found.info.height
     for number, person in enumerate(found.persons):
         left, top, right, bottom = (

@@ -61,10 +61,10 @@ class GraphPredictor:
             inputs["clip"] = inputs["clip"].astype(np.float32, copy=False)
         if variables is not self._variables:
             self._variables, self._compiled = variables, {}
-        part, clips = available_cores(), len(inputs["clip"])
+        part, count = available_cores(), len(inputs["clip"])
         return np.concatenate([
             self._run({name: value[begin:begin + part] for name, value in inputs.items()})
-            for begin in range(0, clips, part)
+            for begin in range(0, count, part)
         ])
 
     def _run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 
-from data_pipelines.cores import available_cores
+from slowfast_jax.onnxruntime_session import open_session, session_options
 
 if TYPE_CHECKING:
     import onnx
@@ -16,12 +15,7 @@ if TYPE_CHECKING:
 
 def compile_graph(graph: "onnx.ModelProto", dtype: str) -> "Run":
     """The graph, prepared by onnxruntime; `dtype` is "float32"."""
-    options = onnxruntime.SessionOptions()
-    # By default there is a thread for each core of the machine, allowed or not.
-    options.intra_op_num_threads = available_cores()
-    session = onnxruntime.InferenceSession(
-        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = open_session(graph.SerializeToString(), session_options())
 
     def run(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         return session.run(None, dict(inputs))[0]

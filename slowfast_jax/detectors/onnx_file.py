@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_pipelines.command import install
-from data_pipelines.cores import available_cores
 from slowfast_jax.detectors import rfdetr, yolox
 from slowfast_jax.detectors.detections import Detections, Detector, DetectorError, Find
 
@@ -95,30 +94,26 @@ def _rfdetr(network: Network, names: list[str], threshold: float) -> Find:
 
 
 def import_onnxruntime() -> ModuleType:
-    """The package onnxruntime; DetectorError without it."""
+    """The module that opens sessions of onnxruntime; DetectorError without that package."""
     try:
-        import onnxruntime
+        from slowfast_jax import onnxruntime_session
     except ImportError as error:
         raise DetectorError(
             f"person detectors are run by onnxruntime, which cannot be imported ({error}); "
             f"{install('demo')}"
         ) from error
-    return onnxruntime
+    return onnxruntime_session
 
 
 def _load(path: str | os.PathLike) -> Network:
     onnxruntime = import_onnxruntime()
-    options = onnxruntime.SessionOptions()
-    # By default there is a thread for each core of the machine, allowed or not.
-    options.intra_op_num_threads = available_cores()
+    options = onnxruntime.session_options()
     options.log_severity_level = FATAL
     # Threads that wait would otherwise compute in circles, beside those that decode and recognize:
     # with two, YOLOX-nano took 17 ms of CPU time per picture instead of 10.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     with _clear_errors(path, "cannot be read as an ONNX file"):
-        session = onnxruntime.InferenceSession(
-            os.fspath(path), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.open_session(os.fspath(path), options)
     return Network(os.fspath(path), session, *_input_size(path, session.get_inputs()))
 
 

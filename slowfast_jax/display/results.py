@@ -10,6 +10,7 @@ from slowfast_jax.display.timeline import Row, Scores, timeline
 
 MOST_ROWS = 10  # actions of a timeline
 FIRST_ROWS, LEAST = 3, 0.02  # further ones than the first must reach this score
+SHOWN = 0.005  # least score that is not written as 0.00
 
 
 class Predictions(list[tuple[str, float]]):
@@ -55,7 +56,7 @@ class Timeline(list):
         curves = [self.scores_of(index) for index in self.best()]
         rows = [
             Row(scores.name, scores, [scores]) for number, scores in enumerate(curves)
-            if number < FIRST_ROWS or scores.values.max() >= LEAST
+            if not number or scores.values.max() >= (SHOWN if number < FIRST_ROWS else LEAST)
         ]
         return block(timeline(rows, self[-1].end))
 

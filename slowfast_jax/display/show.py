@@ -37,7 +37,7 @@ def show(
 
     Raises:
       VideoError: a video or picture cannot be read.
-      ValueError: it is nothing that can be shown, or boxes do not fit.
+      ValueError: it cannot be shown, or boxes do not fit.
     """
     display = _jupyter_display()
     if boxes is None and captions is not None:

@@ -63,5 +63,5 @@ def block(body: str) -> str:
 
 
 def note(text: str) -> str:
-    """A line of less weight."""
+    """A line of secondary text."""
     return f'<p class="note">{escape(text)}</p>'

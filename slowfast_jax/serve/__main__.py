@@ -24,7 +24,7 @@ from data_pipelines.cores import available_cores
 from slowfast_jax import compilation_cache
 from slowfast_jax.log_file import show_log
 from slowfast_jax.option_names import BACKENDS, as_options, whole_number
-from slowfast_jax.serve.address import port, why_not_free
+from slowfast_jax.serve.address import port, web_address, why_not_free
 
 if TYPE_CHECKING:
     from slowfast_jax.serve.network import Served
@@ -73,9 +73,10 @@ def cli(argv: Sequence[str] | None = None) -> int:
         arguments.max_mb, arguments.max_video_seconds, arguments.timeout, arguments.queue
     )
     app = make_app(network, sizes, limits, os.environ.get(TOKEN))
+    address = web_address(arguments.host, arguments.port)
     print(
-        f"{network.name} on http://{arguments.host}:{arguments.port}: compiling for batches of "
-        f"{', '.join(map(str, sizes))} clips; /readyz says when that is done", file=sys.stderr,
+        f"{network.name} on {address}: compiling for batches of {', '.join(map(str, sizes))} "
+        "clips; /readyz says when that is done", file=sys.stderr,
     )
     uvicorn.run(
         app, host=arguments.host, port=arguments.port, log_level="warning",

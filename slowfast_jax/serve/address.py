@@ -20,6 +20,11 @@ def why_not_free(host: str, port: int) -> str:
     return ""
 
 
+def web_address(host: str, port: int) -> str:
+    """What to open in a browser: IPv6 addresses stand in brackets there."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def port(text: str) -> int:
     """The type of --port for argparse."""
     if not text.isdecimal() or not 1 <= int(text) <= 65535:

@@ -1,4 +1,4 @@
-"""A page in the browser: choose a video, get the film with its persons and actions.
+"""A page in the browser: choose a video, and get it back with people and actions drawn in.
 
     python -m slowfast_jax.web --config kinetics/x3d_xs --weights x3d_xs.pyth
     python -m slowfast_jax.web --weights RUN --weights OTHER_RUN --samples VIDEOS
@@ -17,14 +17,16 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
+from typing import NoReturn
 
 from absl import logging
 
-from data_pipelines.command import Parser, explain, install, positive
+from data_pipelines.command import Parser, called_as, explain, install, positive
 from slowfast_jax import compilation_cache
+from slowfast_jax.detectors.load import DEFAULT as DEFAULT_DETECTOR
 from slowfast_jax.log_file import show_log
 from slowfast_jax.option_names import BACKENDS, as_options, whole_number
-from slowfast_jax.serve.address import port, why_not_free
+from slowfast_jax.serve.address import port, web_address, why_not_free
 from slowfast_jax.web.store import Limits, Store
 
 WITHOUT_EXTRA = f"the page needs further packages; {install('web')}"
@@ -32,7 +34,6 @@ PACKAGES = ("anyio", "fastapi", "gradio", "starlette", "uvicorn")
 LOCAL = ("localhost", "127.0.0.1", "::1")
 EVERYWHERE = ("0.0.0.0", "::")
 DEFAULT = "kinetics/x3d_xs"
-DETECTOR = "yolox_tiny"
 
 
 def cli(argv: Sequence[str] | None = None) -> int:
@@ -63,17 +64,23 @@ def cli(argv: Sequence[str] | None = None) -> int:
     try:
         samples = find_samples(arguments.samples) if arguments.samples else {}
         print("loading the networks", file=sys.stderr, flush=True)
-        networks = load_networks(
-            arguments.config, arguments.weights, arguments.detector, **options
-        )
+        chosen = arguments.config, arguments.weights
+        if not any(chosen):
+            chosen = [DEFAULT], ["published"]
+        networks = load_networks(*chosen, arguments.detector, **options)
         for number in (signal.SIGINT, signal.SIGTERM):  # from here on, there are files to remove
             signal.signal(number, _interrupt)
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, _terminate)  # the terminal is closed
         store = Store(Limits(arguments.max_mb, arguments.max_video_seconds, arguments.queue))
         samples = samples or generate_samples(store.folder / "samples")
         app = make_app(store, networks, samples, _names(arguments.host))
-        print(f"{', '.join(networks)}: the page is on http://{arguments.host}:{arguments.port}",
-              file=sys.stderr, flush=True)
-        Server(app, arguments.host, arguments.port).run()
+        address = web_address(arguments.host, arguments.port)
+        line = f"{', '.join(networks)}: the page is on {address}"
+        Server(
+            app, arguments.host, arguments.port,
+            lambda: print(line, file=sys.stderr, flush=True),
+        ).run()
     except (OSError, ValueError, RuntimeError) as error:
         print(f"error: {as_options(explain(error))}", file=sys.stderr)
         return 2
@@ -89,6 +96,10 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _terminate(number: int, frame: FrameType | None) -> None:
+    signal.raise_signal(signal.SIGTERM)  # which the server answers while it runs
+
+
 def _names(host: str) -> set[str]:
     """The names that the server has in a browser; none if anybody may reach it by any name."""
     if host in LOCAL:
@@ -98,9 +109,9 @@ def _names(host: str) -> set[str]:
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="python -m slowfast_jax.web",
-        description="A page in the browser: choose a video, get the film with its persons and "
-        "actions. Videos stay on this machine, and are removed when the page is closed.",
+        prog=called_as("slowfast_jax.web", "slowfast-jax-web"),
+        description="A page in the browser: choose a video, and get it back with people and "
+        "actions drawn in. Videos stay on this machine, and are removed when the page is closed.",
     )
     parser.add_argument(
         "--config", action="append", default=[],
@@ -115,8 +126,8 @@ def _parser() -> Parser:
         "--labels", help="class names: a set such as kinetics400, or a file with one name per line"
     )
     parser.add_argument(
-        "--detector", default=DETECTOR, metavar="NAME",
-        help="what finds persons, for networks that classify boxes: an .onnx file, a name such as "
+        "--detector", default=DEFAULT_DETECTOR, metavar="NAME",
+        help="what finds people, for networks that classify boxes: an .onnx file, a name such as "
         "yolox_nano, or frame for the whole picture (default: %(default)s)",
     )
     parser.add_argument(
@@ -129,7 +140,7 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--host", default="127.0.0.1",
-        help="address to listen on; another one than the default lets other machines in",
+        help="address to listen on; any other than the default may let other machines in",
     )
     parser.add_argument(
         "--port", type=port, default=7860, metavar="N", help="port (default: %(default)s)"
@@ -150,7 +161,12 @@ def _parser() -> Parser:
     return parser
 
 
-if __name__ == "__main__":
+def run() -> NoReturn:
+    """Runs the command and ends the program."""
     status = cli()
     sys.stderr.flush()
     os._exit(status)  # without waiting for threads: a job may be in the middle of a compilation
+
+
+if __name__ == "__main__":
+    run()

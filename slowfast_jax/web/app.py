@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from pathlib import Path
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import gradio as gr
+import gradio.routes
 import uvicorn
 from fastapi import FastAPI
 
@@ -36,9 +37,11 @@ def make_app(
       samples: videos to choose from, by name.
       hosts: names that this server has in a browser; see `Guard`.
     """
-    os.environ["GRADIO_TEMP_DIR"] = str(store.folder / "gradio")  # for whatever Gradio writes
+    # For whatever Gradio writes. The second was read when it was imported, before this folder was.
+    os.environ["GRADIO_TEMP_DIR"] = gradio.routes.DEFAULT_TEMP_DIR = str(store.folder / "gradio")
     jobs = Jobs(store, networks, samples)
-    page = make_page(jobs, list(networks), list(samples), store.limits)
+    explained = [name for name, each in networks.items() if not each.recognizer.takes_boxes]
+    page = make_page(jobs, list(networks), explained, list(samples), store.limits)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -58,20 +61,32 @@ def make_app(
     gr.mount_gradio_app(
         app, page, "/", show_error=False, footer_links=[], run_history=False, ssr_mode=False,
         max_file_size=1, mcp_server=False, enable_monitoring=False,
-        theme=gr.themes.Default(primary_hue="blue", font=FONT, font_mono=("monospace",)),
+        theme=gr.themes.Default(primary_hue="blue", font=FONT, font_mono=FONT),
         css=(STATIC / "page.css").read_text(encoding="utf-8"),
     )
     return Guard(app, hosts, list(page.fns))
 
 
 class Server(uvicorn.Server):
-    """Runs the application that `make_app` returns."""
+    """Runs the application that `make_app` returns.
 
-    def __init__(self, app: Guard, host: str, port: int):
+    Args:
+      app: the application.
+      host, port: where to listen.
+      ready: called as soon as it listens.
+    """
+
+    def __init__(self, app: Guard, host: str, port: int, ready: Callable[[], None] = lambda: None):
         super().__init__(uvicorn.Config(
             app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=GRACE
         ))
-        self._app = app
+        self._app, self._ready = app, ready
+
+    async def startup(self, sockets: list | None = None) -> None:
+        """Begins to listen."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
 
     async def shutdown(self, sockets: list | None = None) -> None:
         """Ends the server after closing the streams of all open tabs."""

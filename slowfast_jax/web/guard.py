@@ -24,8 +24,8 @@ READ = re.compile(
     r"|/media/[0-9a-f]{32}/[a-z]+\.[a-z0-9]+"
 )
 JOIN = "/gradio_api/queue/join"
-STREAM = re.compile(rf"/gradio_api/(?:queue/data|heartbeat/{SESSION})")  # has no end of its own
-WRITE = re.compile(r"/upload|/discard/[0-9a-f]{32}")
+WRITE = re.compile(rf"{JOIN}|/upload|/discard/[0-9a-f]{{32}}")
+METHODS = {READ: ("GET", "HEAD"), WRITE: ("POST",)}  # of all that the page asks for
 JSON_BYTES = 16_384  # longest body of JSON
 MOST_VALUES, LONGEST_TEXT = 16, 300  # of what a user chooses
 POLICY = (
@@ -58,7 +58,7 @@ class Guard:
         self._closing = asyncio.Event()
 
     def close_streams(self) -> None:
-        """Ends the streams to open tabs, for which a server that ends would wait."""
+        """Ends what a server that ends would wait for: streams to open tabs, and uploads."""
         self._closing.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,6 +74,7 @@ class Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
+        receive = self._until_closing(receive)
         status, why = self._check(scope)
         if not status and scope["path"] == JOIN:
             content = await _body(receive)
@@ -83,8 +84,6 @@ class Guard:
             answer = JSONResponse({"detail": why}, status)
             await answer(scope, receive, with_headers)
             return
-        if STREAM.fullmatch(scope["path"]):
-            receive = self._until_closing(receive)
         await self._app(scope, receive, with_headers)
 
     def _until_closing(self, receive: Receive) -> Receive:
@@ -107,19 +106,16 @@ class Guard:
         headers, method, path = Headers(scope=scope), scope["method"], scope["path"]
         host = headers.get("host", "")
         if self._hosts and _name(host) not in self._hosts:
-            return 421, "unknown name of this server; see --host"
+            return 421, "this server is not called that; see --host"
         origin = headers.get("origin")
         if origin and _netloc(origin) != host:
-            return 403, "a request from another site"
+            return 403, "requests from other sites are refused"
         if headers.get("x-forwarded-host") or headers.get("forwarded"):
             return 400, "proxies are not supported"
-        if method in ("GET", "HEAD") and READ.fullmatch(path):
-            return 0, ""
-        if method == "POST" and (path == JOIN or WRITE.fullmatch(path)):
-            return 0, ""
-        if READ.fullmatch(path) or path == JOIN or WRITE.fullmatch(path):
-            return 405, "not with this method"
-        return 404, "there is no such page"
+        allowed = next((METHODS[each] for each in METHODS if each.fullmatch(path)), None)
+        if allowed is None:
+            return 404, "there is no such page"
+        return (0, "") if method in allowed else (405, "this method is not allowed here")
 
     def _check_job(self, content: bytes | None) -> tuple[int, str]:
         """As `_check`, for the body of a request that starts one of Gradio's functions."""

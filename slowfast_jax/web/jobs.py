@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data_pipelines.video.decoding import VideoError
 from slowfast_jax.web.networks import Network
+from slowfast_jax.web.results import in_short
 from slowfast_jax.web.store import Entry, Store
 from slowfast_jax.web.work import FILM, LOOK, TABLE, Report, annotate
 
@@ -49,7 +50,7 @@ class Jobs:
         most = self._store.limits.waiting
         with self._lock:
             if session in self._waiting or session in self._running:
-                raise Refused("This page waits for a video already.")
+                raise Refused("This page is already processing or waiting for a video.")
             if len(self._waiting) >= most:
                 raise Refused(f"{most} videos are waiting already. Try again in a few minutes.")
             self._waiting.add(session)
@@ -91,7 +92,7 @@ class Jobs:
             entry.names |= {FILM, TABLE, LOOK}
             return html
         except VideoError as error:
-            raise Refused(f"The video cannot be read: {error.reason}.") from error
+            raise Refused(f"The video cannot be read: {in_short(error.reason)}.") from error
         except Exception:
             if entry.gone.is_set():  # its folder was removed while it was written to
                 raise Stopped from None

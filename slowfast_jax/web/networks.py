@@ -9,8 +9,6 @@ from slowfast_jax.detectors.load import FRAME, load_detector
 from slowfast_jax.detectors.tracking import LOW_SCORE
 from slowfast_jax.recognizer import Recognizer, load
 
-DEFAULT = ("kinetics/x3d_xs", "published")  # config and weights
-
 
 class Network(NamedTuple):
     """A network, and the detector of persons that it needs; None if it needs none."""
@@ -27,15 +25,13 @@ def load_networks(
     Args:
       configs: none, or one for each of `weights`; without them, weights are folders, which store
         their config.
-      weights: none for DEFAULT.
+      weights: of each network.
       detector: what finds persons, as `load_detector` takes it.
       options: further ones of `load`.
 
     Raises:
       ValueError, OSError: they do not fit each other, or one cannot be loaded.
     """
-    if not weights and not configs:
-        configs, weights = DEFAULT[:1], DEFAULT[1:]
     if configs and len(configs) != len(weights):
         raise ValueError(
             f"{len(configs)} --config and {len(weights)} --weights; expected one --weights for "

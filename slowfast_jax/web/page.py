@@ -13,23 +13,32 @@ TITLE = "Actions in a video"
 PRIVACY = (
     "Videos stay on the machine that runs this page, and are removed when you close it."
 )
-EMPTY = '<p class="quiet">The film with its actions will be here.</p>'
+LOOK = "show where the network looks (slower{})"
+EMPTY = '<p class="empty">The annotated film will appear here.</p>'
 WAITING = "<p>&nbsp;</p>"  # beneath the progress
-STOPPED = '<p class="quiet">Stopped.</p>'
+STOPPED = '<p class="empty">Stopped.</p>'
+# On a narrow screen, the answer is below the buttons.
+SHOW_ANSWER = """(...values) => {
+  document.querySelector('.answer').scrollIntoView({behavior: 'smooth', block: 'nearest'});
+  return values;
+}"""
 
 
 def make_page(
-    jobs: Jobs, networks: Sequence[str], samples: Sequence[str], limits: Limits
+    jobs: Jobs, networks: Sequence[str], explained: Sequence[str], samples: Sequence[str],
+    limits: Limits,
 ) -> gr.Blocks:
     """The page. Its functions run in threads, one job at a time.
 
     Args:
       jobs: does the work.
       networks: names to choose from; the first is chosen.
+      explained: those of them that can show where they look.
       samples: names of videos to choose from.
       limits: what `jobs` accepts.
     """
     accepted = f"at most {limits.megabytes:g} MB and {limits.seconds:g} seconds"
+    only = "" if len(explained) == len(networks) else f"; {', '.join(explained)} only"
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         gr.HTML(f'<h1>{TITLE}</h1><p class="quiet">{PRIVACY}</p>')
         with gr.Row():
@@ -38,12 +47,16 @@ def make_page(
                     "", html_template=_read("picker.html"), js_on_load=_read("picker.js"),
                     accepted=accepted, most=int(limits.megabytes * 1e6),
                 )
-                sample = gr.Radio(samples, label="or a sample", visible=bool(samples))
+                sample = gr.Radio(
+                    samples, label="or a sample", visible=bool(samples), elem_classes="samples"
+                )
                 network = gr.Dropdown(
                     networks, value=networks[0], label="network", visible=len(networks) > 1,
                     filterable=False,
                 )
-                look = gr.Checkbox(label="show where the network looks (slower)")
+                look = gr.Checkbox(
+                    label=LOOK.format(only), container=False, visible=bool(explained),
+                )
                 with gr.Row():
                     start = gr.Button("Recognize", variant="primary", min_width=120)
                     stop = gr.Button("Stop", min_width=80)
@@ -55,7 +68,9 @@ def make_page(
         options = {"api_visibility": "private", "concurrency_limit": None}
         upload.upload(_claim(jobs), upload, sample, show_progress="hidden", **options)
         chosen = [upload, sample, network, look]
-        asked = start.click(_admit(jobs), chosen[:2], answer, show_progress="hidden", **options)
+        asked = start.click(
+            _admit(jobs), chosen[:2], answer, show_progress="hidden", js=SHOW_ANSWER, **options
+        )
         asked.success(
             _run(jobs), chosen, answer, api_visibility="private", concurrency_limit=1,
             concurrency_id="job",

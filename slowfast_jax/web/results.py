@@ -9,6 +9,11 @@ HINT = (
 )
 
 
+def in_short(reason: str) -> str:
+    """Why a video cannot be read, for a visitor: without what the owner of a data set should do."""
+    return reason.partition(";")[0]
+
+
 def answer_html(
     headline: tuple[str, str], films: Mapping[str, str], downloads: Mapping[str, str],
     timeline: str, notes: Sequence[str],
@@ -20,10 +25,10 @@ def answer_html(
       films: title -> address; the first is the one that the timeline belongs to.
       downloads: text -> address.
       timeline: HTML.
-      notes: sentences about what went wrong.
+      notes: sentences about what is not as expected.
     """
     title, remark = map(escape, headline)
-    warnings = "".join(f'<p class="failed" role="alert">{escape(note)}</p>' for note in notes)
+    remarks = "".join(f'<p class="remark" role="status">{escape(note)}</p>' for note in notes)
     links = "".join(
         f'<a href="{address}" download>{escape(text)}</a>' for text, address in downloads.items()
     )
@@ -36,6 +41,6 @@ def answer_html(
         for text, film in zip([*films][1:], others, strict=True)
     )
     return (
-        f"<h2>{title} <small>{remark}</small></h2>{warnings}{first}"
+        f"<h2>{title} <small>{remark}</small></h2>{remarks}{first}"
         f'<p class="quiet">{HINT}</p>{timeline}{more}<p class="downloads">{links}</p>'
     )

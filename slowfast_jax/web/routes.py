@@ -8,8 +8,10 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from data_pipelines.video.decoding import VideoError, VideoInfo, probe
+from slowfast_jax.web.results import in_short
 from slowfast_jax.web.store import Full, Store
 
+STALLED = 30.0  # seconds without a byte after which an upload is given up
 TYPES = {".mp4": "video/mp4", ".json": "application/json"}
 
 
@@ -43,9 +45,11 @@ def routes(store: Store) -> list[Route]:
                 "height": info.height,
             })
         except VideoError as error:
-            return refuse(400, f"This is not a video that can be read: {error.reason}.")
+            return refuse(400, f"This is not a video that can be read: {in_short(error.reason)}.")
         except ClientDisconnect:
             return refuse(400, "The connection ended within the file.")
+        except TimeoutError:
+            return refuse(408, f"No more of the file came for {STALLED:g} seconds.")
         finally:
             if not kept:
                 store.remove(token)
@@ -72,6 +76,7 @@ def routes(store: Store) -> list[Route]:
 
 
 def refuse(status: int, why: str) -> Response:
+    """The answer to a request that is not done."""
     return JSONResponse({"detail": why}, status)
 
 
@@ -83,12 +88,19 @@ def too_long(info: VideoInfo, seconds: float) -> str:
 
 
 async def receive(request: Request, path: Path, most: int) -> bool:
-    """Writes the body of a request into a file; False if it has more than `most` bytes."""
-    size = 0
+    """Writes the body of a request into a file; False if it has more than `most` bytes.
+
+    Raises:
+      ClientDisconnect, TimeoutError: its end does not come.
+    """
+    size, parts = 0, request.stream()
     async with await anyio.open_file(path, "wb") as file:
-        async for part in request.stream():
+        while True:
+            with anyio.fail_after(STALLED):
+                part = await anext(parts, None)
+            if part is None:
+                return True
             size += len(part)
             if size > most:
                 return False
             await file.write(part)
-    return True

@@ -25,7 +25,8 @@ class Limits:
       seconds: duration of a video.
       waiting: jobs that may wait; further ones are refused.
       stored: uploads that are kept at the same time; further ones are refused.
-      minutes: how long files are kept at most, should the browser never say that it has left.
+      minutes: how long files are kept at most, if the browser never reports that the tab was
+        closed.
     """
 
     megabytes: float = 200.0

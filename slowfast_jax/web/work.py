@@ -4,11 +4,11 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from data_pipelines.text_files import counted
 from slowfast_jax.demo.annotate import Options, Progress, Result, annotate_film
 from slowfast_jax.demo.choice import choose
 from slowfast_jax.demo.output import Sink
@@ -19,7 +19,7 @@ from slowfast_jax.recognizer import Recognizer
 from slowfast_jax.recognizer.persons import Persons, persons_of
 from slowfast_jax.visualize.overlays import Overlay, grad_cam_of, show_overlays
 from slowfast_jax.web.networks import Network
-from slowfast_jax.web.results import answer_html
+from slowfast_jax.web.results import answer_html, in_short
 
 Report = Callable[[float, str], None]  # receives the share that is done, 0 to 1, and what is next
 FILM, TABLE, LOOK = "film.mp4", "actions.json", "look.mp4"
@@ -45,28 +45,12 @@ def annotate(
     Raises:
       VideoError: the video cannot be decoded.
     """
-    recognizer, last = network.recognizer, 0.0
-    several = recognizer.model.activation == "sigmoid"
-    choice = choose(recognizer.class_names, several=several)
-    sink = Sink(name, choice, recognizer.takes_boxes, None, Console(quiet=True))
-    people = detect_people(network.detector) if network.detector else None
-
-    def progress(done: Progress) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= OFTEN:
-            last = now
-            share = min(done.time / done.duration, 1) if done.duration else 0
-            report(share, f"{done.time:.1f} of {done.duration:.1f} seconds")
-
+    recognizer = network.recognizer
     report(0.0, "preparing the network")
-    result = annotate_film(
-        recognizer, str(video), folder / FILM, Options(people=people, choice=choice),
-        report=progress, found=sink.add,
-    )
-    (folder / TABLE).write_text(json.dumps(sink.record) + "\n", encoding="utf-8")
+    result, record = write_film(network, video, name, folder / FILM, report)
+    (folder / TABLE).write_text(json.dumps(record) + "\n", encoding="utf-8")
     found = found_in(result, recognizer)
-    notes = [f"The video ended early: it {result.error}."] if result.error else []
+    notes = [f"The video ended early: {in_short(result.error)}."] if result.error else []
     films = {"annotated film": f"{address}/{FILM}"}
     if look and recognizer.takes_boxes:
         notes.append(NO_LOOK)
@@ -79,6 +63,30 @@ def annotate(
         {"Download the film": f"{address}/{FILM}", "Download JSON": f"{address}/{TABLE}"},
         found._repr_html_(), notes,
     )
+
+
+def write_film(
+    network: Network, video: Path, name: str, film: Path, report: Report
+) -> tuple[Result, dict[str, Any]]:
+    """Writes the annotated film of a video; returns what was found, and the table of it."""
+    recognizer, last = network.recognizer, 0.0
+    choice = choose(recognizer.class_names, several=recognizer.model.activation == "sigmoid")
+    sink = Sink(name, choice, recognizer.takes_boxes, None, Console(quiet=True))
+    people = detect_people(network.detector) if network.detector else None
+
+    def progress(done: Progress) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= OFTEN:
+            last = now
+            share = min(done.time / done.duration, 1) if done.duration else 0
+            report(share, f"{done.time:.1f} of {done.duration:.1f} seconds")
+
+    result = annotate_film(
+        recognizer, str(video), film, Options(people=people, choice=choice),
+        report=progress, found=sink.add,
+    )
+    return result, sink.record
 
 
 def write_look(
@@ -108,9 +116,10 @@ def found_in(result: Result, recognizer: Recognizer) -> Timeline | Persons:
 
 def headline_of(found: Timeline | Persons, seconds: float) -> tuple[str, str]:
     """What is in a video in a few words, and a remark on it."""
-    length = f"{seconds:.1f} seconds"
+    length = f"{seconds:.1f} seconds" if seconds >= 1 else f"{seconds:.2f} seconds"
     if isinstance(found, Persons):
-        return (counted(len(found), "person") if found else "Nobody"), f"in {length}"
+        people = {0: "Nobody", 1: "1 person"}.get(len(found), f"{len(found)} people")
+        return people, f"in {length}"
     if not found:
         return "No action", f"in {length}"
     scores = np.mean([window.scores for window in found], 0)

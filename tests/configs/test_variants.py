@@ -79,7 +79,7 @@ OTHERS = {
     "imagenet": "mini_mvit mini_rev_vit",
     "ssv2": "mini_mvit",
     "ava": "mini_still",
-    "own": "slowfast_8x8_r50 x3d_xs x3d_m",
+    "own": "slowfast_8x8_r50 slowfast_32x2_r101_50_50 x3d_xs x3d_m",
 }
 DEFAULTS = {
     "kinetics": "slowfast_8x8_r50",

@@ -24,6 +24,7 @@ from data_pipelines.video.decoding import probe
 from slowfast_jax import main, predict
 from slowfast_jax.annotate import __main__ as annotate
 from slowfast_jax.config import build_model, load_config
+from slowfast_jax.demo import __main__ as demo
 from slowfast_jax.detectors import load
 from slowfast_jax.models import zoo
 from slowfast_jax.published.download import sha256_of
@@ -66,11 +67,11 @@ def folder(tmp_path_factory):
 def published(monkeypatch, tmp_path):
     """A detector that finds one person in every picture, in place of the published one."""
     monkeypatch.setenv("SLOWFAST_JAX_CACHE", str(tmp_path))
-    path = tmp_path / "detectors/yolox_tiny.onnx"
+    path = tmp_path / "detectors/yolox_nano.onnx"
     path.parent.mkdir()
     write_yolox(path, [((30.0, 40.0, 24.0, 40.0), 0.9)])
-    row = "http://127.0.0.1:9/yolox_tiny.onnx", None, sha256_of(path)
-    monkeypatch.setitem(load.PUBLISHED, "yolox_tiny", row)
+    row = "http://127.0.0.1:9/yolox_nano.onnx", None, sha256_of(path)
+    monkeypatch.setitem(load.PUBLISHED, "yolox_nano", row)
 
 
 def read(path):
@@ -170,7 +171,7 @@ def test_the_document(folder, published, monkeypatch, capsys):
     (python,) = SCRIPTS
     (
         annotating, converting, from_cvat, checking, training, testing, reporting, finding,
-        predicting,
+        predicting, filming,
     ) = COMMANDS
     monkeypatch.chdir(folder)
     videos = folder / "DATA/videos"
@@ -216,6 +217,8 @@ def test_the_document(folder, published, monkeypatch, capsys):
         0.5 * count for count in range(1, 8)
     ]
     assert probe(str(folder / "DRAWN/new.mp4")).frames == 40
+    assert filming[2] == "slowfast_jax.demo" and demo.cli(filming[3:]) == 0
+    assert probe(str(folder / "film.mp4")).frames == 40
 
     names = {
         "clips": np.zeros((1, 4, 16, 16, 3), np.uint8), "boxes": np.full((1, 2, 4), [1, 2, 9, 12]),
@@ -231,5 +234,5 @@ def test_mentioned_flags_and_recipes_exist():
         values = flags.FlagValues()
         main.define_flags(values)
         main.parse(["main", f"--config={ROOT}/configs/own.py:x3d_m", *shlex.split(flag)], values)
-    for recipe in re.findall(r"`(x3d_\w+|slowfast_\w+_r50)`", TEXT):
+    for recipe in re.findall(r"`(x3d_\w+|slowfast_\w+_r(?:50|101_50_50))`", TEXT):
         load_config(f"{ROOT}/configs/own.py:{recipe}")

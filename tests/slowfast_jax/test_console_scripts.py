@@ -1,14 +1,16 @@
 """The installed commands, started through scripts like those that pip writes."""
 
 import configparser
+import importlib
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
 import slowfast_jax
-from slowfast_jax import malloc
+from slowfast_jax import console_scripts, interrupts, malloc
 from tests.support.paths import ROOT
 
 # What pip writes for an entry point MODULE:FUNCTION.
@@ -51,6 +53,21 @@ def test_version_and_usage(scripts):
     assert result.stdout == f"slowfast_jax {slowfast_jax.__version__}\n", result.stderr
     result = run(scripts / "slowfast-jax", "--help")
     assert result.stdout.startswith("usage: slowfast-jax --config CONFIG"), result.stderr
+
+
+def test_every_script_calls_its_command_by_its_name(scripts, monkeypatch, capsys):
+    monkeypatch.setattr(console_scripts, "_begin", lambda: None)
+    monkeypatch.setattr(interrupts, "end_at_once", lambda: None)
+    names = [path.name for path in scripts.glob("slowfast-jax-*")]
+    assert len(names) == 8
+    for name in names:
+        monkeypatch.setattr(sys, "argv", [str(scripts / name), "--help"])
+        text = (scripts / name).read_text()
+        module, function = re.search(r"from (\S+) import (\S+)", text).groups()
+        with pytest.raises(SystemExit) as ended:
+            getattr(importlib.import_module(module), function)()
+        assert ended.value.code == 0
+        assert capsys.readouterr().out.startswith(f"usage: {name} [-h]")
 
 
 @pytest.mark.parametrize("name", ["slowfast-jax", "slowfast-jax-predict", "slowfast-jax-convert"])

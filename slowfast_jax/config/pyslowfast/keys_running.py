@@ -41,9 +41,8 @@ TEST: Keys = {
     **computed("TEST", "`protocol.clips`, `protocol.crops`; -1 clips: `--clips=1,3,5,7,10`; "
                "ImageNet: one of each", {"NUM_ENSEMBLE_VIEWS": 10, "NUM_SPATIAL_CROPS": 3}),
     **computed("TEST", "`--clips`, such as `--clips=5,7,10`", {"NUM_TEMPORAL_CLIPS": ()}),
-    **computed("TEST", "`--save_scores`, which writes `WORKDIR/scores.npz`", {
-        "SAVE_RESULTS_PATH": "",
-    }),
+    **computed("TEST", "`--save_scores`, which writes `WORKDIR/scores.npz`; files of the original "
+               "are read, too (docs/testing.md)", {"SAVE_RESULTS_PATH": ""}),
     **unneeded("TEST", "CHECKPOINT_TYPE", "recognized by the file"),
 }
 
@@ -117,7 +116,10 @@ RUNNING: Keys = {
 SHOWING: Keys = {
     **unneeded("TENSORBOARD", "ENABLE LOG_DIR",
                "training always writes metrics for TensorBoard to `--workdir`"),
-    **unneeded("TENSORBOARD", "PREDICTIONS_PATH CLASS_NAMES_PATH CATEGORIES_PATH "
+    **unneeded("TENSORBOARD", "PREDICTIONS_PATH",
+               "`python -m slowfast_jax.visualize confusion FILE`, and `histograms`, which read "
+               "the pickles of `TEST.SAVE_RESULTS_PATH` (docs/visualization.md)"),
+    **unneeded("TENSORBOARD", "CLASS_NAMES_PATH CATEGORIES_PATH "
                "CONFUSION_MATRIX.ENABLE CONFUSION_MATRIX.FIGSIZE CONFUSION_MATRIX.SUBSET_PATH "
                "HISTOGRAM.ENABLE HISTOGRAM.SUBSET_PATH HISTOGRAM.TOPK HISTOGRAM.FIGSIZE "
                "WRONG_PRED_VIS.ENABLE WRONG_PRED_VIS.TAG WRONG_PRED_VIS.SUBSET_PATH",

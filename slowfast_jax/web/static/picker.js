@@ -47,7 +47,8 @@ function send(file) {
       return;
     }
     props.value = found.token;
-    tell(`${file.name}: ${found.seconds.toFixed(1)} s, ${found.width}x${found.height}`);
+    const seconds = found.seconds.toFixed(found.seconds < 1 ? 2 : 1);
+    tell(`${file.name}: ${seconds} s, ${found.width}x${found.height}`);
     trigger('upload');
   };
   bar.value = 0;

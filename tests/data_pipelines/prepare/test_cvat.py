@@ -1,4 +1,4 @@
-"""Conversion of CVAT's annotations: tasks, jobs and projects, and errors in files and tracks."""
+"""Conversion of CVAT's annotations: tasks and projects, and errors in files and tracks."""
 
 import zipfile
 
@@ -34,6 +34,8 @@ def track(*boxes, number=0, label="person", more=""):
 
 
 A_TASK = TASK.format(id=5, source="a.mp4")
+A_JOB = """<job><id>9</id><mode>interpolation</mode></job>
+<original_size><width>64</width><height>48</height></original_size>"""
 
 
 def document(*tracks, meta=A_TASK):
@@ -70,11 +72,11 @@ def test_a_task(run, tmp_path, capsys):
     assert captured.err == "warning: tracks of other labels than person left out: dog\n"
 
 
-def test_an_archive_a_job_and_two_files(tmp_path, videos, run):
+def test_an_archive_and_two_files(tmp_path, videos, run):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("annotations.xml", document(FIRST))
-    job = TASK.format(id=9, source="folder/a.mp4").replace("task>", "job>")
-    (tmp_path / "b.xml").write_text(document(SECOND, meta=job))
+    other = TASK.format(id=9, source="folder/a.mp4")
+    (tmp_path / "b.xml").write_text(document(SECOND, meta=other))
     files = tmp_path / "a.zip", tmp_path / "b.xml", videos, tmp_path / "out.csv"
     assert cvat.cli(list(map(str, files))) == 0
     assert (tmp_path / "out.csv").read_text() == TABLE
@@ -89,7 +91,14 @@ def test_a_project_of_several_tasks(tmp_path, videos, run):
     )
     assert run(text) == 0
     rows = (tmp_path / "out.csv").read_text().splitlines()[1:]
-    assert [(row[:5], row[-1]) for row in rows] == [("a.mp4", "2"), ("b.mp4", "1")]
+    assert [(row[:5], row[-1]) for row in rows] == [("a.mp4", "1"), ("b.mp4", "1")]
+
+
+def test_tracks_without_a_person_get_the_numbers_that_are_left(run, tmp_path):
+    numbered = [track(box(0, person=each), number=n) for n, each in enumerate((3, 1))]
+    assert run(document(*numbered, track(box(0), number=2), track(box(0), number=3))) == 0
+    rows = (tmp_path / "out.csv").read_text().splitlines()[1:]
+    assert [row.rsplit(",", 1)[1] for row in rows] == ["3", "1", "2", "4"]
 
 
 def test_the_interval(run, tmp_path):
@@ -111,7 +120,8 @@ def test_boxes_that_hang_over_the_edge_are_cut(run, tmp_path):
     ("<!DOCTYPE a [<!ENTITY b 'c'>]><annotations/>", ": cannot be read (it defines entities)"),
     ("<html/>", ": holds <html>, not <annotations>; expected annotations that CVAT exported"),
     ("<annotations><image id='0'/></annotations>", ': holds pictures ("CVAT for images 1.1")'),
-    ("<annotations/>", ": names no source of a task"),
+    ("<annotations/>", ": names no video; expected annotations that CVAT exported"),
+    (document(FIRST, meta=A_JOB), ": holds a job, which does not name its video; export the task"),
     (document(meta="<task><source>a.mp4</source></task>"), ":meta: width is ''; expected a num"),
     (document(meta=TASK.format(id=1, source="a.mp4").replace("64", "0")), ": original_size is 0"),
     (document(), ": no boxes of the label 'person' in frames every 1 s"),
@@ -124,6 +134,7 @@ def test_boxes_that_hang_over_the_edge_are_cut(run, tmp_path):
     (document(track(box(30, x=48))), ":track 0:frame 30: box 0.750000,0.250000,0.750000,0.750000"),
     (document(track("<polygon frame='3'/>")), ":track 0:frame 3: polygon; expected an upright"),
     (document(track(box(3).replace("z_order", "rotation='20' z_order"))), "3: rotated box; exp"),
+    (document(track(box(3).replace("z_order", "rotation='x' z_order"))), "rotation is 'x'; expec"),
 ])
 def test_invalid_files_are_refused(run, tmp_path, capsys, text, reason):
     assert run(text) == 1

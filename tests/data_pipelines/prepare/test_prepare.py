@@ -321,21 +321,21 @@ def test_own(tmp_path, run):
     videos = tmp_path / "mine"
     videos.mkdir()
     write(videos / "one.mov", 75)
-    write(videos / "two.mp4", 60)
+    write(videos / "two.mp4", 20)
     out = tmp_path / "out"
     status, lines, text = run("own", out, "--videos", videos)
     assert (status, lines) == (0, []) and f"Fill in {out}/boxes.csv, then check it:" in text
     table = out / "boxes.csv"
     assert table.read_text() == (
         "video,time,x1,y1,x2,y2,action,person\n"
-        "one.mp4,1,,,,,,\none.mp4,2,,,,,,\ntwo.mp4,1,,,,,,\ntwo.mp4,2,,,,,,\n"
+        "one.mp4,1,,,,,,\none.mp4,2,,,,,,\ntwo.mp4,0.333,,,,,,\n"
     )
     assert doctor.cli([str(table)]) == 1  # not filled in yet
     assert "exists already" in run("own", out, "--videos", videos)[2]
     table.write_text(table.read_text().replace(",,,,,,", ",0.1,0.1,0.5,0.9,wave,1"))
     assert doctor.cli([str(table)]) == 0
     keyframes, names = box_tables.read_tables([table], folder=out / "videos")
-    assert len(keyframes) == 4 and names == ["wave"]
+    assert len(keyframes) == 3 and names == ["wave"]
 
 
 def test_write_errors(downloaded, run, monkeypatch):

@@ -91,7 +91,7 @@ def run(videos, out, *options):
 
 def test_persons_are_followed(videos, tmp_path, detector, capsys):
     assert run(videos, tmp_path / "out") == 0
-    assert "2 videos, 6 frames to label, boxes of persons: 10\n" in capsys.readouterr().out
+    assert "2 videos, 6 frames to label, 10 boxes\n" in capsys.readouterr().out
     rows = rows_of(tmp_path / "out/people.csv")
     assert [(row["video"], row["time"], row["person"]) for row in rows] == [
         ("a.mp4", "1.0", "1"), *(("a.mp4", t, p) for t in ("2.0", "3.0", "4.0") for p in "12"),
@@ -147,6 +147,36 @@ def test_cvat_and_back(videos, tmp_path, detector):
     assert labels["a", 1.0] == ((),) and labels["a", 3.0] == ((), (0, 1))
 
 
+def test_the_task_is_as_cvat_demands(videos, tmp_path, detector):
+    """What its importer and its editor of labels check (load_anno, validateParsedLabel)."""
+    out = tmp_path / "out"
+    assert run(videos / "a.mp4", out, "--actions", "wave,sit") == 0
+    (label,) = json.loads((out / "cvat/labels.json").read_text())
+    assert label["name"] == "person" and label["type"] == "rectangle"
+    kinds = {}
+    for each in label["attributes"]:
+        assert isinstance(each["mutable"], bool) and 0 < len(each["name"]) <= 64
+        assert each["values"] and all(isinstance(value, str) for value in each["values"])
+        kinds[each["name"]] = each["input_type"]
+    assert kinds == {"wave": "checkbox", "sit": "checkbox", "person": "text"}
+
+    tracks = ElementTree.parse(out / "cvat/a.mp4.xml").getroot().findall("track")
+    assert len(tracks) == 2
+    for track in tracks:
+        assert track.get("label") == label["name"] and len(track)
+        frames = [int(box.get("frame")) for box in track]
+        assert frames == sorted(set(frames)) and 0 <= frames[0] <= frames[-1] <= SECONDS * FPS
+        for box in track:
+            assert (box.tag, box.get("keyframe")) == ("box", "1")
+            assert box.get("outside") in ("0", "1") and box.get("occluded") == "0"
+            assert int(box.get("z_order")) == 0
+            left, top, right, bottom = (float(box.get(edge)) for edge in cvat.EDGES)
+            assert 0 <= left < right <= WIDTH and 0 <= top < bottom <= HEIGHT
+            values = {each.get("name"): each.text for each in box}
+            assert values.keys() == kinds.keys()
+            assert {values["wave"], values["sit"]} <= {"true", "false"}
+
+
 def as_cvat_exports(root):
     """Adds the boxes between those of a track, as CVAT does."""
     for track in root.iter("track"):
@@ -177,6 +207,7 @@ def test_actions_to_choose_from(videos, tmp_path, detector):
 
     (label,) = json.loads((out / "cvat/labels.json").read_text())
     assert [each["name"] for each in label["attributes"]] == ["wave", "sit", "person"]
+    assert label["type"] == "rectangle"  # CVAT refuses labels without a type
     text = (out / "cvat/a.mp4.xml").read_text()
     text = text.replace('<attribute name="sit">false', '<attribute name="sit">true')
     (out / "cvat/a.mp4.xml").write_text(text)
@@ -194,6 +225,16 @@ def test_the_actions_may_be_in_a_file(videos, tmp_path, detector, capsys):
     for wrong in ("a,,b", "a,a", "wave,Person"):
         assert run(videos, tmp_path / "other", "--actions", wrong) == 2
         assert f"error: --actions {wrong!r}: expected" in capsys.readouterr().err
+
+
+def test_frames_near_the_ends_may_be_left_out(videos, tmp_path, detector, capsys):
+    assert run(videos, tmp_path / "out", "--margin", "1.5") == 0
+    rows = rows_of(tmp_path / "out/people.csv")
+    times = {(row["video"], row["time"]) for row in rows}
+    assert times == {("a.mp4", "2.0"), ("day/b c.mkv", "1.2")}  # the middle of the short one
+    with pytest.raises(SystemExit):
+        run(videos, tmp_path / "other", "--margin", "-1")
+    assert "expected 0 or a larger number" in capsys.readouterr().err
 
 
 def test_short_videos_are_labeled_in_the_middle(videos, tmp_path, detector):
@@ -245,7 +286,7 @@ def test_no_persons(videos, tmp_path, detector, capsys):
         np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
     )
     assert run(videos / "a.mp4", tmp_path / "out") == 0
-    assert f"warning: {videos / 'a.mp4'}: no persons found" in capsys.readouterr().err
+    assert f"warning: {videos / 'a.mp4'}: nobody was found" in capsys.readouterr().err
     assert json.loads((tmp_path / "out/via.json").read_text())["metadata"] == {}
 
 

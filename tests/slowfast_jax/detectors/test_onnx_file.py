@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
+import slowfast_jax
 from slowfast_jax.detectors.detections import DetectorError
 from slowfast_jax.detectors.onnx_file import open_detector
 from tests.support.detector_files import (
@@ -95,5 +96,7 @@ def test_a_picture_must_be_one(tmp_path):
 
 def test_without_onnxruntime_one_sentence_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.delitem(sys.modules, "slowfast_jax.onnxruntime_session", raising=False)
+    monkeypatch.delattr(slowfast_jax, "onnxruntime_session", raising=False)
     with pytest.raises(DetectorError, match="onnxruntime.*install the extra demo"):
         open_detector(tmp_path / "a.onnx")

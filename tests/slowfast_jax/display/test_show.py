@@ -58,12 +58,17 @@ def test_films_and_pictures_in_jupyter(jupyter, tmp_path):
 def test_boxes_are_drawn(jupyter, tmp_path):
     boxes = np.array([[2, 2, 20, 20], [10, 10, 39, 30]])
     slowfast_jax.show(CLIP, boxes, ["one", "two"])
-    slowfast_jax.show(CLIP, np.stack([boxes] * 4))
+    moving = np.stack([boxes] * 4)
+    moving[3] = [[0, 22, 6, 32], [30, 0, 39, 8]]
+    slowfast_jax.show(CLIP, moving)
+    changes = []
     for html in jupyter:
         (film,) = embedded(html, "video/mp4")
-        assert all(f.to_ndarray(format="rgb24").max() > 100
-                   for f in frames_of(film, tmp_path / "a.mp4"))
+        frames = [f.to_ndarray(format="rgb24") for f in frames_of(film, tmp_path / "a.mp4")]
+        assert all(frame.max() > 100 for frame in frames)
+        changes.append(np.abs(frames[3].astype(int) - frames[0]).max())
         assert "40x33 with boxes" in html
+    assert changes[0] < 60 < 100 < changes[1]  # other boxes in the last frame
 
 
 def test_files(jupyter, tmp_path):

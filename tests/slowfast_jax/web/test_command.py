@@ -2,14 +2,20 @@
 
 import glob
 import os
+import signal
 import socket
+import subprocess
 import sys
 import tempfile
+import time
 
 import pytest
 
 from slowfast_jax.web.__main__ import cli
 from slowfast_jax.web.store import PREFIX
+from tests.support.paths import ROOT
+
+UPLOAD = "POST /upload HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 9000000\r\n\r\n"
 
 
 @pytest.fixture
@@ -44,6 +50,26 @@ def test_wrong_arguments(monkeypatch, capsys, tmp_path, free_port, arguments, me
     error = capsys.readouterr().err.removeprefix("loading the networks\n")
     assert error.startswith("error: ") and message in error and error.count("\n") == 1
     assert not glob.glob(os.path.join(tmp_path, f"{PREFIX}*"))
+
+
+@pytest.mark.slow
+def test_nothing_is_left_when_the_terminal_is_closed(tmp_path, free_port):
+    pytest.importorskip("gradio")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "slowfast_jax.web", "--config", "kinetics/mini", "--weights",
+         "random", "--port", free_port],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(tmp_path)},
+    )
+    while "the page is on" not in (line := process.stderr.readline()):
+        assert line, "it ended"
+    with socket.create_connection(("127.0.0.1", int(free_port))) as upload:  # has no end
+        upload.sendall(UPLOAD.format(port=free_port).encode() + bytes(500_000))
+        while not list(tmp_path.glob("*/*/video")):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(60) == 0
+    assert process.stderr.read() == "ended; the files of the page are removed\n"
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -110,7 +110,7 @@ def test_what_is_refused(jobs, store):
 
 def test_few_may_wait(jobs):
     jobs.admit("one", "", "a")
-    with pytest.raises(Refused, match="waits for a video already"):
+    with pytest.raises(Refused, match="already processing or waiting"):
         jobs.admit("one", "", "a")
     jobs.admit("two", "", "a")
     with pytest.raises(Refused, match="2 videos are waiting already. Try again"):

@@ -1,3 +1,4 @@
+import anyio
 import numpy as np
 import pytest
 from starlette.applications import Starlette
@@ -49,13 +50,33 @@ def test_an_upload_gets_a_token(client, store, video):
 
 @pytest.mark.parametrize(("content", "status", "why"), [
     (b"this is text, whatever its name", 400, "not a video that can be read"),
-    (b"", 400, "is empty"),
+    (b"", 400, "that can be read: the file is empty."),
     (b"a" * 50_001, 413, "more than 0.05 MB"),
     (iter([b"a" * 30_000] * 2), 413, "more than 0.05 MB"),  # no length is announced
 ])
 def test_refused_uploads_leave_nothing(client, store, content, status, why):
     answer = client.post("/upload", content=content)
     assert answer.status_code == status and why in answer.json()["detail"]
+    assert not left(store)
+
+
+def test_an_upload_that_stalls_is_given_up(store, monkeypatch):
+    monkeypatch.setattr("slowfast_jax.web.routes.STALLED", 0.05)
+    app = Starlette(routes=routes(store))
+    parts = iter([{"type": "http.request", "body": b"a", "more_body": True}])
+    sent = []
+
+    async def receive():
+        for part in parts:
+            return part
+        await anyio.sleep(60)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/upload", "headers": []}
+    anyio.run(app, scope | {"query_string": b""}, receive, send)
+    assert sent[0]["status"] == 408 and b"No more of the file came" in sent[1]["body"]
     assert not left(store)
 
 
