@@ -4,7 +4,6 @@ The format is recognized by the content: csv tables with the header of
 data_pipelines/sources/box_tables.py, csv tables of AVA, and pickles of MMAction2 and PaddleVideo.
 """
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -48,9 +47,7 @@ class Table(NamedTuple):
 
     def name_of(self, video: PathLike) -> str | None:
         """What the table calls a video: the end of its path without a suffix, the longest one."""
-        path = box_tables.without_suffix(os.path.abspath(video))
-        ends = [name for name in self.moments if f"{os.sep}{path}".endswith(f"{os.sep}{name}")]
-        return max(ends, key=len, default=None)
+        return box_tables.name_in_table(video, self.moments)
 
     def lacks(self, videos: Iterable[PathLike]) -> str:
         """What is said about videos that the table does not have."""

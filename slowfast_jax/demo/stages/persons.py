@@ -60,7 +60,8 @@ def detected(
         nonlocal due
         if frame.time < due - 1e-6:
             return None
-        due = max(due + every, frame.time)  # after a gap, the next one is not at once
+        # After a gap, the next frame is not looked at as well.
+        due = due + every if due + every > frame.time else frame.time + every
         with timing.part("detect"):
             detections = detector(frame.picture())
         boxes, ids = detections.boxes, np.arange(1, len(detections.boxes) + 1)

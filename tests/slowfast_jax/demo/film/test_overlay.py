@@ -82,6 +82,34 @@ def test_captions_cover_nothing_else(monkeypatch, size, count):
             assert right <= other[0] or other[2] <= left or bottom <= other[1] or other[3] <= top
 
 
+def captions_of(monkeypatch, persons):
+    """The texts of the captions that are drawn, in order, without the time."""
+    texts = []
+
+    def drawn(lines, *rest):
+        texts.append(lines)
+        return caption(lines, *rest)
+
+    monkeypatch.setattr(module, "caption", drawn)
+    Painter(CHOICE, 480, 640, 0.0).draw(gray(480, 640), Overlay(0.0, (), persons))
+    return texts[1:]
+
+
+def test_captions_of_large_boxes_come_first(monkeypatch):
+    boxes = [[0.1, 0.1, 0.2, 0.2], [0.4, 0.2, 0.8, 0.9], [0.1, 0.4, 0.3, 0.7]]
+    persons = [Person(number, np.array(box)) for number, box in enumerate(boxes, 1)]
+    assert captions_of(monkeypatch, persons) == [("#2",), ("#3",), ("#1",)]
+
+
+@pytest.mark.parametrize(("count", "lines"), [(8, 2), (9, 1)])
+def test_in_a_crowd_each_shows_the_best_label(monkeypatch, count, lines):
+    persons = [
+        Person(number, np.array([0.1 * number, 0.5, 0.1 * number + 0.1, 0.9]), [(0, 0.9), (1, 0.8)])
+        for number in range(count)
+    ]
+    assert len(captions_of(monkeypatch, persons)[0]) == lines
+
+
 def test_persons_keep_their_color_and_captions_follow_their_box():
     frame = gray(480, 640, 16)
     box = np.array([0.25, 0.5, 0.5, 0.75])

@@ -25,6 +25,7 @@ def test_frames_of_the_rate_are_counted():
 
 @pytest.mark.parametrize(("times", "positions"), [
     ([0, 0.1, 0.6, 0.7], [0, 1, 1, 1, 1, 1, 2, 3]),  # a frame is seen until the next one
+    (np.arange(6) / 10 + 0.03, [0, 1, 2, 3, 4, 5]),  # a little late
     (np.arange(15) / 20, [0, 2, 4, 6, 8, 10, 12, 14]),  # twice the rate
     (np.arange(4) / 5, [0, 0, 1, 1, 2, 2, 3]),  # half of it
 ])

@@ -46,6 +46,25 @@ def test_people_are_looked_for_now_and_then_and_followed():
     assert [moment.ids.tolist() for moment in found[1:]] == [[1]] * 9
 
 
+def test_after_a_gap_people_are_not_looked_for_in_every_frame():
+    find = detect_people(Detector("frame", whole_frame), every=0.2)(INFO, Timing())
+    picture = np.zeros((48, 64, 3), np.uint8)
+    times = [*np.arange(10) / 30, *(5 + np.arange(10) / 30)]
+    found = [time for time in times if find(Frame(time, picture)) is not None]
+    assert found == pytest.approx([0.0, 0.2, 5.0, 5.2])
+
+
+def test_boxes_that_reach_out_of_the_picture_are_cut():
+    boxes = np.array([[-0.2, 0.1, 0.3, 1.4], [1.1, 0.1, 1.3, 0.9]], np.float32)
+
+    def find(picture):
+        return Detections(boxes, np.array([0.9, 0.8], np.float32))
+
+    (moment,) = moments_in(detect_people(Detector("frame", find)), 1)
+    np.testing.assert_allclose(moment.boxes, [[0, 0.1, 0.3, 1]])
+    assert moment.ids.tolist() == [1]
+
+
 def test_the_whole_frame_needs_no_tracks():
     found = moments_in(detect_people(Detector("frame", whole_frame), every=0.001), 4)
     assert len(found) == 4
