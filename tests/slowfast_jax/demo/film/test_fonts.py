@@ -50,6 +50,14 @@ def test_without_fonts_there_is_pillows_own(folder):
     assert best_face(("ходить",)) == OWN
 
 
+def test_what_cannot_be_drawn_is_told_in_a_sentence(installed):
+    assert fonts.warnings_of(["walk", "ходить"], None) == []
+    (sentence,) = fonts.warnings_of(["走路 walk"], None)
+    assert sentence.startswith("2 characters of the class names, 走 路, cannot be drawn, because")
+    (sentence,) = fonts.warnings_of(["走" * 3], installed)
+    assert sentence.startswith("1 character of") and f"{installed.path} lacks them" in sentence
+
+
 def test_a_file_that_is_no_font(folder):
     with pytest.raises(FontError, match=r"A Sans\.ttf is not a font \(.*\); expected a TrueType"):
         open_face(folder / "A Sans.ttf")
