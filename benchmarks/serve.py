@@ -2,12 +2,14 @@
 
     python -m benchmarks.serve                                  x3d_xs, random weights, one view
     python -m benchmarks.serve --requests 10000 --backend openvino
+    python -m benchmarks.serve --videos FOLDER                  your own, in place of generated ones
 
-Clients in one process post generated videos (340 x 256, `--seconds` long) over the loopback, in
-three phases, for each of which a service is started:
+Clients in one process post videos (generated ones have 340 x 256 pixels and `--seconds`) over the
+loopback, in three phases, for each of which a service is started:
 
 - one at a time: a single client and batches of one clip;
-- together: as many clients as `--clients`, and the batches of `--batch-sizes`;
+- together: as many clients as `--clients`, and the batches of `--batch-sizes`, by default those of
+  the service;
 - overload: twice as many clients as the queue accepts; refused requests have status 503.
 
 Latencies are of answered requests. Memory is the resident size of the service, after a tenth of the
@@ -37,21 +39,22 @@ READY_SECONDS = 300
 def main() -> None:
     args = _arguments()
     print(machine())
-    videos = _videos(args.seconds)
+    videos = _read(args.videos) if args.videos else _generate(args.seconds)
+    batches = ["--batch-sizes", args.batch_sizes] if args.batch_sizes else []
     common = [args.model, "--weights", args.weights, "--clips", "1", "--crops", "1",
               "--backend", args.backend]
     with Service([*common, "--batch-sizes", "1"]) as service:
         alone = service.load(videos, args.requests // 10, clients=1)
         alone.report("one at a time, batches of 1")
-    with Service([*common, "--batch-sizes", args.batch_sizes]) as service:
+    with Service([*common, *batches]) as service:
         early = service.load(videos, args.requests // 10, args.clients)
         before = service.megabytes()
         together = service.load(videos, args.requests, args.clients)
-        together.report(f"{args.clients} clients, batches of {args.batch_sizes}")
+        together.report(f"{args.clients} clients, batches of {args.batch_sizes or 'usual sizes'}")
         print(f"  resident memory {before:.0f} MB after {len(early.seconds)} requests, "
               f"{service.megabytes():.0f} MB after {len(together.seconds)} more")
         print(f"  {together.rate() / alone.rate():.2f} times the rate of one at a time")
-    with Service([*common, "--batch-sizes", args.batch_sizes, "--queue", "8"]) as service:
+    with Service([*common, *batches, "--queue", "8"]) as service:
         service.load(videos, max(args.requests // 10, 64), clients=16).report(
             "16 clients, a queue of 8"
         )
@@ -128,7 +131,11 @@ class Service:
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def _videos(seconds: float, count: int = 8) -> list[bytes]:
+def _read(folder: str) -> list[bytes]:
+    return [path.read_bytes() for path in sorted(Path(folder).iterdir())]
+
+
+def _generate(seconds: float, count: int = 8) -> list[bytes]:
     random, videos = np.random.default_rng(0), []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(count):
@@ -145,10 +152,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", default="kinetics/x3d_xs")
     parser.add_argument("--weights", default="random")
     parser.add_argument("--backend", default="jax")
-    parser.add_argument("--batch-sizes", default="1,4,8")
+    parser.add_argument("--batch-sizes")
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--requests", type=int, default=1000)
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of the videos")
+    parser.add_argument("--videos", metavar="FOLDER")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of generated videos")
     return parser.parse_args()
 
 

@@ -13,7 +13,7 @@ import math
 import pickle
 import struct
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -263,20 +263,24 @@ class RestrictedUnpickler(pickle._Unpickler):
       file: the pickle stream.
       resolve: returns the storage for a persistent id (PyTorch files); None if the file may not
         have persistent ids.
+      functions: further functions that the pickle may call, by their names in it.
 
     Attributes:
       opaque: name -> subclass of `Opaque`, for each other name that the pickle refers to.
     """
 
-    def __init__(self, file: BinaryIO, resolve=None):
+    def __init__(self, file: BinaryIO, resolve=None, functions: Mapping[str, Callable] = {}):
         super().__init__(file, encoding="latin1")
         self._resolve = resolve
+        self._functions = {name: _Function(function) for name, function in functions.items()}
         self.opaque: dict[str, type[Opaque]] = {}
 
     def find_class(self, module: str, name: str):
         full = f"{module}.{name}"
         if full in ALLOWED:
             return ALLOWED[full]
+        if full in self._functions:
+            return self._functions[full]
         if full not in self.opaque:
             self.opaque[full] = type("Opaque", (Opaque,), {"full": full})
         return self.opaque[full]
@@ -289,7 +293,10 @@ class RestrictedUnpickler(pickle._Unpickler):
         return self._resolve(pid)
 
 
-def load_pickle(file: BinaryIO, resolve=None, opaque: set[str] | None = None):
+def load_pickle(
+    file: BinaryIO, resolve=None, opaque: set[str] | None = None,
+    functions: Mapping[str, Callable] = {},
+):
     """Reads the next object of a pickle stream without running any code in it.
 
     Args:
@@ -297,6 +304,7 @@ def load_pickle(file: BinaryIO, resolve=None, opaque: set[str] | None = None):
       resolve: returns the object for a persistent id; None if there may be none.
       opaque: receives the names of all classes and functions that are not in ALLOWED. Their objects
         are `Opaque`.
+      functions: further functions that the pickle may call, by their names in it.
 
     Raises:
       CheckpointError: the pickle is damaged. The message says how.
@@ -304,7 +312,7 @@ def load_pickle(file: BinaryIO, resolve=None, opaque: set[str] | None = None):
     # Python remembers the objects behind extension codes without asking find_class again. Cleared
     # before, so that nothing that another program remembered is used here, and after.
     copyreg.clear_extension_cache()
-    unpickler = RestrictedUnpickler(file, resolve)
+    unpickler = RestrictedUnpickler(file, resolve, functions)
     try:
         content = unpickler.load()
     except CheckpointError:

@@ -12,6 +12,8 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from data_pipelines.cores import available_cores
+
 SECONDS_BETWEEN_LINES = 30.0
 
 
@@ -97,7 +99,7 @@ def in_threads(
     Raises:
         Exception: whatever `work` raises, at the place of its item.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         def results() -> Iterator[Result]:  # nothing starts before `track` shows that it does
             yield from pool.map(work, items)
 

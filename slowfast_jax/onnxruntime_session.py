@@ -11,13 +11,14 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
 
+from data_pipelines.cores import available_cores
+
 
 def session_options() -> onnxruntime.SessionOptions:
     """Options with a thread for each core that this process may use."""
     options = onnxruntime.SessionOptions()
-    if hasattr(os, "sched_getaffinity"):
-        # By default there is a thread for each core of the machine, allowed or not.
-        options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    # By default there is a thread for each core of the machine, allowed or not.
+    options.intra_op_num_threads = available_cores()
     return options
 
 

@@ -132,7 +132,7 @@ def _problems(arguments: argparse.Namespace, videos: Videos) -> list[str]:
     if arguments.json and (reason := why_not_writable(arguments.json)):
         problems.append(f"--json {arguments.json}: {reason}")
     if arguments.boxes:
-        problems += _table_problems(arguments.boxes, videos, arguments.fps)
+        problems += table_problems(arguments.boxes, videos, arguments.fps)
     if not arguments.draw:
         return problems
     if reason := why_not_writable(arguments.draw, folder=True):
@@ -145,7 +145,8 @@ def _problems(arguments: argparse.Namespace, videos: Videos) -> list[str]:
     return problems
 
 
-def _table_problems(table: str, videos: Videos, fps: float) -> list[str]:
+def table_problems(table: str, videos: Videos, fps: float) -> list[str]:
+    """What is wrong with the table of boxes that --boxes names."""
     from slowfast_jax.inference.person_actions import read_boxes
 
     if not Path(table).is_file():
@@ -207,12 +208,17 @@ def load_network(arguments: argparse.Namespace, **options: Any) -> "Recognizer":
 def _load(arguments: argparse.Namespace) -> "Recognizer":
     """Loads the network, and checks that it fits the other arguments."""
     recognizer = load_network(arguments)
-    name = recognizer.config.name
-    if recognizer.takes_boxes and not arguments.boxes:
-        raise ValueError(f"{name} classifies persons: pass --boxes with a table of their boxes")
-    if arguments.boxes and not recognizer.takes_boxes:
-        raise ValueError(f"{name} classifies whole videos and takes no --boxes")
+    check_boxes_given(recognizer, arguments.boxes)
     return recognizer
+
+
+def check_boxes_given(recognizer: "Recognizer", boxes: str | None) -> None:
+    """ValueError if --boxes is missing, or was passed for a network that takes none."""
+    name = recognizer.config.name
+    if recognizer.takes_boxes and not boxes:
+        raise ValueError(f"{name} classifies persons: pass --boxes with a table of their boxes")
+    if boxes and not recognizer.takes_boxes:
+        raise ValueError(f"{name} classifies whole videos and takes no --boxes")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from tests.support.paths import ROOT
 # From the ground up. A room is a sub-package or a module of the top level; it may import its own
 # modules and every floor below. Rooms on the same floor do not know each other.
 FLOORS = (
-    ("convert", "data_pipelines.paths"),
+    ("convert", "data_pipelines.paths", "data_pipelines.cores"),
     ("data_pipelines.text_files", "data_pipelines.sampling", "data_pipelines.progress"),
     ("data_pipelines.transforms", "data_pipelines.labels", "data_pipelines.atomic_files",
      "data_pipelines.command"),
@@ -19,11 +19,10 @@ FLOORS = (
     ("data_pipelines.sources", "data_pipelines.loading", "data_pipelines.findings",
      "data_pipelines.frame_names"),
     ("data_pipelines.examples", "data_pipelines.mini", "data_pipelines.prepare",
-     "data_pipelines.doctor", "data_pipelines.tfds_builders"),
+     "data_pipelines.doctor", "data_pipelines.tfds_builders", "slowfast_jax.option_names"),
     ("slowfast_jax.ops", "slowfast_jax.metrics", "slowfast_jax.distributed",
      "slowfast_jax.malloc", "slowfast_jax.compilation_cache", "slowfast_jax.interrupts",
-     "slowfast_jax.log_file", "slowfast_jax.option_names", "slowfast_jax.fields",
-     "slowfast_jax.onnxruntime_session"),
+     "slowfast_jax.log_file", "slowfast_jax.fields", "slowfast_jax.onnxruntime_session"),
     ("slowfast_jax.models", "slowfast_jax.training", "slowfast_jax.progress"),
     ("slowfast_jax.published", "slowfast_jax.export"),
     ("slowfast_jax.config", "slowfast_jax.detectors"),

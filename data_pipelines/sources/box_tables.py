@@ -5,12 +5,13 @@
 in any order. `video` is a file below the folder of videos, with or without its suffix, or a folder
 of frames there; `time` is in seconds; corners are fractions of the frame. `action` is a name, a
 number from 1 on, or empty; a box with several actions has one row for each. Boxes of a person
-detector need no action and may have a score. Each distinct (video, time) is a keyframe to train on
-or to recognize actions in.
+detector need no action and may have a score, which is 1 where the column is empty. Each distinct
+(video, time) is a keyframe to train on or to recognize actions in.
 """
 
 import difflib
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from data_pipelines.labels import MOST_CLASSES
@@ -158,6 +159,23 @@ def _no_boxes(
     )
 
 
+def read_row_by_row(
+    path: PathLike, class_names: Sequence[str], *, predicted: bool = False
+) -> list[Row]:
+    """Reads the rows of a table with their persons, without merging those of the same box.
+
+    Args:
+        class_names: in class order.
+        predicted: the boxes are those of a detector, which may have scores.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_tables`.
+    """
+    classes = {name: number for number, name in enumerate(class_names)}
+    with bad_rows() as on_bad_row:
+        return list(_rows(path, 0.0 if predicted else None, classes, {}, on_bad_row))
+
+
 def find_actions(paths: Sequence[PathLike], on_bad_row: OnBadRow | None = None) -> list[str]:
     """The class names of tables: the actions that occur in them, in alphabetical order.
 
@@ -199,7 +217,7 @@ def _rows(
 
     def read(line: int, cells: dict[str, str]) -> Row | None:
         score = 1.0
-        if predicted and "score" in cells:
+        if predicted and cells.get("score"):
             score = read_number(path, line, "score", cells["score"])
             if not 0 <= score <= 1:
                 raise ValueError(f"{path}:{line}: score is {score:g}; expected it within 0..1")
@@ -210,7 +228,7 @@ def _rows(
             path, line, _video(path, line, cells["video"], written),
             read_number(path, line, "time", cells["time"]), ",".join(texts),
             read_box(path, line, texts, predicted),
-            _label(path, line, cells.get("action", ""), classes), score,
+            _label(path, line, cells.get("action", ""), classes), score, cells.get("person", ""),
         )
 
     for line, cells in _cells(path, predicted, on_bad_row):
@@ -258,6 +276,18 @@ def without_suffix(name: str) -> str:
     """The name of a video without the suffix of a video file, if it has one."""
     suffix = Path(name).suffix
     return name[: -len(suffix)] if suffix.lower() in VIDEO_SUFFIXES else name
+
+
+def name_in_table(video: PathLike, names: Iterable[str]) -> str | None:
+    """The name in a table that is the end of the path of a video, the longest one; None: no name.
+
+    Args:
+        video: a path, with or without suffix.
+        names: of videos, without suffixes.
+    """
+    path = without_suffix(os.path.abspath(video))
+    ends = [name for name in names if f"{os.sep}{path}".endswith(f"{os.sep}{name}")]
+    return max(ends, key=len, default=None)
 
 
 def _video(path: PathLike, line: int, name: str, written: dict[str, str]) -> str:

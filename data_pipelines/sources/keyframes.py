@@ -64,6 +64,7 @@ class Row(NamedTuple):
     box: tuple[float, float, float, float]
     label: int | None
     score: float
+    person: str = ""  # "" if unknown
 
 
 class Moment(NamedTuple):
@@ -108,7 +109,7 @@ def collect(rows: Iterable[Row]) -> Moments:
     """
     moments: Moments = {}
     for row in rows:
-        path, line, video, time, text, box, label, score = row
+        path, line, video, time, text, box, label, score, _ = row
         times = moments.get(video)
         if times is None:
             times = moments[video] = {}

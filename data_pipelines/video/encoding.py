@@ -47,6 +47,13 @@ def write_video(
         container.mux(stream.encode(None))
 
 
+def even_sides(pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Pictures (H,W,3) without an odd last row or column, which H.264 cannot store."""
+    for picture in pictures:
+        height, width = (side - side % 2 for side in picture.shape[:2])
+        yield np.ascontiguousarray(picture[:height, :width])
+
+
 def timed_frames(
     container, stream, *, whole: bool = True
 ) -> Iterator[tuple[Fraction, av.VideoFrame]]:

@@ -16,6 +16,7 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
+from data_pipelines.cores import available_cores
 from data_pipelines.loading.batches import Examples, batches, stack
 from data_pipelines.loading.order import Order
 from data_pipelines.video.decoding import VideoError
@@ -108,7 +109,7 @@ def measure(
     }
     return Measured(
         stages, size / 1e6 / loaded, together,
-        config.train.threads * max(config.train.workers, 1), os.cpu_count() or 1, broken,
+        config.train.threads * max(config.train.workers, 1), available_cores(), broken,
     )
 
 

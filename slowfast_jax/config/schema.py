@@ -27,7 +27,7 @@ from slowfast_jax.models.zoo import PROTOCOL as DEFAULTS
 
 RGB = numbers("3 numbers", lambda value: len(value) == 3)
 CROP = between(1, PIXELS)
-FIGURES = ("confusion", "histograms", "mistakes", "inputs", "maps", "gradcam")
+FIGURES = ("confusion", "histograms", "weights", "mistakes", "inputs", "maps", "gradcam")
 
 GENERAL: Section = {
     "name": Field("", "Name of the recipe or model in logs and results."),
@@ -83,9 +83,9 @@ TEST: Section = {
     ),
     "figures": Field(
         ("confusion", "histograms"), "Figures of a test in WORKDIR/tensorboard: confusion matrix, "
-        "histograms (what each class is predicted to be), mistakes (wrongly predicted videos), "
-        "inputs (what the network sees of these), maps (of figure_layers) and gradcam (for their "
-        "true and predicted classes). Empty: none.",
+        "histograms (what each class is predicted to be), weights (kernels of figure_layers), "
+        "mistakes (wrongly predicted videos), inputs (what the network sees of these), maps (of "
+        "figure_layers) and gradcam (for their true and predicted classes). Empty: none.",
         Range(f"some of {', '.join(FIGURES)}", lambda value: all(one in FIGURES for one in value))
     ),
     "figure_classes": Field(
@@ -95,8 +95,8 @@ TEST: Section = {
         "", 'Parent classes for further confusion matrices: a JSON file {"parent": ["class", ...]}.'
     ),
     "figure_layers": Field(
-        (), "Layers in the figures maps and gradcam; for the latter, empty means the last map of "
-        "each pathway.", texts()
+        (), "Layers in the figures weights, maps and gradcam. Empty: the first kernel, and for "
+        "gradcam the last map of each pathway.", texts()
     ),
     "figure_videos": Field(8, "Wrongly predicted videos in the figures of videos.", at_least(1)),
 }

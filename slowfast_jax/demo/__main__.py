@@ -28,13 +28,12 @@ from absl import logging
 from rich.console import Console
 
 from data_pipelines.command import explain, stop_printing
-from data_pipelines.text_files import counted
 from data_pipelines.video import Video
 from data_pipelines.video.opening import VideoError
 from slowfast_jax.demo.annotate import Options, Progress, Result, annotate_film, annotate_live
 from slowfast_jax.demo.arguments import find_problems, is_film_folder, parse
 from slowfast_jax.demo.choice import Choice
-from slowfast_jax.demo.film.fonts import Face, best_face, is_shaped_wrong, missing
+from slowfast_jax.demo.film.fonts import warnings_of
 from slowfast_jax.demo.film.window import Window, WindowError
 from slowfast_jax.demo.output import (
     PERSONS,
@@ -45,20 +44,12 @@ from slowfast_jax.demo.output import (
     live_state,
     speed,
 )
-from slowfast_jax.demo.parts import (
-    Parts,
-    choice_of,
-    detector_name,
-    load_parts,
-    open_detector,
-    read_truths,
-)
+from slowfast_jax.demo.parts import Parts, choice_of, load_parts
 from slowfast_jax.demo.sources.frames import open_frames
 from slowfast_jax.demo.sources.live import LiveFrames, hidden, live_address
-from slowfast_jax.demo.stages.given_boxes import Table, moments_of, truths_of
+from slowfast_jax.demo.stages.given_boxes import moments_of, truths_of
 from slowfast_jax.demo.stages.persons import FindIn, detect_people, given_people
 from slowfast_jax.demo.stages.windows import empty_clip
-from slowfast_jax.detectors.detections import Detector
 from slowfast_jax.inference.inputs import Inputs, find_inputs
 from slowfast_jax.inference.prediction_output import Results, files_for, show_heading
 from slowfast_jax.log_file import show_log
@@ -72,15 +63,12 @@ RECENT = 1000  # frames of a live source whose latency is averaged
 
 
 class Setup(NamedTuple):
-    """What all sources share."""
+    """What all sources share; parts has the detector, whatever named it."""
 
     arguments: argparse.Namespace
+    parts: Parts
     recognizer: "Recognizer"
     choice: Choice
-    detector: Detector | None
-    boxes: Table | None  # of --boxes
-    truths: Table | None  # of --ground-truth
-    face: Face | None
     window: Window | None
     csv: CsvFile | None
     console: Console
@@ -128,56 +116,31 @@ def cli(argv: Sequence[str] | None = None) -> int:
 
 def _load(arguments: argparse.Namespace, parts: Parts, stack: ExitStack) -> Setup:
     """Opens the window, loads detector and network, and opens the csv file."""
-    window = None
-    if arguments.show:
-        try:
-            window = stack.enter_context(Window("slowfast_jax"))
-        except WindowError as error:
-            raise ValueError(f"--show: {error}; to make a film, pass --out") from error
-    detector = parts.detector
-    if not detector and parts.config is not None:  # before the network, which takes longer
-        detector = _detector(arguments, parts.config.model.get("detection", False))
+    window = _open_window(stack) if arguments.show else None
+    if parts.config is not None:  # before the network, which takes longer
+        parts = parts.with_detector(arguments, parts.config.model.get("detection", False))
     recognizer = load_network(arguments)
-    if not detector and parts.config is None:
-        detector = _detector(arguments, recognizer.takes_boxes)
-    if detector:
-        _say(f"people are found by {detector.name}")
-    names, truths = recognizer.class_names, parts.truths
-    choice = choice_of(arguments, names, several=recognizer.model.activation == "sigmoid")
-    if arguments.ground_truth and not truths:
-        truths = read_truths(arguments, names)
+    parts = parts.with_detector(arguments, recognizer.takes_boxes)
+    parts = parts.with_tables(arguments, recognizer.config, recognizer.class_names)
+    if parts.detector:
+        _say(f"people are found by {parts.detector.name}")
     if arguments.out or window:
-        _warn_of_missing(parts.face, names)
+        for warning in warnings_of(recognizer.class_names, parts.face):
+            _say(f"warning: {warning}")
+    several = recognizer.model.activation == "sigmoid"
+    choice = choice_of(arguments, recognizer.class_names, several=several)
     table = None
     if arguments.csv:
         table = CsvFile(arguments.csv, PERSONS if recognizer.takes_boxes else WINDOWS)
         stack.callback(table.close)
-    return Setup(
-        arguments=arguments, recognizer=recognizer, choice=choice, detector=detector,
-        boxes=parts.boxes, truths=truths, face=parts.face, window=window, csv=table,
-        console=Console(),
-    )
+    return Setup(arguments, parts, recognizer, choice, window, table, Console())
 
 
-def _detector(arguments: argparse.Namespace, takes_boxes: bool) -> Detector | None:
-    name = detector_name(arguments, takes_boxes)
-    return open_detector(arguments, name) if name else None
-
-
-def _warn_of_missing(face: Face | None, names: Sequence[str]) -> None:
-    """Says which characters of the class names cannot be drawn."""
-    if characters := missing(face or best_face(tuple(names)), names):
-        shown = " ".join(characters[:10]) + (" ..." if len(characters) > 10 else "")
-        where = face.path if face else "any font of this system"
-        _say(
-            f"warning: {counted(len(characters), 'character')} of the class names, {shown}, cannot "
-            f"be drawn, for lack of them in {where}; pass --font with a font that has them"
-        )
-    if is_shaped_wrong(names):
-        _say(
-            "warning: letters of class names that are written from right to left are not joined; "
-            "install the library FriBiDi (package libfribidi0)"
-        )
+def _open_window(stack: ExitStack) -> Window:
+    try:
+        return stack.enter_context(Window("slowfast_jax"))
+    except WindowError as error:
+        raise ValueError(f"--show: {error}; to make a film, pass --out") from error
 
 
 def _say(text: str) -> None:
@@ -204,7 +167,7 @@ def _annotate_videos(setup: Setup, videos: Mapping[str, Video], results: Results
         else:
             if result.error:
                 sink.record["error"] = result.error
-            sink.show_persons()
+            sink.show_end()
             last = (result.timing.frames - 1) / result.info.fps
             print(speed(result.timing, result.info, last), file=sys.stderr, flush=True)
             if film:
@@ -216,17 +179,17 @@ def _annotate_video(
     setup: Setup, name: str, video: Video, film: str | Path | None, sink: Sink
 ) -> Result:
     arguments, people, truths = setup.arguments, None, []
-    if setup.boxes or setup.truths:
+    if setup.parts.boxes or setup.parts.truths:
         duration = open_frames(video, arguments.fps)[0].duration
-    if setup.boxes:
-        people = given_people(moments_of(setup.boxes, name, duration))
-    elif setup.detector:
+    if setup.parts.boxes:
+        people = given_people(moments_of(setup.parts.boxes, name, duration))
+    elif setup.parts.detector:
         people = _detection(setup)
-    if setup.truths:
-        truths = truths_of(setup.truths, name, duration, setup.recognizer.class_names)
+    if setup.parts.truths:
+        truths = truths_of(setup.parts.truths, name, duration, setup.recognizer.class_names)
     options = Options(
         arguments.window, arguments.stride, people, setup.choice, truths, arguments.slow_motion,
-        setup.face,
+        setup.parts.face,
     )
     with ProgressLine(name) as line:
 
@@ -242,9 +205,9 @@ def _annotate_video(
 
 def _annotate_live(setup: Setup, address: str, results: Results) -> None:
     arguments = setup.arguments
-    people = _detection(setup) if setup.detector else None
+    people = _detection(setup) if setup.parts.detector else None
     options = Options(
-        arguments.window, arguments.stride, people, setup.choice, face=setup.face
+        arguments.window, arguments.stride, people, setup.choice, face=setup.parts.face
     )
     name = hidden(address)
     film = arguments.out
@@ -284,7 +247,7 @@ def _annotate_live(setup: Setup, address: str, results: Results) -> None:
         else:
             print(f"{name}: ended after {seconds:.1f} seconds", file=sys.stderr, flush=True)
         if frames:
-            sink.show_persons()
+            sink.show_end()
             print(speed(result.timing, result.info, seconds), file=sys.stderr, flush=True)
     except VideoError as error:
         sink.record["error"] = error.reason
@@ -294,16 +257,20 @@ def _annotate_live(setup: Setup, address: str, results: Results) -> None:
 
 
 def _end_if_closed(window: Window | None) -> None:
-    """Ends the work as Ctrl-C does, if the user has closed the window."""
+    """Ends the work as Ctrl-C does, if the user has closed the window.
+
+    The signal makes `interrupts` print its line and raise the exception, which comes while this
+    sleeps, unless Ctrl-C is ignored.
+    """
     if window and window.closed:
         signal.raise_signal(signal.SIGINT)
-        time.sleep(1.0)  # the exception comes in this time, unless Ctrl-C is ignored
+        time.sleep(1.0)
         raise KeyboardInterrupt
 
 
 def _detection(setup: Setup) -> FindIn:
     arguments = setup.arguments
-    return detect_people(setup.detector, arguments.detector_threshold, arguments.detect_every)
+    return detect_people(setup.parts.detector, arguments.detector_threshold, arguments.detect_every)
 
 
 def _sink(setup: Setup, name: str, results: Results) -> Sink:

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data_pipelines.loading.background import read_ahead
@@ -53,8 +53,8 @@ class Progress(NamedTuple):
       frames: number of frames that were taken from the source.
       time: seconds of the source that they are.
       duration: seconds of the whole source; 0 if unknown.
-      latency: of live sources, the seconds from the arrival of a frame until it was in the film,
-        for the last frame that is; without a film, until its labels were known.
+      latency: of live sources, the seconds from the arrival of a frame until the encoder of the
+        film had it, for the last frame of which this is known; without a film, until now.
     """
 
     frames: int
@@ -142,15 +142,15 @@ def annotate_film(
       OSError: the film cannot be written.
     """
     info, frames = open_frames(video, fps)
+    options = _with_choice(options, recognizer)
     _prepare(recognizer, options, info, live=False)
     result = Result(info, Timing())
     ahead = max(2, min(16, AHEAD_BYTES // (info.width * info.height * 2)))
     source = read_ahead([result.timing.each("decode", frames)], ahead)
     sound = None if isinstance(video, Pictures) or options.slow_motion != 1 else video
+    film = _film_of(result, options, out, sound, show)
     with closing(source):
-        _annotate(
-            recognizer, source, out, options, result, sound, report, found, show, live=False
-        )
+        _annotate(recognizer, source, film, options, result, report, found, live=False)
     return result
 
 
@@ -173,12 +173,21 @@ def annotate_live(
       The result, without scores; these go to `found` as they come. If the source is lost, the
       result has an error.
     """
+    options = _with_choice(options, recognizer)
     _prepare(recognizer, options, source.info, live=True)
     result = Result(source.info, Timing())
     source.forget()  # what came while the network was compiled
+    film = _film_of(result, options, out, None, show)
     frames = _from_zero(source)
-    _annotate(recognizer, frames, out, options, result, None, report, found, show, live=True)
+    _annotate(recognizer, frames, film, options, result, report, found, live=True)
     return result
+
+
+def _with_choice(options: Options, recognizer: "Recognizer") -> Options:
+    if options.choice:
+        return options
+    several = recognizer.model.activation == "sigmoid"
+    return replace(options, choice=choose(recognizer.class_names, several=several))
 
 
 def _prepare(recognizer: "Recognizer", options: Options, info: Info, *, live: bool) -> None:
@@ -188,44 +197,39 @@ def _prepare(recognizer: "Recognizer", options: Options, info: Info, *, live: bo
         return
     if options.people is None:
         raise ValueError(
-            f"{recognizer.config.name} classifies persons: it needs a detector, or their boxes"
+            f"{recognizer.config.name} classifies people: it needs a detector, or their boxes"
         )
     score_nobody(recognizer, info.height, info.width, LIVE_ROWS if live else ROWS)
 
 
+def _film_of(
+    result: Result, options: Options, out: str | os.PathLike | None, sound: Video | None,
+    show: Show | None,
+) -> Film | None:
+    """What draws the frames, and writes or shows them; None if nobody wants them."""
+    if out is None and show is None:
+        return None
+    info = result.info
+    painter = Painter(options.choice, *size_of(info), info.duration, options.face)
+    return Film(
+        out, info, painter.draw, result.timing, sound=sound, slow_motion=options.slow_motion,
+        show=show,
+    )
+
+
 def _annotate(
-    recognizer: "Recognizer", frames: Iterator[Frame], out: str | os.PathLike | None,
-    options: Options, result: Result, sound: Any,
-    report: Callable[[Progress], object], found: Callable[[Any], object], show: Show | None, *,
+    recognizer: "Recognizer", frames: Iterator[Frame], film: Film | None, options: Options,
+    result: Result, report: Callable[[Progress], object], found: Callable[[Any], object], *,
     live: bool,
 ) -> None:
+    """Passes frames through the stages, and on to the film, which it closes."""
     info, timing = result.info, result.timing
-    several = recognizer.model.activation == "sigmoid"
-    choice = options.choice or choose(recognizer.class_names, several=several)
     known = Knowledge(
-        choice, options.truths, windows=not recognizer.takes_boxes,
+        options.choice, options.truths, windows=not recognizer.takes_boxes,
         people=options.people is not None, actions=recognizer.takes_boxes,
     )
-    events: Iterator[Any] = _without_error(frames, result)
-    if options.people is not None:
-        events = find_persons(events, options.people(info, timing))
-    if recognizer.takes_boxes:
-        stride = STRIDE if options.stride is None else options.stride
-        events = recognize_persons(events, recognizer, timing, stride=stride, late=live)
-    else:
-        events = classify(
-            events, recognizer, info.fps, timing, window=options.window, stride=options.stride,
-            late=live,
-        )
-    film = None
-    if out is not None or show is not None:
-        painter = Painter(choice, *size_of(info), info.duration, options.face)
-        film = Film(
-            out, info, painter.draw, timing, sound=sound, slow_motion=options.slow_motion,
-            show=show,
-        )
-    held: deque[Frame] = deque()
-    held_bytes = 0
+    waiting = _Waiting(film, known, live)
+    events = _stages(recognizer, _without_error(frames, result), options, result, live=live)
     try:
         with closing(events):
             for event in events:
@@ -233,27 +237,70 @@ def _annotate(
                     known.add(event)
                     _keep(event, result, live)
                     found(event)
-                elif film is not None:
-                    held.append(event)
-                    held_bytes += event.bytes
-                while held and (
-                    live or held[0].time <= known.settled or held_bytes > HELD_BYTES
-                ):
-                    frame = held.popleft()
-                    held_bytes -= frame.bytes
-                    film.put(frame, known.overlay(frame.time))
+                waiting.pass_on(event if isinstance(event, Frame) else None)
                 if isinstance(event, Frame):
                     timing.frames += 1
                     latency = film.latency if film else time.monotonic() - event.arrived
                     report(Progress(
                         timing.frames, event.time, info.duration, latency if live else 0.0
                     ))
-        for frame in held:
-            film.put(frame, known.overlay(frame.time))
+        waiting.end()
     finally:
         if film is not None:
             film.close()
         timing.stop()
+
+
+def _stages(
+    recognizer: "Recognizer", frames: Iterator[Frame], options: Options, result: Result, *,
+    live: bool,
+) -> Iterator[Any]:
+    """The frames, and what is found in them."""
+    info, timing, events = result.info, result.timing, frames
+    if options.people is not None:
+        events = find_persons(events, options.people(info, timing))
+    if recognizer.takes_boxes:
+        stride = STRIDE if options.stride is None else options.stride
+        return recognize_persons(events, recognizer, timing, stride=stride, late=live)
+    return classify(
+        events, recognizer, info.fps, timing, window=options.window, stride=options.stride,
+        late=live,
+    )
+
+
+class _Waiting:
+    """Frames that wait until all is known that is drawn into them.
+
+    Beyond HELD_BYTES of them, the oldest are drawn with what is known so far.
+    """
+
+    def __init__(self, film: Film | None, known: Knowledge, live: bool):
+        """live: no frame waits."""
+        self._film, self._known, self._live = film, known, live
+        self._frames: deque[Frame] = deque()
+        self._bytes = 0
+
+    def pass_on(self, frame: Frame | None = None) -> None:
+        """Adds a frame, if one is given, and passes on to the film those that need not wait."""
+        if self._film is None:
+            return
+        if frame is not None:
+            self._frames.append(frame)
+            self._bytes += frame.bytes
+        while self._frames and (
+            self._live or self._frames[0].time <= self._known.settled or self._bytes > HELD_BYTES
+        ):
+            self._put()
+
+    def end(self) -> None:
+        """Passes on all that wait."""
+        while self._frames:
+            self._put()
+
+    def _put(self) -> None:
+        frame = self._frames.popleft()
+        self._bytes -= frame.bytes
+        self._film.put(frame, self._known.overlay(frame.time))
 
 
 def _from_zero(frames: Iterable[Frame]) -> Iterator[Frame]:

@@ -62,8 +62,8 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--show", action="store_true",
-        help="show the film in a window while it is made, not faster than it plays; q, Esc or "
-        "closing it ends the work as Ctrl-C does",
+        help="show the film in a window while it is made, at the speed at which it plays; q, Esc "
+        "or closing the window ends the work, as Ctrl-C does",
     )
     group.add_argument(
         "--json", metavar="FILE",
@@ -80,12 +80,12 @@ def _add_recognition(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("recognition")
     group.add_argument(
         "--window", type=positive, metavar="SECONDS",
-        help="length of the windows that are classified; at least, and by default, that of a clip",
+        help="length of each classified window (minimum and default: that of the network's clip)",
     )
     group.add_argument(
         "--stride", type=positive, metavar="SECONDS",
-        help="from one window to the next (default: the length of a window); or from one moment at "
-        f"which actions of people are recognized to the next (default: {STRIDE:g})",
+        help="time from one window to the next (default: the length of a window); for networks "
+        f"that recognize people, from one moment with actions to the next (default: {STRIDE:g})",
     )
     group.add_argument(
         "--fps", type=positive, metavar="RATE",
@@ -93,7 +93,7 @@ def _add_recognition(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--timeout", type=positive, metavar="SECONDS",
-        help="time after which a camera or stream without a picture counts as lost (default: "
+        help="seconds without a picture after which a camera or stream counts as lost (default: "
         f"{TIMEOUT:g})",
     )
 
@@ -102,14 +102,14 @@ def _add_people(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("people")
     group.add_argument(
         "--detector", metavar="NAME|FILE",
-        help=f"finds people: {EXPECTED} (the whole picture). Networks that classify whole videos "
-        "then draw and follow people as well (default of networks that recognize people, without "
-        f"--boxes: {DEFAULT})",
+        help=f"finds people: {EXPECTED}. With a network that classifies clips, people are then "
+        "tracked and drawn as well (default for networks that recognize people, unless --boxes is "
+        f"given: {DEFAULT})",
     )
     group.add_argument(
         "--detector-threshold", type=fraction, metavar="SCORE",
-        help="least score of a new person; who is followed may have less (default: "
-        f"{HIGH_SCORE:g})",
+        help="minimum score of a box that starts a track; boxes that continue one may score less "
+        f"(default: {HIGH_SCORE:g})",
     )
     group.add_argument(
         "--detect-every", type=positive, metavar="SECONDS",
@@ -136,32 +136,32 @@ def _add_drawing(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("labels")
     group.add_argument(
         "--top-k", type=whole_number, default=3, metavar="K",
-        help="number of labels at most (default: 3)",
+        help="maximum number of labels (default: 3)",
     )
     group.add_argument(
         "--threshold", type=fraction, metavar="SCORE",
-        help="least score of a label; with --common-classes, of these (default: "
+        help="minimum score of a label; if there are common classes, of those (default: "
         f"{THRESHOLD:g} for networks that give a person or video several labels, otherwise "
         f"{LEAST:g})",
     )
     group.add_argument(
         "--rare-threshold", type=fraction, metavar="SCORE",
-        help=f"least score of all other classes (default: {RARE_THRESHOLD:g}, or --threshold if "
+        help=f"minimum score of the other classes (default: {RARE_THRESHOLD:g}, or --threshold if "
         "that is less)",
     )
     group.add_argument(
         "--common-classes", nargs="+", action="extend", default=[], metavar="NAME",
-        help="classes that --threshold is for (default: the frequent ones of AVA, if the network "
-        "has them; otherwise all)",
+        help="classes that --threshold applies to (default: the frequent ones of AVA, if the "
+        "network has them; otherwise all)",
     )
     group.add_argument(
         "--classes", nargs="+", action="extend", default=[], metavar="NAME",
-        help="show no other classes than these",
+        help="show only these classes",
     )
     group.add_argument(
         "--font", metavar="FILE",
-        help="font of the labels, a TrueType or OpenType file (default: one of the system that has "
-        "their characters)",
+        help="font of the labels, a TrueType or OpenType file (default: Pillow's own, or one of "
+        "the system that has the characters of the labels)",
     )
     group.add_argument(
         "--slow-motion", type=_slow, default=1.0, metavar="FACTOR",
@@ -185,12 +185,12 @@ def _contradictions(arguments: argparse.Namespace) -> Iterator[str]:
         yield f"{hidden(live[0])} is a camera or stream; expected it as the only source"
     for flag in ("boxes", "ground_truth", "slow_motion", "fps"):
         if live and getattr(arguments, flag) not in (None, 1.0):
-            yield f"{_option(flag)} does not go with a camera or stream"
+            yield f"{_option(flag)} cannot be used with a camera or stream"
     if not live and arguments.timeout:
         yield "--timeout is for cameras and streams"
     for flag in ("detector", "detector_threshold", "detect_every"):
         if arguments.boxes and getattr(arguments, flag) is not None:
-            yield f"--boxes does not go with {_option(flag)}: they take the place of a detector"
+            yield f"--boxes and {_option(flag)} exclude each other: known boxes need no detector"
     if arguments.first_second is not None and not (arguments.boxes or arguments.ground_truth):
         yield "--first-second requires --boxes or --ground-truth"
     for flag in ("slow_motion", "font"):

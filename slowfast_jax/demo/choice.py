@@ -23,7 +23,7 @@ class Choice(NamedTuple):
     Attributes:
       names: the K class names.
       least: float32 (K,), the scores from which on classes are shown; inf for those never shown.
-      most: number of labels at most.
+      most: maximum number of labels.
     """
 
     names: Sequence[str]

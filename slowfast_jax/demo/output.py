@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -32,18 +33,23 @@ class CsvFile:
     data_pipelines/sources/box_tables.py."""
 
     def __init__(self, path: str, columns: Sequence[str]):
+        self._path = path
         self._file = open(path, "w", encoding="utf-8", newline="")
         self._writer = csv.writer(self._file, lineterminator="\n")
         self.write([columns])
 
     def write(self, rows: Sequence[Sequence[Any]]) -> None:
-        """Appends rows."""
-        self._writer.writerows(rows)
-        self._file.flush()
+        """Appends rows; OSError names the file, which the system does not."""
+        try:
+            self._writer.writerows(rows)
+            self._file.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._path) from error
 
     def close(self) -> None:
         """Closes the file."""
-        self._file.close()
+        with suppress(OSError):  # `write` has told of it
+            self._file.close()
 
 
 class Sink:
@@ -61,6 +67,7 @@ class Sink:
     ):
         self._name, self._choice, self._table, self._console = name, choice, table, console
         self._takes_boxes = takes_boxes
+        self._labels = 0  # that were shown
         self._seen: dict[int, list[float]] = {}  # person -> first and last second
         self._done: dict[int, Counter[str]] = {}  # person -> how often an action was seen
         self.record: Record = {"video": name}
@@ -116,16 +123,24 @@ class Sink:
 
     def _predictions(self, scores: np.ndarray) -> list[Record]:
         """The labels that are shown; the list may be empty."""
-        names = self._choice.names
+        names, shown = self._choice.names, self._choice.of(scores)
+        self._labels += len(shown)
         return [
-            {"label": names[index], "index": index, "score": score}
-            for index, score in self._choice.of(scores)
+            {"label": names[index], "index": index, "score": score} for index, score in shown
         ]
 
-    def show_persons(self) -> None:
-        """Prints a table of the people: when they were seen, and what they did most often."""
-        if "keyframes" not in self.record:
-            return
+    def show_end(self) -> None:
+        """Prints a table of the people, when they were seen and what they did most often; and, if
+        no label was shown at all, why."""
+        if "keyframes" in self.record:
+            self._show_persons()
+        if not self._labels and (self._seen or not self._takes_boxes):
+            self._console.print(
+                "no label has the score to be shown (see --threshold, --rare-threshold, --classes)",
+                highlight=False, soft_wrap=True,
+            )
+
+    def _show_persons(self) -> None:
         # Networks that classify clips say nothing about a single person.
         actions = ["actions"] if any(self._done.values()) else []
         table = Table("person", "seconds", *actions, box=SIMPLE, show_edge=False)

@@ -37,6 +37,24 @@ class Parts(NamedTuple):
     detector: Detector | None = None
     face: Face | None = None
 
+    def with_detector(self, arguments: argparse.Namespace, takes_boxes: bool) -> "Parts":
+        """With the detector that is asked for, or that the network needs; it may be downloaded."""
+        name = _detector_name(arguments, takes_boxes)
+        if self.detector or not name:
+            return self
+        return self._replace(detector=_open_detector(arguments, name))
+
+    def with_tables(
+        self, arguments: argparse.Namespace, config: "ConfigDict", names: Sequence[str]
+    ) -> "Parts":
+        """With the tables whose reading needs the config or the class names of the weights."""
+        boxes, truths = self.boxes, self.truths
+        if arguments.boxes and self.config is None:
+            boxes = _read_boxes(arguments, config)
+        if arguments.ground_truth and truths is None:
+            truths = _read_truths(arguments, names)
+        return self._replace(boxes=boxes, truths=truths)
+
 
 def load_parts(arguments: argparse.Namespace, videos: Sequence[str]) -> tuple[Parts, list[str]]:
     """Loads what the arguments name; returns it and what is wrong with it.
@@ -48,12 +66,12 @@ def load_parts(arguments: argparse.Namespace, videos: Sequence[str]) -> tuple[Pa
     problems: list[str] = []
 
     def attempt(flag: str, make: Callable[[], Any]) -> Any:
-        """What `make` returns, or None."""
+        """What `make` returns, or None. flag: what the problem begins with; "" for nothing."""
         try:
             return make()
         except (OSError, ValueError) as error:
             lines = as_options(explain(error)).splitlines()
-            problems.extend(f"{flag}: {line}" for line in lines)
+            problems.extend(f"{flag}: {line}" if flag else line for line in lines)
             return None
 
     config, names, boxes, truths, detector, face = None, [], None, None, None, None
@@ -63,24 +81,26 @@ def load_parts(arguments: argparse.Namespace, videos: Sequence[str]) -> tuple[Pa
     if config is not None:
         names = attempt("--labels", lambda: _known_names(arguments, config)) or []
     if names:
-        attempt("--classes", lambda: choice_of(arguments, names, several=False))
+        attempt("--classes", lambda: choose(names, several=False, only=arguments.classes))
+        common = arguments.common_classes
+        attempt("--common-classes", lambda: choose(names, several=False, common=common))
     if arguments.boxes and os.path.isfile(arguments.boxes):
-        boxes = attempt("--boxes", lambda: read_boxes(arguments, config))
+        boxes = attempt("--boxes", lambda: _read_boxes(arguments, config))
     if arguments.ground_truth and os.path.isfile(arguments.ground_truth) and names:
-        truths = attempt("--ground-truth", lambda: read_truths(arguments, names))
+        truths = attempt("--ground-truth", lambda: _read_truths(arguments, names))
     for flag, table in (("--boxes", boxes), ("--ground-truth", truths)):
         if table and videos and not any(map(table.name_of, videos)):
             problems.append(f"{flag}: {table.lacks(videos)}")
     takes_boxes = config is not None and config.model.get("detection", False)
-    if name := detector_name(arguments, takes_boxes):
-        detector = attempt("--detector", lambda: _checked_detector(arguments, name))
+    if name := _detector_name(arguments, takes_boxes):
+        detector = attempt("", lambda: _checked_detector(arguments, name))
     if takes_boxes and arguments.window:
         problems.append(
             f"--window is for networks that classify clips; {config.name} recognizes people, at "
             "moments that are --stride seconds apart"
         )
-    if arguments.font:
-        face = attempt("--font", lambda: open_face(arguments.font))
+    if arguments.font and os.path.isfile(arguments.font):
+        face = attempt("", lambda: open_face(arguments.font))
     return Parts(config, boxes, truths, detector, face), problems
 
 
@@ -93,7 +113,7 @@ def choice_of(arguments: argparse.Namespace, names: Sequence[str], *, several: b
     )
 
 
-def read_boxes(arguments: argparse.Namespace, config: "ConfigDict | None") -> Table:
+def _read_boxes(arguments: argparse.Namespace, config: "ConfigDict | None") -> Table:
     """The table of --boxes; boxes with too low a score for the network are dropped."""
     threshold = config.data.get("score_threshold", 0.0) if config is not None else 0.0
     return read_table(
@@ -101,17 +121,17 @@ def read_boxes(arguments: argparse.Namespace, config: "ConfigDict | None") -> Ta
     )
 
 
-def read_truths(arguments: argparse.Namespace, names: Sequence[str]) -> Table:
+def _read_truths(arguments: argparse.Namespace, names: Sequence[str]) -> Table:
     """The table of --ground-truth."""
     return read_table(arguments.ground_truth, names, first_second=arguments.first_second)
 
 
-def detector_name(arguments: argparse.Namespace, takes_boxes: bool) -> str:
+def _detector_name(arguments: argparse.Namespace, takes_boxes: bool) -> str:
     """The detector that is asked for, or that the network needs; "" for none."""
     return arguments.detector or (DEFAULT if takes_boxes and not arguments.boxes else "")
 
 
-def open_detector(arguments: argparse.Namespace, name: str) -> Detector:
+def _open_detector(arguments: argparse.Namespace, name: str) -> Detector:
     """The detector of that name, which is downloaded if that is necessary."""
     return load_detector(name, threshold=min(LOW_SCORE, arguments.detector_threshold))
 
@@ -121,7 +141,7 @@ def _checked_detector(arguments: argparse.Namespace, name: str) -> Detector | No
     check_detector(name)
     if name != FRAME:
         import_trackers()
-    return None if name in PUBLISHED else open_detector(arguments, name)
+    return None if name in PUBLISHED else _open_detector(arguments, name)
 
 
 def _config_of(arguments: argparse.Namespace) -> "ConfigDict":

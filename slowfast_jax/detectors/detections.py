@@ -63,7 +63,7 @@ def best_first(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> Detec
     """The boxes with at least the threshold, within the picture; those outside are dropped.
 
     Args:
-      boxes: (B, 4) as fractions of the picture; they may reach beyond it or be no numbers.
+      boxes: (B, 4) as fractions of the picture; they may reach beyond it, or be NaN.
       scores: (B,).
     """
     boxes = np.clip(boxes, 0, 1).astype(np.float32)

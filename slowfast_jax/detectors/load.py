@@ -30,7 +30,9 @@ PUBLISHED = {
         "c5c2d13e59ae883e6af3b45daea64af4833a4951c92d116ec270d9ddbe998063",
     ),
 }
-EXPECTED = f"an .onnx file, {FRAME}, or one of {', '.join(PUBLISHED)}"
+EXPECTED = (
+    f"an .onnx file, {FRAME} (the whole picture is one box), or one of {', '.join(PUBLISHED)}"
+)
 # Of commands that are not told which. The thresholds of tracks and the figures in docs/demo.md are
 # of this one; larger ones find more people, and take longer.
 DEFAULT = "yolox_nano"

@@ -1,6 +1,6 @@
 """Person detectors in ONNX files, run by onnxruntime (extra [demo]).
 
-Which network a file has is found by running it on an empty picture.
+A file does not say which network it has: the shapes of its outputs for a gray picture do.
 """
 
 import os

@@ -15,8 +15,8 @@ import numpy as np
 from data_pipelines.command import install
 from slowfast_jax.detectors.detections import Detections, DetectorError
 
-# Boxes with at least LOW_SCORE can continue a track, and those with HIGH_SCORE start one. Of still
-# lower ones by YOLOX-nano, most are parts of persons.
+# Boxes with at least LOW_SCORE can continue a track, and those with HIGH_SCORE start one. Most
+# boxes of YOLOX-nano with even lower scores show only a part of a person.
 LOW_SCORE, HIGH_SCORE = 0.25, 0.5
 LEAST_OVERLAP = 0.2  # intersection over union of a box with where its track leads
 
@@ -38,8 +38,8 @@ class Tracked(NamedTuple):
 class Tracks:
     """The tracks of one video.
 
-    A person has a number from the second picture in a row on. A person who was not found for a
-    second and returns gets another one.
+    A person gets a number once they are found in two pictures in a row, and a new number if they
+    return after more than a second.
     """
 
     def __init__(self, fps: float, threshold: float = HIGH_SCORE):
@@ -86,7 +86,7 @@ def import_trackers() -> tuple[ModuleType, ModuleType]:
         import trackers
     except ImportError as error:
         raise DetectorError(
-            f"persons are tracked by the package trackers, which cannot be imported ({error}); "
+            f"people are tracked by the package trackers, which cannot be imported ({error}); "
             f"{install('demo')}. If it lacks libGL, install opencv-python-headless in place of "
             "opencv-python"
         ) from error

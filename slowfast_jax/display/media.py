@@ -3,14 +3,14 @@
 import base64
 import io
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from data_pipelines.video.encoding import encode, write_video
+from data_pipelines.video.encoding import encode, even_sides, write_video
 
 QUALITY = 85  # of JPEG
 SHORT_SIDE = 360  # pixels to which the films of files are reduced
@@ -32,15 +32,9 @@ def picture_element(picture: np.ndarray, about: str) -> str:
 def film_element(frames: Iterable[np.ndarray], fps: float) -> str:
     """A <video> of uint8 (H, W, 3) RGB frames, as H.264; an odd last row or column is left out."""
     rate = Fraction(fps).limit_denominator(1001)
-
-    def even() -> Iterator[np.ndarray]:
-        for frame in frames:
-            height, width = (side - side % 2 for side in frame.shape[:2])
-            yield np.ascontiguousarray(frame[:height, :width])
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "film.mp4")
-        write_video(path, even(), fps=rate, options=OPTIONS)
+        write_video(path, even_sides(frames), fps=rate, options=OPTIONS)
         return _film(path)
 
 

@@ -4,7 +4,6 @@ A batch may hold views of several videos. All batches have the same shape (the l
 so the network is compiled once, whatever the number and lengths of the videos.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from data_pipelines.cores import available_cores
 from data_pipelines.examples.eval_views import iterate_views
 from data_pipelines.loading.background import read_ahead, work_queues
 from data_pipelines.video import Video
@@ -175,7 +175,7 @@ def _decode(
 
 def decoders_for(videos: int) -> int:
     """Number of threads that decode `videos` videos."""
-    return min(videos, MAX_DECODERS, max(1, (os.cpu_count() or 1) - 1))
+    return min(videos, MAX_DECODERS, max(1, available_cores() - 1))
 
 
 def _decode_video(index: int, video: Video, sampling: Mapping[str, Any]) -> Iterator[_Decoded]:

@@ -48,6 +48,7 @@ from slowfast_jax.metrics.ava_order import (
     official_order,
     select,
 )
+from slowfast_jax.metrics.average_precision import interpolated
 
 RULES = ("official", "pyslowfast")
 CAPACITY = 50  # detections that the official script keeps per keyframe
@@ -208,13 +209,7 @@ def _average_precisions(
     inside = np.add.reduceat(hits.astype(np.int64), starts)
     last = place >= np.repeat(sizes - inside, sizes)
     first = place < np.repeat(inside, sizes)
-    return tuple(_area(order, num_gt) for order in (hits, last, first))
-
-
-def _area(hits: np.ndarray, num_gt: int) -> float:
-    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
-    highest_after = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(highest_after[hits].sum() / num_gt)
+    return tuple(interpolated(order, num_gt) for order in (hits, last, first))
 
 
 def evaluate_files(

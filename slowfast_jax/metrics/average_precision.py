@@ -1,4 +1,4 @@
-"""Average precision of multi-label scores."""
+"""Average precision: of multi-label scores, and of ranked detections."""
 
 import numpy as np
 
@@ -35,6 +35,20 @@ def average_precision(scores: np.ndarray, positives: np.ndarray) -> float:
     precision = hits / (last_of_tie + 1)
     recall_step = np.diff(hits, prepend=0) / hits[-1]
     return float((precision * recall_step).sum())
+
+
+def interpolated(hits: np.ndarray, positives: int) -> float:
+    """Area under the interpolated precision-recall curve of one class.
+
+    The precision at a recall is the highest at that recall or a higher one, as in Pascal VOC.
+
+    Args:
+      hits: (N,) bool, which detections are true positives, best score first.
+      positives: how many there are in the ground truth, 1 or more.
+    """
+    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+    highest_after = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(highest_after[hits].sum() / positives)
 
 
 def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:

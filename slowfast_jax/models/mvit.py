@@ -119,6 +119,13 @@ class VisionTransformer(VideoNetwork):
         return 1, 1
 
     @nn.nowrap
+    def first_center(self) -> tuple[float, float, float]:
+        """The frame, row and column of the clip at the center of the first token of any grid: odd
+        kernels pool around every n-th token, the first one included."""
+        pairs = zip(self.patch_kernel, self.patch_padding, strict=True)
+        return tuple((kernel - 1) / 2 - padding for kernel, padding in pairs)
+
+    @nn.nowrap
     def trained_grid(self) -> Triple:
         """Size of the grid of patches of a training clip."""
         return divided((self.num_frames, self.crop_size, self.crop_size), self.patch_stride)
@@ -168,8 +175,12 @@ class MViT(VisionTransformer):
 
     @nn.nowrap
     def last_maps(self) -> tuple[str, ...]:
-        # What the last attention reads: behind it, the classifier may read the class token alone.
-        return (f"block{self.depth - 1}/norm1",)
+        if self.detection:
+            return ("norm",)
+        # Behind the last attention, the classifier may read the class token alone; and the last map
+        # before the queries are pooled has more positions, and tokens that are less mixed.
+        pooled = [block for block, *strides in self.q_strides if max(strides) > 1]
+        return (f"block{max(pooled, default=self.depth - 1)}/norm1",)
 
     @nn.compact
     def __call__(

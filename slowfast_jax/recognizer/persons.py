@@ -1,4 +1,4 @@
-"""What persons do over time: the result of `Recognizer.detect_video`."""
+"""What people do over time: the result of `Recognizer.detect_video`."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -9,6 +9,7 @@ import numpy as np
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
 from slowfast_jax.demo.annotate import Options, annotate_film
+from slowfast_jax.demo.film.overlay import UNKNOWN
 from slowfast_jax.demo.film.patches import color_of
 from slowfast_jax.demo.sources.frames import open_frames
 from slowfast_jax.demo.stages.actions import STRIDE, PersonScores
@@ -28,10 +29,10 @@ MOST_CHARTS = 6  # actions of a person that are shown
 
 
 class Person(NamedTuple):
-    """A person at the W moments at which the network was asked.
+    """A person at the W moments for which there are scores.
 
     Attributes:
-      number: of the person, from 1 on; 0: unknown.
+      number: of the person, from 1 on; 0: everybody whose number is unknown.
       times: float (W,), seconds.
       boxes: float32 (W, 4) x1, y1, x2, y2 as fractions of the picture.
       scores: float32 (W, K).
@@ -44,7 +45,7 @@ class Person(NamedTuple):
 
 
 class Persons(list[Person]):
-    """The persons of a video, those who are seen longest first; it shows itself in Jupyter.
+    """The people of a video, those who are seen longest first; it shows itself in Jupyter.
 
     Attributes:
       class_names: names of the K classes.
@@ -60,7 +61,7 @@ class Persons(list[Person]):
 
     def _repr_html_(self) -> str:
         if not self:
-            return block(note("no persons were found"))
+            return block(note("nobody was found"))
         return block(timeline([self._row(person) for person in self], self.seconds))
 
     def _row(self, person: Person) -> Row:
@@ -71,7 +72,7 @@ class Persons(list[Person]):
         ]
         name = f"person {person.number}" if person.number else "somebody"
         best = charts[0]
-        red, green, blue = color_of(person.number - 1)
+        red, green, blue = color_of(person.number - 1) if person.number else UNKNOWN
         return Row(f"{name}: {best.name}", best, charts, f"rgb({red},{green},{blue})")
 
     def _scores(self, person: Person, index: int, name: str) -> Scores:
@@ -83,7 +84,7 @@ class Persons(list[Person]):
 def persons_of(
     found: Iterable[PersonScores], class_names: Sequence[str], seconds: float
 ) -> Persons:
-    """Sorts the scores of moments by person.
+    """Groups the scores of moments by person.
 
     Args:
       found: the scores of moments, in any order.
@@ -108,9 +109,9 @@ def detect_persons(
     recognizer: "Recognizer", video: Video, detector: str | Detector | None,
     boxes: str | os.PathLike | None, stride: float | None,
 ) -> Persons:
-    """Finds the persons of a video and what they do; see `Recognizer.detect_video`."""
+    """Finds the people of a video and what they do; see `Recognizer.detect_video`."""
     if (detector is None) == (boxes is None):
-        raise ValueError("pass either detector=, which finds persons, or boxes=, a table of them")
+        raise ValueError("pass either detector=, to find people, or boxes=, a table of their boxes")
     source = as_video(video)
     if detector is not None:
         if isinstance(detector, str):
@@ -118,8 +119,8 @@ def detect_persons(
         people = detect_people(detector)
     else:
         info, _ = open_frames(source)
-        least = recognizer.config.data.get("score_threshold", 0.0)
-        table = read_table(boxes, None, score_threshold=least)
+        threshold = recognizer.config.data.get("score_threshold", 0.0)
+        table = read_table(boxes, None, score_threshold=threshold)
         people = given_people(moments_of(table, str(source), info.duration))
     result = annotate_film(recognizer, source, None, Options(people=people, stride=stride))
     if result.error:

@@ -163,18 +163,24 @@ class Recognizer:
           VideoError: the video cannot be decoded, or ends before a moment.
           ValueError: seconds are missing, or passed to a network that classifies whole videos.
         """
-        if self.takes_boxes != bool(len(seconds)):
-            needs = "boxes: pass the seconds around" if self.takes_boxes else (
-                "whole videos: its test protocol says at"
-            )
-            raise ValueError(f"{self.config.name} classifies {needs} which clips are taken")
+        name = self.config.name
         if self.takes_boxes:
+            if not len(seconds):
+                raise ValueError(
+                    f"{name} classifies boxes: pass seconds=, the moments around which clips are "
+                    "taken"
+                )
             return clips_around(self.config, video, seconds)
+        if len(seconds):
+            raise ValueError(
+                f"{name} classifies whole videos: its test protocol chooses the clips, without "
+                "seconds="
+            )
         return protocol_views(self.config, video)
 
     def predict_video(self, path: str | os.PathLike, top_k: int = 5) -> Predictions:
-        """The `top_k` best classes of a video file, or a folder of frames, under the config's test
-        protocol. Frames are taken to be 30 per second.
+        """The `top_k` best classes of a video file, or of a folder of frames, 30 per second, under
+        the config's test protocol.
 
         Returns:
           [(class name, score)], best first, a list that shows itself in Jupyter. Scores are
@@ -262,16 +268,16 @@ class Recognizer:
 
         Args:
           video: as for `score_videos`, but only one.
-          detector: what finds persons, who are then followed: a Detector, or what `load_detector`
+          detector: what finds people, who are then tracked: a Detector, or what `load_detector`
             (slowfast_jax/detectors/load.py) takes: an .onnx file, a name such as "yolox_tiny", or
             "frame" for the whole picture.
-          boxes: in place of a detector, a table of boxes (data_pipelines/sources/box_tables.py), of
-            AVA, or a pickle of MMAction2; it names the video by the end of its path.
-          stride: least seconds from one moment at which actions are recognized to the next. A
-            detector looks every 0.25 seconds, and a table has moments of its own. Default: 0.5.
+          boxes: in place of a detector, a table of boxes (data_pipelines/sources/box_tables.py), a
+            table of AVA, or a pickle of MMAction2. It names the video by the end of its path.
+          stride: minimum number of seconds between two moments at which actions are recognized.
+            A detector looks every 0.25 seconds; a table has moments of its own. Default: 0.5.
 
         Returns:
-          The persons, each with times, boxes and scores; a list that shows itself in Jupyter.
+          The people, each with times, boxes and scores; a list that shows itself in Jupyter.
 
         Raises:
           VideoError: the video cannot be decoded to its end.
@@ -300,8 +306,8 @@ class Recognizer:
         """ValueError if the network classifies boxes, which a video file does not have."""
         if self.takes_boxes:
             raise ValueError(
-                f"{self.config.name} classifies boxes, and a video file has none: extract "
-                "clips and call the recognizer with the clips and their boxes"
+                f"{self.config.name} classifies boxes, and a video file has none: detect_video "
+                "finds people in it, or call the recognizer with clips and their boxes"
             )
 
     def _run(self, clips: Any, boxes: Any = None) -> jax.Array:

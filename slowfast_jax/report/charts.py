@@ -142,5 +142,10 @@ def _thinned(line: Line) -> Line:
 
 
 def _short(value: float) -> str:
-    """A tick label of at most four digits; 25000 is 25k."""
-    return f"{value / 1000:.4g}k" if abs(value) >= 10000 else f"{value:.4g}"
+    """A tick label of a few letters; 25000 is 25k, and 0.00075 is 7.5e-4."""
+    if abs(value) >= 10000:
+        return f"{value / 1000:.4g}k"
+    if 0 < abs(value) < 0.01:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
+    return f"{value:.4g}"

@@ -46,7 +46,8 @@ class Comparison(NamedTuple):
 
     Attributes:
       metrics: the metrics that both have.
-      classes: accuracy or average precision of the classes that both have, the largest gain first.
+      classes: accuracy or average precision of the classes that both have, the largest change
+        first.
       gained, lost: videos that only the later test predicts right, or only the earlier.
       same: number of videos that both tested.
       only: number of videos that only the earlier tested, and only the later.
@@ -89,8 +90,8 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comparison:
         if was != is_now:
             (gained if is_now else lost).append(Moved(path, true, *best))
     return Comparison(
-        metrics, sorted(classes, key=lambda change: -change.difference), gained, lost, len(shared),
-        (len(first) - len(shared), len(second) - len(shared)),
+        metrics, sorted(classes, key=lambda change: -abs(change.difference)), gained, lost,
+        len(shared), (len(first) - len(shared), len(second) - len(shared)),
     )
 
 
@@ -111,7 +112,7 @@ def comparison_html(
     if found.classes:
         rest = len(found.classes) - len(changed)
         note = f" {rest:,} of {len(found.classes):,} did not change."
-        parts.append(f"<h3>Classes</h3><p>The largest gain first.{note if rest else ''}</p>")
+        parts.append(f"<h3>Classes</h3><p>The largest change first.{note if rest else ''}</p>")
         parts.append(f'<div class="tall">{_table(heads, changed)}</div>' if changed else "")
     if found.same:
         parts.append(

@@ -1,14 +1,14 @@
 """Draws boxes with captions into pictures, and writes videos of such pictures."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from data_pipelines.video.encoding import write_video
+from data_pipelines.video.encoding import even_sides, write_video
 
 Color = tuple[int, int, int]
 
@@ -139,11 +139,5 @@ def write_annotated_video(
     """
     if not str(path).endswith(".mp4"):
         raise ValueError(f"{path}: expected a file name that ends in .mp4")
-
-    def pictures() -> Iterator[np.ndarray]:
-        for frame in frames:
-            picture = draw_boxes(*frame, scale=scale)
-            height, width = (size - size % 2 for size in picture.shape[:2])
-            yield np.ascontiguousarray(picture[:height, :width])
-
-    write_video(path, pictures(), fps=fps)
+    pictures = (draw_boxes(*frame, scale=scale) for frame in frames)
+    write_video(path, even_sides(pictures), fps=fps)

@@ -21,7 +21,9 @@ TITLES = {
     "top1_acc_of_all": "top-1 accuracy, %, failed videos counted as wrong",
     "top5_acc_of_all": "top-5 accuracy, %, failed videos counted as wrong",
     "num_keyframes": "keyframes tested", "num_boxes": "boxes tested",
-    "num_videos": "videos tested",
+    "num_videos": "videos tested", "top1_err": "top-1 error, %", "top5_err": "top-5 error, %",
+    "lr": "learning rate", "grad_norm": "gradient norm", "memory_gb": "memory, GB",
+    "data_wait": "share of the time spent waiting for data",
 }
 
 

@@ -34,7 +34,7 @@ p { color: var(--muted); margin: .5rem 0; }
 }
 .tiles div:first-child strong { color: var(--first); font-size: 2.2rem; }
 .tiles span { display: block; color: var(--muted); font-size: .85rem; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 1rem; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 1rem; }
 svg text { fill: var(--muted); font: 11px system-ui, sans-serif; }
 h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
 .strip { max-width: 100%; height: auto; border-radius: 6px; }
@@ -50,6 +50,10 @@ h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
 .chart .line5 { stroke: var(--missed); } .chart circle.line5 { fill: var(--missed); }
 .color0 { color: var(--first); } .color1 { color: var(--second); } .color2 { color: var(--right); }
 .color3 { color: var(--wrong); } .color4 { color: var(--fifth); } .color5 { color: var(--missed); }
+.legend {
+  position: sticky; top: 0; z-index: 1; background: var(--page); padding: .5rem 0;
+  overflow-wrap: anywhere;
+}
 .chart .text0 { fill: var(--first); } .chart .text1 { fill: var(--second); }
 table { border-collapse: collapse; }
 th { font-weight: 400; text-align: left; }

@@ -1,5 +1,6 @@
 """Charts as pictures: confusion matrices and bars."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,7 +17,8 @@ EMPTY = (236, 239, 242)  # rows of classes without examples
 
 
 class Bar(NamedTuple):
-    """A bar of length 0 to 1, its name, and whether it stands out."""
+    """A bar of length 0 to 1, or nan if there is nothing to show, its name, and whether it stands
+    out."""
 
     name: str
     value: float
@@ -95,6 +97,9 @@ def bars_picture(panels: Sequence[Panel], *, title: str = "", columns: int = 3) 
                 right = left + name_room
                 text = _cut(bar.name, font, name_room - 20)
                 draw.text((right - 6, y + 8), text, INK, font, anchor="rm")
+                if math.isnan(bar.value):
+                    draw.text((right + 6, y + 8), "not tested", MUTED, font, anchor="lm")
+                    continue
                 length = round(bar_room * min(max(bar.value, 0), 1))
                 color = OWN if bar.own else FIRST
                 draw.rectangle((right, y + 2, right + max(length, 1), y + line - 4), color)

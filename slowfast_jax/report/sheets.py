@@ -72,13 +72,16 @@ def _scaled(picture: np.ndarray, height: int) -> Image.Image:
 
 
 def captioned(picture: np.ndarray, caption: str) -> np.ndarray:
-    """A picture with a line of text on a dark strip below it; its size stays even."""
+    """A picture with lines of text on a dark strip below it; its size stays even."""
     height, width = picture.shape[:2]
     size = min(18, max(11, round(width / 24)))
-    strip = Image.new("RGB", (width, size + 8 + (height + size) % 2), INK)
+    lines = caption.split("\n")
+    room = (size + 4) * len(lines) + 4
+    strip = Image.new("RGB", (width, room + (height + room) % 2), INK)
     font = ImageFont.load_default(size)
-    while caption and font.getlength(caption) > width - 8:
-        caption = caption[:-2] + "…" if len(caption) > 2 else ""
-    ImageDraw.Draw(strip).text((4, 2), caption, PAPER, font)
+    for number, line in enumerate(lines):
+        while line and font.getlength(line) > width - 8:
+            line = line[:-2] + "…" if len(line) > 2 else ""
+        ImageDraw.Draw(strip).text((4, 2 + number * (size + 4)), line, PAPER, font)
     return np.concatenate([picture, np.asarray(strip)])
 

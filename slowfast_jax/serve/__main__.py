@@ -15,14 +15,19 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from absl import logging
 
 from data_pipelines.command import Parser, explain, install, positive
+from data_pipelines.cores import available_cores
 from slowfast_jax import compilation_cache
 from slowfast_jax.log_file import show_log
 from slowfast_jax.option_names import BACKENDS, as_options, whole_number
 from slowfast_jax.serve.address import port, web_address, why_not_free
+
+if TYPE_CHECKING:
+    from slowfast_jax.serve.network import Served
 
 TOKEN = "SLOWFAST_JAX_TOKEN"  # environment variable
 WITHOUT_EXTRA = f"serving needs further packages; {install('serve')}"
@@ -59,9 +64,11 @@ def cli(argv: Sequence[str] | None = None) -> int:
     except (OSError, ValueError, RuntimeError) as error:
         print(f"error: {as_options(explain(error))}", file=sys.stderr)
         return 2
-    sizes = arguments.batch_sizes or ([1, 4] if network.max_boxes else [1, 4, 10])
-    if network.batch:
-        sizes = [network.batch]
+    sizes = arguments.batch_sizes or _usual_sizes(network)
+    if network.batch and arguments.batch_sizes not in (None, [network.batch]):
+        print(f"error: --batch-sizes: {arguments.spec} was exported for batches of "
+              f"{network.batch} only", file=sys.stderr)
+        return 2
     limits = Limits(
         arguments.max_mb, arguments.max_video_seconds, arguments.timeout, arguments.queue
     )
@@ -111,8 +118,8 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--batch-sizes", type=_sizes, metavar="LIST",
-        help="clips per batch, joined by commas; each is compiled at the start (default: 1,4,10; "
-        "for networks that classify boxes 1,4)",
+        help="clips per batch, joined by commas; each is compiled at the start (default: on a CPU "
+        "1 and the number of cores; otherwise 1,4,10, or 1,4 for networks that classify boxes)",
     )
     parser.add_argument(
         "--max-boxes", type=whole_number, metavar="N",
@@ -141,6 +148,16 @@ def _parser() -> Parser:
         help="time for a request, from its first byte to the answer (default: 60)",
     )
     return parser
+
+
+def _usual_sizes(network: "Served") -> list[int]:
+    import jax
+
+    if network.batch:
+        return [network.batch]
+    if jax.default_backend() == "cpu":  # a clip for each core is fastest there
+        return sorted({1, available_cores()})
+    return [1, 4] if network.max_boxes else [1, 4, 10]
 
 
 def _sizes(text: str) -> list[int]:

@@ -3,7 +3,6 @@
 import asyncio
 import hmac
 import math
-import os
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from prometheus_client import (
 )
 from starlette.requests import ClientDisconnect
 
+from data_pipelines.cores import available_cores
 from data_pipelines.video.decoding import VideoError, VideoInfo
 from slowfast_jax import __version__
 from slowfast_jax.metrics.ensemble import ensemble
@@ -132,7 +132,7 @@ def make_app(
     """
     metrics, of_boxes = Metrics(), bool(network.max_boxes)
     batcher = Batcher(network.run, batch_sizes, metrics.observe_batch)
-    decoders = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
+    decoders = ThreadPoolExecutor(available_cores(), thread_name_prefix="decode")
     ready, broken = asyncio.Event(), asyncio.Event()
     accepted: set[object] = set()  # a mark for each request that is not answered yet
 

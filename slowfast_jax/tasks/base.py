@@ -123,7 +123,8 @@ class Task:
         extra: Any,
         found: Any,
     ) -> dict[str, Any]:
-        """Metrics on the validation set during training, including the headline metric.
+        """Metrics on the validation set during training, including the headline metric, and
+        pictures uint8 (H, W, 3) for TensorBoard, if any.
 
         Args:
           predictor: runs the network (`predictor.model`) on the local devices.

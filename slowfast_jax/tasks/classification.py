@@ -28,9 +28,11 @@ from slowfast_jax.inference.features import Options, iterate_features
 from slowfast_jax.inference.multiview import VideoScores
 from slowfast_jax.inference.predict_step import Predictor
 from slowfast_jax.metrics.average_precision import mean_average_precision
+from slowfast_jax.metrics.confusion import confusion_matrix
 from slowfast_jax.metrics.topk import mean_class_accuracy, per_class_accuracy, top_k, top_k_accuracy
 from slowfast_jax.progress import track
 from slowfast_jax.report import classification
+from slowfast_jax.report.plots import matrix_picture
 from slowfast_jax.tasks.base import Task
 from slowfast_jax.tasks.result import Extracted, TestResult
 from slowfast_jax.tasks.saved_scores import average_of_videos
@@ -113,7 +115,10 @@ class Classification(Task):
         extra: Any,
         found: Listing,
     ) -> dict[str, Any]:
-        """Metrics in percent on the center clip of each listed video."""
+        """Metrics in percent on the center clip of each listed video.
+
+        The picture "confusion" is added if config.test.figures has it and videos have one class.
+        """
         config = self.config
         scores, used = [], []
         share = distributed.share(len(found.samples))
@@ -135,7 +140,14 @@ class Classification(Task):
             raise RuntimeError(f"none of the {len(found.samples)} validation videos can be read")
         labels = [found.samples[i].label for i in used]
         names = found.class_names or unnamed(config.model.num_classes)
-        return metrics(np.stack(scores), labels, names, config.data.multi_label)
+        scores = np.stack(scores)
+        results = metrics(scores, labels, names, config.data.multi_label)
+        if "confusion" in config.test.figures and not config.data.multi_label:
+            of_class = np.eye(scores.shape[1])
+            matrix = confusion_matrix(of_class[np.asarray(labels)], of_class[scores.argmax(1)])
+            title = f"{counted(len(labels), 'video')}; rows: true, columns: predicted; in percent"
+            results["confusion"] = matrix_picture(matrix, names, title=title)
+        return results
 
     def test(
         self,

@@ -1,4 +1,7 @@
-"""Averages the scores that several tests saved with --save_scores, matching their examples."""
+"""Averages the scores that several tests saved, matching their examples.
+
+The files are those of --save_scores, or for videos PySlowFast's own (see `pyslowfast_results`).
+"""
 
 import os
 import zipfile
@@ -9,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from slowfast_jax.tasks.pyslowfast_results import is_pickle, read_results_pickle
+
 Paths = Sequence[str | os.PathLike]
 
 
@@ -16,24 +21,36 @@ def average_of_videos(files: Paths, num_classes: int) -> tuple[np.ndarray, np.nd
     """Mean scores (V, K) of the same V videos, and their labels (V,) or (V, K).
 
     Videos are matched by their paths, of which the folder that all have in common may differ. Their
-    order may differ, too.
+    order may differ, too. Files of PySlowFast have no paths: their videos are matched by their
+    order, which is that of the list.
 
     Raises:
       FileNotFoundError, ValueError: a file does not exist or is no such file; the files have
         different videos, labels or classes.
     """
-    first, *others = tables = [read_scores(path, ("scores", "labels", "paths")) for path in files]
+    tables = [read_scores(path, ("scores", "labels", "paths")) for path in files]
     names = [_without_common_folder(table["paths"]) for table in tables]
-    total = _scores_of(first, files[0], num_classes).astype(np.float64)
-    for path, table, own in zip(files[1:], others, names[1:], strict=True):
+    # That all others are matched with: one that names its videos, if there is any.
+    start = next((place for place, own in enumerate(names) if own), 0)
+    labels = tables[start]["labels"]
+    total = np.zeros((len(labels), num_classes))
+    for path, table, own in zip(files, tables, names, strict=True):
         scores = _scores_of(table, path, num_classes)
-        order = _order(own, names[0], path, files[0])
-        labels = table["labels"][order]
-        if labels.shape != first["labels"].shape or (labels != first["labels"]).any():
-            raise ValueError(f"{path} and {files[0]} have different labels for the same videos; "
-                             "they are from tests with different lists or class names")
+        if own:
+            order = _order(own, names[start], path, files[start])
+        elif len(scores) == len(labels):
+            order = np.arange(len(labels))
+        else:
+            raise ValueError(
+                f"{path} has {len(scores)} videos and no names of them, and {files[start]} has "
+                f"{len(labels)}: expected the same list"
+            )
+        theirs = table["labels"][order]
+        if theirs.shape != labels.shape or (theirs != labels).any():
+            raise ValueError(f"{path} and {files[start]} have different labels for the same "
+                             "videos; they are from tests with different lists or class names")
         total += scores[order]
-    return (total / len(files)).astype(np.float32), first["labels"]
+    return (total / len(files)).astype(np.float32), labels
 
 
 def average_of_boxes(
@@ -66,7 +83,7 @@ def average_of_boxes(
 
 
 def read_scores(path: str | os.PathLike, keys: Sequence[str]) -> dict[str, np.ndarray]:
-    """Arrays of a file that --save_scores wrote.
+    """Arrays of a file that --save_scores wrote, or PySlowFast (of videos, without "paths").
 
     Raises:
       FileNotFoundError, ValueError: the file does not exist, or lacks one of the arrays.
@@ -74,6 +91,11 @@ def read_scores(path: str | os.PathLike, keys: Sequence[str]) -> dict[str, np.nd
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} does not exist; --mode eval --save_scores "
                                 "writes WORKDIR/scores.npz")
+    if is_pickle(path):
+        if "paths" not in keys:
+            raise ValueError(f"{path} is a pickle, as PySlowFast writes of tests of videos; "
+                             "expected a file of --save_scores with the scores of boxes")
+        return read_results_pickle(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in keys}

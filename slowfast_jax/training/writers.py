@@ -1,16 +1,19 @@
 """Metrics of a run: metrics.jsonl, one line per record, and TensorBoard's event file."""
 
+import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from PIL import Image
 from tensorboardX import SummaryWriter
+from tensorboardX.proto.summary_pb2 import Summary
 
 from slowfast_jax import distributed
 
@@ -47,21 +50,25 @@ class Writers:
 
     def write(self, step: int, split: str, values: Mapping[str, Any]) -> None:
         """Adds a record. Numbers go to TensorBoard as `split`/name, dicts of numbers only to the
-        file.
+        file, and pictures uint8 (H, W, 3) only to TensorBoard.
 
         Raises OSError with the name of the file if it cannot be written.
         """
         if self._file is None:
             return
         place = {"step": step, "split": split}  # these win over values of the same names
+        pictures = {name: x for name, x in values.items() if isinstance(x, np.ndarray)}
+        record = {name: value for name, value in values.items() if name not in pictures}
         try:
-            self._file.write(_line(place | dict(values) | place))
+            self._file.write(_line(place | record | place))
             self._file.flush()
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self._path)) from error
         for name, value in values.items():
             if isinstance(value, (int, float)):
                 self._board.add_scalar(f"{split}/{name}", value, step)
+        for name, picture in pictures.items():
+            self._board.add_image(f"{split}/{name}", picture, step, dataformats="HWC")
 
     def histograms(self, step: int, params: Any) -> None:
         """Adds a histogram of each parameter to TensorBoard. All processes must call this."""
@@ -106,12 +113,41 @@ def add_test(workdir: str | Path, step: int, values: Mapping[str, Any]) -> None:
         writers.write(step, "test", ({"epoch": epochs[-1]} if epochs else {}) | dict(values))
 
 
-def add_pictures(workdir: str | Path, step: int, pictures: Mapping[str, np.ndarray]) -> None:
-    """Adds pictures uint8 (H, W, 3) to the TensorBoard files of a folder, by their tags."""
+class Film(NamedTuple):
+    """Frames uint8 (T, H, W, 3), and how many of them are shown per second."""
+
+    frames: np.ndarray
+    fps: float
+
+
+def add_pictures(
+    workdir: str | Path, step: int, pictures: Iterable[tuple[str, np.ndarray | Film]]
+) -> None:
+    """Adds pictures uint8 (H, W, 3) and films to the TensorBoard files of a folder as they come,
+    each with its tag."""
     folder = str(Path(workdir) / "tensorboard")
     with closing(SummaryWriter(folder, filename_suffix=".figures")) as board:
-        for tag, picture in pictures.items():
-            board.add_image(tag, picture, step, dataformats="HWC")
+        for tag, shown in pictures:
+            if not isinstance(shown, Film):
+                board.add_image(tag, shown, step, dataformats="HWC")
+                continue
+            # A picture that is a GIF, as of add_video, which would need moviepy.
+            _, height, width, colors = shown.frames.shape
+            picture = Summary.Image(
+                height=height, width=width, colorspace=colors, encoded_image_string=gif_of(shown)
+            )
+            value = Summary.Value(tag=tag, image=picture)
+            board.file_writer.add_summary(Summary(value=[value]), step)
+
+
+def gif_of(film: Film) -> bytes:
+    """A film as a GIF that repeats itself."""
+    first, *others = map(Image.fromarray, film.frames)
+    buffer = io.BytesIO()
+    first.save(
+        buffer, "GIF", save_all=True, append_images=others, duration=round(1000 / film.fps), loop=0
+    )
+    return buffer.getvalue()
 
 
 def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:

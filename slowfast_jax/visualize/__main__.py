@@ -15,7 +15,7 @@ if __name__ == "__main__":  # before the imports below, which take a second
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,9 +28,11 @@ from slowfast_jax.inference.inputs import find_inputs
 from slowfast_jax.inference.prediction_output import why_not_writable
 from slowfast_jax.log_file import show_log
 from slowfast_jax.option_names import as_options
-from slowfast_jax.visualize.arguments import OF_FILMS, OF_NETWORKS, parse
+from slowfast_jax.predict import check_boxes_given, fail, load_network, table_problems
+from slowfast_jax.visualize.arguments import OF_FILMS, parse
 
 if TYPE_CHECKING:
+    from data_pipelines.sources.keyframes import Keyframe
     from data_pipelines.video import Video
     from slowfast_jax.recognizer import Recognizer
 
@@ -56,8 +58,10 @@ def cli(argv: Sequence[str] | None = None) -> int:
                 videos, missing, _ = find_inputs(arguments.videos, arguments.fps)
                 if not videos:
                     problems = [f"{name}: {why}" for name, why in missing.items()] + problems
+                elif arguments.boxes:
+                    problems += table_problems(arguments.boxes, videos, arguments.fps)
             if problems:
-                return _fail(problems)
+                return fail(problems, 2)
             for name, why in missing.items():
                 print(f"error: {name}: {why}", file=sys.stderr)
             failed = len(missing)
@@ -71,87 +75,103 @@ def cli(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:  # the line that says so was printed when Ctrl-C came
             return interrupts.leave()
         except (OSError, ValueError, RuntimeError) as error:
-            return _fail([as_options(explain(error))])
+            return fail([as_options(explain(error))], 2)
     return 1 if failed else 0
-
-
-def _fail(problems: Sequence[str]) -> int:
-    text = problems[0]
-    if len(problems) > 1:
-        text = f"{len(problems)} problems:" + "".join(f"\n  {problem}" for problem in problems)
-    print(f"error: {text}", file=sys.stderr)
-    return 2
 
 
 def _run(
     arguments: argparse.Namespace, videos: "dict[str, Video]"
 ) -> Iterator[Path | VideoError]:
     """Yields the files as they are written, and the errors of videos."""
-    # Imported here so that --help and errors in the arguments do not wait for JAX.
-    if arguments.command not in OF_NETWORKS:
-        from slowfast_jax.visualize.saved import COMMANDS
+    # Imported here, as in the functions below, so that --help and errors in the arguments do not
+    # wait for JAX.
+    from slowfast_jax.visualize.saved import COMMANDS
 
+    if arguments.command in COMMANDS:
         yield from COMMANDS[arguments.command](arguments)
-        return
-    from slowfast_jax.predict import load_network
+    elif arguments.command == "weights":
+        yield _write_weights(arguments)
+    else:
+        yield from _write_videos(arguments, videos)
 
-    options = {}
-    if arguments.command == "inputs":
-        options = {"clips": arguments.clips, "crops": arguments.crops}
+
+def _write_weights(arguments: argparse.Namespace) -> Path:
+    from slowfast_jax.visualize.arrays import weight_sheet
+    from slowfast_jax.visualize.files import write_picture
+
     # Weights are shown as they were trained, without batch norms folded into them.
-    recognizer = load_network(arguments, fold=arguments.command != "weights", **options)
-    if arguments.command == "weights":
-        from slowfast_jax.visualize.arrays import weight_sheet
-        from slowfast_jax.visualize.files import write_picture
+    recognizer = load_network(arguments, fold=False)
+    sheet = weight_sheet(
+        recognizer.model, recognizer.variables, arguments.layer, arguments.colormap
+    )
+    return write_picture(Path(arguments.out, "weights.png"), sheet)
 
-        sheet = weight_sheet(
-            recognizer.model, recognizer.variables, arguments.layer, arguments.colormap
-        )
-        yield write_picture(Path(arguments.out, "weights.png"), sheet)
-        return
-    recognizer.refuse_boxes()
+
+def _write_videos(
+    arguments: argparse.Namespace, videos: "dict[str, Video]"
+) -> Iterator[Path | VideoError]:
     from slowfast_jax.inference.prediction_output import files_for
 
-    show = _shown(arguments, recognizer)
+    recognizer = load_network(arguments)
+    keyframes = _keyframes(arguments, recognizer, videos)
+    write = _writer_of(arguments, recognizer)
     for name, place in files_for(arguments.out, videos).items():
+        stem = place.with_name(f"{place.stem}_{arguments.command}")
         try:
-            yield from show(videos[name], place.with_name(f"{place.stem}_{arguments.command}"))
+            if recognizer.takes_boxes and not keyframes[name]:
+                raise VideoError(name, f"{arguments.boxes} has no boxes for this video")
+            yield from write(videos[name], stem, keyframes.get(name, ()))
         except VideoError as error:
             yield error
 
 
-def _shown(arguments: argparse.Namespace, recognizer: "Recognizer"):
-    """The function of a video and a path without suffix that yields the files it writes."""
+def _keyframes(
+    arguments: argparse.Namespace, recognizer: "Recognizer", videos: "dict[str, Video]"
+) -> "dict[str, list[Keyframe]]":
+    """The keyframes of the videos, for a network that takes boxes; {} for any other."""
+    from slowfast_jax.inference.person_actions import read_boxes
+
+    check_boxes_given(recognizer, arguments.boxes)
+    if not recognizer.takes_boxes:
+        return {}
+    threshold = recognizer.config.data.get("score_threshold", 0.0)
+    return read_boxes(arguments.boxes, videos, score_threshold=threshold, fps=arguments.fps)
+
+
+def _writer_of(
+    arguments: argparse.Namespace, recognizer: "Recognizer"
+) -> "Callable[[Video, Path, Sequence[Keyframe]], Iterator[Path]]":
+    """The function of a video, a path without suffix, and the keyframes of the video if the network
+    takes boxes, that writes files and yields their paths."""
     from slowfast_jax.visualize import arrays, overlays
     from slowfast_jax.visualize.files import write_picture
 
     if arguments.command == "inputs":
-        def show(video, stem):
-            yield write_picture(f"{stem}.jpg", arrays.input_sheet(recognizer, video))
+        def write(video, stem, keyframes):
+            yield write_picture(f"{stem}.jpg", arrays.input_sheet(recognizer, video, keyframes))
     elif arguments.command == "features":
-        def show(video, stem):
-            sheet = arrays.feature_sheet(
-                recognizer, video, arguments.layer, channels=arguments.channels, at=arguments.at,
-                colormap=arguments.colormap,
-            )
-            yield write_picture(f"{stem}.png", sheet)
+        draw = arrays.make_feature_sheet(
+            recognizer, arguments.layer, channels=arguments.channels, colormap=arguments.colormap
+        )
+
+        def write(video, stem, keyframes):
+            yield write_picture(f"{stem}.png", draw(video, arguments.at, keyframes))
     else:
         if arguments.command == "gradcam":
             label = _class_of(arguments.label, recognizer.class_names)
-            explained = overlays.grad_cam_of(
-                recognizer, arguments.layer, label, arguments.score
-            )
+            explain = overlays.grad_cam_of(recognizer, arguments.layer, label, arguments.score)
         else:
-            explained = overlays.attention_of(
+            explain = overlays.attention_of(
                 recognizer, arguments.layer, arguments.head, arguments.query
             )
 
-        def show(video, stem):
+        def write(video, stem, keyframes):
             yield from overlays.show_overlays(
-                recognizer, explained, video, stem, at=arguments.at, film=not arguments.stills,
-                colormap=arguments.colormap, alpha=arguments.alpha,
+                recognizer, explain, video, stem, at=arguments.at, keyframes=keyframes,
+                box=arguments.box, film=not arguments.stills, colormap=arguments.colormap,
+                alpha=arguments.alpha,
             )
-    return show
+    return write
 
 
 def _class_of(text: str | None, names: Sequence[str]) -> int | None:

@@ -1,9 +1,9 @@
 """The command line of `python -m slowfast_jax.visualize`."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from data_pipelines.command import Parser, called_as, positive
+from data_pipelines.command import Parser, called_as, fraction, not_negative, positive
 from slowfast_jax.inference.arguments import add_network, named, network_problems
 from slowfast_jax.inference.inputs import FRAME_RATE
 from slowfast_jax.option_names import whole_number
@@ -29,7 +29,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         command.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
         return command
 
-    gradcam = add("gradcam", "Where a video has what speaks for a class (Grad-CAM).")
+    gradcam = add("gradcam", "Which parts of a video speak for a class (Grad-CAM).")
     _add_videos(gradcam)
     gradcam.add_argument(
         "--layer", action="append", default=[], metavar="NAME",
@@ -42,24 +42,26 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     gradcam.add_argument(
         "--score", choices=("logits", "probs"), default="logits",
-        help="what the gradients are of: the class before the softmax, or its probability as in "
-        "PySlowFast, whose gradients vanish where it is close to 1 (default: logits)",
+        help="what is differentiated: the logit of the class, or its probability as in PySlowFast, "
+        "whose gradient vanishes where the probability is close to 1 (default: logits)",
     )
     _add_overlay(gradcam)
 
-    attention = add("attention", "Where the attention of a vision transformer looks.")
+    attention = add("attention", "What a vision transformer attends to.")
     _add_videos(attention)
     attention.add_argument(
         "--layer", default="", metavar="NAME",
-        help="attention module, such as block3/attn (default: the last)",
+        help="attention module, such as block3/attn (default: that of the last block that pools "
+        "its queries)",
     )
     attention.add_argument(
         "--head", type=int, metavar="N", help="head, from 0 (default: the mean of all heads)"
     )
     attention.add_argument(
         "--query", type=_point, metavar="X,Y[,T]",
-        help="the point that looks, as fractions of width, height and length of the clip (default: "
-        "the class token, or in networks without one the mean of all points)",
+        help="the query: the point whose attention is shown, as fractions of width, height and "
+        "length of the clip (default: the class token, or in networks without one the mean of all "
+        "points; with --boxes, the mean of the points in the box)",
     )
     _add_overlay(attention)
 
@@ -111,7 +113,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     _add_test(histograms)
     histograms.add_argument(
         "--top-k", type=whole_number, default=10, metavar="K",
-        help="bars per class, the most frequent predictions (default: 10)",
+        help="number of bars per class, the most frequent predictions first (default: 10)",
     )
     wrong = add("mistakes", "The videos that a test predicted wrongly, the most confident first.")
     _add_test(wrong)
@@ -129,10 +131,19 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     compare.add_argument("runs", nargs=2, metavar="RUN", help="folder with results.json")
 
     arguments = parser.parse_args(argv)
-    arguments.problems = (
-        list(network_problems(arguments)) if arguments.command in OF_NETWORKS else []
-    )
+    arguments.problems = list(_problems(arguments))
     return arguments
+
+
+def _problems(arguments: argparse.Namespace) -> Iterator[str]:
+    """Arguments that do not go together, and files that do not exist."""
+    if arguments.command in OF_NETWORKS:
+        yield from network_problems(arguments)
+    if getattr(arguments, "box", None) and not arguments.boxes:
+        yield "--box requires --boxes"
+    for flag in ("clips", "crops"):
+        if getattr(arguments, flag, None) and arguments.boxes:
+            yield f"--{flag} does not go with --boxes: a clip is taken around each keyframe"
 
 
 def _add_videos(parser: argparse.ArgumentParser) -> None:
@@ -142,6 +153,11 @@ def _add_videos(parser: argparse.ArgumentParser) -> None:
     )
     add_network(parser)
     parser.add_argument(
+        "--boxes", metavar="TABLE",
+        help="CSV file with the boxes of people, for networks that classify boxes; as of "
+        "python -m slowfast_jax.predict",
+    )
+    parser.add_argument(
         "--fps", type=positive, default=FRAME_RATE, metavar="RATE",
         help=f"frame rate of folders of pictures (default: {FRAME_RATE:g})",
     )
@@ -150,10 +166,14 @@ def _add_videos(parser: argparse.ArgumentParser) -> None:
 def _add_overlay(parser: argparse.ArgumentParser) -> None:
     _add_at(parser)
     parser.add_argument(
-        "--stills", action="store_true", help="write the contact sheet only, and no film"
+        "--box", type=whole_number, metavar="N",
+        help="with --boxes: show only the box of this number, from 1, of each keyframe",
     )
     parser.add_argument(
-        "--alpha", type=_share, default=ALPHA, metavar="A",
+        "--stills", action="store_true", help="write only the contact sheet, no film"
+    )
+    parser.add_argument(
+        "--alpha", type=fraction, default=ALPHA, metavar="A",
         help=f"opacity of the map over the picture, 0 to 1 (default: {ALPHA:g})",
     )
     _add_colormap(parser)
@@ -161,8 +181,9 @@ def _add_overlay(parser: argparse.ArgumentParser) -> None:
 
 def _add_at(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--at", type=_seconds, metavar="SECONDS",
-        help="show only the clip at this second of the video",
+        "--at", type=not_negative, metavar="SECONDS",
+        help="show only the clip at this second of the video; with --boxes, those of the keyframe "
+        "that is nearest to it",
     )
 
 
@@ -175,7 +196,8 @@ def _add_colormap(parser: argparse.ArgumentParser) -> None:
 def _add_test(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "test", metavar="RUN",
-        help="folder of a test, whose results.json is read, or a file of --save_scores",
+        help="folder of a test, whose results.json is read; or a file of --save_scores, or of "
+        "PySlowFast's TEST.SAVE_RESULTS_PATH",
     )
     parser.add_argument("--config", help="config of the test (default: the one RUN stores)")
     parser.add_argument(
@@ -188,30 +210,10 @@ def _add_test(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r}; expected seconds, 0 or more")
-    return seconds
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a number from 0 to 1")
-    return share
-
-
 def _point(text: str) -> tuple[float, float, float]:
     """ "X,Y" or "X,Y,T" as fractions (t, y, x)."""
     try:
-        x, y, *rest = (_share(part) for part in text.split(","))
+        x, y, *rest = (fraction(part) for part in text.split(","))
         (t,) = rest or (0.5,)
     except (ValueError, argparse.ArgumentTypeError):
         raise argparse.ArgumentTypeError(

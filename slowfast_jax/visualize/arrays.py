@@ -1,21 +1,25 @@
 """Feature maps, weights and inputs as contact sheets."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
+from data_pipelines.sources.keyframes import Keyframe
 from data_pipelines.video import Video
 from slowfast_jax.config import ConfigError, closest
 from slowfast_jax.inference.multiview import view_options, views_of
 from slowfast_jax.models.base import VideoNetwork
 from slowfast_jax.recognizer import Recognizer
 from slowfast_jax.report.colors import colored, spread_out
+from slowfast_jax.report.drawing import BLUE, draw_boxes
 from slowfast_jax.report.items import spread
 from slowfast_jax.report.sheets import Row, contact_sheet
-from slowfast_jax.visualize.clips import iterate_parts
+from slowfast_jax.visualize.clips import load_frames, parts_of, second_of
 from slowfast_jax.visualize.indexing import split_index, tiles
-from slowfast_jax.visualize.layers import layer_maps
+from slowfast_jax.visualize.layers import make_layer_maps
 
 MOST_FRAMES = 8  # in a row
 MOST_TILES = 64  # of an array
@@ -28,37 +32,41 @@ KERNEL = {
 MAP = ("time", "height", "width", "channel")
 
 
-def feature_sheet(
-    recognizer: Recognizer, video: Video, layers: Sequence[str], *, channels: int = 8,
-    at: float | None = None, colormap: str = "viridis",
-) -> np.ndarray:
-    """Maps of layers for a clip of a video, by default its first: uint8 (H, W, 3).
+def make_feature_sheet(
+    recognizer: Recognizer, layers: Sequence[str], *, channels: int = 8, colormap: str = "viridis"
+) -> Callable[..., np.ndarray]:
+    """Makes the function `draw(video, at=None, keyframes=())`.
 
-    Each channel is stretched to the whole range of colors on its own.
+    It draws maps of layers for the clip at a second of a video, by default its first, or at a
+    keyframe of a network that classifies boxes: uint8 (H, W, 3). Each channel is stretched to the
+    whole range of colors on its own.
 
     Args:
       recognizer: the network.
-      video: what to read.
       layers: names of layers or endpoints, with or without an index for their maps
         (time, height, width, channel).
       channels: how many are shown where no index chooses any: those with the highest mean.
-      at: second of the video.
       colormap: name of a color map.
 
-    Raises:
-      VideoError: the video cannot be decoded, or is shorter.
-      ConfigError: a layer does not exist, or an index does not fit.
+    Raises ConfigError if an index is invalid. The function raises it if a layer does not exist, or
+    an index does not fit; and VideoError if the video cannot be decoded, or is shorter.
     """
-    recognizer.refuse_boxes()
     wanted = [split_index(layer) for layer in layers]
-    part = next(iterate_parts(video, recognizer.config, at))
-    names = list(dict.fromkeys(name for name, _ in wanted))
-    maps = layer_maps(recognizer.model, recognizer.variables, part.clip[None], names)
-    shown = part.clip[spread(len(part.clip), MOST_FRAMES)]
-    rows = [Row(f"input, {part.begin:.1f} to {part.end:.1f} s", list(shown))]
-    for name, index in wanted:
-        rows += map_rows(name, np.asarray(maps[name][0]), index, channels, colormap)
-    return contact_sheet(rows, title=recognizer.config.name, height=112)
+    read = make_layer_maps(recognizer.model, list(dict.fromkeys(name for name, _ in wanted)))
+
+    def draw(
+        video: Video, at: float | None = None, keyframes: Sequence[Keyframe] = ()
+    ) -> np.ndarray:
+        part = next(parts_of(video, recognizer.config, at, keyframes))
+        boxes = None if part.box is None else part.box[None, None]
+        maps = read(recognizer.variables, part.clip[None], boxes)
+        shown = part.clip[spread(len(part.clip), MOST_FRAMES)]
+        rows = [Row(f"input, {part.title}", list(shown))]
+        for name, index in wanted:
+            rows += map_rows(name, np.asarray(maps[name][0]), index, channels, colormap)
+        return contact_sheet(rows, title=recognizer.config.name, height=112)
+
+    return draw
 
 
 def map_rows(
@@ -129,32 +137,57 @@ def _tile_rows(
             pictures.append(colored(level, colormap))
     which = f", the first {MOST_TILES} of {count} parts" if count > MOST_TILES else ""
     yield Row(f"{title}{which}", ())
-    for start in range(0, len(pictures), TILES):
-        names = [name for name in found.captions[start : start + TILES] if name]
+    length = found.moments if 1 < found.moments <= TILES else TILES
+    for start in range(0, len(pictures), length):
+        names = [name for name in found.captions[start : start + length] if name]
         yield Row(
             f"{names[0]} to {names[-1]}" if len(names) > 1 else "".join(names),
-            pictures[start : start + TILES],
+            pictures[start : start + length],
         )
 
 
-def input_sheet(recognizer: Recognizer, video: Video) -> np.ndarray:
+def input_sheet(
+    recognizer: Recognizer, video: Video, keyframes: Sequence[Keyframe] = ()
+) -> np.ndarray:
     """What the network sees of a video in a test: the frames of each view, by pathway.
+
+    keyframes: those of the video, for networks that classify boxes.
 
     Raises VideoError if the video cannot be decoded.
     """
-    model, protocol = recognizer.model, recognizer.config.protocol
-    rows: list[Row] = []
-    views = (view for clips in views_of(video, view_options(recognizer.config)) for view in clips)
-    for number, clip in zip(range(MOST_VIEWS), views, strict=False):
-        place = f"clip {number // protocol.crops}, crop {number % protocol.crops}"
-        rows += input_rows(model, clip, place)
+    model, config = recognizer.model, recognizer.config
+    seen = _keyframe_clips(config, keyframes) if keyframes else _views(config, video)
+    rows = [
+        row for place, clip in itertools.islice(seen, MOST_VIEWS)
+        for row in input_rows(model, clip, place)
+    ]
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (model.mean, model.std))
     low, high = ((limit - np.array(model.mean)) / np.array(model.std) for limit in (0, 1))
     title = (
-        f"{recognizer.config.name}: mean {mean} and std {std} make pixels 0..255 to "
+        f"{config.name}: mean {mean} and std {std} make pixels 0..255 to "
         f"{low.min():.2f}..{high.max():.2f}"
     )
     return contact_sheet(rows, title=title, height=112)
+
+
+def _views(config: ConfigDict, video: Video) -> Iterator[tuple[str, np.ndarray]]:
+    """The views of a video, each with its place."""
+    crops = config.protocol.crops
+    views = (view for clips in views_of(video, view_options(config)) for view in clips)
+    for number, clip in enumerate(views):
+        yield f"clip {number // crops}, crop {number % crops}", clip
+
+
+def _keyframe_clips(
+    config: ConfigDict, keyframes: Sequence[Keyframe]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """The clip around each keyframe with its boxes drawn into it, and its place."""
+    for keyframe in keyframes:
+        frames, boxes = load_frames(keyframe, config)
+        clip = frames[:: max(config.protocol.sampling_rate, 1)]
+        numbers = [str(number + 1) for number in range(len(boxes))]
+        drawn = [draw_boxes(frame, boxes, numbers, [BLUE] * len(boxes)) for frame in clip]
+        yield f"around {second_of(keyframe):g} s", np.stack(drawn)
 
 
 def input_rows(model: VideoNetwork, clip: np.ndarray, place: str) -> Iterator[Row]:

@@ -1,7 +1,7 @@
 """Writes pictures and films."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines.atomic_files import whole
-from data_pipelines.video.encoding import write_video
+from data_pipelines.video.encoding import even_sides, write_video
 
 LEAST = 320  # pixels of the height of a film's pictures, to which smaller ones are enlarged
 
@@ -30,14 +30,8 @@ def write_film(
 
     Returns the path. An interruption leaves a film of the pictures so far.
     """
-
-    def even() -> Iterator[np.ndarray]:
-        for picture in pictures:
-            height, width = (side - side % 2 for side in picture.shape[:2])
-            yield np.ascontiguousarray(picture[:height, :width])
-
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_video(path, even(), fps=fps)
+    write_video(path, even_sides(pictures), fps=fps)
     return Path(path)
 
 

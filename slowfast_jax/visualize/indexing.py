@@ -13,10 +13,17 @@ Index = tuple[int | slice, ...]
 
 
 class Tiles(NamedTuple):
-    """Pictures (P, H, W) or, in color, (P, H, W, 3), and which part each of them is."""
+    """Parts of an array.
+
+    Attributes:
+      pictures: (P, H, W) or, in color, (P, H, W, 3).
+      captions: P texts, which part each of them is.
+      moments: number of neighbors that differ only in time; 1 if time is not among the axes.
+    """
 
     pictures: np.ndarray
     captions: list[str]
+    moments: int
 
 
 def split_index(text: str) -> tuple[str, Index]:
@@ -71,6 +78,7 @@ def tiles(array: np.ndarray, axes: Sequence[str], index: Index, name: str) -> Ti
     shown += [axis for axis in kept if axis not in shown][: 2 - len(shown)]
     shown += ["in"] if colored else []
     others = [axis for axis in kept if axis not in shown]
+    others.sort(key=lambda axis: axis == "time")  # the moments of a channel are neighbors
     order = [kept.index(axis) for axis in (*others, *shown)]
     lengths = [array.shape[kept.index(axis)] for axis in others]
     pictures = array.transpose(order)
@@ -80,4 +88,6 @@ def tiles(array: np.ndarray, axes: Sequence[str], index: Index, name: str) -> Ti
             for axis, number, length in zip(others, place, lengths, strict=True) if length > 1
         ) for place in np.ndindex(*lengths)
     ]
-    return Tiles(pictures.reshape(len(captions), *pictures.shape[len(others):]), captions)
+    moments = lengths[-1] if others and others[-1] == "time" else 1
+    pictures = pictures.reshape(len(captions), *pictures.shape[len(others):])
+    return Tiles(pictures, captions, moments)

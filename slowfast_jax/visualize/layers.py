@@ -6,7 +6,7 @@ calls compute the same numbers as the others.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ class Applied(NamedTuple):
     """What a network computes for clips.
 
     Attributes:
-      logits: `(N, K)`.
+      logits: `(N, K)`, or of boxes `(N, B, K)`.
       endpoints: those of the network.
       outputs: layer -> its output, of all that are maps `(N, T, H, W, C)` or tokens `(N, L, C)`.
       grids: layer -> size of the grid of its tokens.
@@ -40,25 +40,33 @@ class Applied(NamedTuple):
 
 
 def apply(
-    model: VideoNetwork, variables: Mapping[str, Any], clip: jax.Array, shifts: Shifts | None = None
+    model: VideoNetwork, variables: Mapping[str, Any], clip: jax.Array,
+    boxes: jax.Array | None = None, shifts: Shifts | None = None,
 ) -> Applied:
-    """Runs a network in evaluation mode. To be called within a jitted function."""
+    """Runs a network in evaluation mode. To be called within a jitted function.
+
+    Args:
+      model, variables: the network.
+      clip: `(N, T, H, W, 3)`.
+      boxes: `(N, B, 4)` in pixels, for networks that classify boxes.
+      shifts: what is added to the outputs of layers.
+    """
     if "remat" in model.__dataclass_fields__:  # whose traces would not outlive the block
         model = model.clone(remat=())
     target = "cpu" if backend() == "tpu" else backend()  # on a TPU, maps are packed
     with written_for(target), _intercepted(shifts or {}) as (outputs, grids):
-        logits, endpoints = model.apply(variables, clip)
+        logits, endpoints = model.apply(variables, clip, boxes)
     return Applied(logits, endpoints, outputs, grids)
 
 
 def layer_shapes(
-    model: VideoNetwork, variables: Mapping[str, Any], clip: Any
+    model: VideoNetwork, variables: Mapping[str, Any], clip: Any, boxes: Any = None
 ) -> tuple[dict[str, jax.ShapeDtypeStruct], dict[str, Grid]]:
     """The outputs and grids of `apply`, with shapes in place of arrays."""
     grids: dict[str, Grid] = {}
 
     def outputs() -> dict[str, jax.Array]:
-        applied = apply(model, variables, clip)
+        applied = apply(model, variables, clip, boxes)
         grids.update(applied.grids)
         return applied.outputs
 
@@ -120,20 +128,20 @@ def check_layers(names: Sequence[str], known: Sequence[str]) -> None:
             )
 
 
-def layer_maps(
-    model: VideoNetwork, variables: Mapping[str, Any], clip: Any, names: Sequence[str]
-) -> dict[str, jax.Array]:
-    """The maps `(N, T, H, W, C)` of layers or endpoints, in float32.
+def make_layer_maps(
+    model: VideoNetwork, names: Sequence[str]
+) -> Callable[..., dict[str, jax.Array]]:
+    """Makes the jitted function `read(variables, clip, boxes=None)`.
 
-    Endpoints without positions are maps of one position.
-
-    Raises:
-      ConfigError: there is no such layer or endpoint.
+    It returns the maps `(N, T, H, W, C)` of the layers or endpoints `names`, in float32. Endpoints
+    without positions are maps of one position. It raises ConfigError if one does not exist.
     """
 
     @jax.jit
-    def run(variables: Mapping[str, Any], clip: jax.Array) -> dict[str, jax.Array]:
-        applied = apply(model, variables, clip)
+    def read(
+        variables: Mapping[str, Any], clip: jax.Array, boxes: jax.Array | None = None
+    ) -> dict[str, jax.Array]:
+        applied = apply(model, variables, clip, boxes)
         usable = {name: x for name, x in applied.endpoints.items() if x.ndim in (2, 5)}
         usable |= applied.outputs
         check_layers(names, list(usable))
@@ -143,4 +151,4 @@ def layer_maps(
             for name, x in found.items()
         }
 
-    return run(variables, clip)
+    return read

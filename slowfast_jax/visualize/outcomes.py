@@ -1,7 +1,7 @@
 """True and predicted classes of a test, from the files that it saved: no network runs."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ class Outcomes(NamedTuple):
       names: K class names.
       labels: bool (N, K), the true classes.
       scores: float32 (N, K). Those from results.json are 0 except for the five best.
-      paths: N paths of videos; empty for boxes.
+      paths: N paths of videos; empty for boxes, and for files of PySlowFast, which have none.
       known: the number of best classes that the scores are known of.
     """
 
@@ -65,7 +65,7 @@ def read_outcomes(
 
     Args:
       source: the folder of a test, of which results.json is read (and detections.csv, if boxes were
-        tested); or a file that --save_scores wrote.
+        tested); or a file that --save_scores wrote, or TEST.SAVE_RESULTS_PATH of PySlowFast.
       config: the config of the test. Default: the one that the folder stores, or names.
       labels: names of the classes, see `data_pipelines.labels.class_names`. Default: the config's.
 
@@ -80,12 +80,16 @@ def read_outcomes(
         table = read_scores(source, ("scores", "labels", "paths"))
         classes = table["scores"].shape[1]
         true = table["labels"]
-        true = true != 0 if true.ndim > 1 else np.eye(classes, dtype=bool)[true]
-        names = _names(classes, config or _stored(source.parent), labels)
+        if true.ndim == 1 and len(true) and not 0 <= true.min() <= true.max() < classes:
+            raise ValueError(
+                f"{source}: labels {true.min()} to {true.max()}, and scores of {classes} classes"
+            )
+        true = true != 0 if true.ndim > 1 else multi_hot(true[:, None], classes) != 0
+        names = _names(classes, config, labels, source)
         return Outcomes(names, true, table["scores"], table["paths"].tolist(), classes)
     results = read_results(source)
-    config = config or _stored(source)
     if not results["videos"] and (source / "detections.csv").is_file():
+        config = config or _stored(source)
         if config is None:
             raise ConfigError(f"{source} stores no config: name it with --config")
         names, true, scores = detected_boxes(config, source)
@@ -98,7 +102,7 @@ def read_outcomes(
     scores = np.zeros((len(rows), classes), np.float32)
     for scored, row in zip(scores, rows, strict=True):
         scored[row["top5_indices"]] = row["top5_values"]
-    names = _names(classes, config, labels)
+    names = _names(classes, config, labels, source)
     return Outcomes(names, true, scores, [row["path"] for row in rows], min(BEST, classes))
 
 
@@ -114,10 +118,19 @@ def _stored(folder: Path) -> ConfigDict | None:
     return None
 
 
-def _names(classes: int, config: ConfigDict | None, labels: str) -> list[str]:
+def _names(
+    classes: int, config: ConfigDict | None, labels: str, source: Path
+) -> list[str]:
+    """The names of the classes: of `labels`, of `config`, or of what is stored beside `source`."""
     if labels:
         return class_names(labels, count=classes)
-    names = named_by_config(config) if config is not None else []
+    stored = config or _stored(source if source.is_dir() else source.parent)
+    names = named_by_config(stored) if stored is not None else []
+    if names and len(names) != classes and config is not None:
+        raise ConfigError(
+            f"{config.name} has {len(names)} classes, and {source} has {classes}: name its own "
+            "config with --config, or a file with its class names with --labels"
+        )
     return names if len(names) == classes else unnamed(classes)
 
 
@@ -130,9 +143,21 @@ def chosen_classes(text: str, names: Sequence[str], option: str = "--classes") -
     if Path(text).is_file():
         parts = read_text(text, "a class name per line").splitlines()
     else:
-        parts = text.split(",")
+        parts = _split(text, names)
     wanted = [part.strip() for part in parts if part.strip()]
     return _numbers(wanted, names, f"{option} {text}")
+
+
+def _split(text: str, names: Sequence[str]) -> Iterator[str]:
+    """The parts of a text between its commas, except for those that belong to the names of classes,
+    as in "talk to (e.g., self, a person, a group)"."""
+    known, parts = {name.lower() for name in names}, text.split(",")
+    while parts:
+        lengths = range(len(parts), 0, -1)
+        joined = (count for count in lengths if ",".join(parts[:count]).strip().lower() in known)
+        count = next(joined, 1)
+        yield ",".join(parts[:count])
+        parts = parts[count:]
 
 
 def parent_classes(
@@ -186,10 +211,15 @@ def confusion_of_parents(
     return confusion_matrix(labels, scores)
 
 
-def mistakes(outcomes: Outcomes) -> list[int]:
-    """The examples whose best class is wrong, the most confident first."""
+def mistakes(outcomes: Outcomes, chosen: Sequence[int] = ()) -> list[int]:
+    """The examples whose best class is wrong, the most confident first.
+
+    chosen: only examples of these classes. Default: all.
+    """
     best = outcomes.scores.argmax(1)
     rows = np.arange(len(best))
     wrong = rows[~outcomes.labels[rows, best]]
+    if chosen:
+        wrong = wrong[outcomes.labels[np.ix_(wrong, chosen)].any(1)]
     order = np.argsort(-outcomes.scores[wrong, best[wrong]], kind="stable")
     return wrong[order].tolist()

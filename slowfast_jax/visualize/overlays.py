@@ -10,14 +10,16 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from data_pipelines.sources.keyframes import Keyframe
 from data_pipelines.video import Video
 from slowfast_jax.config import ConfigError
 from slowfast_jax.recognizer import Recognizer
 from slowfast_jax.report.colors import ALPHA, overlay
+from slowfast_jax.report.drawing import draw_boxes
 from slowfast_jax.report.items import spread
 from slowfast_jax.report.sheets import Row, captioned, contact_sheet
-from slowfast_jax.visualize.attention import make_attention
-from slowfast_jax.visualize.clips import Part, between_frames, iterate_parts, part_rate
+from slowfast_jax.visualize.attention import default_layer, make_attention
+from slowfast_jax.visualize.clips import Part, between_frames, part_rate, parts_of
 from slowfast_jax.visualize.files import enlarged, write_film, write_picture
 from slowfast_jax.visualize.gradcam import (
     GradCam,
@@ -30,6 +32,7 @@ from slowfast_jax.visualize.gradcam import (
 
 MOST_PARTS = 8  # in a contact sheet, the first ones of a video
 MOST_FRAMES = 8  # of each
+ORANGE = (255, 140, 0)  # of a box, seen on every color map
 
 
 class Overlay(NamedTuple):
@@ -48,8 +51,8 @@ class Overlay(NamedTuple):
     caption: str
 
 
-# A clip (T, H, W, 3) -> its overlays.
-Explain = Callable[[np.ndarray], Sequence[Overlay]]
+# A clip (T, H, W, 3), and for networks that classify boxes a box (4,) in its pixels -> overlays.
+Explain = Callable[..., Sequence[Overlay]]
 
 
 def grad_cam_of(
@@ -58,28 +61,33 @@ def grad_cam_of(
 ) -> Explain:
     """Grad-CAM of single clips; see `gradcam.make_grad_cam`.
 
-    label: the class to explain. Default: the predicted one of each clip.
+    label: the class to explain. Default: the predicted one of each clip or box.
     """
     explain = make_grad_cam(recognizer.model, layers, score)
-    return lambda clip: grad_cam_overlays(recognizer, explain, clip, label)
+    return lambda clip, box=None: grad_cam_overlays(recognizer, explain, clip, label, box)
 
 
 def grad_cam_overlays(
     recognizer: Recognizer, explain: Callable[..., GradCam], clip: np.ndarray,
-    label: int | None = None,
+    label: int | None = None, box: np.ndarray | None = None,
 ) -> list[Overlay]:
-    """The maps of a clip (T, H, W, 3); explain: see `gradcam.make_grad_cam`."""
-    labels = () if label is None else (jnp.array([label]),)
-    found = explain(recognizer.variables, clip[None], *labels)
+    """The maps of a clip (T, H, W, 3), or for a box (4,) in it.
+
+    explain: see `gradcam.make_grad_cam`.
+    """
+    labels = None if label is None else jnp.array([label])
+    boxes = None if box is None else box[None]
+    found = explain(recognizer.variables, clip[None], labels, boxes)
     chosen = int(found.labels[0])
     caption = f"{recognizer.class_names[chosen]} {float(found.probs[0, chosen]):.2f}"
     pathways = list(recognizer.model.pathways(len(clip)))
     names = sorted(found.maps, key=lambda name: pathways.index(pathway_of(recognizer.model, name)))
+    maps = {name: np.asarray(found.maps[name][0]) for name in names}
     return [
         Overlay(
-            name, np.asarray(found.maps[name][0]),
-            shown_frames(recognizer.model, name, len(clip)), caption,
-        ) for name in names
+            name, values, shown_frames(recognizer.model, name, len(clip)),
+            caption if values.any() else f"{caption} (no evidence for it)",
+        ) for name, values in maps.items()
     ]
 
 
@@ -93,15 +101,15 @@ def attention_of(
     """
     attend = make_attention(recognizer.model, layer, query)
 
-    def overlays(clip: np.ndarray) -> list[Overlay]:
-        found = attend(recognizer.variables, clip[None])
+    def overlays(clip: np.ndarray, box: np.ndarray | None = None) -> list[Overlay]:
+        found = attend(recognizer.variables, clip[None], None if box is None else box[None])
         heads = found.maps.shape[1]
         if head is not None and not 0 <= head < heads:
             raise ConfigError(f"--head is {head}, and the layer has the heads 0 to {heads - 1}")
         weights = found.maps.mean(1) if head is None else found.maps[:, head]
-        values = stretched(upsampled(weights, clip.shape[:3]))
+        values = stretched(upsampled(weights, clip.shape[:3], recognizer.model.first_center()))
         which = "mean of all heads" if head is None else f"head {head}"
-        name = layer or "last attention"
+        name = layer or default_layer(recognizer.model) or "last attention"
         return [Overlay(name, np.asarray(values[0]), np.arange(len(clip)), which)]
 
     return overlays
@@ -109,16 +117,17 @@ def attention_of(
 
 def show_overlays(
     recognizer: Recognizer, explain: Explain, video: Video, stem: str | os.PathLike, *,
-    at: float | None = None, film: bool = True, colormap: str = "viridis", alpha: float = ALPHA,
+    at: float | None = None, keyframes: Sequence[Keyframe] = (), box: int | None = None,
+    film: bool = True, colormap: str = "viridis", alpha: float = ALPHA,
 ) -> Iterator[Path]:
-    """Writes STEM.jpg, a contact sheet, and STEM.mp4, a film of the whole video; yields the paths.
+    """Writes STEM.jpg, a contact sheet, and STEM.mp4, a film of all parts; yields the paths.
 
     Args:
       recognizer: the network.
       explain: makes the overlays of a clip.
       video: what to read.
       stem: path of the files without their suffix.
-      at: a second of the video; only the clip that has it is shown.
+      at, keyframes, box: which parts are shown, see `clips.parts_of`.
       film: whether to write the film.
       colormap, alpha: see `colors.overlay`.
 
@@ -126,8 +135,11 @@ def show_overlays(
       VideoError: the video cannot be decoded; what was shown of it before is written.
     """
     mix = partial(overlay, colormap=colormap, alpha=alpha)
-    parts = iterate_parts(video, recognizer.config, at)
-    explained = ((part, explain(part.clip)) for part in parts)
+    parts = parts_of(video, recognizer.config, at, keyframes, box)
+    explained = (
+        (part, explain(part.clip) if part.box is None else explain(part.clip, part.box))
+        for part in parts
+    )
     rows: list[Row] = []
 
     def noted() -> Iterator[tuple[Part, Sequence[Overlay]]]:
@@ -156,23 +168,28 @@ def show_overlays(
 def _played(
     part: Part, overlays: Sequence[Overlay], mix: Callable[[np.ndarray, np.ndarray], np.ndarray]
 ) -> Iterator[np.ndarray]:
-    """All frames of a part, each beside itself with its maps."""
+    """All frames of a part, each next to copies of it under its maps."""
     frames = part.frames
     mixed = [
-        mix(frames, between_frames(shown.values, shown.indices, len(part.clip), len(frames)))
+        mix(frames, between_frames(shown.values, part.places[shown.indices], len(frames)))
         for shown in overlays
     ]
+    which = "" if part.box is None else f", {part.title}"
     for number, frame in enumerate(frames):
-        panels = [captioned(enlarged(frame), f"{_time(part, number):.1f} s")]
+        second = part.begin + (part.end - part.begin) * number / len(frames)
+        panels = [captioned(enlarged(boxed(frame, part)), f"{max(second, 0):.1f} s{which}")]
         panels += [
-            captioned(enlarged(pictures[number]), f"{shown.caption}, {shown.name}")
+            captioned(enlarged(boxed(pictures[number], part)), f"{shown.caption}, {shown.name}")
             for shown, pictures in zip(overlays, mixed, strict=True)
         ]
         yield np.concatenate(panels, 1)
 
 
-def _time(part: Part, number: int) -> float:
-    return part.begin + (part.end - part.begin) * number / len(part.frames)
+def boxed(picture: np.ndarray, part: Part) -> np.ndarray:
+    """A picture of a part, with its box drawn into it if it has one."""
+    if part.box is None:
+        return picture
+    return draw_boxes(picture, part.box[None], [""], [ORANGE])
 
 
 def part_rows(
@@ -181,8 +198,9 @@ def part_rows(
 ) -> Iterator[Row]:
     """The frames of a part, and a row with each map over its frames."""
     shown = spread(len(part.clip), MOST_FRAMES)
-    yield Row(f"{part.begin:.1f} to {part.end:.1f} s", list(part.clip[shown]))
+    yield Row(part.title, [boxed(frame, part) for frame in part.clip[shown]])
     for values in overlays:
         some = spread(len(values.indices), MOST_FRAMES)
-        frames = part.clip[values.indices[some]]
-        yield Row(f"{values.caption}, {values.name}", list(mix(frames, values.values[some])))
+        mixed = mix(part.clip[values.indices[some]], values.values[some])
+        caption = f"{values.caption}, {values.name}"
+        yield Row(caption, [boxed(picture, part) for picture in mixed])

@@ -1,24 +1,28 @@
 """The commands that need no network: they read what tests and trainings saved."""
 
 import argparse
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from data_pipelines.atomic_files import whole
 from data_pipelines.text_files import counted
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.stills import look
 from slowfast_jax.config import ConfigError, load_config
 from slowfast_jax.inference.inputs import as_video
+from slowfast_jax.metrics.confusion import most_confused
 from slowfast_jax.report.charts import Line, line_chart
 from slowfast_jax.report.comparison import PER_CLASS, compare, comparison_html
 from slowfast_jax.report.html import embedded, page_of, section
 from slowfast_jax.report.items import TITLES, read_results, spread
-from slowfast_jax.report.plots import Bar, Panel, bars_picture, matrix_picture
+from slowfast_jax.report.plots import NAMED, Bar, Panel, bars_picture, matrix_picture
 from slowfast_jax.training.writers import METRICS_FILE, read_metrics
 from slowfast_jax.visualize.files import write_picture
 from slowfast_jax.visualize.outcomes import (
@@ -32,9 +36,11 @@ from slowfast_jax.visualize.outcomes import (
 )
 
 MOST_PANELS = 40  # classes with histograms where none are chosen: the worst ones
+WORST = 50  # classes in a second matrix beside one that is too large for names
 MOST_RUNS = 6  # that have colors of their own
 FRAMES = 6  # of a wrongly predicted video
 NOT_CURVES = {"step", "epoch", "split"}
+SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
 
 
 def outcomes_of(arguments: argparse.Namespace) -> tuple[Outcomes, list[int]]:
@@ -45,7 +51,7 @@ def outcomes_of(arguments: argparse.Namespace) -> tuple[Outcomes, list[int]]:
     return outcomes, chosen
 
 
-def show_confusion(arguments: argparse.Namespace) -> Iterator[Path]:
+def write_confusion(arguments: argparse.Namespace) -> Iterator[Path]:
     """Writes confusion.png; with parents, parents.png and one for the classes of each."""
     outcomes, chosen = outcomes_of(arguments)
     for name, matrix, names, title in confusion_matrices(
@@ -58,12 +64,27 @@ def show_confusion(arguments: argparse.Namespace) -> Iterator[Path]:
 def confusion_matrices(
     outcomes: Outcomes, chosen: Sequence[int], count: int, parents: str | None
 ) -> Iterator[tuple[str, np.ndarray, list[str], str]]:
-    """(name of the file, matrix, class names, title) of each confusion matrix."""
+    """(name of the file, matrix, class names, title) of each confusion matrix.
+
+    Beside a matrix that is too large for names, there is one of the classes that are confused most.
+    """
     whole = confusion(outcomes, count)
     among = f"among the {count} best" if count > 1 else "predicted"
     shown = list(chosen) or list(range(len(outcomes.names)))
-    title = f"{counted(len(outcomes.labels), 'example')}: rows true, columns {among}, in percent"
-    yield "confusion", whole[np.ix_(shown, shown)], [outcomes.names[k] for k in shown], title
+    title = f"{counted(len(outcomes.labels), 'example')}; rows: true, columns: {among}; in percent"
+
+    def part(classes: Sequence[int]) -> tuple[np.ndarray, list[str]]:
+        return whole[np.ix_(classes, classes)], [outcomes.names[k] for k in classes]
+
+    yield "confusion", *part(shown), title
+    if len(shown) > NAMED:
+        worst = [shown[k] for k in most_confused(part(shown)[0], WORST)]
+        others = np.nan_to_num(part(worst)[0]) * ~np.eye(len(worst), dtype=bool)
+        worst = [k for k, any_other in zip(worst, (others + others.T).any(1), strict=True)
+                 if any_other]
+        which = f"The {len(worst)} most confused classes: "
+        if worst:
+            yield "confusion_worst", *part(worst), which + title
     if not parents:
         return
     groups = parent_classes(parents, outcomes.names)
@@ -71,11 +92,10 @@ def confusion_matrices(
     yield "confusion_parents", matrix, list(groups), title
     for parent, classes in groups.items():
         name = "".join(letter if letter.isalnum() else "_" for letter in parent)
-        names = [outcomes.names[k] for k in classes]
-        yield f"confusion_{name}", whole[np.ix_(classes, classes)], names, f"{parent}: {title}"
+        yield f"confusion_{name}", *part(classes), f"{parent}: {title}"
 
 
-def show_histograms(arguments: argparse.Namespace) -> Iterator[Path]:
+def write_histograms(arguments: argparse.Namespace) -> Iterator[Path]:
     """Writes histograms.png: for each class, the shares of what its examples are predicted to be.
     """
     outcomes, chosen = outcomes_of(arguments)
@@ -103,25 +123,26 @@ def histograms(outcomes: Outcomes, chosen: Sequence[int], bars: int) -> np.ndarr
     return bars_picture(panels, title=f"Predictions of the examples of {which}, in percent")
 
 
-def show_mistakes(arguments: argparse.Namespace) -> Iterator[Path]:
+def write_mistakes(arguments: argparse.Namespace) -> Iterator[Path]:
     """Writes mistakes.html: frames of the wrongly predicted videos, with their classes."""
     outcomes, chosen = outcomes_of(arguments)
     if not outcomes.paths:
-        raise ConfigError(f"{arguments.test} has no videos; --mode report shows persons' actions")
-    wrong = [
-        n for n in mistakes(outcomes) if not chosen or outcomes.labels[n, list(chosen)].any()
-    ]
+        raise ConfigError(
+            f"{arguments.test} does not name its videos; --mode report shows wrong predictions of "
+            "tests of boxes, and --save_scores writes the paths of videos"
+        )
+    wrong = mistakes(outcomes, chosen)
     figures = [
         _figure(mistake, arguments.prefix)
         for mistake in (_described(outcomes, n) for n in wrong[: arguments.most])
     ]
-    shown = f", of which {len(figures)} are shown" if len(figures) < len(wrong) else ""
-    total = f"<p>{counted(len(wrong), 'example')} of {len(outcomes.labels):,} wrong{shown}.</p>"
+    shown = f"; {len(figures):,} of them are shown" if len(figures) < len(wrong) else ""
+    every = counted(len(outcomes.labels), "example")
+    total = f"<p>{len(wrong):,} of {every} were predicted wrongly{shown}.</p>"
     body = section("The most confident first", total + "".join(figures))
-    path = Path(arguments.out, "mistakes.html")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page_of(f"Wrong predictions of {arguments.test}", [body]), encoding="utf-8")
-    yield path
+    yield _write_page(
+        arguments, "mistakes.html", f"Wrong predictions of {arguments.test}", [body]
+    )
 
 
 def _described(outcomes: Outcomes, number: int) -> tuple[str, list[str], list[tuple[str, float]]]:
@@ -148,7 +169,7 @@ def _figure(mistake: tuple[str, list[str], list[tuple[str, float]]], prefix: str
     path, true, best = mistake
     try:
         strip = strip_of(frames_of(path, prefix))
-        picture = f'<img class="strip" alt="" src="{embedded(strip)}">'
+        picture = f'<img class="strip" alt="frames of {escape(path)}" src="{embedded(strip)}">'
     except VideoError as error:
         picture = f"<p>{escape(str(error))}</p>"
     chips = "".join(
@@ -166,70 +187,110 @@ def strip_of(frames: Sequence[np.ndarray], height: int = 120) -> np.ndarray:
     return np.concatenate(scaled, 1)
 
 
-def show_bars(arguments: argparse.Namespace) -> Iterator[Path]:
-    """Writes classes.png: average precision, or accuracy, of each class of each test."""
-    panels = []
+def write_bars(arguments: argparse.Namespace) -> Iterator[Path]:
+    """Writes classes.png: average precision, or accuracy, of each class of each test.
+
+    The classes are in the order of the first test, those with the highest value first, so that the
+    bars of a class stand side by side.
+    """
+    kinds, tests = set(), []
     for run in arguments.runs:
         metrics = read_results(run)["metrics"]
-        values = next((metrics[key] for key in PER_CLASS if metrics.get(key)), None)
-        if values is None:
+        kind = next((key for key in PER_CLASS if metrics.get(key)), None)
+        if kind is None:
             raise ConfigError(f"{run}: results.json has no metrics of single classes")
-        order = sorted(values, key=lambda name: -values[name])
-        panels.append(Panel(run, [Bar(name, values[name] / 100) for name in order]))
-    kind = "AP" if "per_class_ap" in metrics else "Accuracy"
-    picture = bars_picture(panels, title=f"{kind} of each class, in percent")
+        kinds.add(kind)
+        tests.append({name: value / 100 for name, value in metrics[kind].items()})
+    if len(kinds) > 1:
+        raise ConfigError(
+            "one test has accuracies and another one average precisions: pass tests of the same "
+            "kind"
+        )
+    order = dict.fromkeys(
+        name for values in tests for name in sorted(values, key=lambda name: -values[name])
+    )
+    panels = [
+        Panel(name, [Bar(label, values.get(label, math.nan)) for label in order])
+        for name, values in zip(short_names(arguments.runs), tests, strict=True)
+    ]
+    what = {"per_class_ap": "Average precision", "per_class_acc": "Accuracy"}[kinds.pop()]
+    picture = bars_picture(panels, title=f"{what} of each class, in percent")
     yield write_picture(Path(arguments.out, "classes.png"), picture)
 
 
-def show_curves(arguments: argparse.Namespace) -> Iterator[Path]:
+def short_names(runs: Sequence[str]) -> list[str]:
+    """The paths of runs below the folder that all of them share."""
+    paths = [os.path.abspath(run) for run in runs]
+    shared = os.path.commonpath([os.path.dirname(path) for path in paths])
+    return [os.path.relpath(path, shared) for path in paths]
+
+
+def write_curves(arguments: argparse.Namespace) -> Iterator[Path]:
     """Writes curves.html: each metric over the steps of all runs."""
     if len(arguments.runs) > MOST_RUNS:
         raise ConfigError(f"{len(arguments.runs)} runs; expected at most {MOST_RUNS}")
-    records = {}
+    records = []
     for run in arguments.runs:
         if not Path(run, METRICS_FILE).is_file():
             raise FileNotFoundError(f"{run}: has no {METRICS_FILE}; --mode train writes it")
-        records[run] = read_metrics(run)
-    curves = dict.fromkeys(
-        (row["split"], name) for rows in records.values() for row in rows
-        for name, value in row.items()
-        if name not in NOT_CURVES and isinstance(value, (int, float))
+        records.append(read_metrics(run))
+    names = short_names(arguments.runs)
+    legend = "".join(
+        f'<span class="chip color{number}">{escape(name)}</span> '
+        for number, name in enumerate(names)
+    )
+    sections = [f'<p class="legend">{legend}</p>']
+    for split in dict.fromkeys(row["split"] for rows in records for row in rows):
+        of_split = [[row for row in rows if row["split"] == split] for rows in records]
+        sections.append(section(SPLITS.get(split, split), _charts(of_split)))
+    yield _write_page(arguments, "curves.html", f"Curves of {counted(len(names), 'run')}", sections)
+
+
+def _charts(records: Sequence[Sequence[Mapping[str, Any]]]) -> str:
+    """A chart for each metric in the records of some runs, with a line for each run."""
+    metrics = dict.fromkeys(
+        name for rows in records for row in rows for name, value in row.items()
+        if name not in NOT_CURVES and not name.startswith("num_") and _is_number(value)
     )
     charts = []
-    for split, name in curves:
-        points = [
-            [(row["step"], row[name]) for row in rows
-             if row["split"] == split and isinstance(row.get(name), (int, float))]
-            for rows in records.values()
-        ]
-        lines = [Line("", [p[0] for p in part], [p[1] for p in part]) for part in points]
-        charts.append(line_chart(f"{split}: {TITLES.get(name, name)}", lines))
-    legend = "".join(
-        f'<span class="chip color{number}">{escape(run)}</span> '
-        for number, run in enumerate(records)
-    )
-    body = section("Curves", f"<p>{legend}</p>" f'<div class="charts">{"".join(charts)}</div>')
-    path = Path(arguments.out, "curves.html")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page_of(" and ".join(records), [body]), encoding="utf-8")
-    yield path
+    for name in metrics:
+        lines = []
+        for rows in records:
+            points = [(row["step"], row[name]) for row in rows if _is_number(row.get(name))]
+            lines.append(Line("", [p[0] for p in points], [p[1] for p in points]))
+        charts.append(line_chart(TITLES.get(name, name.replace("_", " ")), lines))
+    return f'<div class="charts">{"".join(charts)}</div>' if charts else ""
 
 
-def show_comparison(arguments: argparse.Namespace) -> Iterator[Path]:
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def write_comparison(arguments: argparse.Namespace) -> Iterator[Path]:
     """Writes comparison.html: what changed from the first test to the second."""
     earlier, later = arguments.runs
     found = compare(read_results(earlier), read_results(later))
-    names: list[str] = []
+    if not (found.metrics or found.classes or found.same):
+        raise ConfigError(f"{earlier} and {later} have no metrics, classes or videos in common")
+    class_names: list[str] = []
     if found.gained or found.lost:
-        names = read_outcomes(later).names
-    body = section("Comparison", comparison_html(found, (earlier, later), names))
-    path = Path(arguments.out, "comparison.html")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page_of(f"{earlier} and {later}", [body]), encoding="utf-8")
-    yield path
+        class_names = read_outcomes(later).names
+    names = short_names(arguments.runs)
+    body = section("What changed", comparison_html(found, tuple(names), class_names))
+    yield _write_page(arguments, "comparison.html", f"{names[0]} and {names[1]}", [body])
+
+
+def _write_page(
+    arguments: argparse.Namespace, name: str, title: str, sections: Sequence[str]
+) -> Path:
+    """Writes a page into the folder of --out; returns its path."""
+    path = Path(arguments.out, name)
+    with whole(path) as part:
+        part.write_text(page_of(title, sections), encoding="utf-8")
+    return path
 
 
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], Iterator[Path]]] = {
-    "confusion": show_confusion, "histograms": show_histograms, "mistakes": show_mistakes,
-    "bars": show_bars, "curves": show_curves, "compare": show_comparison,
+    "confusion": write_confusion, "histograms": write_histograms, "mistakes": write_mistakes,
+    "bars": write_bars, "curves": write_curves, "compare": write_comparison,
 }

@@ -45,7 +45,7 @@ def test_an_error_in_a_thread_reaches_the_consumer():
 
 
 def test_work_not_started_is_dropped_when_the_consumer_stops(monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    monkeypatch.setattr("data_pipelines.progress.available_cores", lambda: 1)
     started = []
 
     def work(item: int) -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from slowfast_jax.config import load_config
 from slowfast_jax.config.pyslowfast.document import text
+from slowfast_jax.config.pyslowfast.tables import KEYS
+from slowfast_jax.demo.arguments import parse
 from tests.support.paths import ROOT
 
 TEXT = (ROOT / "docs/from_pyslowfast.md").read_text(encoding="utf-8")
@@ -40,3 +42,12 @@ def test_the_tables_are_up_to_date():
     assert text(TEXT) == TEXT, (
         "write it anew: python -m slowfast_jax.config.pyslowfast.document docs/from_pyslowfast.md"
     )
+
+
+def test_options_of_the_demo_exist(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    entries = {key: entry.here for key, entry in KEYS.items() if key.startswith("DEMO.")}
+    named = {option for here in entries.values() for option in re.findall(r"--[a-z-]+", here)}
+    assert len(entries) == 26 and len(named) > 12 and named <= known

@@ -41,9 +41,8 @@ TEST: Keys = {
     **computed("TEST", "`protocol.clips`, `protocol.crops`; -1 clips: `--clips=1,3,5,7,10`; "
                "ImageNet: one of each", {"NUM_ENSEMBLE_VIEWS": 10, "NUM_SPATIAL_CROPS": 3}),
     **computed("TEST", "`--clips`, such as `--clips=5,7,10`", {"NUM_TEMPORAL_CLIPS": ()}),
-    **computed("TEST", "`--save_scores`, which writes `WORKDIR/scores.npz`", {
-        "SAVE_RESULTS_PATH": "",
-    }),
+    **computed("TEST", "`--save_scores`, which writes `WORKDIR/scores.npz`; files of the original "
+               "are read, too (docs/testing.md)", {"SAVE_RESULTS_PATH": ""}),
     **unneeded("TEST", "CHECKPOINT_TYPE", "recognized by the file"),
 }
 
@@ -117,7 +116,10 @@ RUNNING: Keys = {
 SHOWING: Keys = {
     **unneeded("TENSORBOARD", "ENABLE LOG_DIR",
                "training always writes metrics for TensorBoard to `--workdir`"),
-    **unneeded("TENSORBOARD", "PREDICTIONS_PATH CLASS_NAMES_PATH CATEGORIES_PATH "
+    **unneeded("TENSORBOARD", "PREDICTIONS_PATH",
+               "`python -m slowfast_jax.visualize confusion FILE`, and `histograms`, which read "
+               "the pickles of `TEST.SAVE_RESULTS_PATH` (docs/visualization.md)"),
+    **unneeded("TENSORBOARD", "CLASS_NAMES_PATH CATEGORIES_PATH "
                "CONFUSION_MATRIX.ENABLE CONFUSION_MATRIX.FIGSIZE CONFUSION_MATRIX.SUBSET_PATH "
                "HISTOGRAM.ENABLE HISTOGRAM.SUBSET_PATH HISTOGRAM.TOPK HISTOGRAM.FIGSIZE "
                "WRONG_PRED_VIS.ENABLE WRONG_PRED_VIS.TAG WRONG_PRED_VIS.SUBSET_PATH",
@@ -132,11 +134,31 @@ SHOWING: Keys = {
     **unneeded("TENSORBOARD", "MODEL_VIS.GRAD_CAM.ENABLE MODEL_VIS.GRAD_CAM.LAYER_LIST "
                "MODEL_VIS.GRAD_CAM.USE_TRUE_LABEL MODEL_VIS.GRAD_CAM.COLORMAP",
                "`python -m slowfast_jax.visualize gradcam` (docs/visualization.md)"),
-    **unneeded("DEMO", "ENABLE LABEL_FILE_PATH WEBCAM INPUT_VIDEO DISPLAY_WIDTH DISPLAY_HEIGHT "
-               "DETECTRON2_CFG DETECTRON2_WEIGHTS DETECTRON2_THRESH BUFFER_SIZE OUTPUT_FILE "
-               "OUTPUT_FPS INPUT_FORMAT CLIP_VIS_SIZE NUM_VIS_INSTANCES PREDS_BOXES THREAD_ENABLE "
-               "NUM_CLIPS_SKIP GT_BOXES STARTING_SECOND FPS VIS_MODE COMMON_CLASS_THRES "
-               "UNCOMMON_CLASS_THRES COMMON_CLASS_NAMES SLOWMO",
-               "`python -m slowfast_jax.predict`, whose flags `--help` lists"),
+    **unneeded("DEMO", "ENABLE", "`python -m slowfast_jax.demo` (docs/demo.md), to which all "
+               "options here belong; it takes a network as `--config` and `--weights`"),
+    **unneeded("DEMO", "WEBCAM INPUT_VIDEO", "its first argument: a file, a folder, a stream, or "
+               "`camera:0`"),
+    **unneeded("DEMO", "LABEL_FILE_PATH", "`--labels`; needed only where the config names none"),
+    **unneeded("DEMO", "DISPLAY_WIDTH DISPLAY_HEIGHT OUTPUT_FPS", "pictures keep their size, and "
+               "their times"),
+    **unneeded("DEMO", "DETECTRON2_CFG DETECTRON2_WEIGHTS", "`--detector`, which takes YOLOX and "
+               "RF-DETR"),
+    **unneeded("DEMO", "DETECTRON2_THRESH", "`--detector-threshold`"),
+    **unneeded("DEMO", "BUFFER_SIZE NUM_CLIPS_SKIP", "`--stride`, in seconds: shorter than a "
+               "clip, or longer"),
+    **unneeded("DEMO", "OUTPUT_FILE", "`--out`; `--show` opens a window, with or without it"),
+    **unneeded("DEMO", "INPUT_FORMAT NUM_VIS_INSTANCES THREAD_ENABLE", "not needed: frames are "
+               "decoded, recognized and drawn in threads"),
+    **unneeded("DEMO", "CLIP_VIS_SIZE", "all frames show labels: those of the nearest clip"),
+    **unneeded("DEMO", "PREDS_BOXES", "`--boxes`"),
+    **unneeded("DEMO", "GT_BOXES", "`--ground-truth`"),
+    **unneeded("DEMO", "STARTING_SECOND", "`--first-second`"),
+    **unneeded("DEMO", "FPS", "`--fps`, for folders of pictures"),
+    **unneeded("DEMO", "VIS_MODE", "`--top-k` and `--threshold`, which hold at the same time: "
+               "`--threshold 0` shows the best `--top-k`"),
+    **unneeded("DEMO", "COMMON_CLASS_THRES", "`--threshold`"),
+    **unneeded("DEMO", "UNCOMMON_CLASS_THRES", "`--rare-threshold`"),
+    **unneeded("DEMO", "COMMON_CLASS_NAMES", "`--common-classes`"),
+    **unneeded("DEMO", "SLOWMO", "`--slow-motion`"),
     **unneeded("BENCHMARK", "NUM_EPOCHS LOG_PERIOD SHUFFLE", "`--mode bench_data`"),
 }

@@ -7,15 +7,18 @@ taken that has their characters.
 import os
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import ImageFont, features
 
+from data_pipelines.text_files import counted
+
 SUFFIXES = (".ttf", ".otf", ".ttc", ".otc")
-NO_CHARACTER = "\U0010ffff"  # which no font has: it is drawn as the sign for a missing one
+# A font draws the same sign for all characters that it lacks, and so for this one, which all lack.
+NO_CHARACTER = "\U0010ffff"
 PROBE_SIZE = 24  # pixels, for comparing characters with that sign
 # Words in the names of fonts that are harder to read on a picture, or have signs for everything.
 WORSE = (
@@ -83,7 +86,7 @@ def missing(face: Face, texts: Iterable[str], most: int = sys.maxunicode) -> str
     A file that is not a font lacks all.
     """
     characters = [
-        character for character in dict.fromkeys("".join(texts)) if _is_drawn(character)
+        character for character in dict.fromkeys("".join(texts)) if _is_visible(character)
     ]
     try:
         font = face.font(PROBE_SIZE)
@@ -99,6 +102,24 @@ def missing(face: Face, texts: Iterable[str], most: int = sys.maxunicode) -> str
         return "".join(characters[:most])
 
 
+def warnings_of(names: Sequence[str], face: Face | None) -> list[str]:
+    """What cannot be drawn of class names, in sentences. face: None for `best_face`."""
+    warnings = []
+    if characters := missing(face or best_face(tuple(names)), names):
+        shown = " ".join(characters[:10]) + (" ..." if len(characters) > 10 else "")
+        where = f"{face.path} lacks them" if face else "no font of this system has them"
+        warnings.append(
+            f"{counted(len(characters), 'character')} of the class names, {shown}, cannot be "
+            f"drawn, because {where}; pass a font that has them with --font"
+        )
+    if is_shaped_wrong(names):
+        warnings.append(
+            "letters of class names that are written from right to left are not joined; install "
+            "the library FriBiDi (package libfribidi0)"
+        )
+    return warnings
+
+
 def is_shaped_wrong(texts: Iterable[str]) -> bool:
     """Whether texts have letters from right to left, which Pillow joins only with FriBiDi."""
     return not features.check_feature("raqm") and any(
@@ -106,7 +127,7 @@ def is_shaped_wrong(texts: Iterable[str]) -> bool:
     )
 
 
-def _is_drawn(character: str) -> bool:
+def _is_visible(character: str) -> bool:
     """Whether something is seen of a character; not of spaces and controls."""
     return unicodedata.category(character)[0] not in "ZC" and not "\ufe00" <= character <= "\ufe0f"
 

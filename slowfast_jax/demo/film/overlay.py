@@ -38,7 +38,7 @@ from slowfast_jax.report.drawing import (
 
 UNKNOWN = (125, 133, 144)  # color of persons without a number
 TRUTH = WHITE
-MOST_WIDTH = 0.62  # of the picture: width of the panel and of captions
+MOST_WIDTH = 0.62  # of the picture: the maximum for the panel and for captions
 CROWD = 8  # persons; of more than these, only the best label is shown, and less of its name
 Label = tuple[int, float]  # class, score
 
@@ -129,7 +129,7 @@ class Painter:
         )
         if not lines:
             return [(tag,)] if tag else []
-        first = f"{tag} {lines[0]}".strip()
+        first = f"{tag}  {lines[0]}".strip()
         texts = [(first, *lines[1:]), (first,)]
         return [*texts, (tag,)] if tag else texts
 

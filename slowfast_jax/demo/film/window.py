@@ -13,10 +13,10 @@ import av
 
 ENDS = ("<Escape>", "q", "Q")  # keys that close the window
 MOST = 0.9  # of the screen
-READY, ENDED = "ready", "ended"
+TAKEN, ENDED = "taken", "ended"
 STARTS = 30.0  # seconds in which it has to open
 LATE = 0.5  # seconds by which frames may be late without changing the pace
-OFTEN = 10  # milliseconds from one look for a new frame to the next
+POLL_MS = 10  # milliseconds from one look for a new frame to the next
 
 
 class WindowError(RuntimeError):
@@ -39,7 +39,7 @@ class Window:
           WindowError: there is no screen, or Python lacks tkinter.
         """
         self.closed = False
-        self._free = True  # the window has taken the last frame
+        self._ready = True  # the window has taken the last frame
         self._begun = self._last = 0.0
         # Not a copy of this process, which has threads.
         context = multiprocessing.get_context("spawn")
@@ -83,7 +83,7 @@ class Window:
     def show(self, frame: av.VideoFrame, seconds: float = 0.0) -> None:
         """Shows a frame at once, or not at all if the window is busy with the one before."""
         self._look(0.0)
-        if self.closed or not self._free:
+        if self.closed or not self._ready:
             return
         scale = min(1.0, *(
             MOST * most / side
@@ -95,7 +95,7 @@ class Window:
         header = b"P6 %d %d 255\n" % (picture.width, picture.height)
         try:
             self._connection.send_bytes(header + picture.to_ndarray().tobytes())
-            self._free = False
+            self._ready = False
         except OSError:
             self.closed = True
 
@@ -106,7 +106,7 @@ class Window:
                 if self._connection.recv() == ENDED:
                     self.closed = True
                     return
-                self._free, seconds = True, 0.0
+                self._ready, seconds = True, 0.0
         except (EOFError, OSError):
             self.closed = True
 
@@ -147,17 +147,17 @@ def _run(title: str, connection: Connection) -> None:
                 photo.configure(data=connection.recv_bytes(), format="PPM")
                 label.configure(image=photo, padx=0, pady=0)
                 root.update_idletasks()
-                connection.send(READY)
+                connection.send(TAKEN)
         except (EOFError, OSError):  # the command has ended
             root.destroy()
             return
-        root.after(OFTEN, look)
+        root.after(POLL_MS, look)
 
     for key in ENDS:
         root.bind(key, end)
     root.protocol("WM_DELETE_WINDOW", end)
     connection.send((root.winfo_screenwidth(), root.winfo_screenheight()))
-    root.after(OFTEN, look)
+    root.after(POLL_MS, look)
     root.mainloop()
     try:
         connection.send(ENDED)

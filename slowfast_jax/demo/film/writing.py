@@ -46,8 +46,8 @@ class Film:
     thread cannot hit the encoder: `close` always leaves a file that plays.
 
     Attributes:
-      latency: seconds from the arrival of the last frame that was written, of a camera or stream,
-        until then.
+      latency: of a camera or stream, seconds from the arrival of the last frame until the encoder
+        had it.
     """
 
     def __init__(
@@ -105,8 +105,7 @@ class Film:
     def _work(self) -> None:
         out, ended = None, False
         try:
-            while not (ended := (found := self._waiting.get()) is None):
-                frame, overlay = found
+            for frame, overlay in iter(self._waiting.get, None):
                 with self._timing.part("draw"):
                     picture = drawable(frame, self._scale)
                     self._paint(picture, overlay)
@@ -118,6 +117,7 @@ class Film:
                         out = out or _Writer(self._path, picture, self._info.fps, self._sound_of)
                         out.write(picture, seconds)
                 self.latency = time.monotonic() - frame.arrived
+            ended = True
             if out:
                 with self._timing.part("encode"):
                     out, writer = None, out
@@ -126,7 +126,7 @@ class Film:
             self._error = error
             if out:
                 out.abandon()
-            while not ended and self._waiting.get():  # nobody may wait for room
+            while not ended and self._waiting.get():  # so that `put` does not wait for room
                 pass
 
 

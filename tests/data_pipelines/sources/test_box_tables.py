@@ -5,7 +5,7 @@ import pytest
 
 from data_pipelines.doctor.__main__ import find_format
 from data_pipelines.examples.keyframe_clips import load_keyframe
-from data_pipelines.sources.box_tables import read_tables
+from data_pipelines.sources.box_tables import name_in_table, read_row_by_row, read_tables
 from data_pipelines.video.encoding import write_video
 from data_pipelines.video.image_files import FrameFiles
 
@@ -146,3 +146,24 @@ def test_tables_without_boxes_are_refused(folder):
         read_tables(predicted=[low], folder=folder)
     with pytest.raises(FileNotFoundError, match="no such folder of videos"):
         read_tables([write(folder, HEADER, ROW)], folder=folder / "none")
+
+
+def test_rows_one_by_one_with_persons_and_without_scores(folder):
+    path = write(
+        folder, HEADER.replace("action", "action,person,score"),
+        "a,1.5,0.1,0.2,0.5,0.6,wave,7,0.5\n", "a,1.5,0.1,0.2,0.5,0.6,,7,\n",
+    )
+    rows = read_row_by_row(path, ["run", "wave"], predicted=True)
+    assert [(row.line, row.label, row.person, row.score) for row in rows] == [
+        (2, 1, "7", 0.5), (3, None, "7", 1.0),
+    ]
+    with pytest.raises(ValueError, match=r"boxes.csv:2: action is 'wave'"):
+        read_row_by_row(path, ["run"], predicted=True)
+
+
+@pytest.mark.parametrize("video, name", [
+    ("/films/day1/c.mp4", "day1/c"), ("/films/c.mkv", "c"), ("day1/c", "day1/c"),
+    ("/films/abc.mp4", None), ("d.mp4", None),
+])
+def test_the_name_of_a_video_is_the_end_of_its_path(video, name):
+    assert name_in_table(video, ["c", "day1/c"]) == name

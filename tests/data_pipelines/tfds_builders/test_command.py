@@ -132,7 +132,7 @@ def test_interrupted_work_is_resumed(lists, tmp_path, monkeypatch, capsys):
         encoded.append(Path(source).name)
         encode(source, target, **settings)
 
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    monkeypatch.setattr("data_pipelines.progress.available_cores", lambda: 1)
     monkeypatch.setattr(shards, "encode", stopping)
     assert write(lists, tmp_path, "--shards=4") == 2
     assert "No space left" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import slowfast_jax
-from slowfast_jax.backends import choice
+from slowfast_jax.backends import choice, graph_predictor
 from slowfast_jax.backends.graph_predictor import GraphPredictor
 from slowfast_jax.config import ConfigError
 from slowfast_jax.inference.predict_step import probabilities
@@ -80,6 +80,24 @@ def test_a_graph_is_compiled_once_for_each_shape_and_network():
     predictor(weights, CLIPS.astype(np.float32))
     predictor(dict(weights), CLIPS)
     assert len(compiled) == 4
+
+
+def test_batches_are_computed_in_parts_of_a_clip_for_each_core(monkeypatch):
+    need("onnx")
+    monkeypatch.setattr(graph_predictor, "available_cores", lambda: 2)
+    sizes = []
+
+    def compile_graph(graph, dtype):
+        def run(inputs):
+            sizes.append(len(inputs["clip"]))
+            return inputs["clip"].astype(np.float32).mean(axis=(1, 2, 3))
+        return run
+
+    weights = {"params": {"head": {"kernel": np.ones((3, 3)), "bias": np.zeros(3)}}}
+    predictor = GraphPredictor(Tiny(num_classes=3), probabilities, compile_graph)
+    clips = np.arange(5, dtype=np.uint8)[:, None, None, None, None].repeat(3, -1)
+    assert predictor(weights, clips).tolist() == [[value] * 3 for value in range(5)]
+    assert sizes == [2, 2, 1]
 
 
 @pytest.mark.parametrize("backend, packages, dtypes, message", [

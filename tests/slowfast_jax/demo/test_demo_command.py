@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,12 +10,16 @@ import time
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from slowfast_jax.config import build_model, load_config
 from slowfast_jax.demo import __main__ as command
 from slowfast_jax.demo.__main__ import cli
 from slowfast_jax.demo.arguments import parse
+from slowfast_jax.demo.choice import choose
 from slowfast_jax.demo.film.window import WindowError
+from slowfast_jax.demo.output import CsvFile, Sink
+from slowfast_jax.inference.timeline import WindowScores
 from slowfast_jax.training.checkpoint import save_checkpoint
 from slowfast_jax.weights import describe, initial_variables
 from tests.support.films import gray_pictures, sound_of, times_of, write_film
@@ -97,6 +102,21 @@ def test_people_with_known_boxes_and_ground_truth(boxes, folder, capsys):
     rows = list(csv.DictReader(table.open()))
     assert len(rows) == 6 and {row["person"] for row in rows} == {"1", "2"}
     assert "#1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("threshold", "told"), [(0.5, True), (0.2, False)])
+def test_labels_below_the_threshold_are_told_of(threshold, told, capsys):
+    choice = choose(NAMES, several=False, threshold=threshold)
+    sink = Sink("a", choice, False, None, Console())
+    sink.add(WindowScores(0.0, 1.0, np.full(4, 0.25)))
+    sink.show_end()
+    assert ("no label has the score to be shown" in capsys.readouterr().out) is told
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is always full")
+def test_a_full_disk_is_an_error_with_the_name_of_the_file():
+    with pytest.raises(OSError, match="'/dev/full'"):
+        CsvFile("/dev/full", ["a", "b"])
 
 
 def test_a_video_without_boxes_does_not_stop_the_others(boxes, folder, capsys):
@@ -199,8 +219,8 @@ def test_all_problems_at_once(whole, folder, capsys):
         "--boxes", "x.csv", "--ground-truth", "y.csv", "--detector", "frame",
     ]) == 2
     error = capsys.readouterr().err
-    for problem in ("only source", "--boxes does not go with a camera", "a.avi", "/none",
-                    "--ground-truth does not go with", "does not go with --detector"):
+    for problem in ("only source", "--boxes cannot be used with a camera", "a.avi", "/none",
+                    "--ground-truth cannot be used with", "--boxes and --detector exclude"):
         assert problem in error
     assert cli([video, *whole, "--boxes", "x.csv"]) == 2
     assert "--boxes x.csv: no such file" in capsys.readouterr().err
@@ -241,10 +261,10 @@ def test_values_are_checked_before_the_weights_are_read(boxes, folder, capsys, m
 
 
 @pytest.mark.parametrize(("flags", "problem"), [
-    (["camera:0", "--slow-motion", "2", "--out", "a.mp4"], "--slow-motion does not go with a cam"),
-    (["camera:0", "--fps", "20"], "--fps does not go with a camera"),
+    (["camera:0", "--slow-motion", "2", "--out", "a.mp4"], "--slow-motion cannot be used with"),
+    (["camera:0", "--fps", "20"], "--fps cannot be used with a camera"),
     (["a.mp4", "--timeout", "3"], "--timeout is for cameras and streams"),
-    (["a.mp4", "--boxes", "b", "--detect-every", "1"], "--boxes does not go with --detect-every"),
+    (["a.mp4", "--boxes", "b", "--detect-every", "1"], "--boxes and --detect-every exclude"),
     (["a.mp4", "--first-second", "0"], "--first-second requires --boxes or --ground-truth"),
     (["a.mp4", "--slow-motion", "2"], "--slow-motion requires --out or --show"),
     (["a.mp4", "--font", "f"], "--font requires --out or --show"),

@@ -56,7 +56,7 @@ def test_published_files_have_names_and_digests_of_their_own():
 
 def test_wrong_names_and_thresholds(tmp_path):
     with pytest.raises(DetectorError, match=r"'yolox_nan' \(perhaps yolox_nano\) is not a file; "
-                       "expected an .onnx file, frame, or one of yolox_nano, yolox_tiny"):
+                       r"expected an .onnx file, frame \(.*\), or one of yolox_nano, yolox_tiny"):
         load_detector("yolox_nan")
     with pytest.raises(DetectorError, match="is not a file"):
         load_detector(str(tmp_path))

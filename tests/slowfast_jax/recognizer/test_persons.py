@@ -38,6 +38,7 @@ def test_the_whole_picture(recognizer, video):
     np.testing.assert_allclose(person.scores[2], recognizer(clips, whole)[0, 0], atol=1e-2)
     html = persons._repr_html_()
     assert "person 1: " in html and "&lt;wave&gt; over seconds" in html
+    assert 'data-seconds="0.00"' in html and 'data-seconds="-' not in html
     assert len(recognizer.detect_video(video, "frame", stride=1.0)[0].times) == 3
     assert persons.stride == pytest.approx(0.5)
 
@@ -50,7 +51,7 @@ def test_a_detector_of_ones_own(recognizer, video):
     np.testing.assert_allclose(person.boxes, np.tile(BOX, (len(person.times), 1)), atol=1e-3)
     nobody = Detector("mine", lambda picture: Detections(BOX[:0], np.ones(0, np.float32)))
     assert recognizer.detect_video(video, nobody) == []
-    assert "no persons were found" in recognizer.detect_video(video, nobody)._repr_html_()
+    assert "nobody was found" in recognizer.detect_video(video, nobody)._repr_html_()
 
 
 def test_known_boxes(recognizer, video, tmp_path):
@@ -58,11 +59,13 @@ def test_known_boxes(recognizer, video, tmp_path):
     rows += [f"a,{time},0.25,0.25,0.75,0.75,run,anna" for time in (0.5, 1.0, 1.5)]
     rows += ["a,1.0,0.1,0.1,0.2,0.9,sit,"]
     (tmp_path / "people.csv").write_text("\n".join(rows) + "\n")
-    anna, somebody = recognizer.detect_video(video, boxes=tmp_path / "people.csv")
+    persons = recognizer.detect_video(video, boxes=tmp_path / "people.csv")
+    anna, somebody = persons
     assert (anna.number, somebody.number) == (1, 0)
     np.testing.assert_allclose(anna.times, [0.5, 1.0, 1.5], atol=0.04)
     np.testing.assert_array_equal(anna.boxes, np.tile(BOX, (3, 1)))
     assert len(somebody.times) == 1
+    assert "background:rgb(125,133,144)" in persons._repr_html_()  # gray, as in the film
 
 
 def test_what_is_wrong(recognizer, video, tmp_path):
@@ -81,7 +84,7 @@ def test_what_is_wrong(recognizer, video, tmp_path):
 
 
 def test_persons_are_sorted_by_how_long_they_are_seen():
-    moments = [(1.0, [2, 1]), (0.0, [1]), (2.0, [])]
+    moments = [(2.0, [1]), (1.0, [2, 1]), (0.0, [2]), (3.0, [1]), (4.0, [])]
     found = [
         PersonScores(
             Moment(time, np.tile(BOX, (len(ids), 1)), np.array(ids, int)),
@@ -89,8 +92,8 @@ def test_persons_are_sorted_by_how_long_they_are_seen():
         )
         for time, ids in moments
     ]
-    persons = persons_of(found, ["a", "b"], 3.0)
+    persons = persons_of(found, ["a", "b"], 5.0)
     assert [(person.number, person.times.tolist()) for person in persons] == [
-        (1, [0.0, 1.0]), (2, [1.0])
+        (1, [1.0, 2.0, 3.0]), (2, [0.0, 1.0])
     ]
-    np.testing.assert_array_equal(persons[0].scores, [[0, 1], [1, 1]])
+    np.testing.assert_array_equal(persons[1].scores, [[0, 2], [1, 2]])

@@ -334,9 +334,9 @@ def test_the_clips_that_the_network_sees(tiny, videos):
     clips = of_boxes.preprocess(videos[0], seconds=[0.2, 0.5])  # 64 x 48 pixels
     assert clips.shape == (2, 4, 32, 42, 3) and clips.dtype == np.uint8
     assert not np.array_equal(*clips)
-    with pytest.raises(ValueError, match="classifies boxes: pass the seconds around which clips"):
+    with pytest.raises(ValueError, match="classifies boxes: pass seconds=, the moments"):
         of_boxes.preprocess(videos[0])
-    with pytest.raises(ValueError, match="classifies whole videos: its test protocol says at whic"):
+    with pytest.raises(ValueError, match="classifies whole videos: its test protocol chooses"):
         recognizer.preprocess(videos[0], seconds=[0.2])
     with pytest.raises(VideoError, match="the keyframe at 9 lies outside"):
         of_boxes.preprocess(videos[0], seconds=[9])

@@ -28,7 +28,7 @@ def test_classes_and_videos():
     found = compare(EARLIER, LATER)
     assert found.metrics == [("top1_acc", 75.0, 80.0)]
     assert [(c.name, c.difference) for c in found.classes] == [
-        ("<lie>", 12.5), ("sit", 0.0), ("run", -60.0)
+        ("run", -60.0), ("<lie>", 12.5), ("sit", 0.0)
     ]
     assert found.gained == [("b", [1], (0, 0.5), (1, 0.6))]
     assert found.lost == [("c", [2], (2, 0.7), (1, 0.6))]

@@ -267,6 +267,11 @@ def test_ticks_are_round_and_enclose(low, high):
     assert f"{step:.3e}"[:4] in ("1.00", "2.00", "2.50", "5.00")
 
 
+def test_labels_of_ticks_are_short():
+    texts = Page(line_chart("lr", [Line("train", [0, 20_000], [0, 0.001])])).texts
+    assert {"2.5e-4", "1e-3", "20k", "0"} <= {*texts}
+
+
 def test_long_lines_are_thinned_and_stay_inside():
     steps = np.arange(10_000)
     chart = line_chart("loss", [Line("train", steps, np.cos(steps)), Line("val", [1], [0.5])])

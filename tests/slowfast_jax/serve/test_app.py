@@ -214,11 +214,11 @@ def test_networks_that_cannot_be_served(tiny, spec, weights, message):
         find_network(spec, weights)
 
 
-def test_an_exported_file_is_served(tiny, tmp_path, colors):
-    from slowfast_jax.export_command import cli
+def test_an_exported_file_is_served(tiny, tmp_path, colors, capsys):
+    from slowfast_jax.export_command import cli as export
 
     path = str(tmp_path / "net")
-    assert cli(["test/tiny", path, "--weights", "random", "--batch", "3"]) == 0
+    assert export(["test/tiny", path, "--weights", "random", "--batch", "3"]) == 0
     network = find_network(path, None)
     assert network.batch == 3 and network.shapes == [(4, 32, 32, 3)]
     assert json.loads(json.dumps(network.sampling))["clips"] == 3
@@ -226,6 +226,8 @@ def test_an_exported_file_is_served(tiny, tmp_path, colors):
         find_network(path, "x.pyth")
     with pytest.raises(ValueError, match="--clips, --backend: .* is run as it was exported"):
         find_network(path, None, clips=1, crops=None, backend="jax")
+    assert cli([path, "--batch-sizes", "1,4"]) == 2
+    assert f"{path} was exported for batches of 3 only" in capsys.readouterr().err
 
 
 def test_an_occupied_port_is_found_before_the_network_is_loaded(capsys):

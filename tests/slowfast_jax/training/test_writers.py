@@ -1,6 +1,7 @@
 import json
 from contextlib import closing
 
+import numpy as np
 import pytest
 
 from slowfast_jax.training.writers import Writers, add_test, read_metrics
@@ -44,6 +45,15 @@ def test_non_finite_numbers_become_null(tmp_path):
     writers.write(1, "val", {"map": float("nan")})
     writers.close()
     assert json.loads((tmp_path / "metrics.jsonl").read_text())["map"] is None
+
+
+def test_pictures_go_to_tensorboard_only(tmp_path):
+    with closing(Writers(tmp_path)) as writers:
+        writers.write(3, "val", {"map": 1.0, "confusion": np.zeros((4, 5, 3), np.uint8)})
+    (row,) = read_metrics(tmp_path)
+    assert row == {"step": 3, "split": "val", "map": 1.0}
+    (file,) = (tmp_path / "tensorboard").iterdir()
+    assert b"val/confusion" in file.read_bytes()
 
 
 def test_a_test_is_added_to_the_records_of_its_run(tmp_path, monkeypatch):

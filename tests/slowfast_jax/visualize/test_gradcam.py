@@ -10,11 +10,17 @@ from convert.torch_file import write_pyth
 from slowfast_jax.config import ConfigError
 from slowfast_jax.models.mvit import MViT
 from slowfast_jax.models.reversible import RevMViT
-from slowfast_jax.visualize.gradcam import localization_map, make_grad_cam, stretched
-from slowfast_jax.visualize.layers import layer_maps
+from slowfast_jax.visualize.gradcam import (
+    localization_map,
+    make_grad_cam,
+    stretched,
+    upsampled,
+)
+from slowfast_jax.visualize.layers import make_layer_maps
 from slowfast_jax.weights import variable_shapes
 from tests.slowfast_jax.models import cases
 from tests.support.paths import needs_parity
+from tests.support.tiny_models import TinyNorm
 
 # The original's own maps differ by up to 3e-6 between float32 and float64.
 TOLERANCE = 2e-5
@@ -96,7 +102,8 @@ def test_tokens_are_maps_of_their_grid():
     model = MViT(**MVIT)
     variables = variables_of(model)
     clip = random.normal(size=(1, 4, 32, 32, 3)).astype(np.float32)
-    maps = layer_maps(model, variables, clip, ["block0", "block1", "block0/norm1", "features"])
+    read = make_layer_maps(model, ["block0", "block1", "block0/norm1", "features"])
+    maps = read(variables, clip)
     _, endpoints = jax.jit(model.apply)(variables, clip)
     assert maps["block0/norm1"].shape[1:4] == maps["block0"].shape[1:4] == (2, 4, 4)
     for name, grid in (("block0", (2, 4, 4)), ("block1", (2, 2, 2))):
@@ -116,11 +123,50 @@ def test_a_bright_blob_is_localized():
     assert found[0, 1].max() == 0 and found[0, 0, 16:].max() == 0
 
 
+def test_positions_of_tokens():
+    maps = np.zeros((1, 2, 3, 3), np.float32)
+    maps[0, 1, 1, 2] = 1.0
+    overlapping = MViT(**MVIT).clone(patch_kernel=(3, 7, 7), patch_stride=(2, 4, 4))
+    assert overlapping.first_center() == (0, 0, 0)
+    found = np.asarray(upsampled(jnp.asarray(maps), (4, 12, 12), (0, 0, 0)))
+    assert np.unravel_index(found.argmax(), found.shape) == (0, 2, 4, 8)
+    np.testing.assert_allclose(found[0, 2, 4, 4:], [0, 0.25, 0.5, 0.75, 1, 1, 1, 1], atol=1e-6)
+    apart = overlapping.clone(patch_kernel=(2, 4, 4), patch_padding=(0, 0, 0))
+    assert apart.first_center() == (0.5, 1.5, 1.5)
+    side_by_side = upsampled(jnp.asarray(maps), (4, 12, 12), apart.first_center())
+    np.testing.assert_allclose(side_by_side, upsampled(maps, (4, 12, 12)), atol=1e-6)
+
+
+def test_gradients_within_a_box_show_nothing_outside_of_it():
+    outputs = np.zeros((1, 1, 4, 8, 3), np.float32)
+    outputs[..., 1:3, 1, 1] = outputs[..., 1:3, 6, 1] = 4.0  # two persons who do the same
+    gradients = np.zeros_like(outputs)
+    gradients[..., :3, 1] = 1.0  # of a box around the first
+    arrays = jnp.asarray(outputs), jnp.asarray(gradients)
+    both = localization_map(*arrays, (1, 4, 8))
+    own = localization_map(*arrays, (1, 4, 8), averaged=False)
+    assert both[0, 0, 1, 1] == both[0, 0, 1, 6] > 0.9
+    assert own[0, 0, 1, 1] > 0.9 and own[0, 0, :, 4:].max() == 0
+
+
 def test_a_wrong_layer_is_named_with_those_that_exist():
     model = MViT(**MVIT)
     variables = variables_of(model)
     clip = np.zeros((1, 4, 32, 32, 3), np.float32)
     with pytest.raises(ConfigError, match="no layer block7 .*block0, block1, norm, patch"):
         make_grad_cam(model, ["block7"])(variables, clip)
-    with pytest.raises(ConfigError, match="classifies boxes"):
-        make_grad_cam(model.clone(detection=True))
+
+
+def test_a_box_is_explained_as_if_it_were_the_only_one():
+    model = TinyNorm(num_classes=4, detection=True, activation="sigmoid")
+    variables = variables_of(model)
+    variables["batch_stats"] = jax.tree.map(np.abs, variables["batch_stats"])
+    clip = random.normal(size=(1, 4, 16, 16, 3)).astype(np.float32)
+    explain = make_grad_cam(model, ["b"])
+    boxes = np.array([[[0, 0, 8, 8], [2, 4, 16, 16]]], np.float32)
+    _, endpoints = jax.jit(model.apply)(variables, clip, boxes)
+    for number in (0, 1):
+        found = explain(variables, clip, None, boxes[:, number])
+        np.testing.assert_allclose(found.probs, endpoints["probs"][:, number], atol=1e-6)
+        assert found.labels[0] == found.probs[0].argmax()
+        assert found.maps["b"].shape == (1, 4, 16, 16)

@@ -28,9 +28,10 @@ def test_kernels_of_colors_are_pictures_in_color():
     kernel = np.arange(2 * 3 * 3 * 3 * 4).reshape(2, 3, 3, 3, 4)
     found = tiles(kernel, KERNEL, (), "k")
     assert found.pictures.shape == (8, 3, 3, 3)
-    assert found.captions[:5] == ["time 0, out 0", "time 0, out 1", "time 0, out 2",
-                                  "time 0, out 3", "time 1, out 0"]
-    np.testing.assert_array_equal(found.pictures[5], kernel[1, :, :, :, 1])
+    assert found.captions[:4] == ["out 0, time 0", "out 0, time 1", "out 1, time 0",
+                                  "out 1, time 1"]
+    assert found.moments == 2
+    np.testing.assert_array_equal(found.pictures[3], kernel[1, :, :, :, 1])
 
 
 def test_an_index_chooses_parts():

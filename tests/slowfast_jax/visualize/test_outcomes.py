@@ -1,11 +1,12 @@
 """True and predicted classes from the files of a test."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
 
-from slowfast_jax.config import ConfigError
+from slowfast_jax.config import ConfigError, load_config
 from slowfast_jax.visualize.outcomes import (
     chosen_classes,
     confusion,
@@ -73,6 +74,23 @@ def test_scores_of_a_test(tmp_path):
     np.testing.assert_array_equal(found.predicted(), scores)
 
 
+def test_scores_of_pyslowfast(tmp_path):
+    (tmp_path / "r.pkl").write_bytes(pickle.dumps([30 * np.eye(3)[[0, 1, 1]], np.array([0, 1, 2])]))
+    found = read_outcomes(tmp_path / "r.pkl")
+    np.testing.assert_array_equal(found.scores, np.eye(3)[[0, 1, 1]])
+    assert found.paths == [] and mistakes(found) == [2] and mistakes(found, [0, 1]) == []
+
+
+def test_names_that_do_not_fit(tmp_path):
+    np.savez(tmp_path / "s.npz", scores=np.eye(3), labels=[0, 1, 2], paths=list("abc"))
+    config = load_config("kinetics/x3d_xs")
+    with pytest.raises(ConfigError, match="kinetics/x3d_xs has 400 classes, and .*s.npz has 3"):
+        read_outcomes(tmp_path / "s.npz", config)
+    np.savez(tmp_path / "s.npz", scores=np.eye(3), labels=[0, 1, 3], paths=list("abc"))
+    with pytest.raises(ValueError, match="labels 0 to 3, and scores of 3 classes"):
+        read_outcomes(tmp_path / "s.npz")
+
+
 def test_confusion_matrices(outcomes):
     matrix = confusion(outcomes)
     np.testing.assert_allclose(matrix[0, :2], [0.5, 0.5])
@@ -111,6 +129,12 @@ def test_chosen_classes(tmp_path):
     assert chosen_classes(str(tmp_path / "some.txt"), NAMES) == [3, 4]
     with pytest.raises(ConfigError, match="there are no classes swim"):
         chosen_classes("sit,swim", NAMES)
+
+
+def test_names_with_commas():
+    names = ["sit", "talk to (e.g., self, a person)", "sit, then lie"]
+    assert chosen_classes("talk to (e.g., self, a person),sit", names) == [1, 0]
+    assert chosen_classes("Sit, then lie, sit", names) == [2, 0]
 
 
 def test_missing_and_broken_files(tmp_path):

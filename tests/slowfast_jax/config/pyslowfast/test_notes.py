@@ -28,7 +28,7 @@ def test_keys_without_a_field_are_told(tmp_path):
     assert lines["TRAIN.AUTO_RESUME"] == (
         "TRAIN.AUTO_RESUME=True: always: the same command resumes"
     )
-    assert "slowfast_jax.predict" in lines["DEMO.WEBCAM"]
+    assert "camera:0" in lines["DEMO.WEBCAM"]
 
 
 @pytest.mark.parametrize(("key", "value", "words"), [

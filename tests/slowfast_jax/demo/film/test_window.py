@@ -13,7 +13,7 @@ import pytest
 
 from slowfast_jax.demo.film import window
 from slowfast_jax.demo.film.planes import FORMAT
-from slowfast_jax.demo.film.window import ENDED, READY, Window, WindowError
+from slowfast_jax.demo.film.window import ENDED, TAKEN, Window, WindowError
 
 FRAME = av.VideoFrame(640, 480, FORMAT)
 
@@ -54,13 +54,13 @@ def pipe():
 
 
 def test_large_pictures_fit_on_the_screen_and_small_ones_stay(screen):
-    sizes = screen((400, 400), [READY, READY])
+    sizes = screen((400, 400), [TAKEN, TAKEN])
     with Window("a") as shown:
         shown.show(FRAME)
-        while not shown._free:
+        while not shown._ready:
             shown._look(0.01)
         shown.show(av.VideoFrame(64, 48, FORMAT))
-        while not shown._free:
+        while not shown._ready:
             shown._look(0.01)
     assert sizes[:2] == [b"P6 360 270 255", b"P6 64 48 255"]
 
@@ -76,7 +76,7 @@ def test_a_busy_window_does_not_hold_frames_up(screen):
 
 
 def test_files_play_at_their_speed(screen):
-    screen((400, 400), [READY] * 99)
+    screen((400, 400), [TAKEN] * 99)
     with Window("a") as shown:
         begun = time.monotonic()
         for number in range(6):
@@ -87,7 +87,7 @@ def test_files_play_at_their_speed(screen):
 
 
 def test_late_frames_are_not_followed_by_a_rush(screen):
-    screen((400, 400), [READY] * 99)
+    screen((400, 400), [TAKEN] * 99)
     with Window("a") as shown:
         shown.play(FRAME, 0.0)
         time.sleep(0.7)
@@ -143,11 +143,11 @@ def test_a_real_window_takes_frames(monkeypatch):
             assert shown._screen == (800, 600)
             for _ in range(3):
                 shown.show(FRAME)
-                assert not shown._free
+                assert not shown._ready
                 begun = time.monotonic()
-                while not shown._free and time.monotonic() - begun < 5:
+                while not shown._ready and time.monotonic() - begun < 5:
                     shown._look(0.05)
-                assert shown._free and not shown.closed
+                assert shown._ready and not shown.closed
     finally:
         server.kill()
         server.wait()

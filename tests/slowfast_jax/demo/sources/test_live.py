@@ -10,7 +10,7 @@ import slowfast_jax
 from data_pipelines.video.opening import VideoError
 from slowfast_jax.demo.annotate import Options, annotate_live
 from slowfast_jax.demo.sources import live
-from slowfast_jax.demo.sources.live import LiveFrames, live_address
+from slowfast_jax.demo.sources.live import LiveFrames, hidden, live_address
 from slowfast_jax.demo.stages.actions import LIVE_ROWS, PersonScores, score_nobody
 from slowfast_jax.demo.stages.persons import Moment, detect_people
 from slowfast_jax.demo.stages.windows import empty_clip
@@ -18,6 +18,7 @@ from slowfast_jax.detectors.detections import Detector, whole_frame
 from slowfast_jax.inference.timeline import WindowScores
 from tests.support.films import times_of
 from tests.support.live_source import live_source
+from tests.support.rtsp_source import rtsp_source
 
 
 @pytest.mark.parametrize(("text", "is_live"), [
@@ -49,6 +50,27 @@ def test_a_stall_is_an_error_after_the_timeout():
             for _ in source:
                 last = time.monotonic()
         assert 0.8 < time.monotonic() - last < 3
+
+
+@pytest.mark.parametrize("stall", [False, True])
+def test_a_camera_that_speaks_rtsp(stall):
+    times, failure = [], ""
+    with rtsp_source(50, fps=50, stall=stall) as address, LiveFrames(address, 1.0) as source:
+        assert (source.info.width, source.info.height) == (320, 240)
+        try:
+            times = [frame.time for frame in source]
+        except VideoError as error:
+            failure = error.reason
+    assert source.received > 25 and (np.diff(times) > 0).all()
+    assert ("no picture for 1 seconds" in failure) is stall
+
+
+@pytest.mark.parametrize(("address", "shown"), [
+    ("rtsp://user:p@ss@host:554/live?a=b@c", "rtsp://host:554/live?a=b@c"),
+    ("rtsp://host/a@b", "rtsp://host/a@b"), ("camera:0", "camera:0"),
+])
+def test_passwords_are_not_shown(address, shown):
+    assert hidden(address) == shown
 
 
 def test_nobody_there():
