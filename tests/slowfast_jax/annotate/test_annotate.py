@@ -241,7 +241,7 @@ def test_the_actions_may_be_in_a_file(videos, tmp_path, detector, capsys):
     assert run(videos / "a.mp4", tmp_path / "out", *options) == 0
     assert "2 frames to label" in capsys.readouterr().out
     assert '"0": "wave"' in (tmp_path / "out/via.json").read_text()
-    for wrong in ("a,,b", "a,a", "wave,Person"):
+    for wrong in ("a,,b", "a,a", "wave,Person", "a" * 65):
         assert run(videos, tmp_path / "other", "--actions", wrong) == 2
         assert f"error: --actions {wrong!r}: expected" in capsys.readouterr().err
 
