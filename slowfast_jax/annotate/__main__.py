@@ -55,6 +55,7 @@ from slowfast_jax.detectors.tracking import HIGH_SCORE, LOW_SCORE
 from slowfast_jax.log_file import show_log
 
 PROJECT, TASKS, LABELS, TABLE = "via.json", "cvat", "labels.json", "people.csv"
+LONGEST_NAME = 64  # characters of a name that CVAT takes
 COLUMNS = ("video", "time", *CORNERS, "person", "score")
 
 
@@ -128,10 +129,11 @@ def _actions(text: str | None) -> list[str]:
         return []
     is_file = os.path.isfile(text)
     actions = class_names(text) if is_file else [action.strip() for action in text.split(",")]
-    if not all(actions) or len(set(actions)) < len(actions) or PERSON in map(str.lower, actions):
+    lengths_fit = all(0 < len(action) <= LONGEST_NAME for action in actions)
+    if not lengths_fit or len(set(actions)) < len(actions) or PERSON in map(str.lower, actions):
         raise ValueError(
             f"--actions {text!r}: expected a file of names, or names separated by commas, all "
-            f"different and none of them {PERSON!r}"
+            f"different, of at most {LONGEST_NAME} characters, and none of them {PERSON!r}"
         )
     return actions
 

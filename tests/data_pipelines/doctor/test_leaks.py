@@ -50,6 +50,12 @@ def test_different_videos_are_no_leak(data, run):
     assert (status, lines) == (0, [])
 
 
+def test_videos_of_different_lengths_are_no_leak(data, run):
+    frames = list(noise(1))  # of b
+    write_video(data / "videos/c.mp4", [*frames, *frames[-1:] * 3])
+    assert run(data)[:2] == (0, [])
+
+
 def test_the_same_video(data, run):
     with open(data / "test.csv", "a") as file:
         file.write(f"b.mp4,1.5,{BOX},sit\n")

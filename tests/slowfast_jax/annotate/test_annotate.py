@@ -1,6 +1,7 @@
 """From videos to projects of VIA and CVAT, and back to our table."""
 
 import csv
+import itertools
 import json
 import sys
 from xml.etree import ElementTree
@@ -147,6 +148,24 @@ def test_cvat_and_back(videos, tmp_path, detector):
     assert labels["a", 1.0] == ((),) and labels["a", 3.0] == ((), (0, 1))
 
 
+def test_who_is_absent_in_a_frame_is_absent_after_cvat(videos, tmp_path, detector):
+    numbers = itertools.count()
+
+    def find(picture):
+        found = find_bright(picture)
+        absent = 28 <= next(numbers) <= 32  # around 3 seconds
+        return Detections(found.boxes[:1], found.scores[:1]) if absent else found
+
+    detector["find"] = find
+    out, table = tmp_path / "out", tmp_path / "train.csv"
+    assert run(videos / "a.mp4", out) == 0
+    present = [(row["time"], row["person"]) for row in rows_of(out / "people.csv")]
+    assert [time for time, _ in present] == ["1.0", "2.0", "2.0", "3.0", "4.0", "4.0"]
+    assert present[4:] == [("4.0", "1"), ("4.0", "2")]
+    assert cvat.cli([str(out / "cvat/a.mp4.xml"), str(videos), str(table)]) == 0
+    same_persons(table, out / "people.csv")
+
+
 def test_the_task_is_as_cvat_demands(videos, tmp_path, detector):
     """What its importer and its editor of labels check (load_anno, validateParsedLabel)."""
     out = tmp_path / "out"
@@ -222,7 +241,7 @@ def test_the_actions_may_be_in_a_file(videos, tmp_path, detector, capsys):
     assert run(videos / "a.mp4", tmp_path / "out", *options) == 0
     assert "2 frames to label" in capsys.readouterr().out
     assert '"0": "wave"' in (tmp_path / "out/via.json").read_text()
-    for wrong in ("a,,b", "a,a", "wave,Person"):
+    for wrong in ("a,,b", "a,a", "wave,Person", "a" * 65):
         assert run(videos, tmp_path / "other", "--actions", wrong) == 2
         assert f"error: --actions {wrong!r}: expected" in capsys.readouterr().err
 
