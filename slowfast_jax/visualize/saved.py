@@ -79,9 +79,6 @@ def confusion_matrices(
     yield "confusion", *part(shown), title
     if len(shown) > NAMED:
         worst = [shown[k] for k in most_confused(part(shown)[0], WORST)]
-        others = np.nan_to_num(part(worst)[0]) * ~np.eye(len(worst), dtype=bool)
-        worst = [k for k, any_other in zip(worst, (others + others.T).any(1), strict=True)
-                 if any_other]
         which = f"The {len(worst)} most confused classes: "
         if worst:
             yield "confusion_worst", *part(worst), which + title

@@ -160,7 +160,7 @@ def test_many_classes(tmp_path, capsys):
     test = write_run(tmp_path / "run", classes=120)
     files = saved(tmp_path, capsys, "confusion", str(test))
     assert files == ["confusion.png", "confusion_worst.png"]
-    assert 5 * 16 < picture(tmp_path, "confusion_worst.png").shape[0] < 20 * 16  # confused ones only
+    assert 5 * 16 < picture(tmp_path, "confusion_worst.png").shape[0] < 20 * 16  # no others
     right = write_run(tmp_path / "right", [(0, {0: 0.8})], classes=120)
     assert saved(tmp_path, capsys, "confusion", str(right)) == ["confusion.png"]
 
