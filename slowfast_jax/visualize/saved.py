@@ -124,10 +124,10 @@ def write_mistakes(arguments: argparse.Namespace) -> Iterator[Path]:
     """Writes mistakes.html: frames of the wrongly predicted videos, with their classes."""
     outcomes, chosen = outcomes_of(arguments)
     if not outcomes.paths:
-        raise ConfigError(
-            f"{arguments.test} does not name its videos; --mode report shows wrong predictions of "
-            "tests of boxes, and --save_scores writes the paths of videos"
-        )
+        where = "--mode report shows the wrong predictions of tests of boxes"
+        if Path(arguments.test).is_file():
+            where = "--save_scores writes their paths, which PySlowFast does not"
+        raise ConfigError(f"{arguments.test} does not name videos; {where}")
     wrong = mistakes(outcomes, chosen)
     figures = [
         _figure(mistake, arguments.prefix)
