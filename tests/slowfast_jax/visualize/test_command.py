@@ -92,6 +92,8 @@ def test_feature_maps(run, tmp_path):
     assert files == ["a_features.png"] and picture(tmp_path, files[0]).shape[0] > 10 * 112
     _, error = run("features", "--layer", "a", "--at", "99", status=1)
     assert "a.mp4: ends before second 99" in error
+    _, error = run("features", "--layer", "a[9]", status=2)
+    assert "error: a is 4 x 8 x 8 x 8 (time, height, width, channel): index 9 is" in error
     _, error = run("features", "--layer", "res7", status=2)
     assert "the network has no layer res7 with a map" in error
 
