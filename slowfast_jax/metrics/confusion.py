@@ -26,6 +26,8 @@ def confusion_matrix(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
 def most_confused(matrix: np.ndarray, most: int) -> Sequence[int]:
     """The classes that are confused most with other classes, in either direction.
 
+    If there are more than `most` classes, those that are not confused at all are left out.
+
     Args:
       matrix: (K, K), of `confusion_matrix`.
       most: maximum number of classes.
@@ -33,7 +35,10 @@ def most_confused(matrix: np.ndarray, most: int) -> Sequence[int]:
     Returns:
       Their indices in ascending order.
     """
+    if len(matrix) <= most:
+        return list(range(len(matrix)))
     others = np.nan_to_num(matrix, copy=True)
     np.fill_diagonal(others, 0)
     mistakes = others.sum(axis=0) + others.sum(axis=1)
-    return np.sort(np.argsort(-mistakes, kind="stable")[:most]).tolist()
+    order = np.argsort(-mistakes, kind="stable")[:most]
+    return np.sort(order[mistakes[order] > 0]).tolist()

@@ -204,6 +204,8 @@ def _confusion(matrix: np.ndarray | None, names: Sequence[str], explanation: str
     if matrix is None:
         return ""
     shown = most_confused(matrix, MOST_CLASSES)
+    if not shown:
+        return f"<p>None of the {len(names)} classes is confused with another one.</p>"
     if len(shown) < len(names):
         explanation += f" Only the {len(shown)} most confused of {len(names)} classes are shown."
     chart = matrix_chart(np.asarray(matrix, float)[np.ix_(shown, shown)], [names[k] for k in shown])

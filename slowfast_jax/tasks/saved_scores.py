@@ -96,12 +96,21 @@ def read_scores(path: str | os.PathLike, keys: Sequence[str]) -> dict[str, np.nd
             raise ValueError(f"{path} is a pickle, as PySlowFast writes of tests of videos; "
                              "expected a file of --save_scores with the scores of boxes")
         return read_results_pickle(path)
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} does not have the scores of a test (it is no NumPy archive); "
+                         "expected a file of --save_scores")
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in keys}
+            missing = [key for key in keys if key not in file.files]
+            if not missing:
+                return {key: file[key] for key in keys}
+            what = "they are scores of boxes" if "boxes" in file.files else (
+                f"it lacks {', '.join(missing)}"
+            )
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} does not have the scores of a test of this task "
-                         f"({error}); expected a file of --save_scores") from error
+        what = str(error)
+    raise ValueError(f"{path} does not have the scores of a test of this task ({what}); expected a "
+                     "file of --save_scores")
 
 
 def _scores_of(table: dict[str, Any], path: str | os.PathLike, num_classes: int) -> np.ndarray:

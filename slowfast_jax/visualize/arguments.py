@@ -38,7 +38,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     gradcam.add_argument(
         "--label", metavar="CLASS",
-        help="name or index of the class to explain (default: the predicted class of each clip)",
+        help="name of the class to explain, or its index from 0 (default: the predicted class of "
+        "each clip or box)",
     )
     gradcam.add_argument(
         "--score", choices=("logits", "probs"), default="logits",

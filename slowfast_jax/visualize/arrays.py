@@ -109,9 +109,10 @@ def weight_sheet(
         name, index = split_index(layer)
         name = f"{name}/kernel" if f"{name}/kernel" in arrays else name
         if name not in arrays:
+            some = [kernel for kernel in kernels if kernel.startswith(f"{name}/")] or kernels
             raise ConfigError(
                 f"the network has no weights {name}{closest(name, arrays)} (for example "
-                f"{', '.join(kernels[:3])})"
+                f"{', '.join(some[:3])})"
             )
         values = np.asarray(arrays[name], np.float32)
         axes = KERNEL.get(values.ndim, tuple(f"axis {n}" for n in range(values.ndim)))
@@ -126,7 +127,7 @@ def _tile_rows(
     shared: bool,
 ) -> Iterator[Row]:
     """Rows with the parts of an array. shared: one range of colors for all, symmetric about 0."""
-    found = tiles(values, axes, index, title)
+    found = tiles(values, axes, index, title.partition(" (")[0])
     scale = np.abs(found.pictures).max() or 1.0
     pictures, count = [], len(found.pictures)
     for picture in found.pictures[:MOST_TILES]:

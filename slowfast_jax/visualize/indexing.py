@@ -35,7 +35,7 @@ def split_index(text: str) -> tuple[str, Index]:
     if not bracket:
         return text, ()
     entries: list[int | slice] = []
-    for part in rest.removesuffix("]").split(",") if rest.endswith("]") else ("?",):
+    for part in rest[:-1].split(",") if rest.endswith("]") else [f"[{rest}"]:
         match = ENTRY.fullmatch(part)
         if match is None or match[5]:
             raise ConfigError(

@@ -79,9 +79,6 @@ def confusion_matrices(
     yield "confusion", *part(shown), title
     if len(shown) > NAMED:
         worst = [shown[k] for k in most_confused(part(shown)[0], WORST)]
-        others = np.nan_to_num(part(worst)[0]) * ~np.eye(len(worst), dtype=bool)
-        worst = [k for k, any_other in zip(worst, (others + others.T).any(1), strict=True)
-                 if any_other]
         which = f"The {len(worst)} most confused classes: "
         if worst:
             yield "confusion_worst", *part(worst), which + title
@@ -127,10 +124,10 @@ def write_mistakes(arguments: argparse.Namespace) -> Iterator[Path]:
     """Writes mistakes.html: frames of the wrongly predicted videos, with their classes."""
     outcomes, chosen = outcomes_of(arguments)
     if not outcomes.paths:
-        raise ConfigError(
-            f"{arguments.test} does not name its videos; --mode report shows wrong predictions of "
-            "tests of boxes, and --save_scores writes the paths of videos"
-        )
+        where = "--mode report shows the wrong predictions of tests of boxes"
+        if Path(arguments.test).is_file():
+            where = "--save_scores writes their paths, which PySlowFast does not"
+        raise ConfigError(f"{arguments.test} does not name videos; {where}")
     wrong = mistakes(outcomes, chosen)
     figures = [
         _figure(mistake, arguments.prefix)

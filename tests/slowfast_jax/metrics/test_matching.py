@@ -66,3 +66,4 @@ def test_most_confused_classes():
     matrix = np.array([[0.9, 0.1, 0.0], [0.0, 0.2, 0.0], [np.nan, np.nan, np.nan]])
     assert most_confused(matrix, 2) == [0, 1] and most_confused(matrix, 9) == [0, 1, 2]
     assert most_confused(matrix[::-1, ::-1], 2) == [1, 2]
+    assert most_confused(np.eye(3), 2) == [] and most_confused(np.eye(3), 3) == [0, 1, 2]

@@ -231,7 +231,14 @@ def test_tables_of_few_and_many_classes(workdir, classes):
     assert len(page.all("div", "tall")) == 1 and "videos" in page.texts
     assert f'<th scope="row">class 0</th>{BAR}<td>50.0</td><td>3</td>' in text
     assert len(page.all("tr")) == 1 + classes
-    assert len(page.all("rect", "own")) == min(classes, 80)
+    assert len(page.all("rect", "own")) == (classes if classes <= 80 else 0)
+    nobody = "None of the 400 classes is confused with another one."
+    assert (nobody in page.texts) == (classes == 400)
+    if classes == 400:
+        matrix = np.eye(classes)
+        matrix[3, 300] = 0.5
+        page = Page(write_report(workdir, confusion=matrix, class_names=names).read_text())
+        assert len(page.all("rect", "own")) == 2
 
 
 BAR = '<td class="bar"><div style="width:50.0%"></div></td>'

@@ -94,3 +94,17 @@ def test_recipe_without_augmentation_has_neutral_fields():
 def test_invalid_augmentation_is_refused(videos, flag, message):
     with pytest.raises(ConfigError, match=message):
         loaded(config_of(videos, flag), None)
+
+
+def test_validation_draws_a_confusion_matrix_if_the_figures_of_tests_have_one(videos):
+    config = config_of(videos)
+    task = Classification(config)
+
+    def validate():
+        found = task.find("val", None)
+        return task.validate(lambda _, clips: np.eye(4)[[1] * len(clips)], {}, None, found)
+
+    results = validate()
+    assert results["top1_acc"] == 50 and results["confusion"].dtype == np.uint8
+    config.test.figures = ("histograms",)
+    assert "confusion" not in validate()

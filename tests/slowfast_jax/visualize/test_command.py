@@ -92,6 +92,8 @@ def test_feature_maps(run, tmp_path):
     assert files == ["a_features.png"] and picture(tmp_path, files[0]).shape[0] > 10 * 112
     _, error = run("features", "--layer", "a", "--at", "99", status=1)
     assert "a.mp4: ends before second 99" in error
+    _, error = run("features", "--layer", "a[9]", status=2)
+    assert "error: a is 4 x 8 x 8 x 8 (time, height, width, channel): index 9 is" in error
     _, error = run("features", "--layer", "res7", status=2)
     assert "the network has no layer res7 with a map" in error
 
@@ -160,7 +162,7 @@ def test_many_classes(tmp_path, capsys):
     test = write_run(tmp_path / "run", classes=120)
     files = saved(tmp_path, capsys, "confusion", str(test))
     assert files == ["confusion.png", "confusion_worst.png"]
-    assert 5 * 16 < picture(tmp_path, "confusion_worst.png").shape[0] < 20 * 16  # confused ones only
+    assert 5 * 16 < picture(tmp_path, "confusion_worst.png").shape[0] < 20 * 16  # no others
     right = write_run(tmp_path / "right", [(0, {0: 0.8})], classes=120)
     assert saved(tmp_path, capsys, "confusion", str(right)) == ["confusion.png"]
 
