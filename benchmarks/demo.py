@@ -1,7 +1,7 @@
 """The demo on a video, end to end and by part.
 
     python -m benchmarks.demo a.mp4 --sizes 340x256,1280x720
-    python -m benchmarks.demo a.mp4 --model ava/slow_4x16_r50 --detector yolox_nano.onnx
+    python -m benchmarks.demo a.mp4 --model ava/slow_8x8_r50 --detector yolox_nano.onnx
 
 The video is scaled to each size and encoded at 30 frames per second. It is then annotated, with and
 without a film, `--rounds` times after an untimed first one; loading and compiling do not count.
