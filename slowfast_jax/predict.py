@@ -27,7 +27,7 @@ from absl import logging
 from rich.console import Console
 
 from data_pipelines.progress import can_redraw, track
-from data_pipelines.text_files import counted, first_few
+from data_pipelines.text_files import counted
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.image_files import FrameFiles
@@ -154,14 +154,10 @@ def table_problems(table: str, videos: Videos, fps: float) -> list[str]:
     if not videos:
         return []
     try:
-        if any(read_boxes(table, videos, fps=fps).values()):
-            return []
+        read_boxes(table, videos, fps=fps)
     except ValueError as error:
         return [f"--boxes: {line}" for line in str(error).splitlines()]
-    return [
-        f"--boxes {table}: has no boxes for {first_few(list(videos), 3)}; expected their names, "
-        "relative to the folder that they have in common, in the column video"
-    ]
+    return []
 
 
 def load_network(arguments: argparse.Namespace, **options: Any) -> "Recognizer":

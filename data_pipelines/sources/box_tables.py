@@ -7,11 +7,13 @@ of frames there; `time` is in seconds; corners are fractions of the frame. `acti
 number from 1 on, or empty; a box with several actions has one row for each. Boxes of a person
 detector need no action and may have a score, which is 1 where the column is empty. Each distinct
 (video, time) is a keyframe to train on or to recognize actions in.
+
+Commands that are passed videos and a table find the rows of a video by `names_in_table`.
 """
 
 import difflib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.labels import MOST_CLASSES
@@ -28,6 +30,7 @@ from data_pipelines.sources.keyframes import (
 from data_pipelines.text_files import (
     OnBadRow,
     bad_rows,
+    first_few,
     read_each,
     read_number,
     read_rows,
@@ -80,9 +83,9 @@ def read_tables(
             raise wrong
 
     def keyframes_of_others() -> list[Keyframe]:
-        found = find_sources(folder, written.values())
+        found = find_sources(folder, [written[video] for video in moments])
         sources: dict[str, Video] = {
-            video: found[name] for video, name in written.items() if name in found
+            video: found[written[video]] for video in moments if written[video] in found
         }
         return build(moments, sources, origin=origin, fps=fps)
 
@@ -108,7 +111,8 @@ def read_moments(
             None: the errors of all bad rows are raised together.
 
     Returns:
-        (boxes by video and time, the name of each video as written in the tables)
+        (boxes by video and time, the name of each video as written in the tables, those of dropped
+        boxes included)
     """
     moments, written, wrong = _collected(
         annotated, predicted, class_names, score_threshold, on_bad_row
@@ -216,7 +220,7 @@ def _rows(
     predicted = score_threshold is not None
 
     def read(line: int, cells: dict[str, str]) -> Row | None:
-        score = 1.0
+        video, score = _video(path, line, cells["video"], written), 1.0
         if predicted and cells.get("score"):
             score = read_number(path, line, "score", cells["score"])
             if not 0 <= score <= 1:
@@ -225,8 +229,7 @@ def _rows(
                 return None
         texts = [cells[name] for name in CORNERS]
         return Row(
-            path, line, _video(path, line, cells["video"], written),
-            read_number(path, line, "time", cells["time"]), ",".join(texts),
+            path, line, video, read_number(path, line, "time", cells["time"]), ",".join(texts),
             read_box(path, line, texts, predicted),
             _label(path, line, cells.get("action", ""), classes), score, cells.get("person", ""),
         )
@@ -278,22 +281,87 @@ def without_suffix(name: str) -> str:
     return name[: -len(suffix)] if suffix.lower() in VIDEO_SUFFIXES else name
 
 
-def name_in_table(video: PathLike, names: Iterable[str]) -> str | None:
+def name_in_table(video: PathLike, names: Collection[str]) -> str | None:
     """The name in a table that is the end of the path of a video, the longest one; None: no name.
+
+    A path such as "../a.mp4" is also found as it is.
 
     Args:
         video: a path, with or without suffix.
         names: of videos, without suffixes.
     """
-    path = without_suffix(os.path.abspath(video))
-    ends = [name for name in names if f"{os.sep}{path}".endswith(f"{os.sep}{name}")]
-    return max(ends, key=len, default=None)
+    path = os.path.abspath(video)
+    stems = [without_suffix(path)]
+    if stems == [path] and os.path.isfile(path):
+        stems.append(os.path.splitext(path)[0])  # the file has a suffix that few videos have
+    for stem in stems:
+        parts = stem.split(os.sep)
+        ends = (os.sep.join(parts[first:]) for first in range(len(parts)))
+        if (name := next((end for end in ends if end in names), None)) is not None:
+            return name
+    passed = without_suffix(os.path.normpath(video))
+    return passed if passed in names else None
+
+
+def names_in_table(
+    table: PathLike, written: Mapping[str, str], videos: Collection[str]
+) -> dict[str, str | None]:
+    """The name of each video in a table; None for videos that are not in it.
+
+    It is that of `name_in_table`. If several videos would have the same name, it is that of the one
+    with the suffix as written in the table, or else of the one that has exactly this name below the
+    folder that all of the videos have in common.
+
+    Args:
+        table: the file, for messages.
+        written: names without suffixes -> names as written in the table.
+        videos: paths.
+
+    Raises:
+        ValueError: none of the videos is in the table, or a name could mean several of them.
+    """
+    if not videos:
+        return {}
+    names = {video: name_in_table(video, written) for video in videos}
+    if not any(names.values()):
+        example = os.path.basename(without_suffix(next(iter(videos))))
+        raise ValueError(
+            f"{table}: has no boxes for {first_few(videos, 3)}, but for "
+            f"{first_few(written.values(), 3)}; expected the ends of the paths of videos, such as "
+            f"{example!r}"
+        )
+    folder = os.path.commonpath([os.path.dirname(os.path.abspath(video)) for video in videos])
+    with bad_rows() as note:
+        for name in dict.fromkeys(filter(None, names.values())):
+            several = [video for video in videos if names[video] == name]
+            meant = _meant(several, name, written[name], folder)
+            if len({os.path.abspath(video) for video in meant}) > 1:
+                note(ValueError(
+                    f"{table}: {written[name]!r} may be {first_few(meant, 3, ' or ')}; write the "
+                    "folder and suffix of the one that is meant, or pass no other"
+                ))
+            names |= dict.fromkeys(video for video in several if video not in meant)
+    return names
+
+
+def _meant(several: Sequence[str], name: str, written: str, folder: str) -> Sequence[str]:
+    """Those of several videos of a name that the table means, see `names_in_table`."""
+    paths = {video: os.path.abspath(video) for video in several}
+    if written != name:
+        same = [video for video in several if f"{os.sep}{paths[video]}".endswith(os.sep + written)]
+        several = same or several
+    below = [
+        video for video in several
+        if without_suffix(os.path.relpath(paths[video], folder)) == name
+    ]
+    return below or several
 
 
 def _video(path: PathLike, line: int, name: str, written: dict[str, str]) -> str:
     """The name without suffix, so that it is the same in tables with and without suffixes."""
     if not name:
         raise ValueError(f"{path}:{line}: no video; expected the name of a file")
+    name = os.path.normpath(name)
     video = without_suffix(name)
     before = written.setdefault(video, name)
     if before != name:

@@ -19,7 +19,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -88,14 +88,14 @@ def cli(argv: Sequence[str] | None = None) -> int:
     status = 2  # of an error, until the first source
     with interrupts.command(results.outcome, results.interrupt), ExitStack() as stack:
         try:
-            parts, more = load_parts(arguments, list(inputs.videos))
+            parts, more = load_parts(arguments, inputs.videos)
             problems = [*find_problems(arguments, live or list(inputs.videos)), *more]
             if not live and not inputs.videos:
                 problems = [f"{name}: {why}" for name, why in inputs.missing.items()] + problems
             if problems:
                 return fail(problems, status)
             tell(inputs.videos, inputs.missing, inputs.passed_over, arguments)
-            setup = _load(arguments, parts, stack)
+            setup = _load(arguments, parts, inputs.videos, stack)
             status = 1
             for name, reason in inputs.missing.items():
                 results.add({"video": name, "error": reason}, reported=True)
@@ -114,14 +114,16 @@ def cli(argv: Sequence[str] | None = None) -> int:
     return 1 if results.failed else 0
 
 
-def _load(arguments: argparse.Namespace, parts: Parts, stack: ExitStack) -> Setup:
+def _load(
+    arguments: argparse.Namespace, parts: Parts, videos: Collection[str], stack: ExitStack
+) -> Setup:
     """Opens the window, loads detector and network, and opens the csv file."""
     window = _open_window(stack) if arguments.show else None
     if parts.config is not None:  # before the network, which takes longer
         parts = parts.with_detector(arguments, parts.config.model.get("detection", False))
     recognizer = load_network(arguments)
     parts = parts.with_detector(arguments, recognizer.takes_boxes)
-    parts = parts.with_tables(arguments, recognizer.config, recognizer.class_names)
+    parts = parts.with_tables(arguments, videos, recognizer.config, recognizer.class_names)
     if parts.detector:
         _say(f"people are found by {parts.detector.name}")
     if arguments.out or window:

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -45,18 +45,19 @@ class Parts(NamedTuple):
         return self._replace(detector=_open_detector(arguments, name))
 
     def with_tables(
-        self, arguments: argparse.Namespace, config: "ConfigDict", names: Sequence[str]
+        self, arguments: argparse.Namespace, videos: Collection[str], config: "ConfigDict",
+        names: Sequence[str],
     ) -> "Parts":
         """With the tables whose reading needs the config or the class names of the weights."""
         boxes, truths = self.boxes, self.truths
         if arguments.boxes and self.config is None:
-            boxes = _read_boxes(arguments, config)
+            boxes = _read_boxes(arguments, videos, config)
         if arguments.ground_truth and truths is None:
-            truths = _read_truths(arguments, names)
+            truths = _read_truths(arguments, videos, names)
         return self._replace(boxes=boxes, truths=truths)
 
 
-def load_parts(arguments: argparse.Namespace, videos: Sequence[str]) -> tuple[Parts, list[str]]:
+def load_parts(arguments: argparse.Namespace, videos: Collection[str]) -> tuple[Parts, list[str]]:
     """Loads what the arguments name; returns it and what is wrong with it.
 
     Args:
@@ -85,12 +86,9 @@ def load_parts(arguments: argparse.Namespace, videos: Sequence[str]) -> tuple[Pa
         common = arguments.common_classes
         attempt("--common-classes", lambda: choose(names, several=False, common=common))
     if arguments.boxes and os.path.isfile(arguments.boxes):
-        boxes = attempt("--boxes", lambda: _read_boxes(arguments, config))
+        boxes = attempt("--boxes", lambda: _read_boxes(arguments, videos, config))
     if arguments.ground_truth and os.path.isfile(arguments.ground_truth) and names:
-        truths = attempt("--ground-truth", lambda: _read_truths(arguments, names))
-    for flag, table in (("--boxes", boxes), ("--ground-truth", truths)):
-        if table and videos and not any(map(table.name_of, videos)):
-            problems.append(f"{flag}: {table.lacks(videos)}")
+        truths = attempt("--ground-truth", lambda: _read_truths(arguments, videos, names))
     takes_boxes = config is not None and config.model.get("detection", False)
     if name := _detector_name(arguments, takes_boxes):
         detector = attempt("", lambda: _checked_detector(arguments, name))
@@ -113,17 +111,24 @@ def choice_of(arguments: argparse.Namespace, names: Sequence[str], *, several: b
     )
 
 
-def _read_boxes(arguments: argparse.Namespace, config: "ConfigDict | None") -> Table:
+def _read_boxes(
+    arguments: argparse.Namespace, videos: Collection[str], config: "ConfigDict | None"
+) -> Table:
     """The table of --boxes; boxes with too low a score for the network are dropped."""
     threshold = config.data.get("score_threshold", 0.0) if config is not None else 0.0
     return read_table(
-        arguments.boxes, None, first_second=arguments.first_second, score_threshold=threshold
+        arguments.boxes, videos, None, first_second=arguments.first_second,
+        score_threshold=threshold,
     )
 
 
-def _read_truths(arguments: argparse.Namespace, names: Sequence[str]) -> Table:
+def _read_truths(
+    arguments: argparse.Namespace, videos: Collection[str], names: Sequence[str]
+) -> Table:
     """The table of --ground-truth."""
-    return read_table(arguments.ground_truth, names, first_second=arguments.first_second)
+    return read_table(
+        arguments.ground_truth, videos, names, first_second=arguments.first_second
+    )
 
 
 def _detector_name(arguments: argparse.Namespace, takes_boxes: bool) -> str:

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data_pipelines.examples.keyframe_clips import load_keyframe
-from data_pipelines.sources.box_tables import read_moments
-from data_pipelines.sources.keyframes import Keyframe, build, find_sources
+from data_pipelines.sources.box_tables import names_in_table, read_moments
+from data_pipelines.sources.keyframes import Keyframe, build
 from data_pipelines.transforms import boxes as box_arithmetic
 from data_pipelines.video import Video
-from data_pipelines.video.image_files import Pictures
 from data_pipelines.video.stills import look, play
 from slowfast_jax.inference.box_scores import BoxScores, score_boxes
 from slowfast_jax.report.drawing import BLUE, GRAY, Annotated, write_annotated_video
@@ -40,8 +39,8 @@ def read_boxes(
     Args:
       table: a CSV file, see data_pipelines/sources/box_tables.py. Times count from the first frame.
         Actions are ignored.
-      videos: path -> what to read. The table names videos relative to the common folder of the
-        paths; rows of other videos are ignored.
+      videos: path -> what to read. The table has the ends of the paths, see `names_in_table`; rows
+        of other videos are ignored.
       score_threshold: boxes with a lower score are dropped.
       fps: frame rate of videos stored as image files.
 
@@ -50,21 +49,16 @@ def read_boxes(
 
     Raises:
       FileNotFoundError: the table does not exist.
-      ValueError: a row is invalid; the message has file and line.
+      ValueError: a row is invalid (the message has file and line), a name could mean several of
+        the videos, or the table has none of them.
     """
-    folder = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in videos])
     moments, written = read_moments(
         (), [table], class_names=None, score_threshold=score_threshold
     )
-    places = {os.path.abspath(path): path for path in videos}
     found: dict[str, list[Keyframe]] = {path: [] for path in videos}
-    for name, source in find_sources(folder, written.values()).items():
-        place = os.path.join(folder, name) if isinstance(source, Pictures) else str(source)
-        path = places.get(os.path.abspath(place))
-        for video in (key for key, value in written.items() if value == name and path):
-            found[path] += build(
-                {video: moments[video]}, {video: videos[path]}, origin=0.0, fps=fps
-            )
+    for path, name in names_in_table(table, written, videos).items():
+        if name in moments:
+            found[path] = build({name: moments[name]}, {name: videos[path]}, origin=0.0, fps=fps)
     return found
 
 

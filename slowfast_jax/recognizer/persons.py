@@ -120,8 +120,9 @@ def detect_persons(
     else:
         info, _ = open_frames(source)
         threshold = recognizer.config.data.get("score_threshold", 0.0)
-        table = read_table(boxes, None, score_threshold=threshold)
-        people = given_people(moments_of(table, str(source), info.duration))
+        name = str(source)
+        table = read_table(boxes, [name], None, score_threshold=threshold)
+        people = given_people(moments_of(table, name, info.duration))
     result = annotate_film(recognizer, source, None, Options(people=people, stride=stride))
     if result.error:
         raise VideoError(str(source), result.error)

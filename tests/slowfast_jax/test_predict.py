@@ -175,7 +175,8 @@ def test_a_wrong_table_is_reported_before_the_network_is_loaded(folder, capsys):
     table.write_text("video,time,x1,y1,x2,y2\n2,0,0.1,0.2,0.5,0.9\n")
     assert cli(command) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"error: --boxes {table}: has no boxes for {folder / '0.mp4'}; expect")
+    video = folder / "0.mp4"
+    assert error.startswith(f"error: --boxes: {table}: has no boxes for {video}, but for 2; expect")
     assert error.count("\n") == 1
 
 

@@ -4,7 +4,7 @@ The format is recognized by the content: csv tables with the header of
 data_pipelines/sources/box_tables.py, csv tables of AVA, and pickles of MMAction2 and PaddleVideo.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from data_pipelines.paths import PathLike
 from data_pipelines.sources import ava, box_tables
 from data_pipelines.sources.box_pickles import SUFFIX
 from data_pipelines.sources.keyframes import Moments
-from data_pipelines.text_files import first_few, read_rows
+from data_pipelines.text_files import read_rows
 from slowfast_jax.demo.stages.persons import Moment
 
 
@@ -35,36 +35,28 @@ class Table(NamedTuple):
 
     Attributes:
       path: the file.
-      moments: video -> time -> boxes.
+      names: path of a video -> what the file calls it; None: the file has no boxes for it.
+      moments: name of a video -> time -> boxes.
       persons: (video, time, text of the corners) -> number of the person, where the file has one.
       first_second: time of the first frame of a video, as the file counts it.
     """
 
     path: PathLike
+    names: Mapping[str, str | None]
     moments: Moments
     persons: dict[tuple[str, float, str], int]
     first_second: float
 
-    def name_of(self, video: PathLike) -> str | None:
-        """What the table calls a video: the end of its path without a suffix, the longest one."""
-        return box_tables.name_in_table(video, self.moments)
-
-    def lacks(self, videos: Iterable[PathLike]) -> str:
-        """What is said about videos that the table does not have."""
-        return (
-            f"{self.path} has no boxes for {first_few(videos, 3)}; it has those of "
-            f"{first_few(self.moments, 3)}"
-        )
-
 
 def read_table(
-    path: PathLike, names: Sequence[str] | None, *, score_threshold: float = 0.0,
-    first_second: float | None = None,
+    path: PathLike, videos: Collection[str], names: Sequence[str] | None, *,
+    score_threshold: float = 0.0, first_second: float | None = None,
 ) -> Table:
     """Reads a file of boxes.
 
     Args:
       path: the file.
+      videos: paths, whose ends are in the file; see `box_tables.names_in_table`.
       names: class names of annotated boxes; None for predicted boxes, whose actions are ignored.
       score_threshold: predicted boxes with a lower score are dropped.
       first_second: time of the first frame, as the file counts it. Default: 900 for files of AVA
@@ -72,28 +64,33 @@ def read_table(
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: a row is invalid, or there are no boxes.
+      ValueError: a row is invalid, a name could mean several of the videos, or there are no boxes
+        for any of them.
     """
     annotated, predicted = ([path], []) if names is not None else ([], [path])
     if _has_header(path):
-        moments, _ = box_tables.read_moments(
+        moments, written = box_tables.read_moments(
             annotated, predicted, class_names=names, score_threshold=score_threshold
         )
-        return Table(path, moments, _persons(path), first_second or 0.0)
+        found = box_tables.names_in_table(path, written, videos)
+        return Table(path, found, moments, _persons(path), first_second or 0.0)
     if names is not None and Path(path).suffix == SUFFIX:
         raise ValueError(f"{path}: a pickle of boxes has no actions; expected a csv table")
     moments = ava.read_boxes(
         annotated, predicted, score_threshold=score_threshold, seconds=None,
         num_classes=len(names) if names is not None else ava.NUM_CLASSES,
     )
-    return Table(path, moments, {}, ava.FIRST_SECOND if first_second is None else first_second)
+    found = box_tables.names_in_table(path, {name: name for name in moments}, videos)
+    first = ava.FIRST_SECOND if first_second is None else first_second
+    return Table(path, found, moments, {}, first)
 
 
-def moments_of(table: Table, video: PathLike, duration: float) -> list[Moment]:
+def moments_of(table: Table, video: str, duration: float) -> list[Moment]:
     """The boxes of a video, in order of time.
 
     Args:
-      table: names the video without its folder, with or without its suffix.
+      table: the boxes.
+      video: one of the paths with which the table was read.
       duration: its seconds.
 
     Raises:
@@ -110,7 +107,7 @@ def moments_of(table: Table, video: PathLike, duration: float) -> list[Moment]:
 
 
 def truths_of(
-    table: Table, video: PathLike, duration: float, names: Sequence[str]
+    table: Table, video: str, duration: float, names: Sequence[str]
 ) -> list[Truth]:
     """As `moments_of`, for annotated boxes."""
     _, found = _rows_of(table, video, duration)
@@ -124,11 +121,11 @@ def truths_of(
 
 
 def _rows_of(
-    table: Table, video: PathLike, duration: float
+    table: Table, video: str, duration: float
 ) -> tuple[str, list[tuple[float, object]]]:
-    name = table.name_of(video)
-    if name is None:
-        raise ValueError(table.lacks([video]))
+    name = table.names[video]
+    if name not in table.moments:
+        raise ValueError(f"{table.path} has no boxes for this video")
     first = table.first_second
     moments = sorted(table.moments[name].items())
     inside = [found for found in moments if first <= found[0] <= first + duration]

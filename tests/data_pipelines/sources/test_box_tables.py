@@ -5,7 +5,13 @@ import pytest
 
 from data_pipelines.doctor.__main__ import find_format
 from data_pipelines.examples.keyframe_clips import load_keyframe
-from data_pipelines.sources.box_tables import name_in_table, read_row_by_row, read_tables
+from data_pipelines.sources.box_tables import (
+    name_in_table,
+    names_in_table,
+    read_moments,
+    read_row_by_row,
+    read_tables,
+)
 from data_pipelines.video.encoding import write_video
 from data_pipelines.video.image_files import FrameFiles
 
@@ -167,3 +173,51 @@ def test_rows_one_by_one_with_persons_and_without_scores(folder):
 ])
 def test_the_name_of_a_video_is_the_end_of_its_path(video, name):
     assert name_in_table(video, ["c", "day1/c"]) == name
+
+
+def test_a_file_with_a_rare_suffix_has_the_name_of_its_stem(tmp_path):
+    (tmp_path / "a.1.old").write_bytes(b"")
+    assert name_in_table(tmp_path / "a.1.old", ["a.1"]) == "a.1"
+    assert name_in_table(tmp_path / "a.1", ["a"]) is None
+
+
+@pytest.mark.parametrize(("rows", "videos", "expected"), [
+    (["a", "b"], ["x/a.mp4", "y/b.mp4", "c.mp4"], ["a", "b", None]),
+    (["x/a", "a"], ["x/a.mp4", "y/a.mp4"], ["x/a", "a"]),
+    (["./x/a.mp4"], ["/films/x/a.mp4"], ["x/a"]),
+    (["../x/a.mp4"], ["../x/a.mp4"], ["../x/a"]),
+    (["a.mp4"], ["a.avi"], ["a"]),  # it was converted
+    (["a.mp4"], ["x/a.mp4", "x/a.avi"], ["a", None]),
+    (["a"], ["d/a.mp4", "d/x/a.mp4", "d/y/a.mp4"], ["a", None, None]),
+    (["a"], ["a.mp4", "./a.mp4"], ["a", "a"]),  # the same file
+    (["a"], [], []),
+])
+def test_which_videos_the_names_in_a_table_mean(tmp_path, rows, videos, expected):
+    path = tmp_path / "boxes.csv"
+    path.write_text(HEADER + "".join(ROW.replace("a,", f"{name},", 1) for name in rows))
+    _, written = read_moments([path], [], class_names=None)
+    assert names_in_table(path, written, videos) == dict(zip(videos, expected, strict=True))
+
+
+def test_names_that_could_mean_several_videos_are_refused_together():
+    videos = ["x/a.mp4", "y/a.mp4", "z/b.mp4", "z/b.avi", "z/c.mp4"]
+    with pytest.raises(ValueError) as caught:
+        names_in_table("t.csv", {"a": "a.mp4", "b": "b", "c": "c"}, videos)
+    assert str(caught.value).splitlines() == [
+        f"t.csv: {name!r} may be {both}; write the folder and suffix of the one that is meant, or "
+        "pass no other"
+        for name, both in (("a.mp4", "x/a.mp4 or y/a.mp4"), ("b", "z/b.mp4 or z/b.avi"))
+    ]
+
+
+def test_a_table_without_any_of_the_videos_is_refused():
+    with pytest.raises(ValueError, match=r"^t.csv: has no boxes for x/d.mp4, but for a.mp4; "
+                                         "expected the ends of the paths of videos, such as 'd'$"):
+        names_in_table("t.csv", {"a": "a.mp4"}, ["x/d.mp4"])
+
+
+def test_a_video_whose_boxes_are_all_dropped_is_in_the_table(folder):
+    path = write(folder, HEADER.replace("n\n", "n,score\n"), ROW.replace("\n", ",0.1\n"),
+                 ROW.replace("a,", "b,").replace("\n", ",0.9\n"))
+    moments, written = read_moments([], [path], class_names=None, score_threshold=0.5)
+    assert list(moments) == ["b"] and written == {"a": "a", "b": "b"}

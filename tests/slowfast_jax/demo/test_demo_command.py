@@ -260,7 +260,7 @@ def test_values_are_checked_before_the_weights_are_read(boxes, folder, capsys, m
     assert cli([video, *boxes, "--detector", str(folder / "bad.onnx")]) == 2
     assert "bad.onnx cannot be read as an ONNX file" in capsys.readouterr().err
     assert cli([str(folder / "videos/b.mp4"), *boxes, "--boxes", str(folder / "boxes.csv")]) == 2
-    assert "b.mp4; it has those of a" in capsys.readouterr().err
+    assert "b.mp4, but for a; expected the ends of the paths" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("flags", "problem"), [

@@ -23,7 +23,7 @@ def test_weights_on_the_hub_bring_config_and_names(table):
     parts, problems = load_parts(arguments, ["a.mp4"])
     assert not problems and parts.config is None and parts.truths is None
     config = ConfigDict({"data": {"score_threshold": 0.5}})
-    parts = parts.with_tables(arguments, config, ["run", "sit"])
+    parts = parts.with_tables(arguments, ["a.mp4"], config, ["run", "sit"])
     assert [len(moment.boxes) for moment in parts.boxes.moments["a"].values()] == [1]
     assert [len(moment.boxes) for moment in parts.truths.moments["a"].values()] == [2]
 
