@@ -91,7 +91,7 @@ def read_tables(
 
     _, keyframes = read_each(refuse_rows, keyframes_of_others)
     if not moments:
-        raise _no_boxes(annotated, predicted, score_threshold)
+        raise no_boxes(annotated, predicted, score_threshold)
     return keyframes, list(class_names)
 
 
@@ -120,7 +120,7 @@ def read_moments(
     if wrong is not None:
         raise wrong
     if not moments:
-        raise _no_boxes(annotated, predicted, score_threshold)
+        raise no_boxes(annotated, predicted, score_threshold)
     return moments, written
 
 
@@ -133,9 +133,7 @@ def _collected(
 ) -> tuple[Moments, dict[str, str], ValueError | None]:
     """As `read_moments`, with the error about the bad rows as a third result: the good rows show
     what else is wrong. There may be no boxes."""
-    classes = None
-    if class_names is not None:
-        classes = {name: number for number, name in enumerate(class_names)}
+    classes = _numbered(class_names)
     moments: Moments = {}
     written: dict[str, str] = {}
 
@@ -153,9 +151,10 @@ def _collected(
     return moments, written, None
 
 
-def _no_boxes(
+def no_boxes(
     annotated: Sequence[PathLike], predicted: Sequence[PathLike], score_threshold: float
 ) -> ValueError:
+    """The error about tables that have no boxes with at least this score."""
     files = ", ".join(map(str, (*annotated, *predicted))) or "no table"
     return ValueError(
         f"{files}: no boxes; expected rows below the header"
@@ -164,20 +163,30 @@ def _no_boxes(
 
 
 def read_row_by_row(
-    path: PathLike, class_names: Sequence[str], *, predicted: bool = False
-) -> list[Row]:
+    path: PathLike, class_names: Sequence[str] | None, *, predicted: bool = False
+) -> tuple[list[Row], dict[str, str]]:
     """Reads the rows of a table with their persons, without merging those of the same box.
 
     Args:
-        class_names: in class order.
+        class_names: in class order. None: actions are not read.
         predicted: the boxes are those of a detector, which may have scores.
 
+    Returns:
+        (rows, the name of each video as written in the table)
+
     Raises:
-        FileNotFoundError, ValueError: as `read_tables`.
+        FileNotFoundError, ValueError: as `read_tables`, but there may be no boxes.
     """
-    classes = {name: number for number, name in enumerate(class_names)}
+    written: dict[str, str] = {}
     with bad_rows() as on_bad_row:
-        return list(_rows(path, 0.0 if predicted else None, classes, {}, on_bad_row))
+        threshold = 0.0 if predicted else None
+        return list(_rows(path, threshold, _numbered(class_names), written, on_bad_row)), written
+
+
+def _numbered(class_names: Sequence[str] | None) -> dict[str, int] | None:
+    if class_names is None:
+        return None
+    return {name: number for number, name in enumerate(class_names)}
 
 
 def find_actions(paths: Sequence[PathLike], on_bad_row: OnBadRow | None = None) -> list[str]:

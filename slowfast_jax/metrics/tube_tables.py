@@ -68,7 +68,7 @@ def read_boxes(
     return [
         Box(row.video, row.time, row.box, row.label, row.person, row.score,
             f"{row.path}:{row.line}")
-        for row in read_row_by_row(path, class_names, predicted=predicted)
+        for row in read_row_by_row(path, class_names, predicted=predicted)[0]
     ]
 
 

@@ -4,7 +4,7 @@ The format is recognized by the content: csv tables with the header of
 data_pipelines/sources/box_tables.py, csv tables of AVA, and pickles of MMAction2 and PaddleVideo.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ import numpy as np
 from data_pipelines.paths import PathLike
 from data_pipelines.sources import ava, box_tables
 from data_pipelines.sources.box_pickles import SUFFIX
-from data_pipelines.sources.keyframes import Moments
+from data_pipelines.sources.keyframes import Moments, Row, collect
 from data_pipelines.text_files import read_rows
 from slowfast_jax.demo.stages.persons import Moment
 
@@ -69,11 +69,12 @@ def read_table(
     """
     annotated, predicted = ([path], []) if names is not None else ([], [path])
     if _has_header(path):
-        moments, written = box_tables.read_moments(
-            annotated, predicted, class_names=names, score_threshold=score_threshold
-        )
+        rows, written = box_tables.read_row_by_row(path, names, predicted=names is None)
+        moments = collect(row for row in rows if row.score >= score_threshold)
+        if not moments:
+            raise box_tables.no_boxes(annotated, predicted, score_threshold)
         found = box_tables.names_in_table(path, written, videos)
-        return Table(path, found, moments, _persons(path), first_second or 0.0)
+        return Table(path, found, moments, _persons(rows), first_second or 0.0)
     if names is not None and Path(path).suffix == SUFFIX:
         raise ValueError(f"{path}: a pickle of boxes has no actions; expected a csv table")
     moments = ava.read_boxes(
@@ -148,19 +149,12 @@ def _has_header(path: PathLike) -> bool:
     return {*box_tables.CORNERS} <= {column.strip().lower() for column in first}
 
 
-def _persons(path: PathLike) -> dict[tuple[str, float, str], int]:
-    """The column "person" of a table, numbered from 1 on in the order of their first rows."""
-    rows = iter(read_rows(path))
-    header = [column.strip().lower() for column in next(rows)[1]]
-    if "person" not in header:
-        return {}
+def _persons(rows: Iterable[Row]) -> dict[tuple[str, float, str], int]:
+    """The persons of rows, numbered from 1 on in the order of their first rows."""
     numbers: dict[tuple[str, str], int] = {}
     persons = {}
-    for _, columns in rows:
-        cells = dict(zip(header, (column.strip() for column in columns), strict=True))
-        video = box_tables.without_suffix(cells["video"])
-        if cells["person"]:
-            number = numbers.setdefault((video, cells["person"]), len(numbers) + 1)
-            text = ",".join(cells[name] for name in box_tables.CORNERS)
-            persons[video, float(cells["time"]), text] = number
+    for row in rows:
+        if row.person:
+            number = numbers.setdefault((row.video, row.person), len(numbers) + 1)
+            persons[row.video, row.time, row.text] = number
     return persons

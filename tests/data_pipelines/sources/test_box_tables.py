@@ -159,12 +159,14 @@ def test_rows_one_by_one_with_persons_and_without_scores(folder):
         folder, HEADER.replace("action", "action,person,score"),
         "a,1.5,0.1,0.2,0.5,0.6,wave,7,0.5\n", "a,1.5,0.1,0.2,0.5,0.6,,7,\n",
     )
-    rows = read_row_by_row(path, ["run", "wave"], predicted=True)
+    rows, written = read_row_by_row(path, ["run", "wave"], predicted=True)
+    assert written == {"a": "a"}
     assert [(row.line, row.label, row.person, row.score) for row in rows] == [
         (2, 1, "7", 0.5), (3, None, "7", 1.0),
     ]
     with pytest.raises(ValueError, match=r"boxes.csv:2: action is 'wave'"):
         read_row_by_row(path, ["run"], predicted=True)
+    assert [row.label for row in read_row_by_row(path, None, predicted=True)[0]] == [None, None]
 
 
 @pytest.mark.parametrize("video, name", [
