@@ -171,17 +171,21 @@ def score_timelines(
     """
     seconds = clip_seconds(sampling)
     planned = plan(seconds, window, stride)
-    unfinished: dict[int, _Windows] = {}
+    unfinished: dict[int, WindowCombiner] = {}
 
     def resolve(items: list[_Item], scores: Any) -> Iterator[Event]:
         rows = iter(np.asarray(scores))  # those after the last item are padding
         for item in items:
             windows = unfinished.setdefault(
-                item.index, _Windows(planned, stride, seconds, method)
+                item.index, WindowCombiner(planned, stride, method)
             )
-            found = windows.last() if item.clip is None else windows.add(item, next(rows))
-            if not item.error:
-                yield from (Event(item.index, window) for window in found)
+            if item.clip is not None:
+                windows.duration, begin = item.duration, item.number * planned.step
+                gaps = item.clip.begin - begin, item.clip.end - begin - seconds
+                found = windows.add(item.number, next(rows), gaps)
+            else:
+                found = windows.last() if not item.error else ()
+            yield from (Event(item.index, window) for window in found)
             if item.clip is None:
                 del unfinished[item.index]
                 yield Event(item.index, fps=item.fps, error=item.error)
@@ -212,44 +216,52 @@ def clip_seconds(sampling: Mapping[str, Any]) -> float:
     return sampling["num_frames"] * sampling["sampling_rate"] / sampling["target_fps"]
 
 
-class _Windows:
-    """Combines the scores of one video's clips, given in order of time, into its windows."""
+class WindowCombiner:
+    """Combines the scores of one video's clips, given in order of time, into those of its windows.
 
-    def __init__(self, planned: Plan, stride: float, seconds: float, method: str):
-        self._plan, self._stride, self._seconds, self._method = planned, stride, seconds, method
-        self._scores: dict[int, np.ndarray] = {}  # clip -> (K,), for clips that are still needed
-        self._gaps: dict[int, tuple[float, float]] = {}  # clip -> gaps before start and end
-        self._index = self._known = 0  # number of the window, and how many clips are scored
-        self._duration = 0.0
+    Attributes:
+      duration: seconds of the video, beyond which no window reaches; inf until they are known.
+    """
 
-    def add(self, item: _Item, row: np.ndarray) -> list[WindowScores]:
-        """The window that the scores (K,) of the next clip complete, if any."""
-        number, planned = item.number, self._plan
-        begin = number * planned.step
-        self._gaps[number] = item.clip.begin - begin, item.clip.end - begin - self._seconds
-        self._scores[number], self._known, self._duration = row, number + 1, item.duration
-        first = self._index * planned.every
-        if number < first + planned.count - 1:
-            return []
-        window = self._combined(list(range(first, first + planned.count)))
-        self._index += 1
-        for old in [old for old in self._scores if old < self._index * planned.every]:
-            del self._scores[old], self._gaps[old]
-        return [window]
+    def __init__(self, planned: Plan, stride: float, method: str):
+        self.duration = math.inf
+        self._plan, self._stride, self._method = planned, stride, method
+        # Clip -> scores (K,) and gaps, for clips that are still needed.
+        self._clips: dict[int, tuple[np.ndarray, tuple[float, float]]] = {}
+        self._index = 0  # of the next window
+        self._end = -1  # the last clip of the window before it
 
-    def last(self) -> list[WindowScores]:
-        """The last window, if clips are left that no other has."""
-        planned, index = self._plan, self._index
-        rest = sorted(number for number in self._scores if number >= index * planned.every)
-        end = (index - 1) * planned.every + planned.count  # of the window before
-        return [self._combined(rest)] if rest and (index == 0 or self._known > end) else []
+    def add(
+        self, number: int, row: np.ndarray, gaps: tuple[float, float] = (0.0, 0.0)
+    ) -> Iterator[WindowScores]:
+        """Yields the windows that are complete once the next clip has its scores.
 
-    def _combined(self, clips: list[int]) -> WindowScores:
-        start = self._index * self._stride
-        end = min(start + self._plan.length, max(self._duration, start))
-        rows = np.stack([self._scores[number] for number in clips])
-        start, end = start + self._gaps[clips[0]][0], end + self._gaps[clips[-1]][1]
-        return WindowScores(start, end, ensemble(rows, self._method))
+        Args:
+          number: of the clip. Clips may be left out; the window has the scores of the others.
+          row: scores (K,).
+          gaps: seconds from where the plan has the start and the end of the clip to where they are.
+        """
+        self._clips[number] = row, gaps
+        while number >= (last := self._index * self._plan.every + self._plan.count - 1):
+            yield from self._combined(last)
+
+    def last(self) -> Iterator[WindowScores]:
+        """Yields the last window of the video, if clips are left that no other has."""
+        if self._clips and max(self._clips) > self._end:
+            yield from self._combined(max(self._clips))
+
+    def _combined(self, last: int) -> Iterator[WindowScores]:
+        """The window that ends with clip `last`, unless all of its clips were left out."""
+        first, start = self._index * self._plan.every, self._index * self._stride
+        clips = [clip for number, clip in self._clips.items() if first <= number <= last]
+        end = min(start + self._plan.length, max(self.duration, start))
+        if clips:
+            (_, (late, _)), (_, (_, later)) = clips[0], clips[-1]
+            scores = ensemble(np.stack([row for row, _ in clips]), self._method)
+            yield WindowScores(start + late, end + later, scores)
+        self._index, self._end = self._index + 1, last
+        for number in [n for n in self._clips if n < self._index * self._plan.every]:
+            del self._clips[number]
 
 
 def _decode(

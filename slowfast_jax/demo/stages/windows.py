@@ -1,6 +1,5 @@
 """Classification over time: the scores of windows that slide over the frames of a video."""
 
-import math
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,13 @@ from slowfast_jax.demo.sources.frames import Frame
 from slowfast_jax.demo.stages.clips import ClipBuffer
 from slowfast_jax.demo.stages.worker import Worker
 from slowfast_jax.demo.timing import Timing
-from slowfast_jax.inference.timeline import Plan, WindowScores, clip_seconds, plan, window_options
-from slowfast_jax.metrics.ensemble import ensemble
+from slowfast_jax.inference.timeline import (
+    WindowCombiner,
+    WindowScores,
+    clip_seconds,
+    plan,
+    window_options,
+)
 
 if TYPE_CHECKING:
     from slowfast_jax.recognizer import Recognizer
@@ -55,7 +59,7 @@ def classify(
         sampling["num_frames"], sampling["sampling_rate"], fps, sampling["target_fps"]
     )
     buffer = ClipBuffer(fps, partial(_center, crop=crop))
-    combined = _Windows(planned, stride, options["method"])
+    combined = WindowCombiner(planned, stride, options["method"])
     number = 0  # of the next clip
 
     with Worker() as worker:
@@ -105,39 +109,3 @@ def _center(picture: np.ndarray, crop: int) -> np.ndarray:
 def _scores(recognizer: "Recognizer", clip: np.ndarray, timing: Timing) -> np.ndarray:
     with timing.part("recognize"):
         return np.asarray(recognizer(clip[None]))[0]
-
-
-class _Windows:
-    """Combines the scores of clips, given in order of time, into those of windows.
-
-    Attributes:
-      duration: seconds of the video, beyond which no window reaches; inf until they are known.
-    """
-
-    def __init__(self, planned: Plan, stride: float, method: str):
-        self.duration = math.inf
-        self._plan, self._stride, self._method = planned, stride, method
-        self._rows: dict[int, np.ndarray] = {}  # clip -> (K,), for clips that are still needed
-        self._index = 0  # of the next window
-        self._end = -1  # the last clip of the window before it
-
-    def add(self, number: int, row: np.ndarray) -> Iterator[WindowScores]:
-        """The windows that are complete once the next clip has its scores."""
-        self._rows[number] = row
-        while number >= (last := self._index * self._plan.every + self._plan.count - 1):
-            yield from self._combined(last)
-
-    def last(self) -> Iterator[WindowScores]:
-        """The last window of a video, if clips are left that no other has."""
-        if self._rows and max(self._rows) > self._end:
-            yield from self._combined(max(self._rows))
-
-    def _combined(self, last: int) -> Iterator[WindowScores]:
-        first, start = self._index * self._plan.every, self._index * self._stride
-        rows = [row for number, row in self._rows.items() if first <= number <= last]
-        end = min(start + self._plan.length, max(self.duration, start))
-        if rows:  # all of its clips may have been left out
-            yield WindowScores(start, end, ensemble(np.stack(rows), self._method))
-        self._index, self._end = self._index + 1, last
-        for number in [n for n in self._rows if n < self._index * self._plan.every]:
-            del self._rows[number]

@@ -8,7 +8,7 @@ from PIL import Image
 
 from data_pipelines.video.encoding import write_video
 from data_pipelines.video.image_files import frame_files
-from slowfast_jax.inference.timeline import plan, score_windows
+from slowfast_jax.inference.timeline import Plan, WindowCombiner, plan, score_windows
 
 FPS, FRAMES = 10, 61
 SAMPLING = dict(num_frames=2, sampling_rate=3, target_fps=30.0, crop=16)  # a clip takes 0.2 s
@@ -51,6 +51,19 @@ def scored(video, window, stride, batch_size=4, **changes):
 ])
 def test_clips_of_a_window(clip, window, stride, expected):
     assert plan(clip, window, stride) == pytest.approx(expected)
+
+
+def test_windows_have_the_clips_that_were_not_left_out():
+    combined = WindowCombiner(Plan(2.0, 1.0, 2, 2), 2.0, "sum")  # of clips 0 and 1, 2 and 3, ...
+    rows = np.eye(7, dtype=np.float32)
+    assert list(combined.add(0, rows[0])) == []
+    found = list(combined.add(5, rows[5], (0.0, 0.25)))
+    assert [window[:2] for window in found] == [(0.0, 2.0), (4.0, 6.25)]
+    np.testing.assert_array_equal([window.scores for window in found], rows[[0, 5]])
+    assert list(combined.last()) == []
+    assert list(combined.add(6, rows[6])) == []
+    combined.duration = 7.5
+    assert [window[:2] for window in combined.last()] == [(6.0, 7.5)]
 
 
 @pytest.mark.parametrize("clip", [0.5, 1.6, 2.13])
