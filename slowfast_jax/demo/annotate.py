@@ -34,7 +34,7 @@ from slowfast_jax.demo.stages.actions import (
     score_nobody,
 )
 from slowfast_jax.demo.stages.given_boxes import Truth
-from slowfast_jax.demo.stages.persons import FindIn, Moment, find_persons
+from slowfast_jax.demo.stages.persons import FindIn, PeopleAt, add_people
 from slowfast_jax.demo.stages.windows import classify, empty_clip
 from slowfast_jax.demo.timing import Timing
 from slowfast_jax.inference.timeline import WindowScores
@@ -114,7 +114,7 @@ def annotate_film(
     recognizer: "Recognizer", video: Video, out: str | os.PathLike | None = None,
     options: Options = Options(), *, fps: float = 30.0,
     report: Callable[[Progress], object] = lambda progress: None,
-    found: Callable[[WindowScores | PersonScores | Moment], object] = lambda event: None,
+    found: Callable[[WindowScores | PersonScores | PeopleAt], object] = lambda event: None,
     show: Show | None = None,
 ) -> Result:
     """Recognizes what is in a video, and writes a film with labels, boxes and the video's sound.
@@ -158,7 +158,7 @@ def annotate_live(
     recognizer: "Recognizer", source: LiveFrames, out: str | os.PathLike | None = None,
     options: Options = Options(), *,
     report: Callable[[Progress], object] = lambda progress: None,
-    found: Callable[[WindowScores | PersonScores | Moment], object] = lambda event: None,
+    found: Callable[[WindowScores | PersonScores | PeopleAt], object] = lambda event: None,
     show: Show | None = None,
 ) -> Result:
     """As `annotate_film`, for a camera or stream, until it ends or an exception ends the work.
@@ -258,7 +258,7 @@ def _stages(
     """The frames, and what is found in them."""
     info, timing, events = result.info, result.timing, frames
     if options.people is not None:
-        events = find_persons(events, options.people(info, timing))
+        events = add_people(events, options.people(info, timing))
     if recognizer.takes_boxes:
         stride = STRIDE if options.stride is None else options.stride
         return recognize_persons(events, recognizer, timing, stride=stride, late=live)

@@ -12,7 +12,7 @@ from slowfast_jax.demo.choice import Choice
 from slowfast_jax.demo.film.overlay import Label, Overlay, Person
 from slowfast_jax.demo.stages.actions import PersonScores
 from slowfast_jax.demo.stages.given_boxes import Truth
-from slowfast_jax.demo.stages.persons import LONGEST, Moment, People
+from slowfast_jax.demo.stages.persons import LONGEST, People, PeopleAt
 from slowfast_jax.inference.timeline import WindowScores
 
 FADED = 2.0  # seconds after which the actions of a person are no longer shown
@@ -39,8 +39,8 @@ class Knowledge:
         self._truths, self._truth_times = truths, [truth.time for truth in truths]
         self._people = People()
         self._windows: deque[tuple[float, list[Label]]] = deque()  # by the middle of the window
-        self._actions: deque[tuple[Moment, list[list[Label]]]] = deque()
-        kinds = {WindowScores: windows, Moment: people, PersonScores: actions}
+        self._actions: deque[tuple[PeopleAt, list[list[Label]]]] = deque()
+        kinds = {WindowScores: windows, PeopleAt: people, PersonScores: actions}
         self._until = {kind: -math.inf for kind, wanted in kinds.items() if wanted}
 
     @property
@@ -53,7 +53,7 @@ class Knowledge:
         if isinstance(event, WindowScores):
             time = (event.start + event.end) / 2
             self._windows.append((time, self._choice.of(event.scores)))
-        elif isinstance(event, Moment):
+        elif isinstance(event, PeopleAt):
             time = event.time
             self._people.add(event)
         elif isinstance(event, PersonScores):
@@ -87,7 +87,7 @@ class Knowledge:
 
 
 def _labels_of(
-    number: int, box: np.ndarray, actions: Sequence[tuple[Moment, list[list[Label]]]], time: float
+    number: int, box: np.ndarray, actions: Sequence[tuple[PeopleAt, list[list[Label]]]], time: float
 ) -> list[Label]:
     """The labels of a person at the nearest moment that has some; one without a number is known by
     its box."""

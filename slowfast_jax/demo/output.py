@@ -19,7 +19,7 @@ from data_pipelines.progress import SECONDS_BETWEEN_LINES, can_redraw
 from slowfast_jax.demo.choice import Choice
 from slowfast_jax.demo.sources.frames import Info
 from slowfast_jax.demo.stages.actions import STRIDE, PersonScores
-from slowfast_jax.demo.stages.persons import Moment
+from slowfast_jax.demo.stages.persons import PeopleAt
 from slowfast_jax.demo.timing import Timing
 from slowfast_jax.inference.prediction_output import Record, show_window
 from slowfast_jax.inference.timeline import WindowScores
@@ -74,7 +74,7 @@ class Sink:
         if not takes_boxes:
             self.record["windows"] = []
 
-    def add(self, event: WindowScores | PersonScores | Moment) -> None:
+    def add(self, event: WindowScores | PersonScores | PeopleAt) -> None:
         """Takes the scores of a window or of people, or boxes of people."""
         if isinstance(event, WindowScores):
             self._add_window(event)
@@ -97,7 +97,7 @@ class Sink:
                  f"{found['score']:.4f}") for found in window["predictions"]
             ])
 
-    def _add_persons(self, moment: Moment, scores: np.ndarray | None) -> None:
+    def _add_persons(self, moment: PeopleAt, scores: np.ndarray | None) -> None:
         persons, rows = [], []
         for index, (box, number) in enumerate(zip(moment.boxes, moment.ids, strict=True)):
             corners = [round(float(edge), 4) for edge in box]

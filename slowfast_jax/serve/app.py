@@ -31,7 +31,7 @@ from slowfast_jax.metrics.topk import labeled
 from slowfast_jax.serve.batcher import Batcher
 from slowfast_jax.serve.body import JSON, Body, parse, read_body
 from slowfast_jax.serve.network import Served
-from slowfast_jax.serve.videos import Moment, TooLong, clips_of, keyframes_of
+from slowfast_jax.serve.videos import BoxesAt, TooLong, clips_of, keyframes_of
 
 FILE = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 VIDEO = {"seconds": 10.0, "frames": 300, "fps": 30.0}
@@ -183,7 +183,7 @@ def make_app(
 
     def decode(
         content: bytes, content_type: str
-    ) -> tuple[VideoInfo, tuple[np.ndarray, ...], Sequence[Moment]]:
+    ) -> tuple[VideoInfo, tuple[np.ndarray, ...], Sequence[BoxesAt]]:
         """Properties of the video, the inputs of the network, and the keyframes that they are of.
 
         Raises:

@@ -8,7 +8,7 @@ from fastapi import HTTPException, Request
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from slowfast_jax.inference.inputs import FRAME_RATE
-from slowfast_jax.serve.videos import Moment, Uploaded, UploadedFrames
+from slowfast_jax.serve.videos import BoxesAt, Uploaded, UploadedFrames
 
 JSON = "application/json"
 MOST_FRAMES = 10_000
@@ -22,7 +22,7 @@ class Question(NamedTuple):
     """A request: a video, and for networks that classify boxes its keyframes."""
 
     video: Uploaded | UploadedFrames
-    moments: Sequence[Moment]
+    moments: Sequence[BoxesAt]
 
 
 class _Strict(BaseModel):
@@ -116,7 +116,7 @@ def _parse_json(content: bytes) -> Question:
         video: Uploaded | UploadedFrames = Uploaded(body.video)
     else:
         video = UploadedFrames(body.frames, body.fps)
-    moments = [Moment(one.second, np.float32(one.boxes)) for one in body.keyframes]
+    moments = [BoxesAt(one.second, np.float32(one.boxes)) for one in body.keyframes]
     return Question(video, moments)
 
 

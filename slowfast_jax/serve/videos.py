@@ -55,7 +55,7 @@ class UploadedFrames(Pictures):
         return "frames"
 
 
-class Moment(NamedTuple):
+class BoxesAt(NamedTuple):
     """A keyframe of a request.
 
     Attributes:
@@ -91,9 +91,9 @@ def clips_of(
 
 
 def keyframes_of(
-    video: Video, moments: Sequence[Moment], sampling: Mapping[str, Any],
+    video: Video, moments: Sequence[BoxesAt], sampling: Mapping[str, Any],
     shapes: Sequence[Sequence[int]], most_boxes: int, longest: float, thread_type: str,
-) -> tuple[VideoInfo, tuple[np.ndarray, np.ndarray], list[Moment]]:
+) -> tuple[VideoInfo, tuple[np.ndarray, np.ndarray], list[BoxesAt]]:
     """Properties of a video, the clips around some of its moments with their boxes, and these
     moments with their seconds.
 

@@ -12,7 +12,7 @@ from data_pipelines.transforms import boxes as box_arithmetic
 from data_pipelines.transforms import geometry
 from slowfast_jax.demo.sources.frames import Frame
 from slowfast_jax.demo.stages.clips import ClipBuffer
-from slowfast_jax.demo.stages.persons import Moment
+from slowfast_jax.demo.stages.persons import PeopleAt
 from slowfast_jax.demo.stages.worker import Worker
 from slowfast_jax.demo.timing import Timing
 from slowfast_jax.inference.box_scores import with_padding
@@ -33,7 +33,7 @@ class PersonScores(NamedTuple):
       scores: float32 (B, K).
     """
 
-    moment: Moment
+    moment: PeopleAt
     scores: np.ndarray
 
 
@@ -41,7 +41,7 @@ def recognize_persons(
     events: Iterable[Any], recognizer: "Recognizer", timing: Timing, *, stride: float = STRIDE,
     late: bool = False,
 ) -> Iterator[Any]:
-    """Passes events on, and adds the scores of the people of a `Moment` once they are known.
+    """Passes events on, and adds the scores of the people of a `PeopleAt` once they are known.
 
     A clip has its moment in the middle, so scores come half a clip later. Its frames are as far
     apart in time as in training, whatever the frame rate of the video: those that `load_keyframe`
@@ -61,16 +61,16 @@ def recognize_persons(
     length = protocol.num_frames * protocol.sampling_rate
     crop, rate = protocol.test_crop, protocol.target_fps
     buffer = ClipBuffer(rate, partial(_whole, crop=crop))
-    waiting: deque[Moment] = deque()
+    waiting: deque[PeopleAt] = deque()
     due, source = 0.0, (0, 0)
 
     with Worker() as worker:
 
-        def submit(moment: Moment) -> None:
+        def submit(moment: PeopleAt) -> None:
             if late and worker.busy:
                 return
             if late:
-                moment = Moment(moment.time, moment.boxes[:LIVE_ROWS], moment.ids[:LIVE_ROWS])
+                moment = PeopleAt(moment.time, moment.boxes[:LIVE_ROWS], moment.ids[:LIVE_ROWS])
             if not len(moment.boxes):
                 worker.submit(moment, partial(np.zeros, (0, len(recognizer.class_names))))
                 return
@@ -88,7 +88,7 @@ def recognize_persons(
             if isinstance(event, Frame):
                 source = source if any(source) else event.picture().shape[:2]
                 buffer.push(event)
-            elif isinstance(event, Moment) and event.time >= due - 1e-6:
+            elif isinstance(event, PeopleAt) and event.time >= due - 1e-6:
                 due = due + stride if due + stride > event.time else event.time + stride
                 waiting.append(event)
             while waiting and round(waiting[0].time * rate) + length - length // 2 <= buffer.count:

@@ -15,7 +15,7 @@ from data_pipelines.sources import ava, box_tables
 from data_pipelines.sources.box_pickles import SUFFIX
 from data_pipelines.sources.keyframes import Moments, Row, collect
 from data_pipelines.text_files import read_rows
-from slowfast_jax.demo.stages.persons import Moment
+from slowfast_jax.demo.stages.persons import PeopleAt
 
 
 class Truth(NamedTuple):
@@ -86,7 +86,7 @@ def read_table(
     return Table(path, found, moments, {}, first)
 
 
-def moments_of(table: Table, video: str, duration: float) -> list[Moment]:
+def moments_of(table: Table, video: str, duration: float) -> list[PeopleAt]:
     """The boxes of a video, in order of time.
 
     Args:
@@ -103,7 +103,7 @@ def moments_of(table: Table, video: str, duration: float) -> list[Moment]:
         boxes = [box for box, _, _ in moment.boxes.values()]
         ids = [table.persons.get((name, time, text), 0) for text in moment.boxes]
         shown = np.array(boxes, np.float32).reshape(-1, 4).clip(0, 1)
-        moments.append(Moment(time - table.first_second, shown, np.array(ids, int)))
+        moments.append(PeopleAt(time - table.first_second, shown, np.array(ids, int)))
     return moments
 
 

@@ -16,7 +16,7 @@ EVERY = 0.25  # seconds from one detection to the next
 LONGEST = 0.5  # seconds before and after its moment for which a box is shown
 
 
-class Moment(NamedTuple):
+class PeopleAt(NamedTuple):
     """The people at a moment.
 
     Attributes:
@@ -31,12 +31,12 @@ class Moment(NamedTuple):
 
 
 # Frame -> the people in it; None if they were not looked for.
-Find = Callable[[Frame], Moment | None]
+Find = Callable[[Frame], PeopleAt | None]
 FindIn = Callable[[Info, Timing], Find]  # makes what looks for people in the frames of a source
 
 
-def find_persons(events: Iterable[Any], find: Find) -> Iterator[Any]:
-    """Passes events on, and after a frame the `Moment` that `find` returns for it, if any."""
+def add_people(events: Iterable[Any], find: Find) -> Iterator[Any]:
+    """Passes events on, and after a frame the `PeopleAt` that `find` returns for it, if any."""
     for event in events:
         yield event
         if isinstance(event, Frame) and (moment := find(event)) is not None:
@@ -56,7 +56,7 @@ def detected(
     """
     due = 0.0
 
-    def find(frame: Frame) -> Moment | None:
+    def find(frame: Frame) -> PeopleAt | None:
         nonlocal due
         if frame.time < due - 1e-6:
             return None
@@ -70,16 +70,16 @@ def detected(
                 boxes, _, ids = tracks.update(detections, frame.time)
         boxes = np.clip(boxes, 0, 1).astype(np.float32)  # a track may reach out of the picture
         inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-        return Moment(frame.time, boxes[inside], ids[inside])
+        return PeopleAt(frame.time, boxes[inside], ids[inside])
 
     return find
 
 
-def given(moments: Sequence[Moment], fps: float) -> Find:
+def given(moments: Sequence[PeopleAt], fps: float) -> Find:
     """Finds people at known moments, in order of time, in the frames nearest to them."""
     left = list(moments)[::-1]
 
-    def find(frame: Frame) -> Moment | None:
+    def find(frame: Frame) -> PeopleAt | None:
         found = None
         while left and left[-1].time <= frame.time + 0.5 / fps:
             found = left.pop()  # of several moments in one frame, the last one
@@ -108,7 +108,7 @@ def detect_people(
     return make
 
 
-def given_people(moments: Sequence[Moment]) -> FindIn:
+def given_people(moments: Sequence[PeopleAt]) -> FindIn:
     """For `annotate.Options`: people at known moments, in order of time."""
     return lambda info, timing: given(moments, info.fps)
 
@@ -118,9 +118,9 @@ class People:
 
     def __init__(self) -> None:
         self._times: list[float] = []
-        self._moments: list[Moment] = []
+        self._moments: list[PeopleAt] = []
 
-    def add(self, moment: Moment) -> None:
+    def add(self, moment: PeopleAt) -> None:
         """Adds the next moment."""
         self._times.append(moment.time)
         self._moments.append(moment)
@@ -159,7 +159,7 @@ class People:
         return [*sorted(shown.items()), *others]
 
 
-def _boxes(moment: Moment) -> dict[int, np.ndarray]:
+def _boxes(moment: PeopleAt) -> dict[int, np.ndarray]:
     return {
         number: box for number, box in zip(moment.ids.tolist(), moment.boxes, strict=True) if number
     }

@@ -11,7 +11,7 @@ from data_pipelines.video.decoding import probe, select_frames
 from data_pipelines.video.image_files import frame_files
 from data_pipelines.video.opening import VideoError
 from slowfast_jax.demo.annotate import Options, Progress, annotate_film
-from slowfast_jax.demo.stages.persons import Moment, given_people
+from slowfast_jax.demo.stages.persons import PeopleAt, given_people
 from tests.support.films import gray_pictures, sound_of, times_of, write_film
 
 
@@ -170,9 +170,9 @@ def test_persons_of_a_network_that_takes_boxes(tiny, video, tmp_path):
         annotate_film(recognizer, video)
     boxes = np.array([[0.1, 0.1, 0.4, 0.9], [0.5, 0.2, 0.9, 0.8]], np.float32)
     moments = [
-        Moment(0.5, boxes, np.array([1, 2])), Moment(0.7, boxes[:1], np.array([1])),
-        Moment(1.1, np.zeros((0, 4), np.float32), np.zeros(0, int)),
-        Moment(2.0, boxes[1:], np.array([2])),
+        PeopleAt(0.5, boxes, np.array([1, 2])), PeopleAt(0.7, boxes[:1], np.array([1])),
+        PeopleAt(1.1, np.zeros((0, 4), np.float32), np.zeros(0, int)),
+        PeopleAt(2.0, boxes[1:], np.array([2])),
     ]
     options = Options(people=given_people(moments), stride=0.3)
     found = []

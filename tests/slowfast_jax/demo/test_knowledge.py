@@ -9,7 +9,7 @@ from slowfast_jax.demo.choice import choose
 from slowfast_jax.demo.knowledge import FADED, Knowledge
 from slowfast_jax.demo.stages.actions import PersonScores
 from slowfast_jax.demo.stages.given_boxes import Truth
-from slowfast_jax.demo.stages.persons import Moment
+from slowfast_jax.demo.stages.persons import PeopleAt
 from slowfast_jax.inference.timeline import WindowScores
 
 CHOICE = choose(["walk", "sit"], several=True, threshold=0.5)
@@ -17,7 +17,7 @@ LEFT, RIGHT = [0.1, 0.1, 0.4, 0.9], [0.6, 0.1, 0.9, 0.9]
 
 
 def moment(time, boxes, ids):
-    return Moment(time, np.array(boxes, np.float32).reshape(-1, 4), np.array(ids, int))
+    return PeopleAt(time, np.array(boxes, np.float32).reshape(-1, 4), np.array(ids, int))
 
 
 def people(**options):

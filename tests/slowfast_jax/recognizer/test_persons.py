@@ -6,7 +6,7 @@ import pytest
 import slowfast_jax
 from data_pipelines.video.decoding import VideoError
 from slowfast_jax.demo.stages.actions import PersonScores
-from slowfast_jax.demo.stages.persons import Moment
+from slowfast_jax.demo.stages.persons import PeopleAt
 from slowfast_jax.detectors.detections import Detections, Detector
 from slowfast_jax.recognizer.persons import persons_of
 from tests.support.films import gray_pictures, write_film
@@ -87,7 +87,7 @@ def test_persons_are_sorted_by_how_long_they_are_seen():
     moments = [(2.0, [1]), (1.0, [2, 1]), (0.0, [2]), (3.0, [1]), (4.0, [])]
     found = [
         PersonScores(
-            Moment(time, np.tile(BOX, (len(ids), 1)), np.array(ids, int)),
+            PeopleAt(time, np.tile(BOX, (len(ids), 1)), np.array(ids, int)),
             np.float32([[time, number] for number in ids]).reshape(-1, 2),
         )
         for time, ids in moments

@@ -12,7 +12,7 @@ from slowfast_jax.demo.annotate import Options, annotate_live
 from slowfast_jax.demo.sources import live
 from slowfast_jax.demo.sources.live import LiveFrames, hidden, live_address
 from slowfast_jax.demo.stages.actions import LIVE_ROWS, PersonScores, score_nobody
-from slowfast_jax.demo.stages.persons import Moment, detect_people
+from slowfast_jax.demo.stages.persons import PeopleAt, detect_people
 from slowfast_jax.demo.stages.windows import empty_clip
 from slowfast_jax.detectors.detections import Detector, whole_frame
 from slowfast_jax.inference.timeline import WindowScores
@@ -123,4 +123,4 @@ def test_people_of_a_stream_get_actions(tiny, tmp_path):
         annotate_live(recognizer, source, None, options, found=found.append)
     scores = [event.scores.shape for event in found if isinstance(event, PersonScores)]
     assert scores and set(scores) == {(1, 4)} and len(tiny) == compiled
-    assert sum(isinstance(event, Moment) for event in found) >= len(scores)
+    assert sum(isinstance(event, PeopleAt) for event in found) >= len(scores)

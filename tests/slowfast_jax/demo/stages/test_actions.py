@@ -7,7 +7,7 @@ import slowfast_jax
 from data_pipelines.sources.keyframes import Keyframe
 from slowfast_jax.demo.sources.frames import Frame, open_frames
 from slowfast_jax.demo.stages.actions import ROWS, PersonScores, recognize_persons, score_nobody
-from slowfast_jax.demo.stages.persons import Moment
+from slowfast_jax.demo.stages.persons import PeopleAt
 from slowfast_jax.demo.timing import Timing
 from slowfast_jax.inference.person_actions import score_keyframes
 from tests.support.films import gray_pictures, write_film
@@ -23,7 +23,7 @@ def recognizer(tiny):
 def moment(time, count):
     low = random.uniform(0, 0.5, (count, 2))
     boxes = np.concatenate([low, low + random.uniform(0.1, 0.5, (count, 2))], 1)
-    return Moment(time, boxes.astype(np.float32), np.arange(count) + 1)
+    return PeopleAt(time, boxes.astype(np.float32), np.arange(count) + 1)
 
 
 def events_of(video, moments):

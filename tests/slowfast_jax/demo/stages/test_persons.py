@@ -5,10 +5,10 @@ import pytest
 
 from slowfast_jax.demo.sources.frames import Frame, Info
 from slowfast_jax.demo.stages.persons import (
-    Moment,
     People,
+    PeopleAt,
+    add_people,
     detect_people,
-    find_persons,
     given_people,
 )
 from slowfast_jax.demo.timing import Timing
@@ -25,8 +25,8 @@ def frames(count=60, fps=30):
 
 def moments_in(people, count=60, fps=30):
     find = people(INFO._replace(fps=fps), Timing())
-    events = find_persons(frames(count, fps), find)
-    return [event for event in events if isinstance(event, Moment)]
+    events = add_people(frames(count, fps), find)
+    return [event for event in events if isinstance(event, PeopleAt)]
 
 
 def test_people_are_looked_for_now_and_then_and_followed():
@@ -79,15 +79,15 @@ def test_nobody_is_a_moment_too():
 
 
 def test_known_moments_come_with_the_nearest_frame():
-    moments = [Moment(time, NOBODY, np.zeros(0, int)) for time in (0.0, 0.34, 0.36, 1.4)]
+    moments = [PeopleAt(time, NOBODY, np.zeros(0, int)) for time in (0.0, 0.34, 0.36, 1.4)]
     found = moments_in(given_people(moments), 30, 10)
     assert [moment.time for moment in found] == pytest.approx([0.0, 0.3, 0.4, 1.4])
 
 
 def test_boxes_are_interpolated_between_moments():
     people = People()
-    people.add(Moment(1.0, np.array([[0, 0, 0.2, 0.4], [0.5, 0.5, 1, 1]]), np.array([1, 2])))
-    people.add(Moment(2.0, np.array([[0.4, 0, 0.6, 0.8], [0, 0, 1, 1]]), np.array([1, 0])))
+    people.add(PeopleAt(1.0, np.array([[0, 0, 0.2, 0.4], [0.5, 0.5, 1, 1]]), np.array([1, 2])))
+    people.add(PeopleAt(2.0, np.array([[0.4, 0, 0.6, 0.8], [0, 0, 1, 1]]), np.array([1, 0])))
     (number, box), *others = people.at(1.25)
     assert number == 1 and box == pytest.approx([0.1, 0, 0.3, 0.5])
     assert [number for number, _ in others] == [2]  # only the nearest moment has seen it
