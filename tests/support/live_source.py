@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import partial
 
 import av
 import numpy as np
 
 from tests.support.films import gray_pictures
+from tests.support.one_connection import serve_one
 
 
 class _Sender:
@@ -32,35 +34,12 @@ def live_source(
 
     Then the connection is closed, or, with `stall`, stays open without a word. Yields the address.
     """
-    ended = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=_serve, args=(server, count, fps, stall, size, ended))
-        thread.start()
-        try:
-            yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
-        finally:
-            ended.set()
-            server.close()
-            thread.join()
-
-
-def _serve(
-    server: socket.socket, count: int, fps: int, stall: bool, size: tuple[int, int],
-    ended: threading.Event,
-) -> None:
-    server.settimeout(30)
-    try:
-        connection, _ = server.accept()
-        with connection:
-            _send(connection, gray_pictures(count, *size), fps, ended)
-            if stall:
-                ended.wait()
-    except (OSError, av.error.FFmpegError):  # the reader has left
-        pass
+    with serve_one(partial(_send, gray_pictures(count, *size), fps), stall=stall) as port:
+        yield f"tcp://127.0.0.1:{port}"
 
 
 def _send(
-    connection: socket.socket, pictures: list[np.ndarray], fps: int, ended: threading.Event
+    pictures: list[np.ndarray], fps: int, connection: socket.socket, ended: threading.Event
 ) -> None:
     with av.open(_Sender(connection), "w", format="mpegts", options={"flush_packets": "1"}) as out:
         stream = out.add_stream("libx264", rate=fps, options={

@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import partial
 
 import av
 
 from tests.support.films import gray_pictures
+from tests.support.one_connection import serve_one
 
 SDP = (
     "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=camera\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
@@ -27,33 +29,15 @@ def rtsp_source(
 
     Yields the address, with a name and a password, which are not checked.
     """
-    ended = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=_serve, args=(server, count, fps, stall, size, ended))
-        thread.start()
-        try:
-            yield f"rtsp://user:secret@127.0.0.1:{server.getsockname()[1]}/live"
-        finally:
-            ended.set()
-            server.close()
-            thread.join()
+    with serve_one(partial(_send, gray_pictures(count, *size), fps), stall=stall) as port:
+        yield f"rtsp://user:secret@127.0.0.1:{port}/live"
 
 
-def _serve(
-    server: socket.socket, count: int, fps: int, stall: bool, size: tuple[int, int],
-    ended: threading.Event,
-) -> None:
-    server.settimeout(60)
-    try:
-        connection, _ = server.accept()
-        with connection, connection.makefile("rb") as requests:
-            while _answer(connection, requests) != "PLAY":
-                pass
-            _play(connection, gray_pictures(count, *size), fps, ended)
-            if stall:
-                ended.wait()
-    except (OSError, av.error.FFmpegError):  # the reader has left
-        pass
+def _send(pictures: list, fps: int, connection: socket.socket, ended: threading.Event) -> None:
+    with connection.makefile("rb") as requests:
+        while _answer(connection, requests) != "PLAY":
+            pass
+    _play(connection, pictures, fps, ended)
 
 
 def _answer(connection: socket.socket, requests) -> str:
