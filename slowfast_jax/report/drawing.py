@@ -76,6 +76,18 @@ def draw_boxes(
     return np.asarray(picture)
 
 
+def shortened(text: str, font: ImageFont.FreeTypeFont, most: float) -> str:
+    """The text, or as much of its beginning as fits into `most` pixels, with "…"."""
+    if font.getlength(text) <= most:
+        return text
+    low, high = 0, len(text)  # the longest beginning that fits has low <= length < high
+    while low + 1 < high:
+        middle = (low + high) // 2
+        fits = font.getlength(text[:middle].rstrip() + "…") <= most
+        low, high = (middle, high) if fits else (low, middle)
+    return text[:low].rstrip() + "…"
+
+
 def font_size(height: int, width: int) -> int:
     """Pixels of a font that can be read on a picture of this size."""
     return max(11, round(min(height, width) / 30))

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from slowfast_jax.report.colors import colored
+from slowfast_jax.report.drawing import shortened
 from slowfast_jax.report.sheets import INK, PAPER
 
 MUTED, FIRST, OWN = (101, 109, 118), (9, 105, 218), (26, 127, 55)
@@ -46,7 +47,7 @@ def matrix_picture(matrix: np.ndarray, names: Sequence[str], *, title: str = "")
     count = len(names)
     size = 36 if count <= 20 else 16 if count <= NAMED else max(2, 1200 // count)
     font = ImageFont.load_default(12)
-    labels = [_cut(name, font, LONGEST) for name in names] if count <= NAMED else []
+    labels = [shortened(name, font, LONGEST) for name in names] if count <= NAMED else []
     room = round(max((font.getlength(label) for label in labels), default=0)) + 12
     top = room + (24 if title else 0)
     bold = ImageFont.load_default(14)
@@ -91,11 +92,11 @@ def bars_picture(panels: Sequence[Panel], *, title: str = "", columns: int = 3) 
     for row, height in zip(rows, heights, strict=True):
         for number, panel in enumerate(row):
             left = number * width
-            draw.text((left + 10, top + 6), _cut(panel.title, bold, width - 20), INK, bold)
+            draw.text((left + 10, top + 6), shortened(panel.title, bold, width - 20), INK, bold)
             for place, bar in enumerate(panel.bars):
                 y = top + 28 + place * line
                 right = left + name_room
-                text = _cut(bar.name, font, name_room - 20)
+                text = shortened(bar.name, font, name_room - 20)
                 draw.text((right - 6, y + 8), text, INK, font, anchor="rm")
                 if math.isnan(bar.value):
                     draw.text((right + 6, y + 8), "not tested", MUTED, font, anchor="lm")
@@ -108,15 +109,6 @@ def bars_picture(panels: Sequence[Panel], *, title: str = "", columns: int = 3) 
                 )
         top += height
     return np.asarray(picture)
-
-
-def _cut(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
-    """The text, cut to a width in pixels."""
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text + "…"
 
 
 def _turned(text: str, font: ImageFont.FreeTypeFont) -> Image.Image:

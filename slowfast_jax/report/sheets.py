@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from slowfast_jax.report.drawing import shortened
+
 GAP = 6  # pixels between pictures
 INK, PAPER = (31, 35, 40), (255, 255, 255)
 TEXT = 15  # height of a caption's letters in pixels
@@ -80,8 +82,7 @@ def captioned(picture: np.ndarray, caption: str) -> np.ndarray:
     strip = Image.new("RGB", (width, room + (height + room) % 2), INK)
     font = ImageFont.load_default(size)
     for number, line in enumerate(lines):
-        while line and font.getlength(line) > width - 8:
-            line = line[:-2] + "…" if len(line) > 2 else ""
-        ImageDraw.Draw(strip).text((4, 2 + number * (size + 4)), line, PAPER, font)
+        text = shortened(line, font, width - 8)
+        ImageDraw.Draw(strip).text((4, 2 + number * (size + 4)), text, PAPER, font)
     return np.concatenate([picture, np.asarray(strip)])
 

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from PIL.ImageFont import FreeTypeFont
 
 from slowfast_jax.demo.film.planes import Planes, encoded
+from slowfast_jax.report import drawing
 from slowfast_jax.report.drawing import WHITE, Color
 
 BLACK = (0, 0, 0)
@@ -19,6 +20,8 @@ PALETTE = (
     (255, 112, 67), (158, 157, 36), (240, 98, 146), (121, 134, 203), (141, 110, 99), (38, 166, 154),
 )
 Row = tuple[str, float, Color]  # name, score and color of a label
+
+shortened = lru_cache(maxsize=4096)(drawing.shortened)  # frames have the same texts
 
 
 def color_of(number: int) -> Color:
@@ -81,19 +84,6 @@ def panel(rows: tuple[Row, ...], pen: Pen, most: int) -> Planes:
         length = round((width - 2 * pad) * min(max(score, 0.0), 1.0))
         draw.rectangle((pad, top + height, pad + max(length, 1), top + height + line - 1), color)
     return encoded(np.asarray(picture), pen.matrix)
-
-
-@lru_cache(maxsize=4096)
-def shortened(text: str, font: FreeTypeFont, most: int) -> str:
-    """The text, or as much of its beginning as fits into `most` pixels, with "…"."""
-    if font.getlength(text) <= most:
-        return text
-    low, high = 0, len(text)  # the longest beginning that fits has low <= length < high
-    while low + 1 < high:
-        middle = (low + high) // 2
-        fits = font.getlength(text[:middle].rstrip() + "…") <= most
-        low, high = (middle, high) if fits else (low, middle)
-    return text[:low].rstrip() + "…"
 
 
 def labels_with_scores(

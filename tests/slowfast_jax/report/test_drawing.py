@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import ImageFont
 
 from data_pipelines.video.decoding import probe, read_frames
 from slowfast_jax.report.drawing import (
@@ -8,6 +9,7 @@ from slowfast_jax.report.drawing import (
     RED,
     Annotated,
     draw_boxes,
+    shortened,
     write_annotated_video,
 )
 
@@ -20,6 +22,14 @@ def painted(picture, color):
     near = np.abs(picture.astype(int) - color).max(axis=-1) < 12
     rows, columns = np.nonzero(near)
     return columns.min(), rows.min(), columns.max(), rows.max()
+
+
+def test_texts_are_shortened_to_fit():
+    text, font = "carry/hold (an object) " * 4, ImageFont.load_default(20)
+    assert shortened("walk", font, 500) == "walk" and shortened("walk", font, 1) == "…"
+    cut = shortened(text, font, 200)
+    assert cut.endswith("…") and text.startswith(cut[:-1])
+    assert font.getlength(cut) <= 200 < font.getlength(text[: len(cut) + 1] + "…")
 
 
 def test_boxes_are_drawn_in_place():
