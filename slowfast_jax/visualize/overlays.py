@@ -51,8 +51,8 @@ class Overlay(NamedTuple):
     caption: str
 
 
-# A clip (T, H, W, 3), and for networks that classify boxes a box (4,) in its pixels -> overlays.
-Explain = Callable[..., Sequence[Overlay]]
+# A clip (T, H, W, 3), and a box (4,) in its pixels for networks that classify boxes -> overlays.
+Explain = Callable[[np.ndarray, np.ndarray | None], Sequence[Overlay]]
 
 
 def grad_cam_of(
@@ -64,7 +64,7 @@ def grad_cam_of(
     label: the class to explain. Default: the predicted one of each clip or box.
     """
     explain = make_grad_cam(recognizer.model, layers, score)
-    return lambda clip, box=None: grad_cam_overlays(recognizer, explain, clip, label, box)
+    return lambda clip, box: grad_cam_overlays(recognizer, explain, clip, label, box)
 
 
 def grad_cam_overlays(
@@ -101,7 +101,7 @@ def attention_of(
     """
     attend = make_attention(recognizer.model, layer, query)
 
-    def overlays(clip: np.ndarray, box: np.ndarray | None = None) -> list[Overlay]:
+    def overlays(clip: np.ndarray, box: np.ndarray | None) -> list[Overlay]:
         found = attend(recognizer.variables, clip[None], None if box is None else box[None])
         heads = found.maps.shape[1]
         if head is not None and not 0 <= head < heads:
@@ -136,10 +136,7 @@ def show_overlays(
     """
     mix = partial(overlay, colormap=colormap, alpha=alpha)
     parts = parts_of(video, recognizer.config, at, keyframes, box)
-    explained = (
-        (part, explain(part.clip) if part.box is None else explain(part.clip, part.box))
-        for part in parts
-    )
+    explained = ((part, explain(part.clip, part.box)) for part in parts)
     rows: list[Row] = []
 
     def noted() -> Iterator[tuple[Part, Sequence[Overlay]]]:

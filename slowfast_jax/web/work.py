@@ -96,12 +96,12 @@ def write_look(
     explain, clips = grad_cam_of(recognizer), 0
     seconds = clip_length(recognizer.config) or duration
 
-    def reported(clip: np.ndarray) -> Sequence[Overlay]:
+    def reported(clip: np.ndarray, box: np.ndarray | None) -> Sequence[Overlay]:
         nonlocal clips
         done = min(clips * seconds, duration)
         report(done / duration, f"Grad-CAM: {done:.1f} of {duration:.1f} seconds")
         clips += 1
-        return explain(clip)
+        return explain(clip, box)
 
     for _ in show_overlays(recognizer, reported, str(video), film.with_suffix("")):
         pass

@@ -56,8 +56,8 @@ def test_maps_between_frames():
     np.testing.assert_allclose(
         dense[:, 0, 0], [0, 0.25, 0.5, 0.75, 1, 0.875, 0.75, 0.625, 0.5], atol=1e-6
     )
-    one = between_frames(maps[:1], np.array([2]), 3)
-    np.testing.assert_array_equal(one, 0)
+    one = between_frames(maps[1:2], np.array([2]), 3)
+    np.testing.assert_array_equal(one, 1)
 
 
 @pytest.fixture

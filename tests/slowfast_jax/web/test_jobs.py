@@ -78,7 +78,9 @@ def test_an_upload_stays_until_the_tab_is_closed(jobs, store, tmp_path):
 def test_where_the_network_looks(jobs, store, monkeypatch):
     monkeypatch.setattr(
         "slowfast_jax.web.work.grad_cam_of",  # the network has no maps
-        lambda recognizer: lambda clip: [Overlay("res5", clip[..., 0] / 255, np.arange(4), "run")],
+        lambda recognizer: lambda clip, box: [
+            Overlay("res5", clip[..., 0] / 255, np.arange(4), "run")
+        ],
     )
     reports = []
     html = run(jobs, sample="a", look=True, report=lambda *report: reports.append(report))
