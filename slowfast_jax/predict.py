@@ -212,7 +212,7 @@ def check_boxes_given(recognizer: "Recognizer", boxes: str | None) -> None:
     """ValueError if --boxes is missing, or was passed for a network that takes none."""
     name = recognizer.config.name
     if recognizer.takes_boxes and not boxes:
-        raise ValueError(f"{name} classifies persons: pass --boxes with a table of their boxes")
+        raise ValueError(f"{name} classifies people: pass --boxes with a table of their boxes")
     if boxes and not recognizer.takes_boxes:
         raise ValueError(f"{name} classifies whole videos and takes no --boxes")
 

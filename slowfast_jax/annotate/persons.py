@@ -1,4 +1,4 @@
-"""Finds and follows the persons in a video, and keeps those of about one frame per second."""
+"""Finds and tracks the people in a video, and keeps those of about one frame per second."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -55,10 +55,10 @@ def persons_to_label(
     Args:
       path: the video.
       name: see Found.
-      detector: its boxes of low scores help to follow persons.
+      detector: its boxes of low scores help to track people.
       every: seconds between the frames whose persons are kept.
       margin: seconds at the start and the end of the video without such frames.
-      threshold: least score of a box that starts a track.
+      threshold: minimum score of a box that starts a track.
       what: name of the work, for the display of progress.
 
     Raises:

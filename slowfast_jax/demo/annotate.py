@@ -73,7 +73,7 @@ class Options:
       stride: seconds from one window to the next, or from one moment at which actions of people
         are recognized to the next. None: the length of the window, or STRIDE.
       people: makes what looks for people, such as `detect_people`. Networks that take boxes need
-        it; with others, the people are drawn and followed.
+        it; with others, the people are tracked and drawn.
       choice: which labels are drawn. None: those of `choose` without options.
       truths: annotated boxes, which are drawn beside.
       slow_motion: how many times longer than the source the film is; then it has no sound.

@@ -48,9 +48,9 @@ def choose(
       several: a clip or person has any number of classes at the same time, as in AVA. Then the
         default is the original's: a score of THRESHOLD for common classes, and RARE_THRESHOLD for
         the others. Otherwise the best `top_k` classes are shown if they have LEAST.
-      top_k: number of labels at most.
-      threshold: least score of common classes, and of all classes if there are no common ones.
-      rare_threshold: least score of the other classes.
+      top_k: maximum number of labels.
+      threshold: minimum score of common classes, and of all classes if there are no common ones.
+      rare_threshold: minimum score of the other classes.
       common: names of the common classes. Default: those of AVA that the network has.
       only: names of the classes that may be shown. Default: all.
 

@@ -44,7 +44,7 @@ def load_detector(spec: str, *, threshold: float | None = None) -> Detector:
     Args:
       spec: an .onnx file with YOLOX or RF-DETR; or a name of PUBLISHED, downloaded once into the
         cache folder; or "frame", for the whole picture as one box.
-      threshold: least score of a box; None: what suits the network.
+      threshold: minimum score of a box; None: what suits the network.
 
     Raises:
       DetectorError: there is no such file or name, or the file is not such a network.

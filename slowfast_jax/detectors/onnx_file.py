@@ -43,7 +43,7 @@ def open_detector(path: str | os.PathLike, threshold: float | None = None) -> De
     """The person detector in an .onnx file.
 
     Args:
-      threshold: least score of a box; None: what suits the network.
+      threshold: minimum score of a box; None: what suits the network.
 
     Raises:
       DetectorError: onnxruntime is missing or cannot run the file, or it has another network.

@@ -1,4 +1,4 @@
-"""Follows persons from picture to picture with ByteTrack, of the package `trackers` (extra [demo]).
+"""Tracks people from picture to picture with ByteTrack, of the package `trackers` (extra [demo]).
 
     detector, tracks = load_detector(DEFAULT, threshold=LOW_SCORE), Tracks(fps=30)
     for picture in pictures:
@@ -46,7 +46,7 @@ class Tracks:
         """
         Args:
           fps: pictures per second.
-          threshold: least score of a box that starts a track.
+          threshold: minimum score of a box that starts a track.
 
         Raises:
           DetectorError: the package is missing.

@@ -10,7 +10,7 @@ from slowfast_jax.display.timeline import Row, Scores, timeline
 
 MOST_ROWS = 10  # actions of a timeline
 FIRST_ROWS, LEAST = 3, 0.02  # further ones than the first must reach this score
-SHOWN = 0.005  # least score that is not written as 0.00
+SHOWN = 0.005  # minimum score that is not written as 0.00
 
 
 class Predictions(list[tuple[str, float]]):

@@ -20,7 +20,7 @@ from slowfast_jax.data.video_lists import find_samples
 from slowfast_jax.metrics.confusion import confusion_matrix
 from slowfast_jax.report.items import Picture, Video, existing, parameter_count, spread
 
-THRESHOLD = 0.5  # least score of a predicted label where videos can have several
+THRESHOLD = 0.5  # minimum score of a predicted label where videos can have several
 PICTURES = 12  # in the report
 VIDEOS = 6  # in the annotated video
 SECONDS = 5  # of each

@@ -20,7 +20,7 @@ from slowfast_jax.metrics.confusion import confusion_matrix
 from slowfast_jax.metrics.matching import MatchedBoxes, keyframe_key, match_boxes
 from slowfast_jax.report.items import Picture, Video, existing, parameter_count, spread
 
-THRESHOLD = 0.5  # least score of a predicted action
+THRESHOLD = 0.5  # minimum score of a predicted action
 PICTURES = 12  # in the report
 VIDEOS = 2  # in the annotated video
 SECONDS = 30  # of each at most

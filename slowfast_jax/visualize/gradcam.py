@@ -5,8 +5,8 @@
     found.maps["res5"]                             # (N, T, H, W), 0 to 1
 
 For networks that classify boxes, the score is that of one box of each clip. Gradients averaged over
-the picture would show all persons who do the same; and in a vision transformer, each token has
-weights of its own in the attention. In both, a position has the sum of its own gradients times
+the picture would light up everybody who does the same; and in a vision transformer, each token has
+weights of its own in the attention. In both, each position gets the sum of its own gradients times
 outputs (HiResCAM, https://arxiv.org/abs/2011.08891).
 """
 

@@ -155,7 +155,7 @@ def test_a_video_without_boxes_in_the_table(run, folder, capsys):
 def test_boxes_are_required_by_the_networks_that_take_them(run, arguments, folder, capsys):
     video = str(folder / "0.mp4")
     assert cli([video, "--weights", str(run)]) == 2
-    assert "classifies persons: pass --boxes" in capsys.readouterr().err
+    assert "classifies people: pass --boxes" in capsys.readouterr().err
     assert cli([video, "--weights", str(run), "--boxes", "people.csv"]) == 2
     assert "people.csv: no such table of boxes" in capsys.readouterr().err
     table = folder / "people.csv"

@@ -1,1 +1,1 @@
-"""What is done with frames in turn: people are found and followed, windows and people scored."""
+"""What is done with frames in turn: people are found and tracked, windows and people scored."""

@@ -50,7 +50,7 @@ def recognize_persons(
     Args:
       events: frames and moments in order of time, and anything else.
       recognizer: a network that takes boxes.
-      stride: least seconds from one moment with scores to the next.
+      stride: minimum seconds from one moment with scores to the next.
       late: leave out moments for which the network has no time, instead of waiting for it, and
         take the best known LIVE_ROWS persons of a moment at most.
 

@@ -46,7 +46,7 @@ def add_people(events: Iterable[Any], find: Find) -> Iterator[Any]:
 def detected(
     detector: Detector, tracks: Tracks | None, timing: Timing, *, every: float = EVERY
 ) -> Find:
-    """Looks for people with a detector every `every` seconds, and follows them.
+    """Looks for people with a detector every `every` seconds, and tracks them.
 
     Args:
       detector: uint8 (H, W, 3) RGB -> boxes and scores.
@@ -91,12 +91,12 @@ def given(moments: Sequence[PeopleAt], fps: float) -> Find:
 def detect_people(
     detector: Detector, threshold: float = HIGH_SCORE, every: float = EVERY
 ) -> FindIn:
-    """For `annotate.Options`: looks for people with a detector, and follows them.
+    """For `annotate.Options`: looks for people with a detector, and tracks them.
 
     Args:
-      detector: from `load_detector`; with the threshold LOW_SCORE, so that persons who are hard to
-        see for a moment are followed. "frame" needs no tracks.
-      threshold: least score of a box for a new person.
+      detector: from `load_detector`, with the threshold LOW_SCORE, so that tracks continue when
+        people are hard to see for a moment. "frame" needs no tracks.
+      threshold: minimum score of a box for a new person.
       every: seconds from one detection to the next; less than a frame looks at every frame.
     """
 

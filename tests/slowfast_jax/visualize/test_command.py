@@ -196,7 +196,7 @@ def test_boxes(run, tmp_path, monkeypatch, folder):
         _, error = run("gradcam", "--layer", "b", *weights, *arguments, status=status)
         assert message in error
     _, error = run("gradcam", "--weights", str(tmp_path / "weights"), status=2)
-    assert "classifies persons: pass --boxes" in error
+    assert "classifies people: pass --boxes" in error
     _, error = run("gradcam", "--boxes", str(table), "--box", "2", status=2)
     assert "classifies whole videos and takes no --boxes" in error
     _, error = run("inputs", "--boxes", str(tmp_path / "gone.csv"), "--clips", "2", status=2)
