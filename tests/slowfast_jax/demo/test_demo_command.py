@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,16 +9,12 @@ import time
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from slowfast_jax.config import build_model, load_config
 from slowfast_jax.demo import __main__ as command
 from slowfast_jax.demo.__main__ import cli
 from slowfast_jax.demo.arguments import parse
-from slowfast_jax.demo.choice import choose
 from slowfast_jax.demo.film.window import WindowError
-from slowfast_jax.demo.output import CsvFile, Sink
-from slowfast_jax.inference.timeline import WindowScores
 from slowfast_jax.training.checkpoint import save_checkpoint
 from slowfast_jax.weights import describe, initial_variables
 from tests.support.films import gray_pictures, sound_of, times_of, write_film
@@ -102,21 +97,6 @@ def test_people_with_known_boxes_and_ground_truth(boxes, folder, capsys):
     rows = list(csv.DictReader(table.open()))
     assert len(rows) == 6 and {row["person"] for row in rows} == {"1", "2"}
     assert "#1" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(("threshold", "told"), [(0.5, True), (0.2, False)])
-def test_labels_below_the_threshold_are_told_of(threshold, told, capsys):
-    choice = choose(NAMES, several=False, threshold=threshold)
-    sink = Sink("a", choice, False, None, Console())
-    sink.add(WindowScores(0.0, 1.0, np.full(4, 0.25)))
-    sink.show_end()
-    assert ("no label reaches its threshold" in capsys.readouterr().out) is told
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is always full")
-def test_a_full_disk_is_an_error_with_the_name_of_the_file():
-    with pytest.raises(OSError, match="'/dev/full'"):
-        CsvFile("/dev/full", ["a", "b"])
 
 
 def test_a_video_without_boxes_does_not_stop_the_others(boxes, folder, capsys):
