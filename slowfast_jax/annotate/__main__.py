@@ -1,4 +1,4 @@
-"""The command that prepares videos for labeling: finds and follows the persons in them.
+"""The command that prepares videos for labeling: finds and tracks the people in them.
 
     python -m slowfast_jax.annotate VIDEOS OUT --actions wave,sit,stand
 
@@ -69,7 +69,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
     show_log(logging.WARNING)
     out, found = Path(arguments.out), []
     with interrupts.command(
-        lambda: f"; {out} gets the persons of {counted(len(found), 'video')}" if found else
+        lambda: f"; {out} gets the people of {counted(len(found), 'video')}" if found else
         "; nothing was written"
     ):
         try:
@@ -85,7 +85,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
                     each = persons_to_label(
                         path, name, detector, every=arguments.every, margin=arguments.margin,
                         threshold=arguments.threshold,
-                        what=f"finding persons in {name} ({number} of {len(videos)}; frames)",
+                        what=f"finding people in {name} ({number} of {len(videos)}; frames)",
                     )
                 except VideoError as error:
                     findings.report(str(path), "broken", error.reason)
@@ -194,7 +194,7 @@ def _write_json(path: Path, content: object) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog=called_as("slowfast_jax.annotate", "slowfast-jax-annotate"),
-        description="Finds and follows the persons in videos, and writes them as projects of VIA "
+        description="Finds and tracks the people in videos, and writes them as projects of VIA "
         "and CVAT in which you add the actions.",
     )
     parser.add_argument(
