@@ -116,7 +116,19 @@ def test_labels_below_the_threshold_are_told_of(threshold, told, capsys):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is always full")
 def test_a_full_disk_is_an_error_with_the_name_of_the_file():
     with pytest.raises(OSError, match="'/dev/full'"):
-        CsvFile("/dev/full", ["a", "b"])
+        CsvFile("/dev/full", ["a", "b"]).write([])
+
+
+def test_a_table_is_replaced_by_the_first_results_only(tmp_path):
+    (tmp_path / "a.csv").write_text("of yesterday")
+    table = CsvFile(tmp_path / "a.csv", ["a", "b"])
+    sink = Sink("camera:0", choose(NAMES, several=False), False, table, Console(quiet=True))
+    assert (tmp_path / "a.csv").read_text() == "of yesterday"  # the camera may not be opened
+    sink.show_end()
+    assert (tmp_path / "a.csv").read_text() == "a,b\n"
+    table.write([(1, 2)])
+    table.close()
+    assert (tmp_path / "a.csv").read_text() == "a,b\n1,2\n"
 
 
 def test_a_video_without_boxes_does_not_stop_the_others(boxes, folder, capsys):
