@@ -15,6 +15,7 @@ from slowfast_jax.models import zoo
 from slowfast_jax.models.mvit import MViT
 from slowfast_jax.training.checkpoint import save_checkpoint
 from slowfast_jax.visualize.__main__ import cli
+from slowfast_jax.visualize.arrays import weight_sheet
 from slowfast_jax.weights import describe
 from tests.slowfast_jax.report.test_html import Page
 from tests.slowfast_jax.visualize.test_gradcam import MVIT, variables_of
@@ -108,6 +109,16 @@ def test_weights(run, tmp_path):
     assert files == ["weights.png"]
     _, error = run("weights", "--layer", "c", video=False, status=2)
     assert "the network has no weights c" in error and "a/kernel" in error
+
+
+def test_weights_that_are_shown_by_default_have_a_height_and_width():
+    kernels = {"conv": np.ones((5, 1, 1, 1, 4)), "conv_xy": np.eye(3)[None, :, :, None, None]}
+    stem = {name: {"kernel": kernel} for name, kernel in kernels.items()}
+    for names, shown in ((("conv", "conv_xy"), "conv_xy"), (("conv",), "conv")):
+        variables = {"params": {"stem": {name: stem[name] for name in names}}}
+        sheet = weight_sheet(None, variables, [])
+        np.testing.assert_array_equal(sheet, weight_sheet(None, variables, [f"stem/{shown}/kernel"]))
+        assert sheet.std() > 0
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
