@@ -117,7 +117,8 @@ def test_weights_that_are_shown_by_default_have_a_height_and_width():
     for names, shown in ((("conv", "conv_xy"), "conv_xy"), (("conv",), "conv")):
         variables = {"params": {"stem": {name: stem[name] for name in names}}}
         sheet = weight_sheet(None, variables, [])
-        np.testing.assert_array_equal(sheet, weight_sheet(None, variables, [f"stem/{shown}/kernel"]))
+        expected = weight_sheet(None, variables, [f"stem/{shown}/kernel"])
+        np.testing.assert_array_equal(sheet, expected)
         assert sheet.std() > 0
 
 
