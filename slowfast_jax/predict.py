@@ -27,13 +27,13 @@ from absl import logging
 from rich.console import Console
 
 from data_pipelines.progress import can_redraw, track
-from data_pipelines.text_files import counted
+from data_pipelines.text_files import counted, first_few
 from data_pipelines.video import Video
 from data_pipelines.video.decoding import VideoError
 from data_pipelines.video.image_files import FrameFiles
 from slowfast_jax import compilation_cache
 from slowfast_jax.inference.arguments import network_problems, parse
-from slowfast_jax.inference.inputs import find_inputs
+from slowfast_jax.inference.inputs import Inputs, find_inputs
 from slowfast_jax.inference.prediction_output import (
     Record,
     Results,
@@ -64,7 +64,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
     """
     arguments = parse(argv)
     show_log(logging.WARNING)
-    inputs = find_inputs(arguments.videos, arguments.fps)
+    inputs = find_inputs(arguments.videos, arguments.fps, arguments.draw)
     results = Results(len(inputs.videos) + len(inputs.missing), arguments.json)
     status = 2  # of an error, until the first prediction
     with interrupts.command(results.outcome, results.interrupt):
@@ -74,7 +74,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
                 problems = [f"{name}: {why}" for name, why in inputs.missing.items()] + problems
             if problems:
                 return fail(problems, status)
-            tell(inputs.videos, inputs.missing, inputs.passed_over, arguments)
+            tell(inputs, arguments)
             recognizer = _load(arguments)
             status = 1
             for name, reason in inputs.missing.items():
@@ -99,11 +99,9 @@ def fail(problems: Sequence[str], status: int) -> int:
     return status
 
 
-def tell(
-    videos: Videos, missing: Mapping[str, str], passed_over: Sequence[str],
-    arguments: argparse.Namespace,
-) -> None:
+def tell(inputs: Inputs, arguments: argparse.Namespace) -> None:
     """Says on stderr what will not be predicted, and how pictures are understood."""
+    videos, missing, passed_over, results = inputs
     if missing:
         text = "".join(f"\n  {name}: {reason}" for name, reason in missing.items())
         total = len(videos) + len(missing)
@@ -114,6 +112,7 @@ def tell(
         verb = "is not a video" if len(passed_over) == 1 else "are not videos"
         print(f"passed over {counted(len(passed_over), 'file')} that {verb}: {names}{more}",
               file=sys.stderr)
+    tell_of_results(results)
     frames = [video for video in videos.values() if isinstance(video, FrameFiles)]
     folders = [video for video in frames if video.fps]
     if folders:
@@ -123,6 +122,14 @@ def tell(
         verb = "is the frame" if pictures == 1 else "are the frames"
         print(f"{which}: {counted(pictures, 'picture')} {verb} of {counted(len(folders), 'video')} "
               f"at {arguments.fps:g} frames per second ({source})",
+              file=sys.stderr)
+
+
+def tell_of_results(results: Sequence[str]) -> None:
+    """Says on stderr which videos are passed over because they are in the folder of the results."""
+    if results:
+        which = counted(len(results), "video")
+        print(f"passed over {which} in the folder of the results: {first_few(results, 3)}",
               file=sys.stderr)
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -50,10 +51,14 @@ def check_folder(folder: Path) -> None:
             f"{folder}: {'is' if there == folder else f'{there} is'} not a folder; choose another "
             "folder for the results"
         )
-    if not os.access(there, os.W_OK | os.X_OK):
+    try:  # permissions do not tell of everything: root has all of them, on any kind of disk
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
         raise PermissionError(
-            f"{folder}: {there} cannot be written to; choose another folder for the results"
-        )
+            f"{folder}: {there} cannot be written to ({error.strerror}); choose another folder for "
+            "the results"
+        ) from error
 
 
 def found_in(folder: PathLike) -> Found:

@@ -95,8 +95,8 @@ TEST: Section = {
         "", 'Parent classes for further confusion matrices: a JSON file {"parent": ["class", ...]}.'
     ),
     "figure_layers": Field(
-        (), "Layers in the figures weights, maps and gradcam. Empty: the first kernel, and for "
-        "gradcam the last map of each pathway.", texts()
+        (), "Layers in the figures weights, maps and gradcam. Empty: the first kernel "
+        "that has a height and width, and for gradcam the last map of each pathway.", texts()
     ),
     "figure_videos": Field(8, "Wrongly predicted videos in the figures of videos.", at_least(1)),
 }

@@ -83,7 +83,9 @@ def cli(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     show_log(logging.WARNING)
     live = [source for source in arguments.sources if live_address(source)]
-    inputs = Inputs({}, {}, []) if live else find_inputs(arguments.sources, arguments.fps)
+    inputs = Inputs({}, {}, []) if live else find_inputs(
+        arguments.sources, arguments.fps, arguments.out
+    )
     results = Results(len(live) or len(inputs.videos) + len(inputs.missing), arguments.json)
     status = 2  # of an error, until the first source
     with interrupts.command(results.outcome, results.interrupt), ExitStack() as stack:
@@ -94,7 +96,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
                 problems = [f"{name}: {why}" for name, why in inputs.missing.items()] + problems
             if problems:
                 return fail(problems, status)
-            tell(inputs.videos, inputs.missing, inputs.passed_over, arguments)
+            tell(inputs, arguments)
             setup = _load(arguments, parts, inputs.videos, stack)
             status = 1
             for name, reason in inputs.missing.items():

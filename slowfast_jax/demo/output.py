@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from rich.box import SIMPLE
@@ -30,18 +30,23 @@ PERSONS = ("video", "time", "x1", "y1", "x2", "y2", "action", "person", "score")
 
 class CsvFile:
     """A table that is complete after each row. That of people has the columns of
-    data_pipelines/sources/box_tables.py."""
+    data_pipelines/sources/box_tables.py.
+
+    The first call of `write` creates the file, or replaces an earlier one: a camera that cannot be
+    opened must not cost the table of the day before.
+    """
 
     def __init__(self, path: str, columns: Sequence[str]):
-        self._path = path
-        self._file = open(path, "w", encoding="utf-8", newline="")
-        self._writer = csv.writer(self._file, lineterminator="\n")
-        self.write([columns])
+        self._path, self._columns = path, columns
+        self._file: TextIO | None = None
 
     def write(self, rows: Sequence[Sequence[Any]]) -> None:
         """Appends rows; OSError names the file, which the system does not."""
         try:
-            self._writer.writerows(rows)
+            if self._file is None:
+                self._file = open(self._path, "w", encoding="utf-8", newline="")
+                rows = [self._columns, *rows]
+            csv.writer(self._file, lineterminator="\n").writerows(rows)
             self._file.flush()
         except OSError as error:
             raise OSError(error.errno, error.strerror, self._path) from error
@@ -49,7 +54,8 @@ class CsvFile:
     def close(self) -> None:
         """Closes the file."""
         with suppress(OSError):  # `write` has told of it
-            self._file.close()
+            if self._file:
+                self._file.close()
 
 
 class Sink:
@@ -131,7 +137,10 @@ class Sink:
 
     def show_end(self) -> None:
         """Prints a table of the people, when they were seen and what they did most often; and, if
-        no label was shown at all, why."""
+        no label was shown at all, why. The table in the file exists from then on, if it has no rows
+        either."""
+        if self._table:
+            self._table.write([])
         if "keyframes" in self.record:
             self._show_persons()
         if not self._labels and (self._seen or not self._takes_boxes):

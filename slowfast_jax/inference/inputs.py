@@ -29,14 +29,18 @@ class Inputs(NamedTuple):
       videos: name -> what to read, in the order of the arguments. The name is a path.
       missing: argument -> why it cannot be predicted.
       passed_over: files in folders that are not videos.
+      results: videos that were passed over because they are in the folder of the results.
     """
 
     videos: dict[str, Video]
     missing: dict[str, str]
     passed_over: list[str]
+    results: Sequence[str] = ()
 
 
-def find_inputs(arguments: Sequence[str], fps: float) -> Inputs:
+def find_inputs(
+    arguments: Sequence[str], fps: float, out: str | os.PathLike | None = None
+) -> Inputs:
     """Finds the videos that the arguments name, each once, however often it is named.
 
     An argument is a file, a folder or a pattern such as "*.mp4". Folders are searched with their
@@ -46,20 +50,40 @@ def find_inputs(arguments: Sequence[str], fps: float) -> Inputs:
     Args:
       arguments: the arguments of the command.
       fps: frame rate of folders of pictures.
+      out: folder of the results. What a folder or pattern finds in it is from an earlier run and is
+        passed over, unless the argument itself names `out` or something in it. A file, or None: it
+        has no effect.
     """
     videos: dict[str, tuple[str, Video]] = {}  # place -> name, what to read
     passed_over: dict[str, str] = {}  # place -> path
     missing: dict[str, str] = {}
-    for path in dict.fromkeys(path for argument in arguments for path in _expand(argument)):
-        found = Inputs({}, {}, [])
-        if reason := _add(path, found, fps):
-            missing[path] = reason
-        for name, video in found.videos.items():
-            videos.setdefault(os.path.realpath(name), (name, video))
-        for name in found.passed_over:
-            passed_over.setdefault(os.path.realpath(name), name)
+    results: dict[str, str] = {}  # place -> path
+    folder = out if out and os.path.isdir(out) else None
+    for argument in arguments:
+        earlier = folder if folder and not _is_below(argument, folder) else None
+        for path in _expand(argument):
+            found = Inputs({}, {}, [])
+            if reason := _add(path, found, fps):
+                missing[path] = reason
+            for name, video in found.videos.items():
+                place = os.path.realpath(name)
+                if earlier and _is_below(name, earlier):
+                    results.setdefault(place, name)
+                else:
+                    videos.setdefault(place, (name, video))
+            for name in found.passed_over:
+                passed_over.setdefault(os.path.realpath(name), name)
     left = [path for place, path in passed_over.items() if place not in videos]
-    return Inputs(dict(videos.values()), missing, left)
+    results = {place: path for place, path in results.items() if place not in videos}
+    if results and not videos and not missing:
+        missing[os.fspath(out)] = "there are videos in the folder of the results only"
+    return Inputs(dict(videos.values()), missing, left, list(results.values()))
+
+
+def _is_below(path: str, folder: str | os.PathLike) -> bool:
+    """Whether a path is a folder or within it."""
+    place, folder = os.path.realpath(path), os.path.realpath(folder)
+    return place == folder or place.startswith(os.path.join(folder, ""))
 
 
 def as_video(source: Video) -> Video:

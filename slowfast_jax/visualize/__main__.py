@@ -28,7 +28,13 @@ from slowfast_jax.inference.inputs import find_inputs
 from slowfast_jax.inference.prediction_output import why_not_writable
 from slowfast_jax.log_file import show_log
 from slowfast_jax.option_names import as_options
-from slowfast_jax.predict import check_boxes_given, fail, load_network, table_problems
+from slowfast_jax.predict import (
+    check_boxes_given,
+    fail,
+    load_network,
+    table_problems,
+    tell_of_results,
+)
 from slowfast_jax.visualize.arguments import OF_FILMS, parse
 
 if TYPE_CHECKING:
@@ -53,9 +59,11 @@ def cli(argv: Sequence[str] | None = None) -> int:
             problems = list(arguments.problems)
             if reason := why_not_writable(arguments.out, folder=True):
                 problems.append(f"--out {arguments.out}: {reason}")
-            videos, missing = {}, {}
+            videos, missing, results = {}, {}, []
             if "videos" in arguments:
-                videos, missing, _ = find_inputs(arguments.videos, arguments.fps)
+                videos, missing, _, results = find_inputs(
+                    arguments.videos, arguments.fps, arguments.out
+                )
                 if not videos:
                     problems = [f"{name}: {why}" for name, why in missing.items()] + problems
                 elif arguments.boxes:
@@ -64,6 +72,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
                 return fail(problems, 2)
             for name, why in missing.items():
                 print(f"error: {name}: {why}", file=sys.stderr)
+            tell_of_results(results)
             failed = len(missing)
             for item in _run(arguments, videos):
                 if isinstance(item, VideoError):

@@ -95,7 +95,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--layer", action="append", default=[], metavar="NAME",
         help="array, such as stem/conv_xy/kernel, or a part of it (of kernels: time, height, "
         'width, in, out), such as "stem/conv_xy/kernel[0, :, :, :, :8]"; can be repeated '
-        "(default: the first kernel)",
+        "(default: the first kernel that has a height and width)",
     )
     _add_colormap(weights)
 

@@ -93,7 +93,7 @@ def weight_sheet(
       model: the network.
       variables: its variables.
       layers: paths of arrays, "stem/conv/kernel" (or of modules, whose kernels are shown), with or
-        without an index. Default: the first kernel.
+        without an index. Default: the first kernel that has a height and width.
       colormap: name of a color map.
 
     Raises ConfigError if an array does not exist, or an index does not fit.
@@ -103,9 +103,11 @@ def weight_sheet(
         for path, leaf in jax.tree_util.tree_leaves_with_path(dict(variables))
     }
     kernels = [name for name in arrays if name.endswith("kernel")]
-    stem = next((name for name in kernels if "stem" in name or "patch" in name), None)
+    stem = [name for name in kernels if "stem" in name or "patch" in name]
+    # X3D's stem begins with kernels of time only, in which nothing can be seen.
+    wide = [name for name in stem if max(arrays[name].shape[1:3]) > 1]
     rows: list[Row] = []
-    for layer in layers or [stem or kernels[0]]:
+    for layer in layers or [*wide, *stem, *kernels][:1]:
         name, index = split_index(layer)
         name = f"{name}/kernel" if f"{name}/kernel" in arrays else name
         if name not in arrays:

@@ -1,5 +1,6 @@
 """The clips of a video as the network sees them, and every frame between theirs for films."""
 
+import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import NamedTuple
@@ -24,7 +25,8 @@ class Part(NamedTuple):
     Attributes:
       begin, end: seconds.
       clip: uint8 (T, H, W, 3) RGB, the frames that the network sees.
-      frames: uint8 (F, H, W, 3) RGB, all frames of the part.
+      frames: uint8 (F, H, W, 3) RGB, all frames of the part. The clip may reach beyond the end of
+        the video, where it repeats the last frame; these do not.
       places: float (T,), the positions of the clip's frames among all frames.
       box: float32 (4,) x1, y1, x2, y2 in pixels, whose classes are explained; None for networks
         that classify clips.
@@ -69,7 +71,8 @@ def iterate_parts(video: Video, config: ConfigDict, at: float | None = None) -> 
     """
     video = as_video(video)
     target = config.protocol.target_fps
-    window = None if clip_length(config) else length_of(video, target)[0]
+    length = length_of(video, target)[0]
+    window = None if clip_length(config) else length
     sampling = window_options(config, window, None)["sampling"]
     seconds, count = clip_seconds(sampling), sampling["num_frames"]
     every = max(count, min(round(seconds * target), MOST_FRAMES))
@@ -84,8 +87,12 @@ def iterate_parts(video: Video, config: ConfigDict, at: float | None = None) -> 
         if at is not None and at >= seen.end:
             continue
         found = True
-        title = f"{seen.begin:.1f} to {seen.end:.1f} s"
-        yield Part(seen.begin, seen.end, seen.clip, all_frames.clip, places, None, title)
+        end, frames = seen.end, all_frames.clip
+        if seen.begin < length < end:
+            share = (length - seen.begin) / (end - seen.begin)
+            end, frames = length, frames[: max(math.ceil(len(frames) * share - 1e-6), 1)]
+        title = f"{seen.begin:.1f} to {end:.1f} s"
+        yield Part(seen.begin, end, seen.clip, frames, places, None, title)
         if at is not None:
             return
     if not found:

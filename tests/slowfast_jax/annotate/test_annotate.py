@@ -279,6 +279,9 @@ def test_what_exists_is_refused_before_the_work(videos, tmp_path, detector, caps
         assert run(videos, place) == 2
         assert "not a folder; choose another folder" in capsys.readouterr().err
     assert list(out.iterdir()) == []
+    if sys.platform == "linux":  # where nobody may write, not even root
+        assert run(videos, "/proc/out") == 2
+        assert "/proc cannot be written to" in capsys.readouterr().err
 
 
 def test_wrong_videos(videos, tmp_path, detector, capsys):

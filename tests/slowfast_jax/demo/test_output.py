@@ -32,7 +32,7 @@ def test_labels_below_the_threshold_are_told_of(threshold, told, capsys):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is always full")
 def test_a_full_disk_is_an_error_with_the_name_of_the_file():
     with pytest.raises(OSError, match="'/dev/full'"):
-        CsvFile("/dev/full", ["a", "b"])
+        CsvFile("/dev/full", ["a", "b"]).write([])
 
 
 def test_people_on_screen_in_the_record_and_in_the_table(tmp_path):
@@ -84,3 +84,15 @@ def test_how_a_live_source_keeps_up():
         "25.0 frames per second, latency 200 ms on average and 300 at most, 7 late frames dropped"
     )
     assert "0.0 frames per second, latency 0 ms" in live_state(0, 0.0, [], 0)
+
+
+def test_a_table_is_replaced_by_the_first_results_only(tmp_path):
+    (tmp_path / "a.csv").write_text("of yesterday")
+    table = CsvFile(tmp_path / "a.csv", ["a", "b"])
+    sink = Sink("camera:0", choose(NAMES, several=False), False, table, Console(quiet=True))
+    assert (tmp_path / "a.csv").read_text() == "of yesterday"  # the camera may not be opened
+    sink.show_end()
+    assert (tmp_path / "a.csv").read_text() == "a,b\n"
+    table.write([(1, 2)])
+    table.close()
+    assert (tmp_path / "a.csv").read_text() == "a,b\n1,2\n"

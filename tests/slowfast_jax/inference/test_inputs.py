@@ -56,6 +56,22 @@ def test_patterns_and_repetitions(folder):
     assert names("x[1].mp4") == ["x[1].mp4"]  # a file of that name, before any pattern
 
 
+def test_results_of_an_earlier_run_are_no_videos(folder):
+    everything = ["./a.mp4", "./b.mp4", "./broken.mp4", "./deep/er/C", "./frames"]
+    found = find_inputs(["."], 30.0, "deep/er")
+    assert list(found.videos) == [name for name in everything if name != "./deep/er/C"]
+    assert found.results == ["./deep/er/C"] and not found.missing
+    assert not list(find_inputs(["**/C"], 30.0, "deep").videos)
+    assert find_inputs(["**/C"], 30.0, "deep").missing.keys() == {"deep"}
+    for argument in ("deep", "deep/er", "deep/er/C"):  # asked for by name
+        found = find_inputs([argument], 30.0, "deep")
+        assert len(found.videos) == 1 and not found.results
+    assert list(find_inputs([".", "deep/er/C"], 30.0, "deep").videos)[-1] == "deep/er/C"
+    # A file is checked by those who write it: it must not be replaced.
+    assert list(find_inputs(["."], 30.0, "a.mp4").videos) == everything
+    assert list(find_inputs(["."], 30.0, "not/yet").videos) == everything
+
+
 def test_links_in_a_circle(folder):
     os.symlink("..", folder / "deep/up")
     assert len(names("deep")) == 5  # each video once, among them those above

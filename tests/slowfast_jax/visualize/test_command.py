@@ -15,6 +15,7 @@ from slowfast_jax.models import zoo
 from slowfast_jax.models.mvit import MViT
 from slowfast_jax.training.checkpoint import save_checkpoint
 from slowfast_jax.visualize.__main__ import cli
+from slowfast_jax.visualize.arrays import weight_sheet
 from slowfast_jax.weights import describe
 from tests.slowfast_jax.report.test_html import Page
 from tests.slowfast_jax.visualize.test_gradcam import MVIT, variables_of
@@ -63,7 +64,7 @@ def test_grad_cam_of_a_video(run, tmp_path):
     files, _ = run("gradcam", "--layer", "b", "--label", "X")
     assert files == ["a_gradcam.mp4", "a_gradcam.jpg"]
     film = probe(tmp_path / "out/a_gradcam.mp4")
-    assert film.frames == 24 and film.fps == 30  # three clips of 8 frames; the last repeats one
+    assert film.frames == 20 and film.fps == 30  # as the video, which ends within the third clip
     assert film.width == 2 * 320 and film.height > 320  # the frames, and the map over them
     sheet = picture(tmp_path, "a_gradcam.jpg")
     assert sheet.shape[0] > 6 * 160  # rows of three clips and their maps
@@ -108,6 +109,17 @@ def test_weights(run, tmp_path):
     assert files == ["weights.png"]
     _, error = run("weights", "--layer", "c", video=False, status=2)
     assert "the network has no weights c" in error and "a/kernel" in error
+
+
+def test_weights_that_are_shown_by_default_have_a_height_and_width():
+    kernels = {"conv": np.ones((5, 1, 1, 1, 4)), "conv_xy": np.eye(3)[None, :, :, None, None]}
+    stem = {name: {"kernel": kernel} for name, kernel in kernels.items()}
+    for names, shown in ((("conv", "conv_xy"), "conv_xy"), (("conv",), "conv")):
+        variables = {"params": {"stem": {name: stem[name] for name in names}}}
+        sheet = weight_sheet(None, variables, [])
+        expected = weight_sheet(None, variables, [f"stem/{shown}/kernel"])
+        np.testing.assert_array_equal(sheet, expected)
+        assert sheet.std() > 0
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
