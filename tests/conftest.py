@@ -61,6 +61,15 @@ def freed_memory():
         ctypes.CDLL(None).malloc_trim(0)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def zoo_as_before():
+    """Removes what a module's tests add to the zoo, as tests/recipes/tiny.py does."""
+    before = dict(zoo.ZOO)
+    yield
+    zoo.ZOO.clear()
+    zoo.ZOO.update(before)
+
+
 @pytest.fixture
 def tiny(monkeypatch):
     """Adds test/tiny and test/tiny_boxes to the zoo; returns the list of traces, emptied."""
