@@ -28,7 +28,8 @@ def announced(
     folder = jax.config.jax_compilation_cache_dir
     duration = " (about a minute)" if kept else ""
     if kept and folder and jax.config.jax_enable_compilation_cache:
-        duration = f" (about a minute the first time; kept in {folder} for the next start)"
+        # Only JAX can tell whether the cache has the program, and tells it afterwards.
+        duration = f" (about a minute, or seconds if {folder} has it from an earlier start)"
     say(f"compiling {what}{duration}")
     start, before = time.perf_counter(), Counter(_seconds())
     yield
