@@ -51,7 +51,7 @@ def check_folder(folder: Path) -> None:
             f"{folder}: {'is' if there == folder else f'{there} is'} not a folder; choose another "
             "folder for the results"
         )
-    try:  # permissions do not tell of everything: root has all of them, on any kind of disk
+    try:  # permissions are no proof: root has them even on a read-only disk
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:

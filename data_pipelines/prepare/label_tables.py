@@ -97,9 +97,9 @@ def find_video(
 def moments_to_label(info: VideoInfo, every: float, margin: float = 0.0) -> dict[int, float]:
     """The frames to label: number of the frame -> time in seconds.
 
-    Times are the multiples of `every` within the video that are at least `margin` seconds from its
-    ends, or that of the middle frame if there are none. A player that seeks to one shows the frame,
-    which begins half a frame away at most.
+    Times are the multiples of `every` that lie at least `margin` seconds from either end of the
+    video. If there are none, the middle frame is the only one. Each frame begins at most half a
+    frame before or after its time, so a player that seeks to the time shows it.
     """
     every, length = max(every, 1 / info.fps), info.frames / info.fps
     moments = {}

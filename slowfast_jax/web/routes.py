@@ -55,7 +55,7 @@ def routes(store: Store) -> list[Route]:
                 store.remove(token)
 
     async def discard(request: Request) -> Response:
-        """Removes an upload whose tab is closed, or in whose place another one comes."""
+        """Removes an upload: its tab was closed, or another video replaces it."""
         store.remove(request.path_params["token"])
         return Response(status_code=204)
 

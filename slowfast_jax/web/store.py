@@ -101,7 +101,7 @@ class Store:
         return token
 
     def get(self, token: str) -> Entry | None:
-        """The entry of a token, whatever text that is; None if there is none."""
+        """The entry of a token; None for a text that is not the token of any entry."""
         with self._lock:
             return self._entries.get(token)
 

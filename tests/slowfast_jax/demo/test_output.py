@@ -20,13 +20,13 @@ NAMES = ["lie", "run", "sit", "wave"]
 BOXES = np.array([[0, 0, 0.5, 1], [0.5, 0, 1, 1]], np.float32)
 
 
-@pytest.mark.parametrize(("threshold", "told"), [(0.5, True), (0.2, False)])
-def test_labels_below_the_threshold_are_told_of(threshold, told, capsys):
+@pytest.mark.parametrize(("threshold", "warns"), [(0.5, True), (0.2, False)])
+def test_a_line_says_that_no_label_reaches_the_threshold(threshold, warns, capsys):
     choice = choose(NAMES, several=False, threshold=threshold)
     sink = Sink("a", choice, False, None, Console())
     sink.add(WindowScores(0.0, 1.0, np.full(4, 0.25)))
     sink.show_end()
-    assert ("no label reaches its threshold" in capsys.readouterr().out) is told
+    assert ("no label reaches its threshold" in capsys.readouterr().out) is warns
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is always full")

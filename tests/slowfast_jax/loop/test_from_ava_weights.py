@@ -1,4 +1,4 @@
-"""AVA weights in Caffe2's form, trained on boxes of one's own; stopped by a signal and continued.
+"""Training on a user's own boxes starts from AVA weights of Caffe2, is stopped and resumes.
 
 The network is a small SlowFast, and the weights are random numbers under Caffe2's names.
 """
